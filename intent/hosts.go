@@ -5,3 +5,10 @@ type HostsUpdate struct {
 	Revision int64
 	Hosts    []Host
 }
+
+// HostState is a registered host and what the store knows of its life.
+type HostState struct {
+	Host
+	Alive   bool  `json:"alive"`   // its lease is held
+	Applied int64 `json:"applied"` // the revision that its switch has reached; 0: none yet
+}
