@@ -1,0 +1,21 @@
+// Package ofp turns the values of package openflow into bytes on the wire and
+// back: OpenFlow 1.5 and the Nicira extensions of Open vSwitch.
+//
+// Encoders append to a slice and return it, so that a caller can reuse one
+// buffer. Decoders check every length, keep what they do not know as opaque
+// bytes, and copy what they return unless their comment says otherwise.
+// The package does no I/O; a connection is package ofconn's business.
+//
+//	header.go       the frame of every message
+//	hello.go        version negotiation and echo
+//	errors.go       errors of the switch, in words
+//	session.go      features, configuration, barriers
+//	bundle.go       bundles
+//	multipart.go    requests whose replies come in parts
+//	property.go     the type-length-value lists of newer messages
+//	packetin.go     packet-in, resume
+//	packetout.go    packet-out
+//	port.go         ports and their changes
+//	flowremoved.go  flows that went by themselves
+//	ctflush.go      cutting tracked connections
+package ofp
