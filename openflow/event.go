@@ -1,0 +1,96 @@
+package openflow
+
+import "fmt"
+
+// This file holds what a switch tells its controller unasked, and the packets that
+// go back.
+
+// PacketIn is a packet that the switch hands to the controller (NXT_PACKET_IN2).
+type PacketIn struct {
+	Packet   []byte // from the Ethernet header on; cut to the MaxLen of ToController
+	FullLen  int    // of the packet before it was cut, in bytes
+	Table    uint8
+	Cookie   uint64 // of the flow that sent it; all ones: there is none
+	Reason   PacketInReason
+	Metadata Match  // registers, metadata, in_port, tunnel and conntrack fields, all exact
+	Userdata string // that of ToController
+
+	// Continuation is the switch's own state of a packet that ToController with
+	// Pause holds; empty if it is not held. It is good for one resume.
+	Continuation string
+}
+
+// PacketOut is a packet that the controller puts into the pipeline.
+type PacketOut struct {
+	Packet  []byte // from the Ethernet header on
+	InPort  PortNo // PortController if zero
+	Actions []Action
+	// Metadata sets registers, metadata and tunnel fields before Actions run. It must
+	// not hold in_port.
+	Metadata Match
+}
+
+// FlowRemovedReason is why a flow went (OpenFlow 1.5, 7.4.2).
+type FlowRemovedReason uint8
+
+// Reasons of FlowRemoved.
+const (
+	RemovedIdleTimeout FlowRemovedReason = iota
+	RemovedHardTimeout
+	RemovedDelete
+	RemovedGroupDelete
+	RemovedMeterDelete
+	RemovedEviction
+)
+
+// String returns the reason in words.
+func (r FlowRemovedReason) String() string {
+	names := [...]string{"idle timeout", "hard timeout", "deleted", "group deleted", "meter deleted", "evicted"}
+	if int(r) < len(names) {
+		return names[r]
+	}
+	return fmt.Sprintf("reason %d", uint8(r))
+}
+
+// FlowRemoved says that a flow with SendFlowRem is gone. Its Flow has neither
+// actions nor flags: the switch does not send them.
+type FlowRemoved struct {
+	Flow           Flow
+	Reason         FlowRemovedReason
+	Packets, Bytes uint64
+	Duration       float64 // seconds that it lived
+}
+
+// Port is a port of the switch as it describes it.
+type Port struct {
+	No       PortNo
+	Name     string // at most 15 bytes: OpenFlow cuts longer names
+	MAC      [6]byte
+	Down     bool // administratively
+	LinkDown bool
+}
+
+// PortEvent is what happened to a port.
+type PortEvent uint8
+
+// Events of ports (OpenFlow 1.5, 7.4.3).
+const (
+	PortAdded PortEvent = iota
+	PortDeleted
+	PortModified
+)
+
+// String returns the event in words.
+func (e PortEvent) String() string {
+	names := [...]string{"added", "deleted", "modified"}
+	if int(e) < len(names) {
+		return names[e]
+	}
+	return fmt.Sprintf("event %d", uint8(e))
+}
+
+// PortChange says that a port came, went or changed.
+type PortChange struct {
+	Event PortEvent
+	Port  Port
+}
