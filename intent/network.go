@@ -1,0 +1,153 @@
+package intent
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Limits and defaults of a network.
+const (
+	VNIMax     = 1<<24 - 1 // RFC 7348: 24 bits
+	VNIFirst   = 10000     // the lowest VNI that is chosen for a network; those below are left to users
+	SubnetsMax = 16        // subnets of one network
+
+	MTUMin     = 576  // bytes; every IPv4 host takes packets of this size (RFC 791)
+	MTUMin6    = 1280 // bytes; with IPv6 subnets (RFC 8200)
+	MTUMax     = 9216 // bytes
+	MTUDefault = 1450 // bytes; where the underlay's is not known
+
+	// VXLANOverhead is what a tunnel over IPv4 adds to a packet: inner Ethernet,
+	// VXLAN, UDP and IPv4 headers, in bytes.
+	VXLANOverhead = 50
+)
+
+// VNI returns the VNI of the nth network that was added without one. It comes
+// round after some 16 million, so the taker skips those in use. A VNI that was
+// given back is not the next to be given out: frames of the old network may
+// still be on their way.
+func VNI(n uint64) uint32 { return VNIFirst + uint32(n%(VNIMax-VNIFirst+1)) }
+
+// VRF returns the VRF of the nth tenant, which likewise comes round.
+func VRF(n uint64) uint32 { return 1 + uint32(n%VNIMax) }
+
+// WithDefaults returns n with what a user may leave out and what needs no
+// store to be chosen: each subnet's gateway and the policy for unknown unicast.
+func (n Network) WithDefaults() Network {
+	n.Subnets = slices.Clone(n.Subnets)
+	for i, s := range n.Subnets {
+		if !s.Gateway.IsValid() && s.Prefix.IsValid() {
+			n.Subnets[i].Gateway = DefaultGateway(s.Prefix)
+		}
+	}
+	if n.Unknown == "" {
+		n.Unknown = UnknownDrop
+	}
+	return n
+}
+
+// PortMTU returns the MTU of the network's ports in bytes: the network's own or,
+// if it has none, what an underlay of the given MTU leaves (0: not known).
+func (n Network) PortMTU(underlay int) int {
+	switch {
+	case n.MTU != 0:
+		return n.MTU
+	case underlay > VXLANOverhead:
+		return underlay - VXLANOverhead
+	}
+	return MTUDefault
+}
+
+// assignable returns nil if a port of n can have address a.
+func (n Network) assignable(a netip.Addr) error {
+	for _, s := range n.Subnets {
+		if s.Prefix.Contains(a) {
+			return s.Assignable(a)
+		}
+	}
+	e := Invalidf("address %s is in no subnet of network %s", a, n.Ref())
+	if len(n.Subnets) == 0 {
+		return e.WithHint("the network has none: leave the address out, or give it a subnet first")
+	}
+	return e.WithHint("its subnets are %s", n.prefixes())
+}
+
+func (n Network) prefixes() string {
+	var s []string
+	for _, sub := range n.Subnets {
+		s = append(s, sub.Prefix.String())
+	}
+	return strings.Join(s, ", ")
+}
+
+// Validate checks t's name and ids.
+func (t Tenant) Validate() error {
+	if err := ValidateName("tenant", t.Name); err != nil {
+		return err
+	}
+	if t.VRF > VNIMax {
+		return Invalidf("VRF %d of tenant %s has more than 24 bits", t.VRF, t.Name)
+	}
+	return validateID(t.ID)
+}
+
+// Validate checks everything about n that can be wrong by itself. Zero fields
+// are those that are still to be chosen, and are right.
+func (n Network) Validate() error {
+	if err := n.Ref().Validate(); err != nil {
+		return err
+	}
+	if err := validateID(n.ID); err != nil {
+		return err
+	}
+	if n.VNI > VNIMax {
+		return Invalidf("VNI %d is out of range", n.VNI).WithHint("choose between 1 and %d", VNIMax)
+	}
+	switch n.Unknown {
+	case "", UnknownDrop, UnknownFlood:
+	default:
+		return Invalidf("policy %q for unknown unicast does not exist", n.Unknown).WithHint("choose %s or %s", UnknownDrop, UnknownFlood)
+	}
+	if err := n.validateSubnets(); err != nil {
+		return err
+	}
+	return n.validateMTU()
+}
+
+func (n Network) validateSubnets() error {
+	if len(n.Subnets) > SubnetsMax {
+		return Invalidf("network %s has %d subnets", n.Ref(), len(n.Subnets)).WithHint("at most %d", SubnetsMax)
+	}
+	for i, s := range n.Subnets {
+		if err := s.Validate(); err != nil {
+			return err
+		}
+		if a, b, found := Overlap(n.Subnets[:i], n.Subnets[i:i+1]); found {
+			return Invalidf("subnets %s and %s of network %s overlap", a, b, n.Ref()).WithHint("choose prefixes without a common address")
+		}
+	}
+	return nil
+}
+
+func (n Network) validateMTU() error {
+	if n.MTU == 0 {
+		return nil
+	}
+	least, why := MTUMin, ""
+	for _, s := range n.Subnets {
+		if s.Prefix.Addr().Is6() {
+			least, why = MTUMin6, " with IPv6"
+		}
+	}
+	if n.MTU < least || n.MTU > MTUMax {
+		return Invalidf("MTU %d is out of range", n.MTU).WithHint("choose between %d and %d bytes%s", least, MTUMax, why)
+	}
+	return nil
+}
+
+func validateID(id ID) error {
+	if id > IDMax {
+		return Invalidf("object id %d has more than 48 bits", id)
+	}
+	return nil
+}

@@ -1,0 +1,79 @@
+package intent
+
+import "net/netip"
+
+// DefaultGateway returns the gateway of a subnet whose user named none: its
+// first address.
+func DefaultGateway(p netip.Prefix) netip.Addr { return p.Masked().Addr().Next() }
+
+// First returns the lowest address of the subnet that is not the network's own.
+func (s Subnet) First() netip.Addr { return s.Prefix.Masked().Addr().Next() }
+
+// Last returns the highest address of the subnet that is not its broadcast
+// address. IPv6 has none.
+func (s Subnet) Last() netip.Addr {
+	a := s.Prefix.Masked().Addr()
+	b := a.AsSlice()
+	for i := s.Prefix.Bits(); i < a.BitLen(); i++ {
+		b[i/8] |= 0x80 >> (i % 8)
+	}
+	last, _ := netip.AddrFromSlice(b)
+	if last.Is4() {
+		return last.Prev()
+	}
+	return last
+}
+
+// Next returns the address that follows a among those that ports can have,
+// leaving out the gateway; after the last one comes the first again.
+func (s Subnet) Next(a netip.Addr) netip.Addr {
+	first, last := s.First(), s.Last()
+	for range 2 { // at most the gateway is in the way
+		if a.Less(first) || !a.Less(last) {
+			a = first
+		} else {
+			a = a.Next()
+		}
+		if a != s.Gateway {
+			break
+		}
+	}
+	return a
+}
+
+// Assignable returns nil if a port can have address a of this subnet, and
+// otherwise why not.
+func (s Subnet) Assignable(a netip.Addr) error {
+	switch {
+	case !s.Prefix.Contains(a):
+		return Invalidf("address %s is outside subnet %s", a, s.Prefix).WithHint("choose between %s and %s", s.First(), s.Last())
+	case a == s.Gateway:
+		return Invalidf("address %s is the gateway of subnet %s", a, s.Prefix).WithHint("choose another between %s and %s", s.First(), s.Last())
+	case a == s.Prefix.Masked().Addr():
+		return Invalidf("address %s is the network address of subnet %s", a, s.Prefix).WithHint("choose between %s and %s", s.First(), s.Last())
+	case s.Last().Less(a):
+		return Invalidf("address %s is the broadcast address of subnet %s", a, s.Prefix).WithHint("choose between %s and %s", s.First(), s.Last())
+	}
+	return nil
+}
+
+// Validate checks the prefix and, when it is set, the gateway.
+func (s Subnet) Validate() error {
+	if err := validatePrefix(s.Prefix); err != nil {
+		return err
+	}
+	if !s.Gateway.IsValid() {
+		return nil
+	}
+	if err := validateAddr(s.Gateway); err != nil {
+		return err
+	}
+	gateway := s.Gateway
+	s.Gateway = netip.Addr{} // a gateway may well be the gateway
+	if err := s.Assignable(gateway); err != nil {
+		e := err.(*Error)
+		e.What = "gateway " + e.What
+		return e
+	}
+	return nil
+}
