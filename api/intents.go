@@ -1,0 +1,373 @@
+// Handlers of tenants, networks and ports.
+
+package api
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+func (c *call) tenant() (string, error) { return intent.ParseTenant(c.r.PathValue("tenant")) }
+
+func (c *call) network() (intent.NetworkRef, error) {
+	ref := intent.NetworkRef{Tenant: c.r.PathValue("tenant"), Network: c.r.PathValue("network")}
+	return ref, ref.Validate()
+}
+
+func (c *call) port() (intent.PortRef, error) {
+	ref := intent.PortRef{Tenant: c.r.PathValue("tenant"), Network: c.r.PathValue("network"), Port: c.r.PathValue("port")}
+	return ref, ref.Validate()
+}
+
+func (s *Server) tenants(c *call) (any, error) {
+	ts, err := s.backend.Store.Tenants(c.r.Context())
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(ts, func(a, b intent.Tenant) int { return cmp.Compare(a.Name, b.Name) })
+	return list(ts), nil
+}
+
+func (s *Server) addTenant(c *call) (any, error) {
+	var spec TenantSpec
+	if err := c.body(&spec); err != nil {
+		return nil, err
+	}
+	name, err := intent.ParseTenant(spec.Name)
+	if err != nil {
+		return nil, err
+	}
+	t, rev, err := s.backend.Store.AddTenant(c.r.Context(), name)
+	return Written{Revision: rev, Tenant: &t}, err
+}
+
+func (s *Server) tenant(c *call) (any, error) {
+	name, err := c.tenant()
+	if err != nil {
+		return nil, err
+	}
+	ctx := c.r.Context()
+	t, err := s.backend.Store.Tenant(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	ns, err := s.backend.Store.Networks(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	ps, err := s.portsOf(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	v := Tenant{Tenant: t, Networks: []string{}, Ports: len(ps), Hosts: hostsOf(ps)}
+	for _, n := range ns {
+		v.Networks = append(v.Networks, n.Name)
+	}
+	slices.Sort(v.Networks)
+	return v, nil
+}
+
+func (s *Server) deleteTenant(c *call) (any, error) {
+	name, err := c.tenant()
+	if err != nil {
+		return nil, err
+	}
+	return remove(c, "tenant "+name,
+		func(ctx context.Context) ([]string, error) { return s.backend.Store.PlanDeleteTenant(ctx, name) },
+		func(ctx context.Context, cascade bool) ([]string, int64, error) {
+			return s.backend.Store.DeleteTenant(ctx, name, cascade)
+		})
+}
+
+func (s *Server) networks(c *call) (any, error) {
+	names, err := s.scope(c)
+	if err != nil {
+		return nil, err
+	}
+	all := []intent.Network{}
+	for _, name := range names {
+		ns, err := s.backend.Store.Networks(c.r.Context(), name)
+		if err != nil && !goneMeanwhile(c, err) {
+			return nil, err
+		}
+		all = append(all, ns...)
+	}
+	slices.SortFunc(all, func(a, b intent.Network) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Name, b.Name))
+	})
+	return all, nil
+}
+
+func (s *Server) addNetwork(c *call) (any, error) {
+	var spec NetworkSpec
+	if err := c.body(&spec); err != nil {
+		return nil, err
+	}
+	n := intent.Network{Tenant: c.r.PathValue("tenant"), Name: spec.Name, VNI: spec.VNI, Subnets: spec.Subnets,
+		MTU: spec.MTU, Unknown: spec.Unknown, Learning: spec.Learning}
+	if err := n.Ref().Validate(); err != nil {
+		return nil, err
+	}
+	n, rev, err := s.backend.Store.AddNetwork(c.r.Context(), n)
+	return Written{Revision: rev, Network: &n}, err
+}
+
+func (s *Server) network(c *call) (any, error) {
+	ref, err := c.network()
+	if err != nil {
+		return nil, err
+	}
+	ctx := c.r.Context()
+	n, err := s.backend.Store.Network(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	ps, err := s.portsOf(ctx, ref.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	ps = slices.DeleteFunc(ps, func(p Port) bool { return p.Network != ref.Network })
+	return Network{Network: n, Ports: len(ps), Hosts: hostsOf(ps)}, nil
+}
+
+func (s *Server) setNetwork(c *call) (any, error) {
+	ref, err := c.network()
+	if err != nil {
+		return nil, err
+	}
+	var change NetworkChange
+	if err := c.body(&change); err != nil {
+		return nil, err
+	}
+	if change == (NetworkChange{}) {
+		return nil, nothingToChange("network "+ref.String(), &change)
+	}
+	n, rev, err := s.backend.Store.SetNetwork(c.r.Context(), ref, func(n *intent.Network) error {
+		set(&n.Subnets, change.Subnets)
+		set(&n.MTU, change.MTU)
+		set(&n.Unknown, change.Unknown)
+		set(&n.Learning, change.Learning)
+		return nil
+	})
+	return Written{Revision: rev, Network: &n}, err
+}
+
+func (s *Server) deleteNetwork(c *call) (any, error) {
+	ref, err := c.network()
+	if err != nil {
+		return nil, err
+	}
+	return remove(c, "network "+ref.String(),
+		func(ctx context.Context) ([]string, error) { return s.backend.Store.PlanDeleteNetwork(ctx, ref) },
+		func(ctx context.Context, cascade bool) ([]string, int64, error) {
+			return s.backend.Store.DeleteNetwork(ctx, ref, cascade)
+		})
+}
+
+// ports lists the ports of all tenants, of one, or of one network.
+func (s *Server) ports(c *call) (any, error) {
+	names, err := s.scope(c)
+	if err != nil {
+		return nil, err
+	}
+	network := c.r.PathValue("network")
+	if network != "" {
+		ref, err := c.network()
+		if err != nil {
+			return nil, err
+		}
+		// A network without ports is not the same as no network.
+		if _, err := s.backend.Store.Network(c.r.Context(), ref); err != nil {
+			return nil, err
+		}
+	}
+	all := []Port{}
+	for _, name := range names {
+		ps, err := s.portsOf(c.r.Context(), name)
+		if err != nil && !goneMeanwhile(c, err) {
+			return nil, err
+		}
+		all = append(all, ps...)
+	}
+	if network != "" {
+		all = slices.DeleteFunc(all, func(p Port) bool { return p.Network != network })
+	}
+	slices.SortFunc(all, func(a, b Port) int {
+		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Network, b.Network), cmp.Compare(a.Name, b.Name))
+	})
+	return all, nil
+}
+
+func (s *Server) addPort(c *call) (any, error) {
+	var spec PortSpec
+	if err := c.body(&spec); err != nil {
+		return nil, err
+	}
+	p := intent.Port{Tenant: c.r.PathValue("tenant"), Network: c.r.PathValue("network"), Name: spec.Name,
+		MAC: spec.MAC, Addrs: spec.Addrs, Learn: spec.Learn}
+	if err := p.Ref().Validate(); err != nil {
+		return nil, err
+	}
+	p, rev, err := s.backend.Store.AddPort(c.r.Context(), p)
+	return Written{Revision: rev, Port: &p}, err
+}
+
+func (s *Server) port(c *call) (any, error) {
+	ref, err := c.port()
+	if err != nil {
+		return nil, err
+	}
+	p, err := s.backend.Store.Port(c.r.Context(), ref)
+	if err != nil {
+		return nil, err
+	}
+	claims, err := s.backend.Store.Bindings(c.r.Context(), ref.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	return ViewPort(p, slices.DeleteFunc(claims, func(b intent.Binding) bool { return b.PortRef() != ref })), nil
+}
+
+func (s *Server) setPort(c *call) (any, error) {
+	ref, err := c.port()
+	if err != nil {
+		return nil, err
+	}
+	var change PortChange
+	if err := c.body(&change); err != nil {
+		return nil, err
+	}
+	if change == (PortChange{}) {
+		return nil, nothingToChange("port "+ref.String(), &change)
+	}
+	p, rev, err := s.backend.Store.SetPort(c.r.Context(), ref, func(p *intent.Port) error {
+		set(&p.MAC, change.MAC)
+		set(&p.Addrs, change.Addrs)
+		set(&p.Learn, change.Learn)
+		return nil
+	})
+	return Written{Revision: rev, Port: &p}, err
+}
+
+func (s *Server) deletePort(c *call) (any, error) {
+	ref, err := c.port()
+	if err != nil {
+		return nil, err
+	}
+	return remove(c, "port "+ref.String(),
+		func(ctx context.Context) ([]string, error) { return s.backend.Store.PlanDeletePort(ctx, ref) },
+		func(ctx context.Context, cascade bool) ([]string, int64, error) {
+			return s.backend.Store.DeletePort(ctx, ref, cascade)
+		})
+}
+
+// remove serves every DELETE of an object: what must tells the plan's users
+// apart from the object itself.
+func remove(c *call, what string, plan func(context.Context) ([]string, error), do func(context.Context, bool) ([]string, int64, error)) (any, error) {
+	cascade, err := queryBool(c.query, "cascade")
+	if err != nil {
+		return nil, err
+	}
+	dry, err := queryBool(c.query, "dry-run")
+	if err != nil {
+		return nil, err
+	}
+	if !dry {
+		deleted, rev, err := do(c.r.Context(), cascade)
+		return Written{Revision: rev, Deleted: deleted}, err
+	}
+	planned, err := plan(c.r.Context())
+	if err != nil {
+		return nil, err
+	}
+	if users := slices.DeleteFunc(slices.Clone(planned), func(s string) bool { return s == what }); len(users) > 0 && !cascade {
+		return nil, intent.InUseBy(what, users)
+	}
+	return Written{Deleted: planned}, nil
+}
+
+// scope returns the tenants a list is about: the path's, or all.
+func (s *Server) scope(c *call) ([]string, error) {
+	if c.r.PathValue("tenant") == "" {
+		ts, err := s.backend.Store.Tenants(c.r.Context())
+		if err != nil {
+			return nil, err
+		}
+		var names []string
+		for _, t := range ts {
+			names = append(names, t.Name)
+		}
+		return names, nil
+	}
+	name, err := c.tenant()
+	if err != nil {
+		return nil, err
+	}
+	// A tenant without networks is not the same as no tenant.
+	_, err = s.backend.Store.Tenant(c.r.Context(), name)
+	return []string{name}, err
+}
+
+// goneMeanwhile says whether err only means that one tenant of a list of all
+// was deleted while the list was made.
+func goneMeanwhile(c *call, err error) bool {
+	return c.r.PathValue("tenant") == "" && intent.KindOf(err) == intent.NotFound
+}
+
+// portsOf joins the ports of a tenant with the claims on them.
+func (s *Server) portsOf(ctx context.Context, tenant string) ([]Port, error) {
+	ps, err := s.backend.Store.Ports(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	bs, err := s.backend.Store.Bindings(ctx, tenant)
+	if err != nil {
+		return nil, err
+	}
+	claims := map[intent.PortRef][]intent.Binding{}
+	for _, b := range bs {
+		claims[b.PortRef()] = append(claims[b.PortRef()], b)
+	}
+	views := make([]Port, 0, len(ps))
+	for _, p := range ps {
+		views = append(views, ViewPort(p, claims[p.Ref()]))
+	}
+	return views, nil
+}
+
+// hostsOf returns the hosts that ports are bound to, by name.
+func hostsOf(ps []Port) []string {
+	hosts := []string{}
+	for _, p := range ps {
+		if p.Host != "" {
+			hosts = append(hosts, p.Host)
+		}
+	}
+	slices.Sort(hosts)
+	return slices.Compact(hosts)
+}
+
+// set replaces what a change gives.
+func set[T any](old *T, given *T) {
+	if given != nil {
+		*old = *given
+	}
+}
+
+// nothingToChange refuses a change that changes nothing: most likely its fields
+// were forgotten.
+func nothingToChange(what string, change any) error {
+	return intent.Invalidf("nothing is given to change about %s", what).WithHint("give at least one of %s", strings.TrimSpace(fields(change)))
+}
+
+// list makes an empty list encode as [] and not as null.
+func list[T any](s []T) []T {
+	if s == nil {
+		return []T{}
+	}
+	return s
+}

@@ -1,0 +1,142 @@
+// Handlers of hosts, and of this host: plug, status, flows, leaving.
+
+package api
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+func (s *Server) version(*call) (any, error) { return Version{BuildVersion()}, nil }
+
+func (s *Server) status(c *call) (any, error) {
+	st, err := s.backend.Status(c.r.Context())
+	if err != nil {
+		return nil, err
+	}
+	st.Connections = list(st.Connections)
+	st.Tenants = list(st.Tenants)
+	st.Ports = list(st.Ports)
+	st.Conflicts = list(st.Conflicts)
+	st.Drops = list(st.Drops)
+	st.Warnings = list(st.Warnings)
+	return st, nil
+}
+
+func (s *Server) flows(c *call) (any, error) {
+	q := FlowQuery{Object: c.query.Get("object"), Table: c.query.Get("table")}
+	if q.Object != "" {
+		if err := parseObject(q.Object); err != nil {
+			return nil, err
+		}
+	}
+	fs, err := s.backend.Flows(c.r.Context(), q)
+	return list(fs), err
+}
+
+func (s *Server) plug(c *call) (any, error) {
+	ref, err := c.port()
+	if err != nil {
+		return nil, err
+	}
+	var r PlugRequest
+	if err := c.body(&r); err != nil {
+		return nil, err
+	}
+	r.Ref = ref
+	if err := r.Validate(); err != nil {
+		return nil, err
+	}
+	if r.Ifname == "" && r.Tap == "" {
+		r.Ifname = DefaultIfname
+	}
+	return s.backend.Plug.Plug(c.r.Context(), r)
+}
+
+func (s *Server) unplug(c *call) (any, error) {
+	ref, err := c.port()
+	if err != nil {
+		return nil, err
+	}
+	return struct{}{}, s.backend.Plug.Unplug(c.r.Context(), ref)
+}
+
+func (s *Server) hosts(c *call) (any, error) {
+	hs, err := s.backend.Store.Hosts(c.r.Context())
+	slices.SortFunc(hs, func(a, b intent.HostState) int { return cmp.Compare(a.Name, b.Name) })
+	return list(hs), err
+}
+
+func (c *call) host() (string, error) {
+	name := c.r.PathValue("host")
+	return name, intent.ValidateName("host", name)
+}
+
+func (s *Server) host(c *call) (any, error) {
+	name, err := c.host()
+	if err != nil {
+		return nil, err
+	}
+	ctx := c.r.Context()
+	hs, err := s.backend.Store.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	i := slices.IndexFunc(hs, func(h intent.HostState) bool { return h.Name == name })
+	if i < 0 {
+		return nil, intent.NotFoundf("host %s does not exist", name).WithHint("`ovloom host list` shows those that do")
+	}
+	v := Host{HostState: hs[i], Ports: []string{}}
+	ts, err := s.backend.Store.Tenants(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, t := range ts {
+		bs, err := s.backend.Store.Bindings(ctx, t.Name)
+		if err != nil && intent.KindOf(err) != intent.NotFound { // deleted meanwhile
+			return nil, err
+		}
+		for _, b := range bs {
+			if b.Host == name {
+				v.Ports = append(v.Ports, b.PortRef().String())
+			}
+		}
+	}
+	slices.Sort(v.Ports)
+	return v, nil
+}
+
+func (s *Server) removeHost(c *call) (any, error) {
+	name, err := c.host()
+	if err != nil {
+		return nil, err
+	}
+	return remove(c, "host "+name,
+		func(ctx context.Context) ([]string, error) { return s.backend.Store.PlanRemoveHost(ctx, name) },
+		func(ctx context.Context, cascade bool) ([]string, int64, error) {
+			return s.backend.Store.RemoveHost(ctx, name, cascade)
+		})
+}
+
+// leave differs from remove in that every step is listed, not only objects:
+// whether ports stand in the way is for Local to say.
+func (s *Server) leave(c *call) (any, error) {
+	cascade, err := queryBool(c.query, "cascade")
+	if err != nil {
+		return nil, err
+	}
+	dry, err := queryBool(c.query, "dry-run")
+	if err != nil {
+		return nil, err
+	}
+	var done []string
+	if dry {
+		done, err = s.backend.Local.PlanLeave(c.r.Context())
+	} else {
+		done, err = s.backend.Local.Leave(c.r.Context(), cascade)
+	}
+	return Written{Deleted: done}, err
+}

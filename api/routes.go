@@ -1,0 +1,130 @@
+// Every path of the API. docs/api.md is written from this table.
+
+package api
+
+import (
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// route is one method on one path.
+type route struct {
+	method  string
+	path    string // a pattern of http.ServeMux
+	summary string
+	query   []param
+	body    any // an example of what it reads; nil: no body
+	reply   any // an example of what it answers; for a stream, of each line
+	status  int // of a success; 0: 200
+	serve   func(*Server, *call) (any, error)
+	stream  bool // serve writes lines itself, and may take long
+}
+
+// param is a query parameter.
+type param struct {
+	name, doc string
+}
+
+var (
+	paramCascade  = param{"cascade", "`true`: delete what uses it, too"}
+	paramDryRun   = param{"dry-run", "`true`: only list what would be deleted; with `cascade=true` that includes what uses it"}
+	paramRevision = param{"revision", "the revision that the change was answered with"}
+	paramTimeout  = param{"timeout", "how long to wait at most: a duration such as `30s` (the default)"}
+	deleteParams  = []param{paramCascade, paramDryRun}
+)
+
+// Examples, of one story: two hosts, one tenant, one network, two ports.
+var (
+	exampleTenant  = intent.Tenant{Name: "acme", ID: 17, VRF: 3}
+	exampleNetwork = intent.Network{Tenant: "acme", Name: "web", ID: 18, VNI: 4097, Unknown: intent.UnknownDrop,
+		Subnets: []intent.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1")}}}
+	examplePort = intent.Port{Tenant: "acme", Network: "web", Name: "c1", ID: 19, UUID: "6c8e2fd5-2c5a-4d0e-9d1c-0f1f1c9e7a11",
+		MAC: intent.MAC{0x0a, 0, 0, 0, 0, 0x13}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.2")}}
+	exampleClaims = []intent.Binding{{Host: "host1", Generation: 41, Up: true}}
+	exampleHost   = intent.HostState{Host: intent.Host{Name: "host1", ID: 1, VTEP: netip.MustParseAddr("192.0.2.1"),
+		UnderlayMTU: 1500, Datapath: "system", Version: "v0.1.0"}, Alive: true, Applied: 57}
+	exampleTime   = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	exampleStatus = Status{Version: "v0.1.0", Host: "host1", VTEP: exampleHost.VTEP, Datapath: "system", Bridge: "br-int", OVSVersion: "3.1.0",
+		Started: exampleTime, Uptime: 3600, Revision: 57, Resync: Resync{At: exampleTime, Messages: 0},
+		Connections: []Connection{{Name: "store", Target: "https://host1:2379", Connected: true, Since: exampleTime}},
+		Tenants:     []string{"acme"}, Ports: []BoundPort{{"acme/web/c1", "ovl13", 5, true}}, Flows: 61, Groups: 1,
+		Conflicts: []Conflict{}, Drops: []Drop{{"spoof", 3, 294}}, Warnings: []Warning{}}
+)
+
+// ptr returns a pointer to v, for the examples of changes.
+func ptr[T any](v T) *T { return &v }
+
+// routes are in the order of the documentation: this host, then intent, then hosts.
+var routes = []route{
+	{method: "GET", path: "/v1/version", summary: "The version of ovloomd.",
+		reply: Version{"v0.1.0"}, serve: (*Server).version},
+	{method: "GET", path: "/v1/status", summary: "The state of this host.",
+		reply: exampleStatus, serve: (*Server).status},
+	{method: "GET", path: "/v1/flows", summary: "Flows of this host's switch, with the objects they belong to.",
+		query: []param{{"object", "only those of a tenant, network or port, such as `acme/web/c1`"}, {"table", "only those of one table"}},
+		reply: []Flow{{Table: "fdb", Object: "port acme/web/c1", Text: "table=fdb,priority=100,metadata=0x3001001/0xffffffffffff,dl_dst=0a:00:00:00:00:13 actions=set_field:5->reg2,goto_table:output"}},
+		serve: (*Server).flows},
+
+	{method: "GET", path: "/v1/tenants", summary: "All tenants, by name.",
+		reply: []intent.Tenant{exampleTenant}, serve: (*Server).tenants},
+	{method: "POST", path: "/v1/tenants", summary: "Add a tenant.", status: http.StatusCreated,
+		body: &TenantSpec{"acme"}, reply: Written{Revision: 51, Tenant: &exampleTenant}, serve: (*Server).addTenant},
+	{method: "GET", path: "/v1/tenants/{tenant}", summary: "One tenant and what it has.",
+		reply: Tenant{exampleTenant, []string{"web"}, 2, []string{"host1", "host2"}}, serve: (*Server).tenant},
+	{method: "DELETE", path: "/v1/tenants/{tenant}", summary: "Delete a tenant.", query: deleteParams,
+		reply: Written{Revision: 60, Deleted: []string{"tenant acme"}}, serve: (*Server).deleteTenant},
+	{method: "GET", path: "/v1/tenants/{tenant}/applied", summary: "Wait until every live host that has the tenant has applied a revision. " +
+		"The answer is a stream of lines, each a JSON object: who has not, whenever that changes; the last has `done` or `error`. The tenant may have been deleted at that revision.",
+		query: []param{paramRevision, paramTimeout}, stream: true,
+		reply: WaitLine{Pending: []string{"host2"}}, serve: (*Server).applied},
+
+	{method: "GET", path: "/v1/networks", summary: "The networks of all tenants, by name.",
+		reply: []intent.Network{exampleNetwork}, serve: (*Server).networks},
+	{method: "GET", path: "/v1/tenants/{tenant}/networks", summary: "The networks of one tenant, by name.",
+		reply: []intent.Network{exampleNetwork}, serve: (*Server).networks},
+	{method: "POST", path: "/v1/tenants/{tenant}/networks", summary: "Add a network. What is left out is chosen: a VNI, and each subnet's first address as its gateway.",
+		status: http.StatusCreated,
+		body:   &NetworkSpec{Name: "web", Subnets: exampleNetwork.Subnets}, reply: Written{Revision: 52, Network: &exampleNetwork}, serve: (*Server).addNetwork},
+	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}", summary: "One network and what it has.",
+		reply: Network{exampleNetwork, 2, []string{"host1", "host2"}}, serve: (*Server).network},
+	{method: "PATCH", path: "/v1/tenants/{tenant}/networks/{network}", summary: "Change a network. What is left out or null stays; what is given replaces all that was there.",
+		body: &NetworkChange{MTU: ptr(1400)}, reply: Written{Revision: 53, Network: &exampleNetwork}, serve: (*Server).setNetwork},
+	{method: "DELETE", path: "/v1/tenants/{tenant}/networks/{network}", summary: "Delete a network.", query: deleteParams,
+		reply: Written{Revision: 59, Deleted: []string{"port acme/web/c1", "network acme/web"}}, serve: (*Server).deleteNetwork},
+
+	{method: "GET", path: "/v1/ports", summary: "The ports of all tenants, by name.",
+		reply: []Port{ViewPort(examplePort, exampleClaims)}, serve: (*Server).ports},
+	{method: "GET", path: "/v1/tenants/{tenant}/ports", summary: "The ports of one tenant, by name.",
+		reply: []Port{ViewPort(examplePort, exampleClaims)}, serve: (*Server).ports},
+	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}/ports", summary: "The ports of one network, by name.",
+		reply: []Port{ViewPort(examplePort, exampleClaims)}, serve: (*Server).ports},
+	{method: "POST", path: "/v1/tenants/{tenant}/networks/{network}/ports", summary: "Add a port. What is left out is chosen: an address of each subnet, and a MAC.",
+		status: http.StatusCreated,
+		body:   &PortSpec{Name: "c1", Addrs: examplePort.Addrs}, reply: Written{Revision: 54, Port: &examplePort}, serve: (*Server).addPort},
+	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}", summary: "One port and where it is plugged.",
+		reply: ViewPort(examplePort, exampleClaims), serve: (*Server).port},
+	{method: "PATCH", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}", summary: "Change a port. What is left out or null stays; what is given replaces all that was there.",
+		body: &PortChange{Learn: ptr(4)}, reply: Written{Revision: 55, Port: &examplePort}, serve: (*Server).setPort},
+	{method: "DELETE", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}", summary: "Delete a port.", query: deleteParams,
+		reply: Written{Revision: 58, Deleted: []string{"port acme/web/c1"}}, serve: (*Server).deletePort},
+	{method: "PUT", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}/plug", summary: "Plug a port into a workload on this host: exactly one of `netns`, `pid` and `tap`.",
+		body: &PlugRequest{Netns: "c1", Ifname: "eth0"}, serve: (*Server).plug,
+		reply: PlugResult{Interface: "ovl13", Ifname: "eth0", MAC: examplePort.MAC, Addrs: examplePort.Addrs, MTU: 1450}},
+	{method: "DELETE", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}/plug", summary: "Unplug a port from this host.",
+		reply: struct{}{}, serve: (*Server).unplug},
+	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}/up", summary: "Wait until a port that is plugged on this host has its flows installed. The answer is a stream, as of `applied`.",
+		query: []param{paramTimeout}, stream: true,
+		reply: WaitLine{Done: true}, serve: (*Server).up},
+
+	{method: "GET", path: "/v1/hosts", summary: "All registered hosts, by name.",
+		reply: []intent.HostState{exampleHost}, serve: (*Server).hosts},
+	{method: "GET", path: "/v1/hosts/{host}", summary: "One host and the ports bound to it.",
+		reply: Host{exampleHost, []string{"acme/web/c1"}}, serve: (*Server).host},
+	{method: "DELETE", path: "/v1/hosts/{host}", summary: "Remove a host that is gone for good; with `cascade=true` the bindings of its ports go, too.", query: deleteParams,
+		reply: Written{Revision: 61, Deleted: []string{"host host1"}}, serve: (*Server).removeHost},
+	{method: "DELETE", path: "/v1/local", summary: "Take this host out of the overlay: release its bindings, give its network card back, delete its bridge, unregister it.", query: deleteParams,
+		reply: Written{Deleted: []string{"bridge br-int", "host host1"}}, serve: (*Server).leave},
+}

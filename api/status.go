@@ -1,0 +1,74 @@
+// The answer to "how is this host?".
+
+package api
+
+import (
+	"net/netip"
+	"time"
+)
+
+// Status is the state of one host, as its ovloomd sees it.
+type Status struct {
+	Version    string     `json:"version"` // of ovloomd
+	Host       string     `json:"host"`
+	VTEP       netip.Addr `json:"vtep"`
+	Datapath   string     `json:"datapath"` // "system" or "netdev"
+	Bridge     string     `json:"bridge"`
+	OVSVersion string     `json:"ovs_version"`
+	Started    time.Time  `json:"started"` // ovloomd
+	Uptime     int64      `json:"uptime"`  // seconds since then
+
+	Connections []Connection `json:"connections"` // to the store, OVSDB and OpenFlow
+	Revision    int64        `json:"revision"`    // of the store, that the switch has reached
+	Resync      Resync       `json:"resync"`      // the last one
+
+	Tenants   []string    `json:"tenants"` // in this host's span
+	Ports     []BoundPort `json:"ports"`   // plugged here
+	Flows     int         `json:"flows"`   // installed
+	Groups    int         `json:"groups"`
+	Conflicts []Conflict  `json:"conflicts"`
+	Drops     []Drop      `json:"drops"`
+	Warnings  []Warning   `json:"warnings"`
+}
+
+// Connection is the state of ovloomd's connection to one other process.
+type Connection struct {
+	Name      string    `json:"name"`            // "store", "ovsdb" or "openflow"
+	Target    string    `json:"target"`          // where that process is
+	Connected bool      `json:"connected"`       //
+	Since     time.Time `json:"since"`           // of being so
+	Error     string    `json:"error,omitempty"` // the last one, if it is the reason
+}
+
+// BoundPort is a port plugged on this host.
+type BoundPort struct {
+	Port      string `json:"port"`      // as acme/web/c1
+	Interface string `json:"interface"` // on the bridge
+	OFPort    uint32 `json:"ofport"`    // its OpenFlow number; 0: the switch has given none
+	Up        bool   `json:"up"`        // its flows are installed
+}
+
+// Conflict is a port that several hosts claim.
+type Conflict struct {
+	Port   string  `json:"port"`   // as acme/web/c1
+	Claims []Claim `json:"claims"` // newest, which is in force, first
+}
+
+// Drop counts what the switch has dropped for one reason.
+type Drop struct {
+	Reason  string `json:"reason"` // such as "spoof"
+	Packets uint64 `json:"packets"`
+	Bytes   uint64 `json:"bytes"`
+}
+
+// Warning is something wrong, and what to do about it.
+type Warning struct {
+	What string `json:"what"`
+	Do   string `json:"do,omitempty"`
+}
+
+// Resync is one comparison of the switch with what is wanted.
+type Resync struct {
+	At       time.Time `json:"at"`       // zero: none yet
+	Messages int       `json:"messages"` // sent to correct the difference
+}

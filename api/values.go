@@ -1,0 +1,208 @@
+// The values that travel: what a client may ask for, and how objects are shown.
+
+package api
+
+import (
+	"cmp"
+	"net/netip"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// DefaultSocket is where ovloomd listens unless told otherwise.
+const DefaultSocket = "/run/ovloom/ovloomd.sock"
+
+// TenantSpec is what a user says about a new tenant.
+type TenantSpec struct {
+	Name string `json:"name"`
+}
+
+// NetworkSpec is what a user says about a new network. What is left out is
+// chosen by the store: a VNI, and each subnet's first address as its gateway.
+type NetworkSpec struct {
+	Name     string          `json:"name"`
+	Subnets  []intent.Subnet `json:"subnets,omitempty"`
+	VNI      uint32          `json:"vni,omitempty"`
+	MTU      int             `json:"mtu,omitempty"` // bytes of IP packet
+	Unknown  intent.Unknown  `json:"unknown,omitempty"`
+	Learning bool            `json:"learning,omitempty"`
+}
+
+// NetworkChange is what a user wants different about a network; what is nil
+// stays as it is, and what is given replaces all that was there.
+type NetworkChange struct {
+	Subnets  *[]intent.Subnet `json:"subnets,omitempty"`
+	MTU      *int             `json:"mtu,omitempty"`
+	Unknown  *intent.Unknown  `json:"unknown,omitempty"`
+	Learning *bool            `json:"learning,omitempty"`
+}
+
+// PortSpec is what a user says about a new port. What is left out is chosen by
+// the store: an address of each subnet, and a MAC.
+type PortSpec struct {
+	Name  string       `json:"name"`
+	MAC   intent.MAC   `json:"mac,omitempty"`
+	Addrs []netip.Addr `json:"addresses,omitempty"`
+	Learn int          `json:"learn,omitempty"` // how many unknown MACs may live behind it
+}
+
+// PortChange is what a user wants different about a port, like NetworkChange.
+type PortChange struct {
+	MAC   *intent.MAC   `json:"mac,omitempty"`
+	Addrs *[]netip.Addr `json:"addresses,omitempty"`
+	Learn *int          `json:"learn,omitempty"`
+}
+
+// Written is the answer to a change: the revision of the store that has it, and
+// the object as it is now, or what was deleted.
+type Written struct {
+	Revision int64           `json:"revision"` // 0: a dry run, nothing was written
+	Tenant   *intent.Tenant  `json:"tenant,omitempty"`
+	Network  *intent.Network `json:"network,omitempty"`
+	Port     *intent.Port    `json:"port,omitempty"`
+	Deleted  []string        `json:"deleted,omitempty"` // as "port acme/web/c1"
+}
+
+// Tenant is a tenant with a summary of what it has.
+type Tenant struct {
+	intent.Tenant
+	Networks []string `json:"networks"` // names
+	Ports    int      `json:"ports"`
+	Hosts    []string `json:"hosts"` // where its ports are bound
+}
+
+// Network is a network with a summary of what it has.
+type Network struct {
+	intent.Network
+	Ports int      `json:"ports"`
+	Hosts []string `json:"hosts"` // where its ports are bound
+}
+
+// Port is a port and where it is plugged.
+type Port struct {
+	intent.Port
+	Host   string  `json:"host,omitempty"` // of the claim in force
+	Up     bool    `json:"up"`             // its host has installed its flows
+	Claims []Claim `json:"claims"`         // newest first; more than one is a conflict
+}
+
+// Claim is one host saying that a port is plugged there.
+type Claim struct {
+	Host       string `json:"host"`
+	Generation uint64 `json:"generation"`
+	Up         bool   `json:"up"`
+}
+
+// Host is a host with the ports bound to it.
+type Host struct {
+	intent.HostState
+	Ports []string `json:"ports"` // as acme/web/c1
+}
+
+// Version says which build answers.
+type Version struct {
+	Version string `json:"version"`
+}
+
+// BuildVersion returns the version of the running program, as the Go toolchain
+// stamped it from the source tree's tag or commit; "unknown" outside of one.
+func BuildVersion() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
+		return "unknown"
+	}
+	return info.Main.Version
+}
+
+// PlugRequest says where on this host a port is to appear: in exactly one of a
+// named namespace, the namespace of a process, or as a tap device that exists.
+type PlugRequest struct {
+	Ref    intent.PortRef `json:"-"` // from the path
+	Netns  string         `json:"netns,omitempty"`
+	PID    int            `json:"pid,omitempty"`
+	Tap    string         `json:"tap,omitempty"`
+	Ifname string         `json:"ifname,omitempty"` // inside the namespace; default eth0
+}
+
+// DefaultIfname names a plugged port's interface inside its namespace.
+const DefaultIfname = "eth0"
+
+// Validate checks that the request names one place that can exist.
+func (r PlugRequest) Validate() error {
+	given := 0
+	for _, is := range []bool{r.Netns != "", r.PID != 0, r.Tap != ""} {
+		if is {
+			given++
+		}
+	}
+	switch {
+	case given != 1:
+		return intent.Invalidf("%d places are given to plug port %s into", given, r.Ref).
+			WithHint("give exactly one of netns, pid and tap")
+	case r.PID < 0:
+		return intent.Invalidf("process id %d is negative", r.PID)
+	case strings.HasPrefix(r.Netns, "-") || strings.ContainsAny(r.Netns, "/\x00") || r.Netns == "." || r.Netns == "..":
+		return intent.Invalidf("namespace name %q is malformed", r.Netns).WithHint("give a name that `ip netns list` shows")
+	case r.Tap != "" && r.Ifname != "":
+		return intent.Invalidf("an interface name %q is given for tap %s", r.Ifname, r.Tap).WithHint("a tap keeps its name: leave ifname out")
+	case r.Tap != "":
+		return validateIfname("tap", r.Tap)
+	case r.Ifname != "":
+		return validateIfname("interface", r.Ifname)
+	}
+	return nil
+}
+
+// validateIfname applies the kernel's rules (dev_valid_name): at most 15 bytes,
+// no slash, colon or white space, and not the names of directories.
+func validateIfname(what, s string) error {
+	if len(s) > 15 || s == "." || s == ".." || strings.ContainsAny(s, "/: \t\n\v\f\r\x00") {
+		return intent.Invalidf("%s name %q is malformed", what, s).
+			WithHint("at most 15 bytes without slash, colon or white space")
+	}
+	return nil
+}
+
+// PlugResult is what came of plugging a port.
+type PlugResult struct {
+	Interface string       `json:"interface"`        // on br-int
+	Ifname    string       `json:"ifname,omitempty"` // inside the namespace
+	MAC       intent.MAC   `json:"mac"`
+	Addrs     []netip.Addr `json:"addresses,omitempty"`
+	MTU       int          `json:"mtu"` // bytes of IP packet
+}
+
+// FlowQuery chooses flows of this host's switch; its zero value means all.
+type FlowQuery struct {
+	Object string // "", or a tenant, network or port: acme, acme/web, acme/web/c1
+	Table  string // "", or a table's name
+}
+
+// Flow is one flow of this host's switch and whose it is.
+type Flow struct {
+	Table  string `json:"table"`
+	Object string `json:"object"`          // as "port acme/web/c1"; "base" for flows that no object owns
+	Text   string `json:"flow"`            // as ovs-ofctl writes it
+	Words  string `json:"words,omitempty"` // what it does, for people
+}
+
+// ViewPort joins a port with the claims on it, in any order.
+func ViewPort(p intent.Port, claims []intent.Binding) Port {
+	v := Port{Port: p, Claims: []Claim{}}
+	for _, c := range claims {
+		v.Claims = append(v.Claims, Claim{c.Host, c.Generation, c.Up})
+	}
+	slices.SortFunc(v.Claims, func(a, b Claim) int {
+		if a.Generation != b.Generation {
+			return cmp.Compare(b.Generation, a.Generation)
+		}
+		return strings.Compare(a.Host, b.Host)
+	})
+	if w, ok := intent.Winner(claims); ok {
+		v.Host, v.Up = w.Host, w.Up
+	}
+	return v
+}
