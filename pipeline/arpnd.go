@@ -1,0 +1,146 @@
+package pipeline
+
+import (
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// arpND answers on the spot what the store knows, so that no ARP or neighbour
+// solicitation for a known address crosses the underlay, and none needs the
+// controller: it may be down.
+var arpND = &Table{
+	ID:      idARPND,
+	Name:    "arp_nd",
+	Purpose: "Answer ARP and neighbour solicitations for the addresses that the network knows.",
+	Reads: []of.Field{
+		of.FieldReg1, of.FieldMetadata, of.FieldEthType, of.FieldARPOp, of.FieldARPTPA,
+		of.FieldIPProto, of.FieldICMPv6Type, of.FieldNDTarget,
+	},
+	Writes: []of.Field{
+		of.FieldEthSrc, of.FieldEthDst, of.FieldARPOp, of.FieldARPSHA, of.FieldARPTHA,
+		of.FieldARPSPA, of.FieldARPTPA, of.FieldICMPv6Type, of.FieldReg15,
+	},
+	Next: []*Table{ndAnswer, learn, drop},
+}
+
+// ndAnswer completes a neighbour advertisement. Open vSwitch lets a flow change
+// an advertisement's fields only if it matches on an advertisement, so the type
+// was changed one table earlier.
+var ndAnswer = &Table{
+	ID:      idNDAnswer,
+	Name:    "nd_answer",
+	Purpose: "Complete a neighbour advertisement and send it back.",
+	Reads:   []of.Field{of.FieldEthType, of.FieldIPProto, of.FieldICMPv6Type},
+	Writes: []of.Field{
+		of.FieldIPv6Src, of.FieldIPv6Dst, of.FieldNDReserved, of.FieldNDOptionsType, of.FieldNDTLL,
+	},
+	Next: nil,
+}
+
+// Priorities of arp_nd.
+const (
+	arpOwn     = 100 // the port's own address: never answered
+	arpKnown   = 50
+	arpUnknown = 10 // nobody can have it, so nobody need be asked
+	arpMiss    = 0
+)
+
+// ARP operations (RFC 826).
+const (
+	arpRequest = 1
+	arpReply   = 2
+)
+
+// Flags of a neighbour advertisement (RFC 4861, 4.4), as the 32 bits behind its
+// checksum.
+const ndSolicitedOverride = 0x60000000
+
+// Types of neighbour discovery options (RFC 4861, 4.6).
+const ndOptionTargetLinkLayer = 2
+
+func arpNDBase(r rules) {
+	r.add(arpND, arpMiss, "nothing to answer", on(), to(learn))
+}
+
+func ndAnswerBase(r rules) {
+	r.add(ndAnswer, 10, "a neighbour advertisement goes back where the question came from",
+		icmpv6(icmpv6NeighborAd),
+		of.Copy(of.FieldIPv6Src.All(), of.FieldIPv6Dst.All()),
+		of.Copy(of.FieldNDTarget.All(), of.FieldIPv6Src.All()),
+		of.Set(of.FieldNDReserved, ndSolicitedOverride),
+		of.Set(of.FieldNDOptionsType, ndOptionTargetLinkLayer),
+		of.Copy(of.FieldEthSrc.All(), of.FieldNDTLL.All()),
+		of.Output{Port: of.PortInPort})
+}
+
+func neighborSolicitation(target of.Term) []of.Term {
+	return with(icmpv6(icmpv6NeighborSol), target)
+}
+
+// arpNDNetwork ends what need not be asked: where the network knows every
+// address, an unknown one does not exist. With learning, an address may live
+// behind a port or a foreign VTEP, and the question is flooded.
+func arpNDNetwork(r rules, n *intent.Network) {
+	if n.Learning || !managed(n) {
+		return
+	}
+	in := regNetwork.is(uint64(n.VNI))
+	request, reply := of.Exact(of.FieldARPOp, arpRequest), of.Exact(of.FieldARPOp, arpReply)
+	if family(n, false) {
+		r.add(arpND, arpUnknown, "ARP for an address of nobody", on(in, of.ARP, request), because(ReasonNoSuchAddress)...)
+		r.add(arpND, arpUnknown, "ARP reply to no request", on(in, of.ARP, reply), because(ReasonUnasked)...)
+	}
+	if family(n, true) {
+		r.add(arpND, arpUnknown, "neighbour solicitation for an address of nobody",
+			with(icmpv6(icmpv6NeighborSol), in), because(ReasonNoSuchAddress)...)
+		r.add(arpND, arpUnknown, "neighbour advertisement to no solicitation",
+			with(icmpv6(icmpv6NeighborAd), in), because(ReasonUnasked)...)
+		r.add(arpND, arpUnknown, "router solicitation", with(icmpv6(icmpv6RouterSol), in), because(ReasonNoRouter)...)
+	}
+}
+
+func arpNDPort(r rules, p *PortView) {
+	for _, a := range p.addrs4() {
+		target := of.Addr(of.FieldARPTPA, a)
+		arpNDAddress(r, p, on(of.ARP, target),
+			with(on(of.ARP, target), of.Exact(of.FieldARPOp, arpRequest)),
+			of.Copy(of.FieldEthSrc.All(), of.FieldEthDst.All()),
+			of.SetMAC(of.FieldEthSrc, p.Port.MAC),
+			of.Set(of.FieldARPOp, arpReply),
+			of.Copy(of.FieldARPSHA.All(), of.FieldARPTHA.All()),
+			of.SetMAC(of.FieldARPSHA, p.Port.MAC),
+			of.Copy(of.FieldARPSPA.All(), of.FieldARPTPA.All()),
+			of.SetAddr(of.FieldARPSPA, a),
+			of.Output{Port: of.PortInPort})
+	}
+	for _, a := range p.addrs6() {
+		target := of.Addr(of.FieldNDTarget, a)
+		arpNDAddress(r, p, neighborSolicitation(target), neighborSolicitation(target),
+			of.Copy(of.FieldEthSrc.All(), of.FieldEthDst.All()),
+			of.SetMAC(of.FieldEthSrc, p.Port.MAC),
+			of.Set(of.FieldICMPv6Type, icmpv6NeighborAd),
+			to(ndAnswer))
+	}
+}
+
+// arpNDAddress is what happens to questions about one address of a port: own
+// matches those that the port itself may ask, asked those of others.
+func arpNDAddress(r rules, p *PortView, own, asked []of.Term, answer ...of.Action) {
+	if p.local() {
+		// Answering it would make the port believe that its address is taken.
+		self := with(own, regInPort.is(uint64(p.OFPort)))
+		if p.Network.Learning {
+			r.add(arpND, arpOwn, "the port's own address, for others to hear", self, to(learn))
+		} else {
+			r.add(arpND, arpOwn, "the port's own address, which is nobody else's", self, because(ReasonOwnAddress)...)
+		}
+	}
+	in := regNetwork.is(uint64(p.Network.VNI))
+	switch {
+	case p.bound():
+		r.add(arpND, arpKnown, "answers for the port's address", with(asked, in), answer...)
+	case !p.Network.Learning:
+		r.add(arpND, arpKnown, "the address is that of a port that is plugged nowhere",
+			with(asked, in), because(ReasonNotPlugged)...)
+	}
+}

@@ -1,0 +1,57 @@
+package pipeline
+
+import (
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// Base emits the flows that every switch has, whatever the intent: one miss for
+// each table and what holds for all ports.
+func Base(sw Switch, emit Emit) {
+	own := func(t *Table) rules { return rules{MakeCookie(KindBase, intent.ID(t.ID)), emit} }
+	classifyBase(own(classify), sw)
+	tunnelInBase(own(tunnelIn))
+	portSecurityBase(own(portSecurity))
+	arpNDBase(own(arpND))
+	ndAnswerBase(own(ndAnswer))
+	learnBase(own(learn))
+	forkBase(own(fork))
+	fdbBase(own(fdb))
+	unknownBase(own(unknown))
+	floodBase(own(flood))
+	outputBase(own(output), sw)
+	dropBase(emit)
+}
+
+// Host emits the flows that let another host's tunnel packets in.
+func Host(sw Switch, h intent.Host, emit Emit) {
+	classifyHost(rules{MakeCookie(KindHost, h.ID), emit}, sw, h)
+}
+
+// Network emits the flows of a network that do not depend on its ports.
+func Network(n *NetworkView, emit Emit) {
+	r := rules{MakeCookie(KindNetwork, n.Network.ID), emit}
+	tunnelInNetwork(r, n)
+	arpNDNetwork(r, &n.Network)
+	learnNetwork(r, &n.Network)
+	fdbNetwork(r, &n.Network)
+	unknownNetwork(r, &n.Network)
+	floodNetwork(r, n)
+}
+
+// Groups returns the groups that the flows of a network refer to.
+func Groups(sw Switch, n *NetworkView) []of.Group { return floodGroups(sw, n) }
+
+// Port emits the flows of a port: those that let it speak, if it is on this
+// switch, and those that lead to it, wherever it is.
+func Port(p *PortView, emit Emit) {
+	r := rules{MakeCookie(KindPort, p.Port.ID), emit}
+	classifyPort(r, p)
+	if p.local() {
+		portSecurityPort(r, p)
+		learnPort(r, p)
+	}
+	arpNDPort(r, p)
+	learnGuard(r, p)
+	fdbPort(r, p)
+}

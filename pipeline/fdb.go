@@ -1,0 +1,82 @@
+package pipeline
+
+import (
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// fdb holds what the store knows. It comes before fdb_learned, so that no one can
+// take a known MAC by being learned.
+var fdb = &Table{
+	ID:      idFDB,
+	Name:    "fdb",
+	Purpose: "Find the port or host that a known MAC lives on.",
+	Reads:   []of.Field{of.FieldMetadata, of.FieldEthDst},
+	Writes:  []of.Field{of.FieldReg2, of.FieldReg3, of.FieldReg15},
+	Next:    []*Table{fdbLearned, unknown, output, drop},
+}
+
+// fdbLearned has no flows but those that table learn makes. Learned flows cannot
+// lead to a table, so fdb looks here and then goes on by itself.
+var fdbLearned = &Table{
+	ID:      idFDBLearned,
+	Name:    "fdb_learned",
+	Purpose: "Find the port or host that a learned MAC lives on.",
+	Reads:   []of.Field{of.FieldMetadata, of.FieldEthDst},
+	Writes:  []of.Field{of.FieldReg2, of.FieldReg3},
+	Next:    nil,
+}
+
+// unknown decides on unicast frames to a MAC that neither fdb knows nor was
+// learned.
+var unknown = &Table{
+	ID:      idUnknown,
+	Name:    "unknown",
+	Purpose: "Apply the network's policy to a MAC that nobody knows.",
+	Reads:   []of.Field{of.FieldMetadata, of.FieldReg2, of.FieldReg3},
+	Writes:  []of.Field{of.FieldReg15},
+	Next:    []*Table{flood, output, drop},
+}
+
+const fdbLearnedPriority = 10
+
+func fdbBase(r rules) {
+	r.add(fdb, 0, "a MAC that the store does not know", on(), to(unknown))
+}
+
+func fdbNetwork(r rules, n *intent.Network) {
+	if !n.Learning {
+		return
+	}
+	r.add(fdb, 10, "looks among the learned MACs",
+		on(regNetwork.is(uint64(n.VNI))),
+		of.Resubmit{InPort: of.PortInPort, Table: fdbLearned.ID}, to(unknown))
+}
+
+func fdbPort(r rules, p *PortView) {
+	dst := on(regNetwork.is(uint64(p.Network.VNI)), of.EthDst(p.Port.MAC))
+	const known = 50
+	switch {
+	case p.local():
+		r.add(fdb, known, "leads to the port, which is here", dst, regOutPort.set(uint64(p.OFPort)), to(output))
+	case p.VTEP.IsValid():
+		r.add(fdb, known, "leads to the host of the port", dst, regVTEP.set(vtepBits(p.VTEP)), to(output))
+	case !p.Network.Learning:
+		// With learning the MAC may have moved to where the store does not look.
+		r.add(fdb, known, "the port is plugged nowhere", dst, because(ReasonNotPlugged)...)
+	}
+}
+
+func unknownBase(r rules) {
+	nowhere := on(regOutPort.is(0), regVTEP.is(0))
+	r.add(unknown, 10, "nobody has the destination", nowhere, because(ReasonUnknownDst)...)
+	r.add(unknown, 0, "a learned MAC", on(), to(output))
+}
+
+func unknownNetwork(r rules, n *intent.Network) {
+	if n.Unknown != intent.UnknownFlood {
+		return
+	}
+	r.add(unknown, 20, "nobody has the destination: to all",
+		on(regNetwork.is(uint64(n.VNI)), regOutPort.is(0), regVTEP.is(0)), to(flood))
+}

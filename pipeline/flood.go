@@ -1,0 +1,59 @@
+package pipeline
+
+import (
+	"slices"
+
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// flood sends one copy to everyone who is part of the network. OVS's own FLOOD
+// would send a flow-based tunnel's copies to nobody or twice, so the lists are
+// groups of ours.
+var flood = &Table{
+	ID:      idFlood,
+	Name:    "flood",
+	Purpose: "Send a copy to every port of the network here and to every other host that has some.",
+	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata},
+	Writes:  []of.Field{of.FieldTunID, of.FieldReg15},
+	Next:    []*Table{drop},
+}
+
+// Group ids: the VNI, and above it which of the network's groups.
+const (
+	groupEveryone uint32 = 1 << 24 // ports here and other hosts
+	groupHere     uint32 = 2 << 24 // ports here
+)
+
+func floodBase(r rules) {
+	r.add(flood, 0, "a network that is not here", on(), because(ReasonUnknownVNI)...)
+}
+
+func floodNetwork(r rules, n *NetworkView) {
+	in := regNetwork.is(uint64(n.Network.VNI))
+	r.add(flood, 20, "from a tunnel: to the ports here only",
+		on(flagFromTunnel.is(1), in), of.ToGroup{ID: groupHere | n.Network.VNI})
+	r.add(flood, 10, "to the ports here and the other hosts",
+		on(in), copyVNI(), of.ToGroup{ID: groupEveryone | n.Network.VNI})
+}
+
+// copyVNI puts the packet's network into the tunnel header.
+func copyVNI() of.Action {
+	return of.Copy(regNetwork.Sub, of.FieldTunID.Bits(regNetwork.Sub.Offset, regNetwork.Sub.Width))
+}
+
+// floodGroups returns the two groups of a network. The switch itself leaves out
+// the port that a packet came from.
+func floodGroups(sw Switch, n *NetworkView) []of.Group {
+	here := of.Group{ID: groupHere | n.Network.VNI, Type: of.GroupAll}
+	for _, p := range n.Local {
+		here.Buckets = append(here.Buckets, of.Bucket{
+			ID: uint32(len(here.Buckets)), Actions: []of.Action{of.Output{Port: p}}})
+	}
+	everyone := of.Group{ID: groupEveryone | n.Network.VNI, Type: of.GroupAll, Buckets: slices.Clone(here.Buckets)}
+	for _, v := range n.VTEPs {
+		everyone.Buckets = append(everyone.Buckets, of.Bucket{
+			ID:      uint32(len(everyone.Buckets)),
+			Actions: []of.Action{of.SetAddr(of.FieldTunDst, v), of.Output{Port: sw.VXLANPort}}})
+	}
+	return []of.Group{everyone, here}
+}

@@ -1,0 +1,42 @@
+package pipeline
+
+import (
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// output is the one place from which unicast leaves.
+var output = &Table{
+	ID:      idOutput,
+	Name:    "output",
+	Purpose: "Hand the packet to a port here, or tunnel it to the host of its destination.",
+	Reads:   []of.Field{of.FieldReg0, of.FieldReg3},
+	Writes:  []of.Field{of.FieldTunID, of.FieldTunDst, of.FieldReg15},
+	Next:    []*Table{drop},
+}
+
+// drop counts what is dropped, by reason.
+var drop = &Table{
+	ID:      idDrop,
+	Name:    "drop",
+	Purpose: "Drop the packet and count it by its reason.",
+	Reads:   []of.Field{of.FieldReg15},
+}
+
+func outputBase(r rules, sw Switch) {
+	// A port never gets back what it sent: the switch does not output to the port a
+	// packet came from.
+	r.add(output, 30, "to a port here", on(regVTEP.is(0)), of.OutputReg{Src: regOutPort.Sub})
+	r.add(output, 20, "from a tunnel, and the destination is not here", on(flagFromTunnel.is(1)), because(ReasonSplitHorizon)...)
+	r.add(output, 0, "into the tunnel, to the destination's host", on(),
+		copyVNI(), of.Copy(regVTEP.Sub, of.FieldTunDst.All()), of.Output{Port: sw.VXLANPort})
+}
+
+func dropBase(emit Emit) {
+	r := rules{MakeCookie(KindBase, idDrop), emit}
+	r.add(drop, 0, "no reason given", on())
+	for _, reason := range Reasons() {
+		r := rules{MakeCookie(KindReason, intent.ID(reason)), emit}
+		r.add(drop, 10, reason.Meaning(), on(regReason.is(uint64(reason))))
+	}
+}

@@ -1,0 +1,91 @@
+package pipeline
+
+import of "github.com/ovloom/ovloom/openflow"
+
+// Reason is why a packet is dropped. Its number travels in a register to table
+// drop, which counts by it.
+type Reason uint8
+
+// Reasons, in the order of the tables that give them. Numbers are never reused:
+// they appear in flows that an older ovloomd installed.
+const (
+	ReasonUnknownPort   Reason = 1
+	ReasonUnknownVTEP   Reason = 2
+	ReasonClaimedElse   Reason = 3
+	ReasonUnknownVNI    Reason = 4
+	ReasonSpoofMAC      Reason = 5
+	ReasonSpoofIPv4     Reason = 6
+	ReasonSpoofIPv6     Reason = 7
+	ReasonSpoofARP      Reason = 8
+	ReasonSpoofND       Reason = 9
+	ReasonRouterAd      Reason = 10
+	ReasonOwnAddress    Reason = 11
+	ReasonNoSuchAddress Reason = 12
+	ReasonUnasked       Reason = 13
+	ReasonNoRouter      Reason = 14
+	ReasonNotPlugged    Reason = 15
+	ReasonLearnLimit    Reason = 16
+	ReasonReservedMAC   Reason = 17
+	ReasonUnknownDst    Reason = 18
+	ReasonSplitHorizon  Reason = 19
+)
+
+// reasons gives every reason its short name and what it means.
+var reasons = []struct {
+	Reason
+	name, meaning string
+}{
+	{ReasonUnknownPort, "unknown-port", "the interface is not bound to any port"},
+	{ReasonUnknownVTEP, "unknown-vtep", "a tunnel packet from an address that is no host's VTEP"},
+	{ReasonClaimedElse, "claimed-elsewhere", "the port is in force on another host"},
+	{ReasonUnknownVNI, "unknown-vni", "a tunnel packet for a network that no port here is part of"},
+	{ReasonSpoofMAC, "spoof-mac", "the source MAC is not the port's"},
+	{ReasonSpoofIPv4, "spoof-ipv4", "the source IPv4 address is not the port's"},
+	{ReasonSpoofIPv6, "spoof-ipv6", "the source IPv6 address is not the port's"},
+	{ReasonSpoofARP, "spoof-arp", "an ARP packet speaks for an address that is not the port's"},
+	{ReasonSpoofND, "spoof-nd", "a neighbour discovery packet speaks for an address that is not the port's"},
+	{ReasonRouterAd, "router-advertisement", "a port sent a router advertisement or redirect; only gateways may"},
+	{ReasonOwnAddress, "own-address", "a port asked for or announced its own address; nobody else can have it"},
+	{ReasonNoSuchAddress, "no-such-address", "ARP or neighbour solicitation for an address that no port of the network has"},
+	{ReasonUnasked, "unasked", "an ARP reply or neighbour advertisement that nobody asked for"},
+	{ReasonNoRouter, "no-router", "a router solicitation; the network has no IPv6 router"},
+	{ReasonNotPlugged, "not-plugged", "the destination port is not plugged on any host"},
+	{ReasonLearnLimit, "learn-limit", "more MACs behind the port than its learn limit"},
+	{ReasonReservedMAC, "reserved-mac", "a link-local destination that bridges do not forward (IEEE 802.1Q, table 8-1)"},
+	{ReasonUnknownDst, "unknown-destination", "no port of the network has the destination MAC"},
+	{ReasonSplitHorizon, "split-horizon", "a packet from a tunnel would have gone to a tunnel"},
+}
+
+// Reasons returns every reason.
+func Reasons() []Reason {
+	var all []Reason
+	for _, r := range reasons {
+		all = append(all, r.Reason)
+	}
+	return all
+}
+
+// String returns the short name of the reason, as status and flows show it.
+func (r Reason) String() string {
+	for _, x := range reasons {
+		if x.Reason == r {
+			return x.name
+		}
+	}
+	return "unknown-reason"
+}
+
+// Meaning returns the reason in a sentence.
+func (r Reason) Meaning() string {
+	for _, x := range reasons {
+		if x.Reason == r {
+			return x.meaning
+		}
+	}
+	return "this version does not know the reason"
+}
+
+// because drops a packet for a reason.
+func because(r Reason) []of.Action {
+	return []of.Action{regReason.set(uint64(r)), to(drop)}
+}

@@ -1,0 +1,65 @@
+package pipeline
+
+import (
+	"net/netip"
+
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// register is a named range of bits that travels with a packet from table to
+// table. All of them are declared here; a test fails when two overlap.
+type register struct {
+	Name string
+	Sub  of.Subfield
+}
+
+var (
+	// The metadata field says where the packet is: which network of which tenant.
+	regNetwork = register{"network", of.Subfield{Field: of.FieldMetadata, Offset: 0, Width: 24}} // VNI
+	regTenant  = register{"tenant", of.Subfield{Field: of.FieldMetadata, Offset: 24, Width: 24}} // VRF id
+
+	// flagFromTunnel: the packet came from another VTEP, so it may not go to one
+	// (split horizon).
+	flagFromTunnel = register{"from-tunnel", of.Subfield{Field: of.FieldReg0, Offset: 0, Width: 1}}
+	// flagLearnOK: a port speaks with a MAC that is not its own but may be learned.
+	flagLearnOK = register{"learn-ok", of.Subfield{Field: of.FieldReg0, Offset: 1, Width: 1}}
+	// flagLearned: the MAC is in fdb_learned; clear if the port's limit was reached.
+	flagLearned = register{"learned", of.Subfield{Field: of.FieldReg0, Offset: 2, Width: 1}}
+
+	regInPort  = register{"in-port", of.Reg(1).All()}
+	regOutPort = register{"out-port", of.Reg(2).All()}
+	regVTEP    = register{"remote-vtep", of.Reg(3).All()} // IPv4
+	regReason  = register{"drop-reason", of.Reg(15).Bits(0, 8)}
+)
+
+var registers = []register{
+	regNetwork, regTenant,
+	flagFromTunnel, flagLearnOK, flagLearned,
+	regInPort, regOutPort, regVTEP, regReason,
+}
+
+// is matches a value of the register.
+func (r register) is(v uint64) of.Term {
+	return of.Masked(r.Sub.Field, v<<r.Sub.Offset, r.mask())
+}
+
+// set writes a value into the register.
+func (r register) set(v uint64) of.SetField {
+	return of.SetMasked(r.Sub.Field, v<<r.Sub.Offset, r.mask())
+}
+
+func (r register) mask() uint64 {
+	return (1<<r.Sub.Width - 1) << r.Sub.Offset
+}
+
+// enter puts the packet into a network of a tenant.
+func enter(vni, vrf uint32) of.SetField {
+	return of.SetMasked(of.FieldMetadata, uint64(vrf)<<regTenant.Sub.Offset|uint64(vni),
+		regNetwork.mask()|regTenant.mask())
+}
+
+// vtepBits returns an IPv4 address as the number that regVTEP and tun_dst hold.
+func vtepBits(a netip.Addr) uint64 {
+	b := a.As4()
+	return uint64(b[0])<<24 | uint64(b[1])<<16 | uint64(b[2])<<8 | uint64(b[3])
+}

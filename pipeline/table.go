@@ -1,0 +1,93 @@
+package pipeline
+
+import of "github.com/ovloom/ovloom/openflow"
+
+// Table is one step of the pipeline. What it may look at, change and lead to is
+// declared, and a test holds every flow against the declaration.
+type Table struct {
+	ID      uint8
+	Name    string
+	Purpose string
+	Reads   []of.Field // match fields of its flows
+	Writes  []of.Field // fields that its flows change
+	Next    []*Table   // where its flows may send a packet; always later tables
+}
+
+// Tables lists the tables in packet order.
+func Tables() []*Table {
+	return []*Table{
+		classify, tunnelIn, portSecurity, arpND, ndAnswer, learn, fork,
+		fdb, fdbLearned, unknown, flood, output, drop,
+	}
+}
+
+// TableByID returns the table with a number, or nil.
+func TableByID(id uint8) *Table {
+	for _, t := range Tables() {
+		if t.ID == id {
+			return t
+		}
+	}
+	return nil
+}
+
+// TableByName returns the table with a name, or nil.
+func TableByName(name string) *Table {
+	for _, t := range Tables() {
+		if t.Name == name {
+			return t
+		}
+	}
+	return nil
+}
+
+// The numbers leave gaps for tables to come. OpenFlow lets a packet go to a later
+// table only, so the order here is the order of processing.
+const (
+	idClassify     = 0
+	idTunnelIn     = 4
+	idPortSecurity = 8
+	idARPND        = 12
+	idNDAnswer     = 14
+	idLearn        = 24
+	idFork         = 28
+	idFDB          = 40
+	idFDBLearned   = 44
+	idUnknown      = 48
+	idFlood        = 52
+	idOutput       = 100
+	idDrop         = 110
+)
+
+// Emit receives the flows that this package computes, one by one. The note says
+// in a few words what the flow does, for people.
+type Emit func(f of.Flow, note string)
+
+// rules gathers the flows of one object: it knows the cookie, so that a table's
+// function only says priority, match and actions.
+type rules struct {
+	cookie Cookie
+	emit   Emit
+}
+
+// add emits one flow of table t.
+func (r rules) add(t *Table, priority uint16, note string, match []of.Term, actions ...of.Action) {
+	r.emit(of.Flow{
+		Table:    t.ID,
+		Priority: priority,
+		Cookie:   uint64(r.cookie),
+		Match:    of.MatchOf(match...),
+		Actions:  actions,
+	}, note)
+}
+
+// on is the match part of a rule.
+func on(terms ...of.Term) []of.Term { return terms }
+
+// with is on, for terms that several rules share.
+func with(shared []of.Term, terms ...of.Term) []of.Term {
+	return append(shared[:len(shared):len(shared)], terms...)
+}
+
+// to sends a packet to a later table.
+func to(t *Table) of.Goto { return of.Goto{Table: t.ID} }

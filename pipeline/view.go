@@ -1,0 +1,94 @@
+package pipeline
+
+import (
+	"net/netip"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// Switch is what the flows must know of the local switch.
+type Switch struct {
+	VXLANPort of.PortNo // the flow-based tunnel port
+}
+
+// NetworkView is a network as this host sees it.
+type NetworkView struct {
+	Network intent.Network
+	VRF     uint32       // of its tenant
+	Local   []of.PortNo  // ports of the network on this switch, ascending
+	VTEPs   []netip.Addr // other hosts that have ports of the network, ascending
+}
+
+// PortView is a port as this host sees it. It is the whole input of the port's
+// flows: equal views make equal flows.
+type PortView struct {
+	Port    intent.Port
+	Network *intent.Network
+
+	// OFPort is the port's interface on this switch, or 0.
+	OFPort of.PortNo
+	// InForce: the binding of this host is the one in force. If not, OFPort may
+	// not speak.
+	InForce bool
+	// VTEP is the host where the port is in force, if that is another one.
+	VTEP netip.Addr
+
+	VRF uint32
+}
+
+// bound says whether the port can be reached at all.
+func (p PortView) bound() bool { return p.local() || p.VTEP.IsValid() }
+
+// local says whether the port is in force on this switch.
+func (p PortView) local() bool { return p.OFPort != 0 && p.InForce }
+
+// managed says whether the network decides which addresses of a family ports may
+// use. Without any subnet it leaves addresses alone.
+func managed(n *intent.Network) bool { return len(n.Subnets) > 0 }
+
+// family says whether ports of the network may speak IPv4 or IPv6 at all.
+func family(n *intent.Network, is6 bool) bool {
+	if !managed(n) {
+		return true
+	}
+	for _, s := range n.Subnets {
+		if s.Prefix.Addr().Is6() == is6 {
+			return true
+		}
+	}
+	return false
+}
+
+// addrs4 returns the port's IPv4 addresses.
+func (p PortView) addrs4() []netip.Addr {
+	var v4 []netip.Addr
+	for _, a := range p.Port.Addrs {
+		if a.Is4() {
+			v4 = append(v4, a)
+		}
+	}
+	return v4
+}
+
+// addrs6 returns the port's IPv6 addresses: those it was given and, where the
+// network has an IPv6 subnet, the link-local one that hosts form from their MAC.
+func (p PortView) addrs6() []netip.Addr {
+	var v6 []netip.Addr
+	for _, a := range p.Port.Addrs {
+		if a.Is6() {
+			v6 = append(v6, a)
+		}
+	}
+	if managed(p.Network) && family(p.Network, true) {
+		v6 = append(v6, linkLocal(p.Port.MAC))
+	}
+	return v6
+}
+
+// linkLocal returns the address that a host forms from its MAC (RFC 4291,
+// appendix A: modified EUI-64).
+func linkLocal(m intent.MAC) netip.Addr {
+	return netip.AddrFrom16([16]byte{0: 0xfe, 1: 0x80,
+		8: m[0] ^ 2, 9: m[1], 10: m[2], 11: 0xff, 12: 0xfe, 13: m[3], 14: m[4], 15: m[5]})
+}
