@@ -1,0 +1,68 @@
+package ofp
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/ovloom/ovloom/openflow"
+)
+
+// This file reads ports and what happens to them (OpenFlow 1.5, 7.2.1 and 7.4.3).
+
+// portLen is the length of a port before its properties.
+const portLen = 40
+
+// AppendPortDescRequest appends the question for all ports.
+func AppendPortDescRequest(b []byte, xid uint32) []byte {
+	b, start := begin(b, TypeMultipartRequest, xid)
+	b = binary.BigEndian.AppendUint16(b, uint16(MultipartPortDesc))
+	b = append(b, 0, 0, 0, 0, 0, 0)
+	b = binary.BigEndian.AppendUint32(b, uint32(openflow.PortAny))
+	return mustEnd(append(b, 0, 0, 0, 0), start)
+}
+
+// DecodePorts reads one part of the reply about ports.
+func DecodePorts(part []byte) (ports []openflow.Port, err error) {
+	for len(part) > 0 {
+		var p openflow.Port
+		if p, part, err = decodePort(part); err != nil {
+			return nil, err
+		}
+		ports = append(ports, p)
+	}
+	return ports, nil
+}
+
+// DecodePortStatus reads the body of a port-status message.
+func DecodePortStatus(body []byte) (openflow.PortChange, error) {
+	if len(body) < 8 {
+		return openflow.PortChange{}, fmt.Errorf("ofp: port-status: %d bytes, want at least %d", len(body), 8+portLen)
+	}
+	p, _, err := decodePort(body[8:])
+	if err != nil {
+		return openflow.PortChange{}, err
+	}
+	return openflow.PortChange{Event: openflow.PortEvent(body[0]), Port: p}, nil
+}
+
+// decodePort takes the port that b begins with. Its properties, all about
+// Ethernet speeds, are passed over.
+func decodePort(b []byte) (p openflow.Port, rest []byte, err error) {
+	if len(b) < portLen {
+		return p, nil, fmt.Errorf("ofp: port: %d bytes, want at least %d", len(b), portLen)
+	}
+	n := int(binary.BigEndian.Uint16(b[4:]))
+	if n < portLen || n > len(b) {
+		return p, nil, fmt.Errorf("ofp: port: says %d bytes, %d are there", n, len(b))
+	}
+	name, _, _ := bytes.Cut(b[16:32], []byte{0})
+	p = openflow.Port{
+		No:       openflow.PortNo(binary.BigEndian.Uint32(b)),
+		Name:     string(name),
+		MAC:      [6]byte(b[8:14]),
+		Down:     b[35]&1 != 0,
+		LinkDown: b[39]&1 != 0,
+	}
+	return p, b[n:], nil
+}
