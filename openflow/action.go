@@ -1,3 +1,4 @@
+// Actions and instructions as values.
 package openflow
 
 import "net/netip"
@@ -39,10 +40,10 @@ type (
 	ToController struct {
 		MaxLen   uint16 // bytes of packet; 0xffff: all
 		ID       uint16
-		Reason   PacketInReason
-		Userdata string // opaque bytes
-		Pause    bool   // hold the packet until NXT_RESUME
-		MeterID  uint32 // 0: none. Ignored by the switch together with Pause
+		Reason   PacketInReason // 0 stands for ReasonAction
+		Userdata string         // opaque bytes
+		Pause    bool           // hold the packet until NXT_RESUME
+		MeterID  uint32         // 0: none. Ignored by the switch together with Pause
 	}
 
 	// SetField writes Value under Mask into a field (set_field; load: is shown as
@@ -64,7 +65,7 @@ type (
 
 	// Resubmit looks the packet up in a table, then goes on with the next action.
 	Resubmit struct {
-		InPort PortNo // PortInPort: as it is
+		InPort PortNo // 0 or PortInPort: as it is
 		Table  uint8  // TableAll: the current one
 		CT     bool   // with the conntrack fields swapped: resubmit(…,ct)
 	}
@@ -116,10 +117,9 @@ type (
 		FinIdle       uint16   // seconds
 		FinHard       uint16   // seconds
 		Limit         uint32   // flows with the same table and cookie; 0: none
-		LimitResult   Subfield // this bit is set if Limit was reached, if Field is set
+		LimitResult   Subfield // if its Field is set, this bit is written: 0 if Limit was reached, else 1
 		SendFlowRem   bool
 		DeleteLearned bool
-		WriteResult   bool // the result bit is written, not only set
 		Specs         []LearnSpec
 	}
 

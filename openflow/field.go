@@ -1,3 +1,4 @@
+// The fields' numbers.
 package openflow
 
 // Field is a packet header field, a register or other metadata that matches and
@@ -100,22 +101,3 @@ const (
 	FieldNDOptionsType
 	fieldCount
 )
-
-// Reg returns register n (0 to 15).
-func Reg(n int) Field {
-	if n < 0 || n > 15 {
-		panic("openflow: register out of range")
-	}
-	return FieldReg0 + Field(n)
-}
-
-// Bits is the value of a field: a big-endian number of 128 bits, so that every
-// field fits; an Ethernet address takes the last six bytes.
-type Bits [16]byte
-
-// Subfield is a range of bits of a field, as in NXM_NX_REG0[4..7].
-type Subfield struct {
-	Field  Field
-	Offset uint8 // of the lowest bit
-	Width  uint8 // in bits; at least 1
-}

@@ -1,3 +1,4 @@
+// Flows, groups and meters as values, and the changes of them.
 package openflow
 
 // Flow is one entry of a switch's flow table.
@@ -45,7 +46,8 @@ type FlowStats struct {
 	IdleAge        float64 // seconds since a packet last hit it
 }
 
-// Mod is one change of a switch: FlowMod, GroupMod or MeterMod.
+// Mod is one change of a switch: *FlowMod, *GroupMod or *MeterMod. They are
+// pointers so that a list of them costs no copies.
 type Mod interface {
 	// String returns the change in ovs-ofctl's bundle syntax: "flow add …".
 	String() string
@@ -96,6 +98,8 @@ type Group struct {
 	SelectionMethod string
 	SelectionParam  uint64
 	SelectionFields []Field
+
+	Opaque string // properties that package ofp does not know, as bytes
 }
 
 // Bucket is one list of actions of a group.
@@ -103,6 +107,12 @@ type Bucket struct {
 	ID      uint32
 	Weight  uint16 // GroupSelect only
 	Actions []Action
+
+	// GroupFastFailover only: the bucket runs while this port or group is live.
+	WatchPort  PortNo // 0: none
+	WatchGroup uint32 // 0: none
+
+	Opaque string // properties that package ofp does not know, as bytes
 }
 
 // GroupCommand is what a GroupMod does.
