@@ -1,0 +1,323 @@
+package ovsdb
+
+// The integration bridge: made in one transaction, and put right when someone
+// changed it.
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strconv"
+
+	"github.com/ovn-kubernetes/libovsdb/ovsdb"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Bridge is the integration bridge as it must be.
+type Bridge struct {
+	Name     string // such as br-int
+	Datapath string // DatapathSystem or DatapathNetdev
+
+	VXLANPort    string     // name of the one tunnel port; "": vx0
+	VXLANUDPPort int        // 0: 4789 (RFC 7348)
+	VTEP         netip.Addr // source address of tunnel packets; invalid: whatever the route says
+}
+
+const (
+	failSecure     = "secure"
+	failStandalone = "standalone"
+)
+
+// localOFPort is OFPP_LOCAL, the port of every bridge that is the bridge itself.
+const localOFPort = 65534
+
+// wantProtocols: OpenFlow 1.5 is ours, the others are for people with ovs-ofctl.
+var wantProtocols = []string{"OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15"}
+
+// EnsureBridge makes the bridge and its VXLAN port, or puts right what differs and
+// logs what that was. When all is right it writes nothing. It returns when
+// ovs-vswitchd has both, or fails:
+//
+//   - Conflict: the bridge or a port of the name is someone else's, or
+//     ovs-vswitchd refuses the port (another tunnel with the same UDP port);
+//   - Unavailable: ovsdb-server or ovs-vswitchd does not answer in time;
+//   - Invalid: b makes no sense.
+func (db *DB) EnsureBridge(ctx context.Context, b Bridge) error {
+	b.VXLANPort = orDefault(b.VXLANPort, "vx0")
+	if b.VXLANUDPPort == 0 {
+		b.VXLANUDPPort = 4789
+	}
+	if err := b.validate(); err != nil {
+		return err
+	}
+	v, err := db.ready(ctx)
+	if err != nil {
+		return fmt.Errorf("ensure bridge %s: %w", b.Name, err)
+	}
+	want := wantedBridge{
+		name:     b.Name,
+		datapath: b.Datapath,
+		failMode: failSecure,
+		other:    map[string]string{"disable-in-band": "true"},
+		port:     wantedPort{name: b.VXLANPort, ifType: "vxlan", options: b.vxlanOptions()},
+	}
+	if err := db.ensure(ctx, v, want); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, db.timeout)
+	defer cancel()
+	if err := db.awaitLocal(limited, b.Name); err != nil {
+		return err
+	}
+	_, err = db.WaitOFPort(limited, b.VXLANPort)
+	return err
+}
+
+// DeleteBridge deletes a bridge of ours with its ports; it fails with a Conflict
+// if the bridge is not ours, and returns nil if there is none.
+func (db *DB) DeleteBridge(ctx context.Context, name string) error {
+	v, err := db.ready(ctx)
+	if err != nil {
+		return fmt.Errorf("delete bridge %s: %w", name, err)
+	}
+	b, ok := v.bridge(name)
+	if !ok {
+		return nil
+	}
+	if err := db.checkOwner(v, b); err != nil {
+		return err
+	}
+	root, _ := v.root()
+	// Ports and interfaces that nobody refers to are deleted by the server.
+	if err := db.transactApplied(ctx, "delete bridge "+name, mutate(tableRoot, root.UUID, dropRef("bridges", b.UUID))); err != nil {
+		return err
+	}
+	db.log.Info("bridge deleted", "bridge", name)
+	return nil
+}
+
+// BridgeDatapathID returns the bridge's OpenFlow datapath id, 16 hexadecimal
+// digits, or false before ovs-vswitchd has made the bridge.
+func (db *DB) BridgeDatapathID(name string) (string, bool) {
+	b, ok := db.view().bridge(name)
+	return value(b.DatapathID), ok && b.DatapathID != nil
+}
+
+func (b Bridge) validate() error {
+	for _, n := range []string{b.Name, b.VXLANPort} {
+		if err := checkIfName(n); err != nil {
+			return err
+		}
+	}
+	switch {
+	case b.Datapath != DatapathSystem && b.Datapath != DatapathNetdev:
+		return intent.Invalidf("datapath type %q is unknown", b.Datapath).WithHint("%s or %s", DatapathSystem, DatapathNetdev)
+	case b.VXLANUDPPort < 1 || b.VXLANUDPPort > 65535:
+		return intent.Invalidf("UDP port %d is out of range", b.VXLANUDPPort).WithHint("1 to 65535, usually 4789")
+	case b.VXLANPort == b.Name:
+		return intent.Invalidf("%q is the name of both the bridge and its VXLAN port", b.Name).WithHint("choose two names")
+	}
+	return nil
+}
+
+func (b Bridge) vxlanOptions() map[string]string {
+	o := map[string]string{"remote_ip": "flow", "key": "flow", "dst_port": strconv.Itoa(b.VXLANUDPPort)}
+	if b.VTEP.IsValid() {
+		o["local_ip"] = b.VTEP.String()
+	}
+	return o
+}
+
+// checkIfName refuses what Linux would not take as an interface's name.
+func checkIfName(name string) error {
+	if name == "" || len(name) > 15 {
+		return intent.Invalidf("interface name %q has %d bytes", name, len(name)).WithHint("1 to 15")
+	}
+	for _, r := range name {
+		if r <= ' ' || r == '/' || r > '~' {
+			return intent.Invalidf("interface name %q has the character %q", name, r).WithHint("use letters, digits, dot and hyphen")
+		}
+	}
+	return nil
+}
+
+// wantedBridge is what ensure makes true of a bridge of ours.
+type wantedBridge struct {
+	name     string
+	datapath string
+	failMode string
+	other    map[string]string // of other_config
+	port     wantedPort        // besides the local port
+}
+
+// wantedPort is a port with one interface.
+type wantedPort struct {
+	name    string
+	ifType  string
+	options map[string]string // exactly these
+}
+
+// ready waits for the connection and returns a view in which the root row exists.
+func (db *DB) ready(ctx context.Context) (view, error) {
+	limited, cancel := context.WithTimeout(ctx, db.timeout)
+	defer cancel()
+	if _, err := db.live(limited); err != nil {
+		return view{}, err
+	}
+	if _, ok := db.view().root(); !ok {
+		// A new database has no row until someone runs `ovs-vsctl init`.
+		// The row has a column, because libovsdb leaves out an empty row altogether.
+		empty := ovsdb.Row{"external_ids": mapOf(nil)}
+		if _, err := db.transact(ctx, "initialise the database", insert(tableRoot, "", empty)); err != nil {
+			return view{}, err
+		}
+	}
+	return db.view(), nil
+}
+
+// ensure makes or repairs a bridge. It does not wait for the bridge to work.
+func (db *DB) ensure(ctx context.Context, v view, w wantedBridge) error {
+	root, _ := v.root()
+	b, exists := v.bridge(w.name)
+	if exists {
+		if err := db.checkOwner(v, b); err != nil {
+			return err
+		}
+	} else if ovnClaims(root, w.name) {
+		return intent.Conflictf("bridge %s belongs to OVN, whose ovn-controller runs on this host", w.name).
+			WithHint("give ovloomd another --bridge, or: ovs-vsctl remove Open_vSwitch . external_ids ovn-remote")
+	}
+	if _, on, ok := v.port(w.port.name); ok && on.Name != w.name {
+		return intent.Conflictf("port %s is on bridge %s already", w.port.name, on.Name).WithHint("choose another name for it")
+	}
+	if !exists {
+		if err := db.transactApplied(ctx, "make bridge "+w.name, db.createBridge(root, w)...); err != nil {
+			return err
+		}
+		db.log.Info("bridge made", "bridge", w.name, "datapath", w.datapath, "port", w.port.name)
+		return nil
+	}
+	ops, what := db.repairBridge(v, b, w)
+	if len(ops) == 0 {
+		return nil
+	}
+	if err := db.transactApplied(ctx, "repair bridge "+w.name, ops...); err != nil {
+		return err
+	}
+	db.log.Info("bridge repaired", "bridge", w.name, "changed", what)
+	return nil
+}
+
+// createBridge returns the one transaction that makes a bridge with its ports.
+func (db *DB) createBridge(root rootRow, w wantedBridge) []ovsdb.Operation {
+	ops := insertPort("local", wantedPort{name: w.name, ifType: "internal"}, nil)
+	ops = append(ops, insertPort("other", w.port, nil)...)
+	return append(ops,
+		insert(tableBridge, "bridge", ovsdb.Row{
+			"name":                  w.name,
+			"datapath_type":         w.datapath,
+			"fail_mode":             w.failMode,
+			"protocols":             setOfStrings(wantProtocols),
+			"mcast_snooping_enable": false,
+			"other_config":          mapOf(w.other),
+			"external_ids":          mapOf(db.mark()),
+			"ports":                 setOf(ref("local"), ref("other")),
+		}),
+		mutate(tableRoot, root.UUID, addRef("bridges", "bridge")))
+}
+
+// insertPort makes a port and its interface; other operations call it uuidName.
+func insertPort(uuidName string, p wantedPort, ids map[string]string) []ovsdb.Operation {
+	return []ovsdb.Operation{
+		insert(tableInterface, uuidName+"if", ovsdb.Row{
+			"name": p.name, "type": p.ifType, "options": mapOf(p.options), "external_ids": mapOf(ids),
+		}),
+		insert(tablePort, uuidName, ovsdb.Row{"name": p.name, "interfaces": setOf(ref(uuidName + "if"))}),
+	}
+}
+
+// repairBridge returns what must be written to make b as wanted, and in words what
+// that changes.
+func (db *DB) repairBridge(v view, b bridgeRow, w wantedBridge) (ops []ovsdb.Operation, what []string) {
+	columns := ovsdb.Row{}
+	if b.DatapathType != w.datapath {
+		columns["datapath_type"] = w.datapath
+		what = append(what, fmt.Sprintf("datapath_type was %q", b.DatapathType))
+	}
+	if m := value(b.FailMode); m != w.failMode {
+		columns["fail_mode"] = w.failMode
+		what = append(what, fmt.Sprintf("fail_mode was %q", m))
+	}
+	if b.McastSnooping {
+		columns["mcast_snooping_enable"] = false
+		what = append(what, "mcast_snooping_enable was true")
+	}
+	if len(columns) > 0 {
+		ops = append(ops, update(tableBridge, b.UUID, columns))
+	}
+	var absent []string
+	for _, p := range wantProtocols {
+		if !slices.Contains(b.Protocols, p) {
+			absent = append(absent, p)
+		}
+	}
+	if len(absent) > 0 {
+		ops = append(ops, mutate(tableBridge, b.UUID, ovsdb.Mutation{
+			Column: "protocols", Mutator: ovsdb.MutateOperationInsert, Value: setOfStrings(absent)}))
+		what = append(what, fmt.Sprintf("protocols lacked %v", absent))
+	}
+	if m := missing(b.OtherConfig, w.other); len(m) > 0 {
+		ops = append(ops, mutate(tableBridge, b.UUID, putKeys("other_config", m)...))
+		what = append(what, fmt.Sprintf("other_config lacked %v", m))
+	}
+	if m := missing(b.ExternalIDs, db.mark()); len(m) > 0 {
+		ops = append(ops, mutate(tableBridge, b.UUID, putKeys("external_ids", m)...))
+		what = append(what, fmt.Sprintf("external_ids lacked %v", m))
+	}
+	for name, p := range map[string]wantedPort{"local": {name: b.Name, ifType: "internal"}, "other": w.port} {
+		portOps, portWhat := repairPort(v, b, name, p)
+		ops = append(ops, portOps...)
+		what = append(what, portWhat...)
+	}
+	return ops, what
+}
+
+// repairPort does for a port of b what repairBridge does for b.
+func repairPort(v view, b bridgeRow, uuidName string, p wantedPort) (ops []ovsdb.Operation, what []string) {
+	if _, _, ok := v.port(p.name); !ok {
+		return append(insertPort(uuidName, p, nil), mutate(tableBridge, b.UUID, addRef("ports", uuidName))),
+			[]string{"port " + p.name + " was missing"}
+	}
+	i, ok := v.iface(p.name)
+	if !ok {
+		return nil, nil // a port of that name with interfaces of other names: a bond, not ours to judge
+	}
+	columns := ovsdb.Row{}
+	if i.Type != p.ifType {
+		columns["type"] = p.ifType
+		what = append(what, fmt.Sprintf("type of %s was %q", p.name, i.Type))
+	}
+	if !maps.Equal(i.Options, p.options) {
+		columns["options"] = mapOf(p.options)
+		what = append(what, fmt.Sprintf("options of %s were %v", p.name, i.Options))
+	}
+	if len(columns) > 0 {
+		ops = append(ops, update(tableInterface, i.UUID, columns))
+	}
+	return ops, what
+}
+
+// awaitLocal waits until ovs-vswitchd has made a bridge.
+func (db *DB) awaitLocal(ctx context.Context, bridge string) error {
+	return db.await(ctx, "ovs-vswitchd to make bridge "+bridge, func(v view) (bool, error) {
+		i, _ := v.iface(bridge)
+		if e := value(i.Error); e != "" {
+			return false, intent.Conflictf("Open vSwitch cannot make bridge %s: %s", bridge, e).
+				WithHint("see the log of ovs-vswitchd")
+		}
+		return value(i.OFPort) == localOFPort, nil
+	})
+}

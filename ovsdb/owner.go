@@ -1,0 +1,88 @@
+package ovsdb
+
+// Whose bridge it is. Two systems on one bridge delete each other's flows, so a
+// bridge without our mark is never touched.
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Keys of external_ids that are ours. On a bridge:
+const (
+	keyOwner   = "ovloom"         // whose it is: Config.Owner
+	keyVersion = "ovloom-version" // the ovloom that looked after it last
+)
+
+// checkOwner refuses a bridge that is not this owner's alone.
+func (db *DB) checkOwner(v view, b bridgeRow) error {
+	if other := foreignSystem(v, b); other != "" {
+		return intent.Conflictf("bridge %s belongs to %s", b.Name, other).
+			WithHint("give ovloomd another --bridge, or remove that system and then the bridge: ovs-vsctl del-br %s", b.Name)
+	}
+	switch owner, marked := b.ExternalIDs[keyOwner]; {
+	case !marked:
+		return intent.Conflictf("bridge %s exists and was not made by ovloom", b.Name).
+			WithHint("give ovloomd another --bridge, or, if nothing uses it, remove it: ovs-vsctl del-br %s", b.Name)
+	case owner != db.owner:
+		return intent.Conflictf("bridge %s belongs to the ovloom of host %q, and this is %q", b.Name, owner, db.owner).
+			WithHint("give ovloomd another --bridge or the old --host-name, or remove the bridge: ovs-vsctl del-br %s", b.Name)
+	}
+	if len(b.Controller) > 0 {
+		return intent.Conflictf("bridge %s has an OpenFlow controller set: another system programs it", b.Name).
+			WithHint("if that is a left-over: ovs-vsctl del-controller %s", b.Name)
+	}
+	return nil
+}
+
+// foreignSystem names the system that a bridge seems to belong to, or returns "".
+func foreignSystem(v view, b bridgeRow) string {
+	root, _ := v.root()
+	if ovnClaims(root, b.Name) || hasPrefix(b.ExternalIDs, "ovn-") || hasPrefix(b.ExternalIDs, "ct-zone-") || hasPrefix(b.OtherConfig, "ovn-") {
+		return "OVN"
+	}
+	if hasPrefix(b.ExternalIDs, "antrea-") {
+		return "Antrea"
+	}
+	if hasPrefix(b.ExternalIDs, "neutron-") {
+		return "Neutron"
+	}
+	ports := rows[portRow](v, tablePort)
+	for _, uuid := range b.Ports {
+		p := ports[uuid]
+		switch {
+		case p == nil:
+		case hasPrefix(p.ExternalIDs, "ovn-"):
+			return "OVN"
+		case p.Name == "patch-tun" || strings.HasPrefix(p.Name, "int-br-"):
+			// The patch ports by which Neutron's agent joins its integration bridge
+			// to its tunnel and provider bridges.
+			return "Neutron"
+		}
+	}
+	return ""
+}
+
+// ovnClaims says whether an ovn-controller on this host regards the name as its
+// integration bridge (ovn-controller(8): ovn-remote, ovn-bridge); it would make the
+// bridge if it did not exist.
+func ovnClaims(root rootRow, bridge string) bool {
+	_, runs := root.ExternalIDs["ovn-remote"]
+	return runs && bridge == orDefault(root.ExternalIDs["ovn-bridge"], "br-int")
+}
+
+// mark returns what external_ids of a bridge of ours must hold.
+func (db *DB) mark() map[string]string {
+	m := map[string]string{keyOwner: db.owner}
+	if db.version != "" {
+		m[keyVersion] = db.version
+	}
+	return m
+}
+
+func hasPrefix(m map[string]string, prefix string) bool {
+	return slices.ContainsFunc(slices.Collect(maps.Keys(m)), func(k string) bool { return strings.HasPrefix(k, prefix) })
+}

@@ -1,0 +1,100 @@
+package ovsdb
+
+// The tables' rows with the columns that we use, and no others: a column that is
+// not listed here is not monitored either, or the statistics that ovs-vswitchd
+// writes every 5 s would wake everyone who watches. All columns exist since OVS 3.1.
+
+import (
+	"reflect"
+
+	"github.com/ovn-kubernetes/libovsdb/client"
+	"github.com/ovn-kubernetes/libovsdb/model"
+)
+
+// The tables.
+const (
+	tableRoot      = "Open_vSwitch"
+	tableBridge    = "Bridge"
+	tablePort      = "Port"
+	tableInterface = "Interface"
+)
+
+// rootRow is the one row of table Open_vSwitch.
+type rootRow struct {
+	UUID          string            `ovsdb:"_uuid"`
+	Bridges       []string          `ovsdb:"bridges"`
+	CurCfg        int               `ovsdb:"cur_cfg"` // the next_cfg that ovs-vswitchd has reached
+	DatapathTypes []string          `ovsdb:"datapath_types"`
+	ExternalIDs   map[string]string `ovsdb:"external_ids"`
+	NextCfg       int               `ovsdb:"next_cfg"`
+	OVSVersion    *string           `ovsdb:"ovs_version"`
+}
+
+// bridgeRow is a row of table Bridge.
+type bridgeRow struct {
+	UUID          string            `ovsdb:"_uuid"`
+	Controller    []string          `ovsdb:"controller"`
+	DatapathID    *string           `ovsdb:"datapath_id"`
+	DatapathType  string            `ovsdb:"datapath_type"`
+	ExternalIDs   map[string]string `ovsdb:"external_ids"`
+	FailMode      *string           `ovsdb:"fail_mode"`
+	McastSnooping bool              `ovsdb:"mcast_snooping_enable"`
+	Name          string            `ovsdb:"name"`
+	OtherConfig   map[string]string `ovsdb:"other_config"`
+	Ports         []string          `ovsdb:"ports"`
+	Protocols     []string          `ovsdb:"protocols"`
+}
+
+// portRow is a row of table Port.
+type portRow struct {
+	UUID        string            `ovsdb:"_uuid"`
+	ExternalIDs map[string]string `ovsdb:"external_ids"`
+	Interfaces  []string          `ovsdb:"interfaces"`
+	Name        string            `ovsdb:"name"`
+}
+
+// interfaceRow is a row of table Interface.
+type interfaceRow struct {
+	UUID        string            `ovsdb:"_uuid"`
+	Error       *string           `ovsdb:"error"`
+	ExternalIDs map[string]string `ovsdb:"external_ids"`
+	LinkState   *string           `ovsdb:"link_state"`
+	MACInUse    *string           `ovsdb:"mac_in_use"`
+	MTU         *int              `ovsdb:"mtu"`
+	MTURequest  *int              `ovsdb:"mtu_request"`
+	Name        string            `ovsdb:"name"`
+	OFPort      *int              `ovsdb:"ofport"`
+	Options     map[string]string `ovsdb:"options"`
+	Type        string            `ovsdb:"type"`
+}
+
+var rowTypes = map[string]model.Model{
+	tableRoot:      &rootRow{},
+	tableBridge:    &bridgeRow{},
+	tablePort:      &portRow{},
+	tableInterface: &interfaceRow{},
+}
+
+// monitored lists every table with its columns, for the one monitor request.
+func monitored() []client.TableMonitor {
+	var tables []client.TableMonitor
+	for name, row := range rowTypes {
+		t := reflect.TypeOf(row).Elem()
+		var columns []string
+		for i := range t.NumField() {
+			if c := t.Field(i).Tag.Get("ovsdb"); c != "_uuid" {
+				columns = append(columns, c)
+			}
+		}
+		tables = append(tables, client.TableMonitor{Table: name, Fields: columns})
+	}
+	return tables
+}
+
+// value returns what an optional column holds, or the zero value.
+func value[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
