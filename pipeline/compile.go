@@ -55,3 +55,14 @@ func Port(p *PortView, emit Emit) {
 	learnGuard(r, p)
 	fdbPort(r, p)
 }
+
+// LearnsLocally says whether the switch may have learned MACs behind the port.
+func LearnsLocally(p *PortView) bool {
+	return p.local() && p.Network.Learning && p.Port.Learn > 0
+}
+
+// EntryTable is the number of the table where packets enter.
+func EntryTable() uint8 { return classify.ID }
+
+// LearnedTable is the number of the table whose flows the switch makes itself.
+func LearnedTable() uint8 { return fdbLearned.ID }

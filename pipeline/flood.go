@@ -38,7 +38,7 @@ func floodNetwork(r rules, n *NetworkView) {
 
 // copyVNI puts the packet's network into the tunnel header.
 func copyVNI() of.Action {
-	return of.Copy(regNetwork.Sub, of.FieldTunID.Bits(regNetwork.Sub.Offset, regNetwork.Sub.Width))
+	return of.Copy(regNetwork.Sub, of.FieldTunID.Bits(int(regNetwork.Sub.Offset), int(regNetwork.Sub.Width)))
 }
 
 // floodGroups returns the two groups of a network. The switch itself leaves out

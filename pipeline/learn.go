@@ -75,7 +75,7 @@ func learnPort(r rules, p *PortView) {
 		of.Learn{
 			Table: fdbLearned.ID, Priority: fdbLearnedPriority, IdleTimeout: learnedIdle,
 			Cookie: uint64(MakeCookie(KindLearnedPort, p.Port.ID)),
-			Limit:  uint32(p.Port.Learn), LimitResult: flagLearned.Sub, WriteResult: true,
+			Limit:  uint32(p.Port.Learn), LimitResult: flagLearned.Sub,
 			Specs: append(learnedMatch(),
 				of.LearnSpec{Kind: of.LearnLoad, Src: regInPort.Sub, Dst: regOutPort.Sub}),
 		},

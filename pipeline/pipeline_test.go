@@ -1,0 +1,396 @@
+package pipeline
+
+import (
+	"bytes"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+var update = flag.Bool("update", false, "rewrite golden files and the generated part of doc.go")
+
+var sw = Switch{VXLANPort: 1}
+
+func addrs(s ...string) []netip.Addr {
+	var a []netip.Addr
+	for _, x := range s {
+		a = append(a, netip.MustParseAddr(x))
+	}
+	return a
+}
+
+func subnet(prefix string) intent.Subnet {
+	p := netip.MustParsePrefix(prefix)
+	return intent.Subnet{Prefix: p, Gateway: p.Addr().Next()}
+}
+
+func web() intent.Network {
+	return intent.Network{
+		Tenant: "acme", Name: "web", ID: 0x20, VNI: 5001, Unknown: intent.UnknownDrop,
+		Subnets: []intent.Subnet{subnet("10.0.0.0/24"), subnet("fd00:1::/64")},
+	}
+}
+
+func c1() intent.Port {
+	return intent.Port{
+		Tenant: "acme", Network: "web", Name: "c1", ID: 0x30,
+		MAC: intent.MAC{2, 0, 0, 0, 0, 5}, Addrs: addrs("10.0.0.5", "fd00:1::5"),
+	}
+}
+
+// A portCase is a port on one kind of network in one place.
+type portCase struct {
+	name string
+	view PortView
+}
+
+func portCases() []portCase {
+	dual, learning, bare, v4only := web(), web(), web(), web()
+	learning.Learning, learning.Unknown = true, intent.UnknownFlood
+	bare.Subnets = nil
+	v4only.Subnets = v4only.Subnets[:1]
+
+	port, behind, noAddr, port4 := c1(), c1(), c1(), c1()
+	behind.Learn = 2
+	noAddr.Addrs = nil
+	port4.Addrs = port4.Addrs[:1]
+
+	vtep := netip.MustParseAddr("192.0.2.2")
+	return []portCase{
+		{"here", PortView{Port: port, Network: &dual, VRF: 7, OFPort: 3, InForce: true}},
+		{"elsewhere", PortView{Port: port, Network: &dual, VRF: 7, VTEP: vtep}},
+		{"nowhere", PortView{Port: port, Network: &dual, VRF: 7}},
+		{"claimed-elsewhere", PortView{Port: port, Network: &dual, VRF: 7, OFPort: 3, VTEP: vtep}},
+		{"learning-here", PortView{Port: behind, Network: &learning, VRF: 7, OFPort: 3, InForce: true}},
+		{"learning-elsewhere", PortView{Port: port, Network: &learning, VRF: 7, VTEP: vtep}},
+		{"learning-nowhere", PortView{Port: port, Network: &learning, VRF: 7}},
+		{"no-subnet-here", PortView{Port: noAddr, Network: &bare, VRF: 7, OFPort: 3, InForce: true}},
+		{"ipv4-here", PortView{Port: port4, Network: &v4only, VRF: 7, OFPort: 3, InForce: true}},
+	}
+}
+
+func networkCases() map[string]NetworkView {
+	plain, learning, bare := web(), web(), web()
+	learning.Learning, learning.Unknown = true, intent.UnknownFlood
+	bare.Subnets = nil
+	local := []of.PortNo{3, 4}
+	vteps := addrs("192.0.2.2", "192.0.2.3")
+	return map[string]NetworkView{
+		"plain":     {Network: plain, VRF: 7, Local: local, VTEPs: vteps},
+		"learning":  {Network: learning, VRF: 7, Local: local, VTEPs: vteps},
+		"no-subnet": {Network: bare, VRF: 7, Local: local},
+		"lonely":    {Network: plain, VRF: 7},
+	}
+}
+
+// everything emits the flows of all cases.
+func everything(emit Emit) {
+	Base(sw, emit)
+	Host(sw, intent.Host{Name: "host2", ID: 0x10, VTEP: netip.MustParseAddr("192.0.2.2")}, emit)
+	for _, n := range networkCases() {
+		Network(&n, emit)
+	}
+	for _, c := range portCases() {
+		Port(&c.view, emit)
+	}
+}
+
+func TestGolden(t *testing.T) {
+	golden(t, "base", text(func(e Emit) { Base(sw, e) }))
+	golden(t, "host", text(func(e Emit) {
+		Host(sw, intent.Host{Name: "host2", ID: 0x10, VTEP: netip.MustParseAddr("192.0.2.2")}, e)
+	}))
+	for name, n := range networkCases() {
+		var b strings.Builder
+		b.WriteString(text(func(e Emit) { Network(&n, e) }))
+		for _, g := range Groups(sw, &n) {
+			fmt.Fprintf(&b, "# group: %s\n", g)
+		}
+		golden(t, "network-"+name, b.String())
+	}
+	for _, c := range portCases() {
+		golden(t, "port-"+c.name, text(func(e Emit) { Port(&c.view, e) }))
+	}
+}
+
+// text prints flows table by table, with the notes as comments.
+func text(compile func(Emit)) string {
+	type line struct {
+		of.Flow
+		note string
+	}
+	var lines []line
+	compile(func(f of.Flow, note string) { lines = append(lines, line{f, note}) })
+	slices.SortStableFunc(lines, func(a, b line) int {
+		if a.Table != b.Table {
+			return int(a.Table) - int(b.Table)
+		}
+		return int(b.Priority) - int(a.Priority)
+	})
+	var b strings.Builder
+	table := -1
+	for _, l := range lines {
+		if int(l.Table) != table {
+			table = int(l.Table)
+			fmt.Fprintf(&b, "# %s\n", TableByID(l.Table).Name)
+		}
+		fmt.Fprintf(&b, "#   %s\n%s\n", l.note, l.Flow)
+	}
+	return b.String()
+}
+
+// golden compares with testdata/NAME.flows, which ovs-ofctl must accept as well.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".flows")
+	if *update {
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v (make it with -update and read it)", err)
+	}
+	if got != string(want) {
+		t.Errorf("%s differs (after reading the difference, accept it with -update):\n%s", file, lineDiff(string(want), got))
+	}
+	out, err := exec.Command("ovs-ofctl", "-O", "OpenFlow15", "parse-flows", file).CombinedOutput()
+	if err != nil {
+		t.Errorf("ovs-ofctl (package openvswitch-switch) refuses %s: %v\n%s", file, err, out)
+	}
+}
+
+func lineDiff(want, got string) string {
+	var b strings.Builder
+	old := strings.Split(want, "\n")
+	now := strings.Split(got, "\n")
+	for _, l := range old {
+		if !slices.Contains(now, l) {
+			fmt.Fprintf(&b, "- %s\n", l)
+		}
+	}
+	for _, l := range now {
+		if !slices.Contains(old, l) {
+			fmt.Fprintf(&b, "+ %s\n", l)
+		}
+	}
+	return b.String()
+}
+
+func TestFlowsKeepToWhatTheirTableDeclares(t *testing.T) {
+	everything(func(f of.Flow, note string) {
+		if err := declared(f); err != nil {
+			t.Errorf("%s: %v\n  %s", note, err, f)
+		}
+	})
+}
+
+func TestDeclarationsCatchStrayFlows(t *testing.T) {
+	stray := map[string]of.Flow{
+		"reads what fork does not declare": {Table: fork.ID, Match: of.MatchOf(of.Exact(of.FieldTunID, 5))},
+		"goes where fork does not lead":    {Table: fork.ID, Actions: []of.Action{to(output)}},
+		"goes back":                        {Table: output.ID, Actions: []of.Action{of.Goto{Table: fdb.ID}}},
+		"writes what fork does not":        {Table: fork.ID, Actions: []of.Action{of.SetMAC(of.FieldEthDst, intent.MAC{2})}},
+		"is in no table":                   {Table: 99},
+	}
+	for name, f := range stray {
+		if declared(f) == nil {
+			t.Errorf("a flow that %s passed: %s", name, f)
+		}
+	}
+}
+
+// declared checks one flow against its table's declaration.
+func declared(f of.Flow) error {
+	t := TableByID(f.Table)
+	if t == nil {
+		return fmt.Errorf("table %d does not exist", f.Table)
+	}
+	for _, term := range f.Match.Terms {
+		if !slices.Contains(t.Reads, term.Field) {
+			return fmt.Errorf("%s matches on %s", t.Name, term.Field)
+		}
+	}
+	leads := func(id uint8) error {
+		if next := TableByID(id); next == nil || !slices.Contains(t.Next, next) || id <= t.ID {
+			return fmt.Errorf("%s leads to table %d", t.Name, id)
+		}
+		return nil
+	}
+	writes := func(field of.Field) error {
+		if !slices.Contains(t.Writes, field) {
+			return fmt.Errorf("%s changes %s", t.Name, field)
+		}
+		return nil
+	}
+	for _, a := range f.Actions {
+		var err error
+		switch a := a.(type) {
+		case of.Goto:
+			err = leads(a.Table)
+		case of.Resubmit:
+			err = leads(a.Table)
+		case of.SetField:
+			err = writes(a.Field)
+		case of.CopyField:
+			err = writes(a.Dst.Field)
+		case of.Learn:
+			err = learns(t, a)
+		case of.Output, of.OutputReg, of.ToGroup:
+		default:
+			err = fmt.Errorf("%s uses %T, which this check does not know", t.Name, a)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// learns checks a learn action: what it writes itself, and the flow that it makes
+// against the table in which it makes it.
+func learns(t *Table, a of.Learn) error {
+	if a.LimitResult.Field != of.FieldNone && !slices.Contains(t.Writes, a.LimitResult.Field) {
+		return fmt.Errorf("%s changes %s", t.Name, a.LimitResult.Field)
+	}
+	into := TableByID(a.Table)
+	if into == nil {
+		return fmt.Errorf("%s learns into table %d", t.Name, a.Table)
+	}
+	for _, s := range a.Specs {
+		list, verb := into.Reads, "matches on"
+		if s.Kind == of.LearnLoad {
+			list, verb = into.Writes, "changes"
+		}
+		if !slices.Contains(list, s.Dst.Field) {
+			return fmt.Errorf("a flow that %s learns in %s %s %s", t.Name, into.Name, verb, s.Dst.Field)
+		}
+	}
+	return nil
+}
+
+func TestTablesAreInPacketOrder(t *testing.T) {
+	reached := map[*Table]bool{classify: true, fdbLearned: true}
+	last := -1
+	names := map[string]bool{}
+	for _, table := range Tables() {
+		if int(table.ID) <= last {
+			t.Errorf("%s has number %d, the one before it %d", table.Name, table.ID, last)
+		}
+		last = int(table.ID)
+		if names[table.Name] || table.Purpose == "" {
+			t.Errorf("table %d: its name %q is taken or it has no purpose", table.ID, table.Name)
+		}
+		names[table.Name] = true
+		for _, n := range table.Next {
+			reached[n] = true
+		}
+	}
+	for _, table := range Tables() {
+		if !reached[table] {
+			t.Errorf("no table leads to %s", table.Name)
+		}
+	}
+}
+
+func TestNoFlowIsEmittedTwice(t *testing.T) {
+	seen := map[of.FlowKey]string{}
+	check := func(f of.Flow, note string) {
+		if was, ok := seen[f.Key()]; ok {
+			t.Errorf("%q and %q are the same flow to a switch: %s", was, note, f)
+		}
+		seen[f.Key()] = note
+	}
+	Base(sw, check)
+	for _, n := range networkCases() {
+		clear(seen)
+		Network(&n, check)
+	}
+	for _, c := range portCases() {
+		clear(seen)
+		Port(&c.view, check)
+	}
+}
+
+func TestRegistersDoNotOverlap(t *testing.T) {
+	if err := overlap(registers); err != nil {
+		t.Error(err)
+	}
+	if overlap(append(slices.Clone(registers), register{"thief", of.Reg(0).Bits(2, 3)})) == nil {
+		t.Error("an overlap went unnoticed")
+	}
+}
+
+func overlap(list []register) error {
+	type bit struct {
+		field of.Field
+		n     uint8
+	}
+	owner := map[bit]string{}
+	for _, r := range list {
+		for i := range r.Sub.Width {
+			b := bit{r.Sub.Field, r.Sub.Offset + i}
+			if was, ok := owner[b]; ok {
+				return fmt.Errorf("%s and %s share bit %d of %s", was, r.Name, b.n, b.field)
+			}
+			owner[b] = r.Name
+		}
+	}
+	return nil
+}
+
+func TestReasonsAreDistinct(t *testing.T) {
+	seen := map[string]bool{}
+	for _, r := range Reasons() {
+		if seen[r.String()] || r.Meaning() == "" || r == 0 {
+			t.Errorf("reason %d: name %q is taken, or it has no meaning", r, r)
+		}
+		seen[r.String()] = true
+	}
+}
+
+func TestCookieNamesItsObject(t *testing.T) {
+	c := MakeCookie(KindPort, intent.IDMax)
+	if !c.Ours() || c.Kind() != KindPort || c.ID() != intent.IDMax || c.Learned() {
+		t.Errorf("cookie %#x does not give back what it was made of", uint64(c))
+	}
+	if !MakeCookie(KindLearnedPort, 1).Learned() || Cookie(0).Ours() {
+		t.Error("learned or foreign cookies are taken for others")
+	}
+}
+
+// The list of tables in the package's documentation is generated.
+func TestPackageDocListsTheTables(t *testing.T) {
+	const file = "doc.go"
+	have, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list bytes.Buffer
+	for _, table := range Tables() {
+		fmt.Fprintf(&list, "//\t%-13s  %s\n", table.Name, table.Purpose)
+	}
+	begin := bytes.Index(have, []byte("//\t"))
+	end := begin + bytes.LastIndex(have[begin:], []byte("//\t"))
+	end += bytes.IndexByte(have[end:], '\n') + 1
+	want := slices.Concat(have[:begin], list.Bytes(), have[end:])
+	if bytes.Equal(have, want) {
+		return
+	}
+	if !*update {
+		t.Fatalf("the list of tables in %s is out of date; rewrite it with -update", file)
+	}
+	if err := os.WriteFile(file, want, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
