@@ -1,0 +1,50 @@
+package lab
+
+// This file reads the daemons' logs for what nobody should have to see.
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+)
+
+// harmless are lines that a healthy lab logs too.
+var harmless = []string{}
+
+// unwell matches what is worth a failure: Open vSwitch's warnings and worse, those
+// of slog in text and JSON, and the Go runtime's last words.
+var unwell = regexp.MustCompile(`\|(WARN|ERR|EMER)\||level=(WARN|ERROR)|"level":"(WARN|ERROR)"|^panic:|^fatal error:|DATA RACE`)
+
+// warnings returns the lines of all logs that are neither well nor allowed.
+// The caller holds mu.
+func (l *Lab) warnings() ([]string, error) {
+	var lines []string
+	var errs []error
+	for _, h := range l.Hosts {
+		logs, err := filepath.Glob(filepath.Join(h.LogDir(), "*"))
+		errs = append(errs, err)
+		for _, log := range logs {
+			b, err := os.ReadFile(log)
+			errs = append(errs, err)
+			for line := range strings.Lines(string(b)) {
+				line = strings.TrimRight(line, "\n")
+				if unwell.MatchString(line) && !l.allowed(line) {
+					lines = append(lines, fmt.Sprintf("%s %s: %s", h.Name, filepath.Base(log), line))
+				}
+			}
+		}
+	}
+	return lines, errors.Join(errs...)
+}
+
+func (l *Lab) allowed(line string) bool {
+	for _, re := range l.allow {
+		if re.MatchString(line) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,21 @@
+package lab
+
+// This file is what TestMain calls in packages whose tests build labs.
+
+import (
+	"fmt"
+	"os"
+	"testing"
+)
+
+// Main runs the tests and stops what labs share. Without what a lab needs it
+// says so once, and no test runs.
+func Main(m *testing.M) int {
+	for _, b := range Backends {
+		if err := Ready(b); err != nil {
+			fmt.Fprintf(os.Stderr, "FAIL: %v\n", err)
+			return 1
+		}
+	}
+	return m.Run()
+}

@@ -1,0 +1,43 @@
+package lab
+
+// This file waits for conditions. Nothing in a lab sleeps and hopes.
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+)
+
+// pollEvery is short against what is waited for, and long against what a look
+// costs.
+const pollEvery = 10 * time.Millisecond
+
+// poll calls try until it returns nil or ctx ends; then it returns the last
+// error, and what was waited for.
+func poll(ctx context.Context, what string, try func() error) error {
+	start := time.Now()
+	for {
+		err := try()
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("waited %v for %s: %w", time.Since(start).Round(time.Millisecond), what, err)
+		case <-time.After(pollEvery):
+		}
+	}
+}
+
+// Eventually calls try until it returns nil, and fails the test with its last
+// error when that takes longer than timeout. What names the thing waited for,
+// as in "waited 5s for web/c1 to answer".
+func Eventually(t testing.TB, timeout time.Duration, what string, try func() error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	defer cancel()
+	if err := poll(ctx, what, try); err != nil {
+		t.Fatal(err)
+	}
+}
