@@ -1,0 +1,331 @@
+package controller
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// binder knows which port each local interface carries and brings claims,
+// interface rows and the store to agree. It looks at what is and at what should
+// be, never at what happened: so an event that comes late, twice or not at all
+// changes nothing.
+type binder struct {
+	self   string
+	plugs  map[string]*plug                    // by the interface's row
+	owners map[intent.PortRef]string           // which plug carries a port: one of them, if several want to
+	stale  map[intent.PortRef]bool             // ports that may carry a claim of ours without a plug
+	byPort map[intent.PortRef]map[string]*plug // all plugs that name a port
+}
+
+// plug is an interface here that names a port.
+type plug struct {
+	Interface
+	ref      intent.PortRef
+	resolved bool   // ref is a port in the store
+	granted  uint64 // generation that the store gave us; the row may not carry it yet
+	askedAt  time.Time
+}
+
+// claimPatience is how long a claim that was granted may take to show in the
+// watch before it is asked for again; asking twice writes nothing.
+const claimPatience = time.Second
+
+func newBinder(self string) *binder {
+	return &binder{
+		self:   self,
+		plugs:  map[string]*plug{},
+		owners: map[intent.PortRef]string{},
+		stale:  map[intent.PortRef]bool{},
+		byPort: map[intent.PortRef]map[string]*plug{},
+	}
+}
+
+// setInterfaces replaces the list of interfaces. It returns the ids that came and
+// those that went, for which someone must ask the store which ports they are.
+func (b *binder) setInterfaces(list []Interface, w *world) (came, went []string) {
+	before := b.ids()
+	seen := map[string]bool{}
+	for _, i := range list {
+		if i.IfaceID == "" {
+			continue
+		}
+		seen[i.UUID] = true
+		p := b.plugs[i.UUID]
+		if p == nil || p.IfaceID != i.IfaceID {
+			if p != nil {
+				b.detach(p, w)
+			}
+			p = &plug{}
+			b.plugs[i.UUID] = p
+			for _, other := range b.plugs {
+				if other.IfaceID == i.IfaceID && other.resolved {
+					p.Interface = i
+					b.attach(p, other.ref, w)
+					break
+				}
+			}
+		}
+		p.Interface = i
+		if p.resolved {
+			b.elect(p.ref, w)
+		}
+	}
+	for uuid, p := range b.plugs {
+		if !seen[uuid] {
+			b.detach(p, w)
+			delete(b.plugs, uuid)
+		}
+	}
+	after := b.ids()
+	for id := range after {
+		if !before[id] {
+			came = append(came, id)
+		}
+	}
+	for id := range before {
+		if !after[id] {
+			went = append(went, id)
+		}
+	}
+	slices.Sort(came)
+	slices.Sort(went)
+	return came, went
+}
+
+func (b *binder) ids() map[string]bool {
+	ids := map[string]bool{}
+	for _, p := range b.plugs {
+		ids[p.IfaceID] = true
+	}
+	return ids
+}
+
+// resolve says which port an interface id means, or that none has it.
+func (b *binder) resolve(ifaceID string, ref intent.PortRef, ok bool, w *world) {
+	for _, p := range b.plugs {
+		if p.IfaceID != ifaceID || p.resolved == ok && (!ok || p.ref == ref) {
+			continue
+		}
+		b.detach(p, w)
+		if ok {
+			b.attach(p, ref, w)
+		}
+	}
+}
+
+func (b *binder) attach(p *plug, ref intent.PortRef, w *world) {
+	p.ref, p.resolved = ref, true
+	if b.byPort[ref] == nil {
+		b.byPort[ref] = map[string]*plug{}
+	}
+	b.byPort[ref][p.UUID] = p
+	b.elect(ref, w)
+}
+
+func (b *binder) detach(p *plug, w *world) {
+	if !p.resolved {
+		return
+	}
+	ref := p.ref
+	delete(b.byPort[ref], p.UUID)
+	if len(b.byPort[ref]) == 0 {
+		delete(b.byPort, ref)
+		b.stale[ref] = true
+	}
+	p.resolved, p.granted, p.askedAt = false, 0, time.Time{}
+	b.elect(ref, w)
+}
+
+// elect chooses the interface that carries a port: a working one before one that
+// is not, then the one that carries it already, then the first by name.
+func (b *binder) elect(ref intent.PortRef, w *world) {
+	var best *plug
+	for _, uuid := range slices.Sorted(maps.Keys(b.byPort[ref])) {
+		p := b.byPort[ref][uuid]
+		switch {
+		case best == nil, best.OFPort == 0 && p.OFPort != 0:
+			best = p
+		case best.OFPort != 0 && p.OFPort == 0:
+		case b.owners[ref] == p.UUID:
+			best = p
+		case b.owners[ref] == best.UUID:
+		case p.Name < best.Name:
+			best = p
+		}
+	}
+	if best == nil {
+		delete(b.owners, ref)
+		w.setLocal(ref, 0)
+		return
+	}
+	b.owners[ref] = best.UUID
+	w.setLocal(ref, best.OFPort)
+}
+
+// tenants returns the tenants that concern this host: those of its plugs, and
+// those in which it may have left a claim.
+func (b *binder) tenants() map[string]bool {
+	span := map[string]bool{}
+	for ref := range b.byPort {
+		span[ref.Tenant] = true
+	}
+	for ref := range b.stale {
+		span[ref.Tenant] = true
+	}
+	return span
+}
+
+// span remembers this host's claims in a tenant that no plug is behind: the
+// interface went while ovloomd was not running.
+func (b *binder) span(u intent.SpanUpdate) {
+	if u.Gone {
+		maps.DeleteFunc(b.stale, func(ref intent.PortRef, _ bool) bool { return ref.Tenant == u.Tenant })
+		return
+	}
+	note := func(c intent.Binding) {
+		if c.Host == b.self && b.byPort[c.PortRef()] == nil {
+			b.stale[c.PortRef()] = true
+		}
+	}
+	if u.Snapshot != nil {
+		for _, c := range u.Snapshot.Bindings {
+			note(c)
+		}
+	}
+	for _, c := range u.Changes {
+		if claim, ok := c.Object.(intent.Binding); ok && !c.Deleted {
+			note(claim)
+		}
+	}
+}
+
+// deed is one thing to be done outside, for one interface or port.
+type deed struct {
+	lane string // deeds of a lane are done one at a time
+	what string // for the log
+	do   func(ctx context.Context) error
+	done func() // takes in the success, inside the loop
+}
+
+// deeds compares claims, rows and store, and returns what brings them closer.
+// flowsIn says whether the switch has everything of the last flush.
+func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) []deed {
+	var list []deed
+	for _, uuid := range slices.Sorted(maps.Keys(b.plugs)) {
+		p := b.plugs[uuid]
+		up := false
+		if p.resolved && b.owners[p.ref] == uuid {
+			if _, _, _, known := w.find(p.ref); known {
+				own, inForce := w.claim(p.ref)
+				list = append(list, b.settleClaim(p, own, claims, rows)...)
+				up = inForce && p.OFPort != 0
+				if flowsIn && own.Generation != 0 && own.Up != up {
+					list = append(list, b.markUp(p.ref, own.Generation, up, claims))
+				}
+			}
+		}
+		if flowsIn && up != p.Installed {
+			list = append(list, install(uuid, up, rows))
+		}
+	}
+	return append(list, b.releases(w, claims)...)
+}
+
+// settleClaim claims the port of a plug where that was not done, and keeps the
+// claim's generation on the interface's row, so that a restarted ovloomd does not
+// claim anew.
+func (b *binder) settleClaim(p *plug, own intent.Binding, claims Claims, rows Interfaces) []deed {
+	ref, uuid := p.ref, p.UUID
+	held := max(p.Generation, p.granted)
+	switch {
+	case own.Generation == 0 && p.OFPort == 0:
+		return nil // not before the interface works
+	case own.Generation == 0 || own.Generation != held:
+		if p.granted != 0 && time.Since(p.askedAt) < claimPatience {
+			return nil
+		}
+		var got intent.Binding
+		return []deed{{
+			lane: "store " + ref.String(), what: "claim the port",
+			do: func(ctx context.Context) (err error) {
+				got, err = claims.Claim(ctx, ref, b.self, held)
+				return err
+			},
+			done: func() { p.granted, p.askedAt = got.Generation, time.Now() },
+		}}
+	case p.Generation != held:
+		return []deed{{
+			lane: "row " + uuid, what: "keep the claim's generation on the interface",
+			do: func(ctx context.Context) error { return rows.SetGeneration(ctx, uuid, held) },
+		}}
+	}
+	return nil
+}
+
+func (b *binder) markUp(ref intent.PortRef, generation uint64, up bool, claims Claims) deed {
+	return deed{
+		lane: "store " + ref.String(), what: "mark the binding",
+		do: func(ctx context.Context) error { return claims.MarkUp(ctx, ref, b.self, generation, up) },
+	}
+}
+
+func install(uuid string, on bool, rows Interfaces) deed {
+	return deed{
+		lane: "row " + uuid, what: "mark the interface",
+		do: func(ctx context.Context) error { return rows.SetInstalled(ctx, uuid, on) },
+	}
+}
+
+// releases gives up the claims that no interface is behind.
+func (b *binder) releases(w *world, claims Claims) []deed {
+	var list []deed
+	for _, ref := range slices.SortedFunc(maps.Keys(b.stale), comparePorts) {
+		own, _ := w.claim(ref)
+		switch {
+		case b.byPort[ref] != nil:
+			delete(b.stale, ref)
+		case own.Generation != 0:
+			list = append(list, deed{
+				lane: "store " + ref.String(), what: "release the port",
+				do: func(ctx context.Context) error { return claims.Release(ctx, ref, b.self, own.Generation) },
+			})
+		case w.tenants[ref.Tenant] != nil:
+			delete(b.stale, ref) // the store knows of no claim of ours
+		}
+	}
+	return list
+}
+
+// doubles returns the ports that several interfaces here name.
+func (b *binder) doubles() map[intent.PortRef][]string {
+	d := map[intent.PortRef][]string{}
+	for ref, plugs := range b.byPort {
+		if len(plugs) < 2 {
+			continue
+		}
+		for _, p := range plugs {
+			d[ref] = append(d[ref], p.Name)
+		}
+		slices.Sort(d[ref])
+	}
+	return d
+}
+
+// ports returns the plugs, by interface name.
+func (b *binder) ports() []plug {
+	var all []plug
+	for _, p := range b.plugs {
+		all = append(all, *p)
+	}
+	slices.SortFunc(all, func(a, b plug) int {
+		if a.Name < b.Name {
+			return -1
+		}
+		return 1
+	})
+	return all
+}

@@ -1,0 +1,375 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// Deps are the parts of the world that a Controller acts on.
+type Deps struct {
+	Span       Span
+	Claims     Claims
+	Progress   Progress
+	Interfaces Interfaces
+	Log        *slog.Logger
+}
+
+// Controller brings the local switch to what the store and the local interfaces
+// ask for, and keeps it there.
+type Controller struct {
+	host string
+	deps Deps
+	log  *slog.Logger
+
+	in chan func() // closures that run in the loop
+
+	// Everything below is owned by the loop.
+	world  *world
+	binder *binder
+
+	sw          Switch // nil: not connected
+	synced      bool   // the switch holds what the last flush wanted
+	retrySync   time.Time
+	syncBackoff time.Duration
+
+	follows  map[string]context.CancelFunc // watched tenants
+	heard    map[string]bool               // watched tenants of which the store has told
+	resolves map[string]context.CancelFunc // watched interface ids
+	applied  map[string]int64              // by tenant: what the store was told
+	lanes    map[string]lane
+	stats    Stats
+}
+
+// lane is work in flight or, after a failure, the time before which it is not
+// tried again.
+type lane struct {
+	busy  bool
+	until time.Time
+	wait  time.Duration
+}
+
+const (
+	applyTimeout = 30 * time.Second // for a delta or a full table
+	deedTimeout  = 10 * time.Second // for one call to the store or the database
+	retryFirst   = 100 * time.Millisecond
+	retryMost    = 5 * time.Second
+	tick         = time.Second // how often unfinished work is looked at without input
+)
+
+// New returns a controller for the named host. Nothing happens before Run.
+func New(host string, deps Deps) *Controller {
+	if deps.Log == nil {
+		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Controller{
+		host: host, deps: deps, log: deps.Log,
+		in:       make(chan func(), 1024),
+		world:    newWorld(host),
+		binder:   newBinder(host),
+		follows:  map[string]context.CancelFunc{},
+		heard:    map[string]bool{},
+		resolves: map[string]context.CancelFunc{},
+		applied:  map[string]int64{},
+		lanes:    map[string]lane{},
+	}
+}
+
+// Run works until ctx ends. Packets go on flowing afterwards: nothing is removed
+// from the switch.
+func (c *Controller) Run(ctx context.Context) error {
+	go c.watchHosts(ctx)
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case f := <-c.in:
+			f()
+			c.drain()
+		case <-ticker.C:
+		}
+		c.step(ctx)
+	}
+}
+
+// drain takes in all that waits, so that a burst of changes makes one delta.
+func (c *Controller) drain() {
+	for range cap(c.in) {
+		select {
+		case f := <-c.in:
+			f()
+		default:
+			return
+		}
+	}
+}
+
+// send runs f in the loop.
+func (c *Controller) send(ctx context.Context, f func()) {
+	select {
+	case c.in <- f:
+	case <-ctx.Done():
+	}
+}
+
+// SetInterfaces takes in the interfaces of the integration bridge: all of them.
+func (c *Controller) SetInterfaces(ctx context.Context, list []Interface) {
+	c.send(ctx, func() {
+		came, went := c.binder.setInterfaces(list, c.world)
+		for _, id := range came {
+			c.resolve(ctx, id)
+		}
+		for _, id := range went {
+			c.resolves[id]()
+			delete(c.resolves, id)
+		}
+	})
+}
+
+// Connected takes in a switch that has just connected, and the number of its
+// tunnel port.
+func (c *Controller) Connected(ctx context.Context, sw Switch, vxlan of.PortNo) {
+	c.send(ctx, func() {
+		c.world.setSwitch(pipeline.Switch{VXLANPort: vxlan})
+		c.sw, c.synced = sw, false
+		c.retrySync, c.syncBackoff = time.Time{}, 0
+	})
+}
+
+// Disconnected takes in that the switch is gone; sw is the one that Connected was
+// given.
+func (c *Controller) Disconnected(ctx context.Context, sw Switch) {
+	c.send(ctx, func() {
+		if c.sw == sw {
+			c.sw, c.synced = nil, false
+		}
+	})
+}
+
+// Recall follows the tenants that this host knew when it last ran: it may have
+// left claims in them.
+func (c *Controller) Recall(ctx context.Context, tenants []string) {
+	c.send(ctx, func() {
+		for _, t := range tenants {
+			c.follow(ctx, t)
+		}
+	})
+}
+
+func (c *Controller) watchHosts(ctx context.Context) {
+	err := c.deps.Span.WatchHosts(ctx, func(u intent.HostsUpdate) {
+		c.send(ctx, func() { c.world.setHosts(u.Hosts) })
+	})
+	if err != nil && ctx.Err() == nil {
+		c.log.Error("the watch on hosts ended", "error", err)
+	}
+}
+
+// step does what follows from all input so far.
+func (c *Controller) step(ctx context.Context) {
+	c.followTenants(ctx)
+	c.bringSwitch(ctx)
+	for _, d := range c.binder.deeds(c.world, c.synced, c.deps.Claims, c.deps.Interfaces) {
+		c.do(ctx, d)
+	}
+	if c.synced {
+		c.tellApplied(ctx)
+	}
+}
+
+// followTenants watches the tenants that concern this host, and no others.
+func (c *Controller) followTenants(ctx context.Context) {
+	span := c.binder.tenants()
+	for t := range span {
+		c.follow(ctx, t)
+	}
+	for t, stop := range c.follows {
+		// One that nothing was heard of yet may hold a claim of ours.
+		if span[t] || !c.heard[t] {
+			continue
+		}
+		stop()
+		delete(c.follows, t)
+		delete(c.heard, t)
+		c.world.forget(t)
+		delete(c.applied, t)
+		c.log.Info("tenant left this host", "tenant", t)
+		c.do(ctx, deed{lane: "applied " + t, what: "clear applied",
+			do: func(ctx context.Context) error { return c.deps.Progress.ClearApplied(ctx, c.host, t) }})
+	}
+}
+
+func (c *Controller) follow(ctx context.Context, tenant string) {
+	if c.follows[tenant] != nil {
+		return
+	}
+	ctx, stop := context.WithCancel(ctx)
+	c.follows[tenant] = stop
+	go func() {
+		err := c.deps.Span.WatchTenant(ctx, tenant, func(u intent.SpanUpdate) {
+			c.send(ctx, func() {
+				if ctx.Err() == nil { // else it was unfollowed while this waited
+					c.heard[tenant] = true
+					c.world.span(u)
+					c.binder.span(u)
+				}
+			})
+		})
+		if err != nil && ctx.Err() == nil {
+			c.log.Error("the watch on a tenant ended", "tenant", tenant, "error", err)
+		}
+	}()
+}
+
+func (c *Controller) resolve(ctx context.Context, ifaceID string) {
+	ctx, stop := context.WithCancel(ctx)
+	c.resolves[ifaceID] = stop
+	go func() {
+		err := c.deps.Span.WatchResolve(ctx, ifaceID, func(ref intent.PortRef, ok bool) {
+			c.send(ctx, func() {
+				if ctx.Err() == nil {
+					c.binder.resolve(ifaceID, ref, ok, c.world)
+				}
+			})
+		})
+		if err != nil && ctx.Err() == nil {
+			c.log.Error("the watch on an interface id ended", "iface-id", ifaceID, "error", err)
+		}
+	}()
+}
+
+// bringSwitch brings the switch to what is wanted: by the delta if it held what
+// was wanted before, else by comparing everything.
+func (c *Controller) bringSwitch(ctx context.Context) {
+	mods := c.world.flush()
+	if c.sw == nil {
+		return
+	}
+	if !c.synced {
+		c.resync(ctx)
+		return
+	}
+	if len(mods) == 0 {
+		return
+	}
+	if err := c.apply(ctx, mods); err != nil {
+		c.log.Error("changing the switch failed; comparing everything", "error", err)
+		c.synced = false
+		c.resync(ctx)
+	}
+}
+
+func (c *Controller) resync(ctx context.Context) {
+	if time.Now().Before(c.retrySync) || c.world.sw.VXLANPort == 0 {
+		return
+	}
+	start := time.Now()
+	mods, err := c.compare(ctx)
+	if err == nil {
+		err = c.apply(ctx, mods)
+	}
+	if err != nil {
+		c.syncBackoff = min(max(2*c.syncBackoff, retryFirst), retryMost)
+		c.retrySync = time.Now().Add(c.syncBackoff)
+		time.AfterFunc(c.syncBackoff, func() { c.send(ctx, func() {}) })
+		c.stats.LastError = err.Error()
+		c.log.Error("comparing the switch with what is wanted failed", "error", err, "retry-in", c.syncBackoff)
+		return
+	}
+	c.synced, c.syncBackoff = true, 0
+	c.stats.Resyncs++
+	c.stats.LastResync, c.stats.LastResyncMods, c.stats.LastError = start, len(mods), ""
+	c.log.Info("switch compared with what is wanted", "messages", len(mods), "took", time.Since(start).Round(time.Millisecond))
+}
+
+func (c *Controller) compare(ctx context.Context) ([]of.Mod, error) {
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	flows, groups, err := c.sw.Tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.world.resync(flows, groups), nil
+}
+
+func (c *Controller) apply(ctx context.Context, mods []of.Mod) error {
+	if len(mods) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	start := time.Now()
+	if err := c.sw.Apply(ctx, mods); err != nil {
+		return err
+	}
+	c.stats.Mods += len(mods)
+	c.log.Info("switch changed", "messages", len(mods), "took", time.Since(start).Round(10*time.Microsecond))
+	if c.log.Enabled(ctx, slog.LevelDebug) {
+		for _, m := range mods {
+			c.log.Debug("sent", "mod", m.String())
+		}
+	}
+	return nil
+}
+
+// tellApplied tells the store how far the switch is, for tenants of which
+// something changed.
+func (c *Controller) tellApplied(ctx context.Context) {
+	for _, name := range slices.Sorted(maps.Keys(c.world.tenants)) {
+		revision := c.world.tenants[name].revision
+		if revision <= c.applied[name] || c.follows[name] == nil {
+			continue
+		}
+		c.do(ctx, deed{lane: "applied " + name, what: "tell what is applied",
+			do:   func(ctx context.Context) error { return c.deps.Progress.SetApplied(ctx, c.host, name, revision) },
+			done: func() { c.applied[name] = max(c.applied[name], revision) },
+		})
+	}
+}
+
+// do starts a deed, unless its lane is busy or waits after a failure. Either way
+// the next step finds out anew what is still to be done.
+func (c *Controller) do(ctx context.Context, d deed) {
+	l := c.lanes[d.lane]
+	if l.busy || time.Now().Before(l.until) {
+		return
+	}
+	l.busy = true
+	c.lanes[d.lane] = l
+	go func() {
+		call, cancel := context.WithTimeout(ctx, deedTimeout)
+		defer cancel()
+		err := d.do(call)
+		c.send(ctx, func() { c.did(ctx, d, err) })
+	}()
+}
+
+func (c *Controller) did(ctx context.Context, d deed, err error) {
+	if err == nil {
+		delete(c.lanes, d.lane)
+		if d.done != nil {
+			d.done()
+		}
+		return
+	}
+	l := c.lanes[d.lane]
+	l.busy = false
+	l.wait = min(max(2*l.wait, retryFirst), retryMost)
+	l.until = time.Now().Add(l.wait)
+	c.lanes[d.lane] = l
+	time.AfterFunc(l.wait, func() { c.send(ctx, func() {}) })
+	level := slog.LevelWarn
+	if k := intent.KindOf(err); k == intent.NotFound || errors.Is(err, context.Canceled) {
+		level = slog.LevelDebug // the object went while we worked; the watch will tell
+	}
+	c.log.Log(ctx, level, "cannot "+d.what, "what", d.lane, "error", err, "retry-in", l.wait)
+}

@@ -1,0 +1,59 @@
+package controller
+
+import (
+	"context"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// Interface is an interface on the integration bridge, as the Open_vSwitch
+// database has it.
+type Interface struct {
+	UUID       string // of its row
+	Name       string
+	IfaceID    string    // external_ids:iface-id; a port's UUID or name
+	OFPort     of.PortNo // 0: the switch has not taken it yet, or cannot
+	Generation uint64    // external_ids:ovloom-generation; 0: never claimed
+	Installed  bool      // external_ids:ovloom-installed
+	Error      string    // why the switch cannot open it
+}
+
+// Switch is a connected OpenFlow switch.
+type Switch interface {
+	// Apply makes the changes in order and returns when the switch has them all.
+	Apply(ctx context.Context, mods []of.Mod) error
+	// Tables returns all flows and groups.
+	Tables(ctx context.Context) ([]of.Flow, []of.Group, error)
+}
+
+// Span tells what a host must know of the store. Each call blocks until ctx ends
+// and hides lost connections.
+type Span interface {
+	WatchTenant(ctx context.Context, tenant string, deliver func(intent.SpanUpdate)) error
+	WatchResolve(ctx context.Context, ifaceID string, deliver func(ref intent.PortRef, ok bool)) error
+	WatchHosts(ctx context.Context, deliver func(intent.HostsUpdate)) error
+}
+
+// Claims are this host's claims on ports, in the store.
+type Claims interface {
+	// Claim claims the port for the host, or confirms the claim with generation have.
+	Claim(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error)
+	Release(ctx context.Context, ref intent.PortRef, host string, generation uint64) error
+	// MarkUp says whether the host has installed the port's flows.
+	MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool) error
+}
+
+// Progress tells the other hosts how far this host's switch is.
+type Progress interface {
+	// SetApplied says that the switch has all of the tenant up to the revision.
+	SetApplied(ctx context.Context, host, tenant string, revision int64) error
+	// ClearApplied says that the tenant is not of this host's concern any more.
+	ClearApplied(ctx context.Context, host, tenant string) error
+}
+
+// Interfaces writes to the rows of the local interfaces.
+type Interfaces interface {
+	SetGeneration(ctx context.Context, uuid string, generation uint64) error
+	SetInstalled(ctx context.Context, uuid string, installed bool) error
+}

@@ -1,0 +1,214 @@
+package controller
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// Stats are counts since the controller started.
+type Stats struct {
+	Mods           int       // messages sent to the switch
+	Resyncs        int       // comparisons of the whole switch
+	LastResync     time.Time // when the last one began
+	LastResyncMods int       // how many messages it took
+	LastError      string    // why the last attempt failed; "" if it did not
+}
+
+// Status is what the controller knows, at one moment.
+type Status struct {
+	Stats
+	Connected bool // to the switch
+	Synced    bool // the switch holds what is wanted
+	Flows     int  // wanted
+	Groups    int
+	Tenants   []TenantStatus
+	Ports     []PortStatus // plugged here
+	Conflicts []Conflict
+}
+
+// TenantStatus is a tenant of this host's span.
+type TenantStatus struct {
+	Name     string
+	Revision int64 // of the store, that was taken in
+	Applied  int64 // that the switch has, as told to the store
+}
+
+// PortStatus is an interface here that names a port.
+type PortStatus struct {
+	Interface
+	Ref     intent.PortRef
+	Known   bool // the store has such a port
+	InForce bool // this host's claim is the one in force
+}
+
+// Conflict is a port that more than one host, or more than one interface, claims.
+type Conflict struct {
+	Ref        intent.PortRef
+	Claims     []intent.Binding // newest first
+	Interfaces []string         // on this host
+}
+
+// Status returns what the controller knows.
+func (c *Controller) Status(ctx context.Context) (Status, error) {
+	return ask(ctx, c, c.status)
+}
+
+// Described is a flow with what it is for.
+type Described struct {
+	of.Flow
+	Note string
+}
+
+// FlowsOf returns the flows wanted for the object behind a cookie; nil if there
+// is none.
+func (c *Controller) FlowsOf(ctx context.Context, owner pipeline.Cookie) ([]Described, error) {
+	return ask(ctx, c, func() []Described { return c.world.describe(owner) })
+}
+
+// Port returns the cookie of a port's flows; false if this host does not know it.
+func (c *Controller) Port(ctx context.Context, ref intent.PortRef) (pipeline.PortView, bool, error) {
+	type found struct {
+		view pipeline.PortView
+		ok   bool
+	}
+	f, err := ask(ctx, c, func() found {
+		v, ok := c.world.done.ports[ref]
+		return found{v, ok}
+	})
+	return f.view, f.ok, err
+}
+
+// Wanted returns all flows and groups that the switch should hold, for checks.
+func (c *Controller) Wanted(ctx context.Context) ([]of.Flow, []of.Group, error) {
+	type tables struct {
+		flows  []of.Flow
+		groups []of.Group
+	}
+	t, err := ask(ctx, c, func() tables {
+		f, g := c.world.wanted()
+		return tables{f, g}
+	})
+	return t.flows, t.groups, err
+}
+
+// Objects names the objects behind cookies: "port acme/web/c1".
+func (c *Controller) Objects(ctx context.Context) (map[pipeline.Cookie]string, error) {
+	return ask(ctx, c, c.world.objects)
+}
+
+// ask runs f in the loop and returns its answer.
+func ask[T any](ctx context.Context, c *Controller, f func() T) (T, error) {
+	answer := make(chan T, 1)
+	c.send(ctx, func() { answer <- f() })
+	select {
+	case a := <-answer:
+		return a, nil
+	case <-ctx.Done():
+		var zero T
+		return zero, intent.Unavailablef("the controller does not answer: %w", ctx.Err())
+	}
+}
+
+func (c *Controller) status() Status {
+	s := Status{Stats: c.stats, Connected: c.sw != nil, Synced: c.synced}
+	flows, groups := c.world.wanted()
+	s.Flows, s.Groups = len(flows), len(groups)
+	for name, t := range c.world.tenants {
+		s.Tenants = append(s.Tenants, TenantStatus{name, t.revision, c.applied[name]})
+	}
+	slices.SortFunc(s.Tenants, func(a, b TenantStatus) int { return cmp.Compare(a.Name, b.Name) })
+
+	for _, p := range c.binder.ports() {
+		_, _, _, known := c.world.find(p.ref)
+		_, inForce := c.world.claim(p.ref)
+		s.Ports = append(s.Ports, PortStatus{
+			Interface: p.Interface, Ref: p.ref,
+			Known:   p.resolved && known,
+			InForce: p.resolved && inForce && c.binder.owners[p.ref] == p.UUID,
+		})
+	}
+	s.Conflicts = c.conflicts()
+	return s
+}
+
+func (c *Controller) conflicts() []Conflict {
+	doubles := c.binder.doubles()
+	var list []Conflict
+	for _, t := range c.world.tenants {
+		for network, n := range t.networks {
+			for port, claims := range n.claims {
+				ref := intent.PortRef{Tenant: t.Name, Network: network, Port: port}
+				if len(claims) < 2 && doubles[ref] == nil {
+					continue
+				}
+				claims = slices.Clone(claims)
+				slices.SortFunc(claims, func(a, b intent.Binding) int { return cmp.Compare(b.Generation, a.Generation) })
+				list = append(list, Conflict{ref, claims, doubles[ref]})
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b Conflict) int { return comparePorts(a.Ref, b.Ref) })
+	return list
+}
+
+// describe returns the flows of one object with their notes.
+func (w *world) describe(owner pipeline.Cookie) []Described {
+	var list []Described
+	add := func(f of.Flow, note string) {
+		if pipeline.Cookie(f.Cookie) == owner {
+			list = append(list, Described{f, note})
+		}
+	}
+	switch owner.Kind() {
+	case pipeline.KindHost:
+		for _, h := range w.done.hosts {
+			if h.ID == owner.ID() {
+				pipeline.Host(w.sw, h, add)
+			}
+		}
+	case pipeline.KindNetwork:
+		for _, n := range w.done.networks {
+			if n.Network.ID == owner.ID() {
+				pipeline.Network(&n, add)
+			}
+		}
+	case pipeline.KindPort:
+		for _, p := range w.done.ports {
+			if p.Port.ID == owner.ID() {
+				pipeline.Port(&p, add)
+			}
+		}
+	default:
+		pipeline.Base(w.sw, add)
+	}
+	return list
+}
+
+// objects names the objects whose flows the switch has.
+func (w *world) objects() map[pipeline.Cookie]string {
+	names := map[pipeline.Cookie]string{}
+	for _, t := range pipeline.Tables() {
+		names[pipeline.MakeCookie(pipeline.KindBase, intent.ID(t.ID))] = "table " + t.Name
+	}
+	for _, r := range pipeline.Reasons() {
+		names[pipeline.MakeCookie(pipeline.KindReason, intent.ID(r))] = "reason " + r.String()
+	}
+	for name, h := range w.done.hosts {
+		names[pipeline.MakeCookie(pipeline.KindHost, h.ID)] = "host " + name
+	}
+	for ref, n := range w.done.networks {
+		names[pipeline.MakeCookie(pipeline.KindNetwork, n.Network.ID)] = "network " + ref.String()
+		names[pipeline.MakeCookie(pipeline.KindLearnedNetwork, n.Network.ID)] = "learned in network " + ref.String()
+	}
+	for ref, p := range w.done.ports {
+		names[pipeline.MakeCookie(pipeline.KindPort, p.Port.ID)] = "port " + ref.String()
+		names[pipeline.MakeCookie(pipeline.KindLearnedPort, p.Port.ID)] = "learned behind port " + ref.String()
+	}
+	return names
+}

@@ -1,0 +1,390 @@
+package controller
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// table is a switch without packets: it takes mods as Open vSwitch does and
+// complains about those that it would refuse.
+type table struct {
+	flows  map[of.FlowKey]of.Flow
+	groups map[uint32]of.Group
+}
+
+func newTable() *table {
+	return &table{flows: map[of.FlowKey]of.Flow{}, groups: map[uint32]of.Group{}}
+}
+
+func (s *table) apply(mods []of.Mod) error {
+	for _, m := range mods {
+		switch m := m.(type) {
+		case *of.FlowMod:
+			if err := s.flowMod(m); err != nil {
+				return fmt.Errorf("%w: %s", err, m)
+			}
+		case *of.GroupMod:
+			switch m.Command {
+			case of.GroupAddOrModify:
+				s.groups[m.Group.ID] = m.Group
+			case of.GroupDelete:
+				delete(s.groups, m.Group.ID)
+				for k, f := range s.flows {
+					if refersTo(f, m.Group.ID) {
+						delete(s.flows, k)
+					}
+				}
+			default:
+				return fmt.Errorf("unexpected %s", m)
+			}
+		default:
+			return fmt.Errorf("unexpected %s", m)
+		}
+	}
+	return nil
+}
+
+func (s *table) flowMod(m *of.FlowMod) error {
+	covers := func(f of.Flow) bool { return (f.Cookie^m.Flow.Cookie)&m.CookieMask == 0 }
+	k := m.Flow.Key()
+	switch m.Command {
+	case of.FlowAdd:
+		for _, a := range m.Flow.Actions {
+			if g, ok := a.(of.ToGroup); ok {
+				if _, ok := s.groups[g.ID]; !ok {
+					return fmt.Errorf("group %d does not exist", g.ID)
+				}
+			}
+		}
+		s.flows[k] = m.Flow
+	case of.FlowDeleteStrict:
+		if f, ok := s.flows[k]; ok && covers(f) {
+			delete(s.flows, k)
+		}
+	case of.FlowDelete:
+		for k, f := range s.flows {
+			if f.Table == m.Flow.Table && covers(f) {
+				delete(s.flows, k)
+			}
+		}
+	default:
+		return fmt.Errorf("unexpected command")
+	}
+	return nil
+}
+
+func refersTo(f of.Flow, group uint32) bool {
+	return slices.ContainsFunc(f.Actions, func(a of.Action) bool { return a == of.Action(of.ToGroup{ID: group}) })
+}
+
+func (s *table) dump() (flows []of.Flow, groups []of.Group) {
+	for _, f := range s.flows {
+		flows = append(flows, f)
+	}
+	for _, g := range s.groups {
+		groups = append(groups, g)
+	}
+	return flows, groups
+}
+
+// lines prints flows and groups, sorted, with cookies.
+func lines(flows []of.Flow, groups []of.Group) []string {
+	var l []string
+	for _, f := range flows {
+		l = append(l, f.String())
+	}
+	for _, g := range groups {
+		l = append(l, g.String())
+	}
+	slices.Sort(l)
+	return l
+}
+
+func difference(have, want []string) string {
+	var b strings.Builder
+	for _, x := range have {
+		if _, ok := slices.BinarySearch(want, x); !ok {
+			fmt.Fprintf(&b, "too much: %s\n", x)
+		}
+	}
+	for _, x := range want {
+		if _, ok := slices.BinarySearch(have, x); !ok {
+			fmt.Fprintf(&b, "missing:  %s\n", x)
+		}
+	}
+	return b.String()
+}
+
+// walker changes intent at random, in small numbers of names so that things are
+// deleted, come back, change hands and clash.
+type walker struct {
+	*rand.Rand
+	nextID intent.ID
+
+	tenants map[string]*intent.Snapshot
+	hosts   []intent.Host
+	local   map[intent.PortRef]of.PortNo
+}
+
+const self = "host1"
+
+func newWalker(seed uint64) *walker {
+	w := &walker{
+		Rand: rand.New(rand.NewPCG(seed, 1)), nextID: 1,
+		tenants: map[string]*intent.Snapshot{}, local: map[intent.PortRef]of.PortNo{},
+	}
+	for i, name := range []string{"acme", "umbrella"} {
+		w.tenants[name] = &intent.Snapshot{Tenant: intent.Tenant{Name: name, ID: w.id(), VRF: uint32(i + 1)}}
+	}
+	return w
+}
+
+func (w *walker) id() intent.ID { w.nextID++; return w.nextID }
+
+func (w *walker) host() intent.Host {
+	n := w.IntN(4) + 1
+	return intent.Host{Name: fmt.Sprintf("host%d", n), ID: intent.ID(1000 + n),
+		VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(n + 10*w.IntN(2))})}
+}
+
+// step makes one change and tells it to the world, now and then as a whole
+// snapshot, as a watch that lost its place does.
+func (w *walker) step(world *world) {
+	tenant := []string{"acme", "umbrella"}[w.IntN(2)]
+	s := w.tenants[tenant]
+	var changes []intent.Change
+	switch w.IntN(10) {
+	case 0: // a host comes, goes or moves
+		h := w.host()
+		w.hosts = slices.DeleteFunc(w.hosts, func(x intent.Host) bool { return x.Name == h.Name })
+		if w.IntN(3) > 0 {
+			w.hosts = append(w.hosts, h)
+		}
+		world.setHosts(w.hosts)
+		return
+	case 1, 2: // an interface comes, goes or takes another's number
+		ref := w.ref(tenant)
+		p := of.PortNo(0)
+		if w.IntN(3) > 0 {
+			p = of.PortNo(w.IntN(4) + 2)
+			for other, n := range w.local {
+				if n == p && other != ref {
+					delete(w.local, other)
+					world.setLocal(other, 0)
+				}
+			}
+		}
+		if p == 0 {
+			delete(w.local, ref)
+		} else {
+			w.local[ref] = p
+		}
+		world.setLocal(ref, p)
+		return
+	case 3, 4:
+		changes = w.network(s)
+	case 5, 6, 7:
+		changes = w.port(s)
+	default:
+		changes = w.claim(s)
+	}
+	if w.IntN(20) == 0 {
+		snapshot := intent.Snapshot{Tenant: s.Tenant, Networks: slices.Clone(s.Networks), Ports: slices.Clone(s.Ports), Bindings: slices.Clone(s.Bindings)}
+		world.span(intent.SpanUpdate{Tenant: tenant, Snapshot: &snapshot})
+		return
+	}
+	world.span(intent.SpanUpdate{Tenant: tenant, Changes: changes})
+}
+
+func (w *walker) ref(tenant string) intent.PortRef {
+	return intent.PortRef{Tenant: tenant, Network: []string{"web", "db"}[w.IntN(2)], Port: fmt.Sprintf("c%d", w.IntN(4))}
+}
+
+func (w *walker) network(s *intent.Snapshot) []intent.Change {
+	ref := w.ref(s.Tenant.Name).NetworkRef()
+	var n intent.Network
+	n.Tenant, n.Name, n.ID = ref.Tenant, ref.Network, w.id()
+	i := slices.IndexFunc(s.Networks, func(x intent.Network) bool { return x.Ref() == ref })
+	if i >= 0 {
+		if w.IntN(3) > 0 {
+			n.ID = s.Networks[i].ID // changed, not made anew
+		}
+		s.Networks = slices.Delete(s.Networks, i, i+1)
+	}
+	if i >= 0 && w.IntN(3) == 0 {
+		return []intent.Change{{Deleted: true, Object: n}}
+	}
+	n.VNI = uint32(n.ID) // like the store's: one network, one VNI
+	n.Unknown = []intent.Unknown{intent.UnknownDrop, intent.UnknownFlood}[w.IntN(2)]
+	n.Learning = w.IntN(2) == 0
+	for _, p := range []string{"10.0.0.0/24", "fd00::/64"} {
+		if w.IntN(3) > 0 {
+			n.Subnets = append(n.Subnets, intent.Subnet{Prefix: netip.MustParsePrefix(p)})
+		}
+	}
+	s.Networks = append(s.Networks, n)
+	return []intent.Change{{Object: n}}
+}
+
+func (w *walker) port(s *intent.Snapshot) []intent.Change {
+	ref := w.ref(s.Tenant.Name)
+	var changes []intent.Change
+	gone := func(match func(intent.Port) bool) {
+		for i := 0; i < len(s.Ports); i++ {
+			if match(s.Ports[i]) {
+				changes = append(changes, intent.Change{Deleted: true, Object: s.Ports[i]})
+				s.Ports = slices.Delete(s.Ports, i, i+1)
+				i--
+			}
+		}
+	}
+	if w.IntN(3) == 0 {
+		gone(func(p intent.Port) bool { return p.Ref() == ref })
+		return changes
+	}
+	p := intent.Port{Tenant: ref.Tenant, Network: ref.Network, Name: ref.Port, ID: w.id(), Learn: w.IntN(3)}
+	n := byte(w.IntN(5))
+	p.MAC = intent.MAC{2, 0, 0, 0, 0, n}
+	for _, a := range []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, n}), netip.AddrFrom16([16]byte{0: 0xfd, 15: n})} {
+		if w.IntN(4) > 0 {
+			p.Addrs = append(p.Addrs, a)
+		}
+	}
+	// The store gives a MAC to one port of a network at a time.
+	gone(func(x intent.Port) bool {
+		return x.Network == p.Network && (x.MAC == p.MAC || x.Name == p.Name)
+	})
+	s.Ports = append(s.Ports, p)
+	return append(changes, intent.Change{Object: p})
+}
+
+func (w *walker) claim(s *intent.Snapshot) []intent.Change {
+	ref := w.ref(s.Tenant.Name)
+	b := intent.Binding{Tenant: ref.Tenant, Network: ref.Network, Port: ref.Port,
+		Host: fmt.Sprintf("host%d", w.IntN(4)+1), Generation: uint64(w.id())}
+	s.Bindings = slices.DeleteFunc(s.Bindings, func(x intent.Binding) bool { return x.PortRef() == ref && x.Host == b.Host })
+	if w.IntN(3) == 0 {
+		return []intent.Change{{Deleted: true, Object: b}}
+	}
+	s.Bindings = append(s.Bindings, b)
+	return []intent.Change{{Object: b}}
+}
+
+// fresh returns a world that learns everything at once.
+func (w *walker) fresh() *world {
+	f := newWorld(self)
+	f.setSwitch(pipeline.Switch{VXLANPort: 1})
+	f.setHosts(w.hosts)
+	for name, s := range w.tenants {
+		f.span(intent.SpanUpdate{Tenant: name, Snapshot: s})
+	}
+	for ref, p := range w.local {
+		f.setLocal(ref, p)
+	}
+	f.flush()
+	return f
+}
+
+// Whatever way leads to a state, the switch then holds what a recompute gives.
+func TestIncrementalEqualsRecompute(t *testing.T) {
+	for seed := range uint64(20) {
+		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
+			walk := newWalker(seed)
+			w := newWorld(self)
+			w.setSwitch(pipeline.Switch{VXLANPort: 1})
+			sw := newTable()
+			if err := sw.apply(w.resync(sw.dump())); err != nil {
+				t.Fatal(err)
+			}
+			for step := range 300 {
+				for range 1 + walk.IntN(3) {
+					walk.step(w)
+				}
+				if err := sw.apply(w.flush()); err != nil {
+					t.Fatalf("step %d: %v", step, err)
+				}
+				have, want := lines(sw.dump()), lines(walk.fresh().wanted())
+				if d := difference(have, want); d != "" {
+					t.Fatalf("step %d: the switch is not what a recompute gives:\n%s", step, d)
+				}
+				if mods := w.resync(sw.dump()); len(mods) != 0 {
+					t.Fatalf("step %d: a resync of a right switch sends %s and %d more", step, mods[0], len(mods)-1)
+				}
+			}
+		})
+	}
+}
+
+// A switch in any state is brought to what is wanted by one comparison.
+func TestResyncFromAnotherState(t *testing.T) {
+	for seed := range uint64(20) {
+		walk := newWalker(seed)
+		w := newWorld(self)
+		w.setSwitch(pipeline.Switch{VXLANPort: 1})
+		old := newTable()
+		for range 100 {
+			walk.step(w)
+		}
+		w.flush()
+		if err := old.apply(w.resync(old.dump())); err != nil {
+			t.Fatal(err)
+		}
+		old.flows[of.FlowKey{Table: 99}] = of.Flow{Table: 99} // somebody else's
+		for range 100 {
+			walk.step(w)
+		}
+		w.flush()
+		if err := old.apply(w.resync(old.dump())); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		if d := difference(lines(old.dump()), lines(w.wanted())); d != "" {
+			t.Fatalf("seed %d:\n%s", seed, d)
+		}
+	}
+}
+
+func TestResyncLeavesLearnedFlowsOfLivingObjects(t *testing.T) {
+	w := newWorld(self)
+	w.setSwitch(pipeline.Switch{VXLANPort: 1})
+	n := intent.Network{Tenant: "acme", Name: "lab", ID: 7, VNI: 7, Learning: true}
+	w.span(intent.SpanUpdate{Tenant: "acme", Snapshot: &intent.Snapshot{Tenant: intent.Tenant{Name: "acme"}, Networks: []intent.Network{n}}})
+	w.flush()
+	sw := newTable()
+	if err := sw.apply(w.resync(sw.dump())); err != nil {
+		t.Fatal(err)
+	}
+	learned := func(id intent.ID) of.Flow {
+		return of.Flow{Table: pipeline.LearnedTable(), Priority: 10, Cookie: uint64(pipeline.MakeCookie(pipeline.KindLearnedNetwork, id)),
+			Match: of.MatchOf(of.EthDst([6]byte{2, byte(id)}))}
+	}
+	for _, f := range []of.Flow{learned(7), learned(8)} {
+		sw.flows[f.Key()] = f
+	}
+	mods := w.resync(sw.dump())
+	if err := sw.apply(mods); err != nil {
+		t.Fatal(err)
+	}
+	_, kept := sw.flows[learned(7).Key()]
+	_, left := sw.flows[learned(8).Key()]
+	if !kept || left || len(mods) != 1 {
+		t.Errorf("learned for a network that exists: kept %v; for one that does not: left %v; %d messages", kept, left, len(mods))
+	}
+
+	// When the network stops learning, what it learned goes.
+	n.Learning = false
+	w.span(intent.SpanUpdate{Tenant: "acme", Changes: []intent.Change{{Object: n}}})
+	if err := sw.apply(w.flush()); err != nil {
+		t.Fatal(err)
+	}
+	if _, left := sw.flows[learned(7).Key()]; left {
+		t.Error("the network learns no more, but a learned flow is left")
+	}
+}
