@@ -85,3 +85,20 @@ func (r PortRef) Validate() error {
 	}
 	return ValidateName("port", r.Port)
 }
+
+// ValidateObject checks a name that may be a tenant's, a network's or a port's:
+// acme, acme/web or acme/web/c1.
+func ValidateObject(s string) error {
+	var err error
+	switch strings.Count(s, "/") {
+	case 0:
+		_, err = ParseTenant(s)
+	case 1:
+		_, err = ParseNetworkRef(s)
+	case 2:
+		_, err = ParsePortRef(s)
+	default:
+		return Invalidf("object %q has %d parts", s, strings.Count(s, "/")+1).WithHint("name a TENANT, TENANT/NETWORK or TENANT/NETWORK/PORT")
+	}
+	return err
+}
