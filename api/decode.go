@@ -6,7 +6,6 @@ package api
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -160,20 +159,4 @@ func queryTimeout(q url.Values) (time.Duration, error) {
 		return 0, intent.Invalidf("parameter timeout=%q is malformed", s).WithHint("give a duration such as 30s, at most %s", maxWait)
 	}
 	return d, nil
-}
-
-// parseObject parses the name of a tenant, network or port, whichever it is.
-func parseObject(s string) error {
-	var err error
-	switch strings.Count(s, "/") {
-	case 0:
-		_, err = intent.ParseTenant(s)
-	case 1:
-		_, err = intent.ParseNetworkRef(s)
-	case 2:
-		_, err = intent.ParsePortRef(s)
-	default:
-		err = fmt.Errorf("%w", intent.Invalidf("object %q has too many parts", s).WithHint("name TENANT, TENANT/NETWORK or TENANT/NETWORK/PORT"))
-	}
-	return err
 }

@@ -29,7 +29,7 @@ func (s *Server) status(c *call) (any, error) {
 func (s *Server) flows(c *call) (any, error) {
 	q := FlowQuery{Object: c.query.Get("object"), Table: c.query.Get("table")}
 	if q.Object != "" {
-		if err := parseObject(q.Object); err != nil {
+		if err := intent.ValidateObject(q.Object); err != nil {
 			return nil, err
 		}
 	}
