@@ -1,0 +1,189 @@
+// The command line as users write it: flags before, between or after the
+// arguments. Package cli wants them right after the command they belong to.
+
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// line is a command line taken apart.
+type line struct {
+	path   []*cli.Command // from the root to the command
+	global []string       // flags of the root, with their values
+	local  []string       // flags of the command, with their values
+	args   []string       // what is left
+	help   bool
+
+	// For completion: the flag that the last word is the value of, if any.
+	valueOf cli.Flag
+}
+
+func (l line) command() *cli.Command { return l.path[len(l.path)-1] }
+
+// name returns the command's name with those above it: ovloom network add.
+func (l line) name() string { return pathName(l.path) }
+
+func pathName(path []*cli.Command) string {
+	var names []string
+	for _, c := range path {
+		names = append(names, c.Name)
+	}
+	return strings.Join(names, " ")
+}
+
+// arranged returns the line in the order that package cli reads.
+func (l line) arranged() []string {
+	out := append([]string{l.path[0].Name}, l.global...)
+	for _, c := range l.path[1:] {
+		out = append(out, c.Name)
+	}
+	out = append(out, l.local...)
+	return append(append(out, "--"), l.args...)
+}
+
+// parseLine takes the words after the program's name apart. The line it returns
+// with an error is what was understood before the error.
+func parseLine(root *cli.Command, words []string) (line, error) {
+	l := line{path: []*cli.Command{root}}
+	for len(words) > 0 {
+		word := words[0]
+		words = words[1:]
+		switch {
+		case word == "--":
+			l.args = append(l.args, words...)
+			return l, nil
+		case len(word) > 1 && word[0] == '-':
+			var err error
+			if words, err = l.flag(word, words); err != nil {
+				return l, err
+			}
+		case word == "help" && len(l.path) == 1:
+			l.help = true
+		default:
+			if err := l.word(word); err != nil {
+				return l, err
+			}
+		}
+	}
+	return l, nil
+}
+
+// word takes a command's name or an argument.
+func (l *line) word(word string) error {
+	subs := l.command().Subcommands
+	if len(subs) == 0 {
+		l.args = append(l.args, word)
+		return nil
+	}
+	i := slices.IndexFunc(subs, func(c *cli.Command) bool { return c.HasName(word) })
+	if i >= 0 {
+		l.path = append(l.path, subs[i])
+		return nil
+	}
+	var names []string
+	for _, c := range subs {
+		names = append(names, c.Name)
+	}
+	return intent.Invalidf("%s has no command %q", l.name(), word).WithHint("%s", suggest(word, names, "", l.name()))
+}
+
+// flag takes a flag and, if it has one, its value from rest; it returns what is
+// left of rest.
+func (l *line) flag(word string, rest []string) ([]string, error) {
+	name, _, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
+	if name == "help" || name == "h" {
+		l.help = true
+		return rest, nil
+	}
+	into := &l.local
+	f := findFlag(l.command().Flags, name)
+	if f == nil || len(l.path) == 1 {
+		into = &l.global
+		f = findFlag(l.path[0].Flags, name)
+	}
+	if f == nil {
+		if l.help { // the answer is the help, whatever else the line says
+			return rest, nil
+		}
+		return nil, intent.Invalidf("%s has no flag %s", l.name(), strings.SplitN(word, "=", 2)[0]).
+			WithHint("%s", suggest(name, flagNames(l.path), "--", l.name()))
+	}
+	*into = append(*into, word)
+	if !takesValue(f) || hasValue {
+		return rest, nil
+	}
+	if len(rest) == 0 {
+		l.valueOf = f
+		return nil, intent.Invalidf("%s: flag %s needs a value", l.name(), word).WithHint("see `%s --help`", l.name())
+	}
+	*into = append(*into, rest[0])
+	return rest[1:], nil
+}
+
+func findFlag(flags []cli.Flag, name string) cli.Flag {
+	for _, f := range flags {
+		if slices.Contains(f.Names(), name) {
+			return f
+		}
+	}
+	return nil
+}
+
+func takesValue(f cli.Flag) bool {
+	d, ok := f.(cli.DocGenerationFlag)
+	return ok && d.TakesValue()
+}
+
+// flagNames lists the long names of the flags that a command takes.
+func flagNames(path []*cli.Command) []string {
+	flags := path[0].Flags
+	if len(path) > 1 {
+		flags = slices.Concat(path[len(path)-1].Flags, flags)
+	}
+	var names []string
+	for _, f := range flags {
+		names = append(names, f.Names()[0])
+	}
+	return append(names, "help")
+}
+
+// suggest returns a hint for a word that is none of the known ones.
+func suggest(word string, known []string, prefix, command string) string {
+	best, least := "", max(2, len(word)/2)+1
+	for _, k := range known {
+		if d := distance(word, k); d < least {
+			best, least = k, d
+		}
+	}
+	if best == "" {
+		return "see `" + command + " --help`"
+	}
+	return "did you mean " + prefix + best + "? see `" + command + " --help`"
+}
+
+// distance counts the bytes to insert, delete or replace to make b of a.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,228 @@
+// Command ovloom is how users say what they want of the overlay, and see what
+// they got. It only reads flags, calls the ovloomd of this host, and prints.
+//
+// There is one file per noun. args.go lets flags stand anywhere on the line,
+// help.go prints help, output.go tables and JSON, wait.go shows who is waited for.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/intent"
+)
+
+func main() {
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
+}
+
+// Exit codes, as docs/cli.md promises them to scripts.
+const (
+	exitOK          = 0
+	exitFailure     = 1
+	exitUsage       = 2
+	exitNotFound    = 3
+	exitConflict    = 4
+	exitUnavailable = 5
+)
+
+// program is one run of the command.
+type program struct {
+	// Set by run.
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	env            func(string) string
+
+	// Set from the global flags, before a command's action.
+	client   *api.Client
+	format   string // "table" or "json"
+	timeout  time.Duration
+	wait     bool
+	deadline time.Time // of the whole command
+}
+
+// run is main without the process: it returns the exit code.
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
+	p := &program{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+	if len(args) > 0 && args[0] == completeCommand {
+		p.complete(args[1:])
+		return exitOK
+	}
+	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer cancel()
+	if err := p.run(ctx, args); err != nil {
+		p.report(err)
+		return exitCode(err)
+	}
+	return exitOK
+}
+
+func (p *program) run(ctx context.Context, args []string) error {
+	root := p.commands()
+	l, err := parseLine(root, args)
+	if err != nil {
+		return err
+	}
+	if l.help {
+		printHelp(p.stdout, l.path)
+		return nil
+	}
+	if len(l.command().Subcommands) > 0 {
+		printHelp(p.stderr, l.path)
+		return intent.Invalidf("%s needs a command", l.name())
+	}
+	app := &cli.App{
+		Name: root.Name, Commands: root.Subcommands, Flags: root.Flags, Before: p.globals,
+		HideHelp: true, HideVersion: true,
+		Writer: p.stdout, ErrWriter: p.stderr, ExitErrHandler: func(*cli.Context, error) {},
+		OnUsageError: badFlag,
+	}
+	defer func() {
+		if p.client != nil {
+			p.client.Close()
+		}
+	}()
+	return app.RunContext(ctx, l.arranged())
+}
+
+// commands returns the command tree. Its root is ovloom itself.
+func (p *program) commands() *cli.Command {
+	root := &cli.Command{
+		Name:  "ovloom",
+		Usage: "overlay networks for plain Linux hosts",
+		Description: `Say what you want; the ovloomd of every host makes its Open vSwitch do it.
+
+   ovloom tenant add acme
+   ovloom network add acme/web --subnet 10.0.0.0/24
+   ovloom port add acme/web/c1
+   ovloom port plug acme/web/c1 --netns c1
+   ovloom status`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "socket", Value: api.DefaultSocket, Usage: "where ovloomd listens: `PATH` (environment: OVLOOM_SOCKET)"},
+			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "`FORMAT` of what is printed: table or json"},
+			&cli.DurationFlag{Name: "timeout", Value: 30 * time.Second, Usage: "give up after `DURATION`"},
+			&cli.BoolFlag{Name: "wait", Value: true, Usage: "return when the change has reached every live host that it concerns, as is the default"},
+			&cli.BoolFlag{Name: "no-wait", Usage: "return when the change is stored"},
+		},
+		Subcommands: []*cli.Command{
+			p.tenantCommand(), p.networkCommand(), p.portCommand(), p.hostCommand(),
+			p.statusCommand(), p.flowsCommand(), p.versionCommand(), p.completionCommand(),
+		},
+	}
+	setUsageErrors(root)
+	return root
+}
+
+func setUsageErrors(c *cli.Command) {
+	c.HideHelp = true
+	c.OnUsageError = badFlag
+	for _, sub := range c.Subcommands {
+		setUsageErrors(sub)
+	}
+}
+
+// badFlag puts what package flag says about a value in our words.
+func badFlag(c *cli.Context, err error, _ bool) error {
+	// `invalid value "x" for flag -vni: parse error`
+	what := strings.Replace(err.Error(), " for flag -", " for --", 1)
+	return intent.Invalidf("%s", what).WithHint("see `%s --help`", commandName(c))
+}
+
+func commandName(c *cli.Context) string {
+	if c.Command == nil || c.Command.HelpName == "" {
+		return "ovloom"
+	}
+	return c.Command.HelpName
+}
+
+// globals reads the flags that stand for every command.
+func (p *program) globals(c *cli.Context) error {
+	p.format = c.String("output")
+	if p.format != "table" && p.format != "json" {
+		return intent.Invalidf("output format %q does not exist", p.format).WithHint("choose table or json")
+	}
+	p.timeout = c.Duration("timeout")
+	if p.timeout <= 0 {
+		return intent.Invalidf("time-out %s is not positive", p.timeout).WithHint("give a duration such as 30s")
+	}
+	p.deadline = time.Now().Add(p.timeout)
+	p.wait = c.Bool("wait") && !c.Bool("no-wait")
+	p.client = api.NewClient(p.socket(c.String("socket"), c.IsSet("socket")))
+	return nil
+}
+
+// socket returns where ovloomd listens: the flag's value, else the environment's.
+func (p *program) socket(flag string, given bool) string {
+	if env := p.env("OVLOOM_SOCKET"); env != "" && !given {
+		return env
+	}
+	return flag
+}
+
+// call returns the context for the calls of one command.
+func (p *program) call(c *cli.Context) (context.Context, context.CancelFunc) {
+	return context.WithDeadline(c.Context, p.deadline)
+}
+
+// argument returns a command's only argument.
+func argument(c *cli.Context) (string, error) {
+	if c.NArg() == 1 {
+		return c.Args().First(), nil
+	}
+	return "", argumentCount(c, c.Command.ArgsUsage)
+}
+
+func noArguments(c *cli.Context) error {
+	if c.NArg() == 0 {
+		return nil
+	}
+	return argumentCount(c, "no arguments")
+}
+
+func argumentCount(c *cli.Context, want string) error {
+	e := intent.Invalidf("%s is given %d arguments instead of %s", c.Command.HelpName, c.NArg(), want)
+	if c.NArg() == 0 {
+		e = intent.Invalidf("%s needs %s", c.Command.HelpName, want)
+	}
+	return e.WithHint("see `%s --help`", c.Command.HelpName)
+}
+
+// report prints an error the way users see all of them.
+func (p *program) report(err error) {
+	var e *intent.Error
+	if !errors.As(err, &e) {
+		fmt.Fprintf(p.stderr, "ovloom: %v\n", err)
+		return
+	}
+	fmt.Fprintf(p.stderr, "ovloom: %s\n", e.What)
+	for _, u := range e.Used {
+		fmt.Fprintf(p.stderr, "  used by %s\n", u)
+	}
+	if e.Hint != "" {
+		fmt.Fprintf(p.stderr, "hint: %s\n", e.Hint)
+	}
+}
+
+func exitCode(err error) int {
+	switch intent.KindOf(err) {
+	case intent.Invalid:
+		return exitUsage
+	case intent.NotFound:
+		return exitNotFound
+	case intent.Conflict, intent.InUse:
+		return exitConflict
+	case intent.Unavailable:
+		return exitUnavailable
+	}
+	return exitFailure
+}

@@ -1,0 +1,288 @@
+// ovloom network
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/intent"
+)
+
+func (p *program) networkCommand() *cli.Command {
+	flags := []cli.Flag{
+		&cli.StringSliceFlag{Name: "subnet", Usage: "`PREFIX` of IPv4 or IPv6 addresses for its ports, such as 10.0.0.0/24"},
+		&cli.StringSliceFlag{Name: "gateway", Usage: "`ADDRESS` of the gateway of the subnet it lies in; the first of the subnet, unless given"},
+	}
+	rest := []cli.Flag{
+		&cli.IntFlag{Name: "mtu", Usage: "largest IP packet of its ports, in `BYTES`; 0: what the underlay leaves"},
+		&cli.StringFlag{Name: "unknown", Usage: "what happens to frames to a MAC that nobody knows: `POLICY` drop or flood"},
+		&cli.BoolFlag{Name: "learning", Usage: "MACs that the store does not know may live behind its ports; --learning=false ends that"},
+	}
+	vni := &cli.Uint64Flag{Name: "vni", Usage: "VXLAN network identifier `N`, 1 to 16777215; chosen, unless given"}
+	return &cli.Command{
+		Name: "network", Usage: "networks: one L2 segment each, spread over the hosts",
+		Description: `   ovloom network add acme/web --subnet 10.0.0.0/24
+   ovloom network list acme`,
+		Subcommands: []*cli.Command{
+			{Name: "add", Usage: "add a network", ArgsUsage: "TENANT/NETWORK", Flags: append(append(flags[:2:2], vni), rest...), Action: p.networkAdd,
+				Description: `   ovloom network add acme/web --subnet 10.0.0.0/24
+   ovloom network add acme/db --subnet 10.1.0.0/24 --subnet fd00:1::/64 --gateway 10.1.0.254
+   ovloom network add acme/lab --subnet 10.2.0.0/24 --vni 4097 --mtu 1400 --unknown flood --learning`},
+			{Name: "set", Usage: "change a network", ArgsUsage: "TENANT/NETWORK", Flags: append(flags[:2:2], rest...), Action: p.networkSet,
+				Description: `What is not given stays; --subnet replaces all subnets, --gateway alone only gateways.
+
+   ovloom network set acme/web --mtu 1400
+   ovloom network set acme/web --subnet 10.0.0.0/24 --subnet fd00::/64`},
+			{Name: "list", Usage: "list the networks of all tenants or of one", ArgsUsage: "[TENANT]", Action: p.networkList,
+				Description: "   ovloom network list\n   ovloom network list acme"},
+			{Name: "show", Usage: "show a network", ArgsUsage: "TENANT/NETWORK", Action: p.networkShow,
+				Description: "   ovloom network show acme/web"},
+			{Name: "delete", Usage: "delete a network", ArgsUsage: "TENANT/NETWORK", Flags: deleteFlags(), Action: p.networkDelete,
+				Description: "A network that has ports is deleted only with --cascade, which prints what goes first.\n\n   ovloom network delete acme/web\n   ovloom network delete acme/web --cascade"},
+		},
+	}
+}
+
+// networkArgument returns a command's only argument, the name of a network.
+func networkArgument(c *cli.Context) (intent.NetworkRef, error) {
+	arg, err := argument(c)
+	if err != nil {
+		return intent.NetworkRef{}, err
+	}
+	return intent.ParseNetworkRef(arg)
+}
+
+// subnets reads --subnet and --gateway.
+func subnets(c *cli.Context) ([]intent.Subnet, error) {
+	var subs []intent.Subnet
+	for _, s := range c.StringSlice("subnet") {
+		p, err := intent.ParsePrefix(s)
+		if err != nil {
+			return nil, err
+		}
+		subs = append(subs, intent.Subnet{Prefix: p})
+	}
+	return subs, gateways(c, subs)
+}
+
+// gateways gives each of subs the --gateway that lies in it.
+func gateways(c *cli.Context, subs []intent.Subnet) error {
+	given := map[netip.Prefix]bool{}
+	for _, s := range c.StringSlice("gateway") {
+		a, err := intent.ParseAddr(s)
+		if err != nil {
+			return err
+		}
+		in := -1
+		for i := range subs {
+			if subs[i].Prefix.Contains(a) {
+				in = i
+				break
+			}
+		}
+		switch {
+		case in < 0:
+			return intent.Invalidf("gateway %s is in no subnet of the network", a).WithHint("give the subnet it lies in with --subnet")
+		case given[subs[in].Prefix]:
+			return intent.Invalidf("gateway %s is the second of subnet %s", a, subs[in].Prefix).WithHint("a subnet has one gateway")
+		}
+		given[subs[in].Prefix] = true
+		subs[in].Gateway = a
+	}
+	return nil
+}
+
+func (p *program) networkAdd(c *cli.Context) error {
+	ref, err := networkArgument(c)
+	if err != nil {
+		return err
+	}
+	subs, err := subnets(c)
+	if err != nil {
+		return err
+	}
+	vni := min(c.Uint64("vni"), math.MaxUint32)
+	if c.IsSet("vni") && vni == 0 {
+		return intent.Invalidf("VNI 0 is out of range").WithHint("choose between 1 and %d, or leave --vni out to have one chosen", intent.VNIMax)
+	}
+	spec := api.NetworkSpec{Name: ref.Network, Subnets: subs, VNI: uint32(vni), MTU: c.Int("mtu"),
+		Unknown: intent.Unknown(c.String("unknown")), Learning: c.Bool("learning")}
+	n := intent.Network{Tenant: ref.Tenant, Name: ref.Network, VNI: spec.VNI, Subnets: subs, MTU: spec.MTU, Unknown: spec.Unknown}
+	if err := n.Validate(); err != nil {
+		return err
+	}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	w, err := p.client.AddNetwork(ctx, ref.Tenant, spec)
+	if err != nil {
+		return err
+	}
+	return p.networkWritten(c, w, "added")
+}
+
+func (p *program) networkSet(c *cli.Context) error {
+	ref, err := networkArgument(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	var change api.NetworkChange
+	switch {
+	case c.IsSet("subnet"):
+		subs, err := subnets(c)
+		if err != nil {
+			return err
+		}
+		change.Subnets = &subs
+	case c.IsSet("gateway"):
+		n, err := p.client.Network(ctx, ref)
+		if err != nil {
+			return err
+		}
+		if err := gateways(c, n.Subnets); err != nil {
+			return err
+		}
+		change.Subnets = &n.Subnets
+	}
+	if c.IsSet("mtu") {
+		mtu := c.Int("mtu")
+		change.MTU = &mtu
+	}
+	if c.IsSet("unknown") {
+		unknown := intent.Unknown(c.String("unknown"))
+		if unknown != intent.UnknownDrop && unknown != intent.UnknownFlood {
+			return intent.Invalidf("policy %q for unknown unicast does not exist", unknown).WithHint("choose %s or %s", intent.UnknownDrop, intent.UnknownFlood)
+		}
+		change.Unknown = &unknown
+	}
+	if c.IsSet("learning") {
+		learning := c.Bool("learning")
+		change.Learning = &learning
+	}
+	if change == (api.NetworkChange{}) {
+		return intent.Invalidf("nothing is given to change about network %s", ref).WithHint("see `ovloom network set --help`")
+	}
+	w, err := p.client.SetNetwork(ctx, ref, change)
+	if err != nil {
+		return err
+	}
+	return p.networkWritten(c, w, "changed")
+}
+
+// networkWritten waits for a network that was stored and prints it.
+func (p *program) networkWritten(c *cli.Context, w api.Written, done string) error {
+	n := w.Network
+	late := p.applied(c, n.Tenant, w.Revision)
+	if err := p.print(n, func(out io.Writer) {
+		fmt.Fprintf(out, "network %s %s: VNI %d", n.Ref(), done, n.VNI)
+		for _, s := range n.Subnets {
+			fmt.Fprintf(out, ", %s with gateway %s", s.Prefix, s.Gateway)
+		}
+		fmt.Fprintln(out)
+	}); err != nil {
+		return err
+	}
+	return late
+}
+
+func (p *program) networkList(c *cli.Context) error {
+	tenant, err := optionalTenant(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	ns, err := p.client.Networks(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	return p.print(ns, func(out io.Writer) {
+		var rows [][]string
+		for _, n := range ns {
+			rows = append(rows, []string{n.Ref().String(), strconv.FormatUint(uint64(n.VNI), 10), prefixes(n), mtu(n), string(n.Unknown), yesNo(n.Learning)})
+		}
+		table(out, []string{"NETWORK", "VNI", "SUBNETS", "MTU", "UNKNOWN", "LEARNING"}, rows)
+	})
+}
+
+func optionalTenant(c *cli.Context) (string, error) {
+	switch c.NArg() {
+	case 0:
+		return "", nil
+	case 1:
+		return intent.ParseTenant(c.Args().First())
+	}
+	return "", argumentCount(c, "at most one tenant")
+}
+
+func prefixes(n intent.Network) string {
+	var s []string
+	for _, sub := range n.Subnets {
+		s = append(s, sub.Prefix.String())
+	}
+	return strings.Join(s, ", ")
+}
+
+func mtu(n intent.Network) string {
+	if n.MTU == 0 {
+		return "auto"
+	}
+	return strconv.Itoa(n.MTU)
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func (p *program) networkShow(c *cli.Context) error {
+	ref, err := networkArgument(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	n, err := p.client.Network(ctx, ref)
+	if err != nil {
+		return err
+	}
+	return p.print(n, func(out io.Writer) {
+		pairs := [][2]string{
+			{"network", n.Ref().String()},
+			{"id", strconv.FormatUint(uint64(n.ID), 10)},
+			{"vni", strconv.FormatUint(uint64(n.VNI), 10)},
+		}
+		for _, s := range n.Subnets {
+			pairs = append(pairs, [2]string{"subnet", s.Prefix.String() + " with gateway " + s.Gateway.String()})
+		}
+		facts(out, append(pairs,
+			[2]string{"mtu", mtu(n.Network)},
+			[2]string{"unknown", string(n.Unknown)},
+			[2]string{"learning", yesNo(n.Learning)},
+			[2]string{"ports", strconv.Itoa(n.Ports)},
+			[2]string{"hosts", strings.Join(n.Hosts, ", ")})...)
+	})
+}
+
+func (p *program) networkDelete(c *cli.Context) error {
+	ref, err := networkArgument(c)
+	if err != nil {
+		return err
+	}
+	return p.delete(c, ref.Tenant, func(m api.DeleteMode) (api.Written, error) {
+		ctx, cancel := p.call(c)
+		defer cancel()
+		return p.client.DeleteNetwork(ctx, ref, m)
+	})
+}

@@ -1,0 +1,79 @@
+// What goes to stdout: aligned tables for people, JSON for programs.
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/netip"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// print writes v as JSON if that is asked for, and calls text otherwise.
+func (p *program) print(v any, text func(w io.Writer)) error {
+	if p.format == "json" {
+		e := json.NewEncoder(p.stdout)
+		e.SetEscapeHTML(false)
+		e.SetIndent("", "  ")
+		if err := e.Encode(v); err != nil {
+			return fmt.Errorf("print JSON: %w", err)
+		}
+		return nil
+	}
+	text(p.stdout)
+	return nil
+}
+
+// table writes rows under a header, in aligned columns. An empty cell is "-",
+// so that columns can be counted.
+func table(w io.Writer, header []string, rows [][]string) {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	fmt.Fprintln(t, strings.Join(header, "\t"))
+	for _, row := range rows {
+		for i := range row {
+			if row[i] == "" {
+				row[i] = "-"
+			}
+		}
+		fmt.Fprintln(t, strings.Join(row, "\t"))
+	}
+	_ = t.Flush()
+}
+
+// facts writes names and values, one pair a line, in two columns.
+func facts(w io.Writer, pairs ...[2]string) {
+	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for _, p := range pairs {
+		if p[1] == "" {
+			p[1] = "-"
+		}
+		fmt.Fprintf(t, "%s\t%s\n", p[0], p[1])
+	}
+	_ = t.Flush()
+}
+
+func addrs(as []netip.Addr) string {
+	var s []string
+	for _, a := range as {
+		s = append(s, a.String())
+	}
+	return strings.Join(s, ", ")
+}
+
+func instant(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+// count writes a number with its noun: 1 port, 2 ports.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

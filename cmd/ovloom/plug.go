@@ -1,0 +1,105 @@
+// ovloom port plug, ovloom port unplug
+
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/intent"
+)
+
+func (p *program) plugCommand() *cli.Command {
+	return &cli.Command{
+		Name: "plug", Usage: "attach a port to a workload on this host", ArgsUsage: "TENANT/NETWORK/PORT",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "netns", Usage: "into the network namespace `NAME`, as `ip netns list` shows it"},
+			&cli.IntFlag{Name: "pid", Usage: "into the network namespace of process `N`"},
+			&cli.StringFlag{Name: "tap", Usage: "by the tap device `INTERFACE`, which exists"},
+			&cli.StringFlag{Name: "ifname", Usage: "`NAME` of the interface in the namespace (default: " + api.DefaultIfname + ")"},
+		},
+		Action: p.portPlug,
+		Description: `   ovloom port plug acme/web/c1 --netns c1
+   ovloom port plug acme/web/c2 --pid 4711 --ifname net0
+   ovloom port plug acme/web/vm1 --tap tap0`,
+	}
+}
+
+func (p *program) unplugCommand() *cli.Command {
+	return &cli.Command{
+		Name: "unplug", Usage: "detach a port from its workload on this host", ArgsUsage: "TENANT/NETWORK/PORT", Action: p.portUnplug,
+		Description: "   ovloom port unplug acme/web/c1",
+	}
+}
+
+// plugged is what plug prints as JSON.
+type plugged struct {
+	Port string `json:"port"`
+	api.PlugResult
+}
+
+func (p *program) portPlug(c *cli.Context) error {
+	ref, err := portArgument(c)
+	if err != nil {
+		return err
+	}
+	r := api.PlugRequest{Ref: ref, Netns: c.String("netns"), PID: c.Int("pid"), Tap: c.String("tap"), Ifname: c.String("ifname")}
+	given := 0
+	for _, f := range []string{"netns", "pid", "tap"} {
+		if c.IsSet(f) {
+			given++
+		}
+	}
+	if given != 1 {
+		return intent.Invalidf("%s is given %d of --netns, --pid and --tap", c.Command.HelpName, given).WithHint("give exactly one")
+	}
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	res, err := p.client.Plug(ctx, r)
+	if err != nil {
+		return err
+	}
+	var late error
+	if p.wait {
+		show := newProgress(p.stderr, "waiting for the port's flows")
+		late = p.client.WaitUp(c.Context, ref, p.remaining())
+		show.end()
+		late = stored(late, "it works as soon as they are: see `ovloom status` for what ovloomd waits for")
+	}
+	if err := p.print(plugged{ref.String(), res}, func(out io.Writer) {
+		where := "on " + res.Interface
+		switch {
+		case r.Netns != "":
+			where = fmt.Sprintf("as %s in namespace %s", res.Ifname, r.Netns)
+		case r.PID != 0:
+			where = fmt.Sprintf("as %s in the namespace of process %d", res.Ifname, r.PID)
+		}
+		fmt.Fprintf(out, "port %s plugged %s: MAC %s", ref, where, res.MAC)
+		if len(res.Addrs) > 0 {
+			fmt.Fprintf(out, ", %s", addrs(res.Addrs))
+		}
+		fmt.Fprintf(out, ", MTU %d\n", res.MTU)
+	}); err != nil {
+		return err
+	}
+	return late
+}
+
+func (p *program) portUnplug(c *cli.Context) error {
+	ref, err := portArgument(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	if err := p.client.Unplug(ctx, ref); err != nil {
+		return err
+	}
+	return p.print(map[string]string{"port": ref.String()}, func(out io.Writer) { fmt.Fprintf(out, "port %s unplugged\n", ref) })
+}

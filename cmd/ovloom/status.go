@@ -1,0 +1,101 @@
+// ovloom status
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ovloom/ovloom/api"
+)
+
+func (p *program) statusCommand() *cli.Command {
+	return &cli.Command{
+		Name: "status", Usage: "show how this host is", Action: p.showStatus,
+		Description: `Connections, the ports plugged here, conflicts, what is dropped and why, and warnings with what to do.
+
+   ovloom status
+   ovloom status -o json`,
+	}
+}
+
+func (p *program) showStatus(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	s, err := p.client.Status(ctx)
+	if err != nil {
+		return err
+	}
+	return p.print(s, func(out io.Writer) { printStatus(out, s) })
+}
+
+func printStatus(w io.Writer, s api.Status) {
+	resync := "none yet"
+	if !s.Resync.At.IsZero() {
+		resync = fmt.Sprintf("%s, %s sent", instant(s.Resync.At), count(s.Resync.Messages, "message"))
+	}
+	facts(w,
+		[2]string{"host", s.Host},
+		[2]string{"vtep", s.VTEP.String()},
+		[2]string{"ovloomd", fmt.Sprintf("%s, up %s", s.Version, time.Duration(s.Uptime)*time.Second)},
+		[2]string{"switch", fmt.Sprintf("%s, %s datapath, Open vSwitch %s", s.Bridge, s.Datapath, s.OVSVersion)},
+		[2]string{"installed", fmt.Sprintf("%s, %s", count(s.Flows, "flow"), count(s.Groups, "group"))},
+		[2]string{"revision", strconv.FormatInt(s.Revision, 10)},
+		[2]string{"last resync", resync},
+		[2]string{"tenants", strings.Join(s.Tenants, ", ")})
+
+	section(w, "Connections", []string{"TO", "TARGET", "STATE", "SINCE", "ERROR"}, s.Connections, func(c api.Connection) []string {
+		state := "down"
+		if c.Connected {
+			state = "up"
+		}
+		return []string{c.Name, c.Target, state, instant(c.Since), c.Error}
+	})
+	section(w, "Ports plugged here", []string{"PORT", "INTERFACE", "OFPORT", "STATE"}, s.Ports, func(b api.BoundPort) []string {
+		state := "plugged"
+		if b.Up {
+			state = "up"
+		}
+		return []string{b.Port, b.Interface, number(int(b.OFPort)), state}
+	})
+	section(w, "Conflicts: ports that several hosts claim, the one in force first", []string{"PORT", "CLAIMS"}, s.Conflicts, func(c api.Conflict) []string {
+		var claims []string
+		for _, cl := range c.Claims {
+			claims = append(claims, claimText(cl))
+		}
+		return []string{c.Port, strings.Join(claims, "; ")}
+	})
+	section(w, "Dropped", []string{"REASON", "PACKETS", "BYTES"}, s.Drops, func(d api.Drop) []string {
+		return []string{d.Reason, strconv.FormatUint(d.Packets, 10), strconv.FormatUint(d.Bytes, 10)}
+	})
+	if len(s.Warnings) > 0 {
+		fmt.Fprintf(w, "\nWarnings\n")
+	}
+	for _, x := range s.Warnings {
+		fmt.Fprintf(w, "%s\n", x.What)
+		if x.Do != "" {
+			fmt.Fprintf(w, "   to do: %s\n", x.Do)
+		}
+	}
+}
+
+// section prints a titled table, or nothing if it has no rows.
+func section[T any](w io.Writer, title string, header []string, items []T, row func(T) []string) {
+	if len(items) == 0 {
+		return
+	}
+	var rows [][]string
+	for _, x := range items {
+		rows = append(rows, row(x))
+	}
+	fmt.Fprintf(w, "\n%s\n", title)
+	table(w, header, rows)
+}
