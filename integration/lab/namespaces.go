@@ -32,6 +32,10 @@ func (n *namespaces) start(ctx context.Context) error {
 	}
 	n.lab.wiresNS = filepath.Join(netnsDir, wires)
 	n.lab.underlayIf = "underlay"
+	// Else the ports of the bridges would speak, with link-local addresses.
+	if err := setSysctl(n.lab.wiresNS, "ipv6/conf/default/disable_ipv6", "1"); err != nil {
+		return err
+	}
 	at, err := openNetNS(n.lab.wiresNS)
 	if err != nil {
 		return err

@@ -57,8 +57,9 @@ func (h *Host) StartVswitchd(ctx context.Context) error {
 		return err
 	}
 	h.Vswitchd = p
-	// Every change waits for ovs-vswitchd to have taken it.
-	_, err = h.Vsctl(ctx, "set", "Open_vSwitch", ".", "external_ids:system-id="+h.Name)
+	// Ovs-vsctl waits until ovs-vswitchd has taken a change; so change something.
+	_, err = h.Vsctl(ctx, "set", "Open_vSwitch", ".", "external_ids:system-id="+h.Name,
+		fmt.Sprintf("external_ids:lab-start=%d", h.started.Load()))
 	return err
 }
 
