@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// addrPoolSize is how many free addresses are found at a time.
+const addrPoolSize = 64
+
+// addrPool chooses addresses for ports that were added without. An address out
+// of it is only likely to be free: the transaction that takes it decides.
+//
+// It goes up through the subnet and round again, so that finding the next
+// address costs the same with 10 ports and with 10,000, and an address that was
+// just given back is not at once given to another port.
+type addrPool struct {
+	s *Store
+
+	// turn holds one token; whoever has it owns what follows.
+	turn chan struct{}
+	// By network id and prefix.
+	subnets map[string]*subnetPool
+}
+
+type subnetPool struct {
+	free      []netip.Addr
+	last      netip.Addr // up to here the subnet has been searched
+	contended bool       // somebody else takes the same addresses
+}
+
+func newAddrPool(s *Store) addrPool {
+	p := addrPool{s: s, turn: make(chan struct{}, 1), subnets: map[string]*subnetPool{}}
+	p.turn <- struct{}{}
+	return p
+}
+
+// lock waits for the pool, but not longer than ctx.
+func (p *addrPool) lock(ctx context.Context) error {
+	select {
+	case <-p.turn:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (p *addrPool) unlock() { p.turn <- struct{}{} }
+
+func (p *addrPool) subnet(n intent.Network, sub intent.Subnet) *subnetPool {
+	id := fmt.Sprint(n.ID, sub.Prefix, sub.Gateway)
+	if p.subnets[id] == nil {
+		p.subnets[id] = &subnetPool{last: sub.Prefix.Addr()}
+	}
+	return p.subnets[id]
+}
+
+// take returns an address of the subnet that is likely to be free.
+func (p *addrPool) take(ctx context.Context, n intent.Network, sub intent.Subnet) (netip.Addr, error) {
+	if err := p.lock(ctx); err != nil {
+		return netip.Addr{}, err
+	}
+	defer p.unlock()
+	sp := p.subnet(n, sub)
+	if len(sp.free) == 0 {
+		if err := p.fill(ctx, n, sub, sp); err != nil {
+			return netip.Addr{}, err
+		}
+	}
+	a := sp.free[0]
+	sp.free = sp.free[1:]
+	return a, nil
+}
+
+// missed says that an address out of the pool was taken: another process is
+// adding ports to the same network. The rest of the pool is as old as that one,
+// and would be missed likewise, one by one.
+func (p *addrPool) missed(ctx context.Context, n intent.Network, a netip.Addr) {
+	if p.lock(ctx) != nil {
+		return
+	}
+	defer p.unlock()
+	for _, sub := range n.Subnets {
+		if sub.Prefix.Contains(a) {
+			sp := p.subnet(n, sub)
+			sp.contended = true
+			if len(sp.free) > 0 {
+				sp.last = sp.free[0].Prev() // search from here again
+				sp.free = nil
+			}
+		}
+	}
+}
+
+// fill searches the subnet, from where the last search ended, for free addresses.
+func (p *addrPool) fill(ctx context.Context, n intent.Network, sub intent.Subnet, sp *subnetPool) error {
+	start := sub.Next(sp.last)
+	free, err := p.search(ctx, n, sub, start, sub.Last())
+	if err == nil && len(free) == 0 {
+		free, err = p.search(ctx, n, sub, sub.First(), start)
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(free) == 0:
+		return intent.Conflictf("subnet %s of network %s has no free address", sub.Prefix, n.Ref()).
+			WithHint("delete ports, or give the network another subnet")
+	}
+	sp.last = free[len(free)-1]
+	if sp.contended {
+		rand.Shuffle(len(free), func(i, j int) { free[i], free[j] = free[j], free[i] })
+		sp.contended = false
+	}
+	sp.free = free
+	return nil
+}
+
+// search returns up to addrPoolSize free addresses between from and to, in order.
+func (p *addrPool) search(ctx context.Context, n intent.Network, sub intent.Subnet, from, to netip.Addr) ([]netip.Addr, error) {
+	var free []netip.Addr
+	end := addrKey(n.Ref(), to) + "\x00"
+	for next := from; ; {
+		r, err := p.s.client.Get(ctx, addrKey(n.Ref(), next),
+			clientv3.WithRange(end), clientv3.WithKeysOnly(), clientv3.WithLimit(pageKeys))
+		if err != nil {
+			return nil, err
+		}
+		taken := map[netip.Addr]bool{sub.Gateway: true}
+		last := to
+		for _, kv := range r.Kvs {
+			a, err := parseSortable(string(kv.Key)[len(addrRoot+n.Ref().String()+"/"):])
+			if err != nil {
+				return nil, fmt.Errorf("key %s: %w", kv.Key, err)
+			}
+			taken[a] = true
+			if r.More {
+				last = a
+			}
+		}
+		for ; !last.Less(next) && len(free) < addrPoolSize; next = next.Next() {
+			if !taken[next] {
+				free = append(free, next)
+			}
+		}
+		if len(free) == addrPoolSize || !r.More {
+			return free, nil
+		}
+	}
+}

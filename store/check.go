@@ -1,0 +1,201 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Keys returns every key of the store, ordered.
+func (s *Store) Keys(ctx context.Context) ([]string, error) {
+	all, _, err := s.list(ctx, "list keys", root)
+	if err != nil {
+		return nil, err
+	}
+	keys := make([]string, len(all))
+	for i, it := range all {
+		keys[i] = it.key
+	}
+	return keys, nil
+}
+
+// Check reads the whole store at one revision and returns what is wrong with it,
+// one finding a line, ordered: objects that are not valid or lack what they
+// refer to, index keys that are missing, and keys that belong to nothing.
+func (s *Store) Check(ctx context.Context) ([]string, error) {
+	all, _, err := s.list(ctx, "check the store", root)
+	if err != nil {
+		return nil, err
+	}
+	c := checker{
+		index:    map[string]string{},
+		tenants:  map[string]intent.Tenant{},
+		networks: map[intent.NetworkRef]intent.Network{},
+		ports:    map[intent.PortRef]intent.Port{},
+		hosts:    map[string]intent.Host{},
+		counters: map[intent.PortRef]uint64{},
+		ids:      map[intent.ID]string{},
+	}
+	for _, it := range all {
+		c.read(it)
+	}
+	c.objects()
+	c.indexes()
+	slices.Sort(c.findings)
+	return c.findings, nil
+}
+
+// checker holds the whole store while it is checked.
+type checker struct {
+	findings []string
+
+	index    map[string]string // index keys as found
+	tenants  map[string]intent.Tenant
+	networks map[intent.NetworkRef]intent.Network
+	ports    map[intent.PortRef]intent.Port
+	bindings []intent.Binding
+	hosts    map[string]intent.Host
+	counters map[intent.PortRef]uint64
+	ids      map[intent.ID]string
+}
+
+func (c *checker) find(format string, args ...any) {
+	c.findings = append(c.findings, fmt.Sprintf(format, args...))
+}
+
+// read sorts one key into the checker.
+func (c *checker) read(it item) {
+	switch {
+	case strings.HasPrefix(it.key, indexRoot):
+		c.index[it.key] = string(it.value)
+		return
+	case strings.HasPrefix(it.key, claimRoot):
+		ref, ok := portName(it.key[len(claimRoot):])
+		v, err := decode[claimValue](it.value)
+		if !ok || err != nil {
+			c.find("key %s cannot be read: %v", it.key, err)
+			return
+		}
+		c.counters[ref] = v.Generation
+		return
+	case strings.HasPrefix(it.key, counterRoot), strings.HasPrefix(it.key, aliveRoot), strings.HasPrefix(it.key, appliedRoot):
+		return
+	}
+	change, err := changeOf(event{item: it})
+	if err != nil {
+		c.find("%v", err)
+		return
+	}
+	var id intent.ID
+	var name string
+	switch o := change.Object.(type) {
+	case intent.Tenant:
+		c.tenants[o.Name], id, name = o, o.ID, "tenant "+o.Name
+	case intent.Network:
+		c.networks[o.Ref()], id, name = o, o.ID, "network "+o.Ref().String()
+	case intent.Port:
+		c.ports[o.Ref()], id, name = o, o.ID, "port "+o.Ref().String()
+	case intent.Host:
+		c.hosts[o.Name], id, name = o, o.ID, "host "+o.Name
+	case intent.Binding:
+		c.bindings = append(c.bindings, o)
+		return
+	}
+	if other, taken := c.ids[id]; taken || id == 0 {
+		c.find("%s has id %d, which is that of %q", name, id, other)
+	}
+	c.ids[id] = name
+}
+
+// objects checks each object by itself and in what it refers to.
+func (c *checker) objects() {
+	for _, t := range c.tenants {
+		if err := t.Validate(); err != nil {
+			c.find("tenant %s: %v", t.Name, err)
+		}
+	}
+	for ref, n := range c.networks {
+		if err := n.Validate(); err != nil {
+			c.find("network %s: %v", ref, err)
+		}
+		if _, ok := c.tenants[ref.Tenant]; !ok {
+			c.find("network %s has no tenant", ref)
+		}
+	}
+	for ref, p := range c.ports {
+		n, ok := c.networks[ref.NetworkRef()]
+		if !ok {
+			c.find("port %s has no network", ref)
+		} else if err := p.Validate(n); err != nil {
+			c.find("port %s: %v", ref, err)
+		}
+	}
+	for _, b := range c.bindings {
+		ref := b.PortRef()
+		if _, ok := c.ports[ref]; !ok {
+			c.find("binding of %s on %s has no port", ref, b.Host)
+		}
+		if _, ok := c.hosts[b.Host]; !ok {
+			c.find("binding of %s on %s has no host", ref, b.Host)
+		}
+		if b.Generation == 0 || b.Generation > c.counters[ref] {
+			c.find("binding of %s on %s has generation %d, the port's last is %d", ref, b.Host, b.Generation, c.counters[ref])
+		}
+	}
+	for ref := range c.counters {
+		if _, ok := c.ports[ref]; !ok {
+			c.find("claim counter of %s has no port", ref)
+		}
+	}
+	for name, h := range c.hosts {
+		if err := h.Validate(); err != nil {
+			c.find("host %s: %v", name, err)
+		}
+	}
+}
+
+// indexes compares the index keys with those that the objects should have.
+func (c *checker) indexes() {
+	want := map[string]string{}
+	add := func(key, value string) {
+		if other, taken := want[key]; taken {
+			c.find("index key %s belongs to both %s and %s", key, other, value)
+		}
+		want[key] = value
+	}
+	for _, t := range c.tenants {
+		add(vrfKey(t.VRF), t.Name)
+	}
+	for ref, n := range c.networks {
+		add(vniKey(n.VNI), ref.String())
+	}
+	for ref, p := range c.ports {
+		add(uuidKey(p.UUID), ref.String())
+		add(macKey(ref.NetworkRef(), p.MAC), ref.String())
+		for _, a := range p.Addrs {
+			add(addrKey(ref.NetworkRef(), a), ref.String())
+		}
+	}
+	for _, b := range c.bindings {
+		add(boundKey(b.Host, b.PortRef()), b.PortRef().String())
+	}
+	for name, h := range c.hosts {
+		add(vtepKey(h.VTEP), name)
+	}
+	for _, key := range slices.Sorted(maps.Keys(want)) {
+		if got, ok := c.index[key]; !ok {
+			c.find("index key %s of %s is missing", key, want[key])
+		} else if got != want[key] {
+			c.find("index key %s names %s instead of %s", key, got, want[key])
+		}
+	}
+	for key, value := range c.index {
+		if _, ok := want[key]; !ok {
+			c.find("index key %s of %s belongs to nothing", key, value)
+		}
+	}
+}

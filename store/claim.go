@@ -1,0 +1,138 @@
+package store
+
+import (
+	"context"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// claimValue is the counter of a port's claims.
+type claimValue struct {
+	Generation uint64 `json:"generation"`
+}
+
+// Claim says that a port is plugged on a registered host. If have is not 0 and
+// the host's claim has that generation, it is returned as it is and nothing is
+// written; otherwise the claim gets a generation higher than every one the port
+// ever had, and so is in force. Claims of other hosts stay beside it.
+func (s *Store) Claim(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error) {
+	var b intent.Binding
+	err := s.update(ctx, "claim port "+ref.String()+" for host "+host, func(ctx context.Context) error {
+		v, err := s.read(ctx, key(portKey(ref)), below(claimsRoot(ref)), key(claimKey(ref)), key(hostKey(host)))
+		if err != nil {
+			return err
+		}
+		if _, _, err := portOf(v.one(0), ref); err != nil {
+			return err
+		}
+		if _, err := hostOf(v.one(3), host); err != nil {
+			return err
+		}
+		// A port without counter was never claimed. It starts at the store's
+		// revision, which is higher than the generations of a deleted port of the
+		// same name: a late release of one of those must not hit.
+		last := claimValue{uint64(v.revision)}
+		if it := v.one(2); it.value != nil {
+			if last, err = decode[claimValue](it.value); err != nil {
+				return err
+			}
+		}
+		var old []byte
+		for _, it := range v.found[1] {
+			c, err := decode[intent.Binding](it.value)
+			if err != nil {
+				return err
+			}
+			last.Generation = max(last.Generation, c.Generation)
+			if c.Host != host {
+				continue
+			}
+			if old = it.value; have != 0 && c.Generation == have {
+				b = c
+				return nil
+			}
+		}
+		b = intent.Binding{Tenant: ref.Tenant, Network: ref.Network, Port: ref.Port, Host: host, Generation: last.Generation + 1}
+		value, err := encode(b, old)
+		if err != nil {
+			return err
+		}
+		counter, err := encode(claimValue{b.Generation}, v.one(2).value)
+		if err != nil {
+			return err
+		}
+		var tx txn
+		tx.unchanged(portKey(ref), v.one(0).revision)
+		tx.unchanged(hostKey(host), v.one(3).revision)
+		tx.unchanged(claimKey(ref), v.one(2).revision)
+		tx.put(bindingKey(ref, host), value)
+		tx.put(boundKey(host, ref), ref.String())
+		tx.put(claimKey(ref), counter)
+		_, err = s.commit(ctx, &tx)
+		return err
+	})
+	if err != nil {
+		return intent.Binding{}, err
+	}
+	return b, nil
+}
+
+// MarkUp says whether the host of a claim has installed the port's flows. A
+// claim that no longer has the generation is not touched (kind Conflict).
+func (s *Store) MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool) error {
+	return s.update(ctx, "mark the binding of port "+ref.String(), func(ctx context.Context) error {
+		it, b, err := s.claim(ctx, ref, host)
+		if err != nil {
+			return err
+		}
+		if b.Generation != generation {
+			return intent.Conflictf("host %s does not hold generation %d of port %s", host, generation, ref)
+		}
+		if b.Up == up {
+			return nil
+		}
+		b.Up = up
+		value, err := encode(b, it.value)
+		if err != nil {
+			return err
+		}
+		var tx txn
+		tx.unchanged(it.key, it.revision)
+		tx.put(it.key, value)
+		_, err = s.commit(ctx, &tx)
+		return err
+	})
+}
+
+// Release deletes a host's claim if it still has the generation; if not, a newer
+// claim has replaced it and nothing happens.
+func (s *Store) Release(ctx context.Context, ref intent.PortRef, host string, generation uint64) error {
+	return s.update(ctx, "release port "+ref.String(), func(ctx context.Context) error {
+		it, b, err := s.claim(ctx, ref, host)
+		if err != nil || b.Generation != generation || it.value == nil {
+			return err
+		}
+		var tx txn
+		tx.unchanged(it.key, it.revision)
+		tx.delete(it.key)
+		tx.delete(boundKey(host, ref))
+		_, err = s.commit(ctx, &tx)
+		return err
+	})
+}
+
+// claim reads a host's claim; without one, the binding is zero.
+func (s *Store) claim(ctx context.Context, ref intent.PortRef, host string) (item, intent.Binding, error) {
+	it, err := s.get(ctx, bindingKey(ref, host))
+	if err != nil || it.value == nil {
+		return item{}, intent.Binding{}, err
+	}
+	b, err := decode[intent.Binding](it.value)
+	return it, b, err
+}
+
+// Bindings returns the claims of a port, ordered by host; intent.Winner says
+// which is in force. A port that does not exist has none.
+func (s *Store) Bindings(ctx context.Context, ref intent.PortRef) ([]intent.Binding, error) {
+	return listOf[intent.Binding](ctx, s, "read the bindings of port "+ref.String(), claimsRoot(ref))
+}

@@ -1,0 +1,73 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// schema is the version of the values that this build writes, and the newest
+// that it reads.
+const schema = 1
+
+var schemaStart = []byte(`{"v":1,`)
+
+// encode returns v as a value of the store. Fields of old, the value that it
+// replaces, which v's type does not have are kept: a newer build wrote them.
+func encode(v any, old []byte) (string, error) {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return "", fmt.Errorf("encode %T: %w", v, err)
+	}
+	var out bytes.Buffer
+	out.Write(schemaStart)
+	out.Write(b[1 : len(b)-1])
+	extra, err := unknownFields(old, reflect.TypeOf(v))
+	if err != nil {
+		return "", err
+	}
+	for _, name := range slices.Sorted(maps.Keys(extra)) {
+		fmt.Fprintf(&out, ",%q:%s", name, extra[name])
+	}
+	out.WriteByte('}')
+	return out.String(), nil
+}
+
+// decode reads a value of the store.
+func decode[T any](b []byte) (T, error) {
+	var v T
+	if !bytes.HasPrefix(b, schemaStart) { // a foreign hand or a newer build
+		var head struct{ V int }
+		if err := json.Unmarshal(b, &head); err != nil {
+			return v, fmt.Errorf("decode %T: %w", v, err)
+		}
+		if head.V != schema {
+			return v, fmt.Errorf("decode %T: schema version %d, this build reads %d", v, head.V, schema)
+		}
+	}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return v, fmt.Errorf("decode %T: %w", v, err)
+	}
+	return v, nil
+}
+
+// unknownFields returns the top-level fields of a value that t does not have.
+func unknownFields(value []byte, t reflect.Type) (map[string]json.RawMessage, error) {
+	if value == nil {
+		return nil, nil
+	}
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(value, &fields); err != nil {
+		return nil, fmt.Errorf("read the fields of a %s: %w", t.Name(), err)
+	}
+	delete(fields, "v")
+	for i := range t.NumField() {
+		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		delete(fields, name)
+	}
+	return fields, nil
+}

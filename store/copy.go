@@ -1,0 +1,365 @@
+package store
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Copies on disk of what a host follows, so that it can start while the store is
+// down. A copy is a text file:
+//
+//	ovloom copy 1 REVISION
+//	KEY VALUE            as in the store, ordered by key
+//	...
+//	end CRC32C           of everything before this line, hexadecimal
+//
+// and is replaced as a whole, so that a crash leaves the old one or the new one.
+
+const (
+	copyHead = "ovloom copy 1 "
+	copyEnd  = "end "
+
+	copyDelay    = time.Second
+	copyDelayMax = time.Minute
+)
+
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func spanDir(stateDir string) string { return filepath.Join(stateDir, "span") }
+func spanCopy(stateDir, tenant string) string {
+	return filepath.Join(spanDir(stateDir), tenant+".copy")
+}
+func hostsCopy(stateDir string) string { return filepath.Join(stateDir, "hosts.copy") }
+
+// Copy returns the copy on disk of a tenant that was watched. A copy that is
+// damaged counts as absent.
+func (s *Store) Copy(tenant string) (intent.Snapshot, bool) {
+	if _, err := intent.ParseTenant(tenant); err != nil {
+		return intent.Snapshot{}, false
+	}
+	all, revision, ok := s.readCopy(spanCopy(s.cfg.StateDir, tenant))
+	if !ok {
+		return intent.Snapshot{}, false
+	}
+	snap, bad := snapshotOf(all, revision)
+	s.complain(bad)
+	return snap, snap.Tenant.Name == tenant
+}
+
+// CopiedTenants returns the names of the tenants of which there are copies on disk.
+func (s *Store) CopiedTenants() []string {
+	entries, err := os.ReadDir(spanDir(s.cfg.StateDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		s.log.Warn("copies of tenants cannot be listed", "err", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if name, ok := strings.CutSuffix(e.Name(), ".copy"); ok {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// CopiedHosts returns the copy on disk of the list of hosts.
+func (s *Store) CopiedHosts() (intent.HostsUpdate, bool) {
+	all, revision, ok := s.readCopy(hostsCopy(s.cfg.StateDir))
+	if !ok {
+		return intent.HostsUpdate{}, false
+	}
+	u := intent.HostsUpdate{Revision: revision}
+	for _, it := range all {
+		c, err := changeOf(event{item: it})
+		if err != nil {
+			s.complain([]error{err})
+			continue
+		}
+		if h, is := c.Object.(intent.Host); is {
+			u.Hosts = append(u.Hosts, h)
+		}
+	}
+	return u, true
+}
+
+// DropCopy deletes the copy of a tenant that the host has nothing of any more.
+// Its WatchTenant must have returned.
+func (s *Store) DropCopy(tenant string) error {
+	if _, err := intent.ParseTenant(tenant); err != nil {
+		return err
+	}
+	return removeFile(spanCopy(s.cfg.StateDir, tenant))
+}
+
+func removeFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete copy: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) readCopy(path string) ([]item, int64, bool) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, 0, false
+	}
+	if err == nil {
+		defer f.Close()
+		all, revision, err := parseCopy(f)
+		if err == nil {
+			return all, revision, true
+		}
+		s.log.Warn("copy on disk ignored: it is damaged", "path", path, "err", err)
+		return nil, 0, false
+	}
+	s.log.Warn("copy on disk ignored: it cannot be read", "path", path, "err", err)
+	return nil, 0, false
+}
+
+// parseCopy reads a copy and checks that it is whole.
+func parseCopy(r io.Reader) (all []item, revision int64, err error) {
+	in := bufio.NewReaderSize(r, 1<<16)
+	var sum uint32
+	for n := 0; ; n++ {
+		line, err := in.ReadString('\n')
+		if err != nil {
+			return nil, 0, fmt.Errorf("line %d: cut short: %w", n+1, err)
+		}
+		text := strings.TrimSuffix(line, "\n")
+		if end, ok := strings.CutPrefix(text, copyEnd); ok && n > 0 {
+			if want := fmt.Sprintf("%08x", sum); end != want {
+				return nil, 0, fmt.Errorf("checksum is %s, want %s", want, end)
+			}
+			return all, revision, nil
+		}
+		sum = crc32.Update(sum, castagnoli, []byte(line))
+		if n == 0 {
+			num, ok := strings.CutPrefix(text, copyHead)
+			if revision, err = strconv.ParseInt(num, 10, 64); !ok || err != nil {
+				return nil, 0, fmt.Errorf("line 1: %q is not the head of a copy", text)
+			}
+			continue
+		}
+		k, value, ok := strings.Cut(text, " ")
+		if !ok {
+			return nil, 0, fmt.Errorf("line %d: no value", n+1)
+		}
+		all = append(all, item{key: k, value: []byte(value)})
+	}
+}
+
+// writeCopy replaces the file at path by a copy of all, which is ordered by key.
+func writeCopy(path string, all []item, revision int64) (err error) {
+	if err := privateDir(filepath.Dir(path)); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), ".copy-*")
+	if err != nil {
+		return fmt.Errorf("write copy: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("write copy: %w", err), f.Close(), removeFile(f.Name()))
+		}
+	}()
+	sum := crc32.New(castagnoli)
+	out := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<16)
+	fmt.Fprintf(out, "%s%d\n", copyHead, revision)
+	for _, it := range all {
+		fmt.Fprintf(out, "%s %s\n", it.key, it.value)
+	}
+	if err := out.Flush(); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprintf(f, "%s%08x\n", copyEnd, sum.Sum32()); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	if err := f.Close(); err != nil {
+		return err
+	}
+	return os.Rename(f.Name(), path)
+}
+
+// keeper keeps one copy up to date, behind the back of the watch that feeds it.
+// Between two writes it holds only what changed, not the whole.
+type keeper struct {
+	// Set by keeper.
+	s      *Store
+	path   string
+	prefix string // what it is a copy of
+	wake   chan struct{}
+	done   chan struct{}
+
+	mu sync.Mutex
+	// Guarded by mu.
+	closed   bool
+	gone     bool             // the copy is to be deleted
+	whole    []item           // the copy is to be this, with changes
+	loaded   bool             // whole is set
+	changes  map[string]event // by key, since the last write
+	revision int64
+}
+
+func (s *Store) keeper(path, prefix string) *keeper {
+	k := &keeper{s: s, path: path, prefix: prefix, wake: make(chan struct{}, 1), done: make(chan struct{}), changes: map[string]event{}}
+	go k.run()
+	return k
+}
+
+// replace says what there is now.
+func (k *keeper) replace(all []item, revision int64) {
+	k.update(func() {
+		k.whole, k.loaded, k.gone, k.revision = all, true, false, revision
+		clear(k.changes)
+	})
+}
+
+// change says what has changed since.
+func (k *keeper) change(events []event, revision int64) {
+	k.update(func() {
+		for _, e := range events {
+			k.changes[e.key] = e
+		}
+		k.revision = revision
+	})
+}
+
+// drop says that there is nothing any more.
+func (k *keeper) drop() {
+	k.update(func() {
+		k.whole, k.loaded, k.gone = nil, false, true
+		clear(k.changes)
+	})
+}
+
+// close writes what is not written yet.
+func (k *keeper) close() {
+	k.update(func() { k.closed = true })
+	<-k.done
+}
+
+func (k *keeper) update(set func()) {
+	k.mu.Lock()
+	set()
+	k.mu.Unlock()
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run writes the copy after changes: at once when all of it is new, else with a
+// delay, so that many changes are one write. A large copy, which takes long to
+// write, is written less often: at most a fiftieth of the time.
+func (k *keeper) run() {
+	defer close(k.done)
+	delay := copyDelay
+	for range k.wake {
+		if !k.urgent() {
+			k.wait(delay)
+		}
+		began := time.Now()
+		end, err := k.write()
+		if err != nil {
+			k.s.log.Warn("copy on disk not written", "path", k.path, "err", err)
+		}
+		if end {
+			return
+		}
+		delay = min(max(copyDelay, 50*time.Since(began)), copyDelayMax)
+	}
+}
+
+// urgent says whether the next write cannot wait.
+func (k *keeper) urgent() bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.closed || k.loaded || k.gone
+}
+
+// wait waits until the delay is over or a write is urgent.
+func (k *keeper) wait(delay time.Duration) {
+	timer := time.NewTimer(delay)
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return
+		case <-k.wake:
+			if k.urgent() {
+				return
+			}
+		}
+	}
+}
+
+// write brings the file up to date, and says whether it was the last time.
+func (k *keeper) write() (end bool, err error) {
+	k.mu.Lock()
+	whole, loaded, gone, changes, revision := k.whole, k.loaded, k.gone, k.changes, k.revision
+	k.whole, k.loaded, k.gone, k.changes = nil, false, false, map[string]event{}
+	end = k.closed
+	k.mu.Unlock()
+	switch {
+	case gone:
+		return end, removeFile(k.path)
+	case !loaded && len(changes) == 0:
+		return end, nil
+	}
+	if !loaded {
+		var ok bool
+		if whole, _, ok = k.s.readCopy(k.path); !ok {
+			// Somebody has damaged or deleted it: make it anew.
+			if whole, revision, err = k.s.list(k.s.closed, "copy to disk", k.prefix); err != nil {
+				return end, err
+			}
+			changes = nil
+		}
+	}
+	return end, writeCopy(k.path, merge(whole, changes), revision)
+}
+
+// merge applies changes to items that are ordered by key.
+func merge(whole []item, changes map[string]event) []item {
+	out := make([]item, 0, len(whole)+len(changes))
+	keys := slices.Sorted(maps.Keys(changes))
+	for _, it := range whole {
+		for len(keys) > 0 && keys[0] <= it.key {
+			out = appendChange(out, changes[keys[0]])
+			if keys[0] == it.key {
+				it.key = ""
+			}
+			keys = keys[1:]
+		}
+		if it.key != "" {
+			out = append(out, it)
+		}
+	}
+	for _, k := range keys {
+		out = appendChange(out, changes[k])
+	}
+	return out
+}
+
+func appendChange(out []item, e event) []item {
+	if e.deleted {
+		return out
+	}
+	return append(out, e.item)
+}

@@ -1,0 +1,57 @@
+// Package store keeps intent in etcd: the tenants, networks, ports, hosts and
+// bindings of package intent, under transactions that decide uniqueness. It runs
+// the etcd member itself (the default) or is a client of one elsewhere, and it is
+// the only package that knows etcd.
+//
+// # Keys
+//
+// Objects. All that a host must know of a tenant is below one prefix, so that
+// one watch follows it:
+//
+//	/ovloom/v1/t/TENANT/tenant                       intent.Tenant
+//	/ovloom/v1/t/TENANT/networks/NETWORK             intent.Network
+//	/ovloom/v1/t/TENANT/ports/NETWORK/PORT           intent.Port
+//	/ovloom/v1/t/TENANT/bindings/NETWORK/PORT/HOST   intent.Binding: the claim of one host
+//	/ovloom/v1/hosts/HOST                            intent.Host
+//
+// What hosts say about themselves:
+//
+//	/ovloom/v1/alive/HOST     who holds the host's name; lives as long as its lease, 10 s
+//	/ovloom/v1/applied/HOST   the revision that the host's switch has reached
+//
+// Index keys. Each is made and deleted in the transaction that writes its object,
+// and a transaction fails when it finds one that it wants to make: that, and no
+// check before a write, keeps names, numbers and addresses unique. The value
+// names the object ("acme/web/c1"), so that the refusal can say who has it.
+//
+//	/ovloom/v1/i/vrf/VRF                              tenant
+//	/ovloom/v1/i/vni/VNI                              network
+//	/ovloom/v1/i/port/UUID                            port
+//	/ovloom/v1/i/addr/TENANT/NETWORK/ADDRESS          port; addresses are padded with zeros, so that they sort
+//	/ovloom/v1/i/mac/TENANT/NETWORK/MAC               port
+//	/ovloom/v1/i/vtep/ADDRESS                         host
+//	/ovloom/v1/i/bound/HOST/TENANT/NETWORK/PORT       port: what a host has claimed
+//
+// Counters:
+//
+//	/ovloom/v1/c/claim/TENANT/NETWORK/PORT   the last generation of the port's claims; goes with the port
+//	/ovloom/v1/c/id, …/c/vni, …/c/vrf        the next block of object ids, VNIs and VRFs
+//
+// When everything was deleted, the last three and the keys of hosts remain: an
+// id must never be given out twice.
+//
+// # Values
+//
+// Values are the JSON of the intent types with a schema version, "v". A value of
+// a newer version is refused. Fields that this build does not know survive a
+// change made by it (those at the top level of an object), so that hosts of two
+// builds can share a store while they are upgraded.
+//
+// # Failure
+//
+// Every call has a deadline (Config.Timeout); one that etcd does not answer fails
+// with an intent.Error of kind Unavailable. Watches go on from their revision
+// when the store comes back, and start again with the whole when the revision
+// was compacted away. What a host follows is also kept on disk (Copy,
+// CopiedHosts), so that it can start while the store is down.
+package store

@@ -1,0 +1,253 @@
+package store
+
+import (
+	"context"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// aliveValue says who holds a host's name.
+type aliveValue struct {
+	Instance string `json:"instance"`
+}
+
+// appliedValue says how far a host's switch has come.
+type appliedValue struct {
+	Revision int64            `json:"revision"`
+	Tenants  map[string]int64 `json:"tenants,omitempty"`
+}
+
+// Register stores the host of this process, or what has changed of it, and
+// returns it with its id. It is refused (kind Conflict) if another host has its
+// VTEP address, or if another living process has its name.
+func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error) {
+	if err := h.Validate(); err != nil {
+		return intent.Host{}, err
+	}
+	err := s.update(ctx, "register host "+h.Name, func(ctx context.Context) error {
+		v, err := s.read(ctx, key(hostKey(h.Name)), key(aliveKey(h.Name)))
+		if err != nil {
+			return err
+		}
+		it, alive := v.one(0), v.one(1)
+		if err := s.ours(h.Name, alive); err != nil {
+			return err
+		}
+		var old intent.Host
+		if it.value != nil {
+			if old, err = decode[intent.Host](it.value); err != nil {
+				return err
+			}
+			h.ID = old.ID
+		} else if h.ID, err = s.newID(ctx); err != nil {
+			return err
+		}
+		value, err := encode(h, it.value)
+		if err != nil || value == string(it.value) {
+			return err
+		}
+		var tx txn
+		tx.unchanged(hostKey(h.Name), it.revision)
+		tx.unchanged(aliveKey(h.Name), alive.revision)
+		tx.put(hostKey(h.Name), value)
+		if h.VTEP != old.VTEP {
+			if old.VTEP.IsValid() {
+				tx.delete(vtepKey(old.VTEP))
+			}
+			tx.vacant(vtepKey(h.VTEP), func(holder string) error {
+				return intent.Conflictf("VTEP address %s is taken by host %s", h.VTEP, holder).
+					WithHint("give this host's own, or remove that host: ovloom host remove %s", holder)
+			})
+			tx.put(vtepKey(h.VTEP), h.Name)
+		}
+		_, err = s.commit(ctx, &tx)
+		return err
+	})
+	if err != nil {
+		return intent.Host{}, err
+	}
+	return h, nil
+}
+
+// ours refuses a host name that another living process holds.
+func (s *Store) ours(host string, alive item) error {
+	if alive.value == nil {
+		return nil
+	}
+	a, err := decode[aliveValue](alive.value)
+	if err != nil {
+		return err
+	}
+	if a.Instance != s.instance {
+		return intent.Conflictf("host name %s is in use by another ovloomd", host).
+			WithHint("give this one another with --host-name; if the other has just died, its name is free after 10 s")
+	}
+	return nil
+}
+
+// Hosts returns all registered hosts, ordered by name, as they were at one moment.
+func (s *Store) Hosts(ctx context.Context) ([]intent.HostState, error) {
+	var hosts []intent.HostState
+	err := s.call(ctx, "list hosts", func(ctx context.Context) error {
+		v, err := s.read(ctx, below(hostsRoot), below(aliveRoot, clientv3.WithKeysOnly()), below(appliedRoot))
+		if err != nil {
+			return err
+		}
+		alive := map[string]bool{}
+		for _, it := range v.found[1] {
+			alive[it.key[len(aliveRoot):]] = true
+		}
+		applied := map[string]int64{}
+		for _, it := range v.found[2] {
+			a, err := decode[appliedValue](it.value)
+			if err != nil {
+				return err
+			}
+			applied[it.key[len(appliedRoot):]] = a.Revision
+		}
+		for _, it := range v.found[0] {
+			h, err := decode[intent.Host](it.value)
+			if err != nil {
+				return err
+			}
+			hosts = append(hosts, intent.HostState{Host: h, Alive: alive[h.Name], Applied: applied[h.Name]})
+		}
+		return nil
+	})
+	return hosts, err
+}
+
+// HostUsers lists what RemoveHost with cascade would delete besides the host:
+// its bindings, "binding acme/web/c1 on host1".
+func (s *Store) HostUsers(ctx context.Context, name string) ([]string, error) {
+	refs, err := s.claimedBy(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	var users []string
+	for _, ref := range refs {
+		users = append(users, bindingName(ref, name))
+	}
+	return users, nil
+}
+
+// claimedBy returns the ports that a host claims.
+func (s *Store) claimedBy(ctx context.Context, host string) ([]intent.PortRef, error) {
+	all, _, err := s.list(ctx, "read host "+host, boundHost(host), clientv3.WithKeysOnly())
+	if err != nil {
+		return nil, err
+	}
+	var refs []intent.PortRef
+	for _, it := range all {
+		if ref, ok := portName(it.key[len(boundHost(host)):]); ok {
+			refs = append(refs, ref)
+		}
+	}
+	return refs, nil
+}
+
+// RemoveHost deletes a host. While its ovloomd lives or it claims ports, that is
+// refused (kind InUse), or with cascade its claims are released first. Returns
+// what was deleted and the revision of the last change, also when it fails
+// half-way.
+func (s *Store) RemoveHost(ctx context.Context, name string, cascade bool) (deleted []string, revision int64, err error) {
+	if err := intent.ValidateName("host", name); err != nil {
+		return nil, 0, err
+	}
+	what := "host " + name
+	refs, err := s.claimedBy(ctx, name)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := s.removable(ctx, name, refs, cascade); err != nil {
+		return nil, 0, err
+	}
+	for len(refs) > 0 {
+		n := min(len(refs), txnOps/4)
+		r, names, err := s.releaseAll(ctx, name, refs[:n])
+		if err != nil {
+			return deleted, revision, stopped(what, deleted, err)
+		}
+		deleted, revision, refs = append(deleted, names...), max(revision, r), refs[n:]
+	}
+	err = s.update(ctx, "remove "+what, func(ctx context.Context) error {
+		it, err := s.get(ctx, hostKey(name))
+		if err != nil {
+			return err
+		}
+		h, err := hostOf(it, name)
+		if err != nil {
+			return err
+		}
+		var tx txn
+		tx.unchanged(it.key, it.revision)
+		if !cascade {
+			tx.vacant(aliveKey(name), func(string) error { return hostLives(name) })
+		}
+		tx.emptyBelow(boundHost(name))
+		tx.delete(it.key)
+		tx.delete(vtepKey(h.VTEP))
+		tx.delete(aliveKey(name))
+		tx.delete(appliedKey(name))
+		revision, err = s.commit(ctx, &tx)
+		return err
+	})
+	if err != nil {
+		return deleted, revision, stopped(what, deleted, err)
+	}
+	return append(deleted, what), revision, nil
+}
+
+func (s *Store) removable(ctx context.Context, name string, refs []intent.PortRef, cascade bool) error {
+	return s.call(ctx, "remove host "+name, func(ctx context.Context) error {
+		v, err := s.read(ctx, key(hostKey(name)), key(aliveKey(name)))
+		if err != nil {
+			return err
+		}
+		if _, err := hostOf(v.one(0), name); err != nil || cascade {
+			return err
+		}
+		if v.one(1).value != nil {
+			return hostLives(name)
+		}
+		var users []string
+		for _, ref := range refs {
+			users = append(users, bindingName(ref, name))
+		}
+		if len(users) > 0 {
+			return intent.InUseBy("host "+name, users)
+		}
+		return nil
+	})
+}
+
+func hostLives(name string) error {
+	return intent.InUseBy("host "+name, []string{"its running ovloomd"}).
+		WithHint("run there: ovloom host leave; or stop its ovloomd and wait 10 s; or give --cascade")
+}
+
+func hostOf(it item, name string) (intent.Host, error) {
+	if it.value == nil {
+		return intent.Host{}, intent.NotFoundf("host %s does not exist", name).WithHint("see: ovloom host list")
+	}
+	return decode[intent.Host](it.value)
+}
+
+// releaseAll deletes a host's claims of the given ports, as many as fit in one
+// transaction.
+func (s *Store) releaseAll(ctx context.Context, host string, refs []intent.PortRef) (revision int64, names []string, err error) {
+	err = s.update(ctx, "release the ports of host "+host, func(ctx context.Context) error {
+		var tx txn
+		names = nil
+		for _, ref := range refs {
+			tx.delete(bindingKey(ref, host))
+			tx.delete(boundKey(host, ref))
+			names = append(names, bindingName(ref, host))
+		}
+		revision, err = s.commit(ctx, &tx)
+		return err
+	})
+	return revision, names, err
+}

@@ -1,0 +1,283 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// WatchTenant tells deliver everything of a tenant and then every change, until
+// ctx ends; then it returns nil. First comes a Snapshot, then the changes of each
+// revision in turn; a Snapshot comes again when changes were compacted away
+// before they could be told. A tenant that does not exist is told as Gone, and
+// as a Snapshot once it is added.
+//
+// deliver is called from one goroutine, and may keep what it is given. What was
+// delivered is also kept on disk (Copy), a little later.
+func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(intent.SpanUpdate)) error {
+	if _, err := intent.ParseTenant(tenant); err != nil {
+		return err
+	}
+	op := "watch tenant " + tenant
+	keep := s.keeper(spanCopy(s.cfg.StateDir, tenant), tenantRoot(tenant))
+	defer keep.close()
+	exists := false
+	return s.watch(ctx, op, watcher{
+		key:  tenantRoot(tenant),
+		opts: []clientv3.OpOption{clientv3.WithPrefix()},
+		load: func(ctx context.Context) (int64, error) {
+			all, revision, err := s.list(ctx, op, tenantRoot(tenant))
+			if err != nil {
+				return 0, err
+			}
+			snap, bad := snapshotOf(all, revision)
+			s.complain(bad)
+			exists = snap.Tenant.Name != ""
+			if !exists {
+				keep.drop()
+				deliver(intent.SpanUpdate{Tenant: tenant, Revision: revision, Gone: true})
+				return revision, nil
+			}
+			keep.replace(all, revision)
+			deliver(intent.SpanUpdate{Tenant: tenant, Revision: revision, Snapshot: &snap})
+			return revision, nil
+		},
+		changed: func(revision int64, events []event) (reload bool) {
+			if !exists {
+				return true
+			}
+			u := intent.SpanUpdate{Tenant: tenant, Revision: revision}
+			for _, e := range events {
+				c, err := changeOf(e)
+				if err != nil {
+					s.complain([]error{err})
+					continue
+				}
+				if _, is := c.Object.(intent.Tenant); is && c.Deleted {
+					u.Gone, exists = true, false
+				}
+				u.Changes = append(u.Changes, c)
+			}
+			if u.Gone {
+				keep.drop()
+			} else {
+				keep.change(events, revision)
+			}
+			deliver(u)
+			return false
+		},
+	})
+}
+
+// WatchHosts tells deliver the list of all registered hosts, at first and after
+// changes, until ctx ends; then it returns nil. Changes that come together are
+// told as one. The list is also kept on disk (CopiedHosts).
+func (s *Store) WatchHosts(ctx context.Context, deliver func(intent.HostsUpdate)) error {
+	const op = "watch hosts"
+	keep := s.keeper(hostsCopy(s.cfg.StateDir), hostsRoot)
+	defer keep.close()
+	hosts := map[string]intent.Host{}
+	tell := func(revision int64) {
+		u := intent.HostsUpdate{Revision: revision}
+		for _, h := range hosts {
+			u.Hosts = append(u.Hosts, h)
+		}
+		slices.SortFunc(u.Hosts, func(a, b intent.Host) int { return strings.Compare(a.Name, b.Name) })
+		deliver(u)
+	}
+	return s.watch(ctx, op, watcher{
+		key:  hostsRoot,
+		opts: []clientv3.OpOption{clientv3.WithPrefix()},
+		load: func(ctx context.Context) (int64, error) {
+			all, revision, err := s.list(ctx, op, hostsRoot)
+			if err != nil {
+				return 0, err
+			}
+			clear(hosts)
+			for _, it := range all {
+				h, err := decode[intent.Host](it.value)
+				if err != nil {
+					s.complain([]error{fmt.Errorf("key %s: %w", it.key, err)})
+					continue
+				}
+				hosts[h.Name] = h
+			}
+			keep.replace(all, revision)
+			tell(revision)
+			return revision, nil
+		},
+		changed: func(revision int64, events []event) bool {
+			for _, e := range events {
+				c, err := changeOf(e)
+				h, is := c.Object.(intent.Host)
+				switch {
+				case err != nil:
+					s.complain([]error{err})
+				case is && c.Deleted:
+					delete(hosts, h.Name)
+				case is:
+					hosts[h.Name] = h
+				}
+			}
+			keep.change(events, revision)
+			tell(revision)
+			return false
+		},
+	})
+}
+
+// Resolve returns the port that an interface's external_ids:iface-id means: by
+// UUID, or by name as acme/web/c1.
+func (s *Store) Resolve(ctx context.Context, ifaceID string) (intent.PortRef, error) {
+	k, ref, err := ifaceKey(ifaceID)
+	if err != nil {
+		return intent.PortRef{}, err
+	}
+	err = s.call(ctx, "resolve interface "+ifaceID, func(ctx context.Context) error {
+		it, err := s.get(ctx, k)
+		if err != nil {
+			return err
+		}
+		var ok bool
+		if ref, ok = resolved(it, ref); !ok {
+			return intent.NotFoundf("no port has the name or UUID %s", ifaceID)
+		}
+		return nil
+	})
+	return ref, err
+}
+
+// WatchResolve tells deliver which port an interface's iface-id means, at first
+// and whenever that changes; ok is false while it means none. It returns nil when
+// ctx ends.
+func (s *Store) WatchResolve(ctx context.Context, ifaceID string, deliver func(ref intent.PortRef, ok bool)) error {
+	k, given, err := ifaceKey(ifaceID)
+	if err != nil {
+		return err
+	}
+	op := "watch interface " + ifaceID
+	var told bool
+	var lastRef intent.PortRef
+	var lastOK bool
+	tell := func(it item) {
+		ref, ok := resolved(it, given)
+		if told && ref == lastRef && ok == lastOK {
+			return
+		}
+		told, lastRef, lastOK = true, ref, ok
+		deliver(ref, ok)
+	}
+	return s.watch(ctx, op, watcher{
+		key: k,
+		load: func(ctx context.Context) (revision int64, err error) {
+			err = s.call(ctx, op, func(ctx context.Context) error {
+				v, err := s.read(ctx, key(k))
+				if err != nil {
+					return err
+				}
+				revision = v.revision
+				tell(v.one(0))
+				return nil
+			})
+			return revision, err
+		},
+		changed: func(_ int64, events []event) bool {
+			e := events[len(events)-1]
+			if e.deleted {
+				e.value = nil
+			}
+			tell(e.item)
+			return false
+		},
+	})
+}
+
+// ifaceKey returns the key that exists while an iface-id means a port, and the
+// port if the iface-id is its name.
+func ifaceKey(ifaceID string) (string, intent.PortRef, error) {
+	if id := strings.ToLower(ifaceID); intent.IsUUID(id) {
+		return uuidKey(id), intent.PortRef{}, nil
+	}
+	ref, err := intent.ParsePortRef(ifaceID)
+	if err != nil {
+		return "", intent.PortRef{}, intent.Invalidf("interface id %q is neither a UUID nor the name of a port", ifaceID).
+			WithHint("set external_ids:iface-id to a port's UUID or to its name, such as acme/web/c1")
+	}
+	return portKey(ref), ref, nil
+}
+
+// resolved returns the port that the key of an iface-id, as it was read, means.
+func resolved(it item, byName intent.PortRef) (intent.PortRef, bool) {
+	switch {
+	case it.value == nil:
+		return intent.PortRef{}, false
+	case byName != intent.PortRef{}:
+		return byName, true
+	}
+	return portName(string(it.value))
+}
+
+// snapshotOf decodes all that is below a tenant. What it cannot decode is left
+// out: one bad object must not stop the others.
+func snapshotOf(all []item, revision int64) (intent.Snapshot, []error) {
+	snap := intent.Snapshot{Revision: revision}
+	var bad []error
+	for _, it := range all {
+		c, err := changeOf(event{item: it})
+		if err != nil {
+			bad = append(bad, err)
+			continue
+		}
+		switch o := c.Object.(type) {
+		case intent.Tenant:
+			snap.Tenant = o
+		case intent.Network:
+			snap.Networks = append(snap.Networks, o)
+		case intent.Port:
+			snap.Ports = append(snap.Ports, o)
+		case intent.Binding:
+			snap.Bindings = append(snap.Bindings, o)
+		}
+	}
+	return snap, bad
+}
+
+// changeOf decodes one event.
+func changeOf(e event) (intent.Change, error) {
+	object := named(e.key)
+	if object == nil {
+		return intent.Change{}, fmt.Errorf("key %s is unknown", e.key)
+	}
+	if e.deleted {
+		return intent.Change{Deleted: true, Object: object}, nil
+	}
+	var err error
+	switch object.(type) {
+	case intent.Tenant:
+		object, err = decode[intent.Tenant](e.value)
+	case intent.Network:
+		object, err = decode[intent.Network](e.value)
+	case intent.Port:
+		object, err = decode[intent.Port](e.value)
+	case intent.Binding:
+		object, err = decode[intent.Binding](e.value)
+	case intent.Host:
+		object, err = decode[intent.Host](e.value)
+	}
+	if err != nil {
+		return intent.Change{}, fmt.Errorf("key %s: %w", e.key, err)
+	}
+	return intent.Change{Object: object}, nil
+}
+
+// complain logs what a watch had to leave out.
+func (s *Store) complain(bad []error) {
+	for _, err := range bad {
+		s.log.Warn("object left out: it cannot be read", "err", err)
+	}
+}

@@ -1,0 +1,298 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"golang.org/x/sys/unix"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Store is an open store. Its methods may be called from several goroutines.
+type Store struct {
+	// Set by Open.
+	cfg      Config
+	log      *slog.Logger
+	client   *clientv3.Client
+	server   *embed.Etcd // nil: the store is elsewhere
+	lock     *os.File
+	instance string
+	closed   context.Context // ends with Close
+	close    context.CancelFunc
+
+	ids, vnis, vrfs counter
+	addrs           addrPool
+}
+
+// Open opens the store: it runs a member in this process, or connects to the one
+// at Config.Endpoints. The latter need not answer yet: Open does not wait for it.
+func Open(ctx context.Context, c Config) (*Store, error) {
+	c = c.withDefaults()
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	s := &Store{cfg: c, log: c.Logger}
+	s.closed, s.close = context.WithCancel(context.Background())
+	s.ids = newCounter(s, "id", 64)
+	s.vnis = newCounter(s, "vni", 16)
+	s.vrfs = newCounter(s, "vrf", 16)
+	s.addrs = newAddrPool(s)
+	if err := s.open(ctx); err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context) (err error) {
+	if err := privateDir(s.cfg.StateDir); err != nil {
+		return err
+	}
+	if s.lock, err = lockDir(s.cfg.StateDir); err != nil {
+		return err
+	}
+	if s.instance, err = instance(s.cfg); err != nil {
+		return err
+	}
+	if len(s.cfg.Endpoints) > 0 {
+		s.client, err = dial(s.cfg)
+		return err
+	}
+	if s.server, err = startServer(ctx, s.cfg); err != nil {
+		return err
+	}
+	// The process's own calls do not go through a socket.
+	s.client = v3client.New(s.server.Server)
+	return nil
+}
+
+// Close ends all calls and watches and stops the embedded member.
+func (s *Store) Close() error {
+	s.close()
+	var errs []error
+	if s.client != nil {
+		if err := s.client.Close(); err != nil && !errors.Is(err, context.Canceled) {
+			errs = append(errs, fmt.Errorf("close the store's client: %w", err))
+		}
+	}
+	if s.server != nil {
+		s.server.Close()
+	}
+	if s.lock != nil {
+		if err := s.lock.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("unlock the state directory: %w", err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// URLs returns where the embedded member serves clients; for a store elsewhere,
+// its URLs as configured.
+func (s *Store) URLs() []string {
+	if s.server == nil {
+		return s.cfg.Endpoints
+	}
+	scheme := map[string]string{}
+	for _, u := range s.server.Config().ListenClientUrls {
+		scheme[u.Host] = u.Scheme
+	}
+	var urls []string
+	for _, l := range s.server.Clients {
+		switch a := l.Addr().(type) {
+		case *net.UnixAddr:
+			urls = append(urls, "unix://"+a.Name)
+		case *net.TCPAddr:
+			sc, ok := scheme[a.String()]
+			if !ok { // the port was left to the system
+				host, _, _ := net.SplitHostPort(a.String())
+				sc = scheme[net.JoinHostPort(host, "0")]
+			}
+			urls = append(urls, sc+"://"+a.String())
+		}
+	}
+	return urls
+}
+
+// Ping asks the store for its revision, to learn whether it answers.
+func (s *Store) Ping(ctx context.Context) (revision int64, err error) {
+	err = s.call(ctx, "ask the store", func(ctx context.Context) error {
+		r, err := s.client.Get(ctx, tenantsRoot, clientv3.WithCountOnly())
+		if err == nil {
+			revision = r.Header.Revision
+		}
+		return err
+	})
+	return revision, err
+}
+
+// call runs one exchange with the store under its deadline, and makes its
+// failure one that a user can be told.
+func (s *Store) call(ctx context.Context, op string, do func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	defer context.AfterFunc(s.closed, cancel)()
+	return s.failure(ctx, op, do(limited))
+}
+
+// failure is what the caller of op, which called with ctx, is told of err.
+func (s *Store) failure(ctx context.Context, op string, err error) error {
+	var ours *intent.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &ours):
+		return err
+	case s.closed.Err() != nil:
+		return intent.Unavailablef("%s: %w", op, errClosed)
+	case errors.Is(ctx.Err(), context.Canceled):
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	}
+	return intent.Unavailablef("%s: the store does not answer: %w", op, err).
+		WithHint("a change may have been stored all the same; forwarding goes on as it was")
+}
+
+// dial makes the client of a store elsewhere. It connects in the background.
+func dial(c Config) (*clientv3.Client, error) {
+	cc := clientv3.Config{
+		Endpoints:            c.Endpoints,
+		DialTimeout:          c.Timeout,
+		DialKeepAliveTime:    10 * time.Second, // the least that gRPC allows
+		DialKeepAliveTimeout: 3 * time.Second,
+		Logger:               zapTo(c.Logger),
+		// After an outage, hosts are back within seconds: gRPC by itself would
+		// wait up to two minutes between attempts.
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			MinConnectTimeout: 3 * time.Second,
+		})},
+	}
+	if usesTLS(c.Endpoints) {
+		info := transport.TLSInfo{CertFile: c.Cert, KeyFile: c.Key, TrustedCAFile: c.CA}
+		tls, err := info.ClientConfig()
+		if err != nil {
+			return nil, intent.Invalidf("read the store's certificates: %w", err).
+				WithHint("make them with: ovloom cert ca, ovloom cert host NAME")
+		}
+		cc.TLS = tls
+	}
+	client, err := clientv3.New(cc)
+	if err != nil {
+		return nil, intent.Invalidf("store URLs %s: %w", strings.Join(c.Endpoints, ", "), err)
+	}
+	return client, nil
+}
+
+// lockDir takes the state directory for this process. Two members on one
+// directory would wait for each other without a word.
+func lockDir(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock the state directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		f.Close()
+		return nil, intent.Conflictf("state directory %s is in use by another process: %w", dir, err).
+			WithHint("stop the other ovloomd, or give this one a state directory of its own")
+	}
+	return f, nil
+}
+
+// instance returns what tells this process from others of the same host name,
+// the same after every restart.
+func instance(c Config) (string, error) {
+	if c.Instance != "" {
+		return c.Instance, nil
+	}
+	path := filepath.Join(c.StateDir, "instance")
+	b, err := os.ReadFile(path)
+	if err == nil && intent.IsUUID(string(b)) {
+		return string(b), nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read instance: %w", err)
+	}
+	id := uuid.NewString()
+	if err := os.WriteFile(path, []byte(id), 0o600); err != nil {
+		return "", fmt.Errorf("write instance: %w", err)
+	}
+	return id, nil
+}
+
+// counter gives out numbers in blocks: were every number a write to the same
+// key, 32 writers would retry 14 times for each.
+type counter struct {
+	// Set by newCounter.
+	s     *Store
+	key   string
+	block uint64
+
+	mu sync.Mutex
+	// Guarded by mu.
+	next, end uint64
+}
+
+func newCounter(s *Store, name string, block uint64) counter {
+	return counter{s: s, key: counterRoot + name, block: block}
+}
+
+// take returns a number that nobody was ever given, from 0 up.
+func (c *counter) take(ctx context.Context) (uint64, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.next == c.end {
+		if err := c.reserve(ctx); err != nil {
+			return 0, err
+		}
+	}
+	n := c.next
+	c.next++
+	return n, nil
+}
+
+type counterValue struct {
+	Next uint64 `json:"next"`
+}
+
+func (c *counter) reserve(ctx context.Context) error {
+	return c.s.update(ctx, "reserve numbers", func(ctx context.Context) error {
+		kv, err := c.s.get(ctx, c.key)
+		if err != nil {
+			return err
+		}
+		var at counterValue
+		var old []byte
+		if kv.value != nil {
+			old = kv.value
+			if at, err = decode[counterValue](old); err != nil {
+				return err
+			}
+		}
+		value, err := encode(counterValue{at.Next + c.block}, old)
+		if err != nil {
+			return err
+		}
+		t := &txn{}
+		t.unchanged(c.key, kv.revision)
+		t.put(c.key, value)
+		if _, err := c.s.commit(ctx, t); err != nil {
+			return err
+		}
+		c.next, c.end = at.Next, at.Next+c.block
+		return nil
+	})
+}
