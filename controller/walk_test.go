@@ -155,6 +155,13 @@ func (w *walker) host() intent.Host {
 		VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(n + 10*w.IntN(2))})}
 }
 
+// start tells the world of the tenants, which are there from the beginning.
+func (w *walker) start(world *world) {
+	for name, s := range w.tenants {
+		world.span(intent.SpanUpdate{Tenant: name, Snapshot: s})
+	}
+}
+
 // step makes one change and tells it to the world, now and then as a whole
 // snapshot, as a watch that lost its place does.
 func (w *walker) step(world *world) {
@@ -300,6 +307,8 @@ func TestIncrementalEqualsRecompute(t *testing.T) {
 			walk := newWalker(seed)
 			w := newWorld(self)
 			w.setSwitch(pipeline.Switch{VXLANPort: 1})
+			walk.start(w)
+			w.flush()
 			sw := newTable()
 			if err := sw.apply(w.resync(sw.dump())); err != nil {
 				t.Fatal(err)
@@ -329,6 +338,7 @@ func TestResyncFromAnotherState(t *testing.T) {
 		walk := newWalker(seed)
 		w := newWorld(self)
 		w.setSwitch(pipeline.Switch{VXLANPort: 1})
+		walk.start(w)
 		old := newTable()
 		for range 100 {
 			walk.step(w)

@@ -4,7 +4,19 @@
 //
 // The tables, in packet order:
 //
-//	(generated)
+//	classify       Say which port or which host a packet comes from.
+//	tunnel_in      Put a tunnel packet into the network of its VNI.
+//	port_security  Let a port speak only as the MAC and the addresses it owns.
+//	arp_nd         Answer ARP and neighbour solicitations for the addresses that the network knows.
+//	nd_answer      Complete a neighbour advertisement and send it back.
+//	learn          Remember behind which port or host a MAC lives that the store does not know.
+//	fork           Send broadcast and multicast to flood, unicast to fdb.
+//	fdb            Find the port or host that a known MAC lives on.
+//	fdb_learned    Find the port or host that a learned MAC lives on.
+//	unknown        Apply the network's policy to a MAC that nobody knows.
+//	flood          Send a copy to every port of the network here and to every other host that has some.
+//	output         Hand the packet to a port here, or tunnel it to the host of its destination.
+//	drop           Drop the packet and count it by its reason.
 //
 // A table is a struct that declares what its flows may read, write and lead to,
 // and a few functions that add the flows of one object. To change what happens

@@ -21,10 +21,12 @@ var learn = &Table{
 
 // Priorities of learn.
 const (
-	learnKnown  = 100 // a MAC or address that the store knows is not learned
-	learnRemote = 20
-	learnLocal  = 20
-	learnMiss   = 0
+	learnKnownMAC  = 102 // a MAC or address that the store knows is not learned
+	learnKnownND   = 101
+	learnKnownAddr = 100
+	learnRemote    = 20
+	learnLocal     = 20
+	learnMiss      = 0
 )
 
 const (
@@ -39,6 +41,13 @@ const (
 func learnBase(r rules) {
 	r.add(learn, learnMiss, "nothing to learn", on(), to(fork))
 }
+
+// The two sorts of packets that are learned from: from a MAC behind a port here,
+// and from another host.
+var (
+	behind = on(flagLearnOK.is(1), flagFromTunnel.is(0))
+	afar   = on(flagLearnOK.is(0), flagFromTunnel.is(1))
+)
 
 // learnedMatch makes a learned flow match the network and, as destination, the
 // source MAC of the packet.
@@ -56,7 +65,7 @@ func learnNetwork(r rules, n *intent.Network) {
 	// A MAC that leaves one host for another is learned anew under the same match,
 	// so the newest place wins.
 	r.add(learn, learnRemote, "learns which host a MAC lives on",
-		on(flagFromTunnel.is(1), regNetwork.is(uint64(n.VNI))),
+		with(afar, regNetwork.is(uint64(n.VNI))),
 		of.Learn{
 			Table: fdbLearned.ID, Priority: fdbLearnedPriority, IdleTimeout: learnedIdle,
 			Cookie: uint64(MakeCookie(KindLearnedNetwork, n.ID)), Limit: learnedMax,
@@ -71,7 +80,7 @@ func learnPort(r rules, p *PortView) {
 		return
 	}
 	r.add(learn, learnLocal, "learns a MAC behind the port, up to its limit",
-		on(flagLearnOK.is(1), regInPort.is(uint64(p.OFPort))),
+		with(behind, regInPort.is(uint64(p.OFPort))),
 		of.Learn{
 			Table: fdbLearned.ID, Priority: fdbLearnedPriority, IdleTimeout: learnedIdle,
 			Cookie: uint64(MakeCookie(KindLearnedPort, p.Port.ID)),
@@ -89,21 +98,21 @@ func learnGuard(r rules, p *PortView) {
 		return
 	}
 	in := regNetwork.is(uint64(p.Network.VNI))
-	behind := on(flagLearnOK.is(1), in)
-	r.add(learn, learnKnown, "a MAC behind a port claims to be this port",
+	behind, afar := with(behind, in), with(afar, in)
+	r.add(learn, learnKnownMAC, "a MAC behind a port claims to be this port",
 		with(behind, of.EthSrc(p.Port.MAC)), because(ReasonSpoofMAC)...)
-	r.add(learn, learnKnown, "the port's MAC need not be learned",
-		on(flagFromTunnel.is(1), in, of.EthSrc(p.Port.MAC)), to(fork))
+	r.add(learn, learnKnownMAC, "the port's MAC need not be learned",
+		with(afar, of.EthSrc(p.Port.MAC)), to(fork))
 	for _, a := range p.addrs4() {
-		r.add(learn, learnKnown, "a MAC behind a port uses this port's address",
+		r.add(learn, learnKnownAddr, "a MAC behind a port uses this port's address",
 			with(behind, of.IPv4, of.Addr(of.FieldIPSrc, a)), because(ReasonSpoofIPv4)...)
-		r.add(learn, learnKnown, "a MAC behind a port speaks for this port's address",
+		r.add(learn, learnKnownAddr, "a MAC behind a port speaks for this port's address",
 			with(behind, of.ARP, of.Addr(of.FieldARPSPA, a)), because(ReasonSpoofARP)...)
 	}
 	for _, a := range p.addrs6() {
-		r.add(learn, learnKnown, "a MAC behind a port uses this port's address",
+		r.add(learn, learnKnownAddr, "a MAC behind a port uses this port's address",
 			with(behind, of.IPv6, of.Addr(of.FieldIPv6Src, a)), because(ReasonSpoofIPv6)...)
-		r.add(learn, learnKnown+1, "a MAC behind a port announces this port's address",
-			with(append(behind[:2:2], icmpv6(icmpv6NeighborAd)...), of.Addr(of.FieldNDTarget, a)), because(ReasonSpoofND)...)
+		r.add(learn, learnKnownND, "a MAC behind a port announces this port's address",
+			with(with(behind, icmpv6(icmpv6NeighborAd)...), of.Addr(of.FieldNDTarget, a)), because(ReasonSpoofND)...)
 	}
 }

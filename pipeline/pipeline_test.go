@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -320,6 +321,53 @@ func TestNoFlowIsEmittedTwice(t *testing.T) {
 		clear(seen)
 		Port(&c.view, check)
 	}
+}
+
+// Where two flows of one priority cover the same packet, the switch may take
+// either.
+func TestNoTwoFlowsOfOnePriorityCoverTheSamePacket(t *testing.T) {
+	for name, n := range networkCases() {
+		for _, c := range portCases() {
+			if !reflect.DeepEqual(*c.view.Network, n.Network) {
+				continue
+			}
+			other := c.view
+			other.Port.ID, other.Port.MAC, other.Port.Addrs = 0x31, intent.MAC{2, 0, 0, 0, 0, 6}, addrs("10.0.0.6", "fd00:1::6")
+			if other.OFPort != 0 {
+				other.OFPort++
+			}
+			var all []of.Flow
+			emit := func(f of.Flow, _ string) { all = append(all, f) }
+			Base(sw, emit)
+			Host(sw, intent.Host{ID: 0x10, VTEP: netip.MustParseAddr("192.0.2.2")}, emit)
+			Network(&n, emit)
+			Port(&c.view, emit)
+			Port(&other, emit)
+			for i, f := range all {
+				for _, g := range all[:i] {
+					if f.Table == g.Table && f.Priority == g.Priority && meet(f.Match, g.Match) {
+						t.Errorf("%s, port %s: both cover some packets:\n  %s\n  %s", name, c.name, f, g)
+					}
+				}
+			}
+		}
+	}
+}
+
+// meet says whether a packet can match both.
+func meet(a, b of.Match) bool {
+	for _, x := range a.Terms {
+		for _, y := range b.Terms {
+			if x.Field != y.Field {
+				continue
+			}
+			both := x.Mask.And(y.Mask)
+			if x.Value.And(both) != y.Value.And(both) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 func TestRegistersDoNotOverlap(t *testing.T) {

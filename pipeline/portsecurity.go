@@ -30,6 +30,7 @@ const (
 	securityNDSpoof = 150 // any other neighbour discovery
 	securityOwn     = 100 // what the port owns
 	securityOther   = 50  // its MAC, but not its address
+	securityPlain   = 40  // its MAC, and no address to be wrong about
 	securityLearn   = 20  // another MAC, where the port may have some behind it
 	securityMiss    = 0
 )
@@ -78,7 +79,7 @@ func portSecurityPort(r rules, p *PortView) {
 
 	securityIPv4(r, p, sender)
 	securityIPv6(r, p, sender)
-	r.add(portSecurity, securityOther, "neither IP nor ARP, from the port's MAC", sender, pass)
+	r.add(portSecurity, securityPlain, "from the port's MAC, with no address to check", sender, pass)
 
 	if p.Port.Learn > 0 && p.Network.Learning {
 		unicast := of.MACMasked(of.FieldEthSrc, intent.MAC{}, intent.MAC{0: 1})
@@ -116,7 +117,7 @@ func securityIPv4(r rules, p *PortView, sender []of.Term) {
 func securityIPv6(r rules, p *PortView, sender []of.Term) {
 	pass := to(arpND)
 	nd := func(kind uint8, terms ...of.Term) []of.Term {
-		return with(append(on(sender...), icmpv6(kind)...), terms...)
+		return with(with(sender, icmpv6(kind)...), terms...)
 	}
 	ownSLL := of.MAC(of.FieldNDSLL, p.Port.MAC)
 	ownTLL := of.MAC(of.FieldNDTLL, p.Port.MAC)

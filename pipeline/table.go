@@ -1,6 +1,10 @@
 package pipeline
 
-import of "github.com/ovloom/ovloom/openflow"
+import (
+	"slices"
+
+	of "github.com/ovloom/ovloom/openflow"
+)
 
 // Table is one step of the pipeline. What it may look at, change and lead to is
 // declared, and a test holds every flow against the declaration.
@@ -81,12 +85,24 @@ func (r rules) add(t *Table, priority uint16, note string, match []of.Term, acti
 	}, note)
 }
 
-// on is the match part of a rule.
-func on(terms ...of.Term) []of.Term { return terms }
+// on is the match part of a rule. Terms about different bits of one field, such as
+// two flags, become one.
+func on(terms ...of.Term) []of.Term {
+	return with(nil, terms...)
+}
 
 // with is on, for terms that several rules share.
 func with(shared []of.Term, terms ...of.Term) []of.Term {
-	return append(shared[:len(shared):len(shared)], terms...)
+	all := slices.Clone(shared)
+	for _, t := range terms {
+		i := slices.IndexFunc(all, func(x of.Term) bool { return x.Field == t.Field })
+		if i < 0 {
+			all = append(all, t)
+			continue
+		}
+		all[i].Value, all[i].Mask = all[i].Value.Or(t.Value), all[i].Mask.Or(t.Mask)
+	}
+	return all
 }
 
 // to sends a packet to a later table.
