@@ -57,7 +57,7 @@ func plainSwitch(t *testing.T, l *lab.Lab, h *lab.Host) {
 			"--", "add-port", "br-phy", lab.UnderlayNIC,
 			"--", "add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=netdev", "fail_mode=secure"},
 		{"ip", "addr", "flush", "dev", lab.UnderlayNIC},
-		{"ip", "addr", "add", h.VTEP.String() + "/24", "dev", "br-phy"},
+		{"ip", "addr", "add", h.Underlay.String(), "dev", "br-phy"},
 		{"ip", "link", "set", "br-phy", "mtu", "1600", "up"},
 	}
 	for _, peer := range l.Hosts {
@@ -109,7 +109,7 @@ func pingAll(t *testing.T, workloads []*lab.Workload) {
 }
 
 func TestPlainOverlay(t *testing.T) {
-	for _, b := range lab.Backends[:1] {
+	for _, b := range lab.Backends {
 		t.Run(string(b), func(t *testing.T) {
 			start := time.Now()
 			l := lab.New(t, lab.Config{Backend: b})

@@ -25,9 +25,10 @@ type Host struct {
 	lab  *Lab
 
 	// Set by the back end.
-	Mgmt  netip.Addr // address on eth0, the management network
-	VTEP  netip.Addr // address on eth1, the underlay
-	netns string     // path of the network namespace, for this process
+	Mgmt     netip.Addr   // address on eth0, the management network
+	VTEP     netip.Addr   // address on eth1, the underlay
+	Underlay netip.Prefix // VTEP, with the length of the underlay's prefix
+	netns    string       // path of the network namespace, for this process
 
 	// The daemons, each nil until it is first started.
 	OVSDB    *Process
@@ -159,6 +160,23 @@ func run(ctx context.Context, args, line []string) (string, error) {
 // InNetNS calls fn on a thread inside the host's network namespace. Sockets that
 // fn opens stay there. Fn must not start goroutines that open more.
 func (h *Host) InNetNS(fn func() error) error { return inNetNS(h.netns, fn) }
+
+// quietKernel keeps the host's kernel out of what Open vSwitch does with the
+// underlay. Open vSwitch gets copies of the frames and the kernel sees them too:
+// it must not answer for addresses that have moved to another interface, nor have
+// IPv6 addresses of its own on the ports of a bridge.
+func (h *Host) quietKernel() error {
+	for key, value := range map[string]string{
+		"ipv6/conf/all/disable_ipv6":     "1",
+		"ipv6/conf/default/disable_ipv6": "1",
+		"ipv4/conf/all/arp_ignore":       "1",
+	} {
+		if err := setSysctl(h.netns, key, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // Workloads returns the host's workloads in the order they were made.
 func (h *Host) Workloads() []*Workload {

@@ -3,9 +3,11 @@ package lab
 // This file is what TestMain calls in packages whose tests build labs.
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"testing"
+	"time"
 )
 
 // Main runs the tests and stops what labs share. Without what a lab needs it
@@ -17,5 +19,14 @@ func Main(m *testing.M) int {
 			return 1
 		}
 	}
-	return m.Run()
+	code := m.Run()
+	if !kept(owner()) {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		if err := remove(ctx, owner()); err != nil {
+			fmt.Fprintf(os.Stderr, "FAIL: remove what the labs shared: %v\n", err)
+			return 1
+		}
+	}
+	return code
 }

@@ -49,7 +49,7 @@ func (n *namespaces) start(ctx context.Context) error {
 	mgmt, vtep := managementNet.Addr(), underlayNet.Addr()
 	for i, h := range n.lab.Hosts {
 		mgmt, vtep = mgmt.Next(), vtep.Next()
-		h.Mgmt, h.VTEP = mgmt, vtep
+		h.Mgmt, h.VTEP, h.Underlay = mgmt, vtep, netip.PrefixFrom(vtep, underlayNet.Bits())
 		h.netns = filepath.Join(netnsDir, n.hostNS(h))
 		if err := addNamed(n.hostNS(h)); err != nil {
 			return err
@@ -65,17 +65,8 @@ func (n *namespaces) hostNS(h *Host) string { return n.lab.mark + "-" + h.Name }
 
 // wire gives h its two interfaces.
 func (n *namespaces) wire(wires *nsHandle, h *Host, number int) error {
-	// Open vSwitch gets copies of the underlay's frames; the kernel sees the
-	// frames too. It must not answer for addresses that it finds elsewhere, nor
-	// have IPv6 addresses of its own on the ports of a bridge.
-	for key, value := range map[string]string{
-		"ipv6/conf/all/disable_ipv6":     "1",
-		"ipv6/conf/default/disable_ipv6": "1",
-		"ipv4/conf/all/arp_ignore":       "1",
-	} {
-		if err := setSysctl(h.netns, key, value); err != nil {
-			return err
-		}
+	if err := h.quietKernel(); err != nil {
+		return err
 	}
 	at, err := openNetNS(h.netns)
 	if err != nil {
@@ -87,8 +78,8 @@ func (n *namespaces) wire(wires *nsHandle, h *Host, number int) error {
 		mtu          int
 		addr         netip.Prefix
 	}{
-		{"eth0", "management", 1500, netip.PrefixFrom(h.Mgmt, managementNet.Bits())},
-		{"eth1", "underlay", n.lab.config.UnderlayMTU, netip.PrefixFrom(h.VTEP, underlayNet.Bits())},
+		{ManagementNIC, "management", 1500, netip.PrefixFrom(h.Mgmt, managementNet.Bits())},
+		{UnderlayNIC, "underlay", n.lab.config.UnderlayMTU, h.Underlay},
 	} {
 		peer := fmt.Sprintf("h%d-%s", number, nic.name)
 		if err := at.addVeth(nic.name, nic.mtu, peer, wires); err != nil {

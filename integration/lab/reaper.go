@@ -31,6 +31,9 @@ func init() {
 func reap(mark string) {
 	// The parent never writes: the read ends when its end of the pipe does.
 	_, _ = io.Copy(io.Discard, os.Stdin)
+	if kept(mark) {
+		return
+	}
 	if os.Getenv(keepEnv) == "1" && len(namesIn(netnsDir, mark)) > 0 {
 		_ = keepOwner(mark) // the directory is there, or nothing is
 		return
