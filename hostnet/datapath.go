@@ -1,0 +1,24 @@
+package hostnet
+
+// What the kernel offers to Open vSwitch.
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/vishvananda/netlink"
+)
+
+// HasKernelDatapath says whether the kernel has the openvswitch module, which asking
+// loads where it is there to be loaded.
+func HasKernelDatapath() (bool, error) {
+	_, err := netlink.GenlFamilyGet("ovs_datapath")
+	if errors.Is(err, syscall.ENOENT) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("ask the kernel for the openvswitch module: %w", err)
+	}
+	return true, nil
+}

@@ -1,0 +1,203 @@
+package hostnet
+
+// Plugging: a veth pair with one end on the host, for Open vSwitch, and the other
+// in the workload's namespace.
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+
+	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netns"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// PlugSpec is a port as it must be in its namespace.
+type PlugSpec struct {
+	Port   string // what identifies the port as long as it exists: its UUID
+	Alias  string // what `ip link` shows beside the host's end, such as acme/web/c1; may be ""
+	Target Target
+
+	IfName   string         // of the end in the namespace; "": eth0
+	MAC      intent.MAC     // zero: chosen by the kernel
+	Addrs    []netip.Prefix // each address with its subnet's length
+	Gateways []netip.Addr   // a default route through each; at most one per family
+	MTU      int            // bytes of IP packet; 0: 1500
+
+	// TXChecksumOff makes the workload fill in checksums itself. The userspace
+	// datapath needs that: it hands packets on as they are, and TCP fails when the
+	// checksum is left to a network card that never comes.
+	TXChecksumOff bool
+}
+
+// Plugged is a port in its place.
+type Plugged struct {
+	HostIf  string // the host's end, to be added to the bridge
+	IfIndex int    // of the host's end: another one means that it was made anew
+	Changed bool   // something had to be done
+}
+
+// HostIfName returns the name of the host's end of a port: "ovl" and 12 digits, as
+// many as a name can have. They are a hash, because parts of a UUID may be equal in
+// many (its time, its machine).
+func HostIfName(port string) string {
+	sum := sha256.Sum256([]byte(port))
+	return "ovl" + hex.EncodeToString(sum[:6])
+}
+
+// Plug plugs a port, or puts right what differs in one that is plugged there
+// already. When it fails to make the port, nothing is left of it. It fails with
+//
+//   - NotFound: the namespace or the process does not exist;
+//   - Conflict: the namespace has another interface of that name, or the port is
+//     plugged elsewhere;
+//   - Invalid: the spec makes no sense.
+func Plug(ctx context.Context, p PlugSpec) (Plugged, error) {
+	if p.IfName == "" {
+		p.IfName = "eth0"
+	}
+	if p.MTU == 0 {
+		p.MTU = 1500
+	}
+	if err := p.validate(); err != nil {
+		return Plugged{}, err
+	}
+	ns, err := p.Target.open()
+	if err != nil {
+		return Plugged{}, err
+	}
+	defer ns.Close()
+	inside, err := netlink.NewHandleAt(ns)
+	if err != nil {
+		return Plugged{}, fmt.Errorf("netlink in %s: %w", p.Target, err)
+	}
+	defer inside.Close()
+	if err := ctx.Err(); err != nil {
+		return Plugged{}, fmt.Errorf("plug %s: %w", p.Port, err)
+	}
+
+	name := HostIfName(p.Port)
+	host, err := linkByName(name)
+	if err != nil {
+		return Plugged{}, err
+	}
+	peer, err := linkAt(inside, p.IfName)
+	if err != nil {
+		return Plugged{}, err
+	}
+	made := false
+	switch {
+	case host != nil && peer != nil && arePeers(host, peer, ns):
+	case host != nil:
+		return Plugged{}, intent.Conflictf("the port is plugged already, and not as %s in %s (its end on the host is %s)", p.IfName, p.Target, name).
+			WithHint("unplug it first")
+	case peer != nil:
+		return Plugged{}, intent.Conflictf("%s has an interface %s already", p.Target, p.IfName).
+			WithHint("choose another name with --ifname")
+	default:
+		if err := makePair(name, p, ns); err != nil {
+			return Plugged{}, err
+		}
+		made = true
+	}
+	result, err := configure(ctx, name, p, ns, inside)
+	if err != nil && made {
+		return Plugged{}, errors.Join(err, deleteLink(name))
+	}
+	result.Changed = result.Changed || made
+	return result, err
+}
+
+// Unplug deletes what Plug made; if there is nothing it returns nil.
+func Unplug(_ context.Context, port string) error {
+	name := HostIfName(port)
+	l, err := linkByName(name)
+	if err != nil || l == nil {
+		return err
+	}
+	if l.Type() != "veth" {
+		return intent.Conflictf("interface %s is a %s, not a veth: ovloom did not make it", name, l.Type())
+	}
+	return deleteLink(name)
+}
+
+// PlugTap readies an interface that exists, such as a VM's tap: sets its MTU, in
+// bytes of IP packet (0: leaves it), and brings it up. It fails with NotFound if
+// the interface does not exist, and with a Conflict if it cannot be a port.
+func PlugTap(_ context.Context, name string, mtu int) (Plugged, error) {
+	l, err := linkByName(name)
+	if err != nil {
+		return Plugged{}, err
+	}
+	if l == nil {
+		return Plugged{}, intent.NotFoundf("interface %s does not exist on this host", name).WithHint("see `ip link`")
+	}
+	a := l.Attrs()
+	if a.Flags&net.FlagLoopback != 0 {
+		return Plugged{}, intent.Conflictf("interface %s is the loopback", name).WithHint("name the tap of a VM")
+	}
+	// Interfaces on the kernel's datapath have ovs-system as their master: that is
+	// what this one may have, and should get.
+	if master := linkName(a.MasterIndex); master != "" && master != "ovs-system" {
+		return Plugged{}, intent.Conflictf("interface %s is part of %s", name, master).
+			WithHint("take it out: ip link set %s nomaster", name)
+	}
+	changed, err := setMTUAndUp(pkgHandle, l, mtu)
+	return Plugged{HostIf: name, IfIndex: a.Index, Changed: changed}, err
+}
+
+func (p PlugSpec) validate() error {
+	if p.Port == "" {
+		return intent.Invalidf("the port to plug has no id")
+	}
+	if len(p.IfName) > 15 {
+		return intent.Invalidf("interface name %q has %d bytes", p.IfName, len(p.IfName)).WithHint("at most 15")
+	}
+	var v4, v6 bool
+	for _, a := range p.Addrs {
+		if !a.IsValid() {
+			return intent.Invalidf("an address of the port is malformed")
+		}
+		if a.Addr().Is6() && p.MTU < 1280 {
+			return intent.Invalidf("MTU %d is too small for IPv6", p.MTU).WithHint("at least 1280 (RFC 8200)")
+		}
+	}
+	for _, g := range p.Gateways {
+		if !g.IsValid() || g.Is4() && v4 || g.Is6() && v6 {
+			return intent.Invalidf("gateways %v are malformed", p.Gateways).WithHint("one IPv4 and one IPv6 address at most")
+		}
+		v4, v6 = v4 || g.Is4(), v6 || g.Is6()
+	}
+	return nil
+}
+
+// makePair makes the veth pair, its other end directly in the namespace: it is
+// never seen on the host, where its name may be taken.
+func makePair(name string, p PlugSpec, ns netns.NsHandle) error {
+	attrs := netlink.NewLinkAttrs()
+	attrs.Name, attrs.MTU = name, p.MTU
+	veth := netlink.NewVeth(attrs)
+	veth.PeerName, veth.PeerMTU, veth.PeerNamespace = p.IfName, uint32(p.MTU), netlink.NsFd(ns)
+	if !p.MAC.IsZero() {
+		veth.PeerHardwareAddr = p.MAC[:]
+	}
+	if err := netlink.LinkAdd(veth); err != nil {
+		return fmt.Errorf("make the veth pair %s, %s in %s: %w", name, p.IfName, p.Target, err)
+	}
+	return nil
+}
+
+// arePeers says whether two veths, one on the host and one in the namespace, are
+// the two ends of one pair. Indices alone could agree by chance.
+func arePeers(host, inside netlink.Link, ns netns.NsHandle) bool {
+	h, i := host.Attrs(), inside.Attrs()
+	id, err := netlink.GetNetNsIdByFd(int(ns))
+	return err == nil && id >= 0 && host.Type() == "veth" && inside.Type() == "veth" &&
+		h.NetNsID == id && h.ParentIndex == i.Index && i.ParentIndex == h.Index
+}

@@ -1,0 +1,53 @@
+package hostnet
+
+// Settings that the kernel keeps per interface under /proc/sys/net. There is no
+// function for those of the whole host, on purpose.
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+)
+
+// Setting is a setting that every interface has.
+type Setting string
+
+// The settings that ovloom uses.
+const (
+	ARPIgnore   Setting = "ipv4/arp_ignore"   // 8: answers no ARP request
+	ARPNotify   Setting = "ipv4/arp_notify"   // 1: tells its addresses when it comes up
+	DisableIPv6 Setting = "ipv6/disable_ipv6" // 1: has no IPv6
+)
+
+// path returns the file that holds the setting of one interface.
+func (s Setting) path(link string) string {
+	family, name, _ := strings.Cut(string(s), "/")
+	return "/proc/sys/net/" + family + "/conf/" + link + "/" + name
+}
+
+// Sysctl returns the value of a setting, or "" if this kernel does not have it.
+func Sysctl(s Setting, link string) (string, error) {
+	b, err := os.ReadFile(s.path(link))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", fmt.Errorf("read setting %s of %s: %w", s, link, err)
+	}
+	return strings.TrimSpace(string(b)), nil
+}
+
+// SetSysctl gives a setting a value and says whether it had another; what this
+// kernel does not have is left alone.
+func SetSysctl(s Setting, link, value string) (changed bool, err error) {
+	old, err := Sysctl(s, link)
+	if err != nil || old == "" || old == value {
+		return false, err
+	}
+	if err := os.WriteFile(s.path(link), []byte(value), 0); err != nil {
+		return false, fmt.Errorf("set %s of %s to %s: %w", s, link, value, err)
+	}
+	return true, nil
+}
