@@ -21,9 +21,10 @@ const (
 
 	socketPathMax = 107 // bytes; unix(7), sockaddr_un without the final zero
 
-	// A member that is alone waits one tick for its own election.
-	tick     = 100 * time.Millisecond
-	election = 1000 * time.Millisecond
+	// A member that is alone elects itself: it need not wait for others, only
+	// count its ticks. With 100 ms and 1 s, opening takes 0.5 to 0.8 s.
+	tick     = 10 * time.Millisecond
+	election = 50 * time.Millisecond
 
 	compaction = "1h"
 )

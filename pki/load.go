@@ -1,0 +1,137 @@
+package pki
+
+import (
+	"crypto/ecdsa"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Check returns what would make connections with these files fail: a file that
+// is missing or malformed, a key of another certificate, a certificate of another
+// authority, one that is expired or not yet valid.
+func (f Files) Check() error {
+	_, err := f.load()
+	return err
+}
+
+// LoadClient returns the configuration of a client: TLS 1.3, the server must have
+// a certificate of the authority. A renewed certificate is used without a restart.
+func LoadClient(f Files) (*tls.Config, error) {
+	pool, err := f.load()
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		RootCAs:    pool,
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return f.pair()
+		},
+	}, nil
+}
+
+// LoadServer returns the configuration of a server: TLS 1.3, clients must have a
+// certificate of the authority. A renewed certificate is used without a restart.
+func LoadServer(f Files) (*tls.Config, error) {
+	pool, err := f.load()
+	if err != nil {
+		return nil, err
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13,
+		ClientCAs:  pool,
+		ClientAuth: tls.RequireAndVerifyClientCert,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return f.pair()
+		},
+	}, nil
+}
+
+func (f Files) pair() (*tls.Certificate, error) {
+	pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
+	if err != nil {
+		return nil, fmt.Errorf("load certificate %s with key %s: %w", f.Cert, f.Key, err)
+	}
+	return &pair, nil
+}
+
+// load checks the files and returns the authority.
+func (f Files) load() (*x509.CertPool, error) {
+	ca, err := readCert(f.CA)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := readCert(f.Cert)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := f.pair(); err != nil {
+		return nil, intent.Invalidf("%w", err).WithHint("take certificate and key of one host, made together")
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(ca)
+	now := time.Now()
+	switch {
+	case now.Before(cert.NotBefore):
+		return nil, intent.Invalidf("certificate %s is not valid before %s", f.Cert, cert.NotBefore.Format(time.DateTime)).WithHint("set this machine's clock")
+	case now.After(cert.NotAfter):
+		return nil, intent.Invalidf("certificate %s expired on %s", f.Cert, cert.NotAfter.Format(time.DateTime)).WithHint("renew it where the CA is")
+	}
+	if _, err := cert.Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+		return nil, intent.Invalidf("certificate %s is not of the CA %s: %w", f.Cert, f.CA, err).WithHint("take files that were made by one CA")
+	}
+	return pool, nil
+}
+
+// loadCA reads the authority in dir with its secret.
+func loadCA(dir string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
+	f := caFiles(dir)
+	cert, err := readCert(f.Cert)
+	if err != nil {
+		return nil, nil, err
+	}
+	pair, err := f.pair()
+	if err != nil {
+		return nil, nil, intent.Invalidf("%w", err).WithHint("make certificates in the folder where the CA was made")
+	}
+	key, ok := pair.PrivateKey.(*ecdsa.PrivateKey)
+	if !ok {
+		return nil, nil, intent.Invalidf("CA key %s is not ECDSA", f.Key).WithHint("make a CA with: ovloom cert ca")
+	}
+	if !cert.IsCA {
+		return nil, nil, intent.Invalidf("certificate %s is not that of a CA", f.Cert).WithHint("make a CA with: ovloom cert ca")
+	}
+	return cert, key, nil
+}
+
+func readCert(path string) (*x509.Certificate, error) {
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, intent.NotFoundf("certificate %s does not exist", path).WithHint("make it with: ovloom cert ca, ovloom cert host NAME")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read certificate: %w", err)
+	}
+	return parseCert(path, b)
+}
+
+// parseCert reads the first certificate of a PEM file.
+func parseCert(path string, b []byte) (*x509.Certificate, error) {
+	block, _ := pem.Decode(b)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil, intent.Invalidf("file %s is not a certificate in PEM", path).WithHint("make one with: ovloom cert ca, ovloom cert host NAME")
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil, intent.Invalidf("certificate %s is malformed: %w", path, err).WithHint("make one with: ovloom cert ca, ovloom cert host NAME")
+	}
+	return cert, nil
+}
