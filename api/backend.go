@@ -20,6 +20,11 @@ type Backend struct {
 // Store keeps the intent. It is larger than an interface should be because it
 // is one thing: package store's Store, one method per change a user can make.
 // Errors are *intent.Error where a user can do something about them.
+//
+// The Users methods list what a cascading delete would delete besides the
+// object itself, in order, as "port acme/web/c1". The deletes refuse (InUse)
+// when there is any, unless cascade; they list what they deleted, the object
+// included, also when they fail half-way.
 type Store interface {
 	TenantStore
 	NetworkStore
@@ -31,45 +36,42 @@ type Store interface {
 type TenantStore interface {
 	Tenants(ctx context.Context) ([]intent.Tenant, error)
 	Tenant(ctx context.Context, name string) (intent.Tenant, error)
+	// Snapshot returns everything of one tenant.
+	Snapshot(ctx context.Context, tenant string) (intent.Snapshot, error)
 	AddTenant(ctx context.Context, name string) (intent.Tenant, int64, error)
-	// DeleteTenant refuses when the tenant has networks, unless cascade. Both it
-	// and PlanDeleteTenant list every object, the tenant included, in the order
-	// of deletion; cut short, it returns what is gone along with the error.
+	TenantUsers(ctx context.Context, name string) ([]string, error)
 	DeleteTenant(ctx context.Context, name string, cascade bool) (deleted []string, revision int64, err error)
-	PlanDeleteTenant(ctx context.Context, name string) ([]string, error)
 	// WaitApplied returns nil when every live host whose span has the tenant
 	// has applied the revision; progress is told who has not.
 	WaitApplied(ctx context.Context, tenant string, revision int64, progress func(pending []string)) error
 }
 
-// NetworkStore keeps networks; see TenantStore about deleting.
+// NetworkStore keeps networks.
 type NetworkStore interface {
 	Networks(ctx context.Context, tenant string) ([]intent.Network, error)
 	Network(ctx context.Context, ref intent.NetworkRef) (intent.Network, error)
 	AddNetwork(ctx context.Context, n intent.Network) (intent.Network, int64, error)
 	SetNetwork(ctx context.Context, ref intent.NetworkRef, edit func(*intent.Network) error) (intent.Network, int64, error)
+	NetworkUsers(ctx context.Context, ref intent.NetworkRef) ([]string, error)
 	DeleteNetwork(ctx context.Context, ref intent.NetworkRef, cascade bool) (deleted []string, revision int64, err error)
-	PlanDeleteNetwork(ctx context.Context, ref intent.NetworkRef) ([]string, error)
 }
 
-// PortStore keeps ports and the claims on them; see TenantStore about deleting.
+// PortStore keeps ports and the claims on them.
 type PortStore interface {
-	Ports(ctx context.Context, tenant string) ([]intent.Port, error)
 	Port(ctx context.Context, ref intent.PortRef) (intent.Port, error)
+	Bindings(ctx context.Context, ref intent.PortRef) ([]intent.Binding, error)
 	AddPort(ctx context.Context, p intent.Port) (intent.Port, int64, error)
 	SetPort(ctx context.Context, ref intent.PortRef, edit func(*intent.Port) error) (intent.Port, int64, error)
+	PortUsers(ctx context.Context, ref intent.PortRef) ([]string, error)
 	DeletePort(ctx context.Context, ref intent.PortRef, cascade bool) (deleted []string, revision int64, err error)
-	PlanDeletePort(ctx context.Context, ref intent.PortRef) ([]string, error)
-	Bindings(ctx context.Context, tenant string) ([]intent.Binding, error)
 }
 
 // HostStore knows the registered hosts.
 type HostStore interface {
 	Hosts(ctx context.Context) ([]intent.HostState, error)
-	// RemoveHost refuses when ports are bound to the host, unless cascade
-	// releases them.
+	// HostUsers may return nothing for a host that does not exist.
+	HostUsers(ctx context.Context, name string) ([]string, error)
 	RemoveHost(ctx context.Context, name string, cascade bool) (deleted []string, revision int64, err error)
-	PlanRemoveHost(ctx context.Context, name string) ([]string, error)
 }
 
 // Plugger attaches ports to workloads on this host.

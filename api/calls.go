@@ -182,7 +182,7 @@ func (c *Client) Hosts(ctx context.Context) ([]intent.HostState, error) {
 	return v, err
 }
 
-// Host returns a host and the ports bound to it.
+// Host returns a host and what has to go before it can be removed.
 func (c *Client) Host(ctx context.Context, name string) (Host, error) {
 	var v Host
 	err := c.do(ctx, http.MethodGet, "/v1/hosts/"+url.PathEscape(name), nil, nil, &v)

@@ -6,7 +6,6 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 
 	"github.com/ovloom/ovloom/intent"
 )
@@ -50,21 +49,13 @@ func (s *Server) tenant(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx := c.r.Context()
-	t, err := s.backend.Store.Tenant(ctx, name)
+	snap, err := s.backend.Store.Snapshot(c.r.Context(), name)
 	if err != nil {
 		return nil, err
 	}
-	ns, err := s.backend.Store.Networks(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	ps, err := s.portsOf(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	v := Tenant{Tenant: t, Networks: []string{}, Ports: len(ps), Hosts: hostsOf(ps)}
-	for _, n := range ns {
+	ps := viewPorts(snap)
+	v := Tenant{Tenant: snap.Tenant, Networks: []string{}, Ports: len(ps), Hosts: hostsOf(ps)}
+	for _, n := range snap.Networks {
 		v.Networks = append(v.Networks, n.Name)
 	}
 	slices.Sort(v.Networks)
@@ -77,7 +68,7 @@ func (s *Server) deleteTenant(c *call) (any, error) {
 		return nil, err
 	}
 	return remove(c, "tenant "+name,
-		func(ctx context.Context) ([]string, error) { return s.backend.Store.PlanDeleteTenant(ctx, name) },
+		func(ctx context.Context) ([]string, error) { return s.backend.Store.TenantUsers(ctx, name) },
 		func(ctx context.Context, cascade bool) ([]string, int64, error) {
 			return s.backend.Store.DeleteTenant(ctx, name, cascade)
 		})
@@ -109,7 +100,7 @@ func (s *Server) addNetwork(c *call) (any, error) {
 	}
 	n := intent.Network{Tenant: c.r.PathValue("tenant"), Name: spec.Name, VNI: spec.VNI, Subnets: spec.Subnets,
 		MTU: spec.MTU, Unknown: spec.Unknown, Learning: spec.Learning}
-	if err := n.Ref().Validate(); err != nil {
+	if err := n.Validate(); err != nil {
 		return nil, err
 	}
 	n, rev, err := s.backend.Store.AddNetwork(c.r.Context(), n)
@@ -121,17 +112,24 @@ func (s *Server) network(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	ctx := c.r.Context()
-	n, err := s.backend.Store.Network(ctx, ref)
+	n, ps, err := s.networkPorts(c.r.Context(), ref)
+	return Network{Network: n, Ports: len(ps), Hosts: hostsOf(ps)}, err
+}
+
+// networkPorts returns a network and its ports, as they were at one moment.
+func (s *Server) networkPorts(ctx context.Context, ref intent.NetworkRef) (intent.Network, []Port, error) {
+	snap, err := s.backend.Store.Snapshot(ctx, ref.Tenant)
 	if err != nil {
-		return nil, err
+		return intent.Network{}, nil, err
 	}
-	ps, err := s.portsOf(ctx, ref.Tenant)
-	if err != nil {
-		return nil, err
+	i := slices.IndexFunc(snap.Networks, func(n intent.Network) bool { return n.Name == ref.Network })
+	if i < 0 {
+		// The store knows best what to say about it.
+		n, err := s.backend.Store.Network(ctx, ref)
+		return n, nil, err
 	}
-	ps = slices.DeleteFunc(ps, func(p Port) bool { return p.Network != ref.Network })
-	return Network{Network: n, Ports: len(ps), Hosts: hostsOf(ps)}, nil
+	ps := slices.DeleteFunc(viewPorts(snap), func(p Port) bool { return p.Network != ref.Network })
+	return snap.Networks[i], ps, nil
 }
 
 func (s *Server) setNetwork(c *call) (any, error) {
@@ -162,7 +160,7 @@ func (s *Server) deleteNetwork(c *call) (any, error) {
 		return nil, err
 	}
 	return remove(c, "network "+ref.String(),
-		func(ctx context.Context) ([]string, error) { return s.backend.Store.PlanDeleteNetwork(ctx, ref) },
+		func(ctx context.Context) ([]string, error) { return s.backend.Store.NetworkUsers(ctx, ref) },
 		func(ctx context.Context, cascade bool) ([]string, int64, error) {
 			return s.backend.Store.DeleteNetwork(ctx, ref, cascade)
 		})
@@ -170,36 +168,32 @@ func (s *Server) deleteNetwork(c *call) (any, error) {
 
 // ports lists the ports of all tenants, of one, or of one network.
 func (s *Server) ports(c *call) (any, error) {
-	names, err := s.scope(c)
-	if err != nil {
-		return nil, err
-	}
-	network := c.r.PathValue("network")
-	if network != "" {
+	all := []Port{}
+	if c.r.PathValue("network") != "" {
 		ref, err := c.network()
 		if err != nil {
 			return nil, err
 		}
-		// A network without ports is not the same as no network.
-		if _, err := s.backend.Store.Network(c.r.Context(), ref); err != nil {
+		if _, all, err = s.networkPorts(c.r.Context(), ref); err != nil {
 			return nil, err
 		}
-	}
-	all := []Port{}
-	for _, name := range names {
-		ps, err := s.portsOf(c.r.Context(), name)
-		if err != nil && !goneMeanwhile(c, err) {
+	} else {
+		names, err := s.scope(c)
+		if err != nil {
 			return nil, err
 		}
-		all = append(all, ps...)
-	}
-	if network != "" {
-		all = slices.DeleteFunc(all, func(p Port) bool { return p.Network != network })
+		for _, name := range names {
+			snap, err := s.backend.Store.Snapshot(c.r.Context(), name)
+			if err != nil && !goneMeanwhile(c, err) {
+				return nil, err
+			}
+			all = append(all, viewPorts(snap)...)
+		}
 	}
 	slices.SortFunc(all, func(a, b Port) int {
 		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Network, b.Network), cmp.Compare(a.Name, b.Name))
 	})
-	return all, nil
+	return list(all), nil
 }
 
 func (s *Server) addPort(c *call) (any, error) {
@@ -225,11 +219,8 @@ func (s *Server) port(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	claims, err := s.backend.Store.Bindings(c.r.Context(), ref.Tenant)
-	if err != nil {
-		return nil, err
-	}
-	return ViewPort(p, slices.DeleteFunc(claims, func(b intent.Binding) bool { return b.PortRef() != ref })), nil
+	claims, err := s.backend.Store.Bindings(c.r.Context(), ref)
+	return ViewPort(p, claims), err
 }
 
 func (s *Server) setPort(c *call) (any, error) {
@@ -259,15 +250,14 @@ func (s *Server) deletePort(c *call) (any, error) {
 		return nil, err
 	}
 	return remove(c, "port "+ref.String(),
-		func(ctx context.Context) ([]string, error) { return s.backend.Store.PlanDeletePort(ctx, ref) },
+		func(ctx context.Context) ([]string, error) { return s.backend.Store.PortUsers(ctx, ref) },
 		func(ctx context.Context, cascade bool) ([]string, int64, error) {
 			return s.backend.Store.DeletePort(ctx, ref, cascade)
 		})
 }
 
-// remove serves every DELETE of an object: what must tells the plan's users
-// apart from the object itself.
-func remove(c *call, what string, plan func(context.Context) ([]string, error), do func(context.Context, bool) ([]string, int64, error)) (any, error) {
+// remove serves every DELETE of an object; what names it.
+func remove(c *call, what string, users func(context.Context) ([]string, error), do func(context.Context, bool) ([]string, int64, error)) (any, error) {
 	cascade, err := queryBool(c.query, "cascade")
 	if err != nil {
 		return nil, err
@@ -280,14 +270,14 @@ func remove(c *call, what string, plan func(context.Context) ([]string, error), 
 		deleted, rev, err := do(c.r.Context(), cascade)
 		return Written{Revision: rev, Deleted: deleted}, err
 	}
-	planned, err := plan(c.r.Context())
+	used, err := users(c.r.Context())
 	if err != nil {
 		return nil, err
 	}
-	if users := slices.DeleteFunc(slices.Clone(planned), func(s string) bool { return s == what }); len(users) > 0 && !cascade {
-		return nil, intent.InUseBy(what, users)
+	if len(used) > 0 && !cascade {
+		return nil, intent.InUseBy(what, used)
 	}
-	return Written{Deleted: planned}, nil
+	return Written{Deleted: append(used, what)}, nil
 }
 
 // scope returns the tenants a list is about: the path's, or all.
@@ -307,9 +297,7 @@ func (s *Server) scope(c *call) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	// A tenant without networks is not the same as no tenant.
-	_, err = s.backend.Store.Tenant(c.r.Context(), name)
-	return []string{name}, err
+	return []string{name}, nil
 }
 
 // goneMeanwhile says whether err only means that one tenant of a list of all
@@ -318,25 +306,17 @@ func goneMeanwhile(c *call, err error) bool {
 	return c.r.PathValue("tenant") == "" && intent.KindOf(err) == intent.NotFound
 }
 
-// portsOf joins the ports of a tenant with the claims on them.
-func (s *Server) portsOf(ctx context.Context, tenant string) ([]Port, error) {
-	ps, err := s.backend.Store.Ports(ctx, tenant)
-	if err != nil {
-		return nil, err
-	}
-	bs, err := s.backend.Store.Bindings(ctx, tenant)
-	if err != nil {
-		return nil, err
-	}
+// viewPorts joins the ports of a tenant with the claims on them.
+func viewPorts(snap intent.Snapshot) []Port {
 	claims := map[intent.PortRef][]intent.Binding{}
-	for _, b := range bs {
+	for _, b := range snap.Bindings {
 		claims[b.PortRef()] = append(claims[b.PortRef()], b)
 	}
-	views := make([]Port, 0, len(ps))
-	for _, p := range ps {
+	views := make([]Port, 0, len(snap.Ports))
+	for _, p := range snap.Ports {
 		views = append(views, ViewPort(p, claims[p.Ref()]))
 	}
-	return views, nil
+	return views
 }
 
 // hostsOf returns the hosts that ports are bound to, by name.
@@ -361,7 +341,7 @@ func set[T any](old *T, given *T) {
 // nothingToChange refuses a change that changes nothing: most likely its fields
 // were forgotten.
 func nothingToChange(what string, change any) error {
-	return intent.Invalidf("nothing is given to change about %s", what).WithHint("give at least one of %s", strings.TrimSpace(fields(change)))
+	return intent.Invalidf("nothing is given to change about %s", what).WithHint("give at least one of %s", fields(change))
 }
 
 // list makes an empty list encode as [] and not as null.

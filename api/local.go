@@ -75,13 +75,13 @@ func (c *call) host() (string, error) {
 	return name, intent.ValidateName("host", name)
 }
 
+// host returns a host and what has to go before it can be removed.
 func (s *Server) host(c *call) (any, error) {
 	name, err := c.host()
 	if err != nil {
 		return nil, err
 	}
-	ctx := c.r.Context()
-	hs, err := s.backend.Store.Hosts(ctx)
+	hs, err := s.backend.Store.Hosts(c.r.Context())
 	if err != nil {
 		return nil, err
 	}
@@ -89,24 +89,8 @@ func (s *Server) host(c *call) (any, error) {
 	if i < 0 {
 		return nil, intent.NotFoundf("host %s does not exist", name).WithHint("`ovloom host list` shows those that do")
 	}
-	v := Host{HostState: hs[i], Ports: []string{}}
-	ts, err := s.backend.Store.Tenants(ctx)
-	if err != nil {
-		return nil, err
-	}
-	for _, t := range ts {
-		bs, err := s.backend.Store.Bindings(ctx, t.Name)
-		if err != nil && intent.KindOf(err) != intent.NotFound { // deleted meanwhile
-			return nil, err
-		}
-		for _, b := range bs {
-			if b.Host == name {
-				v.Ports = append(v.Ports, b.PortRef().String())
-			}
-		}
-	}
-	slices.Sort(v.Ports)
-	return v, nil
+	users, err := s.backend.Store.HostUsers(c.r.Context(), name)
+	return Host{HostState: hs[i], Users: list(users)}, err
 }
 
 func (s *Server) removeHost(c *call) (any, error) {
@@ -115,7 +99,13 @@ func (s *Server) removeHost(c *call) (any, error) {
 		return nil, err
 	}
 	return remove(c, "host "+name,
-		func(ctx context.Context) ([]string, error) { return s.backend.Store.PlanRemoveHost(ctx, name) },
+		func(context.Context) ([]string, error) {
+			v, err := s.host(c)
+			if err != nil {
+				return nil, err
+			}
+			return v.(Host).Users, nil
+		},
 		func(ctx context.Context, cascade bool) ([]string, int64, error) {
 			return s.backend.Store.RemoveHost(ctx, name, cascade)
 		})

@@ -121,8 +121,8 @@ var routes = []route{
 
 	{method: "GET", path: "/v1/hosts", summary: "All registered hosts, by name.",
 		reply: []intent.HostState{exampleHost}, serve: (*Server).hosts},
-	{method: "GET", path: "/v1/hosts/{host}", summary: "One host and the ports bound to it.",
-		reply: Host{exampleHost, []string{"acme/web/c1"}}, serve: (*Server).host},
+	{method: "GET", path: "/v1/hosts/{host}", summary: "One host and what has to go before it can be removed.",
+		reply: Host{exampleHost, []string{"binding acme/web/c1 on host1"}}, serve: (*Server).host},
 	{method: "DELETE", path: "/v1/hosts/{host}", summary: "Remove a host that is gone for good; with `cascade=true` the bindings of its ports go, too.", query: deleteParams,
 		reply: Written{Revision: 61, Deleted: []string{"host host1"}}, serve: (*Server).removeHost},
 	{method: "DELETE", path: "/v1/local", summary: "Take this host out of the overlay: release its bindings, give its network card back, delete its bridge, unregister it.", query: deleteParams,

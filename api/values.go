@@ -96,10 +96,10 @@ type Claim struct {
 	Up         bool   `json:"up"`
 }
 
-// Host is a host with the ports bound to it.
+// Host is a host with what has to go before it can be removed.
 type Host struct {
 	intent.HostState
-	Ports []string `json:"ports"` // as acme/web/c1
+	Users []string `json:"users"` // as "binding acme/web/c1 on host1"
 }
 
 // Version says which build answers.
@@ -108,13 +108,13 @@ type Version struct {
 }
 
 // BuildVersion returns the version of the running program, as the Go toolchain
-// stamped it from the source tree's tag or commit; "unknown" outside of one.
+// stamped it from the source tree's tag or commit; "devel" where it did not.
 func BuildVersion() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok || info.Main.Version == "" || info.Main.Version == "(devel)" {
-		return "unknown"
+	if !ok || info.Main.Version == "" {
+		return "devel"
 	}
-	return info.Main.Version
+	return strings.Trim(info.Main.Version, "()")
 }
 
 // PlugRequest says where on this host a port is to appear: in exactly one of a

@@ -10,9 +10,9 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// PlanDeleteTenant implements api.TenantStore.
-func (o *Overlay) PlanDeleteTenant(ctx context.Context, name string) ([]string, error) {
-	end, err := o.begin(ctx, "PlanDeleteTenant")
+// TenantUsers implements api.TenantStore.
+func (o *Overlay) TenantUsers(ctx context.Context, name string) ([]string, error) {
+	end, err := o.begin(ctx, "TenantUsers")
 	defer end()
 	if err != nil {
 		return nil, err
@@ -20,18 +20,18 @@ func (o *Overlay) PlanDeleteTenant(ctx context.Context, name string) ([]string, 
 	if _, err := o.findTenant(name); err != nil {
 		return nil, err
 	}
-	return append(o.under(name+"/"), "tenant "+name), nil
+	return o.under(name + "/"), nil
 }
 
 // DeleteTenant implements api.TenantStore.
 func (o *Overlay) DeleteTenant(ctx context.Context, name string, cascade bool) ([]string, int64, error) {
-	plan, err := o.PlanDeleteTenant(ctx, name)
-	return o.delete(ctx, "DeleteTenant", plan, cascade, err)
+	users, err := o.TenantUsers(ctx, name)
+	return o.delete(ctx, "DeleteTenant", "tenant "+name, users, cascade, err)
 }
 
-// PlanDeleteNetwork implements api.NetworkStore.
-func (o *Overlay) PlanDeleteNetwork(ctx context.Context, ref intent.NetworkRef) ([]string, error) {
-	end, err := o.begin(ctx, "PlanDeleteNetwork")
+// NetworkUsers implements api.NetworkStore.
+func (o *Overlay) NetworkUsers(ctx context.Context, ref intent.NetworkRef) ([]string, error) {
+	end, err := o.begin(ctx, "NetworkUsers")
 	defer end()
 	if err != nil {
 		return nil, err
@@ -39,18 +39,18 @@ func (o *Overlay) PlanDeleteNetwork(ctx context.Context, ref intent.NetworkRef) 
 	if _, err := o.findNetwork(ref); err != nil {
 		return nil, err
 	}
-	return append(o.under(ref.String()+"/"), "network "+ref.String()), nil
+	return o.under(ref.String() + "/"), nil
 }
 
 // DeleteNetwork implements api.NetworkStore.
 func (o *Overlay) DeleteNetwork(ctx context.Context, ref intent.NetworkRef, cascade bool) ([]string, int64, error) {
-	plan, err := o.PlanDeleteNetwork(ctx, ref)
-	return o.delete(ctx, "DeleteNetwork", plan, cascade, err)
+	users, err := o.NetworkUsers(ctx, ref)
+	return o.delete(ctx, "DeleteNetwork", "network "+ref.String(), users, cascade, err)
 }
 
-// PlanDeletePort implements api.PortStore.
-func (o *Overlay) PlanDeletePort(ctx context.Context, ref intent.PortRef) ([]string, error) {
-	end, err := o.begin(ctx, "PlanDeletePort")
+// PortUsers implements api.PortStore.
+func (o *Overlay) PortUsers(ctx context.Context, ref intent.PortRef) ([]string, error) {
+	end, err := o.begin(ctx, "PortUsers")
 	defer end()
 	if err != nil {
 		return nil, err
@@ -58,62 +58,72 @@ func (o *Overlay) PlanDeletePort(ctx context.Context, ref intent.PortRef) ([]str
 	if _, ok := o.ports[ref]; !ok {
 		return nil, intent.NotFoundf("port %s does not exist", ref)
 	}
-	var plan []string
-	for _, c := range o.claims[ref] {
-		plan = append(plan, "binding of port "+ref.String()+" to host "+c.Host)
-	}
-	return append(plan, "port "+ref.String()), nil
+	return o.bindings(ref), nil
 }
 
 // DeletePort implements api.PortStore.
 func (o *Overlay) DeletePort(ctx context.Context, ref intent.PortRef, cascade bool) ([]string, int64, error) {
-	plan, err := o.PlanDeletePort(ctx, ref)
-	return o.delete(ctx, "DeletePort", plan, cascade, err)
+	users, err := o.PortUsers(ctx, ref)
+	return o.delete(ctx, "DeletePort", "port "+ref.String(), users, cascade, err)
 }
 
-// under lists the ports and networks whose names begin with prefix.
+func (o *Overlay) bindings(ref intent.PortRef) []string {
+	var users []string
+	for _, c := range o.claims[ref] {
+		users = append(users, "binding "+ref.String()+" on "+c.Host)
+	}
+	slices.Sort(users)
+	return users
+}
+
+// under lists the ports, after their bindings, and the networks whose names
+// begin with prefix.
 func (o *Overlay) under(prefix string) []string {
-	var ports, networks []string
+	var ports, networks, users []string
 	for ref := range o.ports {
 		if strings.HasPrefix(ref.String(), prefix) {
-			ports = append(ports, "port "+ref.String())
+			ports = append(ports, ref.String())
 		}
+	}
+	slices.Sort(ports)
+	for _, name := range ports {
+		ref, _ := intent.ParsePortRef(name)
+		users = append(append(users, o.bindings(ref)...), "port "+name)
 	}
 	for ref := range o.networks {
 		if strings.HasPrefix(ref.String(), prefix) {
 			networks = append(networks, "network "+ref.String())
 		}
 	}
-	slices.Sort(ports)
 	slices.Sort(networks)
-	return append(ports, networks...)
+	return append(users, networks...)
 }
 
-// delete carries out a plan whose last object is the one asked for. A failure
-// of op "batch" cuts it short after the first object.
-func (o *Overlay) delete(ctx context.Context, op string, plan []string, cascade bool, err error) ([]string, int64, error) {
+// delete deletes users, in order, and then what they use. A failure of op
+// "batch" cuts it short after the first object.
+func (o *Overlay) delete(ctx context.Context, op, what string, users []string, cascade bool, err error) ([]string, int64, error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	last := len(plan) - 1
-	if last > 0 && !cascade {
-		return nil, 0, intent.InUseBy(plan[last], plan[:last])
+	if len(users) > 0 && !cascade {
+		return nil, 0, intent.InUseBy(what, users)
 	}
 	end, err := o.begin(ctx, op)
 	defer func() { end() }()
 	if err != nil {
 		return nil, 0, err
 	}
-	for i, what := range plan {
+	all := append(users, what)
+	for i, one := range all {
 		if i == 1 {
 			end()
 			if end, err = o.begin(ctx, "batch"); err != nil {
-				return plan[:i], o.revision, err
+				return all[:i], o.revision, err
 			}
 		}
-		o.deleteOne(what)
+		o.deleteOne(one)
 	}
-	return plan, o.write(), nil
+	return all, o.write(), nil
 }
 
 func (o *Overlay) deleteOne(what string) {
@@ -128,5 +138,10 @@ func (o *Overlay) deleteOne(what string) {
 		ref, _ := intent.ParsePortRef(name)
 		delete(o.ports, ref)
 		delete(o.claims, ref)
+		delete(o.plugged, ref)
+	case "binding":
+		name, host, _ := strings.Cut(name, " on ")
+		ref, _ := intent.ParsePortRef(name)
+		o.claims[ref] = slices.DeleteFunc(o.claims[ref], func(b intent.Binding) bool { return b.Host == host })
 	}
 }

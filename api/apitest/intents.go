@@ -151,22 +151,6 @@ func (o *Overlay) SetNetwork(ctx context.Context, ref intent.NetworkRef, edit fu
 	return n, o.write(), nil
 }
 
-// Ports implements api.PortStore.
-func (o *Overlay) Ports(ctx context.Context, tenant string) ([]intent.Port, error) {
-	end, err := o.begin(ctx, "Ports")
-	defer end()
-	if err != nil {
-		return nil, err
-	}
-	var ps []intent.Port
-	for ref, p := range o.ports {
-		if ref.Tenant == tenant {
-			ps = append(ps, p)
-		}
-	}
-	return ps, nil
-}
-
 // Port implements api.PortStore.
 func (o *Overlay) Port(ctx context.Context, ref intent.PortRef) (intent.Port, error) {
 	end, err := o.begin(ctx, "Port")
@@ -262,17 +246,41 @@ func (o *Overlay) SetPort(ctx context.Context, ref intent.PortRef, edit func(*in
 }
 
 // Bindings implements api.PortStore.
-func (o *Overlay) Bindings(ctx context.Context, tenant string) ([]intent.Binding, error) {
+func (o *Overlay) Bindings(ctx context.Context, ref intent.PortRef) ([]intent.Binding, error) {
 	end, err := o.begin(ctx, "Bindings")
 	defer end()
 	if err != nil {
 		return nil, err
 	}
-	var bs []intent.Binding
-	for ref, cs := range o.claims {
+	return slices.Clone(o.claims[ref]), nil
+}
+
+// Snapshot implements api.TenantStore; the order is any, as the store's may be.
+func (o *Overlay) Snapshot(ctx context.Context, tenant string) (intent.Snapshot, error) {
+	end, err := o.begin(ctx, "Snapshot")
+	defer end()
+	if err != nil {
+		return intent.Snapshot{}, err
+	}
+	t, err := o.findTenant(tenant)
+	if err != nil {
+		return intent.Snapshot{}, err
+	}
+	snap := intent.Snapshot{Revision: o.revision, Tenant: t}
+	for ref, n := range o.networks {
 		if ref.Tenant == tenant {
-			bs = append(bs, cs...)
+			snap.Networks = append(snap.Networks, n)
 		}
 	}
-	return bs, nil
+	for ref, p := range o.ports {
+		if ref.Tenant == tenant {
+			snap.Ports = append(snap.Ports, p)
+		}
+	}
+	for ref, cs := range o.claims {
+		if ref.Tenant == tenant {
+			snap.Bindings = append(snap.Bindings, cs...)
+		}
+	}
+	return snap, nil
 }

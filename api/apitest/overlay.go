@@ -174,7 +174,7 @@ func (o *Overlay) hostUsers(name string) []string {
 	for ref, cs := range o.claims {
 		for _, c := range cs {
 			if c.Host == name {
-				users = append(users, "binding of port "+ref.String())
+				users = append(users, "binding "+ref.String()+" on "+name)
 			}
 		}
 	}
@@ -182,38 +182,35 @@ func (o *Overlay) hostUsers(name string) []string {
 	return users
 }
 
-// PlanRemoveHost implements api.HostStore.
-func (o *Overlay) PlanRemoveHost(ctx context.Context, name string) ([]string, error) {
-	end, err := o.begin(ctx, "PlanRemoveHost")
+// HostUsers implements api.HostStore.
+func (o *Overlay) HostUsers(ctx context.Context, name string) ([]string, error) {
+	end, err := o.begin(ctx, "HostUsers")
 	defer end()
 	if err != nil {
 		return nil, err
 	}
-	if _, ok := o.hosts[name]; !ok {
-		return nil, intent.NotFoundf("host %s does not exist", name)
-	}
-	return append(o.hostUsers(name), "host "+name), nil
+	return o.hostUsers(name), nil
 }
 
 // RemoveHost implements api.HostStore.
 func (o *Overlay) RemoveHost(ctx context.Context, name string, cascade bool) ([]string, int64, error) {
-	plan, err := o.PlanRemoveHost(ctx, name)
-	if err != nil {
-		return nil, 0, err
-	}
 	end, err := o.begin(ctx, "RemoveHost")
 	defer end()
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(plan) > 1 && !cascade {
-		return nil, 0, intent.InUseBy("host "+name, plan[:len(plan)-1])
+	if _, ok := o.hosts[name]; !ok {
+		return nil, 0, intent.NotFoundf("host %s does not exist", name)
+	}
+	users := o.hostUsers(name)
+	if len(users) > 0 && !cascade {
+		return nil, 0, intent.InUseBy("host "+name, users)
 	}
 	for ref := range o.claims {
 		o.claims[ref] = slices.DeleteFunc(o.claims[ref], func(b intent.Binding) bool { return b.Host == name })
 	}
 	delete(o.hosts, name)
-	return plan, o.write(), nil
+	return append(users, "host "+name), o.write(), nil
 }
 
 // Plug implements api.Plugger.

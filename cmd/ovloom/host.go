@@ -22,7 +22,7 @@ func (p *program) hostCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{Name: "list", Usage: "list the hosts", Action: p.hostList,
 				Description: "   ovloom host list"},
-			{Name: "show", Usage: "show a host and the ports plugged there", ArgsUsage: "HOST", Action: p.hostShow,
+			{Name: "show", Usage: "show a host and what is bound to it", ArgsUsage: "HOST", Action: p.hostShow,
 				Description: "   ovloom host show host1"},
 			{Name: "remove", Usage: "remove a host that is gone for good", ArgsUsage: "HOST", Flags: deleteFlags(), Action: p.hostRemove,
 				Description: "A host with ports plugged there is removed only with --cascade, which releases them. A host that runs should leave instead.\n\n   ovloom host remove host3\n   ovloom host remove host3 --cascade"},
@@ -98,7 +98,7 @@ func (p *program) hostShow(c *cli.Context) error {
 			[2]string{"datapath", h.Datapath},
 			[2]string{"underlay mtu", number(h.UnderlayMTU)},
 			[2]string{"version", h.Version},
-			[2]string{"ports", strings.Join(h.Ports, ", ")})
+			[2]string{"used by", strings.Join(h.Users, ", ")})
 	})
 }
 
