@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"slices"
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
@@ -45,7 +44,14 @@ type Controller struct {
 	resolves map[string]context.CancelFunc // watched interface ids
 	applied  map[string]int64              // by tenant: what the store was told
 	lanes    map[string]lane
+	waiters  []waiter
 	stats    Stats
+
+	// What must be known before a switch may be compared with it: a switch that
+	// works must not be emptied because the store has not told yet.
+	hostsHeard, interfacesHeard, recalled bool
+	answered                              map[string]bool // interface ids that were looked up
+	started                               bool            // all of it was known once
 }
 
 // lane is work in flight or, after a failure, the time before which it is not
@@ -79,6 +85,7 @@ func New(host string, deps Deps) *Controller {
 		resolves: map[string]context.CancelFunc{},
 		applied:  map[string]int64{},
 		lanes:    map[string]lane{},
+		answered: map[string]bool{},
 	}
 }
 
@@ -131,7 +138,9 @@ func (c *Controller) SetInterfaces(ctx context.Context, list []Interface) {
 		for _, id := range went {
 			c.resolves[id]()
 			delete(c.resolves, id)
+			delete(c.answered, id)
 		}
+		c.interfacesHeard = true
 	})
 }
 
@@ -156,18 +165,44 @@ func (c *Controller) Disconnected(ctx context.Context, sw Switch) {
 }
 
 // Recall follows the tenants that this host knew when it last ran: it may have
-// left claims in them.
+// left claims in them. Until it is called no switch is touched.
 func (c *Controller) Recall(ctx context.Context, tenants []string) {
 	c.send(ctx, func() {
 		for _, t := range tenants {
 			c.follow(ctx, t)
 		}
+		c.recalled = true
 	})
+}
+
+// mayStart says whether enough is known to compare a switch with it.
+func (c *Controller) mayStart() bool {
+	if c.started {
+		return true
+	}
+	if !c.hostsHeard || !c.interfacesHeard || !c.recalled {
+		return false
+	}
+	for id := range c.resolves {
+		if !c.answered[id] {
+			return false
+		}
+	}
+	for t := range c.follows {
+		if !c.heard[t] {
+			return false
+		}
+	}
+	c.started = true
+	return true
 }
 
 func (c *Controller) watchHosts(ctx context.Context) {
 	err := c.deps.Span.WatchHosts(ctx, func(u intent.HostsUpdate) {
-		c.send(ctx, func() { c.world.setHosts(u.Hosts) })
+		c.send(ctx, func() {
+			c.hostsHeard = true
+			c.world.setHosts(u.Hosts)
+		})
 	})
 	if err != nil && ctx.Err() == nil {
 		c.log.Error("the watch on hosts ended", "error", err)
@@ -184,6 +219,7 @@ func (c *Controller) step(ctx context.Context) {
 	if c.synced {
 		c.tellApplied(ctx)
 	}
+	c.tellWaiters()
 }
 
 // followTenants watches the tenants that concern this host, and no others.
@@ -201,10 +237,7 @@ func (c *Controller) followTenants(ctx context.Context) {
 		delete(c.follows, t)
 		delete(c.heard, t)
 		c.world.forget(t)
-		delete(c.applied, t)
 		c.log.Info("tenant left this host", "tenant", t)
-		c.do(ctx, deed{lane: "applied " + t, what: "clear applied",
-			do: func(ctx context.Context) error { return c.deps.Progress.ClearApplied(ctx, c.host, t) }})
 	}
 }
 
@@ -237,12 +270,14 @@ func (c *Controller) resolve(ctx context.Context, ifaceID string) {
 		err := c.deps.Span.WatchResolve(ctx, ifaceID, func(ref intent.PortRef, ok bool) {
 			c.send(ctx, func() {
 				if ctx.Err() == nil {
+					c.answered[ifaceID] = true
 					c.binder.resolve(ifaceID, ref, ok, c.world)
 				}
 			})
 		})
 		if err != nil && ctx.Err() == nil {
-			c.log.Error("the watch on an interface id ended", "iface-id", ifaceID, "error", err)
+			c.log.Warn("an interface names no port", "iface-id", ifaceID, "error", err)
+			c.send(ctx, func() { c.answered[ifaceID] = true })
 		}
 	}()
 }
@@ -251,7 +286,7 @@ func (c *Controller) resolve(ctx context.Context, ifaceID string) {
 // was wanted before, else by comparing everything.
 func (c *Controller) bringSwitch(ctx context.Context) {
 	mods := c.world.flush()
-	if c.sw == nil {
+	if c.sw == nil || !c.mayStart() {
 		return
 	}
 	if !c.synced {
@@ -321,19 +356,22 @@ func (c *Controller) apply(ctx context.Context, mods []of.Mod) error {
 	return nil
 }
 
-// tellApplied tells the store how far the switch is, for tenants of which
-// something changed.
+// tellApplied tells the store how far the switch is, when something of the host's
+// span changed.
 func (c *Controller) tellApplied(ctx context.Context) {
-	for _, name := range slices.Sorted(maps.Keys(c.world.tenants)) {
-		revision := c.world.tenants[name].revision
-		if revision <= c.applied[name] || c.follows[name] == nil {
-			continue
+	now := map[string]int64{}
+	for t := range c.follows {
+		if w := c.world.tenants[t]; w != nil {
+			now[t] = w.revision
 		}
-		c.do(ctx, deed{lane: "applied " + name, what: "tell what is applied",
-			do:   func(ctx context.Context) error { return c.deps.Progress.SetApplied(ctx, c.host, name, revision) },
-			done: func() { c.applied[name] = max(c.applied[name], revision) },
-		})
 	}
+	if maps.Equal(now, c.applied) {
+		return
+	}
+	c.do(ctx, deed{lane: "applied", what: "tell what is applied",
+		do:   func(ctx context.Context) error { return c.deps.Progress.SetAppliedSpan(ctx, c.host, now) },
+		done: func() { c.applied = now },
+	})
 }
 
 // do starts a deed, unless its lane is busy or waits after a failure. Either way

@@ -46,10 +46,9 @@ type Claims interface {
 
 // Progress tells the other hosts how far this host's switch is.
 type Progress interface {
-	// SetApplied says that the switch has all of the tenant up to the revision.
-	SetApplied(ctx context.Context, host, tenant string, revision int64) error
-	// ClearApplied says that the tenant is not of this host's concern any more.
-	ClearApplied(ctx context.Context, host, tenant string) error
+	// SetAppliedSpan says up to which revision the switch has each tenant of the
+	// host's span. Tenants that are left out do not concern the host any more.
+	SetAppliedSpan(ctx context.Context, host string, tenants map[string]int64) error
 }
 
 // Interfaces writes to the rows of the local interfaces.
