@@ -177,4 +177,8 @@ type (
 
 	// WriteActions merges into the action set.
 	WriteActions struct{ Actions []Action }
+
+	// OpaqueInstruction is an instruction that package ofp does not know, as bytes.
+	// Only flows decoded from a switch have it, after all others.
+	OpaqueInstruction struct{ Raw string }
 )

@@ -320,6 +320,10 @@ func (a WriteActions) appendText(b []byte) []byte {
 	return append(b, ')')
 }
 
+func (a OpaqueInstruction) appendText(b []byte) []byte {
+	return hex.AppendEncode(append(b, "opaque_instruction:"...), []byte(a.Raw))
+}
+
 // argList appends arguments separated by commas.
 type argList struct {
 	b     []byte

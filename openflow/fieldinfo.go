@@ -43,7 +43,7 @@ var fieldInfos = withRegisters([fieldCount]fieldInfo{
 	FieldTunGBPFlags:   {"tun_gbp_flags", "NXM_NX_TUN_GBP_FLAGS", 8, formatHex},
 	FieldPktMark:       {"pkt_mark", "NXM_NX_PKT_MARK", 32, formatHex},
 	FieldConjID:        {"conj_id", "NXM_NX_CONJ_ID", 32, formatDecimal},
-	FieldCTState:       {"ct_state", "NXM_NX_CT_STATE", 8, formatCTState},
+	FieldCTState:       {"ct_state", "NXM_NX_CT_STATE", 32, formatCTState},
 	FieldCTZone:        {"ct_zone", "NXM_NX_CT_ZONE", 16, formatHex},
 	FieldCTMark:        {"ct_mark", "NXM_NX_CT_MARK", 32, formatHex},
 	FieldCTLabel:       {"ct_label", "NXM_NX_CT_LABEL", 128, formatHex},
@@ -58,7 +58,7 @@ var fieldInfos = withRegisters([fieldCount]fieldInfo{
 	FieldEthDst:        {"eth_dst", "NXM_OF_ETH_DST", 48, formatMAC},
 	FieldEthType:       {"eth_type", "NXM_OF_ETH_TYPE", 16, formatHex},
 	FieldVLANTCI:       {"vlan_tci", "NXM_OF_VLAN_TCI", 16, formatHex},
-	FieldVLANVID:       {"vlan_vid", "OXM_OF_VLAN_VID", 13, formatDecimal},
+	FieldVLANVID:       {"vlan_vid", "OXM_OF_VLAN_VID", 12, formatDecimal},
 	FieldVLANPCP:       {"vlan_pcp", "OXM_OF_VLAN_PCP", 3, formatDecimal},
 	FieldIPSrc:         {"ip_src", "NXM_OF_IP_SRC", 32, formatIPv4},
 	FieldIPDst:         {"ip_dst", "NXM_OF_IP_DST", 32, formatIPv4},
@@ -98,6 +98,7 @@ var fieldMasks = func() (masks [fieldCount]Bits) {
 	for f := range masks {
 		masks[f] = lowBits(int(fieldInfos[f].bits))
 	}
+	masks[FieldVLANVID] = BitsOf(vlanPresent | 0xfff)
 	return masks
 }()
 
@@ -131,10 +132,12 @@ func (f Field) mask() Bits {
 	return fieldMasks[f]
 }
 
-// Width returns the number of bits in f; 0 for FieldNone.
+// Width returns the number of bits in f that move and the like can name; 0 for
+// FieldNone.
 func (f Field) Width() int { return int(f.info().bits) }
 
-// Mask returns the mask of an exact match on f: all its bits.
+// Mask returns the mask of an exact match on f: all its bits, and for FieldVLANVID
+// also the one above them, which says that there is a tag.
 func (f Field) Mask() Bits { return f.mask() }
 
 // String returns the field's name in ovs-fields(7), as set_field takes it.

@@ -152,6 +152,7 @@ type Meter struct {
 	Unit  MeterUnit
 	Rate  uint32 // per second, in Unit
 	Burst uint32 // in packets or kilobits; 0: the switch's own
+	Stats bool   // ask for counters; Open vSwitch counts anyway
 }
 
 // MeterUnit is what a meter counts.

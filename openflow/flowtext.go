@@ -237,6 +237,9 @@ func (m *Meter) appendText(b []byte) []byte {
 	if m.Burst != 0 {
 		b = append(b, " burst"...)
 	}
+	if m.Stats {
+		b = append(b, " stats"...)
+	}
 	b = appendUint(b, " bands= type=drop rate=", uint64(m.Rate))
 	if m.Burst != 0 {
 		b = appendUint(b, " burst_size=", uint64(m.Burst))

@@ -150,6 +150,9 @@ const (
 	CTDNAT
 )
 
+// ctStateMask has all bits that FieldCTState knows.
+var ctStateMask = BitsOf(0xff)
+
 // vlanPresent is the bit of FieldVLANVID that says that there is a tag.
 const vlanPresent = 0x1000
 
@@ -179,6 +182,9 @@ func makeMatch(terms []Term) (Match, error) {
 			return Match{}, fmt.Errorf("a match term names no field")
 		}
 		t.Mask = t.Mask.And(t.Field.mask())
+		if t.Field == FieldCTState {
+			t.Mask = t.Mask.And(ctStateMask) // there are no other bits
+		}
 		t.Value = t.Value.And(t.Mask)
 		out = appendSplit(out, t)
 	}

@@ -198,6 +198,8 @@ func (p protocol) field(name string) Field {
 func appendMatchValue(b []byte, t *Term) []byte {
 	exact := t.Mask == t.Field.mask()
 	switch {
+	case t.Field == FieldCTState && t.Mask == ctStateMask:
+		return appendValue(b, t.Field, t.Value, t.Field.mask(), styleMatch)
 	case t.Field == FieldCTZone && exact:
 		return strconv.AppendUint(b, t.Value.Uint64(), 10)
 	case t.Field == FieldIPDSCP && exact:
