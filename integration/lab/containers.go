@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/vishvananda/netlink"
 	"golang.org/x/sync/errgroup"
 )
 
@@ -111,6 +112,14 @@ func (c *containers) inspect(ctx context.Context, h *Host) error {
 	h.Mgmt, h.VTEP, h.Underlay = mgmt, underlay.Addr(), underlay
 	h.netns = fmt.Sprintf("/proc/%d/ns/net", pid)
 	if err := h.quietKernel(); err != nil {
+		return err
+	}
+	// An engine without its proxy lets a bridge send frames back where they came
+	// from: a switch that hears itself learns its own addresses on the wrong port.
+	err = h.atFarEnd(UnderlayNIC, func(at *nsHandle, port netlink.Link) error {
+		return at.LinkSetHairpin(port, false)
+	})
+	if err != nil {
 		return err
 	}
 	return c.checkNICs(h)

@@ -80,7 +80,7 @@ func startEngine(ctx context.Context) (*engine, error) {
 		"--data-root", filepath.Join(dir, "data"), "--exec-root", filepath.Join(dir, "exec"),
 		"--pidfile", filepath.Join(dir, "dockerd.pid"),
 		"--exec-opt", "native.cgroupdriver=cgroupfs", "--cgroup-parent", "/"+mark,
-		"--bridge=none", "--iptables=false", "--ip6tables=false", "--userland-proxy=false")
+		"--bridge=none", "--iptables=false", "--ip6tables=false")
 	cmd.Env = append(os.Environ(), markEnv+"="+mark)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = ownGroup()

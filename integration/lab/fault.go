@@ -2,7 +2,11 @@ package lab
 
 // This file breaks the underlay.
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/vishvananda/netlink"
+)
 
 // LinkDown pulls the cable out of the host's underlay NIC: the NIC loses its
 // carrier and keeps its addresses.
@@ -11,8 +15,19 @@ func (h *Host) LinkDown() error { return h.setCable(false) }
 // LinkUp plugs the cable in again.
 func (h *Host) LinkUp() error { return h.setCable(true) }
 
-// setCable works on the far end of the NIC's veth, in the underlay's namespace.
+// setCable works on the far end of the NIC's veth.
 func (h *Host) setCable(up bool) error {
+	return h.atFarEnd(UnderlayNIC, func(at *nsHandle, peer netlink.Link) error {
+		if up {
+			return at.LinkSetUp(peer)
+		}
+		return at.LinkSetDown(peer)
+	})
+}
+
+// atFarEnd calls fn with the far end of one of the host's NICs, in the namespace
+// of the bridges.
+func (h *Host) atFarEnd(nic string, fn func(*nsHandle, netlink.Link) error) error {
 	here, err := openNetNS(h.netns)
 	if err != nil {
 		return err
@@ -23,20 +38,16 @@ func (h *Host) setCable(up bool) error {
 		return err
 	}
 	defer there.close()
-	nic, err := here.LinkByName(UnderlayNIC)
+	near, err := here.LinkByName(nic)
 	if err != nil {
-		return fmt.Errorf("find %s of %s: %w", UnderlayNIC, h.Name, err)
+		return fmt.Errorf("find %s of %s: %w", nic, h.Name, err)
 	}
-	peer, err := there.LinkByIndex(nic.Attrs().ParentIndex)
+	far, err := there.LinkByIndex(near.Attrs().ParentIndex)
+	if err == nil {
+		err = fn(there, far)
+	}
 	if err != nil {
-		return fmt.Errorf("find the far end of %s of %s: %w", UnderlayNIC, h.Name, err)
-	}
-	set := there.LinkSetDown
-	if up {
-		set = there.LinkSetUp
-	}
-	if err := set(peer); err != nil {
-		return fmt.Errorf("set the underlay link of %s: %w", h.Name, err)
+		return fmt.Errorf("change the far end of %s of %s: %w", nic, h.Name, err)
 	}
 	return nil
 }
