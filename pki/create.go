@@ -15,6 +15,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
@@ -161,7 +162,7 @@ func hostCert(ca *x509.Certificate, caKey *ecdsa.PrivateKey, public any, name st
 	cert.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
 	cert.DNSNames = []string{name, "localhost"}
 	seen := map[netip.Addr]bool{}
-	for _, a := range append(addrs, netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()) {
+	for _, a := range slices.Concat(addrs, []netip.Addr{netip.MustParseAddr("127.0.0.1"), netip.IPv6Loopback()}) {
 		if a = a.Unmap(); !seen[a] {
 			seen[a] = true
 			cert.IPAddresses = append(cert.IPAddresses, net.IP(a.AsSlice()))

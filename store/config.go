@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/pki"
 )
 
 // Config says which store to open, and how.
@@ -112,6 +113,8 @@ func loopback(host string) bool {
 	a, err := netip.ParseAddr(host)
 	return host == "localhost" || err == nil && a.Unmap().IsLoopback()
 }
+
+func (c Config) files() pki.Files { return pki.Files{CA: c.CA, Cert: c.Cert, Key: c.Key} }
 
 // usesTLS says whether any of the URLs needs the certificates.
 func usesTLS(urls []string) bool {

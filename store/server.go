@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"go.etcd.io/etcd/client/pkg/v3/tlsutil"
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/server/v3/embed"
 
@@ -90,6 +91,10 @@ func serverConfig(c Config, dir string) (*embed.Config, error) {
 	}
 	ec.AdvertiseClientUrls = ec.ListenClientUrls
 	if usesTLS(c.Listen) {
+		if err := c.files().Check(); err != nil {
+			return nil, err
+		}
+		ec.TlsMinVersion = string(tlsutil.TLSVersion13)
 		ec.ClientTLSInfo = transport.TLSInfo{CertFile: c.Cert, KeyFile: c.Key, TrustedCAFile: c.CA, ClientCertAuth: true}
 	}
 	return ec, nil

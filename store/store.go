@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"go.etcd.io/etcd/client/pkg/v3/transport"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
@@ -22,6 +21,7 @@ import (
 	"google.golang.org/grpc/backoff"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/pki"
 )
 
 // Store is an open store. Its methods may be called from several goroutines.
@@ -182,11 +182,9 @@ func dial(c Config) (*clientv3.Client, error) {
 		})},
 	}
 	if usesTLS(c.Endpoints) {
-		info := transport.TLSInfo{CertFile: c.Cert, KeyFile: c.Key, TrustedCAFile: c.CA}
-		tls, err := info.ClientConfig()
+		tls, err := pki.LoadClient(c.files())
 		if err != nil {
-			return nil, intent.Invalidf("read the store's certificates: %w", err).
-				WithHint("make them with: ovloom cert ca, ovloom cert host NAME")
+			return nil, err
 		}
 		cc.TLS = tls
 	}
