@@ -1,0 +1,193 @@
+package ovloom_test
+
+// This file holds the import table of docs/architecture.md: which package may
+// know which other, and which outside library is confined to which package.
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/ovloom/ovloom/"
+
+// rule says what one package may import besides the standard library.
+type rule struct {
+	ours    string // packages of this module, separated by spaces
+	outside string // modules or package prefixes of others
+	noIO    bool   // neither files, sockets nor processes
+}
+
+const (
+	libovsdb = "github.com/ovn-kubernetes/libovsdb"
+	etcd     = "go.etcd.io/etcd"
+	netlink  = "github.com/vishvananda/netlink github.com/vishvananda/netns github.com/safchain/ethtool"
+	cli      = "github.com/urfave/cli/v2"
+	yaml     = "go.yaml.in/yaml/v3"
+)
+
+// table names every package. One that ends in a slash stands for all below.
+var table = map[string]rule{
+	"intent":           {noIO: true},
+	"openflow":         {noIO: true},
+	"openflow/ofp":     {ours: "openflow", noIO: true},
+	"openflow/ofconn":  {ours: "openflow openflow/ofp"},
+	"pipeline":         {ours: "intent openflow", noIO: true},
+	"controller":       {ours: "intent pipeline openflow"},
+	"unixctl":          {},
+	"explain":          {ours: "intent pipeline openflow unixctl"},
+	"manifest":         {ours: "intent", outside: yaml},
+	"pki":              {ours: "intent"},
+	"store":            {ours: "intent pki", outside: etcd + " go.uber.org/zap google.golang.org/grpc"},
+	"ovsdb":            {ours: "intent", outside: libovsdb + " github.com/go-logr/logr"},
+	"hostnet":          {ours: "intent", outside: netlink},
+	"underlay":         {ours: "hostnet intent"},
+	"api":              {ours: "intent"},
+	"cmd/ovloom":       {ours: "api intent explain pki", outside: cli},
+	"cmd/ovloomd":      {ours: "api intent store ovsdb openflow openflow/ofp openflow/ofconn pipeline controller unixctl explain manifest pki hostnet underlay", outside: cli + " " + yaml},
+	"integration":      {outside: netlink}, // its tests use everything of ours
+	"integration/lab":  {ours: "intent", outside: netlink},
+	"integration/cmd/": {ours: "integration/lab"},
+
+	// What tests share. It knows what it stands in for.
+	"api/apitest":               {ours: "api intent"},
+	"ovsdb/ovstest":             {},
+	"openflow/internal/ovstest": {},
+}
+
+// anywhere lists what every package may import: extensions of the standard
+// library, and identifiers.
+const anywhere = "golang.org/x/sys golang.org/x/sync github.com/google/uuid"
+
+// forbidden lists the packages that noIO forbids.
+var forbidden = []string{"os", "os/exec", "os/user", "syscall", "net/http", "net/rpc", "crypto/tls", "golang.org/x/sys/unix"}
+
+// pkg is what go list says about a package.
+type pkg struct {
+	ImportPath   string
+	Imports      []string
+	TestImports  []string
+	XTestImports []string
+}
+
+// violations returns what in p breaks its rule, in words. Of tests only imports
+// from outside count: they may build what they test from any of our packages.
+func violations(p pkg) []string {
+	name := strings.TrimPrefix(p.ImportPath, module)
+	r, ok := ruleFor(name)
+	if !ok {
+		return []string{fmt.Sprintf("package %s is not in the import table: say in deps_test.go and in docs/architecture.md what it may import", name)}
+	}
+	var found []string
+	for _, imp := range p.Imports {
+		ours, isOurs := strings.CutPrefix(imp, module)
+		switch {
+		case isOurs && !slices.Contains(strings.Fields(r.ours), ours):
+			found = append(found, fmt.Sprintf("package %s imports our %s; it may import: %s", name, ours, orNone(r.ours)))
+		case r.noIO && slices.Contains(forbidden, imp):
+			found = append(found, fmt.Sprintf("package %s imports %s; it does no I/O", name, imp))
+		}
+	}
+	for _, imp := range slices.Concat(p.Imports, p.TestImports, p.XTestImports) {
+		if isOutside(imp) && !under(imp, anywhere) && !under(imp, r.outside) {
+			found = append(found, fmt.Sprintf("package %s imports %s from outside; it may import: %s", name, imp, orNone(r.outside)))
+		}
+	}
+	slices.Sort(found)
+	return slices.Compact(found)
+}
+
+// ruleFor returns the rule of a package. One that ends in a slash is for all
+// packages below.
+func ruleFor(name string) (rule, bool) {
+	if r, ok := table[name]; ok {
+		return r, true
+	}
+	for prefix, r := range table {
+		if strings.HasSuffix(prefix, "/") && strings.HasPrefix(name, prefix) {
+			return r, true
+		}
+	}
+	return rule{}, false
+}
+
+// isOutside says whether imp is neither ours nor of the standard library, whose
+// paths begin with an element that has no dot.
+func isOutside(imp string) bool {
+	first, _, _ := strings.Cut(imp, "/")
+	return strings.Contains(first, ".") && !strings.HasPrefix(imp, module)
+}
+
+// under says whether imp is one of the paths, or below one.
+func under(imp, paths string) bool {
+	return slices.ContainsFunc(strings.Fields(paths), func(path string) bool {
+		return imp == path || strings.HasPrefix(imp, path+"/")
+	})
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "nothing"
+	}
+	return s
+}
+
+func TestImports(t *testing.T) {
+	out, err := exec.CommandContext(t.Context(), "go", "list", "-e", "-json=ImportPath,Imports,TestImports,XTestImports", "./...").Output()
+	if err != nil {
+		t.Fatalf("go list: %v", err)
+	}
+	seen := 0
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatalf("read what go list says: %v", err)
+		}
+		if p.ImportPath+"/" == module {
+			continue // this test
+		}
+		seen++
+		for _, v := range violations(p) {
+			t.Error(v)
+		}
+	}
+	if seen < 10 {
+		t.Errorf("go list found %d packages: that cannot be all", seen)
+	}
+}
+
+func TestViolations(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		pkg  pkg
+		want []string
+	}{
+		{"allowed", pkg{ImportPath: module + "store", Imports: []string{"os", module + "intent", "go.etcd.io/etcd/client/v3", "golang.org/x/sync/errgroup"}}, nil},
+		{"our package out of order", pkg{ImportPath: module + "ovsdb", Imports: []string{module + "openflow/ofconn"}},
+			[]string{"package ovsdb imports our openflow/ofconn; it may import: intent"}},
+		{"a confined library elsewhere", pkg{ImportPath: module + "controller", Imports: []string{"github.com/ovn-kubernetes/libovsdb/client"}},
+			[]string{"package controller imports github.com/ovn-kubernetes/libovsdb/client from outside; it may import: nothing"}},
+		{"a confined library in a test", pkg{ImportPath: module + "hostnet", XTestImports: []string{"github.com/urfave/cli/v2"}},
+			[]string{"package hostnet imports github.com/urfave/cli/v2 from outside; it may import: " + netlink}},
+		{"a library whose name only begins alike", pkg{ImportPath: module + "store", Imports: []string{"go.etcd.io/etcdlike"}},
+			[]string{"package store imports go.etcd.io/etcdlike from outside; it may import: " + etcd + " go.uber.org/zap google.golang.org/grpc"}},
+		{"our package in a test", pkg{ImportPath: module + "controller", TestImports: []string{module + "store"}}, nil},
+		{"files in a package without", pkg{ImportPath: module + "pipeline", Imports: []string{"os"}},
+			[]string{"package pipeline imports os; it does no I/O"}},
+		{"a package nobody planned", pkg{ImportPath: module + "util"},
+			[]string{"package util is not in the import table: say in deps_test.go and in docs/architecture.md what it may import"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if got := violations(c.pkg); !slices.Equal(got, c.want) {
+				t.Errorf("got  %q\nwant %q", got, c.want)
+			}
+		})
+	}
+}
