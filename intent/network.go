@@ -40,7 +40,11 @@ func (n Network) WithDefaults() Network {
 			n.Subnets[i].Gateway = DefaultGateway(s.Prefix)
 		}
 	}
-	if n.Unknown == "" {
+	switch {
+	case n.Unknown != "":
+	case n.Learning:
+		n.Unknown = UnknownFlood // a MAC is learned only when it speaks; until then it must be looked for
+	default:
 		n.Unknown = UnknownDrop
 	}
 	return n

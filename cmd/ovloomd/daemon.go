@@ -1,0 +1,215 @@
+// The wiring: which part is started when, and what it is given.
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/ovsdb"
+	"github.com/ovloom/ovloom/store"
+	"github.com/ovloom/ovloom/underlay"
+)
+
+// startTimeout is how long the parts that a start waits for may take together:
+// ovsdb-server, ovs-vswitchd and an embedded store.
+const startTimeout = 30 * time.Second
+
+// daemon is everything that a running ovloomd consists of.
+type daemon struct {
+	// Set by serve, in this order.
+	cfg      config
+	log      *slog.Logger
+	started  time.Time
+	db       *ovsdb.DB
+	datapath string // ovsdb.DatapathSystem or ovsdb.DatapathNetdev
+	uplink   *underlay.Underlay
+	host     intent.Host // as it is registered; the ID is the store's
+	store    *store.Store
+
+	controller *controller.Controller
+	openflow   *openflowLink
+	storeLink  *storeLink
+	leave      context.CancelCauseFunc // ends the daemon after it left the overlay
+}
+
+// errLeft ends a daemon that has left the overlay.
+var errLeft = errors.New("this host has left the overlay")
+
+// serve runs a daemon until ctx ends or the host leaves the overlay.
+func serve(ctx context.Context, cfg config, log *slog.Logger) error {
+	d := &daemon{cfg: cfg, log: log, started: time.Now()}
+	log.Info("starting", "version", api.BuildVersion(), "host", cfg.HostName)
+
+	// The socket comes first: it tells a second daemon off before it touches anything.
+	listener, err := api.Listen(cfg.Socket, cfg.Group)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	if err := d.prepare(ctx); err != nil {
+		return err
+	}
+	defer d.db.Close()
+	defer d.store.Close()
+	ctx, d.leave = context.WithCancelCause(ctx)
+	defer d.leave(nil)
+
+	err = d.run(ctx, listener)
+	if errors.Is(context.Cause(ctx), errLeft) {
+		log.Info("this host has left the overlay")
+		return nil
+	}
+	return err
+}
+
+// prepare brings the host to where the loops can start: the database is
+// connected, the underlay in place, the bridge made, the store open.
+func (d *daemon) prepare(ctx context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	if err := os.MkdirAll(d.cfg.StateDir, 0o700); err != nil {
+		return fmt.Errorf("make the state directory: %w", err)
+	}
+	d.db, err = ovsdb.Connect(ctx, ovsdb.Config{
+		Socket: d.cfg.OVSDB, Owner: d.cfg.HostName, Version: api.BuildVersion(), Log: d.log.With("part", "ovsdb")})
+	if err != nil {
+		return fmt.Errorf("connect to ovsdb-server (--ovsdb): %w", err)
+	}
+	if d.datapath, err = d.chooseDatapath(); err != nil {
+		return err
+	}
+	vtep, err := d.settleUnderlay(ctx)
+	if err != nil {
+		return err
+	}
+	d.host = intent.Host{Name: d.cfg.HostName, VTEP: vtep, Datapath: d.datapath, Version: api.BuildVersion()}
+	if d.host.UnderlayMTU, _, err = hostnet.UnderlayMTU(vtep); err != nil {
+		return err
+	}
+	if err := d.host.Validate(); err != nil {
+		return err
+	}
+	if err := d.db.EnsureBridge(ctx, d.bridge()); err != nil {
+		return err
+	}
+	d.store, err = store.Open(ctx, store.Config{
+		StateDir: filepath.Join(d.cfg.StateDir, "store"), Endpoints: d.cfg.Store, Listen: d.cfg.StoreListen,
+		CA: d.cfg.StoreCA, Cert: d.cfg.StoreCert, Key: d.cfg.StoreKey, Insecure: d.cfg.StoreInsecure,
+		Logger: d.log.With("part", "store"),
+	})
+	return err
+}
+
+// bridge is the integration bridge as it must be.
+func (d *daemon) bridge() ovsdb.Bridge {
+	return ovsdb.Bridge{
+		Name: d.cfg.Bridge, Datapath: d.datapath, VTEP: d.host.VTEP,
+		VXLANPort: d.cfg.VXLANName, VXLANUDPPort: d.cfg.VXLANPort,
+	}
+}
+
+// chooseDatapath resolves --datapath auto.
+func (d *daemon) chooseDatapath() (string, error) {
+	if d.cfg.Datapath != "auto" {
+		return d.cfg.Datapath, nil
+	}
+	kernel, err := hostnet.HasKernelDatapath()
+	if err != nil {
+		return "", err
+	}
+	if kernel {
+		return ovsdb.DatapathSystem, nil
+	}
+	return ovsdb.DatapathNetdev, nil
+}
+
+// settleUnderlay returns this host's VTEP address, and on the userspace datapath
+// makes sure that its card is inside Open vSwitch.
+func (d *daemon) settleUnderlay(ctx context.Context) (netip.Addr, error) {
+	d.uplink = underlay.New(underlay.Config{
+		StateDir: d.cfg.StateDir, Bridge: d.cfg.PhyBridge, Log: d.log.With("part", "underlay")}, d.db)
+	if err := d.uplink.Recover(ctx); err != nil {
+		return netip.Addr{}, err
+	}
+	if d.datapath == ovsdb.DatapathNetdev && d.cfg.TakeNIC != "" {
+		if err := d.uplink.Take(ctx, d.cfg.TakeNIC); err != nil {
+			return netip.Addr{}, err
+		}
+	}
+	vtep, err := d.vtep()
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	if d.datapath == ovsdb.DatapathNetdev {
+		err = d.uplink.Check(ctx, vtep)
+	}
+	return vtep, err
+}
+
+func (d *daemon) vtep() (netip.Addr, error) {
+	if d.cfg.VTEP == "" {
+		return hostnet.DefaultVTEP()
+	}
+	a, err := netip.ParseAddr(d.cfg.VTEP)
+	if err != nil {
+		return a, err
+	}
+	_, err = hostnet.AddrOwner(a)
+	return a, err
+}
+
+// run starts the loops and returns when ctx ends or one of them fails.
+func (d *daemon) run(ctx context.Context, listener net.Listener) error {
+	d.controller = controller.New(d.cfg.HostName, controller.Deps{
+		Span: span{d.store}, Claims: d.store, Progress: d.store, Interfaces: d.db,
+		Log: d.log.With("part", "controller"),
+	})
+	d.openflow = &openflowLink{daemon: d}
+	d.storeLink = &storeLink{daemon: d}
+	server := api.NewServer(api.Backend{
+		Store: d.store, Local: leaver{d}, Plug: plugger{d}, Status: d.status, Flows: d.flows,
+	}, d.log.With("part", "api"))
+
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return d.controller.Run(ctx) })
+	g.Go(func() error { return d.tellInterfaces(ctx) })
+	g.Go(func() error { return d.keepBridge(ctx) })
+	g.Go(func() error { return d.openflow.keep(ctx) })
+	g.Go(func() error { return d.storeLink.keep(ctx) })
+	g.Go(func() error { return server.Serve(ctx, listener) })
+	d.controller.Recall(ctx, d.store.CopiedTenants())
+	notifyReady(d.log)
+	d.log.Info("ready", "vtep", d.host.VTEP, "datapath", d.datapath, "bridge", d.cfg.Bridge, "socket", d.cfg.Socket)
+	return g.Wait()
+}
+
+// notifyReady tells systemd, if it started us, that the API answers
+// (sd_notify(3)).
+func notifyReady(log *slog.Logger) {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return
+	}
+	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
+	if err == nil {
+		_, err = conn.Write([]byte("READY=1"))
+		err = errors.Join(err, conn.Close())
+	}
+	if err != nil {
+		log.Warn("cannot tell systemd that we are ready", "error", err)
+	}
+}

@@ -1,0 +1,236 @@
+// The loops that connect the controller with the switch, its database and the
+// store.
+
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/openflow/ofconn"
+)
+
+// linkState is whether another process answers, and since when.
+type linkState struct {
+	mu        sync.Mutex
+	connected bool
+	since     time.Time
+	err       error
+}
+
+func (s *linkState) set(connected bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.connected != connected || s.since.IsZero() {
+		s.since = time.Now()
+	}
+	s.connected, s.err = connected, err
+}
+
+func (s *linkState) get() (connected bool, since time.Time, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.connected, s.since, s.err
+}
+
+// tellInterfaces tells the controller of the bridge's interfaces whenever they
+// change. While the database is gone it says nothing: what was known still holds.
+func (d *daemon) tellInterfaces(ctx context.Context) error {
+	changed := d.db.Watch()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+		if !d.db.State().Connected {
+			continue
+		}
+		var list []controller.Interface
+		tunnel := 0
+		for _, i := range d.db.Interfaces(d.cfg.Bridge) {
+			if i.Name == d.cfg.VXLANName {
+				tunnel = i.OFPort
+				continue
+			}
+			list = append(list, controller.Interface{
+				UUID: i.UUID, Name: i.Name, IfaceID: i.IfaceID, OFPort: of.PortNo(max(i.OFPort, 0)),
+				Generation: i.Generation, Installed: i.Installed, Error: i.Error,
+			})
+		}
+		d.controller.SetInterfaces(ctx, list)
+		d.openflow.setTunnel(tunnel)
+	}
+}
+
+// keepBridge puts the bridge right whenever somebody changed it.
+func (d *daemon) keepBridge(ctx context.Context) error {
+	changed := d.db.Watch()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-changed:
+		}
+		if !d.db.State().Connected {
+			continue
+		}
+		if err := d.db.EnsureBridge(ctx, d.bridge()); err != nil && ctx.Err() == nil {
+			d.log.Warn("cannot put the bridge right", "bridge", d.cfg.Bridge, "error", err)
+		}
+	}
+}
+
+// openflowLink is the connection to ovs-vswitchd.
+type openflowLink struct {
+	*daemon
+	linkState
+	tunnelMu sync.Mutex
+	tunnel   int           // OpenFlow number of the tunnel port; 0: none yet
+	moved    chan struct{} // closed when tunnel changes
+	conn     *ofconn.Conn  // nil: not connected; guarded by tunnelMu
+}
+
+func (l *openflowLink) addr() string {
+	return "unix:" + l.cfg.OVSRunDir + "/" + l.cfg.Bridge + ".mgmt"
+}
+
+// keep connects again and again, and hands each connection to the controller.
+func (l *openflowLink) keep(ctx context.Context) error {
+	err := ofconn.Keep(ctx, l.addr(), ofconn.Config{Log: l.log.With("part", "openflow")}, l.use)
+	if ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// use lends a connection to the controller until it breaks or the tunnel port
+// gets another number, which concerns every flow.
+func (l *openflowLink) use(ctx context.Context, conn *ofconn.Conn) error {
+	tunnel, moved, err := l.awaitTunnel(ctx)
+	if err != nil {
+		return err
+	}
+	l.setConn(conn)
+	l.set(true, nil)
+	sw := &openflowSwitch{conn}
+	l.controller.Connected(ctx, sw, of.PortNo(tunnel))
+	defer func() {
+		l.setConn(nil)
+		l.set(false, conn.Err())
+		l.controller.Disconnected(context.WithoutCancel(ctx), sw)
+	}()
+	select {
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-moved:
+		return nil
+	}
+}
+
+// setTunnel takes in the number of the tunnel port.
+func (l *openflowLink) setTunnel(n int) {
+	l.tunnelMu.Lock()
+	defer l.tunnelMu.Unlock()
+	if n == l.tunnel && l.moved != nil {
+		return
+	}
+	l.tunnel = n
+	if l.moved != nil {
+		close(l.moved)
+	}
+	l.moved = make(chan struct{})
+}
+
+// awaitTunnel returns the number of the tunnel port, and what is closed when it
+// changes.
+func (l *openflowLink) awaitTunnel(ctx context.Context) (int, <-chan struct{}, error) {
+	for {
+		l.tunnelMu.Lock()
+		if l.moved == nil {
+			l.moved = make(chan struct{})
+		}
+		n, moved := l.tunnel, l.moved
+		l.tunnelMu.Unlock()
+		if n > 0 {
+			return n, moved, nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return 0, nil, context.Cause(ctx)
+		}
+	}
+}
+
+func (l *openflowLink) setConn(c *ofconn.Conn) {
+	l.tunnelMu.Lock()
+	defer l.tunnelMu.Unlock()
+	l.conn = c
+}
+
+// dial returns the connection, or says that there is none.
+func (l *openflowLink) current() (*ofconn.Conn, error) {
+	l.tunnelMu.Lock()
+	defer l.tunnelMu.Unlock()
+	if l.conn == nil {
+		return nil, intent.Unavailablef("ovs-vswitchd does not answer on %s", l.addr())
+	}
+	return l.conn, nil
+}
+
+// storeLink keeps this host registered and alive in the store.
+type storeLink struct {
+	*daemon
+	linkState
+}
+
+// Times between attempts to reach the store.
+const (
+	storeRetry = time.Second
+	storeProbe = 2 * time.Second
+)
+
+// keep registers the host and shows it to be alive. It fails only when another
+// living process has the host's name or VTEP.
+func (l *storeLink) keep(ctx context.Context) error {
+	go l.probe(ctx)
+	for {
+		h, err := l.store.Register(ctx, l.host)
+		if err == nil {
+			l.log.Info("registered", "host", h.Name, "vtep", h.VTEP, "id", h.ID)
+			err = l.store.KeepAlive(ctx, h.Name)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		switch intent.KindOf(err) {
+		case intent.Conflict, intent.Invalid:
+			return err
+		case intent.NotFound:
+			l.log.Warn("this host was removed from the overlay; registering it again", "host", l.host.Name)
+		}
+		select {
+		case <-time.After(storeRetry):
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// probe learns whether the store answers, for status.
+func (l *storeLink) probe(ctx context.Context) {
+	for {
+		_, err := l.store.Ping(ctx)
+		l.set(err == nil, err)
+		select {
+		case <-time.After(storeProbe):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
