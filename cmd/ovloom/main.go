@@ -116,7 +116,7 @@ func (p *program) commands() *cli.Command {
 		},
 		Subcommands: []*cli.Command{
 			p.tenantCommand(), p.networkCommand(), p.portCommand(), p.hostCommand(),
-			p.statusCommand(), p.flowsCommand(), p.versionCommand(), p.completionCommand(),
+			p.statusCommand(), p.flowsCommand(), p.certCommand(), p.versionCommand(), p.completionCommand(),
 		},
 	}
 	setUsageErrors(root)

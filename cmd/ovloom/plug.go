@@ -16,7 +16,7 @@ func (p *program) plugCommand() *cli.Command {
 	return &cli.Command{
 		Name: "plug", Usage: "attach a port to a workload on this host", ArgsUsage: "TENANT/NETWORK/PORT",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "netns", Usage: "into the network namespace `NAME`, as `ip netns list` shows it"},
+			&cli.StringFlag{Name: "netns", Usage: "into the network namespace `NAME`, as ip netns list shows it, or an absolute path"},
 			&cli.IntFlag{Name: "pid", Usage: "into the network namespace of process `N`"},
 			&cli.StringFlag{Name: "tap", Usage: "by the tap device `INTERFACE`, which exists"},
 			&cli.StringFlag{Name: "ifname", Usage: "`NAME` of the interface in the namespace (default: " + api.DefaultIfname + ")"},
