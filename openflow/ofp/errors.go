@@ -48,12 +48,6 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Refused returns the type of the message that was refused, and whether Data says.
-func (e *Error) Refused() (Type, bool) {
-	h, err := DecodeHeader(e.Data)
-	return h.Type, err == nil && h.Version == Version && e.Type != 0
-}
-
 // DecodeError reads the body of an error message. The result does not refer to
 // body.
 func DecodeError(body []byte) (*Error, error) {

@@ -13,16 +13,13 @@ import (
 // portLen is the length of a port before its properties.
 const portLen = 40
 
-// AppendPortDescRequest appends the question for all ports.
-func AppendPortDescRequest(b []byte, xid uint32) []byte {
-	b, start := begin(b, TypeMultipartRequest, xid)
-	b = binary.BigEndian.AppendUint16(b, uint16(MultipartPortDesc))
-	b = append(b, 0, 0, 0, 0, 0, 0)
-	b = binary.BigEndian.AppendUint32(b, uint32(openflow.PortAny))
-	return mustEnd(append(b, 0, 0, 0, 0), start)
+// AppendPortRequest appends the body of a multipart request of type
+// MultipartPortDesc for every port.
+func AppendPortRequest(b []byte) []byte {
+	return append(binary.BigEndian.AppendUint32(b, uint32(openflow.PortAny)), 0, 0, 0, 0)
 }
 
-// DecodePorts reads one part of the reply about ports.
+// DecodePorts reads one part of the reply to a request of type MultipartPortDesc.
 func DecodePorts(part []byte) (ports []openflow.Port, err error) {
 	for len(part) > 0 {
 		var p openflow.Port

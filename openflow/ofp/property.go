@@ -45,7 +45,7 @@ func beginNested(b []byte, kind uint16) (out []byte, start int) {
 func endProperty(b []byte, start int) []byte {
 	n := len(b) - start
 	binary.BigEndian.PutUint16(b[start+2:], uint16(min(n, MaxLen)))
-	return append(b, make([]byte, -n&7)...)
+	return appendPadding(b, n)
 }
 
 // nested returns the value of a property made with beginNested.
