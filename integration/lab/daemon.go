@@ -23,7 +23,7 @@ func binDir() string {
 	if dir := os.Getenv(binEnv); dir != "" {
 		return dir
 	}
-	return dirOf(owner() + "-bin")
+	return dirOf(Mark() + "-bin")
 }
 
 // build builds the programs under test, once per process, without cgo: hosts in

@@ -51,7 +51,7 @@ var useEngine = sync.OnceValues(func() (*engine, error) {
 	return e, e.makeImage(ctx)
 })
 
-func engineMark() string { return owner() + "-engine" }
+func engineMark() string { return Mark() + "-engine" }
 
 // engineSocket is where the engine that a process started listens; mark is the
 // process's.
@@ -73,7 +73,7 @@ func startEngine(ctx context.Context) (*engine, error) {
 		return nil, fmt.Errorf("start container engine: %w", err)
 	}
 	defer log.Close()
-	e := &engine{socket: engineSocket(owner())}
+	e := &engine{socket: engineSocket(Mark())}
 	// Not ip netns exec: that mounts another /sys, without control groups.
 	cmd := exec.Command("nsenter", "--net="+filepath.Join(netnsDir, mark), "--",
 		"dockerd", "-H", "unix://"+e.socket,

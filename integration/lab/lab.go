@@ -110,7 +110,7 @@ func Start(ctx context.Context, c Config) (*Lab, error) {
 	if err := Ready(c.Backend); err != nil {
 		return nil, err
 	}
-	if err := startReaper(); err != nil {
+	if _, err := startReaper(); err != nil {
 		return nil, err
 	}
 	if err := sweepOnce(); err != nil {
@@ -250,7 +250,7 @@ func (l *Lab) Keep() (string, error) {
 		}
 	}
 	fmt.Fprintf(&b, "  remove it:  make clean")
-	return b.String(), keepOwner(owner())
+	return b.String(), keepOwner(Mark())
 }
 
 // Close removes the lab and all that ran in it.

@@ -21,9 +21,11 @@ const markEnv = "OVLOOM_LAB"
 // keepEnv asks to leave a failed lab standing.
 const keepEnv = "LAB_KEEP"
 
-// owner returns the mark of this process: its pid would be enough, had the
-// kernel not a habit of giving pids out again.
-var owner = sync.OnceValue(func() string { return ownerOf(os.Getpid()) })
+// Mark returns the mark of this process: its pid would be enough, had the kernel
+// not a habit of giving pids out again.
+func Mark() string { return processMark() }
+
+var processMark = sync.OnceValue(func() string { return ownerOf(os.Getpid()) })
 
 // ownerOf returns the mark of the process pid, or "" if there is none.
 func ownerOf(pid int) string {
@@ -69,7 +71,7 @@ func owns(mark, name string) bool {
 var labs atomic.Int64
 
 // newMark returns the mark of one more lab of this process.
-func newMark() string { return fmt.Sprintf("%s-%d", owner(), labs.Add(1)) }
+func newMark() string { return fmt.Sprintf("%s-%d", Mark(), labs.Add(1)) }
 
 // dirOf returns the directory that belongs to mark. Its path is short, because
 // the path of a unix socket has at most 107 bytes.

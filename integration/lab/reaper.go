@@ -53,23 +53,20 @@ func keepOwner(mark string) error {
 	return os.WriteFile(dirOf(mark)+"/"+keptFile, nil, 0o644)
 }
 
-// startReaper starts the reaper of this process, once.
-var startReaper = sync.OnceValue(func() error {
+// startReaper starts the reaper of this process, once. The file that it returns
+// stays open for as long as this process lives: its end is the reaper's sign.
+var startReaper = sync.OnceValues(func() (*os.File, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
-		return fmt.Errorf("start reaper: %w", err)
+		return nil, fmt.Errorf("start reaper: %w", err)
 	}
 	defer r.Close()
 	cmd := exec.Command("/proc/self/exe")
-	cmd.Env = append(os.Environ(), reaperEnv+"="+owner())
+	cmd.Env = append(os.Environ(), reaperEnv+"="+Mark())
 	cmd.Stdin = r
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true} // out of the reach of Ctrl-C
 	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("start reaper: %w", err)
+		return nil, fmt.Errorf("start reaper: %w", err)
 	}
-	reaperPipe = w
-	return nil
+	return w, nil
 })
-
-// reaperPipe stays open for as long as this process lives.
-var reaperPipe *os.File

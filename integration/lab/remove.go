@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -117,12 +118,7 @@ func mountsOf(mark string) []string {
 // made; they have no processes any more.
 func removeCgroups(mark string) error {
 	var errs []error
-	tops, _ := filepath.Glob("/sys/fs/cgroup/" + mark + "*")
-	nested, _ := filepath.Glob("/sys/fs/cgroup/*/" + mark + "*")
-	for _, top := range append(tops, nested...) {
-		if !owns(mark, filepath.Base(top)) {
-			continue
-		}
+	for _, top := range cgroupsOf(mark) {
 		var dirs []string
 		_ = filepath.WalkDir(top, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.IsDir() {
@@ -137,6 +133,13 @@ func removeCgroups(mark string) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// cgroupsOf returns the mark's control groups, of all controllers.
+func cgroupsOf(mark string) []string {
+	tops, _ := filepath.Glob("/sys/fs/cgroup/" + mark + "*")
+	nested, _ := filepath.Glob("/sys/fs/cgroup/*/" + mark + "*")
+	return slices.DeleteFunc(append(tops, nested...), func(path string) bool { return !owns(mark, filepath.Base(path)) })
 }
 
 func removeDirs(mark string) error {
@@ -203,6 +206,9 @@ func Leftovers(mark string) []string {
 	}
 	for _, path := range mountsOf(mark) {
 		left = append(left, "mount "+path)
+	}
+	for _, path := range cgroupsOf(mark) {
+		left = append(left, "control group "+path)
 	}
 	for _, name := range namesIn(os.TempDir(), mark) {
 		left = append(left, "directory "+dirOf(name))

@@ -1,0 +1,63 @@
+# make help lists what there is to make.
+
+GO      ?= go
+# make unit RACE= does without the race detector, in half the time.
+RACE    ?= -race
+FUZZTIME ?= 10s
+
+# Labs need root. As another user, sudo runs what the user has built.
+AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
+EXEC    := $(if $(AS_ROOT),-exec '$(AS_ROOT)')
+
+# Everything but the tests that need a lab.
+UNIT = $(shell $(GO) list ./... | grep -v '/integration$$')
+
+# One after the other: the first failure is to be the last thing said.
+.NOTPARALLEL:
+.PHONY: help build test unit lint lab peers demo bench fuzz generate check-generated setup clean
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build ovloom and ovloomd into bin/
+	CGO_ENABLED=0 $(GO) build -o bin/ ./cmd/ovloom ./cmd/ovloomd
+
+test: setup lint check-generated unit peers lab ## install what is missing, then everything below that checks (needs root or sudo)
+
+setup: ## install by apt what building and testing needs and this machine has not
+	scripts/setup.sh test
+
+lint: ## gofmt, go vet, staticcheck, shellcheck
+	scripts/lint.sh
+
+unit: ## test all packages, without labs; RACE= without the race detector
+	$(GO) test $(RACE) $(EXEC) -timeout 10m $(UNIT)
+
+peers: ## test against other OpenFlow codecs, in a module of their own
+	cd integration/peers && $(GO) test $(EXEC) -timeout 5m ./...
+
+lab: build ## test on real Open vSwitch hosts, in namespaces and containers; T=NAME for one, LAB_KEEP=1 keeps what fails
+	OVLOOM_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 15m $(EXEC) $(if $(T),-v -run '$(T)') ./integration/
+
+demo: build ## two tenants on three hosts, shown in a minute (says what it will install and do)
+	scripts/setup.sh demo
+	OVLOOM_BIN=$(CURDIR)/bin $(AS_ROOT) scripts/demo.sh
+
+bench: ## run all benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem $(UNIT)
+	cd integration/peers && $(GO) test -run '^$$' -bench . -benchmem ./...
+
+fuzz: ## fuzz everything that parses bytes from outside, FUZZTIME each
+	scripts/fuzz.sh $(FUZZTIME)
+
+generate: ## make what is generated anew
+	$(GO) generate ./...
+
+check-generated: ## fail if something generated is out of date
+	scripts/check-generated.sh
+
+clean: ## remove bin/ and what labs left, kept ones included
+	rm -rf bin
+	$(GO) build -o bin/labsweep ./integration/cmd/labsweep
+	$(AS_ROOT) bin/labsweep
+	rm -rf bin
