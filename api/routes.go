@@ -51,7 +51,7 @@ var (
 		Started: exampleTime, Uptime: 3600, Revision: 57, Resync: Resync{At: exampleTime, Messages: 0},
 		Connections: []Connection{{Name: "store", Target: "https://host1:2379", Connected: true, Since: exampleTime}},
 		Tenants:     []string{"acme"}, Ports: []BoundPort{{"acme/web/c1", "ovl13", 5, true}}, Flows: 61, Groups: 1,
-		Conflicts: []Conflict{}, Drops: []Drop{{"spoof", 3, 294}}, Warnings: []Warning{}}
+		Conflicts: []Conflict{}, Drops: []Drop{{"spoof", "the source MAC is not the port's", 3, 294}}, Warnings: []Warning{}}
 )
 
 // ptr returns a pointer to v, for the examples of changes.

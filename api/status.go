@@ -48,15 +48,17 @@ type BoundPort struct {
 	Up        bool   `json:"up"`        // its flows are installed
 }
 
-// Conflict is a port that several hosts claim.
+// Conflict is a port that several hosts, or several interfaces of this one, claim.
 type Conflict struct {
-	Port   string  `json:"port"`   // as acme/web/c1
-	Claims []Claim `json:"claims"` // newest, which is in force, first
+	Port       string   `json:"port"`                 // as acme/web/c1
+	Claims     []Claim  `json:"claims"`               // newest, which is in force, first
+	Interfaces []string `json:"interfaces,omitempty"` // here, if they are several
 }
 
 // Drop counts what the switch has dropped for one reason.
 type Drop struct {
-	Reason  string `json:"reason"` // such as "spoof"
+	Reason  string `json:"reason"`  // such as "spoof-mac"
+	Meaning string `json:"meaning"` // in a sentence
 	Packets uint64 `json:"packets"`
 	Bytes   uint64 `json:"bytes"`
 }

@@ -5,6 +5,7 @@ package api
 import (
 	"cmp"
 	"net/netip"
+	"path"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -120,8 +121,8 @@ func BuildVersion() string {
 // PlugRequest says where on this host a port is to appear: in exactly one of a
 // named namespace, the namespace of a process, or as a tap device that exists.
 type PlugRequest struct {
-	Ref    intent.PortRef `json:"-"` // from the path
-	Netns  string         `json:"netns,omitempty"`
+	Ref    intent.PortRef `json:"-"`               // from the path
+	Netns  string         `json:"netns,omitempty"` // a name that `ip netns list` shows, or an absolute path
 	PID    int            `json:"pid,omitempty"`
 	Tap    string         `json:"tap,omitempty"`
 	Ifname string         `json:"ifname,omitempty"` // inside the namespace; default eth0
@@ -144,8 +145,8 @@ func (r PlugRequest) Validate() error {
 			WithHint("give exactly one of netns, pid and tap")
 	case r.PID < 0:
 		return intent.Invalidf("process id %d is negative", r.PID)
-	case strings.HasPrefix(r.Netns, "-") || strings.ContainsAny(r.Netns, "/\x00") || r.Netns == "." || r.Netns == "..":
-		return intent.Invalidf("namespace name %q is malformed", r.Netns).WithHint("give a name that `ip netns list` shows")
+	case strings.Contains(r.Netns, "/") && !path.IsAbs(r.Netns) || strings.Contains(r.Netns, "\x00") || r.Netns == "." || r.Netns == "..":
+		return intent.Invalidf("namespace %q is malformed", r.Netns).WithHint("give a name that `ip netns list` shows, or an absolute path")
 	case r.Tap != "" && r.Ifname != "":
 		return intent.Invalidf("an interface name %q is given for tap %s", r.Ifname, r.Tap).WithHint("a tap keeps its name: leave ifname out")
 	case r.Tap != "":
@@ -187,6 +188,9 @@ type Flow struct {
 	Object string `json:"object"`          // as "port acme/web/c1"; "base" for flows that no object owns
 	Text   string `json:"flow"`            // as ovs-ofctl writes it
 	Words  string `json:"words,omitempty"` // what it does, for people
+
+	Packets uint64 `json:"packets"` // that it was hit by
+	Bytes   uint64 `json:"bytes"`
 }
 
 // ViewPort joins a port with the claims on it, in any order.

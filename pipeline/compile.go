@@ -66,3 +66,6 @@ func EntryTable() uint8 { return classify.ID }
 
 // LearnedTable is the number of the table whose flows the switch makes itself.
 func LearnedTable() uint8 { return fdbLearned.ID }
+
+// DropTable is the number of the table that counts drops by reason.
+func DropTable() uint8 { return drop.ID }

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -43,7 +44,8 @@ type daemon struct {
 	controller *controller.Controller
 	openflow   *openflowLink
 	storeLink  *storeLink
-	leave      context.CancelCauseFunc // ends the daemon after it left the overlay
+	end        context.CancelCauseFunc // ends the daemon, and says why
+	stopLoops  func()                  // ends what drives the switch and shows the host to be alive
 }
 
 // errLeft ends a daemon that has left the overlay.
@@ -65,13 +67,16 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) error {
 	}
 	defer d.db.Close()
 	defer d.store.Close()
-	ctx, d.leave = context.WithCancelCause(ctx)
-	defer d.leave(nil)
+	ctx, d.end = context.WithCancelCause(ctx)
+	defer d.end(nil)
 
 	err = d.run(ctx, listener)
-	if errors.Is(context.Cause(ctx), errLeft) {
+	switch cause := context.Cause(ctx); {
+	case errors.Is(cause, errLeft):
 		log.Info("this host has left the overlay")
 		return nil
+	case cause != nil && !errors.Is(cause, context.Canceled):
+		return cause
 	}
 	return err
 }
@@ -141,7 +146,7 @@ func (d *daemon) chooseDatapath() (string, error) {
 // makes sure that its card is inside Open vSwitch.
 func (d *daemon) settleUnderlay(ctx context.Context) (netip.Addr, error) {
 	d.uplink = underlay.New(underlay.Config{
-		StateDir: d.cfg.StateDir, Bridge: d.cfg.PhyBridge, Log: d.log.With("part", "underlay")}, d.db)
+		StateDir: d.cfg.StateDir, Bridge: d.cfg.PhyBridge, Switch: d.db, Log: d.log.With("part", "underlay")})
 	if err := d.uplink.Recover(ctx); err != nil {
 		return netip.Addr{}, err
 	}
@@ -150,12 +155,15 @@ func (d *daemon) settleUnderlay(ctx context.Context) (netip.Addr, error) {
 			return netip.Addr{}, err
 		}
 	}
+	if err := d.uplink.Keep(ctx); err != nil {
+		return netip.Addr{}, err
+	}
 	vtep, err := d.vtep()
 	if err != nil {
 		return netip.Addr{}, err
 	}
 	if d.datapath == ovsdb.DatapathNetdev {
-		err = d.uplink.Check(ctx, vtep)
+		err = d.uplink.Check(vtep)
 	}
 	return vtep, err
 }
@@ -185,12 +193,18 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	}, d.log.With("part", "api"))
 
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return d.controller.Run(ctx) })
-	g.Go(func() error { return d.tellInterfaces(ctx) })
-	g.Go(func() error { return d.keepBridge(ctx) })
-	g.Go(func() error { return d.openflow.keep(ctx) })
-	g.Go(func() error { return d.storeLink.keep(ctx) })
+	loopsCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	var loops sync.WaitGroup
+	for _, loop := range []func(context.Context) error{
+		d.controller.Run, d.tellInterfaces, d.keepBridge, d.openflow.keep, d.storeLink.keep,
+	} {
+		loops.Add(1)
+		g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })
+	}
+	d.stopLoops = func() { stop(); loops.Wait() }
 	g.Go(func() error { return server.Serve(ctx, listener) })
+
 	d.controller.Recall(ctx, d.store.CopiedTenants())
 	notifyReady(d.log)
 	d.log.Info("ready", "vtep", d.host.VTEP, "datapath", d.datapath, "bridge", d.cfg.Bridge, "socket", d.cfg.Socket)

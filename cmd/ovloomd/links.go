@@ -5,6 +5,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -67,7 +68,8 @@ func (d *daemon) tellInterfaces(ctx context.Context) error {
 	}
 }
 
-// keepBridge puts the bridge right whenever somebody changed it.
+// keepBridge puts the bridges right whenever somebody changed them, or a restart of
+// ovs-vswitchd did.
 func (d *daemon) keepBridge(ctx context.Context) error {
 	changed := d.db.Watch()
 	for {
@@ -79,8 +81,9 @@ func (d *daemon) keepBridge(ctx context.Context) error {
 		if !d.db.State().Connected {
 			continue
 		}
-		if err := d.db.EnsureBridge(ctx, d.bridge()); err != nil && ctx.Err() == nil {
-			d.log.Warn("cannot put the bridge right", "bridge", d.cfg.Bridge, "error", err)
+		err := d.db.EnsureBridge(ctx, d.bridge())
+		if err = errors.Join(err, d.uplink.Keep(ctx)); err != nil && ctx.Err() == nil {
+			d.log.Warn("cannot put the bridges right", "error", err)
 		}
 	}
 }
@@ -117,12 +120,11 @@ func (l *openflowLink) use(ctx context.Context, conn *ofconn.Conn) error {
 	}
 	l.setConn(conn)
 	l.set(true, nil)
-	sw := &openflowSwitch{conn}
-	l.controller.Connected(ctx, sw, of.PortNo(tunnel))
+	l.controller.Connected(ctx, conn, of.PortNo(tunnel))
 	defer func() {
 		l.setConn(nil)
 		l.set(false, conn.Err())
-		l.controller.Disconnected(context.WithoutCancel(ctx), sw)
+		l.controller.Disconnected(context.WithoutCancel(ctx), conn)
 	}()
 	select {
 	case <-ctx.Done():
@@ -173,7 +175,7 @@ func (l *openflowLink) setConn(c *ofconn.Conn) {
 	l.conn = c
 }
 
-// dial returns the connection, or says that there is none.
+// current returns the connection, or says that there is none.
 func (l *openflowLink) current() (*ofconn.Conn, error) {
 	l.tunnelMu.Lock()
 	defer l.tunnelMu.Unlock()

@@ -1,0 +1,115 @@
+// The flows of the switch, with the objects they belong to and in words.
+
+package main
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/openflow/ofconn"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// flows implements api.Backend: what the switch holds, not what it should hold.
+func (d *daemon) flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error) {
+	conn, err := d.openflow.current()
+	if err != nil {
+		return nil, err
+	}
+	filter := ofconn.FlowFilter{}
+	if q.Table != "" {
+		t := pipeline.TableByName(q.Table)
+		if t == nil {
+			return nil, intent.Invalidf("table %q does not exist", q.Table).WithHint("the tables are %s", tableNames())
+		}
+		filter.Tables = []uint8{t.ID}
+	}
+	objects, err := d.controller.Objects(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if q.Object != "" && !known(objects, q.Object) {
+		return nil, intent.NotFoundf("no flow on this host is about %s", q.Object).
+			WithHint("this host has flows of a tenant as soon as one of its ports is plugged here")
+	}
+	notes := map[pipeline.Cookie][]controller.Described{}
+	var list []api.Flow
+	dumped, err := conn.Flows(ctx, filter)
+	if err != nil {
+		return nil, err
+	}
+	dumped = slices.DeleteFunc(dumped, func(f of.FlowStats) bool {
+		return q.Object != "" && !concerns(objects[pipeline.Cookie(f.Cookie)], q.Object)
+	})
+	slices.SortFunc(dumped, func(a, b of.FlowStats) int {
+		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Flow.String(), b.Flow.String()))
+	})
+	for _, f := range dumped {
+		owner := pipeline.Cookie(f.Cookie)
+		if _, asked := notes[owner]; !asked {
+			if notes[owner], err = d.controller.FlowsOf(ctx, owner); err != nil {
+				return nil, err
+			}
+		}
+		list = append(list, api.Flow{
+			Table: tableName(f.Table), Object: cmp.Or(objects[owner], "unknown"),
+			Text: f.Flow.String(), Words: words(f.Flow, notes[owner]), Packets: f.Packets, Bytes: f.Bytes,
+		})
+	}
+	return list, nil
+}
+
+// words returns what a flow is for.
+func words(f of.Flow, described []controller.Described) string {
+	if pipeline.Cookie(f.Cookie).Learned() {
+		return "learned from traffic"
+	}
+	key := f.Key()
+	for _, d := range described {
+		if d.Key() == key {
+			return d.Note
+		}
+	}
+	return ""
+}
+
+// concerns says whether an object's flows, such as those of "port acme/web/c1",
+// are about acme, acme/web or acme/web/c1.
+func concerns(object, about string) bool {
+	_, name, _ := strings.Cut(object, " ")
+	if i := strings.LastIndex(name, " "); i >= 0 { // "learned in network acme/web"
+		name = name[i+1:]
+	}
+	return name == about || strings.HasPrefix(name, about+"/")
+}
+
+// known says whether any object's flows are about the name.
+func known(objects map[pipeline.Cookie]string, about string) bool {
+	for _, o := range objects {
+		if concerns(o, about) {
+			return true
+		}
+	}
+	return false
+}
+
+func tableName(id uint8) string {
+	if t := pipeline.TableByID(id); t != nil {
+		return t.Name
+	}
+	return "unknown"
+}
+
+func tableNames() string {
+	var names []string
+	for _, t := range pipeline.Tables() {
+		names = append(names, t.Name)
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,129 @@
+// Taking this host out of the overlay.
+
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// leaver implements api.Local.
+type leaver struct{ *daemon }
+
+// step is one thing that leaving does.
+type step struct {
+	what string
+	do   func(ctx context.Context) error
+}
+
+// steps returns what leaving takes. Every step can be repeated, so that leaving can
+// go on where it was cut short.
+func (l leaver) steps() ([]step, error) {
+	var steps []step
+	for _, i := range l.db.Interfaces(l.cfg.Bridge) {
+		if i.IfaceID == "" {
+			continue
+		}
+		steps = append(steps, step{"unplug " + i.Name, func(ctx context.Context) error {
+			if err := l.db.DelPort(ctx, l.cfg.Bridge, i.Name); err != nil {
+				return err
+			}
+			if i.Name == hostnet.HostIfName(i.IfaceID) {
+				return hostnet.Unplug(ctx, i.IfaceID)
+			}
+			return nil
+		}})
+	}
+	steps = append(steps,
+		step{"stop driving the switch", func(context.Context) error { l.stopLoops(); return nil }},
+		step{"delete bridge " + l.cfg.Bridge, func(ctx context.Context) error { return l.db.DeleteBridge(ctx, l.cfg.Bridge) }},
+	)
+	nic, err := l.uplink.Taken()
+	if err != nil {
+		return nil, err
+	}
+	if nic != "" {
+		steps = append(steps, step{"give back " + nic, l.uplink.Return})
+	}
+	return append(steps, step{"remove host " + l.cfg.HostName, func(ctx context.Context) error {
+		_, _, err := l.store.RemoveHost(ctx, l.cfg.HostName, true)
+		if intent.KindOf(err) == intent.NotFound {
+			return nil
+		}
+		return err
+	}}), nil
+}
+
+// PlanLeave implements api.Local.
+func (l leaver) PlanLeave(ctx context.Context) ([]string, error) {
+	steps, err := l.steps()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.mayLeave(ctx, true); err != nil {
+		return nil, err
+	}
+	var list []string
+	for _, s := range steps {
+		list = append(list, s.what)
+	}
+	return list, nil
+}
+
+// Leave implements api.Local.
+func (l leaver) Leave(ctx context.Context, cascade bool) (done []string, err error) {
+	if err := l.mayLeave(ctx, cascade); err != nil {
+		return nil, err
+	}
+	steps, err := l.steps()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range steps {
+		if err := s.do(ctx); err != nil {
+			err = fmt.Errorf("leaving stopped at %q: %w", s.what, err)
+			if len(done) > 0 {
+				l.end(err) // half of the daemon is stopped; a new start sorts it out
+			}
+			return done, err
+		}
+		done = append(done, s.what)
+	}
+	l.end(errLeft)
+	return done, nil
+}
+
+// mayLeave refuses when ports are plugged here, or when other hosts live on the
+// store that this one runs.
+func (l leaver) mayLeave(ctx context.Context, cascade bool) error {
+	var users []string
+	for _, i := range l.db.Interfaces(l.cfg.Bridge) {
+		if i.IfaceID != "" {
+			users = append(users, "interface "+i.Name)
+		}
+	}
+	if len(users) > 0 && !cascade {
+		return intent.InUseBy("host "+l.cfg.HostName, users)
+	}
+	if len(l.cfg.Store) > 0 {
+		return nil
+	}
+	hosts, err := l.store.Hosts(ctx)
+	if err != nil {
+		return err
+	}
+	var others []string
+	for _, h := range hosts {
+		if h.Name != l.cfg.HostName {
+			others = append(others, "host "+h.Name)
+		}
+	}
+	if len(others) > 0 {
+		e := intent.InUseBy("the store that host "+l.cfg.HostName+" runs", others)
+		return e.WithHint("let those hosts leave first")
+	}
+	return nil
+}

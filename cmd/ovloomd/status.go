@@ -1,0 +1,158 @@
+// The state of this host, for people.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/openflow/ofconn"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// status implements api.Backend. It answers while any of the others is down.
+func (d *daemon) status(ctx context.Context) (api.Status, error) {
+	c, err := d.controller.Status(ctx)
+	if err != nil {
+		return api.Status{}, err
+	}
+	s := api.Status{
+		Version: api.BuildVersion(), Host: d.cfg.HostName, VTEP: d.host.VTEP,
+		Datapath: d.datapath, Bridge: d.cfg.Bridge,
+		Started: d.started, Uptime: int64(time.Since(d.started).Seconds()),
+		Connections: d.connections(),
+		Resync:      api.Resync{At: c.LastResync, Messages: c.LastResyncMods},
+		Flows:       c.Flows, Groups: c.Groups,
+	}
+	if v, err := d.db.Version(ctx); err == nil {
+		s.OVSVersion = v.OVS
+	}
+	for _, t := range c.Tenants {
+		s.Tenants = append(s.Tenants, t.Name)
+		s.Revision = max(s.Revision, t.Applied)
+	}
+	for _, p := range c.Ports {
+		s.Ports = append(s.Ports, api.BoundPort{
+			Port: portName(p), Interface: p.Name, OFPort: uint32(p.OFPort), Up: p.InForce && p.Installed})
+	}
+	for _, x := range c.Conflicts {
+		conflict := api.Conflict{Port: x.Ref.String(), Interfaces: x.Interfaces}
+		for _, b := range x.Claims {
+			conflict.Claims = append(conflict.Claims, api.Claim{Host: b.Host, Generation: b.Generation, Up: b.Up})
+		}
+		s.Conflicts = append(s.Conflicts, conflict)
+	}
+	s.Drops, err = d.drops(ctx)
+	s.Warnings = d.warnings(c, err)
+	return s, nil
+}
+
+func portName(p controller.PortStatus) string {
+	if p.Known {
+		return p.Ref.String()
+	}
+	return p.IfaceID
+}
+
+func (d *daemon) connections() []api.Connection {
+	target := "embedded in this process"
+	if len(d.cfg.Store) > 0 {
+		target = strings.Join(d.cfg.Store, ",")
+	}
+	db := d.db.State()
+	list := []api.Connection{
+		{Name: "store", Target: target},
+		{Name: "ovsdb", Target: d.cfg.OVSDB, Connected: db.Connected, Since: db.Since, Error: text(db.LastError)},
+		{Name: "openflow", Target: d.openflow.addr()},
+	}
+	for i, link := range map[int]*linkState{0: &d.storeLink.linkState, 2: &d.openflow.linkState} {
+		connected, since, err := link.get()
+		list[i].Connected, list[i].Since, list[i].Error = connected, since, text(err)
+	}
+	for i := range list {
+		if list[i].Connected {
+			list[i].Error = ""
+		}
+	}
+	return list
+}
+
+func text(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// drops reads the counters of table drop, of the reasons that occurred.
+func (d *daemon) drops(ctx context.Context) ([]api.Drop, error) {
+	conn, err := d.openflow.current()
+	if err != nil {
+		return nil, err
+	}
+	flows, err := conn.Flows(ctx, ofconn.FlowFilter{Tables: []uint8{pipeline.DropTable()}})
+	var list []api.Drop
+	for _, f := range flows {
+		if c := pipeline.Cookie(f.Cookie); c.Kind() == pipeline.KindReason && f.Packets > 0 {
+			reason := pipeline.Reason(c.ID())
+			list = append(list, api.Drop{Reason: reason.String(), Meaning: reason.Meaning(), Packets: f.Packets, Bytes: f.Bytes})
+		}
+	}
+	slices.SortFunc(list, func(a, b api.Drop) int { return strings.Compare(a.Reason, b.Reason) })
+	return list, err
+}
+
+// warnings says what is wrong and what to do about it.
+func (d *daemon) warnings(c controller.Status, dropsErr error) []api.Warning {
+	var w []api.Warning
+	add := func(do, what string, args ...any) {
+		w = append(w, api.Warning{What: fmt.Sprintf(what, args...), Do: do})
+	}
+	for _, conn := range d.connections() {
+		if conn.Connected {
+			continue
+		}
+		switch conn.Name {
+		case "store":
+			add("see whether the host that runs the store is up; packets keep flowing", "the store does not answer: %s", conn.Error)
+		case "ovsdb":
+			add("see whether ovsdb-server runs: systemctl status openvswitch-switch", "ovsdb-server does not answer: %s", conn.Error)
+		case "openflow":
+			add("see whether ovs-vswitchd runs: systemctl status openvswitch-switch", "ovs-vswitchd does not answer: %s", conn.Error)
+		}
+	}
+	if c.LastError != "" {
+		add("see the log of ovloomd; it tries again by itself", "the switch could not be brought up to date: %s", c.LastError)
+	}
+	if dropsErr != nil && c.Connected {
+		add("", "drop counters cannot be read: %v", dropsErr)
+	}
+	for _, p := range c.Ports {
+		switch {
+		case p.Error != "":
+			add("see whether the interface exists: ip link show "+p.Name, "Open vSwitch cannot open interface %s of %s: %s", p.Name, portName(p), p.Error)
+		case !p.Known:
+			add(fmt.Sprintf("add the port, or remove the interface: ovs-vsctl del-port %s %s", d.cfg.Bridge, p.Name),
+				"interface %s names a port that does not exist: %s", p.Name, p.IfaceID)
+		}
+	}
+	for _, x := range c.Conflicts {
+		var hosts []string
+		for _, b := range x.Claims {
+			hosts = append(hosts, b.Host)
+		}
+		if len(hosts) > 1 {
+			add(fmt.Sprintf("unplug it on %s", strings.Join(hosts[1:], ", ")),
+				"port %s is plugged on %s; %s has it", x.Ref, strings.Join(hosts, " and "), hosts[0])
+		}
+		if len(x.Interfaces) > 1 {
+			add("remove all but one from the bridge", "several interfaces here name port %s: %s", x.Ref, strings.Join(x.Interfaces, ", "))
+		}
+	}
+	return w
+}
