@@ -8,6 +8,7 @@
 //	link.go       an interface's state as a value, for package underlay
 //	address.go    its addresses: read, added, deleted
 //	route.go      its routes: read, put on another interface
+//	announce.go   telling the neighbours where an address is now
 //	sysctl.go     settings of one interface under /proc/sys/net; never of the host
 //	datapath.go   whether the kernel has the openvswitch module
 //

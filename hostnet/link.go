@@ -9,20 +9,22 @@ import (
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/ovloom/ovloom/intent"
 )
 
 // Link is an interface of the host with what can be moved to another one.
 type Link struct {
-	Name   string  `json:"name"`
-	MAC    string  `json:"mac"` // as aa:bb:cc:dd:ee:ff
-	MTU    int     `json:"mtu"` // bytes of IP packet
-	Up     bool    `json:"up"`
-	Kind   string  `json:"kind,omitempty"`   // veth, bridge, vlan…; "device" for hardware
-	Master string  `json:"master,omitempty"` // the bridge or bond that it is part of
-	Addrs  []Addr  `json:"addrs,omitempty"`  // in the order to add them: a primary address before its secondaries
-	Routes []Route `json:"routes,omitempty"` // those that do not come with an address, in an order to add them
+	Name    string  `json:"name"`
+	MAC     string  `json:"mac"` // as aa:bb:cc:dd:ee:ff
+	MTU     int     `json:"mtu"` // bytes of IP packet
+	Up      bool    `json:"up"`
+	Promisc bool    `json:"promisc,omitempty"` // it was told to take frames of every MAC
+	Kind    string  `json:"kind,omitempty"`    // veth, bridge, vlan…; "device" for hardware
+	Master  string  `json:"master,omitempty"`  // the bridge or bond that it is part of
+	Addrs   []Addr  `json:"addrs,omitempty"`   // in the order to add them: a primary address before its secondaries
+	Routes  []Route `json:"routes,omitempty"`  // those that do not come with an address, in an order to add them
 }
 
 // ReadLink returns the interface as it is now. It fails with NotFound if there is
@@ -34,12 +36,13 @@ func ReadLink(name string) (Link, error) {
 	}
 	a := l.Attrs()
 	link := Link{
-		Name:   a.Name,
-		MAC:    a.HardwareAddr.String(),
-		MTU:    a.MTU,
-		Up:     a.Flags&net.FlagUp != 0,
-		Kind:   l.Type(),
-		Master: linkName(a.MasterIndex),
+		Name:    a.Name,
+		MAC:     a.HardwareAddr.String(),
+		MTU:     a.MTU,
+		Up:      a.Flags&net.FlagUp != 0,
+		Promisc: a.RawFlags&unix.IFF_PROMISC != 0,
+		Kind:    l.Type(),
+		Master:  linkName(a.MasterIndex),
 	}
 	if link.Addrs, err = readAddrs(l); err != nil {
 		return Link{}, err
@@ -62,6 +65,18 @@ func SetUp(name string) error {
 	}
 	if err := netlink.LinkSetUp(l); err != nil {
 		return fmt.Errorf("bring up %s: %w", name, err)
+	}
+	return nil
+}
+
+// PromiscOff tells an interface to take frames of its own MAC only.
+func PromiscOff(name string) error {
+	l, err := mustLink(name)
+	if err != nil {
+		return err
+	}
+	if err := netlink.SetPromiscOff(l); err != nil {
+		return fmt.Errorf("switch off promiscuous mode of %s: %w", name, err)
 	}
 	return nil
 }

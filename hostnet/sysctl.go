@@ -17,7 +17,6 @@ type Setting string
 // The settings that ovloom uses.
 const (
 	ARPIgnore   Setting = "ipv4/arp_ignore"   // 8: answers no ARP request
-	ARPNotify   Setting = "ipv4/arp_notify"   // 1: tells its addresses when it comes up
 	DisableIPv6 Setting = "ipv6/disable_ipv6" // 1: has no IPv6
 )
 

@@ -150,6 +150,7 @@ type wantedBridge struct {
 	datapath string
 	failMode string
 	other    map[string]string // of other_config
+	localMTU int               // of the local port; 0: whatever ovs-vswitchd makes it
 	port     wantedPort        // besides the local port
 }
 
@@ -158,6 +159,7 @@ type wantedPort struct {
 	name    string
 	ifType  string
 	options map[string]string // exactly these
+	mtu     int               // to be requested; 0: none
 }
 
 // ready waits for the connection and returns a view in which the root row exists.
@@ -213,7 +215,7 @@ func (db *DB) ensure(ctx context.Context, v view, w wantedBridge) error {
 
 // createBridge returns the one transaction that makes a bridge with its ports.
 func (db *DB) createBridge(root rootRow, w wantedBridge) []ovsdb.Operation {
-	ops := insertPort("local", wantedPort{name: w.name, ifType: "internal"}, nil)
+	ops := insertPort("local", wantedPort{name: w.name, ifType: "internal", mtu: w.localMTU}, nil)
 	ops = append(ops, insertPort("other", w.port, nil)...)
 	return append(ops,
 		insert(tableBridge, "bridge", ovsdb.Row{
@@ -231,10 +233,12 @@ func (db *DB) createBridge(root rootRow, w wantedBridge) []ovsdb.Operation {
 
 // insertPort makes a port and its interface; other operations call it uuidName.
 func insertPort(uuidName string, p wantedPort, ids map[string]string) []ovsdb.Operation {
+	row := ovsdb.Row{"name": p.name, "type": p.ifType, "options": mapOf(p.options), "external_ids": mapOf(ids)}
+	if p.mtu > 0 {
+		row["mtu_request"] = p.mtu
+	}
 	return []ovsdb.Operation{
-		insert(tableInterface, uuidName+"if", ovsdb.Row{
-			"name": p.name, "type": p.ifType, "options": mapOf(p.options), "external_ids": mapOf(ids),
-		}),
+		insert(tableInterface, uuidName+"if", row),
 		insert(tablePort, uuidName, ovsdb.Row{"name": p.name, "interfaces": setOf(ref(uuidName + "if"))}),
 	}
 }
@@ -277,7 +281,7 @@ func (db *DB) repairBridge(v view, b bridgeRow, w wantedBridge) (ops []ovsdb.Ope
 		ops = append(ops, mutate(tableBridge, b.UUID, putKeys("external_ids", m)...))
 		what = append(what, fmt.Sprintf("external_ids lacked %v", m))
 	}
-	for name, p := range map[string]wantedPort{"local": {name: b.Name, ifType: "internal"}, "other": w.port} {
+	for name, p := range map[string]wantedPort{"local": {name: b.Name, ifType: "internal", mtu: w.localMTU}, "other": w.port} {
 		portOps, portWhat := repairPort(v, b, name, p)
 		ops = append(ops, portOps...)
 		what = append(what, portWhat...)
@@ -303,6 +307,10 @@ func repairPort(v view, b bridgeRow, uuidName string, p wantedPort) (ops []ovsdb
 	if !maps.Equal(i.Options, p.options) {
 		columns["options"] = mapOf(p.options)
 		what = append(what, fmt.Sprintf("options of %s were %v", p.name, i.Options))
+	}
+	if old := value(i.MTURequest); p.mtu > 0 && old != p.mtu {
+		columns["mtu_request"] = p.mtu
+		what = append(what, fmt.Sprintf("mtu_request of %s was %d", p.name, old))
 	}
 	if len(columns) > 0 {
 		ops = append(ops, update(tableInterface, i.UUID, columns))

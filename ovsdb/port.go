@@ -72,10 +72,7 @@ func (db *DB) AddPort(ctx context.Context, bridge string, p PortSpec) error {
 	case exists:
 		return db.changePort(ctx, iface, p, ids)
 	}
-	ops := insertPort("new", wantedPort{name: p.Name, ifType: p.Type, options: p.Options}, ids)
-	if p.MTURequest > 0 {
-		ops[0].Row["mtu_request"] = p.MTURequest
-	}
+	ops := insertPort("new", wantedPort{name: p.Name, ifType: p.Type, options: p.Options, mtu: p.MTURequest}, ids)
 	ops = append(ops, mutate(tableBridge, b.UUID, addRef("ports", "new")))
 	if _, err := db.transact(ctx, "add port "+p.Name, ops...); err != nil {
 		return err

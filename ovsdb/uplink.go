@@ -9,9 +9,10 @@ import (
 )
 
 // EnsureUplinkBridge makes a userspace bridge that switches like any switch, holds
-// the NIC, and whose own interface has the MAC. It is as idempotent as EnsureBridge,
+// the NIC, and whose own interface has the MAC and the MTU, in bytes of IP packet. (By
+// itself ovs-vswitchd makes that interface's MTU no larger than 1500.) It is as idempotent as EnsureBridge,
 // fails alike, and returns when ovs-vswitchd has opened the NIC.
-func (db *DB) EnsureUplinkBridge(ctx context.Context, bridge, nic, mac string) error {
+func (db *DB) EnsureUplinkBridge(ctx context.Context, bridge, nic, mac string, mtu int) error {
 	for _, n := range []string{bridge, nic} {
 		if err := checkIfName(n); err != nil {
 			return err
@@ -26,6 +27,7 @@ func (db *DB) EnsureUplinkBridge(ctx context.Context, bridge, nic, mac string) e
 		datapath: DatapathNetdev,
 		failMode: failStandalone,
 		other:    map[string]string{"disable-in-band": "true", "hwaddr": mac},
+		localMTU: mtu,
 		port:     wantedPort{name: nic},
 	})
 	if err != nil {

@@ -54,6 +54,7 @@ func StartDB(t testing.TB) *Switch {
 	t.Cleanup(func() {
 		s.KillVSwitchd()
 		s.KillDB()
+		deleteTaps()
 		if t.Failed() {
 			t.Logf("ovs-vswitchd.log ends with:\n%s", tail(s.file("ovs-vswitchd.log")))
 		}
@@ -108,6 +109,18 @@ func (s *Switch) VSCtl(args ...string) string {
 func (s *Switch) OFCtl(command, bridge string, args ...string) string {
 	s.t.Helper()
 	return s.run("ovs-ofctl", append([]string{"-O", "OpenFlow15", "-t", "10", command, "unix:" + s.file(bridge+".mgmt")}, args...)...)
+}
+
+// Transactions returns what was written to the database so far, one element per
+// transaction that changed something.
+func (s *Switch) Transactions() []string {
+	s.t.Helper()
+	b, err := os.ReadFile(s.file("conf.db"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	// A record is a line that begins with OVSDB JSON, and a line with the JSON.
+	return strings.Split(string(b), "\nOVSDB JSON ")
 }
 
 // Until polls a condition and fails the test when it does not hold within 20 s.
@@ -166,6 +179,16 @@ func kill(c **exec.Cmd) {
 		(*c).Process.Kill()
 		(*c).Wait()
 		*c = nil
+	}
+}
+
+// deleteTaps deletes the interfaces of bridges, which outlive a killed ovs-vswitchd.
+func deleteTaps() {
+	out, _ := exec.Command("ip", "-o", "link", "show", "type", "tun").Output()
+	for line := range strings.Lines(string(out)) {
+		if f := strings.Fields(line); len(f) > 1 {
+			exec.Command("ip", "link", "delete", strings.TrimSuffix(f[1], ":")).Run()
+		}
 	}
 }
 

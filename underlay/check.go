@@ -1,0 +1,32 @@
+package underlay
+
+// Whether tunnels can work, told before they do not.
+
+import (
+	"net/netip"
+
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Check refuses, for the userspace datapath only, a VTEP address from which no
+// tunnel packet could leave, and says what to do.
+func (u *Underlay) Check(vtep netip.Addr) error {
+	owner, err := hostnet.AddrOwner(vtep)
+	if err != nil {
+		if nic, _ := u.Taken(); nic != "" && intent.KindOf(err) == intent.NotFound {
+			return intent.Unavailablef("the VTEP address %s is on no interface: %s, which holds it, has lost it", vtep, u.cfg.Bridge).
+				WithHint("see whether ovs-vswitchd runs; ovloomd puts the address back then")
+		}
+		return err
+	}
+	switch datapath, internal := u.cfg.Switch.InternalPort(owner); {
+	case internal && datapath == "netdev":
+		return nil
+	case internal:
+		return intent.Conflictf("the VTEP address %s is on %s, a bridge of the kernel datapath, and the tunnels' bridge is userspace (netdev)", vtep, owner).
+			WithHint("use one datapath for both")
+	}
+	return intent.Conflictf("the VTEP address %s is on %s, outside Open vSwitch: with the userspace datapath (netdev) no tunnel packet can leave from there", vtep, owner).
+		WithHint("start ovloomd with --take-nic %s to move it, with its addresses and routes, into bridge %s (`ovloom host leave` gives it back), or load the kernel's openvswitch module", owner, u.cfg.Bridge)
+}

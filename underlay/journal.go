@@ -1,0 +1,169 @@
+package underlay
+
+// The journal: a file that says how the NIC was before it was taken.
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// journalName is the journal's name in the state directory.
+const journalName = "underlay.json"
+
+// journalVersion is raised when the file's meaning changes.
+const journalVersion = 1
+
+// phase is what was going on when the journal was written.
+type phase string
+
+const (
+	taking    phase = "taking"    // the steps of the first Take; to be undone
+	taken     phase = "taken"     // done; to be kept
+	returning phase = "returning" // the steps of Return; to be finished
+)
+
+// journal is what is needed to undo a Take.
+type journal struct {
+	Version  int                        `json:"version"`
+	Phase    phase                      `json:"phase"`
+	Bridge   string                     `json:"bridge"`
+	Link     hostnet.Link               `json:"link"`     // the NIC as it was
+	Settings map[hostnet.Setting]string `json:"settings"` // the NIC's, as they were
+}
+
+// parseJournal reads a journal and refuses one that could not be undone. What it
+// names is used with root's rights, so nothing is accepted that Take does not write.
+func parseJournal(b []byte) (journal, error) {
+	var j journal
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&j); err != nil {
+		return journal{}, err
+	}
+	if d.More() {
+		return journal{}, errors.New("something follows the journal")
+	}
+	if j.Version != journalVersion {
+		return journal{}, fmt.Errorf("version %d is unknown, only %d is known", j.Version, journalVersion)
+	}
+	if j.Phase != taking && j.Phase != taken && j.Phase != returning {
+		return journal{}, fmt.Errorf("phase %q is unknown", j.Phase)
+	}
+	for _, name := range []string{j.Bridge, j.Link.Name} {
+		if !isIfName(name) {
+			return journal{}, fmt.Errorf("%q is no name of an interface", name)
+		}
+	}
+	if mac, err := net.ParseMAC(j.Link.MAC); err != nil || len(mac) != 6 {
+		return journal{}, fmt.Errorf("%q is no MAC address", j.Link.MAC)
+	}
+	for _, a := range j.Link.Addrs {
+		if !a.Prefix.IsValid() || a.Prefix.Addr().Is4In6() || a.Peer.IsValid() && a.Peer.Addr().BitLen() != a.Prefix.Addr().BitLen() {
+			return journal{}, fmt.Errorf("address %v is malformed", a)
+		}
+	}
+	for _, r := range j.Link.Routes {
+		bits := r.Dst.Addr().BitLen()
+		if !r.Dst.IsValid() || r.Dst.Addr().Is4In6() || r.Gateway.IsValid() && r.Gateway.BitLen() != bits || r.Source.IsValid() && r.Source.BitLen() != bits {
+			return journal{}, fmt.Errorf("route %v is malformed", r)
+		}
+	}
+	for s, v := range j.Settings {
+		if _, known := takenSettings[s]; !known || len(v) != 1 || v[0] < '0' || v[0] > '9' {
+			return journal{}, fmt.Errorf("setting %q=%q is unknown", s, v)
+		}
+	}
+	return j, nil
+}
+
+// isIfName says whether Linux takes the name, which also becomes part of a path.
+func isIfName(s string) bool {
+	if s == "" || len(s) > 15 || s == "." || s == ".." {
+		return false
+	}
+	for _, c := range []byte(s) {
+		if c <= ' ' || c > '~' || c == '/' || c == ':' {
+			return false
+		}
+	}
+	return true
+}
+
+func (u *Underlay) path() string { return filepath.Join(u.cfg.StateDir, journalName) }
+
+// load returns the journal, or nil if there is none.
+func (u *Underlay) load() (*journal, error) {
+	b, err := os.ReadFile(u.path())
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read how the underlay interface was: %w", err)
+	}
+	j, err := parseJournal(b)
+	if err != nil {
+		return nil, intent.Conflictf("file %s, which says how the underlay interface was, is damaged: %w", u.path(), err).
+			WithHint("put the interface right by hand, delete the bridge (ovs-vsctl del-br %s), then delete the file", u.cfg.Bridge)
+	}
+	return &j, nil
+}
+
+// save writes the journal so that after a crash at any moment the file is the old
+// one or the new one.
+func (u *Underlay) save(j journal) error {
+	u.before("write " + string(j.Phase))
+	j.Version = journalVersion
+	b, err := json.MarshalIndent(j, "", "  ")
+	if err == nil {
+		err = writeFile(u.path()+".new", b)
+	}
+	if err == nil {
+		err = os.Rename(u.path()+".new", u.path())
+	}
+	if err == nil {
+		err = syncDir(u.cfg.StateDir)
+	}
+	if err != nil {
+		return fmt.Errorf("write down how the underlay interface is: %w", err)
+	}
+	return nil
+}
+
+// remove deletes the journal.
+func (u *Underlay) remove() error {
+	u.before("delete the journal")
+	err := os.Remove(u.path())
+	if err == nil {
+		err = syncDir(u.cfg.StateDir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("delete %s: %w", u.path(), err)
+	}
+	return nil
+}
+
+func writeFile(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

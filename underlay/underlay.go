@@ -1,0 +1,250 @@
+package underlay
+
+// Taking the NIC, keeping it, and giving it back.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// DefaultBridge is the bridge that holds the NIC.
+const DefaultBridge = "br-phy"
+
+// Switch is what this package needs of Open vSwitch.
+type Switch interface {
+	// EnsureUplinkBridge makes a userspace bridge with the NIC as a port and an
+	// interface that has the MAC and the MTU (bytes of IP packet), or puts it right; it
+	// returns when both work.
+	EnsureUplinkBridge(ctx context.Context, bridge, nic, mac string, mtu int) error
+
+	// DeleteBridge deletes it, and fails with an intent.Conflict if the bridge was
+	// not made by EnsureUplinkBridge.
+	DeleteBridge(ctx context.Context, name string) error
+
+	// InternalPort returns the datapath type of the bridge that has an internal port
+	// of that name.
+	InternalPort(name string) (datapath string, ok bool)
+}
+
+// Config says what to work on.
+type Config struct {
+	StateDir string       // where the journal is kept; it must exist
+	Bridge   string       // "": DefaultBridge
+	Switch   Switch       //
+	Log      *slog.Logger // nil: discards
+}
+
+// Underlay is the host's NIC to the underlay. Its methods exclude each other.
+type Underlay struct {
+	// Set by New.
+	cfg    Config
+	before func(step string) // called before each step; tests stop there
+
+	mu sync.Mutex // held by the exported methods
+}
+
+// undoTimeout bounds giving the NIC back after a Take that failed, perhaps because
+// its own context had ended.
+const undoTimeout = 30 * time.Second
+
+// New returns the underlay of this host. It changes nothing.
+func New(cfg Config) *Underlay {
+	if cfg.Bridge == "" {
+		cfg.Bridge = DefaultBridge
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Underlay{cfg: cfg, before: func(string) {}}
+}
+
+// Take moves the NIC with its addresses and routes into the bridge. A NIC that is
+// there already is left alone, or put right where something differs (see Keep). If
+// the first Take fails, everything is as it was before, or the error says what is not.
+//
+// It fails with NotFound if there is no such NIC, and with a Conflict if the NIC
+// cannot be taken, the bridge is someone else's, or another NIC is taken already.
+func (u *Underlay) Take(ctx context.Context, nic string) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	j, err := u.recover(ctx)
+	if err != nil {
+		return err
+	}
+	if j != nil {
+		if j.Link.Name != nic {
+			return intent.Conflictf("interface %s is in %s already, so %s cannot be", j.Link.Name, j.Bridge, nic).
+				WithHint("give it back first: ovloom host leave")
+		}
+		return u.keep(ctx, *j)
+	}
+	link, err := hostnet.ReadLink(nic)
+	if err != nil {
+		return fmt.Errorf("take %s into %s: %w", nic, u.cfg.Bridge, err)
+	}
+	if err := u.takeable(link); err != nil {
+		return err
+	}
+	settings, err := readSettings(nic)
+	if err != nil {
+		return fmt.Errorf("take %s into %s: %w", nic, u.cfg.Bridge, err)
+	}
+	for _, a := range link.Addrs {
+		if a.Prefix.Addr().Is4() && a.Valid != 0 {
+			u.cfg.Log.Warn("the address was leased; stop the DHCP client of the interface, or it will put it back there",
+				"interface", nic, "address", a.Prefix)
+		}
+	}
+	fresh := journal{Phase: taking, Bridge: u.cfg.Bridge, Link: link, Settings: settings}
+	err = u.save(fresh)
+	if err == nil {
+		err = u.run(ctx, u.takeSteps(fresh))
+	}
+	if err == nil {
+		fresh.Phase = taken
+		err = u.save(fresh)
+	}
+	if err != nil {
+		undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), undoTimeout)
+		defer cancel()
+		return errors.Join(fmt.Errorf("take %s into %s: %w", nic, u.cfg.Bridge, err), u.undo(undo, fresh))
+	}
+	u.cfg.Log.Info("underlay interface taken", "interface", nic, "bridge", u.cfg.Bridge, "addresses", len(fresh.addrs()), "routes", len(link.Routes))
+	return nil
+}
+
+// Keep makes everything as the last Take left it: the bridge's interface loses its
+// addresses and routes when ovs-vswitchd makes it anew, and after the host was
+// started they are back on the NIC. If no NIC is taken, or nothing differs, it changes
+// nothing. When it fails, it can be called again.
+func (u *Underlay) Keep(ctx context.Context) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	j, err := u.load()
+	if err != nil || j == nil || j.Phase != taken {
+		return err
+	}
+	return u.keep(ctx, *j)
+}
+
+// Return gives the NIC back its addresses and routes and deletes the bridge. If no
+// NIC is taken it does nothing. When it fails, it can be called again.
+func (u *Underlay) Return(ctx context.Context) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	j, err := u.load()
+	if err != nil || j == nil {
+		return err
+	}
+	j.Phase = returning
+	if err := u.save(*j); err != nil {
+		return err
+	}
+	return u.undo(ctx, *j)
+}
+
+// Recover gives the NIC back if a Take or a Return was cut short. It belongs at
+// every start, before Take.
+func (u *Underlay) Recover(ctx context.Context) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	_, err := u.recover(ctx)
+	return err
+}
+
+// Taken returns the NIC that is in the bridge, or "" if none is.
+func (u *Underlay) Taken() (nic string, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	j, err := u.load()
+	if err != nil || j == nil || j.Phase != taken {
+		return "", err
+	}
+	return j.Link.Name, nil
+}
+
+// recover undoes what was cut short, and returns the journal of what was not.
+func (u *Underlay) recover(ctx context.Context) (*journal, error) {
+	j, err := u.load()
+	if err != nil || j == nil || j.Phase == taken {
+		return j, err
+	}
+	u.cfg.Log.Warn("moving the underlay interface was cut short; giving it back", "interface", j.Link.Name, "bridge", j.Bridge, "phase", j.Phase)
+	return nil, u.undo(ctx, *j)
+}
+
+// keep is Keep for a journal that says taken.
+func (u *Underlay) keep(ctx context.Context, j journal) error {
+	nic := j.Link.Name
+	now, err := hostnet.ReadLink(nic)
+	if err != nil {
+		return fmt.Errorf("keep %s in %s: %w", nic, j.Bridge, err)
+	}
+	if u.settled(j, now) {
+		// Only the bridge itself is left to look at.
+		return u.cfg.Switch.EnsureUplinkBridge(ctx, j.Bridge, nic, bridgeMAC(j.Link.MAC), now.MTU)
+	}
+	// What is on the NIC again was put there by the host's start or its operator,
+	// and belongs there when it is given back.
+	merged := j
+	merged.Link.MTU = now.MTU
+	merged.Link.Addrs = slices.Clone(j.Link.Addrs)
+	for _, a := range now.Addrs {
+		if !a.LinkLocal() && !slices.ContainsFunc(merged.Link.Addrs, a.Same) {
+			merged.Link.Addrs = append(merged.Link.Addrs, a)
+		}
+	}
+	merged.Link.Routes = slices.Clone(j.Link.Routes)
+	for _, r := range now.Routes {
+		if !slices.Contains(merged.Link.Routes, r) {
+			merged.Link.Routes = append(merged.Link.Routes, r)
+		}
+	}
+	if err := u.save(merged); err != nil {
+		return err
+	}
+	if err := u.run(ctx, u.takeSteps(merged)); err != nil {
+		return fmt.Errorf("keep %s in %s: %w", nic, j.Bridge, err)
+	}
+	u.cfg.Log.Info("underlay interface put right", "interface", nic, "bridge", j.Bridge)
+	return nil
+}
+
+// undo makes the host as the journal says it was, and then deletes the journal.
+func (u *Underlay) undo(ctx context.Context, j journal) error {
+	if err := u.run(ctx, u.returnSteps(j)); err != nil {
+		return fmt.Errorf("give %s back from %s (what it had is in %s): %w", j.Link.Name, j.Bridge, u.path(), err)
+	}
+	if err := u.remove(); err != nil {
+		return err
+	}
+	u.cfg.Log.Info("underlay interface given back", "interface", j.Link.Name, "bridge", j.Bridge)
+	return nil
+}
+
+// takeable refuses interfaces that cannot, or should not, be moved.
+func (u *Underlay) takeable(l hostnet.Link) error {
+	has4 := slices.ContainsFunc(l.Addrs, func(a hostnet.Addr) bool { return a.Prefix.Addr().Is4() })
+	switch {
+	case l.Name == u.cfg.Bridge || l.Name == "lo" || l.Kind == "bridge" || l.Kind == "openvswitch" || l.MAC == "":
+		return intent.Conflictf("interface %s is no network card that a bridge could hold", l.Name).
+			WithHint("name the interface that the tunnels leave by")
+	case l.Master != "":
+		return intent.Conflictf("interface %s is part of %s", l.Name, l.Master).
+			WithHint("name %s, or take %s out of it", l.Master, l.Name)
+	case !l.Up:
+		return intent.Conflictf("interface %s is down", l.Name).WithHint("bring it up first: ip link set %s up", l.Name)
+	case !has4:
+		return intent.Conflictf("interface %s has no IPv4 address, so no tunnel ends there", l.Name).
+			WithHint("name the interface that has the VTEP address")
+	}
+	return nil
+}
