@@ -1,113 +1,155 @@
+// Differences between what a switch has and what it should have.
 package openflow
 
-import "reflect"
-
-// Key returns what identifies the flow within a switch.
-func (f Flow) Key() FlowKey {
-	return FlowKey{f.Table, f.Priority, f.Match.Key()}
-}
-
-// Key returns the match as bytes, equal for equal matches. It is for maps, not for
-// people.
-func (m Match) Key() string {
-	b := make([]byte, 0, 128)
-	for i := range m.Terms {
-		t := &m.Terms[i]
-		full := t.Field.mask()
-		first := len(t.Value) - (t.Field.Width()+7)/8
-		b = append(b, byte(t.Field))
-		if t.Mask == full {
-			b = append(b, 1)
-		} else {
-			b = append(append(b, 0), t.Mask[first:]...)
-		}
-		b = append(b, t.Value[first:]...)
-	}
-	if m.Opaque != "" {
-		b = append(append(b, byte(FieldNone)), m.Opaque...)
-	}
-	return string(b)
-}
-
-// Equal says whether two flows are the same in everything, cookie included.
-func (f Flow) Equal(g Flow) bool {
-	return f.Table == g.Table && f.Priority == g.Priority && f.Cookie == g.Cookie &&
-		f.IdleTimeout == g.IdleTimeout && f.HardTimeout == g.HardTimeout &&
-		f.Importance == g.Importance && f.Flags == g.Flags &&
-		f.Match.Equal(g.Match) && EqualActions(f.Actions, g.Actions)
-}
-
-// Equal says whether two matches match the same packets.
-func (m Match) Equal(n Match) bool {
-	if len(m.Terms) != len(n.Terms) || m.Opaque != n.Opaque {
-		return false
-	}
-	for i := range m.Terms {
-		if m.Terms[i] != n.Terms[i] {
-			return false
-		}
-	}
-	return true
-}
-
-// EqualActions says whether two lists of actions do the same.
-func EqualActions(a, b []Action) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		switch x := a[i].(type) {
-		case CT, Learn, WriteActions: // these hold lists, which == does not compare
-			if !reflect.DeepEqual(x, b[i]) {
-				return false
-			}
-		default:
-			switch b[i].(type) {
-			case CT, Learn, WriteActions:
-				return false
-			}
-			if x != b[i] {
-				return false
-			}
-		}
-	}
-	return true
-}
+import (
+	"hash/maphash"
+)
 
 // Diff returns what leads from the flows that a switch has to those that it
 // should have: a FlowAdd for each that is missing or differs (it replaces the one
-// with its key), then a FlowDeleteStrict for each that is too much.
+// with its key), later tables first, then a FlowDeleteStrict for each that is too
+// much, earlier tables first. So a packet never meets a flow that sends it on to what
+// is not there yet, and no flow goes while another still leads to it.
 //
 // A flow that differs is added, not modified: a modification keeps the cookie, and
-// the cookie says whose flow it is.
+// the cookie says whose flow it is. No two flows of a list may have the same key.
 func Diff(have, want []Flow) []FlowMod {
-	if len(have) == 0 {
-		mods := make([]FlowMod, len(want))
-		for i := range want {
-			mods[i] = FlowMod{Command: FlowAdd, Flow: want[i]}
-		}
-		return mods
-	}
-	old := make(map[FlowKey]int, len(have))
-	for i := range have {
-		old[have[i].Key()] = i
-	}
-	var mods []FlowMod
+	index := newFlowIndex(have)
 	kept := make([]bool, len(have))
+	add := make([]int32, 0, len(want)-min(len(have), len(want)))
 	for i := range want {
-		at, ok := old[want[i].Key()]
-		if ok {
+		at := index.find(&want[i])
+		if at >= 0 {
 			kept[at] = true
-			if have[at].Equal(want[i]) {
+			if have[at].sameBody(&want[i]) {
 				continue
 			}
 		}
-		mods = append(mods, FlowMod{Command: FlowAdd, Flow: want[i]})
+		add = append(add, int32(i))
+	}
+	var remove []int32
+	for i, k := range kept {
+		if !k {
+			remove = append(remove, int32(i))
+		}
+	}
+	if len(add)+len(remove) == 0 {
+		return nil
+	}
+	mods := make([]FlowMod, len(add)+len(remove))
+	first := placesByTable(want, add)
+	for _, i := range add {
+		// From the end on: the last table comes first.
+		at := len(add) - 1 - first.next(want[i].Table)
+		mods[at] = FlowMod{Command: FlowAdd, Flow: want[i]}
+	}
+	first = placesByTable(have, remove)
+	for _, i := range remove {
+		at := len(add) + first.next(have[i].Table)
+		mods[at] = FlowMod{Command: FlowDeleteStrict, CookieMask: ^uint64(0), Flow: have[i]}
+	}
+	return mods
+}
+
+// flowIndex finds flows by key without a copy of each: it maps a hash to the flow
+// with that hash added last, and chain leads to those before it.
+type flowIndex struct {
+	flows []Flow
+	seed  maphash.Seed
+	last  map[uint64]int32
+	chain []int32 // -1: none
+	key   []byte  // scratch
+}
+
+func newFlowIndex(flows []Flow) *flowIndex {
+	x := &flowIndex{
+		flows: flows,
+		seed:  maphash.MakeSeed(),
+		last:  make(map[uint64]int32, len(flows)),
+		chain: make([]int32, len(flows)),
+		key:   make([]byte, 0, 256),
+	}
+	for i := range flows {
+		h := x.hash(&flows[i])
+		x.chain[i] = -1
+		if before, ok := x.last[h]; ok {
+			x.chain[i] = before
+		}
+		x.last[h] = int32(i)
+	}
+	return x
+}
+
+func (x *flowIndex) hash(f *Flow) uint64 {
+	x.key = f.appendKey(x.key[:0])
+	return maphash.Bytes(x.seed, x.key)
+}
+
+// find returns the number of the flow with f's key, or -1.
+func (x *flowIndex) find(f *Flow) int {
+	if len(x.flows) == 0 {
+		return -1
+	}
+	at, ok := x.last[x.hash(f)]
+	if !ok {
+		return -1
+	}
+	for ; at >= 0; at = x.chain[at] {
+		if x.flows[at].sameKey(f) {
+			return int(at)
+		}
+	}
+	return -1
+}
+
+// tablePlaces holds for each table where its next flow goes.
+type tablePlaces [256]int
+
+// placesByTable prepares to sort the chosen flows by table.
+func placesByTable(flows []Flow, chosen []int32) tablePlaces {
+	var places tablePlaces
+	for _, i := range chosen {
+		places[flows[i].Table]++
+	}
+	sum := 0
+	for t, n := range places {
+		places[t] = sum
+		sum += n
+	}
+	return places
+}
+
+// next returns the place of one more flow of a table.
+func (p *tablePlaces) next(table uint8) int {
+	at := p[table]
+	p[table]++
+	return at
+}
+
+// DiffGroups returns what leads from the groups that a switch has to those that it
+// should have. What is put must be sent before flows that refer to it, what is
+// removed after such flows are gone: the switch deletes flows with their group.
+func DiffGroups(have, want []Group) (put, remove []GroupMod) {
+	at := make(map[uint32]int, len(have))
+	for i := range have {
+		at[have[i].ID] = i
+	}
+	kept := make([]bool, len(have))
+	for i := range want {
+		h, ok := at[want[i].ID]
+		switch {
+		case !ok:
+			put = append(put, GroupMod{Command: GroupAdd, Group: want[i]})
+			continue
+		case !have[h].Equal(want[i]):
+			put = append(put, GroupMod{Command: GroupModify, Group: want[i]})
+		}
+		kept[h] = true
 	}
 	for i := range have {
 		if !kept[i] {
-			mods = append(mods, FlowMod{Command: FlowDeleteStrict, CookieMask: ^uint64(0), Flow: have[i]})
+			remove = append(remove, GroupMod{Command: GroupDelete, Group: Group{ID: have[i].ID}})
 		}
 	}
-	return mods
+	return put, remove
 }

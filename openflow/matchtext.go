@@ -153,18 +153,11 @@ func matchName(f Field, p protocol) string {
 	case FieldIPFrag:
 		return "nw_frag"
 	}
-	if f == p.field("tp_src") {
-		return "tp_src"
-	}
-	if f == p.field("tp_dst") {
-		return "tp_dst"
-	}
-	if p.proto == protoICMPv6 {
-		switch f {
-		case FieldICMPv6Type:
-			return "icmp_type"
-		case FieldICMPv6Code:
-			return "icmp_code"
+	if f >= FieldTCPSrc && f <= FieldICMPv6Code {
+		for _, name := range [...]string{"tp_src", "tp_dst", "icmp_type", "icmp_code"} {
+			if f == p.field(name) {
+				return name
+			}
 		}
 	}
 	return f.String()
@@ -172,25 +165,27 @@ func matchName(f Field, p protocol) string {
 
 // field returns the field that a name means beside the protocol, or FieldNone.
 func (p protocol) field(name string) Field {
-	src := name == "tp_src"
-	if !src && name != "tp_dst" {
-		return FieldNone
+	var src Field // and the one after it is for the destination
+	switch {
+	case name == "icmp_type" || name == "icmp_code":
+		switch {
+		case p.ethType == ethIPv4 && p.proto == protoICMP:
+			src = FieldICMPType
+		case p.ethType == ethIPv6 && p.proto == protoICMPv6:
+			src = FieldICMPv6Type
+		}
+	case p.ethType != ethIPv4 && p.ethType != ethIPv6:
+	case p.proto == protoTCP:
+		src = FieldTCPSrc
+	case p.proto == protoUDP:
+		src = FieldUDPSrc
+	case p.proto == protoSCTP:
+		src = FieldSCTPSrc
 	}
-	var f Field
-	switch p.proto {
-	case protoTCP:
-		f = FieldTCPSrc
-	case protoUDP:
-		f = FieldUDPSrc
-	case protoSCTP:
-		f = FieldSCTPSrc
-	default:
-		return FieldNone
+	if src != FieldNone && (name == "tp_dst" || name == "icmp_code") {
+		src++
 	}
-	if !src {
-		f++
-	}
-	return f
+	return src
 }
 
 // appendMatchValue appends the value of a term; a few fields are printed in a way
