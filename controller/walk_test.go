@@ -371,12 +371,12 @@ func TestResyncLeavesLearnedFlowsOfLivingObjects(t *testing.T) {
 	if err := sw.apply(w.resync(sw.dump())); err != nil {
 		t.Fatal(err)
 	}
-	learned := func(id intent.ID) of.Flow {
-		return of.Flow{Table: pipeline.LearnedTable(), Priority: 10, Cookie: uint64(pipeline.MakeCookie(pipeline.KindLearnedNetwork, id)),
+	learned := func(id intent.ID) *of.Flow {
+		return &of.Flow{Table: pipeline.LearnedTable(), Priority: 10, Cookie: uint64(pipeline.MakeCookie(pipeline.KindLearnedNetwork, id)),
 			Match: of.MatchOf(of.EthDst([6]byte{2, byte(id)}))}
 	}
-	for _, f := range []of.Flow{learned(7), learned(8)} {
-		sw.flows[f.Key()] = f
+	for _, f := range []*of.Flow{learned(7), learned(8)} {
+		sw.flows[f.Key()] = *f
 	}
 	mods := w.resync(sw.dump())
 	if err := sw.apply(mods); err != nil {
