@@ -7,4 +7,9 @@ import (
 	"github.com/ovloom/ovloom/integration/lab"
 )
 
-func TestMain(m *testing.M) { os.Exit(lab.Main(m)) }
+func TestMain(m *testing.M) {
+	if b := os.Getenv(leaverEnv); b != "" {
+		os.Exit(leave(lab.Backend(b)))
+	}
+	os.Exit(lab.Main(m))
+}

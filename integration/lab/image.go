@@ -17,10 +17,11 @@ import (
 	"strings"
 )
 
-// imagePrograms are copied with the libraries they need. Busybox does the rest.
+// imagePrograms are copied with the libraries they need. Busybox does the rest; but
+// its shell would prefer its own ip and the like to those in the image.
 var imagePrograms = []string{
 	"ovs-vswitchd", "ovsdb-server", "ovsdb-client", "ovs-vsctl", "ovs-ofctl", "ovs-appctl",
-	"ip", "ethtool", "nsenter", "busybox",
+	"ip", "ethtool", "nsenter", "sh", "busybox",
 }
 
 // makeImage imports the image into the engine.

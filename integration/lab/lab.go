@@ -172,6 +172,9 @@ func (l *Lab) start(ctx context.Context) error {
 	return g.Wait()
 }
 
+// Mark returns the mark of the lab, which everything that belongs to it carries.
+func (l *Lab) Mark() string { return l.mark }
+
 // StartOvloomd starts an ovloomd on every host, the store in the first one's,
 // and returns when all answer.
 func (l *Lab) StartOvloomd(ctx context.Context) error {
