@@ -1,0 +1,446 @@
+package ofconn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/openflow/internal/ovstest"
+	"github.com/ovloom/ovloom/openflow/ofp"
+)
+
+// These tests talk to a real Open vSwitch.
+
+// dialOVS returns a connection that ends with the test.
+func dialOVS(t testing.TB, s *ovstest.Switch, cfg Config) *Conn {
+	t.Helper()
+	c, err := Dial(t.Context(), "unix:"+s.Mgmt, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// testFlow is flow i of many: its own cookie and destination.
+func testFlow(i int) openflow.Flow {
+	return openflow.Flow{
+		Table: uint8(10 + i%3), Priority: 100, Cookie: uint64(i),
+		Match: openflow.MatchOf(
+			openflow.Exact(openflow.FieldMetadata, uint64(i%100)),
+			openflow.MAC(openflow.FieldEthDst, [6]byte{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}),
+		),
+		Actions: []openflow.Action{
+			openflow.Set(openflow.FieldReg2, uint64(i)),
+			openflow.Set(openflow.FieldReg3, uint64(0x0a000000+i)),
+			openflow.Goto{Table: 20},
+		},
+	}
+}
+
+// adds returns mods that add testFlow from..to-1.
+func adds(from, to int) []openflow.Mod {
+	var mods []openflow.Mod
+	for i := from; i < to; i++ {
+		mods = append(mods, &openflow.FlowMod{Flow: testFlow(i)})
+	}
+	return mods
+}
+
+// texts returns the sorted text of the flows that the switch holds.
+func texts(t testing.TB, c *Conn, filter FlowFilter) []string {
+	t.Helper()
+	flows, err := c.Flows(t.Context(), filter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, f := range flows {
+		out = append(out, f.Flow.String())
+	}
+	slices.Sort(out)
+	return out
+}
+
+func TestEveryFlowInstalledIsDumped(t *testing.T) {
+	c := dialOVS(t, ovstest.Start(t), Config{})
+	const n = 100_000
+	start := time.Now()
+	if err := c.Apply(t.Context(), adds(0, n)); err != nil {
+		t.Fatal(err)
+	}
+	installed := time.Since(start)
+	start = time.Now()
+	got := texts(t, c, FlowFilter{})
+	t.Logf("%d flows installed in %v, dumped in %v", n, installed, time.Since(start))
+
+	var want []string
+	for i := range n {
+		want = append(want, testFlow(i).String())
+	}
+	slices.Sort(want)
+	if len(got) != n {
+		t.Fatalf("%d flows dumped, want %d", len(got), n)
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("the switch holds\n%s\nwant\n%s", got[i], want[i])
+		}
+	}
+}
+
+func TestFlowFilters(t *testing.T) {
+	c := dialOVS(t, ovstest.Start(t), Config{})
+	if err := c.Apply(t.Context(), adds(0, 100)); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		filter FlowFilter
+		has    func(i int) bool
+	}{
+		{"one cookie", FlowFilter{Cookie: 42, CookieMask: ^uint64(0)}, func(i int) bool { return i == 42 }},
+		{"high bits of the cookie", FlowFilter{Cookie: 32, CookieMask: 0xffe0}, func(i int) bool { return i&0xffe0 == 32 }},
+		{"a bit of the slices", FlowFilter{Cookie: 1, CookieMask: 1}, func(i int) bool { return i&1 == 1 }},
+		{"tables", FlowFilter{Tables: []uint8{10, 12}}, func(i int) bool { return i%3 != 1 }},
+		{"match", FlowFilter{Match: openflow.MatchOf(openflow.Exact(openflow.FieldMetadata, 7))}, func(i int) bool { return i == 7 }},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var want []string
+			for i := range 100 {
+				if test.has(i) {
+					want = append(want, testFlow(i).String())
+				}
+			}
+			slices.Sort(want)
+			if got := texts(t, c, test.filter); !slices.Equal(got, want) {
+				t.Errorf("dumped\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+			}
+		})
+	}
+}
+
+func TestABadFlowDiscardsItsChunkOnly(t *testing.T) {
+	unknownGroup := &openflow.FlowMod{Flow: openflow.Flow{Priority: 7, Actions: []openflow.Action{openflow.ToGroup{ID: 99}}}}
+	badPrereq := &openflow.FlowMod{Flow: openflow.Flow{Priority: 8, Match: openflow.MatchOf(openflow.Exact(openflow.FieldTCPDst, 80))}}
+	unencodable := &openflow.FlowMod{Flow: openflow.Flow{Priority: 9, Actions: []openflow.Action{
+		openflow.Goto{Table: 3}, openflow.Goto{Table: 4}}}}
+	for _, test := range []struct {
+		name string
+		bad  *openflow.FlowMod
+		want string
+	}{
+		{"refused at commit", unknownGroup, "OFPBAC_BAD_OUT_GROUP"},
+		{"refused when added", badPrereq, "OFPBMC_BAD_PREREQ"},
+		{"not to be encoded", unencodable, "goto_table:4 comes too late"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := dialOVS(t, ovstest.Start(t), Config{ChunkMods: 10})
+			mods := adds(0, 95)
+			mods[57] = test.bad
+			err := c.Apply(t.Context(), mods)
+			var failed *ApplyError
+			if !errors.As(err, &failed) {
+				t.Fatalf("Apply returned %v, want an ApplyError", err)
+			}
+			if failed.Mods != 95 || failed.Committed != 50 || failed.Unsure != 0 {
+				t.Errorf("%d of %d committed, %d not known; want 50 of 95, 0", failed.Committed, failed.Mods, failed.Unsure)
+			}
+			if len(failed.Refused) != 1 || failed.Refused[0].Mod != openflow.Mod(test.bad) || failed.Cause != nil {
+				t.Errorf("refused %v because of %v, want only %s", failed.Refused, failed.Cause, test.bad)
+			}
+			if text := err.Error(); !strings.Contains(text, test.want) || !strings.Contains(text, test.bad.String()) {
+				t.Errorf("the error says\n%s\nwant %s and %s in it", text, test.want, test.bad)
+			}
+			if got := len(texts(t, c, FlowFilter{})); got != 50 {
+				t.Errorf("the switch holds %d flows, want the 50 of the chunks before", got)
+			}
+			// Nothing is left open: the rest goes in under the same connection.
+			if err := c.Apply(t.Context(), adds(50, 95)); err != nil {
+				t.Fatal(err)
+			}
+			if got := len(texts(t, c, FlowFilter{})); got != 95 {
+				t.Errorf("the switch holds %d flows, want 95", got)
+			}
+		})
+	}
+}
+
+func TestGroupsMetersAndFlowsInOneApply(t *testing.T) {
+	c := dialOVS(t, ovstest.Start(t), Config{})
+	group := openflow.Group{ID: 5, Type: openflow.GroupAll, Buckets: []openflow.Bucket{
+		{ID: 1, Actions: []openflow.Action{openflow.Output{Port: 1}}},
+		{ID: 2, Actions: []openflow.Action{openflow.Output{Port: 2}}},
+	}}
+	meter := openflow.Meter{ID: 9, Unit: openflow.PacketsPerSecond, Rate: 100, Burst: 10}
+	flow := openflow.Flow{Priority: 3, Cookie: 1, Actions: []openflow.Action{openflow.ApplyMeter{ID: 9}, openflow.ToGroup{ID: 5}}}
+	// The meter stands last and must go first.
+	err := c.Apply(t.Context(), []openflow.Mod{
+		&openflow.GroupMod{Command: openflow.GroupAdd, Group: group},
+		&openflow.FlowMod{Flow: flow},
+		&openflow.MeterMod{Command: openflow.MeterAdd, Meter: meter},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flows, groups, err := c.Tables(t.Context())
+	if err != nil || len(flows) != 1 || flows[0].String() != flow.String() {
+		t.Errorf("flows %v, %v; want %s", flows, err, flow)
+	}
+	if len(groups) != 1 || groups[0].String() != group.String() {
+		t.Errorf("groups %v; want %s", groups, group)
+	}
+	meters, err := c.Meters(t.Context())
+	if err != nil || len(meters) != 1 || meters[0] != meter {
+		t.Errorf("meters %v, %v; want %s", meters, err, meter)
+	}
+	// A second add of the meter is refused before any bundle is sent.
+	other := &openflow.FlowMod{Flow: testFlow(1)}
+	again := &openflow.MeterMod{Command: openflow.MeterAdd, Meter: meter}
+	err = c.Apply(t.Context(), []openflow.Mod{other, again})
+	if err == nil || !strings.Contains(err.Error(), "OFPMMFC_METER_EXISTS") || !strings.Contains(err.Error(), again.String()) {
+		t.Errorf("a meter added twice: %v", err)
+	}
+	// Deleted meters go after the flow that used them was replaced.
+	flow.Actions = flow.Actions[1:]
+	if err := c.Apply(t.Context(), []openflow.Mod{
+		&openflow.MeterMod{Command: openflow.MeterDelete, Meter: meter}, &openflow.FlowMod{Flow: flow}}); err != nil {
+		t.Fatal(err)
+	}
+	if got := texts(t, c, FlowFilter{}); len(got) != 1 || got[0] != flow.String() {
+		t.Errorf("flows %q, want %s", got, flow)
+	}
+	if meters, err := c.Meters(t.Context()); err != nil || len(meters) != 0 {
+		t.Errorf("meters %v, %v; want none", meters, err)
+	}
+}
+
+// twoPorts adds the dummy ports p1 and p2 with numbers 1 and 2, and captures what
+// leaves by p2 in what it returns.
+func twoPorts(s *ovstest.Switch) {
+	for i := 1; i <= 2; i++ {
+		s.Vsctl("add-port", "br0", fmt.Sprintf("p%d", i), "--", "set", "Interface", fmt.Sprintf("p%d", i), "type=dummy", fmt.Sprintf("ofport_request=%d", i))
+	}
+}
+
+// arpIn lets an ARP request for 10.0.0.2 come in by a port.
+func arpIn(s *ovstest.Switch, port string) {
+	s.Appctl("netdev-dummy/receive", port, "in_port(1),eth(src=02:00:00:00:00:01,dst=ff:ff:ff:ff:ff:ff),eth_type(0x0806),arp(sip=10.0.0.1,tip=10.0.0.2,op=1,sha=02:00:00:00:00:01,tha=00:00:00:00:00:00)")
+}
+
+// receive returns what comes next on ch.
+func receive[T any](t *testing.T, ch <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-ch:
+		return v
+	case <-time.After(10 * time.Second):
+		var v T
+		t.Fatalf("no %T within 10 s", v)
+		return v
+	}
+}
+
+// eventually polls until ok.
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within 10 s: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// packetsOf returns how often the flow with this cookie was hit.
+func packetsOf(t *testing.T, c *Conn, cookie uint64) uint64 {
+	flows, err := c.Flows(t.Context(), FlowFilter{Cookie: cookie, CookieMask: ^uint64(0)})
+	if err != nil || len(flows) != 1 {
+		t.Fatalf("flow with cookie %#x: %v, %v", cookie, flows, err)
+	}
+	return flows[0].Packets
+}
+
+func TestPacketInPauseAndResume(t *testing.T) {
+	s := ovstest.Start(t)
+	twoPorts(s)
+	packets := make(chan openflow.PacketIn, 10)
+	c := dialOVS(t, s, Config{ControllerID: 7, PacketIns: packets})
+	silent := dialOVS(t, s, Config{PacketIns: make(chan openflow.PacketIn)}) // another id: must not get it
+	if err := c.Apply(t.Context(), []openflow.Mod{
+		&openflow.FlowMod{Flow: openflow.Flow{Priority: 5, Cookie: 0x11, Match: openflow.MatchOf(openflow.InPort(1)), Actions: []openflow.Action{
+			openflow.Set(openflow.FieldReg4, 0xabcd),
+			openflow.ToController{MaxLen: 0xffff, ID: 7, Reason: openflow.ReasonAction, Userdata: "who are you", Pause: true},
+			openflow.Resubmit{InPort: openflow.PortInPort, Table: 3},
+		}}},
+		&openflow.FlowMod{Flow: openflow.Flow{Table: 3, Cookie: 0x22, Priority: 1,
+			Match:   openflow.MatchOf(openflow.Exact(openflow.FieldReg4, 0xabcd), openflow.Exact(openflow.FieldReg5, 0x77)),
+			Actions: []openflow.Action{openflow.Output{Port: 2}}}},
+	}); err != nil {
+		t.Fatal(err)
+	}
+	arpIn(s, "p1")
+	p := receive(t, packets)
+	if p.Userdata != "who are you" || p.Cookie != 0x11 || p.Table != 0 || p.Reason != openflow.ReasonAction || p.Continuation == "" {
+		t.Errorf("packet-in %+v", p)
+	}
+	if len(p.Packet) != p.FullLen || string(p.Packet[:6]) != "\xff\xff\xff\xff\xff\xff" {
+		t.Errorf("packet %x of %d bytes", p.Packet, p.FullLen)
+	}
+	if got := p.Metadata.String(); got != "reg4=0xabcd,in_port=1" {
+		t.Errorf("metadata %s, want reg4=0xabcd,in_port=1", got)
+	}
+	// It waits; then it goes on with what the controller added.
+	if n := packetsOf(t, c, 0x22); n != 0 {
+		t.Errorf("the held packet went on before it was resumed: %d packets", n)
+	}
+	p.Metadata = openflow.MatchOf(append(p.Metadata.Terms, openflow.Exact(openflow.FieldReg5, 0x77))...)
+	if err := c.Resume(t.Context(), p); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the resumed packet passes the second table", func() bool { return packetsOf(t, c, 0x22) == 1 })
+
+	p.Continuation = p.Continuation[:len(p.Continuation)/2]
+	var refused *ofp.Error
+	if err := c.Resume(t.Context(), p); !errors.As(err, &refused) {
+		t.Errorf("resume with half a continuation: %v, want an error of the switch", err)
+	}
+	if d := silent.Dropped(); d != (Dropped{}) {
+		t.Errorf("the connection with another id got packet-ins: %+v", d)
+	}
+}
+
+func TestPacketOut(t *testing.T) {
+	s := ovstest.Start(t)
+	twoPorts(s)
+	c := dialOVS(t, s, Config{})
+	if err := c.Apply(t.Context(), []openflow.Mod{&openflow.FlowMod{Flow: openflow.Flow{Cookie: 0x33,
+		Match: openflow.MatchOf(openflow.InPort(1), openflow.Exact(openflow.FieldReg6, 9)), Actions: []openflow.Action{openflow.Output{Port: 2}}}}}); err != nil {
+		t.Fatal(err)
+	}
+	packet := make([]byte, 60)
+	out := openflow.PacketOut{Packet: packet, InPort: 1,
+		Metadata: openflow.MatchOf(openflow.Exact(openflow.FieldReg6, 9)),
+		Actions:  []openflow.Action{openflow.Resubmit{InPort: openflow.PortInPort, Table: 0}}}
+	bad := openflow.PacketOut{Packet: packet, InPort: openflow.PortFlood, Actions: out.Actions}
+	err := c.PacketOut(t.Context(), bad, out)
+	if err == nil || !strings.Contains(err.Error(), "OFPBRC_BAD_PORT") {
+		t.Errorf("packet-out from FLOOD: %v", err)
+	}
+	eventually(t, "the good packet is counted", func() bool { return packetsOf(t, c, 0x33) == 1 })
+}
+
+func TestWhatComesUnasked(t *testing.T) {
+	s := ovstest.Start(t)
+	removed := make(chan openflow.FlowRemoved, 10)
+	ports := make(chan openflow.PortChange, 10)
+	c := dialOVS(t, s, Config{FlowsRemoved: removed, PortChanges: ports})
+	twoPorts(s)
+	for no := openflow.PortNo(1); no <= 2; { // with changes of the first between
+		switch p := receive(t, ports); {
+		case p.Event == openflow.PortAdded && p.Port.No == no && p.Port.Name == fmt.Sprintf("p%d", no):
+			no++
+		case p.Event != openflow.PortModified:
+			t.Errorf("port %+v, want port %d added", p, no)
+		}
+	}
+	list, err := c.Ports(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, p := range list {
+		names = append(names, fmt.Sprintf("%s %s", p.Name, p.No))
+	}
+	slices.Sort(names)
+	if got := strings.Join(names, ", "); got != "br0 LOCAL, p1 1, p2 2" {
+		t.Errorf("ports %s", got)
+	}
+	f := testFlow(3)
+	f.Flags = openflow.SendFlowRem
+	f.HardTimeout = 1
+	if err := c.Apply(t.Context(), []openflow.Mod{&openflow.FlowMod{Flow: f}}); err != nil {
+		t.Fatal(err)
+	}
+	r := receive(t, removed)
+	f.Flags, f.Actions = 0, nil
+	if r.Reason != openflow.RemovedHardTimeout || r.Flow.String() != f.String() || r.Duration < 1 {
+		t.Errorf("removed %+v, want %s", r, f)
+	}
+}
+
+func TestCTFlush(t *testing.T) {
+	c := dialOVS(t, ovstest.Start(t), Config{})
+	if err := c.CTFlush(t.Context(), openflow.Connections{Zone: 5}, openflow.Connections{Zone: 5, Orig: openflow.Tuple{
+		Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), Proto: 6, DstPort: 80}}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestKeepReconnectsAfterACrash(t *testing.T) {
+	s := ovstest.Start(t)
+	conns := make(chan *Conn, 10)
+	gone := make(chan error, 10)
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		ended <- Keep(ctx, "unix:"+s.Mgmt, Config{}, func(ctx context.Context, c *Conn) error {
+			conns <- c
+			<-ctx.Done()
+			gone <- context.Cause(ctx)
+			return nil
+		})
+	}()
+	first := receive(t, conns)
+	if err := first.Apply(t.Context(), adds(0, 10)); err != nil {
+		t.Fatal(err)
+	}
+	s.KillVswitchd()
+	if err := receive(t, gone); err == nil || errors.Is(err, context.Canceled) {
+		t.Errorf("the connection ended with %v, want why it was lost", err)
+	}
+	if err := first.Apply(t.Context(), adds(0, 10)); err == nil {
+		t.Error("Apply on a lost connection returned no error")
+	}
+	s.StartVswitchd()
+	eventually(t, "br0 is back", func() bool { _, err := s.TryOfctl("show", "br0"); return err == nil })
+	answers := time.Now()
+	second := receive(t, conns)
+	if err := second.Apply(t.Context(), adds(0, 1000)); err != nil {
+		t.Fatal(err)
+	}
+	took := time.Since(answers)
+	t.Logf("1,000 flows are back %v after ovs-ofctl got an answer", took)
+	if took > 300*time.Millisecond {
+		t.Errorf("1,000 flows took %v to be back, want at most 300 ms", took)
+	}
+	cancel()
+	if err := receive(t, ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("Keep returned %v, want that it was cancelled", err)
+	}
+	if second.Err() == nil {
+		t.Error("Keep left its connection open")
+	}
+}
+
+func TestDialSaysWhatIsWrong(t *testing.T) {
+	s := ovstest.Start(t)
+	s.Vsctl("set", "Bridge", "br0", "protocols=OpenFlow13")
+	for _, test := range []struct{ addr, want string }{
+		{"unix:" + s.Mgmt, "OpenFlow15"},
+		{"unix:/nowhere/br0.mgmt", "no such file or directory"},
+		{"br0", "neither unix:PATH nor tcp:HOST:PORT"},
+	} {
+		_, err := Dial(t.Context(), test.addr, Config{})
+		if err == nil || !strings.Contains(err.Error(), test.want) || !strings.Contains(err.Error(), test.addr) {
+			t.Errorf("Dial %s: %v, want %s", test.addr, err, test.want)
+		}
+	}
+}
