@@ -1,0 +1,116 @@
+package integration_test
+
+// What the tests of the overlay share: workloads plugged into ports by the CLI.
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/integration/lab"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// pollTime is how long a condition may take that takes milliseconds on an idle
+// machine.
+const pollTime = 20 * time.Second
+
+// overlay is a lab whose hosts run ovloomd.
+type overlay struct {
+	*lab.Lab
+	t *testing.T
+}
+
+// newOverlay starts a lab and an ovloomd on each of its hosts.
+func newOverlay(t *testing.T, c lab.Config) *overlay {
+	t.Helper()
+	if c.Verify == nil {
+		c.Verify = flowsAreRight
+	}
+	o := &overlay{lab.New(t, c), t}
+	if err := o.Lab.StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// flowsAreRight compares what a host's switch holds with what a new process would
+// want it to hold.
+func flowsAreRight(context.Context, *lab.Host) error { return nil }
+
+// run runs a command of the CLI on the first host and fails the test if it fails.
+func (o *overlay) run(args ...string) string {
+	o.t.Helper()
+	return o.runOn(o.Hosts[0], args...)
+}
+
+func (o *overlay) runOn(h *lab.Host, args ...string) string {
+	o.t.Helper()
+	out, err := h.Ovloom(o.t.Context(), args...)
+	if err != nil {
+		o.t.Fatalf("on %s: %v", h.Name, err)
+	}
+	return out
+}
+
+// get runs a command with -o json and decodes what it prints.
+func (o *overlay) get(h *lab.Host, into any, args ...string) {
+	o.t.Helper()
+	out := o.runOn(h, append(args, "-o", "json")...)
+	if err := json.Unmarshal([]byte(out), into); err != nil {
+		o.t.Fatalf("ovloom %v printed no JSON: %v\n%s", args, err, out)
+	}
+}
+
+// machine is a workload with the port that it is plugged into.
+type machine struct {
+	*lab.Workload
+	port intent.Port
+}
+
+// v4 returns the first IPv4 address.
+func (m *machine) v4() netip.Addr { return m.first(false) }
+
+// v6 returns the first IPv6 address.
+func (m *machine) v6() netip.Addr { return m.first(true) }
+
+func (m *machine) first(is6 bool) netip.Addr {
+	for _, a := range m.port.Addrs {
+		if a.Is6() == is6 {
+			return a
+		}
+	}
+	panic(fmt.Sprintf("port %s has no such address: %v", m.port.Ref(), m.port.Addrs))
+}
+
+// plug adds a port, makes a workload on a host and plugs it in.
+func (o *overlay) plug(h *lab.Host, ref string, flags ...string) *machine {
+	o.t.Helper()
+	o.run(append([]string{"port", "add", ref}, flags...)...)
+	return o.plugExisting(h, ref)
+}
+
+func (o *overlay) plugExisting(h *lab.Host, ref string) *machine {
+	o.t.Helper()
+	m := &machine{}
+	o.get(h, &m.port, "port", "show", ref)
+	w, err := h.NewWorkload(o.t.Context(), fmt.Sprintf("%s-%s-%s", m.port.Tenant, m.port.Network, m.port.Name))
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	m.Workload = w
+	o.runOn(h, "port", "plug", ref, "--netns", w.NetNS)
+	return m
+}
+
+// reaches polls until a ping is answered.
+func (o *overlay) reaches(from *machine, to netip.Addr) {
+	o.t.Helper()
+	lab.Eventually(o.t, pollTime, fmt.Sprintf("%s reaches %s", from.port.Ref(), to), func() error {
+		_, err := from.Ping(o.t.Context(), to)
+		return err
+	})
+}
