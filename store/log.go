@@ -8,23 +8,25 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// zapTo returns the logger that etcd is given. What etcd says is one level less
-// important to us than to etcd: its information is our debugging, and it warns
-// of things like a request of 150 ms.
-func zapTo(log *slog.Logger) *zap.Logger {
-	return zap.New(zapCore{log.With("component", "etcd").Handler()})
+// zapTo returns the logger that etcd is given. What etcd says is less important
+// to us than to etcd: its information is our debugging, it warns of things like
+// a request of 150 ms, and it calls an error that a closed listener is closed.
+// Once closing ends all is debugging.
+func zapTo(closing context.Context, log *slog.Logger) *zap.Logger {
+	return zap.New(zapCore{closing, log.With("component", "etcd").Handler()})
 }
 
 // zapCore passes zap's entries on to a slog handler.
-type zapCore struct{ to slog.Handler }
+type zapCore struct {
+	closing context.Context
+	to      slog.Handler
+}
 
-func slogLevel(l zapcore.Level) slog.Level {
+func (c zapCore) level(l zapcore.Level) slog.Level {
 	switch {
 	case l >= zapcore.DPanicLevel:
 		return slog.LevelError
-	case l == zapcore.ErrorLevel:
-		return slog.LevelWarn
-	case l == zapcore.WarnLevel:
+	case l >= zapcore.WarnLevel && c.closing.Err() == nil:
 		return slog.LevelInfo
 	}
 	return slog.LevelDebug
@@ -32,12 +34,12 @@ func slogLevel(l zapcore.Level) slog.Level {
 
 // Enabled implements zapcore.LevelEnabler.
 func (c zapCore) Enabled(l zapcore.Level) bool {
-	return c.to.Enabled(context.Background(), slogLevel(l))
+	return c.to.Enabled(context.Background(), c.level(l))
 }
 
 // With implements zapcore.Core.
 func (c zapCore) With(fields []zapcore.Field) zapcore.Core {
-	return zapCore{c.to.WithAttrs(attrs(fields))}
+	return zapCore{c.closing, c.to.WithAttrs(attrs(fields))}
 }
 
 // Check implements zapcore.Core.
@@ -50,7 +52,7 @@ func (c zapCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Check
 
 // Write implements zapcore.Core.
 func (c zapCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	r := slog.NewRecord(e.Time, slogLevel(e.Level), e.Message, 0)
+	r := slog.NewRecord(e.Time, c.level(e.Level), e.Message, 0)
 	r.AddAttrs(attrs(fields)...)
 	return c.to.Handle(context.Background(), r)
 }

@@ -11,6 +11,9 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/tlsutil"
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/server/v3/embed"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
 
 	"github.com/ovloom/ovloom/intent"
 )
@@ -32,15 +35,19 @@ const (
 
 // startServer starts the member and waits until it answers. Its data and its
 // socket are in a folder that nobody else may enter.
-func startServer(ctx context.Context, c Config) (*embed.Etcd, error) {
+//
+// When closing ends, so do the streams of clients: etcd by itself would wait 5 s
+// for watches to end that never do.
+func startServer(ctx, closing context.Context, c Config) (*embed.Etcd, error) {
 	dir := filepath.Join(c.StateDir, "etcd")
 	if err := privateDir(dir); err != nil {
 		return nil, err
 	}
-	ec, err := serverConfig(c, dir)
+	ec, err := serverConfig(closing, c, dir)
 	if err != nil {
 		return nil, err
 	}
+	ec.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainStreamInterceptor(endWith(closing))}
 	e, err := embed.StartEtcd(ec)
 	if err != nil {
 		return nil, fmt.Errorf("start the store in %s: %w", dir, err)
@@ -57,16 +64,17 @@ func startServer(ctx context.Context, c Config) (*embed.Etcd, error) {
 	}
 }
 
-func serverConfig(c Config, dir string) (*embed.Config, error) {
+func serverConfig(closing context.Context, c Config, dir string) (*embed.Config, error) {
 	ec := embed.NewConfig()
 	ec.Name = memberName
 	ec.Dir = filepath.Join(dir, "data")
-	ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapTo(c.Logger))
+	ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapTo(closing, c.Logger))
 	ec.TickMs = uint(tick.Milliseconds())
 	ec.ElectionMs = uint(election.Milliseconds())
 	ec.AutoCompactionMode = embed.CompactorModePeriodic
 	ec.AutoCompactionRetention = compaction
 	ec.EnableGRPCGateway = false // nobody speaks JSON to it
+	ec.AuthToken = ""            // nor has a password
 
 	peer, err := url.Parse(peerURL)
 	if err != nil {
@@ -79,6 +87,9 @@ func serverConfig(c Config, dir string) (*embed.Config, error) {
 	ec.ListenClientUrls = nil
 	if socket := filepath.Join(dir, "etcd.sock"); len(socket) <= socketPathMax {
 		ec.ListenClientUrls = append(ec.ListenClientUrls, url.URL{Scheme: "unix", Path: socket})
+		// With a place of its own for etcd's HTTP (metrics and health), the other
+		// URLs speak gRPC alone: watches starve when they share a port with HTTP.
+		ec.ListenClientHttpUrls = []url.URL{{Scheme: "unix", Path: filepath.Join(dir, "http.sock")}}
 	} else {
 		c.Logger.Info("store has no local socket: its path is too long", "path", socket)
 	}
@@ -99,6 +110,30 @@ func serverConfig(c Config, dir string) (*embed.Config, error) {
 	}
 	return ec, nil
 }
+
+// endWith ends every stream when ctx ends. Clients take that as a connection
+// that broke, and go on elsewhere or later.
+func endWith(ctx context.Context) grpc.StreamServerInterceptor {
+	return func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+		sctx, cancel := context.WithCancel(ss.Context())
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		err := handler(srv, endingStream{ss, sctx})
+		if ctx.Err() != nil {
+			return status.Error(codes.Unavailable, "the store is stopping")
+		}
+		return err
+	}
+}
+
+// endingStream is a stream with a context of its own.
+type endingStream struct {
+	grpc.ServerStream
+	ctx context.Context
+}
+
+// Context implements grpc.ServerStream.
+func (s endingStream) Context() context.Context { return s.ctx }
 
 // privateDir makes a folder that only its owner may enter.
 func privateDir(dir string) error {

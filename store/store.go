@@ -35,6 +35,7 @@ type Store struct {
 	instance string
 	closed   context.Context // ends with Close
 	close    context.CancelFunc
+	once     sync.Once // Close
 
 	ids, vnis, vrfs counter
 	addrs           addrPool
@@ -70,10 +71,10 @@ func (s *Store) open(ctx context.Context) (err error) {
 		return err
 	}
 	if len(s.cfg.Endpoints) > 0 {
-		s.client, err = dial(s.cfg)
+		s.client, err = dial(s.closed, s.cfg)
 		return err
 	}
-	if s.server, err = startServer(ctx, s.cfg); err != nil {
+	if s.server, err = startServer(ctx, s.closed, s.cfg); err != nil {
 		return err
 	}
 	// The process's own calls do not go through a socket.
@@ -81,8 +82,15 @@ func (s *Store) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// Close ends all calls and watches and stops the embedded member.
+// Close ends all calls and watches and stops the embedded member. Closing again
+// does nothing.
 func (s *Store) Close() error {
+	var err error
+	s.once.Do(func() { err = s.shut() })
+	return err
+}
+
+func (s *Store) shut() error {
 	s.close()
 	var errs []error
 	if s.client != nil {
@@ -107,23 +115,14 @@ func (s *Store) URLs() []string {
 	if s.server == nil {
 		return s.cfg.Endpoints
 	}
-	scheme := map[string]string{}
-	for _, u := range s.server.Config().ListenClientUrls {
-		scheme[u.Host] = u.Scheme
-	}
 	var urls []string
-	for _, l := range s.server.Clients {
-		switch a := l.Addr().(type) {
-		case *net.UnixAddr:
-			urls = append(urls, "unix://"+a.Name)
-		case *net.TCPAddr:
-			sc, ok := scheme[a.String()]
-			if !ok { // the port was left to the system
-				host, _, _ := net.SplitHostPort(a.String())
-				sc = scheme[net.JoinHostPort(host, "0")]
+	for _, u := range s.server.Config().ListenClientUrls {
+		for _, l := range s.server.Clients {
+			if a, ok := l.Addr().(*net.TCPAddr); ok && u.Host == net.JoinHostPort(a.IP.String(), "0") {
+				u.Host = a.String() // the port was left to the system
 			}
-			urls = append(urls, sc+"://"+a.String())
 		}
+		urls = append(urls, u.String())
 	}
 	return urls
 }
@@ -167,13 +166,13 @@ func (s *Store) failure(ctx context.Context, op string, err error) error {
 }
 
 // dial makes the client of a store elsewhere. It connects in the background.
-func dial(c Config) (*clientv3.Client, error) {
+func dial(closing context.Context, c Config) (*clientv3.Client, error) {
 	cc := clientv3.Config{
 		Endpoints:            c.Endpoints,
 		DialTimeout:          c.Timeout,
 		DialKeepAliveTime:    10 * time.Second, // the least that gRPC allows
 		DialKeepAliveTimeout: 3 * time.Second,
-		Logger:               zapTo(c.Logger),
+		Logger:               zapTo(closing, c.Logger),
 		// After an outage, hosts are back within seconds: gRPC by itself would
 		// wait up to two minutes between attempts.
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{

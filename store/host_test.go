@@ -1,0 +1,363 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// keepAlive runs a KeepAlive until stop, which returns its result.
+func keepAlive(t testing.TB, s *Store, name string) (stop func() error) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- s.KeepAlive(ctx, name) }()
+	stop = sync.OnceValue(func() error { cancel(); return <-done })
+	t.Cleanup(func() { _ = stop() })
+	return stop
+}
+
+func alive(t testing.TB, s *Store, name string) func() bool {
+	return func() bool {
+		hosts, err := s.Hosts(context.WithoutCancel(t.Context()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range hosts {
+			if h.Name == name {
+				return h.Alive
+			}
+		}
+		t.Fatalf("host %s is not registered", name)
+		return false
+	}
+}
+
+func TestHostLivesWhileItsLeaseDoes(t *testing.T) {
+	s := open(t, Config{})
+	host(t, s, "host1", "192.0.2.1")
+	stop := keepAlive(t, s, "host1")
+	until(t, "host1 is alive", alive(t, s, "host1"))
+	_, _, err := s.RemoveHost(t.Context(), "host1", false)
+	if intent.KindOf(err) != intent.InUse || !strings.Contains(err.Error(), "its running ovloomd") {
+		t.Errorf("removing a live host: %v", err)
+	}
+	if err := stop(); err != nil {
+		t.Errorf("keep alive ended with %v", err)
+	}
+	if alive(t, s, "host1")() {
+		t.Error("host1 is alive after its lease was given back")
+	}
+	if _, _, err := s.RemoveHost(t.Context(), "host1", false); err != nil {
+		t.Error(err)
+	}
+	checked(t, s)
+}
+
+func TestLostLeaseIsTakenAgain(t *testing.T) {
+	s := open(t, Config{})
+	host(t, s, "host1", "192.0.2.1")
+	keepAlive(t, s, "host1")
+	until(t, "host1 is alive", alive(t, s, "host1"))
+	leases, err := s.client.Leases(t.Context())
+	if err != nil || len(leases.Leases) != 1 {
+		t.Fatalf("leases: %v, %v", leases, err)
+	}
+	if _, err := s.client.Revoke(t.Context(), leases.Leases[0].ID); err != nil {
+		t.Fatal(err)
+	}
+	if alive(t, s, "host1")() {
+		t.Fatal("host1 is alive without lease")
+	}
+	until(t, "host1 is alive again", alive(t, s, "host1"))
+}
+
+func TestTwoProcessesWithOneName(t *testing.T) {
+	s := open(t, Config{Instance: "one"})
+	host(t, s, "host1", "192.0.2.1")
+	stop := keepAlive(t, s, "host1")
+	until(t, "host1 is alive", alive(t, s, "host1"))
+
+	other := open(t, Config{Endpoints: s.URLs(), Instance: "two"})
+	_, err := other.Register(t.Context(), intent.Host{Name: "host1", VTEP: addr("192.0.2.2")})
+	if intent.KindOf(err) != intent.Conflict || !strings.Contains(err.Error(), "host name host1 is in use by another ovloomd") {
+		t.Errorf("registering a name that is held: %v", err)
+	}
+	if err := other.KeepAlive(t.Context(), "host1"); intent.KindOf(err) != intent.Conflict {
+		t.Errorf("keeping a name alive that is held: %v", err)
+	}
+
+	// The same process started again takes over at once, and the lease that the
+	// first one gives back later is not the one that counts.
+	again := open(t, Config{Endpoints: s.URLs(), Instance: "one"})
+	host(t, again, "host1", "192.0.2.1")
+	keepAlive(t, again, "host1")
+	until(t, "two leases", func() bool {
+		l, err := s.client.Leases(t.Context())
+		return err == nil && len(l.Leases) == 2
+	})
+	if err := stop(); err != nil {
+		t.Error(err)
+	}
+	if !alive(t, s, "host1")() {
+		t.Error("host1 is not alive after its old process ended")
+	}
+}
+
+func TestKeepAliveOfAHostThatIsRemoved(t *testing.T) {
+	s := open(t, Config{})
+	if err := s.KeepAlive(t.Context(), "host1"); intent.KindOf(err) != intent.NotFound {
+		t.Errorf("keeping alive what is not registered: %v", err)
+	}
+	host(t, s, "host1", "192.0.2.1")
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() { done <- s.KeepAlive(ctx, "host1") }()
+	until(t, "host1 is alive", alive(t, s, "host1"))
+	if _, _, err := s.RemoveHost(ctx, "host1", true); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; intent.KindOf(err) != intent.NotFound {
+		t.Errorf("removed while alive: %v", err)
+	}
+}
+
+func TestRemoveHostReleasesItsPorts(t *testing.T) {
+	const ports = 70
+	s := open(t, Config{})
+	ctx := t.Context()
+	acme(t, s)
+	host(t, s, "host1", "192.0.2.1")
+	host(t, s, "host10", "192.0.2.10") // a name with the other as prefix
+	for i := range ports {
+		p := must[intent.Port](t)(s.AddPort(ctx, port(fmt.Sprintf("acme/web/c%02d", i))))
+		for _, h := range []string{"host1", "host10"} {
+			if _, err := s.Claim(ctx, p.Ref(), h, 0); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	users, err := s.HostUsers(ctx, "host1")
+	if err != nil || len(users) != ports || users[0] != "binding acme/web/c00 on host1" {
+		t.Errorf("users: %v, %v", users, err)
+	}
+	deleted, _, err := s.RemoveHost(ctx, "host1", true)
+	if err != nil || len(deleted) != ports+1 || deleted[ports] != "host host1" {
+		t.Errorf("deleted %d: %v, %v", len(deleted), deleted, err)
+	}
+	if users, err := s.HostUsers(ctx, "host10"); err != nil || len(users) != ports {
+		t.Errorf("the other host has %d ports, %v", len(users), err)
+	}
+	checked(t, s)
+}
+
+func TestClaims(t *testing.T) {
+	s := open(t, Config{})
+	ctx := t.Context()
+	acme(t, s)
+	host(t, s, "host1", "192.0.2.1")
+	host(t, s, "host2", "192.0.2.2")
+	c1 := must[intent.Port](t)(s.AddPort(ctx, port("acme/web/c1"))).Ref()
+	claim := func(host string, have uint64) intent.Binding {
+		t.Helper()
+		b, err := s.Claim(ctx, c1, host, have)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	winner := func() string {
+		t.Helper()
+		all, err := s.Bindings(ctx, c1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, _ := intent.Winner(all)
+		return fmt.Sprintf("%d claims, %s", len(all), w.Host)
+	}
+	first := claim("host1", 0)
+	before, _ := s.Ping(ctx)
+	if again := claim("host1", first.Generation); again != first {
+		t.Errorf("a restarted host has %+v instead of %+v", again, first)
+	}
+	if after, _ := s.Ping(ctx); after != before {
+		t.Error("a restarted host wrote something")
+	}
+	newer := claim("host2", 0)
+	if newer.Generation != first.Generation+1 || winner() != "2 claims, host2" {
+		t.Errorf("%d after %d; %s", newer.Generation, first.Generation, winner())
+	}
+	if b := claim("host1", newer.Generation); b.Generation != newer.Generation+1 {
+		t.Errorf("a generation of another host was believed: %+v", b)
+	}
+	// Late news of old bindings change nothing.
+	if err := s.Release(ctx, c1, "host1", first.Generation); err != nil {
+		t.Error(err)
+	}
+	if err := s.MarkUp(ctx, c1, "host1", first.Generation, true); intent.KindOf(err) != intent.Conflict {
+		t.Errorf("marking an old binding: %v", err)
+	}
+	if got := winner(); got != "2 claims, host1" {
+		t.Error(got)
+	}
+	if err := s.MarkUp(ctx, c1, "host2", newer.Generation, true); err != nil {
+		t.Error(err)
+	}
+	if all, _ := s.Bindings(ctx, c1); all[0].Up || !all[1].Up {
+		t.Errorf("up: %+v", all)
+	}
+	last := newer.Generation + 1
+	for h, g := range map[string]uint64{"host1": last, "host2": newer.Generation} {
+		if err := s.Release(ctx, c1, h, g); err != nil {
+			t.Error(err)
+		}
+	}
+	if got := winner(); got != "0 claims, " {
+		t.Error(got)
+	}
+	if b := claim("host1", last); b.Generation != last+1 {
+		t.Errorf("a released generation came again: %+v", b)
+	}
+	// A port of the same name after this one does not repeat its generations.
+	if _, _, err := s.DeletePort(ctx, c1, true); err != nil {
+		t.Fatal(err)
+	}
+	must[intent.Port](t)(s.AddPort(ctx, port("acme/web/c1")))
+	if b := claim("host1", 0); b.Generation <= last+1 {
+		t.Errorf("the new port starts at %d, the old one ended at %d", b.Generation, last+1)
+	}
+	checked(t, s)
+}
+
+func TestClaimsOfManyHostsHaveTheirOwnGenerations(t *testing.T) {
+	const hosts = 32
+	s := open(t, Config{})
+	ctx := t.Context()
+	acme(t, s)
+	c1 := must[intent.Port](t)(s.AddPort(ctx, port("acme/web/c1"))).Ref()
+	for i := range hosts {
+		host(t, s, fmt.Sprintf("host%d", i), fmt.Sprintf("192.0.2.%d", i+1))
+	}
+	stores := []*Store{s, client(t, s), client(t, s)}
+	var mu sync.Mutex
+	seen := map[uint64]string{}
+	var wg sync.WaitGroup
+	for i := range hosts {
+		wg.Go(func() {
+			name := fmt.Sprintf("host%d", i)
+			for range 3 {
+				b, err := stores[i%len(stores)].Claim(ctx, c1, name, 0)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				mu.Lock()
+				if other := seen[b.Generation]; other != "" {
+					t.Errorf("generation %d of %s and %s", b.Generation, other, name)
+				}
+				seen[b.Generation] = name
+				mu.Unlock()
+				if err := stores[i%len(stores)].Release(ctx, c1, name, b.Generation); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if len(seen) != 3*hosts {
+		t.Errorf("%d generations", len(seen))
+	}
+	checked(t, s)
+}
+
+func TestWaitApplied(t *testing.T) {
+	s := open(t, Config{})
+	ctx := t.Context()
+	acme(t, s)
+	must[intent.Tenant](t)(s.AddTenant(ctx, "globex"))
+	must[intent.Network](t)(s.AddNetwork(ctx, network("globex/web", "10.0.0.0/24")))
+	claim := func(name, host string) {
+		t.Helper()
+		p := must[intent.Port](t)(s.AddPort(ctx, port(name)))
+		if _, err := s.Claim(ctx, p.Ref(), host, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, h := range []string{"host1", "host2", "host3", "dead"} {
+		host(t, s, h, fmt.Sprintf("192.0.2.%d", i+1))
+		if h != "dead" {
+			keepAlive(t, s, h)
+			until(t, h+" is alive", alive(t, s, h))
+		}
+	}
+	claim("acme/web/c1", "host1")
+	claim("acme/web/c2", "host2")
+	claim("acme/web/c3", "dead")
+	claim("globex/web/c1", "host3")
+	_, rev, err := s.AddPort(ctx, port("acme/web/c4"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait := func(timeout time.Duration) (string, error) {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		var seen []string
+		err := s.WaitApplied(ctx, "acme", rev, func(pending []string) { seen = append(seen, strings.Join(pending, "+")) })
+		return strings.Join(seen, " "), err
+	}
+	apply := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Only live hosts with a port of the tenant are waited for.
+	apply(s.SetApplied(ctx, "host1", rev-1))
+	seen, err := wait(50 * time.Millisecond)
+	if intent.KindOf(err) != intent.Unavailable || seen != "host1+host2" ||
+		!strings.Contains(err.Error(), "host1, host2: revision") || !strings.Contains(err.Error(), "the change is stored") {
+		t.Errorf("%s; %v", seen, err)
+	}
+	done := make(chan string, 1)
+	go func() {
+		seen, err := wait(20 * time.Second)
+		done <- fmt.Sprint(seen, " ", err)
+	}()
+	apply(s.SetAppliedSpan(ctx, "host1", map[string]int64{"acme": rev}))
+	apply(s.SetApplied(ctx, "host2", rev+5))
+	if got := <-done; !strings.HasSuffix(got, "<nil>") {
+		t.Error(got)
+	}
+	// A host that is ahead with another tenant is not done with this one.
+	apply(s.SetAppliedSpan(ctx, "host2", map[string]int64{"acme": rev - 1, "globex": rev + 9}))
+	if seen, err := wait(50 * time.Millisecond); intent.KindOf(err) != intent.Unavailable || seen != "host2" {
+		t.Errorf("%s; %v", seen, err)
+	}
+	// A host that has flows of the tenant is waited for even if it has no port of
+	// it any more, until it says that they are gone.
+	apply(s.SetAppliedSpan(ctx, "host2", map[string]int64{"acme": rev}))
+	if _, rev, err = s.DeleteTenant(ctx, "acme", true); err != nil {
+		t.Fatal(err)
+	}
+	if seen, err := wait(50 * time.Millisecond); intent.KindOf(err) != intent.Unavailable || seen != "host1+host2" {
+		t.Errorf("%s; %v", seen, err)
+	}
+	apply(s.SetAppliedSpan(ctx, "host1", map[string]int64{}))
+	apply(s.SetAppliedSpan(ctx, "host2", map[string]int64{"globex": rev}))
+	if seen, err := wait(20 * time.Second); err != nil || seen != "" {
+		t.Errorf("%s; %v", seen, err)
+	}
+	hosts, err := s.Hosts(ctx)
+	if err != nil || hosts[2].Name != "host2" || hosts[2].Applied != rev {
+		t.Errorf("hosts: %+v, %v", hosts, err)
+	}
+	if err := s.SetApplied(ctx, "nobody", 1); intent.KindOf(err) != intent.NotFound {
+		t.Errorf("applied by no host: %v", err)
+	}
+}
