@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -28,6 +29,9 @@ func (l line) command() *cli.Command { return l.path[len(l.path)-1] }
 
 // name returns the command's name with those above it: ovloom network add.
 func (l line) name() string { return pathName(l.path) }
+
+// about returns the command's name without ovloom: network add.
+func (l line) about() string { return pathName(l.path[1:]) }
 
 func pathName(path []*cli.Command) string {
 	var names []string
@@ -90,7 +94,7 @@ func (l *line) word(word string) error {
 	for _, c := range subs {
 		names = append(names, c.Name)
 	}
-	return intent.Invalidf("%s has no command %q", l.name(), word).WithHint("%s", suggest(word, names, "", l.name()))
+	return intent.Invalidf("unknown command %q", strings.TrimSpace(l.about()+" "+word)).WithHint("%s", suggest(word, names, "", l.name()))
 }
 
 // flag takes a flag and, if it has one, its value from rest; it returns what is
@@ -111,7 +115,7 @@ func (l *line) flag(word string, rest []string) ([]string, error) {
 		if l.help { // the answer is the help, whatever else the line says
 			return rest, nil
 		}
-		return nil, intent.Invalidf("%s has no flag %s", l.name(), strings.SplitN(word, "=", 2)[0]).
+		return nil, intent.Invalidf("%s has no flag %s", cmp.Or(l.about(), l.name()), strings.SplitN(word, "=", 2)[0]).
 			WithHint("%s", suggest(name, flagNames(l.path), "--", l.name()))
 	}
 	*into = append(*into, word)
@@ -120,7 +124,7 @@ func (l *line) flag(word string, rest []string) ([]string, error) {
 	}
 	if len(rest) == 0 {
 		l.valueOf = f
-		return nil, intent.Invalidf("%s: flag %s needs a value", l.name(), word).WithHint("see `%s --help`", l.name())
+		return nil, intent.Invalidf("flag %s needs a value", word).WithHint("see `%s --help`", l.name())
 	}
 	*into = append(*into, rest[0])
 	return rest[1:], nil

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -54,9 +55,22 @@ func (p *program) showFlows(c *cli.Context) error {
 				last = f.Object
 			}
 			fmt.Fprintln(out, f.Text)
-			if f.Words != "" {
-				fmt.Fprintf(out, "#    %s\n", f.Words)
+			if note := flowNote(f); note != "" {
+				fmt.Fprintf(out, "#    %s\n", note)
 			}
 		}
 	})
+}
+
+// flowNote says what ovs-ofctl's text of a flow does not: its counters, and what
+// it does, in words.
+func flowNote(f api.Flow) string {
+	var parts []string
+	if f.Packets > 0 {
+		parts = append(parts, fmt.Sprintf("%d packets, %d bytes", f.Packets, f.Bytes))
+	}
+	if f.Words != "" {
+		parts = append(parts, f.Words)
+	}
+	return strings.Join(parts, ": ")
 }

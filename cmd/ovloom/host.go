@@ -54,7 +54,7 @@ func (p *program) hostList(c *cli.Context) error {
 	return p.print(hs, func(out io.Writer) {
 		var rows [][]string
 		for _, h := range hs {
-			rows = append(rows, []string{h.Name, h.VTEP.String(), hostState(h), revision(h.Applied), h.Datapath, number(h.UnderlayMTU), h.Version})
+			rows = append(rows, []string{h.Name, address(h.VTEP), hostState(h), revision(h.Applied), h.Datapath, number(h.UnderlayMTU), h.Version})
 		}
 		table(out, []string{"HOST", "VTEP", "STATE", "APPLIED", "DATAPATH", "MTU", "VERSION"}, rows)
 	})
@@ -92,7 +92,7 @@ func (p *program) hostShow(c *cli.Context) error {
 		facts(out,
 			[2]string{"host", h.Name},
 			[2]string{"id", strconv.FormatUint(uint64(h.ID), 10)},
-			[2]string{"vtep", h.VTEP.String()},
+			[2]string{"vtep", address(h.VTEP)},
 			[2]string{"state", hostState(h.HostState)},
 			[2]string{"applied", revision(h.Applied)},
 			[2]string{"datapath", h.Datapath},

@@ -12,6 +12,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -78,8 +80,7 @@ func (p *program) run(ctx context.Context, args []string) error {
 		return nil
 	}
 	if len(l.command().Subcommands) > 0 {
-		printHelp(p.stderr, l.path)
-		return intent.Invalidf("%s needs a command", l.name())
+		return intent.Invalidf("no command is given").WithHint("see `%s --help`", l.name())
 	}
 	app := &cli.App{
 		Name: root.Name, Commands: root.Subcommands, Flags: root.Flags, Before: p.globals,
@@ -131,18 +132,29 @@ func setUsageErrors(c *cli.Command) {
 	}
 }
 
+// flagError is how package flag complains about a value.
+var flagError = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-([^:]+): `)
+
 // badFlag puts what package flag says about a value in our words.
 func badFlag(c *cli.Context, err error, _ bool) error {
-	// `invalid value "x" for flag -vni: parse error`
-	what := strings.Replace(err.Error(), " for flag -", " for --", 1)
-	return intent.Invalidf("%s", what).WithHint("see `%s --help`", commandName(c))
-}
-
-func commandName(c *cli.Context) string {
-	if c.Command == nil || c.Command.HelpName == "" {
-		return "ovloom"
+	m := flagError.FindStringSubmatch(err.Error())
+	if m == nil {
+		return intent.Invalidf("%w", err)
 	}
-	return c.Command.HelpName
+	flags := c.App.Flags
+	if c.Command != nil {
+		flags = slices.Concat(c.Command.Flags, flags)
+	}
+	want := "a whole number"
+	switch findFlag(flags, m[2]).(type) {
+	case *cli.DurationFlag:
+		want = "a duration such as 30s"
+	case *cli.BoolFlag:
+		want = "true or false"
+	case *cli.Uint64Flag:
+		want = "a whole number, not negative"
+	}
+	return intent.Invalidf("--%s cannot be %s", m[2], m[1]).WithHint("give %s", want)
 }
 
 // globals reads the flags that stand for every command.
@@ -190,12 +202,17 @@ func noArguments(c *cli.Context) error {
 }
 
 func argumentCount(c *cli.Context, want string) error {
-	e := intent.Invalidf("%s is given %d arguments instead of %s", c.Command.HelpName, c.NArg(), want)
-	if c.NArg() == 0 {
-		e = intent.Invalidf("%s needs %s", c.Command.HelpName, want)
+	name := strings.TrimPrefix(c.Command.HelpName, c.App.Name+" ")
+	e := intent.Invalidf("%s needs %s", name, want)
+	if c.NArg() > 0 {
+		e = intent.Invalidf("%s takes %s, but is given %s", name, want, count(c.NArg(), "argument"))
 	}
 	return e.WithHint("see `%s --help`", c.Command.HelpName)
 }
+
+// usersShown bounds how many of an object's users an error lists; `--cascade
+// --dry-run` lists all.
+const usersShown = 20
 
 // report prints an error the way users see all of them.
 func (p *program) report(err error) {
@@ -205,8 +222,11 @@ func (p *program) report(err error) {
 		return
 	}
 	fmt.Fprintf(p.stderr, "ovloom: %s\n", e.What)
-	for _, u := range e.Used {
+	for _, u := range e.Used[:min(len(e.Used), usersShown)] {
 		fmt.Fprintf(p.stderr, "  used by %s\n", u)
+	}
+	if more := len(e.Used) - usersShown; more > 0 {
+		fmt.Fprintf(p.stderr, "  and %d more\n", more)
 	}
 	if e.Hint != "" {
 		fmt.Fprintf(p.stderr, "hint: %s\n", e.Hint)

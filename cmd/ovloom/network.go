@@ -5,7 +5,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -109,9 +108,9 @@ func (p *program) networkAdd(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	vni := min(c.Uint64("vni"), math.MaxUint32)
-	if c.IsSet("vni") && vni == 0 {
-		return intent.Invalidf("VNI 0 is out of range").WithHint("choose between 1 and %d, or leave --vni out to have one chosen", intent.VNIMax)
+	vni := c.Uint64("vni")
+	if c.IsSet("vni") && (vni == 0 || vni > intent.VNIMax) {
+		return intent.Invalidf("VNI %d is out of range", vni).WithHint("choose between 1 and %d, or leave --vni out to have one chosen", intent.VNIMax)
 	}
 	spec := api.NetworkSpec{Name: ref.Network, Subnets: subs, VNI: uint32(vni), MTU: c.Int("mtu"),
 		Unknown: intent.Unknown(c.String("unknown")), Learning: c.Bool("learning")}
@@ -159,9 +158,6 @@ func (p *program) networkSet(c *cli.Context) error {
 	}
 	if c.IsSet("unknown") {
 		unknown := intent.Unknown(c.String("unknown"))
-		if unknown != intent.UnknownDrop && unknown != intent.UnknownFlood {
-			return intent.Invalidf("policy %q for unknown unicast does not exist", unknown).WithHint("choose %s or %s", intent.UnknownDrop, intent.UnknownFlood)
-		}
 		change.Unknown = &unknown
 	}
 	if c.IsSet("learning") {
@@ -171,11 +167,29 @@ func (p *program) networkSet(c *cli.Context) error {
 	if change == (api.NetworkChange{}) {
 		return intent.Invalidf("nothing is given to change about network %s", ref).WithHint("see `ovloom network set --help`")
 	}
+	if err := validateChange(ref, change); err != nil {
+		return err
+	}
 	w, err := p.client.SetNetwork(ctx, ref, change)
 	if err != nil {
 		return err
 	}
 	return p.networkWritten(c, w, "changed")
+}
+
+// validateChange refuses what would be wrong about any network.
+func validateChange(ref intent.NetworkRef, change api.NetworkChange) error {
+	n := intent.Network{Tenant: ref.Tenant, Name: ref.Network}
+	if change.Subnets != nil {
+		n.Subnets = *change.Subnets
+	}
+	if change.MTU != nil {
+		n.MTU = *change.MTU
+	}
+	if change.Unknown != nil {
+		n.Unknown = *change.Unknown
+	}
+	return n.Validate()
 }
 
 // networkWritten waits for a network that was stored and prints it.

@@ -63,6 +63,14 @@ func addrs(as []netip.Addr) string {
 	return strings.Join(s, ", ")
 }
 
+// address writes an address that is not known as an empty cell.
+func address(a netip.Addr) string {
+	if !a.IsValid() {
+		return ""
+	}
+	return a.String()
+}
+
 func instant(t time.Time) string {
 	if t.IsZero() {
 		return ""

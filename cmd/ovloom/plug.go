@@ -9,7 +9,6 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/ovloom/ovloom/api"
-	"github.com/ovloom/ovloom/intent"
 )
 
 func (p *program) plugCommand() *cli.Command {
@@ -47,15 +46,6 @@ func (p *program) portPlug(c *cli.Context) error {
 		return err
 	}
 	r := api.PlugRequest{Ref: ref, Netns: c.String("netns"), PID: c.Int("pid"), Tap: c.String("tap"), Ifname: c.String("ifname")}
-	given := 0
-	for _, f := range []string{"netns", "pid", "tap"} {
-		if c.IsSet(f) {
-			given++
-		}
-	}
-	if given != 1 {
-		return intent.Invalidf("%s is given %d of --netns, --pid and --tap", c.Command.HelpName, given).WithHint("give exactly one")
-	}
 	if err := r.Validate(); err != nil {
 		return err
 	}

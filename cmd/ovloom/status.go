@@ -44,7 +44,7 @@ func printStatus(w io.Writer, s api.Status) {
 	}
 	facts(w,
 		[2]string{"host", s.Host},
-		[2]string{"vtep", s.VTEP.String()},
+		[2]string{"vtep", address(s.VTEP)},
 		[2]string{"ovloomd", fmt.Sprintf("%s, up %s", s.Version, time.Duration(s.Uptime)*time.Second)},
 		[2]string{"switch", fmt.Sprintf("%s, %s datapath, Open vSwitch %s", s.Bridge, s.Datapath, s.OVSVersion)},
 		[2]string{"installed", fmt.Sprintf("%s, %s", count(s.Flows, "flow"), count(s.Groups, "group"))},
@@ -66,15 +66,15 @@ func printStatus(w io.Writer, s api.Status) {
 		}
 		return []string{b.Port, b.Interface, number(int(b.OFPort)), state}
 	})
-	section(w, "Conflicts: ports that several hosts claim, the one in force first", []string{"PORT", "CLAIMS"}, s.Conflicts, func(c api.Conflict) []string {
+	section(w, "Conflicts: ports claimed more than once, the claim in force first", []string{"PORT", "CLAIMS", "INTERFACES HERE"}, s.Conflicts, func(c api.Conflict) []string {
 		var claims []string
 		for _, cl := range c.Claims {
 			claims = append(claims, claimText(cl))
 		}
-		return []string{c.Port, strings.Join(claims, "; ")}
+		return []string{c.Port, strings.Join(claims, "; "), strings.Join(c.Interfaces, ", ")}
 	})
-	section(w, "Dropped", []string{"REASON", "PACKETS", "BYTES"}, s.Drops, func(d api.Drop) []string {
-		return []string{d.Reason, strconv.FormatUint(d.Packets, 10), strconv.FormatUint(d.Bytes, 10)}
+	section(w, "Dropped", []string{"REASON", "PACKETS", "BYTES", "MEANING"}, s.Drops, func(d api.Drop) []string {
+		return []string{d.Reason, strconv.FormatUint(d.Packets, 10), strconv.FormatUint(d.Bytes, 10), d.Meaning}
 	})
 	if len(s.Warnings) > 0 {
 		fmt.Fprintf(w, "\nWarnings\n")

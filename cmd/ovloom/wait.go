@@ -34,9 +34,10 @@ func (p *program) applied(c *cli.Context, tenant string, revision int64) error {
 }
 
 // remaining is what is left of --timeout. It is never nothing: the change is
-// made by now, and who has not applied it is worth knowing.
+// made by now, and who has not applied it is worth knowing. It is rounded, as
+// it is shown.
 func (p *program) remaining() time.Duration {
-	return max(time.Until(p.deadline), 10*time.Millisecond).Round(time.Millisecond)
+	return max(time.Until(p.deadline).Round(100*time.Millisecond), 100*time.Millisecond)
 }
 
 // stored adds to a failure to wait that what was asked for has been done.
