@@ -96,7 +96,7 @@ func (r PacketInReason) appendText(b []byte) []byte {
 
 func (a SetField) appendText(b []byte) []byte {
 	b = append(b, "set_field:"...)
-	b = appendValue(b, a.Field, a.Value, a.Mask, styleAction)
+	b = appendValue(b, a.Field, a.Value, a.Mask)
 	b = append(b, "->"...)
 	return append(b, a.Field.String()...)
 }
@@ -286,7 +286,7 @@ func (s LearnSpec) appendText(b []byte) []byte {
 		return s.Dst.appendText(append(b, "->"...))
 	case literal && s.Dst.Offset == 0 && int(s.Dst.Width) == s.Dst.Field.Width():
 		b = append(b, s.Dst.Field.String()...)
-		return appendValue(append(b, '='), s.Dst.Field, s.Value, s.Dst.Field.mask(), styleAction)
+		return appendValue(append(b, '='), s.Dst.Field, s.Value, s.Dst.Field.mask())
 	case literal:
 		b = s.Dst.appendText(b)
 		return appendHex(append(b, '='), s.Value)
@@ -304,9 +304,9 @@ func (a Opaque) appendText(b []byte) []byte {
 func (a Goto) appendText(b []byte) []byte { return appendUint(b, "goto_table:", uint64(a.Table)) }
 
 func (a WriteMetadata) appendText(b []byte) []byte {
-	b = appendHexOrZero(append(b, "write_metadata:"...), BitsOf(a.Value))
+	b = appendHex(append(b, "write_metadata:"...), BitsOf(a.Value))
 	if a.Mask != ^uint64(0) {
-		b = appendHexOrZero(append(b, '/'), BitsOf(a.Mask))
+		b = appendHex(append(b, '/'), BitsOf(a.Mask))
 	}
 	return b
 }

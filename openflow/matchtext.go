@@ -188,27 +188,30 @@ func (p protocol) field(name string) Field {
 	return src
 }
 
-// appendMatchValue appends the value of a term; a few fields are printed in a way
-// of their own.
+// appendMatchValue appends the value of a term. ovs-ofctl prints some fields in a
+// match otherwise than in an action.
 func appendMatchValue(b []byte, t *Term) []byte {
-	exact := t.Mask == t.Field.mask()
+	f, exact := t.Field, t.Mask == t.Field.mask()
 	switch {
-	case t.Field == FieldCTState && t.Mask == ctStateMask:
-		return appendValue(b, t.Field, t.Value, t.Field.mask(), styleMatch)
-	case t.Field == FieldCTZone && exact:
+	case f == FieldCTState && t.Mask == ctStateMask:
+		return appendFlags(b, ctStateNames[:], t.Value, t.Mask, true)
+	case f == FieldTunFlags:
+		return appendFlags(b, tunFlagNames[:], t.Value, t.Mask, false)
+	case f == FieldCTZone && exact:
 		return strconv.AppendUint(b, t.Value.Uint64(), 10)
-	case t.Field == FieldIPDSCP && exact:
+	case f == FieldIPDSCP && exact:
 		return strconv.AppendUint(b, t.Value.Uint64()<<2, 10)
-	case t.Field == FieldIPv6Label:
+	case f == FieldIPv6Label:
 		b = appendHexPadded(b, t.Value.Uint64(), 5)
 		if !exact {
 			b = appendHexPadded(append(b, '/'), t.Mask.Uint64(), 5)
 		}
 		return b
-	case t.Field == FieldCTLabel:
-		return appendValue(b, t.Field, t.Value, t.Mask, styleAction)
+	case f.info().format == formatDecimal && !exact:
+		b = appendHexPadded(b, t.Value.Uint64(), 1)
+		return appendHexPadded(append(b, '/'), t.Mask.Uint64(), 1)
 	}
-	return appendValue(b, t.Field, t.Value, t.Mask, styleMatch)
+	return appendValue(b, f, t.Value, t.Mask)
 }
 
 // appendVLAN appends the terms for FieldVLANVID and FieldVLANPCP, which may be nil.
@@ -248,8 +251,9 @@ func appendHexPadded(b []byte, v uint64, width int) []byte {
 	return strconv.AppendUint(b, v, 16)
 }
 
-// String returns the term as ovs-ofctl takes it, with the field's own name.
+// String returns the term as ovs-ofctl prints it in a match; transport fields have
+// names that need no protocol beside them.
 func (t Term) String() string {
-	b := append([]byte(t.Field.String()), '=')
-	return string(appendValue(b, t.Field, t.Value, t.Mask, styleMatch))
+	b := append([]byte(matchName(t.Field, protocol{})), '=')
+	return string(appendMatchValue(b, &t))
 }

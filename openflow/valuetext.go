@@ -8,17 +8,8 @@ import (
 	"strconv"
 )
 
-// valueStyle says which of ovs-ofctl's two ways to print numbers is meant: it
-// prints a zero in hexadecimal as 0 in a match and as 0x0 elsewhere.
-type valueStyle uint8
-
-const (
-	styleMatch valueStyle = iota
-	styleAction
-)
-
 // appendValue appends value under mask as the text of f.
-func appendValue(b []byte, f Field, value, mask Bits, style valueStyle) []byte {
+func appendValue(b []byte, f Field, value, mask Bits) []byte {
 	info := f.info()
 	exact := mask == f.mask()
 	switch info.format {
@@ -56,10 +47,8 @@ func appendValue(b []byte, f Field, value, mask Bits, style valueStyle) []byte {
 			return append(b, ')')
 		}
 	}
-	if info.format == formatDecimal && (exact || style == styleAction) {
+	if info.format == formatDecimal {
 		b = strconv.AppendUint(b, value.Uint64(), 10)
-	} else if style == styleMatch && info.format == formatHex {
-		b = appendHexOrZero(b, value)
 	} else {
 		b = appendHex(b, value)
 	}
@@ -77,23 +66,17 @@ func appendSmall(b []byte, v uint64) []byte {
 	return strconv.AppendUint(append(b, "0x"...), v, 16)
 }
 
-// appendHex appends v in hexadecimal, zero as 0x0.
+// appendHex appends v in hexadecimal, zero as 0.
 func appendHex(b []byte, v Bits) []byte {
-	b = append(b, "0x"...)
 	hi, lo := v.High(), v.Uint64()
-	if hi == 0 {
-		return strconv.AppendUint(b, lo, 16)
-	}
-	b = strconv.AppendUint(b, hi, 16)
-	return hex.AppendEncode(b, v[8:])
-}
-
-// appendHexOrZero appends v in hexadecimal, zero as 0.
-func appendHexOrZero(b []byte, v Bits) []byte {
-	if v.IsZero() {
+	switch {
+	case hi != 0:
+		b = strconv.AppendUint(append(b, "0x"...), hi, 16)
+		return hex.AppendEncode(b, v[8:])
+	case lo == 0:
 		return append(b, '0')
 	}
-	return appendHex(b, v)
+	return strconv.AppendUint(append(b, "0x"...), lo, 16)
 }
 
 // appendMAC appends an Ethernet address.

@@ -208,11 +208,11 @@ func appendToController(b []byte, a *openflow.ToController) []byte {
 	var at int
 	if a.MaxLen != 0xffff {
 		b, at = beginProperty(b, controllerMaxLen)
-		b = endProperty(binary.BigEndian.AppendUint16(b, a.MaxLen), at)
+		b = endProperty(append(binary.BigEndian.AppendUint16(b, a.MaxLen), 0, 0), at)
 	}
 	if a.ID != 0 {
 		b, at = beginProperty(b, controllerID)
-		b = endProperty(binary.BigEndian.AppendUint16(b, a.ID), at)
+		b = endProperty(append(binary.BigEndian.AppendUint16(b, a.ID), 0, 0), at)
 	}
 	if reason != openflow.ReasonAction {
 		b, at = beginProperty(b, controllerReason)

@@ -237,41 +237,42 @@ func decodeController2(raw []byte) (a openflow.ToController, ok bool) {
 		if err != nil {
 			return a, false
 		}
-		b = rest
+		b, ok = rest, true
 		var v uint64
 		switch p.kind {
 		case controllerMaxLen:
-			v, err = p.uint(2)
-			a.MaxLen = uint16(v)
+			a.MaxLen, ok = p.paddedUint16()
 		case controllerID:
-			v, err = p.uint(2)
-			a.ID = uint16(v)
+			a.ID, ok = p.paddedUint16()
 		case controllerReason:
 			v, err = p.uint(1)
-			if byte(v) == byte(openflow.ReasonTableMiss) {
-				return a, false
-			}
+			ok = byte(v) != byte(openflow.ReasonTableMiss)
 			a.Reason = canonicalReason(byte(v))
 		case controllerUserdata:
 			a.Userdata = string(p.value)
 		case controllerPause:
-			a.Pause = true
-			if len(p.value) != 0 {
-				return a, false
-			}
+			a.Pause, ok = true, len(p.value) == 0
 		case controllerMeter:
 			v, err = p.uint(4)
 			a.MeterID = uint32(v)
 		default:
 			return a, false
 		}
-		if err != nil {
+		if err != nil || !ok {
 			return a, false
 		}
 	}
 	// A controller2 that says no more than the older forms is one all the same: the
 	// values are equal, as their effect is.
 	return a, true
+}
+
+// paddedUint16 returns a number of 16 bits whose padding counts as part of it.
+func (p property) paddedUint16() (uint16, bool) {
+	if len(p.value) != 4 || !allZero(p.value[2:]) {
+		return 0, false
+	}
+	return binary.BigEndian.Uint16(p.value), true
 }
 
 // subfieldOf returns the bits of a field that a header of four bytes names; ok is
