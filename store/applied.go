@@ -32,19 +32,27 @@ func (s *Store) SetAppliedSpan(ctx context.Context, host string, tenants map[str
 
 func (s *Store) setApplied(ctx context.Context, host string, a appliedValue) error {
 	return s.update(ctx, "store what host "+host+" has applied", func(ctx context.Context) error {
-		it, err := s.get(ctx, hostKey(host))
+		v, err := s.read(ctx, key(hostKey(host)), key(appliedKey(host)))
 		if err != nil {
 			return err
 		}
-		if _, err := hostOf(it, host); err != nil {
+		if _, err := hostOf(v.one(0), host); err != nil {
 			return err
+		}
+		if old := v.one(1); old.value != nil && len(a.Tenants) == 0 && a.Revision == 0 {
+			// Without any tenant it still has come as far as it had.
+			last, err := decode[appliedValue](old.value)
+			if err != nil {
+				return err
+			}
+			a.Revision = last.Revision
 		}
 		value, err := encode(a, nil)
 		if err != nil {
 			return err
 		}
 		var tx txn
-		tx.unchanged(it.key, it.revision)
+		tx.unchanged(hostKey(host), v.one(0).revision)
 		tx.put(appliedKey(host), value)
 		_, err = s.commit(ctx, &tx)
 		return err

@@ -34,7 +34,7 @@ const (
 	copyEnd  = "end "
 
 	copyDelay    = time.Second
-	copyDelayMax = time.Minute
+	copyDelayMax = 10 * time.Second
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -266,10 +266,10 @@ func (k *keeper) update(set func()) {
 
 // run writes the copy after changes: at once when all of it is new, else with a
 // delay, so that many changes are one write. A large copy, which takes long to
-// write, is written less often: at most a fiftieth of the time.
+// write, is written less often: for at most a twentieth of the time.
 func (k *keeper) run() {
 	defer close(k.done)
-	delay := copyDelay
+	delay := k.s.delay
 	for range k.wake {
 		if !k.urgent() {
 			k.wait(delay)
@@ -282,7 +282,7 @@ func (k *keeper) run() {
 		if end {
 			return
 		}
-		delay = min(max(copyDelay, 50*time.Since(began)), copyDelayMax)
+		delay = min(max(k.s.delay, 20*time.Since(began)), copyDelayMax)
 	}
 }
 

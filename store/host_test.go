@@ -60,6 +60,7 @@ func TestHostLivesWhileItsLeaseDoes(t *testing.T) {
 }
 
 func TestLostLeaseIsTakenAgain(t *testing.T) {
+	t.Parallel() // it waits for a beat
 	s := open(t, Config{})
 	host(t, s, "host1", "192.0.2.1")
 	keepAlive(t, s, "host1")
@@ -110,6 +111,7 @@ func TestTwoProcessesWithOneName(t *testing.T) {
 }
 
 func TestKeepAliveOfAHostThatIsRemoved(t *testing.T) {
+	t.Parallel() // it waits for a beat
 	s := open(t, Config{})
 	if err := s.KeepAlive(t.Context(), "host1"); intent.KindOf(err) != intent.NotFound {
 		t.Errorf("keeping alive what is not registered: %v", err)

@@ -33,6 +33,7 @@ type Store struct {
 	server   *embed.Etcd // nil: the store is elsewhere
 	lock     *os.File
 	instance string
+	delay    time.Duration   // of copies on disk
 	closed   context.Context // ends with Close
 	close    context.CancelFunc
 	once     sync.Once // Close
@@ -48,7 +49,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: c, log: c.Logger}
+	s := &Store{cfg: c, log: c.Logger, delay: copyDelay}
 	s.closed, s.close = context.WithCancel(context.Background())
 	s.ids = newCounter(s, "id", 64)
 	s.vnis = newCounter(s, "vni", 16)
@@ -228,68 +229,4 @@ func instance(c Config) (string, error) {
 		return "", fmt.Errorf("write instance: %w", err)
 	}
 	return id, nil
-}
-
-// counter gives out numbers in blocks: were every number a write to the same
-// key, 32 writers would retry 14 times for each.
-type counter struct {
-	// Set by newCounter.
-	s     *Store
-	key   string
-	block uint64
-
-	mu sync.Mutex
-	// Guarded by mu.
-	next, end uint64
-}
-
-func newCounter(s *Store, name string, block uint64) counter {
-	return counter{s: s, key: counterRoot + name, block: block}
-}
-
-// take returns a number that nobody was ever given, from 0 up.
-func (c *counter) take(ctx context.Context) (uint64, error) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.next == c.end {
-		if err := c.reserve(ctx); err != nil {
-			return 0, err
-		}
-	}
-	n := c.next
-	c.next++
-	return n, nil
-}
-
-type counterValue struct {
-	Next uint64 `json:"next"`
-}
-
-func (c *counter) reserve(ctx context.Context) error {
-	return c.s.update(ctx, "reserve numbers", func(ctx context.Context) error {
-		kv, err := c.s.get(ctx, c.key)
-		if err != nil {
-			return err
-		}
-		var at counterValue
-		var old []byte
-		if kv.value != nil {
-			old = kv.value
-			if at, err = decode[counterValue](old); err != nil {
-				return err
-			}
-		}
-		value, err := encode(counterValue{at.Next + c.block}, old)
-		if err != nil {
-			return err
-		}
-		t := &txn{}
-		t.unchanged(c.key, kv.revision)
-		t.put(c.key, value)
-		if _, err := c.s.commit(ctx, t); err != nil {
-			return err
-		}
-		c.next, c.end = at.Next, at.Next+c.block
-		return nil
-	})
 }

@@ -1,0 +1,181 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// A host starts while the store is down, with what it followed before.
+func TestCopyServesWhileTheStoreIsDown(t *testing.T) {
+	server := open(t, Config{})
+	ctx := t.Context()
+	acme(t, server)
+	host(t, server, "host1", "192.0.2.1")
+	must[intent.Tenant](t)(server.AddTenant(ctx, "globex"))
+
+	dir := stateDir(t)
+	far := open(t, Config{StateDir: dir, Endpoints: server.URLs()})
+	m, stop := watch(t, far, "acme")
+	_, stopGlobex := watch(t, far, "globex")
+	hctx, hstop := context.WithCancel(ctx)
+	hdone := make(chan error, 1)
+	go func() { hdone <- far.WatchHosts(hctx, func(intent.HostsUpdate) {}) }()
+	until(t, "the copies are there", func() bool {
+		_, hosts := far.CopiedHosts()
+		return hosts && len(far.CopiedTenants()) == 2
+	})
+	c1 := must[intent.Port](t)(server.AddPort(ctx, port("acme/web/c1")))
+	if _, err := server.Claim(ctx, c1.Ref(), "host1", 0); err != nil {
+		t.Fatal(err)
+	}
+	must[intent.Port](t)(server.AddPort(ctx, port("acme/web/c2")))
+	must[intent.Port](t)(server.AddPort(ctx, port("acme/web/a0")))
+	_, rev, err := server.DeletePort(ctx, ref("acme/web/c2"), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.reaches(t, rev)
+	until(t, "the copy follows", func() bool { c, _ := far.Copy("acme"); return c.Revision == rev })
+	want, err := server.Snapshot(ctx, "acme")
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	stopGlobex()
+	hstop()
+	if err := <-hdone; err != nil {
+		t.Error(err)
+	}
+	for _, s := range []*Store{far, server} {
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	began := time.Now()
+	alone := open(t, Config{StateDir: dir, Endpoints: server.URLs(), Timeout: 200 * time.Millisecond})
+	if took := time.Since(began); took > time.Second {
+		t.Errorf("opening took %v with the store down", took)
+	}
+	got, ok := alone.Copy("acme")
+	if !ok || !maps.Equal(snapshotText(got), snapshotText(want)) {
+		t.Errorf("copy: %v\n%s\nwant\n%s", ok, lines(snapshotText(got)), lines(snapshotText(want)))
+	}
+	if names := alone.CopiedTenants(); !slices.Equal(names, []string{"acme", "globex"}) {
+		t.Errorf("copied tenants: %v", names)
+	}
+	if hosts, ok := alone.CopiedHosts(); !ok || len(hosts.Hosts) != 1 {
+		t.Errorf("copied hosts: %+v, %v", hosts, ok)
+	}
+	_, _, err = alone.AddTenant(ctx, "initech")
+	if intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "add tenant initech: the store does not answer") {
+		t.Errorf("a write while the store is down: %v", err)
+	}
+	if err := alone.DropCopy("globex"); err != nil {
+		t.Error(err)
+	}
+	if names := alone.CopiedTenants(); !slices.Equal(names, []string{"acme"}) {
+		t.Errorf("copied tenants after one was dropped: %v", names)
+	}
+}
+
+// Whatever is wrong with a copy, it counts as absent, and the next change makes
+// it whole again.
+func TestDamagedCopyIsIgnoredAndMadeAnew(t *testing.T) {
+	damage := map[string]func([]byte) []byte{
+		"empty":            func([]byte) []byte { return nil },
+		"cut short":        func(b []byte) []byte { return b[:len(b)-20] },
+		"one bit turned":   func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
+		"another revision": func(b []byte) []byte { return bytes.Replace(b, []byte("copy 1 "), []byte("copy 1 1"), 1) },
+		"a newer format":   func(b []byte) []byte { return bytes.Replace(b, []byte("copy 1"), []byte("copy 2"), 1) },
+		"not a copy":       func([]byte) []byte { return []byte("end 00000000\n") },
+		"lines were dropped": func(b []byte) []byte {
+			l := bytes.SplitAfter(b, []byte("\n"))
+			return bytes.Join(slices.Delete(l, 1, 2), nil)
+		},
+	}
+	s := open(t, Config{})
+	s.delay = 10 * time.Millisecond
+	acme(t, s)
+	m, _ := watch(t, s, "acme")
+	path := spanCopy(s.cfg.StateDir, "acme")
+	until(t, "the copy is there", func() bool { _, ok := s.Copy("acme"); return ok })
+	for name, spoil := range damage {
+		t.Run(name, func(t *testing.T) {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, spoil(bytes.Clone(b)), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if got, ok := s.Copy("acme"); ok {
+				t.Fatalf("read as %+v", got)
+			}
+			_, rev, err := s.AddPort(t.Context(), port("acme/web/"+strings.ReplaceAll(name, " ", "-")))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.reaches(t, rev)
+			until(t, "the copy is whole again", func() bool { c, ok := s.Copy("acme"); return ok && c.Revision >= rev })
+			want, err := s.Snapshot(t.Context(), "acme")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, _ := s.Copy("acme"); !maps.Equal(snapshotText(got), snapshotText(want)) {
+				t.Errorf("copy:\n%s\nwant\n%s", lines(snapshotText(got)), lines(snapshotText(want)))
+			}
+		})
+	}
+}
+
+func TestCopyGoesWithItsTenant(t *testing.T) {
+	s := open(t, Config{})
+	acme(t, s)
+	watch(t, s, "acme")
+	until(t, "the copy is there", func() bool { _, ok := s.Copy("acme"); return ok })
+	if _, _, err := s.DeleteTenant(t.Context(), "acme", true); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the copy is gone", func() bool { return len(s.CopiedTenants()) == 0 })
+}
+
+// What parses is written back as it was.
+func FuzzCopy(f *testing.F) {
+	f.Add([]byte("ovloom copy 1 7\nend 00000000\n"))
+	path := f.TempDir() + "/span/seed.copy"
+	if err := writeCopy(path, []item{{key: tenantKey("acme"), value: []byte(`{"v":1}`)}}, 7); err != nil {
+		f.Fatal(err)
+	}
+	seed, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		all, revision, err := parseCopy(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		path := t.TempDir() + "/again.copy"
+		if err := writeCopy(path, all, revision); err != nil {
+			t.Fatal(err)
+		}
+		again, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, rev, err := parseCopy(bytes.NewReader(again))
+		if err != nil || rev != revision || len(got) != len(all) {
+			t.Errorf("%q was written as %q: %v", b, again, err)
+		}
+	})
+}

@@ -1,0 +1,215 @@
+package store
+
+import (
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/pki"
+)
+
+func TestConfigurationsThatAreRefused(t *testing.T) {
+	certs := stateDir(t)
+	if _, err := pki.CreateCA(certs); err != nil {
+		t.Fatal(err)
+	}
+	one, err := pki.CreateHost(certs, "host1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	foreign := stateDir(t)
+	if _, err := pki.CreateCA(foreign); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		cfg  Config
+		text string
+	}{
+		{"no folder", Config{StateDir: "-"}, "no state directory"},
+		{"beyond loopback without TLS", Config{Listen: []string{"http://10.0.0.1:2379"}}, "is beyond this machine and without TLS: whoever reaches it controls every tenant"},
+		{"every address without TLS", Config{Listen: []string{"http://0.0.0.0:2379"}}, "without TLS"},
+		{"every IPv6 address without TLS", Config{Listen: []string{"http://[::]:2379"}}, "without TLS"},
+		{"a name without TLS", Config{Endpoints: []string{"http://host1:2379"}}, "without TLS"},
+		{"TLS without files", Config{Listen: []string{"https://10.0.0.1:2379"}}, "needs a CA, a certificate and a key; make them with: ovloom cert ca, ovloom cert host NAME"},
+		{"TLS without a key", Config{Endpoints: []string{"https://10.0.0.1:2379"}, CA: one.CA, Cert: one.Cert}, "needs a CA, a certificate and a key"},
+		{"a file that is missing", Config{Endpoints: []string{"https://10.0.0.1:2379"}, CA: one.CA, Cert: one.Cert + "x", Key: one.Key}, "does not exist"},
+		{"a certificate of another CA", Config{Listen: []string{"https://127.0.0.1:0"}, CA: pki.HostFiles(foreign, "ca").CA, Cert: one.Cert, Key: one.Key}, "is not of the CA"},
+		{"an unknown scheme", Config{Endpoints: []string{"ftp://10.0.0.1:2379"}}, "neither https, http nor unix"},
+		{"no port", Config{Endpoints: []string{"http://127.0.0.1"}}, "is not a host and port"},
+		{"a path", Config{Endpoints: []string{"http://127.0.0.1:2379/x"}}, "is not a host and port"},
+		{"no URL", Config{Endpoints: []string{"http://%"}}, "malformed"},
+		{"client and listener", Config{Endpoints: []string{"http://127.0.0.1:2379"}, Listen: []string{"http://127.0.0.1:2380"}}, "not both"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if c.cfg.StateDir == "-" {
+				c.cfg.StateDir = ""
+			} else {
+				c.cfg.StateDir = stateDir(t)
+			}
+			s, err := Open(t.Context(), c.cfg)
+			if err == nil {
+				t.Fatal("opened", s.Close())
+			}
+			if k := intent.KindOf(err); k != intent.Invalid && k != intent.NotFound || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("got %q: %v\nwant ...%s...", k, err, c.text)
+			}
+		})
+	}
+}
+
+func TestListenerWithTLS(t *testing.T) {
+	certs := stateDir(t)
+	if _, err := pki.CreateCA(certs); err != nil {
+		t.Fatal(err)
+	}
+	files := func(dir, name string, addrs ...netip.Addr) Config {
+		t.Helper()
+		f, err := pki.CreateHost(dir, name, addrs...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Config{CA: f.CA, Cert: f.Cert, Key: f.Key}
+	}
+	c := files(certs, "host1")
+	c.Listen = []string{"https://127.0.0.1:0"}
+	server := open(t, c)
+	acme(t, server)
+	var url string
+	for _, u := range server.URLs() {
+		if strings.HasPrefix(u, "https://127.0.0.1:") {
+			url = u
+		}
+	}
+
+	good := files(certs, "host2")
+	good.Endpoints = []string{url}
+	far := open(t, good)
+	if _, err := far.Tenant(t.Context(), "acme"); err != nil {
+		t.Errorf("over TLS: %v", err)
+	}
+	m, _ := watch(t, far, "acme")
+	_, rev, err := far.AddPort(t.Context(), port("acme/web/c1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.reaches(t, rev)
+	m.equals(t, server, "acme")
+
+	// A client with a certificate of another CA that trusts ours: the server is
+	// the one to refuse it.
+	other := stateDir(t)
+	if _, err := pki.CreateCA(other); err != nil {
+		t.Fatal(err)
+	}
+	f, err := pki.CreateHost(other, "host3")
+	if err != nil {
+		t.Fatal(err)
+	}
+	both := append(read(t, f.CA), read(t, good.CA)...)
+	mixed := filepath.Join(other, "both.crt")
+	if err := os.WriteFile(mixed, both, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	bad := Config{CA: mixed, Cert: f.Cert, Key: f.Key, Endpoints: []string{url}, Timeout: 1e9}
+	stranger := open(t, bad)
+	if _, err := stranger.Tenant(t.Context(), "acme"); intent.KindOf(err) != intent.Unavailable {
+		t.Errorf("a client of another CA: %v", err)
+	}
+	// Without TLS nothing answers there.
+	plain := open(t, Config{Endpoints: []string{"http" + strings.TrimPrefix(url, "https")}, Timeout: 1e9})
+	if _, err := plain.Tenant(t.Context(), "acme"); intent.KindOf(err) != intent.Unavailable {
+		t.Errorf("a client without TLS: %v", err)
+	}
+}
+
+func read(t testing.TB, path string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestStateDirectoryIsPrivateAndOfOneProcess(t *testing.T) {
+	dir := stateDir(t)
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, Config{StateDir: dir})
+	for _, d := range []string{dir, filepath.Join(dir, "etcd")} {
+		if fi, err := os.Stat(d); err != nil || fi.Mode().Perm() != 0o700 {
+			t.Errorf("%s has mode %v, %v", d, fi.Mode(), err)
+		}
+	}
+	second, err := Open(t.Context(), Config{StateDir: dir})
+	if intent.KindOf(err) != intent.Conflict || !strings.Contains(err.Error(), "is in use by another process") {
+		t.Errorf("opened twice: %v, %v", second, err)
+	}
+	first := s.instance
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if again := open(t, Config{StateDir: dir}); again.instance != first {
+		t.Errorf("instance changed from %s to %s", first, again.instance)
+	}
+}
+
+func TestTwoMembersOnOneMachine(t *testing.T) {
+	one, two := open(t, Config{}), open(t, Config{})
+	acme(t, one)
+	if _, err := two.Tenant(t.Context(), "acme"); intent.KindOf(err) != intent.NotFound {
+		t.Errorf("the second store: %v", err)
+	}
+}
+
+func TestPathTooLongForASocket(t *testing.T) {
+	s := open(t, Config{StateDir: filepath.Join(stateDir(t), strings.Repeat("x", 100))})
+	acme(t, s)
+	if urls := s.URLs(); len(urls) != 0 {
+		t.Errorf("listens on %v", urls)
+	}
+}
+
+func TestClosedStoreSaysSo(t *testing.T) {
+	s := open(t, Config{})
+	acme(t, s)
+	done := make(chan error, 1)
+	began := make(chan struct{}, 8)
+	go func() {
+		done <- s.WatchTenant(t.Context(), "acme", func(intent.SpanUpdate) { began <- struct{}{} })
+	}()
+	<-began
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "the store was closed") {
+		t.Errorf("watch ended with %v", err)
+	}
+	if _, err := s.Tenant(t.Context(), "acme"); intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "the store was closed") {
+		t.Errorf("read of a closed store: %v", err)
+	}
+}
+
+func TestDataSurvivesARestart(t *testing.T) {
+	dir := stateDir(t)
+	s := open(t, Config{StateDir: dir})
+	acme(t, s)
+	p := must[intent.Port](t)(s.AddPort(t.Context(), port("acme/web/c1")))
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, Config{StateDir: dir})
+	if got, err := s.Port(t.Context(), p.Ref()); err != nil || got.UUID != p.UUID {
+		t.Errorf("after the restart: %+v, %v", got, err)
+	}
+	q := must[intent.Port](t)(s.AddPort(t.Context(), port("acme/web/c2")))
+	if q.ID <= p.ID || q.Addrs[0] != addr("10.0.0.3") {
+		t.Errorf("after the restart: %+v", q)
+	}
+	checked(t, s)
+}
