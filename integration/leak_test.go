@@ -79,6 +79,7 @@ func startLeaver(t *testing.T, b lab.Backend) *leaver {
 	})
 	mark, err := bufio.NewReader(stdout).ReadString('\n')
 	if err != nil {
+		_ = cmd.Wait() // so that it has said everything
 		t.Fatalf("no lab: %v\n%s", err, said.String())
 	}
 	return &leaver{cmd, stdin, strings.TrimSpace(mark)}
