@@ -109,11 +109,14 @@ An answer that is not a success has a JSON body: ` + "`kind`" + `, ` + "`error`"
 // example writes v as a block of indented JSON.
 func example(t *testing.T, v any) string {
 	t.Helper()
-	b, err := json.MarshalIndent(v, "", "  ")
-	if err != nil {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
 		t.Fatal(err)
 	}
-	return "```json\n" + string(b) + "\n```\n"
+	return "```json\n" + b.String() + "```\n"
 }
 
 // The requests of the documentation must be accepted as they are printed.

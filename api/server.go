@@ -3,6 +3,7 @@
 package api
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -219,14 +220,16 @@ func (c *call) body(v any) error {
 
 // reply sends v as JSON.
 func (s *Server) reply(w *response, r *http.Request, status int, v any) {
-	b, err := json.Marshal(v)
-	if err != nil {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // flows have ->, and people read them
+	if err := e.Encode(v); err != nil {
 		s.fail(w, r, fmt.Errorf("encode the answer: %w", err), nil)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	if _, err := w.Write(append(b, '\n')); err != nil {
+	if _, err := w.Write(b.Bytes()); err != nil {
 		s.log.Debug("API answer not delivered", "method", r.Method, "path", r.URL.Path, "err", err)
 	}
 }

@@ -67,6 +67,7 @@ _ovloom() {
 	found=("${(@f)$("${words[1]}" __complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
 	local f
 	for f in $found; do
+		if [[ -z $f ]]; then continue; fi
 		if [[ $f == */ ]]; then half+=("$f"); else whole+=("$f"); fi
 	done
 	(( ${#whole} )) && compadd -- $whole

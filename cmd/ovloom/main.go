@@ -41,7 +41,6 @@ const (
 // program is one run of the command.
 type program struct {
 	// Set by run.
-	stdin          io.Reader
 	stdout, stderr io.Writer
 	env            func(string) string
 
@@ -53,9 +52,10 @@ type program struct {
 	deadline time.Time // of the whole command
 }
 
-// run is main without the process: it returns the exit code.
-func run(args []string, stdin io.Reader, stdout, stderr io.Writer, env func(string) string) int {
-	p := &program{stdin: stdin, stdout: stdout, stderr: stderr, env: env}
+// run is main without the process: it returns the exit code. No command reads
+// stdin yet.
+func run(args []string, _ io.Reader, stdout, stderr io.Writer, env func(string) string) int {
+	p := &program{stdout: stdout, stderr: stderr, env: env}
 	if len(args) > 0 && args[0] == completeCommand {
 		p.complete(args[1:])
 		return exitOK
