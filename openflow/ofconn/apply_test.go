@@ -323,3 +323,19 @@ func TestApplyErrorNamesAFew(t *testing.T) {
 		t.Errorf("the error says %s", text)
 	}
 }
+
+func TestEncodingAllocatesNothingForEachFlow(t *testing.T) {
+	c := &Conn{cfg: Config{}.withDefaults(), nextXID: 1}
+	mods := adds(0, DefaultChunkMods)
+	allocs := testing.AllocsPerRun(100, func() {
+		ch, b, bad := c.encodeChunk(mods)
+		if bad != nil {
+			t.Fatal(bad)
+		}
+		c.forget(ch.call)
+		c.buffers.Put(&b)
+	})
+	if allocs > 50 { // some for the bundle, and now and then for a buffer that was collected
+		t.Errorf("%.0f allocations for a bundle of %d flows", allocs, len(mods))
+	}
+}

@@ -288,7 +288,10 @@ func TestHellosThatFail(t *testing.T) {
 		{"the end", "", "no hello from the switch"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			addr, _ := startFakeWith(t, func(f *fake) { f.conn.Write(unhex(test.bytes)) })
+			addr, _ := startFakeWith(t, func(f *fake) {
+				f.framer.next()
+				f.conn.Write(unhex(test.bytes))
+			})
 			_, err := Dial(t.Context(), addr, Config{})
 			if err == nil || !strings.Contains(err.Error(), test.want) {
 				t.Errorf("Dial: %v, want %s", err, test.want)

@@ -16,22 +16,26 @@ const (
 )
 
 // Keep connects to a switch, again and again, until ctx ends, whose cause it returns. It
-// calls serve with each connection. The context of serve ends with the connection;
-// when serve returns, the connection is closed.
+// calls serve with each connection. The context of serve ends with the connection, for
+// the same cause; when serve returns, the connection is closed.
 func Keep(ctx context.Context, addr string, cfg Config, serve func(context.Context, *Conn) error) error {
 	cfg = cfg.withDefaults()
 	wait := firstRetry
-	reported := ""
+	reported := "" // the last failure to connect: one line for many attempts
 	for ctx.Err() == nil {
-		start := time.Now()
-		err := connectAndServe(ctx, addr, cfg, serve)
-		if time.Since(start) > time.Second {
-			wait = firstRetry
+		c, err := Dial(ctx, addr, cfg)
+		if err == nil {
+			reported = ""
+			start := time.Now()
+			err = serveUntilLost(ctx, c, addr, serve)
+			if time.Since(start) > time.Second { // it was not in vain
+				wait = firstRetry
+			}
 		}
 		if ctx.Err() != nil {
 			break
 		}
-		if s := fmt.Sprint(err); s != reported { // not every attempt of many
+		if s := fmt.Sprint(err); s != reported {
 			reported = s
 			cfg.Log.Warn("no openflow connection", "addr", addr, "err", err)
 		}
@@ -44,14 +48,11 @@ func Keep(ctx context.Context, addr string, cfg Config, serve func(context.Conte
 	return context.Cause(ctx)
 }
 
-// connectAndServe returns why there is no connection any more.
-func connectAndServe(ctx context.Context, addr string, cfg Config, serve func(context.Context, *Conn) error) error {
-	c, err := Dial(ctx, addr, cfg)
-	if err != nil {
-		return err
-	}
+// serveUntilLost runs serve with a connection and returns why it is over: that it was
+// lost, or what serve returned.
+func serveUntilLost(ctx context.Context, c *Conn, addr string, serve func(context.Context, *Conn) error) error {
 	defer c.Close()
-	cfg.Log.Info("openflow connection up", "addr", addr, "datapath", fmt.Sprintf("%016x", c.DatapathID()))
+	c.cfg.Log.Info("openflow connection up", "addr", addr, "datapath", fmt.Sprintf("%016x", c.DatapathID()))
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	served := make(chan struct{})
@@ -63,7 +64,7 @@ func connectAndServe(ctx context.Context, addr string, cfg Config, serve func(co
 		case <-served:
 		}
 	}()
-	err = serve(ctx, c)
+	err := serve(ctx, c)
 	if lost := c.Err(); lost != nil {
 		return lost
 	}
