@@ -162,6 +162,12 @@ func TestEveryCallReachesTheBackend(t *testing.T) {
 	want(t, "deleted network", must(c.DeleteNetwork(ctx, web, api.DeleteMode{}))(t).Deleted, all[3:4])
 	want(t, "deleted tenant", must(c.DeleteTenant(ctx, "acme", api.DeleteMode{Cascade: true}))(t).Deleted, []string{"network acme/db", "tenant acme"})
 
+	for _, m := range []api.DeleteMode{{}, {DryRun: true}} {
+		_, err = c.RemoveHost(ctx, "host2", m)
+		wantError(t, err, intent.InUse, "its running ovloomd")
+	}
+	want(t, "plan to remove", must(c.RemoveHost(ctx, "host2", api.DeleteMode{Cascade: true, DryRun: true}))(t).Deleted, []string{"host host2"})
+	o.SetHost(intent.HostState{Host: intent.Host{Name: "host2"}})
 	want(t, "removed host", must(c.RemoveHost(ctx, "host2", api.DeleteMode{}))(t).Deleted, []string{"host host2"})
 	_, err = c.RemoveHost(ctx, "host2", api.DeleteMode{DryRun: true})
 	wantError(t, err, intent.NotFound, "host2")

@@ -104,7 +104,12 @@ func (s *Server) removeHost(c *call) (any, error) {
 			if err != nil {
 				return nil, err
 			}
-			return v.(Host).Users, nil
+			h := v.(Host)
+			if h.Alive && c.query.Get("cascade") != "true" {
+				// As the store will say: it is no object, so no delete lists it.
+				h.Users = append(h.Users, "its running ovloomd")
+			}
+			return h.Users, nil
 		},
 		func(ctx context.Context, cascade bool) ([]string, int64, error) {
 			return s.backend.Store.RemoveHost(ctx, name, cascade)

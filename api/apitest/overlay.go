@@ -199,8 +199,12 @@ func (o *Overlay) RemoveHost(ctx context.Context, name string, cascade bool) ([]
 	if err != nil {
 		return nil, 0, err
 	}
-	if _, ok := o.hosts[name]; !ok {
+	h, ok := o.hosts[name]
+	if !ok {
 		return nil, 0, intent.NotFoundf("host %s does not exist", name)
+	}
+	if h.Alive && !cascade {
+		return nil, 0, intent.InUseBy("host "+name, []string{"its running ovloomd"})
 	}
 	users := o.hostUsers(name)
 	if len(users) > 0 && !cascade {
