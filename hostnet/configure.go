@@ -9,10 +9,8 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
-	"strings"
 	"syscall"
 
-	"github.com/safchain/ethtool"
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
 	"golang.org/x/sys/unix"
@@ -173,33 +171,14 @@ func (p PlugSpec) allowIPv6(ns netns.NsHandle) (changed bool, err error) {
 	return false, nil
 }
 
-// checksumsOff switches off every way of leaving checksums to the card; what builds
-// on them (segmentation offload) goes off with them.
+// checksumsOff makes the inside end leave no checksum to a card.
 func (p PlugSpec) checksumsOff(ns netns.NsHandle) (changed bool, err error) {
 	if !p.TXChecksumOff {
 		return false, nil
 	}
 	err = inNamespace(ns, func() error {
-		e, err := ethtool.NewEthtool()
-		if err != nil {
-			return err
-		}
-		defer e.Close()
-		features, err := e.Features(p.IfName)
-		if err != nil {
-			return err
-		}
-		off := map[string]bool{}
-		for name, on := range features {
-			if on && strings.HasPrefix(name, "tx-checksum-") {
-				off[name] = false
-			}
-		}
-		if len(off) == 0 {
-			return nil
-		}
-		changed = true
-		return e.Change(p.IfName, off)
+		changed, err = txChecksumsOff(p.IfName)
+		return err
 	})
 	return changed, err
 }

@@ -9,6 +9,7 @@
 //	address.go    its addresses: read, added, deleted
 //	route.go      its routes: read, put on another interface
 //	announce.go   telling the neighbours where an address is now
+//	offload.go    features of interfaces that Open vSwitch cannot live with
 //	sysctl.go     settings of one interface under /proc/sys/net; never of the host
 //	datapath.go   whether the kernel has the openvswitch module
 //

@@ -5,6 +5,7 @@ package ovsdb
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -46,10 +47,7 @@ var wantProtocols = []string{"OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow
 //   - Unavailable: ovsdb-server or ovs-vswitchd does not answer in time;
 //   - Invalid: b makes no sense.
 func (db *DB) EnsureBridge(ctx context.Context, b Bridge) error {
-	b.VXLANPort = orDefault(b.VXLANPort, "vx0")
-	if b.VXLANUDPPort == 0 {
-		b.VXLANUDPPort = 4789
-	}
+	b = b.withDefaults()
 	if err := b.validate(); err != nil {
 		return err
 	}
@@ -57,19 +55,16 @@ func (db *DB) EnsureBridge(ctx context.Context, b Bridge) error {
 	if err != nil {
 		return fmt.Errorf("ensure bridge %s: %w", b.Name, err)
 	}
-	want := wantedBridge{
-		name:     b.Name,
-		datapath: b.Datapath,
-		failMode: failSecure,
-		other:    map[string]string{"disable-in-band": "true"},
-		port:     wantedPort{name: b.VXLANPort, ifType: "vxlan", options: b.vxlanOptions()},
-	}
-	if err := db.ensure(ctx, v, want); err != nil {
+	if err := db.ensure(ctx, v, b.wanted()); err != nil {
 		return err
 	}
 	limited, cancel := context.WithTimeout(ctx, db.timeout)
 	defer cancel()
 	if err := db.awaitLocal(limited, b.Name); err != nil {
+		if e := new(intent.Error); b.Datapath == DatapathSystem && errors.As(err, &e) && e.Kind == intent.Unavailable {
+			// ovs-vswitchd only logs that.
+			e.Hint = "see whether ovs-vswitchd runs, and whether the kernel has the openvswitch module (modprobe openvswitch); without it use --datapath netdev"
+		}
 		return err
 	}
 	_, err = db.WaitOFPort(limited, b.VXLANPort)
@@ -123,12 +118,28 @@ func (b Bridge) validate() error {
 	return nil
 }
 
-func (b Bridge) vxlanOptions() map[string]string {
-	o := map[string]string{"remote_ip": "flow", "key": "flow", "dst_port": strconv.Itoa(b.VXLANUDPPort)}
-	if b.VTEP.IsValid() {
-		o["local_ip"] = b.VTEP.String()
+func (b Bridge) withDefaults() Bridge {
+	b.VXLANPort = orDefault(b.VXLANPort, "vx0")
+	if b.VXLANUDPPort == 0 {
+		b.VXLANUDPPort = 4789
 	}
-	return o
+	return b
+}
+
+// wanted returns what the bridge is in the database.
+func (b Bridge) wanted() wantedBridge {
+	// The flow decides whom a packet is for and what network it is of.
+	options := map[string]string{"remote_ip": "flow", "key": "flow", "dst_port": strconv.Itoa(b.VXLANUDPPort)}
+	if b.VTEP.IsValid() {
+		options["local_ip"] = b.VTEP.String()
+	}
+	return wantedBridge{
+		name:     b.Name,
+		datapath: b.Datapath,
+		failMode: failSecure,
+		other:    map[string]string{"disable-in-band": "true"},
+		port:     wantedPort{name: b.VXLANPort, ifType: "vxlan", options: options},
+	}
 }
 
 // checkIfName refuses what Linux would not take as an interface's name.

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -157,7 +158,8 @@ func (db *DB) open(ctx context.Context) (*session, error) {
 			db.log.Info("connected to the Open vSwitch database", "socket", db.endpoint, "schema", s.schema)
 			return s, nil
 		}
-		if last == nil || ctx.Err() == nil {
+		// That ctx ended in the middle of an attempt says less than what failed before.
+		if timeout := net.Error(nil); last == nil || !errors.As(err, &timeout) || !timeout.Timeout() {
 			last = err
 		}
 		if ctx.Err() != nil {

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"log/slog"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,17 +50,6 @@ func (l *logBuffer) take() string {
 	return l.b.String()
 }
 
-// transactions returns a counter of the database that every write to it raises.
-func transactions(t *testing.T, s *ovstest.Switch) string {
-	t.Helper()
-	b, err := os.ReadFile(s.Dir + "/conf.db")
-	if err != nil {
-		t.Fatal(err)
-	}
-	// The file has one record per transaction.
-	return string(bytes.TrimSpace([]byte(slices.Concat(b)[max(0, len(b)-200):])))
-}
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
@@ -82,15 +70,32 @@ func wantError(t *testing.T, err error, kind intent.Kind, words ...string) {
 	}
 }
 
-func TestBridgeIsMadeOnce(t *testing.T) {
-	s := ovstest.Start(t)
-	db, log := connect(t, s)
-	ctx := ovstest.Context(t)
-	must(t, db.EnsureBridge(ctx, brInt))
-	t.Log(log.take())
-	t.Log(s.VSCtl("show"))
-	must(t, db.EnsureBridge(ctx, brInt))
-	t.Log(log.take())
-	t.Log(db.Interfaces("br-int"))
-	t.Log(s.OFCtl("show", "br-int"))
+// writes runs f and returns how many transactions it made the database write.
+func writes(t *testing.T, s *ovstest.Switch, f func()) int {
+	t.Helper()
+	before := len(s.Transactions())
+	f()
+	return len(s.Transactions()) - before
+}
+
+// drain empties a channel of Watch and fails the test if nothing comes.
+func drain(t *testing.T, c <-chan struct{}) {
+	t.Helper()
+	select {
+	case <-c:
+	case <-time.After(20 * time.Second):
+		t.Fatal("nothing woke the watcher within 20 s")
+	}
+}
+
+// awaitWatch reads the channel until what it announces is true.
+func awaitWatch(t *testing.T, c <-chan struct{}, what string, holds func() bool) {
+	t.Helper()
+	for end := time.After(20 * time.Second); !holds(); {
+		select {
+		case <-c:
+		case <-end:
+			t.Fatalf("the watcher was not told within 20 s: %s", what)
+		}
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
@@ -38,6 +39,7 @@ type journal struct {
 	Bridge   string                     `json:"bridge"`
 	Link     hostnet.Link               `json:"link"`     // the NIC as it was
 	Settings map[hostnet.Setting]string `json:"settings"` // the NIC's, as they were
+	Offloads map[string]bool            `json:"offloads"` // the NIC's hostnet.ReceiveOffloads, as they were
 }
 
 // parseJournal reads a journal and refuses one that could not be undone. What it
@@ -80,6 +82,11 @@ func parseJournal(b []byte) (journal, error) {
 	for s, v := range j.Settings {
 		if _, known := takenSettings[s]; !known || len(v) != 1 || v[0] < '0' || v[0] > '9' {
 			return journal{}, fmt.Errorf("setting %q=%q is unknown", s, v)
+		}
+	}
+	for name := range j.Offloads {
+		if !slices.Contains(hostnet.ReceiveOffloads, name) {
+			return journal{}, fmt.Errorf("offload %q is unknown", name)
 		}
 	}
 	return j, nil

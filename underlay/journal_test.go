@@ -24,6 +24,7 @@ func exampleJournal() journal {
 			Routes: []hostnet.Route{{Dst: netip.MustParsePrefix("0.0.0.0/0"), Gateway: netip.MustParseAddr("192.0.2.254"), Table: 254}},
 		},
 		Settings: map[hostnet.Setting]string{hostnet.ARPIgnore: "0", hostnet.DisableIPv6: "0"},
+		Offloads: map[string]bool{"rx-gro": true, "rx-lro": false},
 	}
 }
 
@@ -52,6 +53,7 @@ func TestJournalThatCouldNotBeUndoneIsRefused(t *testing.T) {
 		"address without a prefix":      {func(j *journal) { j.Link.Addrs[0].Prefix = netip.Prefix{} }, "address"},
 		"route of two families":         {func(j *journal) { j.Link.Routes[0].Gateway = netip.MustParseAddr("fe80::1") }, "route"},
 		"setting of another kind":       {func(j *journal) { j.Settings["ipv4/../../kernel/panic"] = "1" }, "panic"},
+		"offload of another kind":       {func(j *journal) { j.Offloads["tx-checksum-ipv4"] = true }, "tx-checksum-ipv4"},
 		"setting that is no number":     {func(j *journal) { j.Settings[hostnet.ARPIgnore] = "x" }, "arp_ignore"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -63,6 +63,9 @@ func (u *Underlay) takeSteps(j journal) []step {
 			return u.cfg.Switch.EnsureUplinkBridge(ctx, bridge, nic, bridgeMAC(j.Link.MAC), j.Link.MTU)
 		}},
 		{"wait for interface " + bridge, func(ctx context.Context) error { return waitForLink(ctx, bridge) }},
+		{"switch off receive offloads of " + nic, func(context.Context) error {
+			return hostnet.SetReceiveOffloads(nic, allOff(j.Offloads))
+		}},
 	}
 	for _, a := range j.addrs() {
 		on := a.onBridge(j)
@@ -134,7 +137,19 @@ func (u *Underlay) returnSteps(j journal) []step {
 			return hostnet.PromiscOff(nic)
 		}})
 	}
-	return append(steps, u.announce(nic, j))
+	return append(steps,
+		step{"switch on receive offloads of " + nic, func(context.Context) error {
+			return hostnet.SetReceiveOffloads(nic, j.Offloads)
+		}},
+		u.announce(nic, j))
+}
+
+func allOff(offloads map[string]bool) map[string]bool {
+	off := map[string]bool{}
+	for name := range offloads {
+		off[name] = false
+	}
+	return off
 }
 
 // announce tells the neighbours where the addresses are now. They would find out
@@ -179,6 +194,9 @@ func (u *Underlay) settled(j journal, nic hostnet.Link) bool {
 		}
 	}
 	if len(nic.Routes) > 0 || slices.ContainsFunc(nic.Addrs, func(a hostnet.Addr) bool { return !a.LinkLocal() }) {
+		return false
+	}
+	if offloads, err := hostnet.ReadReceiveOffloads(nic.Name); err != nil || offloads["rx-gro"] {
 		return false
 	}
 	for s, want := range takenSettings {

@@ -97,13 +97,17 @@ func (u *Underlay) Take(ctx context.Context, nic string) error {
 	if err != nil {
 		return fmt.Errorf("take %s into %s: %w", nic, u.cfg.Bridge, err)
 	}
+	offloads, err := hostnet.ReadReceiveOffloads(nic)
+	if err != nil {
+		return fmt.Errorf("take %s into %s: %w", nic, u.cfg.Bridge, err)
+	}
 	for _, a := range link.Addrs {
 		if a.Prefix.Addr().Is4() && a.Valid != 0 {
 			u.cfg.Log.Warn("the address was leased; stop the DHCP client of the interface, or it will put it back there",
 				"interface", nic, "address", a.Prefix)
 		}
 	}
-	fresh := journal{Phase: taking, Bridge: u.cfg.Bridge, Link: link, Settings: settings}
+	fresh := journal{Phase: taking, Bridge: u.cfg.Bridge, Link: link, Settings: settings, Offloads: offloads}
 	err = u.save(fresh)
 	if err == nil {
 		err = u.run(ctx, u.takeSteps(fresh))

@@ -6,6 +6,7 @@ package underlay
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -42,6 +43,7 @@ func newLab(t *testing.T) *lab {
 
 	ovstest.IP(t, "link", "add", "u1", "mtu", "1600", "type", "veth", "peer", "name", "up1", "mtu", "1600", "netns", l.neighbour)
 	t.Cleanup(func() { exec.Command("ip", "link", "del", "u1").Run() })
+	must(t, hostnet.SetReceiveOffloads("u1", map[string]bool{"rx-gro": true})) // as real cards have it
 	for _, c := range []string{
 		"-n " + l.neighbour + " link set up1 up",
 		"-n " + l.neighbour + " addr add 192.0.2.254/24 dev up1",
@@ -81,12 +83,15 @@ func (l *lab) show(link string) string {
 			}
 		}
 	}
+	offloads, err := hostnet.ReadReceiveOffloads(link)
+	must(l.t, err)
+	fmt.Fprintln(&b, offloads)
 	for s := range takenSettings {
 		v, err := hostnet.Sysctl(s, link)
 		must(l.t, err)
 		b.WriteString(string(s) + "=" + v + "\n")
 	}
-	return strings.TrimSpace(strings.ReplaceAll(b.String(), "promiscuity", ""))
+	return strings.TrimSpace(b.String())
 }
 
 // wantBefore checks that the host is as it was, and that nothing is left.
@@ -166,13 +171,16 @@ func TestTakeAndReturn(t *testing.T) {
 			t.Errorf("br-phy has no %q:\n%s", w, after)
 		}
 	}
-	if nic := l.show("u1"); strings.Contains(nic, "inet") || strings.Contains(nic, " via ") {
+	if nic := l.show("u1"); strings.Contains(nic, "inet") || strings.Contains(nic, " via ") || !strings.Contains(nic, "rx-gro:false") {
 		t.Errorf("u1 has kept something:\n%s", nic)
 	}
 	// The neighbour heard of the new MAC without asking.
 	mac := l.ovs.VSCtl("get", "interface", "br-phy", "mac_in_use")
 	l.ovs.Until("the neighbour knows the MAC of br-phy", func() bool {
-		return strings.Contains(ovstest.IP(t, "-n", l.neighbour, "neigh", "show", "192.0.2.1"), strings.Trim(mac, `"`))
+		known := func(a string) bool {
+			return strings.Contains(ovstest.IP(t, "-n", l.neighbour, "neigh", "show", a), strings.Trim(mac, `"`))
+		}
+		return known("192.0.2.1") && known("192.0.2.2") && known("2001:db8::1")
 	})
 	if strings.Contains(ovstest.IP(t, "link", "show", "u1"), strings.Trim(mac, `"`)) {
 		t.Errorf("br-phy has the MAC of u1")
@@ -347,8 +355,11 @@ func TestTakeThatFailsChangesNothing(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t)
-			before := l.show("u1")
 			c.prepare(l)
+			if c.bridges == "br-ext" {
+				l.ovs.Until("ovs-vswitchd has the NIC", func() bool { return strings.Contains(l.show("u1"), "PROMISC") })
+			}
+			before := l.show("u1")
 			err := l.underlay().Take(ovstest.Context(t), "u1")
 			wantError(t, err, c.kind, c.words)
 			if now := l.show("u1"); sorted(now) != sorted(before) {

@@ -18,8 +18,8 @@ import (
 const insideKey = "OVLOOM_TEST_NETNS_PREFIX"
 
 // Main runs the tests in a new network namespace, by starting this program once
-// more, and returns the exit code. Namespaces that Netns made are removed whatever
-// becomes of that process. Fuzzing, which needs no network, runs in place.
+// more, and returns the exit code. Namespaces that Netns made and temporary files are
+// removed whatever becomes of that process. Fuzzing, which needs no network, runs in place.
 func Main(m *testing.M) int {
 	if os.Getenv(insideKey) != "" || fuzzing() {
 		return m.Run()
@@ -29,14 +29,20 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	prefix := fmt.Sprintf("ovltest%d-", os.Getpid())
+	temp, err := os.MkdirTemp("", "ovltest")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(temp)
 	c := exec.Command("/proc/self/exe", os.Args[1:]...)
 	c.Args[0] = os.Args[0]
 	c.Stdin, c.Stdout, c.Stderr = os.Stdin, os.Stdout, os.Stderr
-	c.Env = append(os.Environ(), insideKey+"="+prefix)
+	c.Env = append(os.Environ(), insideKey+"="+prefix, "TMPDIR="+temp)
 	c.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
 	// Ctrl-C reaches the child too; we stay to clean up after it.
 	signal.Notify(make(chan os.Signal, 1), os.Interrupt, syscall.SIGTERM)
-	err := startForever(c)
+	err = startForever(c)
 	if err == nil {
 		err = c.Wait()
 	}

@@ -192,6 +192,21 @@ func deleteTaps() {
 	}
 }
 
+// Offline returns a function that runs ovs-vsctl on the database while the server
+// of s does not run, through a server of its own on another socket.
+func Offline(t testing.TB, s *Switch) func(args ...string) {
+	return func(args ...string) {
+		t.Helper()
+		o := &Switch{t: t, Dir: s.Dir, Socket: s.Socket + "-offline"}
+		o.db = o.start("ovsdb-server", "--remote=punix:"+o.Socket, "--unixctl="+s.file("offline.ctl"), s.file("conf.db"))
+		defer o.KillDB()
+		o.Until("ovsdb-server answers", func() bool {
+			return o.command("ovsdb-client", "-t", "1", "list-dbs", "unix:"+o.Socket).Run() == nil
+		})
+		o.VSCtl(args...)
+	}
+}
+
 // starter is one thread that lives as long as the process. Pdeathsig, by which the
 // processes go when a test dies, counts the thread that started them as their parent.
 var starter = make(chan func())
