@@ -3,6 +3,7 @@ package integration_test
 // What the tests of the overlay share: workloads plugged into ports by the CLI.
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/integration/lab"
 	"github.com/ovloom/ovloom/intent"
 )
@@ -24,15 +26,24 @@ type overlay struct {
 	t *testing.T
 }
 
-// newOverlay starts a lab and an ovloomd on each of its hosts.
-func newOverlay(t *testing.T, c lab.Config) *overlay {
+// newOverlay starts a lab and an ovloomd on each of its hosts, or on the first few
+// only.
+func newOverlay(t *testing.T, c lab.Config, only ...int) *overlay {
 	t.Helper()
 	if c.Verify == nil {
 		c.Verify = flowsAreRight
 	}
 	o := &overlay{lab.New(t, c), t}
-	if err := o.Lab.StartOvloomd(t.Context()); err != nil {
-		t.Fatal(err)
+	if len(only) == 0 {
+		if err := o.Lab.StartOvloomd(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}
+	for _, h := range o.Hosts[:only[0]] {
+		if _, err := h.StartOvloomd(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	return o
 }
@@ -112,5 +123,84 @@ func (o *overlay) reaches(from *machine, to netip.Addr) {
 	lab.Eventually(o.t, pollTime, fmt.Sprintf("%s reaches %s", from.port.Ref(), to), func() error {
 		_, err := from.Ping(o.t.Context(), to)
 		return err
+	})
+}
+
+// capture captures what a machine sees.
+func (o *overlay) capture(m *machine) *lab.Capture {
+	o.t.Helper()
+	c, err := m.Capture("eth0")
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return c
+}
+
+func (o *overlay) captureUnderlay() *lab.Capture {
+	o.t.Helper()
+	c, err := o.CaptureUnderlay()
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	return c
+}
+
+// send sends one frame from a machine, as it is.
+func (o *overlay) send(from *machine, frame []byte) {
+	o.t.Helper()
+	if err := from.SendFrame("eth0", frame); err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// say sends a datagram from one machine to another.
+func (o *overlay) say(from, to *machine, payload []byte) {
+	o.t.Helper()
+	o.send(from, datagram(from.port.MAC, to.port.MAC, from.v4(), to.v4(), payload))
+}
+
+// shout sends a datagram to all of the machine's network.
+func (o *overlay) shout(from *machine, payload []byte) {
+	o.t.Helper()
+	o.send(from, datagram(from.port.MAC, lab.Broadcast, from.v4(), netip.MustParseAddr("255.255.255.255"), payload))
+}
+
+func datagram(srcMAC, dstMAC intent.MAC, src, dst netip.Addr, payload []byte) []byte {
+	return lab.IPFrame(srcMAC, dstMAC, src, dst, lab.ProtoUDP, 64,
+		lab.UDP(netip.AddrPortFrom(src, 9), netip.AddrPortFrom(dst, 9), payload))
+}
+
+// carries matches datagrams with a payload.
+func carries(payload []byte) lab.Match {
+	return func(p lab.Packet) bool { return bytes.Equal(p.Payload, payload) }
+}
+
+// status returns a host's status.
+func (o *overlay) status(h *lab.Host) api.Status {
+	o.t.Helper()
+	var s api.Status
+	o.get(h, &s, "status")
+	return s
+}
+
+// drops returns how many packets a host has dropped for a reason.
+func (o *overlay) drops(h *lab.Host, reason string) uint64 {
+	o.t.Helper()
+	for _, d := range o.status(h).Drops {
+		if d.Reason == reason {
+			return d.Packets
+		}
+	}
+	return 0
+}
+
+// dropped waits until a host has dropped that many packets for a reason.
+func (o *overlay) dropped(h *lab.Host, reason string, packets uint64) {
+	o.t.Helper()
+	lab.Eventually(o.t, pollTime, fmt.Sprintf("%d packets dropped for %s on %s", packets, reason, h.Name), func() error {
+		if n := o.drops(h, reason); n < packets {
+			return fmt.Errorf("only %d", n)
+		}
+		return nil
 	})
 }

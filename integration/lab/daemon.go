@@ -26,6 +26,10 @@ func binDir() string {
 	return dirOf(Mark() + "-bin")
 }
 
+// Programs returns the directory of ovloomd and ovloom, once a lab has started
+// either.
+func Programs() string { return binDir() }
+
 // build builds the programs under test, once per process, without cgo: hosts in
 // containers do not have this machine's libraries.
 var build = sync.OnceValue(func() error {
