@@ -2,6 +2,7 @@ package main
 
 import (
 	"io"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,21 +18,37 @@ func TestLateHosts(t *testing.T) {
 	s.golden("late")
 }
 
+// reaction is a writer that reacts to each line.
+type reaction func(line string)
+
+func (r reaction) Write(b []byte) (int, error) {
+	r(string(b))
+	return len(b), nil
+}
+
 func TestProgressAfterASecond(t *testing.T) {
 	s := newSession(t)
 	s.overlay.SetPending("host2", "host3")
-	first := time.AfterFunc(1300*time.Millisecond, func() { s.overlay.SetPending("host3") })
-	defer first.Stop()
-	last := time.AfterFunc(1600*time.Millisecond, func() { s.overlay.SetPending() })
-	defer last.Stop()
-	out, errs, code := s.exec("tenant add acme")
-	if want := "waiting for host2, host3\nwaiting for host3\n"; errs != want {
-		t.Errorf("stderr %q, want %q", errs, want)
+	var said []string
+	var out strings.Builder
+	begin := time.Now()
+	code := run([]string{"tenant", "add", "acme"}, strings.NewReader(""), &out, reaction(func(line string) {
+		said = append(said, line)
+		if len(said) == 1 {
+			if early := time.Since(begin); early < patience {
+				t.Errorf("it says so after %s", early)
+			}
+			s.overlay.SetPending("host3")
+		} else {
+			s.overlay.SetPending()
+		}
+	}), func(k string) string { return s.env[k] })
+	if want := []string{"waiting for host2, host3\n", "waiting for host3\n"}; !slices.Equal(said, want) {
+		t.Errorf("stderr %q, want %q", said, want)
 	}
-	if out != "tenant acme added\n" || code != 0 {
-		t.Errorf("stdout %q, exit code %d", out, code)
+	if out.String() != "tenant acme added\n" || code != 0 {
+		t.Errorf("stdout %q, exit code %d", out.String(), code)
 	}
-	s.overlay.SetPending()
 	if _, errs, _ := s.exec("tenant add quick"); errs != "" {
 		t.Errorf("a quick command says %q", errs)
 	}
