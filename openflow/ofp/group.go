@@ -41,9 +41,10 @@ const (
 )
 
 // AppendGroupMod appends a whole group-mod message. The error says what cannot be
-// encoded, or that there are too many buckets for one message (about 1,170 that set a
-// tunnel destination: add the rest with GroupInsertBucket); b is then returned as it
-// was.
+// encoded, or that the buckets do not fit in one message (about 1,170 that set a tunnel
+// destination do); b is then returned as it was. More must not be inserted later
+// either: Open vSwitch 3.1 cannot describe such a group, and its reply to a request for
+// all groups is then malformed. Let the last bucket lead to another group instead.
 func AppendGroupMod(b []byte, xid uint32, m *openflow.GroupMod) ([]byte, error) {
 	if int(m.Command) >= len(groupCommands) {
 		return b, fmt.Errorf("ofp: group-mod: command %d is not known", m.Command)
@@ -75,7 +76,7 @@ func AppendGroupMod(b []byte, xid uint32, m *openflow.GroupMod) ([]byte, error) 
 	}
 	n := len(out) - bucketsAt
 	if n > MaxLen {
-		return b, fmt.Errorf("ofp: group %d: %d buckets do not fit in one message: insert some later", g.ID, len(g.Buckets))
+		return b, fmt.Errorf("ofp: group %d: %d buckets do not fit in one message: let the last one lead to another group", g.ID, len(g.Buckets))
 	}
 	binary.BigEndian.PutUint16(out[lengthAt:], uint16(n))
 	if out, err = appendGroupProperties(out, &g); err != nil {
