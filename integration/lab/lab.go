@@ -75,6 +75,10 @@ func New(t testing.TB, c Config) *Lab {
 	if err != nil {
 		t.Fatalf("lab: %v", err)
 	}
+	if os.Getenv(keepEnv) == "1" {
+		// Not by t.Logf: a test process that panics or times out prints no logs.
+		fmt.Fprintf(os.Stderr, "%s=1: %s runs in %s; enter a host with: sh %s\n", keepEnv, t.Name(), l.Dir, l.Hosts[0].enterPath())
+	}
 	t.Cleanup(func() {
 		// The test's own context has ended by now.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
