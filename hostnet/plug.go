@@ -14,6 +14,7 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/ovloom/ovloom/intent"
 )
@@ -73,7 +74,7 @@ func Plug(ctx context.Context, p PlugSpec) (Plugged, error) {
 		return Plugged{}, err
 	}
 	defer ns.Close()
-	inside, err := netlink.NewHandleAt(ns)
+	inside, err := netlink.NewHandleAt(ns, unix.NETLINK_ROUTE)
 	if err != nil {
 		return Plugged{}, fmt.Errorf("netlink in %s: %w", p.Target, err)
 	}
