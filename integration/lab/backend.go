@@ -19,7 +19,8 @@ type backend interface {
 
 	// command returns the command line that runs args with the given
 	// environment in h, and there in the network namespace netns unless it is "".
-	// Without args, it is for a person to append a command, and has a terminal.
+	// Without args, it is for the script that enters the host: there $tty is
+	// what the container engine wants to hear of a terminal.
 	command(h *Host, netns string, env, args []string) []string
 
 	// pid returns the pid, as this process sees it, of what runs in h. Started

@@ -148,7 +148,7 @@ func (c *containers) checkNICs(h *Host) error {
 func (c *containers) command(h *Host, netns string, env, args []string) []string {
 	line := c.engine.command("exec")
 	if len(args) == 0 {
-		line = append(line, "--interactive", "--tty")
+		line = append(line, "$tty")
 	}
 	for _, kv := range env {
 		line = append(line, "--env", kv)

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// binEnv names a directory with ovloomd and ovloom, so that labs need not build
-// them.
+// binEnv names a directory with ovloomd and ovloom, by its absolute path, so that
+// labs need not build them.
 const binEnv = "OVLOOM_BIN"
 
 // binDir returns the directory of the programs under test.

@@ -192,6 +192,8 @@ func (h *Host) writeEnter() error {
 	line := h.lab.back.command(h, "", h.env(), nil)
 	script := "#!/bin/sh\n# Run a command in " + h.Name + "; without arguments, a shell.\n" +
 		"[ $# -gt 0 ] || set -- sh\n" +
+		"tty=--interactive\n" +
+		"[ ! -t 0 ] || tty='--interactive --tty'\n" +
 		"exec " + strings.Join(line, " ") + " \"$@\"\n"
 	return os.WriteFile(h.enterPath(), []byte(script), 0o755)
 }

@@ -62,6 +62,8 @@ func (h *Host) startIn(ctx context.Context, netns, name string, args []string) (
 		p.err = p.cmd.Wait()
 		close(p.done)
 	}()
+	ctx, cancel := context.WithTimeout(ctx, execTimeout)
+	defer cancel()
 	err = poll(ctx, name+" to start", func() error {
 		if !p.Running() {
 			return nil
