@@ -136,7 +136,7 @@ func (p *addrPool) search(ctx context.Context, n intent.Network, sub intent.Subn
 		for _, kv := range r.Kvs {
 			a, err := parseSortable(string(kv.Key)[len(addrRoot+n.Ref().String()+"/"):])
 			if err != nil {
-				return nil, fmt.Errorf("key %s: %w", kv.Key, err)
+				return nil, fmt.Errorf("%w key %s: %w", errUnreadable, kv.Key, err)
 			}
 			taken[a] = true
 			if r.More {

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"reflect"
@@ -13,6 +14,9 @@ import (
 // schema is the version of the values that this build writes, and the newest
 // that it reads.
 const schema = 1
+
+// errUnreadable says that the store answers, but with what this build cannot read.
+var errUnreadable = errors.New("unreadable")
 
 var schemaStart = []byte(`{"v":1,`)
 
@@ -43,14 +47,14 @@ func decode[T any](b []byte) (T, error) {
 	if !bytes.HasPrefix(b, schemaStart) { // a foreign hand or a newer build
 		var head struct{ V int }
 		if err := json.Unmarshal(b, &head); err != nil {
-			return v, fmt.Errorf("decode %T: %w", v, err)
+			return v, fmt.Errorf("%w %T: %w", errUnreadable, v, err)
 		}
 		if head.V != schema {
-			return v, fmt.Errorf("decode %T: schema version %d, this build reads %d", v, head.V, schema)
+			return v, fmt.Errorf("%w %T: schema version %d, this build reads %d", errUnreadable, v, head.V, schema)
 		}
 	}
 	if err := json.Unmarshal(b, &v); err != nil {
-		return v, fmt.Errorf("decode %T: %w", v, err)
+		return v, fmt.Errorf("%w %T: %w", errUnreadable, v, err)
 	}
 	return v, nil
 }
@@ -62,7 +66,7 @@ func unknownFields(value []byte, t reflect.Type) (map[string]json.RawMessage, er
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(value, &fields); err != nil {
-		return nil, fmt.Errorf("read the fields of a %s: %w", t.Name(), err)
+		return nil, fmt.Errorf("%w %s: %w", errUnreadable, t.Name(), err)
 	}
 	delete(fields, "v")
 	for i := range t.NumField() {

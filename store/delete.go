@@ -226,7 +226,7 @@ func deletePort(tx *txn, it item, claims []item, revision int64) ([]string, erro
 	for _, c := range claims {
 		b, ok := named(c.key).(intent.Binding)
 		if !ok {
-			return nil, fmt.Errorf("key %s is no binding", c.key)
+			return nil, fmt.Errorf("%w key %s: no binding", errUnreadable, c.key)
 		}
 		tx.delete(c.key)
 		tx.delete(boundKey(b.Host, ref))

@@ -173,13 +173,21 @@ func (s *Store) RemoveHost(ctx context.Context, name string, cascade bool) (dele
 		deleted, revision, refs = append(deleted, names...), max(revision, r), refs[n:]
 	}
 	err = s.update(ctx, "remove "+what, func(ctx context.Context) error {
-		it, err := s.get(ctx, hostKey(name))
+		v, err := s.read(ctx, key(hostKey(name)), below(boundHost(name), clientv3.WithLimit(10)))
 		if err != nil {
 			return err
 		}
+		it := v.one(0)
 		h, err := hostOf(it, name)
 		if err != nil {
 			return err
+		}
+		if len(v.found[1]) > 0 { // claimed since the plan was made: the host lives
+			var users []string
+			for _, b := range v.found[1] {
+				users = append(users, "binding "+string(b.value)+" on "+name)
+			}
+			return intent.InUseBy(what, users)
 		}
 		var tx txn
 		tx.unchanged(it.key, it.revision)

@@ -115,7 +115,7 @@ func (s *Store) SetNetwork(ctx context.Context, ref intent.NetworkRef, edit func
 		n = old
 		n.Subnets = slices.Clone(old.Subnets)
 		if err := edit(&n); err != nil {
-			return err
+			return &editError{err}
 		}
 		if n.Ref() != ref || n.ID != old.ID {
 			return intent.Invalidf("the name and id of network %s cannot be changed", ref)

@@ -138,7 +138,7 @@ func (s *Store) SetPort(ctx context.Context, ref intent.PortRef, edit func(*inte
 		p = old
 		p.Addrs = slices.Clone(old.Addrs)
 		if err := edit(&p); err != nil {
-			return err
+			return &editError{err}
 		}
 		if p.Ref() != ref || p.ID != old.ID || p.UUID != old.UUID {
 			return intent.Invalidf("the name, id and UUID of port %s cannot be changed", ref)

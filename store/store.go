@@ -151,12 +151,17 @@ func (s *Store) call(ctx context.Context, op string, do func(context.Context) er
 
 // failure is what the caller of op, which called with ctx, is told of err.
 func (s *Store) failure(ctx context.Context, op string, err error) error {
-	var ours *intent.Error
+	var told *intent.Error
+	var refusal *editError
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &ours):
+	case errors.As(err, &refusal):
+		return refusal.err
+	case errors.As(err, &told):
 		return err
+	case errors.Is(err, errUnreadable):
+		return fmt.Errorf("%s: %w", op, err)
 	case s.closed.Err() != nil:
 		return intent.Unavailablef("%s: %w", op, errClosed)
 	case errors.Is(ctx.Err(), context.Canceled):
@@ -165,6 +170,11 @@ func (s *Store) failure(ctx context.Context, op string, err error) error {
 	return intent.Unavailablef("%s: the store does not answer: %w", op, err).
 		WithHint("a change may have been stored all the same; forwarding goes on as it was")
 }
+
+// editError is what the caller's own function returned: it goes back as it is.
+type editError struct{ err error }
+
+func (e *editError) Error() string { return e.err.Error() }
 
 // dial makes the client of a store elsewhere. It connects in the background.
 func dial(closing context.Context, c Config) (*clientv3.Client, error) {

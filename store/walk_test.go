@@ -1,0 +1,180 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// walker makes random changes through one client. Names come from a small pool,
+// so that walkers meet.
+type walker struct {
+	s   *Store
+	rnd *rand.Rand
+}
+
+func (w walker) pick(names ...string) string { return names[w.rnd.IntN(len(names))] }
+
+func (w walker) tenant() string { return w.pick("acme", "globex", "initech") }
+
+func (w walker) network() intent.NetworkRef {
+	return intent.NetworkRef{Tenant: w.tenant(), Network: w.pick("web", "db", "lab")}
+}
+
+func (w walker) port() intent.PortRef {
+	n := w.network()
+	return intent.PortRef{Tenant: n.Tenant, Network: n.Network, Port: fmt.Sprintf("c%d", w.rnd.IntN(12))}
+}
+
+func (w walker) host() string { return fmt.Sprintf("host%d", w.rnd.IntN(4)) }
+
+// step makes one change and returns its name. What the store may refuse to a
+// random change (kinds Invalid, NotFound, Conflict, InUse) is no error.
+func (w walker) step(ctx context.Context) (string, error) {
+	cascade := w.rnd.IntN(2) == 0
+	var what string
+	var err error
+	switch n := w.rnd.IntN(100); {
+	case n < 6:
+		what = "add tenant"
+		_, _, err = w.s.AddTenant(ctx, w.tenant())
+	case n < 18:
+		what = "add network"
+		r := w.network()
+		net := network(r.String(), fmt.Sprintf("10.%d.0.0/28", w.rnd.IntN(4)), fmt.Sprintf("fd00:%d::/64", w.rnd.IntN(4)))
+		net.Learning = w.rnd.IntN(2) == 0
+		if w.rnd.IntN(3) == 0 {
+			net.VNI = uint32(1 + w.rnd.IntN(5))
+		}
+		_, _, err = w.s.AddNetwork(ctx, net)
+	case n < 55:
+		what = "add port"
+		p := port(w.port().String())
+		if w.rnd.IntN(3) == 0 {
+			p.Addrs = []netip.Addr{netip.AddrFrom4([4]byte{10, byte(w.rnd.IntN(4)), 0, byte(w.rnd.IntN(16))})}
+		}
+		if w.rnd.IntN(4) == 0 {
+			p.MAC = intent.MAC{2, 0, 0, 0, 0, byte(1 + w.rnd.IntN(4))}
+		}
+		_, _, err = w.s.AddPort(ctx, p)
+	case n < 63:
+		what = "set port"
+		_, _, err = w.s.SetPort(ctx, w.port(), func(p *intent.Port) error {
+			p.MAC = intent.MAC{2, 0, 0, 0, 0, byte(1 + w.rnd.IntN(4))}
+			if len(p.Addrs) > 0 && w.rnd.IntN(2) == 0 {
+				p.Addrs = p.Addrs[1:]
+			}
+			return nil
+		})
+	case n < 69:
+		what = "set network"
+		_, _, err = w.s.SetNetwork(ctx, w.network(), func(n *intent.Network) error {
+			n.VNI = uint32(1 + w.rnd.IntN(5))
+			n.Learning = !n.Learning
+			if w.rnd.IntN(3) == 0 {
+				n.Subnets = n.Subnets[:1]
+			}
+			return nil
+		})
+	case n < 74:
+		what = "register host"
+		h := w.host()
+		_, err = w.s.Register(ctx, intent.Host{Name: h, VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + w.rnd.IntN(6))})})
+	case n < 86:
+		what = "claim port"
+		_, err = w.s.Claim(ctx, w.port(), w.host(), 0)
+	case n < 90:
+		what = "release port"
+		r, h := w.port(), w.host()
+		var all []intent.Binding
+		if all, err = w.s.Bindings(ctx, r); err == nil {
+			for _, b := range all {
+				if b.Host == h {
+					err = errors.Join(w.s.MarkUp(ctx, r, h, b.Generation, true), w.s.Release(ctx, r, h, b.Generation))
+				}
+			}
+		}
+	case n < 95:
+		what = "delete port"
+		_, _, err = w.s.DeletePort(ctx, w.port(), cascade)
+	case n < 97:
+		what = "delete network"
+		_, _, err = w.s.DeleteNetwork(ctx, w.network(), cascade)
+	case n < 98:
+		what = "delete tenant"
+		_, _, err = w.s.DeleteTenant(ctx, w.tenant(), cascade)
+	default:
+		what = "remove host"
+		_, _, err = w.s.RemoveHost(ctx, w.host(), cascade)
+	}
+	switch intent.KindOf(err) {
+	case intent.Invalid, intent.NotFound, intent.Conflict, intent.InUse:
+		return what + " refused", nil
+	}
+	return what, err
+}
+
+// Several clients make random changes at once. At the end every index key
+// matches its object, and every watch has what the store has.
+func TestRandomWalk(t *testing.T) {
+	const walkers, steps = 5, 300
+	s := open(t, Config{})
+	stores := []*Store{s, client(t, s), client(t, s)}
+	mirrors := map[string]*mirror{}
+	for i, tenant := range []string{"acme", "globex", "initech"} {
+		mirrors[tenant], _ = watch(t, stores[i], tenant)
+		must[intent.Tenant](t)(s.AddTenant(t.Context(), tenant))
+		must[intent.Network](t)(s.AddNetwork(t.Context(), network(tenant+"/web", "10.0.0.0/28", "fd00::/64")))
+	}
+	for i := range 4 {
+		host(t, s, fmt.Sprintf("host%d", i), fmt.Sprintf("192.0.2.%d", i+1))
+	}
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	var left atomic.Int64
+	left.Store(steps)
+	var mu sync.Mutex
+	done := map[string]int{}
+	var wg sync.WaitGroup
+	for i := range walkers {
+		wg.Go(func() {
+			w := walker{stores[i%len(stores)], rand.New(rand.NewPCG(seed, uint64(i)))}
+			for left.Load() > 0 {
+				what, err := w.step(t.Context())
+				if err != nil {
+					t.Errorf("%s: %v", what, err)
+					return
+				}
+				mu.Lock()
+				done[what]++
+				mu.Unlock()
+				if !strings.HasSuffix(what, " refused") {
+					left.Add(-1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%v", done)
+	checked(t, s)
+	// One more change of each tenant, for the watches to reach.
+	for tenant, m := range mirrors {
+		if _, _, err := s.AddTenant(t.Context(), tenant); err != nil && intent.KindOf(err) != intent.Conflict {
+			t.Fatal(err)
+		}
+		_, rev, err := s.AddNetwork(t.Context(), network(tenant+"/last"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.reaches(t, rev)
+		m.equals(t, s, tenant)
+	}
+}
