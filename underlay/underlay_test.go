@@ -8,10 +8,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -86,7 +88,7 @@ func (l *lab) show(link string) string {
 	offloads, err := hostnet.ReadReceiveOffloads(link)
 	must(l.t, err)
 	fmt.Fprintln(&b, offloads)
-	for s := range takenSettings {
+	for _, s := range slices.Sorted(maps.Keys(takenSettings)) {
 		v, err := hostnet.Sysctl(s, link)
 		must(l.t, err)
 		b.WriteString(string(s) + "=" + v + "\n")
@@ -97,7 +99,7 @@ func (l *lab) show(link string) string {
 // wantBefore checks that the host is as it was, and that nothing is left.
 func (l *lab) wantBefore(before string) {
 	l.t.Helper()
-	if after := l.show("u1"); sorted(after) != sorted(before) {
+	if after := l.show("u1"); after != before {
 		l.t.Errorf("before:\n%s\n\nafter:\n%s", before, after)
 	}
 	if hostnet.LinkExists("br-phy") || l.ovs.VSCtl("list-br") != "" {
@@ -106,16 +108,6 @@ func (l *lab) wantBefore(before string) {
 	if _, err := os.Stat(l.state + "/" + journalName); !os.IsNotExist(err) {
 		l.t.Errorf("the journal is left (%v)", err)
 	}
-}
-
-// sorted sets the settings, which come in any order, in one order.
-func sorted(s string) string {
-	lines := strings.Split(s, "\n")
-	n := len(lines) - len(takenSettings)
-	if lines[n] > lines[n+1] {
-		lines[n], lines[n+1] = lines[n+1], lines[n]
-	}
-	return strings.Join(lines, "\n")
 }
 
 func (l *lab) wantReachable() {
@@ -302,7 +294,7 @@ func TestKeepAfterVSwitchdWasKilled(t *testing.T) {
 	l.ovs.StartVSwitchd()
 	must(t, u.Keep(ctx))
 	strip := func(s string) string { _, rest, _ := strings.Cut(s, "\n"); return rest } // the index is new
-	if now := l.show("br-phy"); sorted(strip(now)) != sorted(strip(taken)) {
+	if now := l.show("br-phy"); strip(now) != strip(taken) {
 		t.Errorf("before:\n%s\n\nafter:\n%s", taken, now)
 	}
 	l.wantReachable()
@@ -362,7 +354,7 @@ func TestTakeThatFailsChangesNothing(t *testing.T) {
 			before := l.show("u1")
 			err := l.underlay().Take(ovstest.Context(t), "u1")
 			wantError(t, err, c.kind, c.words)
-			if now := l.show("u1"); sorted(now) != sorted(before) {
+			if now := l.show("u1"); now != before {
 				t.Errorf("before:\n%s\n\nafter:\n%s", before, now)
 			}
 			if c.bridges != "" && l.ovs.VSCtl("list-br") != c.bridges {
