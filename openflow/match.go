@@ -216,6 +216,8 @@ func appendSplit(out []Term, t Term) []Term {
 	}
 	switch {
 	case t.Mask.IsZero():
+	case t.Field == FieldIPFrag:
+		out = append(out, canonicalFrag(t))
 	case t.Field == FieldPacketType && t.Value.IsZero():
 		// Ethernet, which a switch assumes anyway.
 	case t.Field >= FieldXReg0 && t.Field <= FieldXReg7:
@@ -237,6 +239,18 @@ func appendSplit(out []Term, t Term) []Term {
 		out = append(out, t)
 	}
 	return out
+}
+
+// canonicalFrag writes the two matches on fragments that can be said with one bit
+// or with two, "no" and "later", with two: their text is the same.
+func canonicalFrag(t Term) Term {
+	name := fragName(t.Value.Uint64(), t.Mask.Uint64())
+	for _, f := range fragments {
+		if f.name == name {
+			return Term{Field: FieldIPFrag, Value: BitsOf(f.value), Mask: BitsOf(f.mask)}
+		}
+	}
+	return t
 }
 
 // addVLANPresent makes a term for a VLAN priority say what it implies: that there
