@@ -47,8 +47,8 @@ type Controller struct {
 	waiters  []waiter
 	stats    Stats
 
-	// What must be known before a switch may be compared with it: a switch that
-	// works must not be emptied because the store has not told yet.
+	// What must be known before anything is done: a switch that works must not be
+	// emptied because the store has not told yet.
 	hostsHeard, interfacesHeard, recalled bool
 	answered                              map[string]bool // interface ids that were looked up
 	started                               bool            // all of it was known once
@@ -175,7 +175,7 @@ func (c *Controller) Recall(ctx context.Context, tenants []string) {
 	})
 }
 
-// mayStart says whether enough is known to compare a switch with it.
+// mayStart says whether enough is known to act on it.
 func (c *Controller) mayStart() bool {
 	if c.started {
 		return true
@@ -213,6 +213,9 @@ func (c *Controller) watchHosts(ctx context.Context) {
 func (c *Controller) step(ctx context.Context) {
 	c.followTenants(ctx)
 	c.bringSwitch(ctx)
+	if !c.mayStart() {
+		return // a claim whose interface was not heard of yet would be given up
+	}
 	for _, d := range c.binder.deeds(c.world, c.synced, c.deps.Claims, c.deps.Interfaces) {
 		c.do(ctx, d)
 	}

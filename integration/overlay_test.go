@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/netip"
 	"testing"
@@ -108,7 +109,7 @@ func (o *overlay) plugExisting(h *lab.Host, ref string) *machine {
 	o.t.Helper()
 	m := &machine{}
 	o.get(h, &m.port, "port", "show", ref)
-	w, err := h.NewWorkload(o.t.Context(), fmt.Sprintf("%s-%s-%s", m.port.Tenant, m.port.Network, m.port.Name))
+	w, err := h.NewWorkload(o.t.Context(), fmt.Sprintf("%s-%s-%s-%d", m.port.Tenant, m.port.Network, m.port.Name, len(h.Workloads())))
 	if err != nil {
 		o.t.Fatal(err)
 	}
@@ -203,4 +204,17 @@ func (o *overlay) dropped(h *lab.Host, reason string, packets uint64) {
 		}
 		return nil
 	})
+}
+
+// synced waits until a host's switch holds what is wanted.
+func (o *overlay) synced(h *lab.Host) api.Status {
+	o.t.Helper()
+	var s api.Status
+	lab.Eventually(o.t, pollTime, h.Name+" to have compared its switch", func() error {
+		if s = o.status(h); s.Resync.At.IsZero() {
+			return errors.New("it has not")
+		}
+		return nil
+	})
+	return s
 }
