@@ -18,6 +18,8 @@
 //	logs.go        warnings in the daemons' logs
 //	backend.go, namespaces.go, containers.go, engine.go, image.go   the back ends
 //	owner.go, reaper.go, remove.go  who owns what, and how all of it is removed
+//	netns.go, poll.go               code in a namespace, and waiting for conditions
+//	main.go                         what TestMain calls
 //
 // # Nothing stays behind
 //
