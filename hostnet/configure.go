@@ -101,7 +101,9 @@ func addMissing(h *netlink.Handle, l netlink.Link, want []netip.Prefix) (changed
 		if held[p] {
 			continue
 		}
-		if err := h.AddrAdd(l, &netlink.Addr{IPNet: ipNet(p)}); err != nil {
+		// The store gives an address to one port only. Looking for a duplicate would
+		// keep an IPv6 address from being used for up to two seconds (RFC 4862, 5.4).
+		if err := h.AddrAdd(l, &netlink.Addr{IPNet: ipNet(p), Flags: unix.IFA_F_NODAD}); err != nil {
 			return changed, fmt.Errorf("%s: %w", p, err)
 		}
 		changed = true

@@ -117,7 +117,7 @@ func TestRestartOfOvloomdSendsOnlyWhatChanged(t *testing.T) {
 
 	t.Run("a port added", func(t *testing.T) {
 		o := &overlay{o.Lab, t}
-		restart(func() { o.plug(o.Hosts[0], "acme/web/c3", "--ip", "10.0.0.33") })
+		restart(func() { o.plug(o.Hosts[0], "acme/web/c3", "--ip", "10.0.0.33", "--no-wait") })
 		lab.Eventually(t, pollTime, "the new port's flows", func() error {
 			if changed := w.ours(); len(changed) == 0 {
 				return fmt.Errorf("no change")
