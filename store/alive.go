@@ -24,7 +24,7 @@ func (s *Store) KeepAlive(ctx context.Context, name string) error {
 	defer func() { s.revoke(ctx, lease) }()
 	down := false
 	for {
-		err := s.call(ctx, "keep host "+name+" alive", func(ctx context.Context) (err error) {
+		err := s.update(ctx, "keep host "+name+" alive", func(ctx context.Context) (err error) {
 			lease, err = s.beat(ctx, name, lease)
 			return err
 		})
