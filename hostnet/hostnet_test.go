@@ -329,6 +329,9 @@ func TestReadLinkAndPutItBack(t *testing.T) {
 		}
 		ovstest.IP(t, append(args, "dev", "n1")...)
 	}
+	ovstest.Until(t, "the IPv6 addresses have their local routes", func() bool {
+		return strings.Contains(show(t, "n1"), "local 2001:db8::1 ") && strings.Contains(show(t, "n1"), "local 2001:db8:1::1 ")
+	})
 	before := show(t, "n1")
 	link, err := ReadLink("n1")
 	must(t, err)
@@ -346,7 +349,7 @@ func TestReadLinkAndPutItBack(t *testing.T) {
 			must(t, PutRoute("n1", r))
 		}
 	}
-	if after := show(t, "n1"); after != before {
+	if after := ovstest.Settle(before, func() string { return show(t, "n1") }); after != before {
 		t.Errorf("before:\n%s\nafter:\n%s", before, after)
 	}
 }

@@ -57,6 +57,7 @@ type State struct {
 	Connected bool
 	Since     time.Time // when Connected took its value
 	Sessions  int       // connections made so far; one more means that everything was read anew
+	Writes    int       // transactions sent so far
 	LastError error     // what ended the last connection or the last attempt; nil if nothing did
 }
 

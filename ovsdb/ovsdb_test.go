@@ -70,12 +70,11 @@ func wantError(t *testing.T, err error, kind intent.Kind, words ...string) {
 	}
 }
 
-// writes runs f and returns how many transactions it made the database write.
-func writes(t *testing.T, s *ovstest.Switch, f func()) int {
-	t.Helper()
-	before := len(s.Transactions())
+// writes runs f and returns how many transactions were sent in it.
+func writes(db *DB, f func()) int {
+	before := db.State().Writes
 	f()
-	return len(s.Transactions()) - before
+	return db.State().Writes - before
 }
 
 // drain empties a channel of Watch and fails the test if nothing comes.

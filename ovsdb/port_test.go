@@ -61,7 +61,7 @@ func TestInterfacesAndMarks(t *testing.T) {
 	if out := s.VSCtl("get", "interface", "p1", "external_ids"); out != `{iface-id="acme/web/c1", ovloom-generation="9223372036854775815", ovloom-installed="true"}` {
 		t.Errorf("external_ids %s", out)
 	}
-	n := writes(t, s, func() {
+	n := writes(db, func() {
 		must(t, db.SetInstalled(ctx, p1.UUID, true))
 		must(t, db.SetGeneration(ctx, p1.UUID, 1<<63+7))
 		must(t, db.SetMarks(ctx, Mark{UUID: p1.UUID, Generation: 1<<63 + 7, Installed: true}))
@@ -130,7 +130,7 @@ mtu_request         : 1400` {
 		}
 		return false
 	})
-	if n := writes(t, s, func() { must(t, db.AddPort(ctx, "br-int", spec)) }); n != 0 {
+	if n := writes(db, func() { must(t, db.AddPort(ctx, "br-int", spec)) }); n != 0 {
 		t.Errorf("%d transactions the second time", n)
 	}
 	spec.IfaceID, spec.MTURequest = "uuid-2", 1300
@@ -197,7 +197,7 @@ func TestStaleVethIsReplaced(t *testing.T) {
 	_, err := db.WaitOFPort(ctx, "p1")
 	must(t, err)
 	s.Until("the port works", func() bool { return hears(s, ns) })
-	if n := writes(t, s, func() { must(t, db.AddPort(ctx, "br-int", spec)) }); n > 0 {
+	if n := writes(db, func() { must(t, db.AddPort(ctx, "br-int", spec)) }); n > 0 {
 		t.Errorf("%d transactions for a port that is right", n)
 	}
 
@@ -216,7 +216,7 @@ func TestStaleVethIsReplaced(t *testing.T) {
 	if l := log.take(); !strings.Contains(l, "stale port deleted") {
 		t.Errorf("logged %s", l)
 	}
-	if n := writes(t, s, func() { must(t, db.AddPort(ctx, "br-int", spec)) }); n > 0 {
+	if n := writes(db, func() { must(t, db.AddPort(ctx, "br-int", spec)) }); n > 0 {
 		t.Errorf("%d transactions for a port that is right", n)
 	}
 }

@@ -26,6 +26,9 @@ func (db *DB) transact(ctx context.Context, what string, ops ...ovsdb.Operation)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", what, err)
 	}
+	db.mu.Lock()
+	db.state.Writes++
+	db.mu.Unlock()
 	type answer struct {
 		results []ovsdb.OperationResult
 		err     error

@@ -65,6 +65,7 @@ func newLab(t *testing.T) *lab {
 	} {
 		ovstest.IP(t, strings.Fields(c)...)
 	}
+	l.ovs.Until("the IPv6 address has its local route", func() bool { return strings.Contains(l.show("u1"), "local 2001:db8::1 ") })
 	return l
 }
 
@@ -99,7 +100,7 @@ func (l *lab) show(link string) string {
 // wantBefore checks that the host is as it was, and that nothing is left.
 func (l *lab) wantBefore(before string) {
 	l.t.Helper()
-	if after := l.show("u1"); after != before {
+	if after := ovstest.Settle(before, func() string { return l.show("u1") }); after != before {
 		l.t.Errorf("before:\n%s\n\nafter:\n%s", before, after)
 	}
 	if hostnet.LinkExists("br-phy") || l.ovs.VSCtl("list-br") != "" {
@@ -180,11 +181,11 @@ func TestTakeAndReturn(t *testing.T) {
 	l.wantReachable()
 
 	l.log.Reset()
-	writes := len(l.ovs.Transactions())
+	writes := l.db.State().Writes
 	must(t, u.Take(ctx, "u1"))
 	must(t, l.underlay().Keep(ctx))
 	must(t, l.underlay().Recover(ctx))
-	if n := len(l.ovs.Transactions()) - writes; n != 0 || l.log.Len() != 0 || l.show("br-phy") != after {
+	if n := l.db.State().Writes - writes; n != 0 || l.log.Len() != 0 || l.show("br-phy") != after {
 		t.Errorf("taking again wrote %d times and logged %q", n, l.log.String())
 	}
 	wantError(t, u.Take(ctx, "lo"), intent.Conflict, "u1 is in br-phy already")
@@ -294,7 +295,7 @@ func TestKeepAfterVSwitchdWasKilled(t *testing.T) {
 	l.ovs.StartVSwitchd()
 	must(t, u.Keep(ctx))
 	strip := func(s string) string { _, rest, _ := strings.Cut(s, "\n"); return rest } // the index is new
-	if now := l.show("br-phy"); strip(now) != strip(taken) {
+	if now := ovstest.Settle(strip(taken), func() string { return strip(l.show("br-phy")) }); now != strip(taken) {
 		t.Errorf("before:\n%s\n\nafter:\n%s", taken, now)
 	}
 	l.wantReachable()
@@ -354,7 +355,7 @@ func TestTakeThatFailsChangesNothing(t *testing.T) {
 			before := l.show("u1")
 			err := l.underlay().Take(ovstest.Context(t), "u1")
 			wantError(t, err, c.kind, c.words)
-			if now := l.show("u1"); now != before {
+			if now := ovstest.Settle(before, func() string { return l.show("u1") }); now != before {
 				t.Errorf("before:\n%s\n\nafter:\n%s", before, now)
 			}
 			if c.bridges != "" && l.ovs.VSCtl("list-br") != c.bridges {

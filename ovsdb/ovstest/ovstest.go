@@ -111,18 +111,6 @@ func (s *Switch) OFCtl(command, bridge string, args ...string) string {
 	return s.run("ovs-ofctl", append([]string{"-O", "OpenFlow15", "-t", "10", command, "unix:" + s.file(bridge+".mgmt")}, args...)...)
 }
 
-// Transactions returns what was written to the database so far, one element per
-// transaction that changed something.
-func (s *Switch) Transactions() []string {
-	s.t.Helper()
-	b, err := os.ReadFile(s.file("conf.db"))
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	// A record is a line that begins with OVSDB JSON, and a line with the JSON.
-	return strings.Split(string(b), "\nOVSDB JSON ")
-}
-
 // Until polls a condition and fails the test when it does not hold within 20 s.
 func (s *Switch) Until(what string, holds func() bool) {
 	s.t.Helper()
@@ -135,6 +123,17 @@ func Until(t testing.TB, what string, holds func() bool) {
 	for end := time.Now().Add(20 * time.Second); !holds(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("not within 20 s: %s", what)
+		}
+	}
+}
+
+// Settle reads until the text is the wanted one, or 10 s have passed, and returns
+// what it read last. The kernel does part of its work later: the local route of an
+// IPv6 address comes after the address.
+func Settle(want string, read func() string) string {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+		if got := read(); got == want || time.Now().After(end) {
+			return got
 		}
 	}
 }
