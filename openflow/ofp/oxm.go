@@ -137,19 +137,35 @@ var nxmAliases = map[openflow.Field]oxmField{
 	openflow.FieldNDTLL:      {classNXM1, 25, 6},
 }
 
-// oxmNumbers finds a field by its class and number.
-var oxmNumbers = func() map[uint32]openflow.Field {
-	numbers := make(map[uint32]openflow.Field)
+// oxmNumbers finds a field by the index of its class and its number.
+var oxmNumbers = func() (numbers [5][128]openflow.Field) {
 	for f, o := range oxmFields {
 		if o.size > 0 {
-			numbers[o.key()] = openflow.Field(f)
+			numbers[classIndex(uint32(o.class))][o.number] = openflow.Field(f)
 		}
 	}
 	for f, o := range nxmAliases {
-		numbers[o.key()] = f
+		numbers[classIndex(uint32(o.class))][o.number] = f
 	}
 	return numbers
 }()
+
+// classIndex numbers the classes; -1 is another one.
+func classIndex(class uint32) int {
+	switch class {
+	case classNXM0:
+		return 0
+	case classNXM1:
+		return 1
+	case classOXM:
+		return 2
+	case classPacketRegs:
+		return 3
+	case classEricsson:
+		return 4
+	}
+	return -1
+}
 
 // key is the upper part of the field's header: class and number.
 func (o oxmField) key() uint32 { return uint32(o.class)<<7 | uint32(o.number) }
@@ -157,7 +173,11 @@ func (o oxmField) key() uint32 { return uint32(o.class)<<7 | uint32(o.number) }
 // fieldOf returns the field that an OXM header of four bytes names; FieldNone if it is
 // unknown or its length is not that of the field.
 func fieldOf(header uint32) openflow.Field {
-	f := oxmNumbers[header>>9]
+	class := classIndex(header >> 16)
+	if class < 0 {
+		return openflow.FieldNone
+	}
+	f := oxmNumbers[class][header>>9&0x7f]
 	size := uint32(oxmFields[f].size)
 	if header&0x100 != 0 {
 		size *= 2
