@@ -15,6 +15,10 @@ type Backend struct {
 	Plug   Plugger
 	Status func(ctx context.Context) (Status, error)
 	Flows  func(ctx context.Context, q FlowQuery) ([]Flow, error)
+
+	// FlowsDiff returns the changes, in ovs-ofctl's bundle syntax, that the switch
+	// lacks to hold what a new process would want it to hold.
+	FlowsDiff func(ctx context.Context) ([]string, error)
 }
 
 // Store keeps the intent. It is larger than an interface should be because it

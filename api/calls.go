@@ -57,6 +57,14 @@ func (c *Client) Flows(ctx context.Context, q FlowQuery) ([]Flow, error) {
 	return v, err
 }
 
+// FlowsDiff returns what this host's switch lacks or has too much, as changes in
+// ovs-ofctl's bundle syntax; none if all is right.
+func (c *Client) FlowsDiff(ctx context.Context) ([]string, error) {
+	var mods []string
+	err := c.do(ctx, http.MethodGet, "/v1/flows/diff", nil, nil, &mods)
+	return mods, err
+}
+
 // Tenants returns all tenants, by name.
 func (c *Client) Tenants(ctx context.Context) ([]intent.Tenant, error) {
 	var v []intent.Tenant

@@ -37,6 +37,11 @@ func (s *Server) flows(c *call) (any, error) {
 	return list(fs), err
 }
 
+func (s *Server) flowsDiff(c *call) (any, error) {
+	mods, err := s.backend.FlowsDiff(c.r.Context())
+	return list(mods), err
+}
+
 func (s *Server) plug(c *call) (any, error) {
 	ref, err := c.port()
 	if err != nil {

@@ -67,6 +67,9 @@ var routes = []route{
 		query: []param{{"object", "only those of a tenant, network or port, such as `acme/web/c1`"}, {"table", "only those of one table"}},
 		reply: []Flow{{Table: "fdb", Object: "port acme/web/c1", Text: "table=fdb,priority=100,metadata=0x3001001/0xffffffffffff,dl_dst=0a:00:00:00:00:13 actions=set_field:5->reg2,goto_table:output"}},
 		serve: (*Server).flows},
+	{method: "GET", path: "/v1/flows/diff", summary: "What would lead from what the switch holds to what a new ovloomd would want it to hold, as ovs-ofctl's bundle commands: nothing, if all is right.",
+		reply: []string{"flow add table=40,priority=50,metadata=0x2710/0xffffff,dl_dst=0a:00:00:00:00:13,actions=set_field:0x5->reg2,goto_table:100"},
+		serve: (*Server).flowsDiff},
 
 	{method: "GET", path: "/v1/tenants", summary: "All tenants, by name.",
 		reply: []intent.Tenant{exampleTenant}, serve: (*Server).tenants},

@@ -84,17 +84,29 @@ func (c *Controller) Port(ctx context.Context, ref intent.PortRef) (pipeline.Por
 	return f.view, f.ok, err
 }
 
-// Wanted returns all flows and groups that the switch should hold, for checks.
-func (c *Controller) Wanted(ctx context.Context) ([]of.Flow, []of.Group, error) {
-	type tables struct {
-		flows  []of.Flow
-		groups []of.Group
+// Compare returns the mods that would lead from what the switch holds to what a
+// new process would want it to hold: none, if all is right. It changes nothing.
+func (c *Controller) Compare(ctx context.Context) ([]of.Mod, error) {
+	type answer struct {
+		mods []of.Mod
+		err  error
 	}
-	t, err := ask(ctx, c, func() tables {
-		f, g := c.world.wanted()
-		return tables{f, g}
+	a, err := ask(ctx, c, func() answer {
+		if c.sw == nil || !c.synced {
+			return answer{err: intent.Unavailablef("the switch has not been brought up to date yet")}
+		}
+		ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+		defer cancel()
+		flows, groups, err := c.sw.Tables(ctx)
+		if err != nil {
+			return answer{err: err}
+		}
+		return answer{mods: c.world.recomputed().resync(flows, groups)}
 	})
-	return t.flows, t.groups, err
+	if err != nil {
+		return nil, err
+	}
+	return a.mods, a.err
 }
 
 // Objects names the objects behind cookies: "port acme/web/c1".

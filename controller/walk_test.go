@@ -324,6 +324,9 @@ func TestIncrementalEqualsRecompute(t *testing.T) {
 				if d := difference(have, want); d != "" {
 					t.Fatalf("step %d: the switch is not what a recompute gives:\n%s", step, d)
 				}
+				if mods := w.recomputed().resync(sw.dump()); len(mods) != 0 {
+					t.Fatalf("step %d: its own recompute sends %s and %d more", step, mods[0], len(mods)-1)
+				}
 				if mods := w.resync(sw.dump()); len(mods) != 0 {
 					t.Fatalf("step %d: a resync of a right switch sends %s and %d more", step, mods[0], len(mods)-1)
 				}

@@ -316,3 +316,18 @@ func (w *world) networkView(ref intent.NetworkRef) (pipeline.NetworkView, bool) 
 	slices.SortFunc(v.VTEPs, netip.Addr.Compare)
 	return v, true
 }
+
+// recomputed returns a world with the same facts that has compiled everything at
+// once, as a new process does.
+func (w *world) recomputed() *world {
+	f := newWorld(w.self)
+	f.sw, f.hosts, f.tenants, f.local = w.sw, w.hosts, w.tenants, w.local
+	for name := range f.hosts {
+		f.dirtyHosts[name] = true
+	}
+	for _, t := range f.tenants {
+		f.touchAll(t)
+	}
+	f.flush()
+	return f
+}

@@ -51,7 +51,13 @@ func newOverlay(t *testing.T, c lab.Config, only ...int) *overlay {
 
 // flowsAreRight compares what a host's switch holds with what a new process would
 // want it to hold.
-func flowsAreRight(context.Context, *lab.Host) error { return nil }
+func flowsAreRight(ctx context.Context, h *lab.Host) error {
+	out, err := h.Ovloom(ctx, "flows", "--diff")
+	if err != nil {
+		return fmt.Errorf("%w\n%s", err, out)
+	}
+	return nil
+}
 
 // run runs a command of the CLI on the first host and fails the test if it fails.
 func (o *overlay) run(args ...string) string {

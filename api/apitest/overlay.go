@@ -37,6 +37,7 @@ type Overlay struct {
 	pending []string // hosts that do not apply anything
 	state   api.Status
 	flows   []api.Flow
+	diff    []string
 }
 
 // ThisHost is the host that ports are plugged on.
@@ -61,7 +62,7 @@ func New() *Overlay {
 
 // Backend returns what an api.Server needs to serve the overlay.
 func (o *Overlay) Backend() api.Backend {
-	return api.Backend{Store: o, Local: o, Plug: o, Status: o.status, Flows: o.listFlows}
+	return api.Backend{Store: o, Local: o, Plug: o, Status: o.status, Flows: o.listFlows, FlowsDiff: o.listDiff}
 }
 
 // FailWith makes every later call of an operation fail with f's result, unless
@@ -73,6 +74,9 @@ func (o *Overlay) SetPending(hosts ...string) { o.locked(func() { o.pending = ho
 
 // SetStatus sets what the status is but for what the overlay knows itself.
 func (o *Overlay) SetStatus(s api.Status) { o.locked(func() { o.state = s }) }
+
+// SetDiff sets how the switch differs from what it should hold.
+func (o *Overlay) SetDiff(mods ...string) { o.locked(func() { o.diff = mods }) }
 
 // SetFlows sets the switch's flows.
 func (o *Overlay) SetFlows(fs ...api.Flow) { o.locked(func() { o.flows = fs }) }
@@ -311,6 +315,15 @@ func (o *Overlay) status(ctx context.Context) (api.Status, error) {
 		s.Ports = append(s.Ports, api.BoundPort{Port: ref.String(), Interface: fmt.Sprintf("ovl%x", uint64(o.ports[ref].ID)), OFPort: 5, Up: true})
 	}
 	return s, nil
+}
+
+func (o *Overlay) listDiff(ctx context.Context) ([]string, error) {
+	end, err := o.begin(ctx, "FlowsDiff")
+	defer end()
+	if err != nil {
+		return nil, err
+	}
+	return o.diff, nil
 }
 
 func (o *Overlay) listFlows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error) {

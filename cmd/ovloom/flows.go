@@ -3,9 +3,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
-	"strings"
 
 	"github.com/urfave/cli/v2"
 
@@ -19,11 +19,13 @@ func (p *program) flowsCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "table", Usage: "only flows of table `NAME`"},
 			&cli.BoolFlag{Name: "raw", Usage: "only the flows, as ovs-ofctl reads them"},
+			&cli.BoolFlag{Name: "diff", Usage: "compare the switch with what it should hold; print what it lacks or has too much, and fail if there is anything"},
 		},
 		Action: p.showFlows,
 		Description: `   ovloom flows acme/web/c1
    ovloom flows --table fdb
-   ovloom flows acme/web --raw`,
+   ovloom flows acme/web --raw
+   ovloom flows --diff`,
 	}
 }
 
@@ -39,6 +41,9 @@ func (p *program) showFlows(c *cli.Context) error {
 	}
 	ctx, cancel := p.call(c)
 	defer cancel()
+	if c.Bool("diff") {
+		return p.diffFlows(ctx, c, q)
+	}
 	fs, err := p.client.Flows(ctx, q)
 	if err != nil {
 		return err
@@ -51,26 +56,39 @@ func (p *program) showFlows(c *cli.Context) error {
 				continue
 			}
 			if f.Object != last {
-				fmt.Fprintf(out, "# %s\n", f.Object)
+				fmt.Fprintf(out, "%s\n", f.Object)
 				last = f.Object
 			}
-			fmt.Fprintln(out, f.Text)
-			if note := flowNote(f); note != "" {
-				fmt.Fprintf(out, "#    %s\n", note)
-			}
+			fmt.Fprintf(out, "  %-14s %s\n", f.Table, f.Words)
+			fmt.Fprintf(out, "  %14s %s\n", hits(f), f.Text)
 		}
 	})
 }
 
-// flowNote says what ovs-ofctl's text of a flow does not: its counters, and what
-// it does, in words.
-func flowNote(f api.Flow) string {
-	var parts []string
-	if f.Packets > 0 {
-		parts = append(parts, fmt.Sprintf("%d packets, %d bytes", f.Packets, f.Bytes))
+// hits says how many packets a flow was hit by.
+func hits(f api.Flow) string {
+	if f.Packets == 0 {
+		return ""
 	}
-	if f.Words != "" {
-		parts = append(parts, f.Words)
+	return fmt.Sprintf("%d packets", f.Packets)
+}
+
+// diffFlows prints how the switch differs from what it should hold.
+func (p *program) diffFlows(ctx context.Context, c *cli.Context, q api.FlowQuery) error {
+	if q.Object != "" || q.Table != "" || c.Bool("raw") {
+		return intent.Invalidf("--diff compares the whole switch").WithHint("leave out the object, --table and --raw")
 	}
-	return strings.Join(parts, ": ")
+	mods, err := p.client.FlowsDiff(ctx)
+	if err != nil {
+		return err
+	}
+	err = p.print(mods, func(out io.Writer) {
+		for _, m := range mods {
+			fmt.Fprintln(out, m)
+		}
+	})
+	if err == nil && len(mods) > 0 {
+		err = fmt.Errorf("the switch differs from what it should hold by %d changes; ovloomd makes them when it is started again", len(mods))
+	}
+	return err
 }

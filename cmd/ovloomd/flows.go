@@ -65,6 +65,19 @@ func (d *daemon) flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error)
 	return list, nil
 }
 
+// flowsDiff implements api.Backend.
+func (d *daemon) flowsDiff(ctx context.Context) ([]string, error) {
+	mods, err := d.controller.Compare(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for _, m := range mods {
+		lines = append(lines, m.String())
+	}
+	return lines, nil
+}
+
 // words returns what a flow is for.
 func words(f of.Flow, described []controller.Described) string {
 	if pipeline.Cookie(f.Cookie).Learned() {
