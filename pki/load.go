@@ -14,12 +14,27 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Check returns what would make connections with these files fail: a file that
-// is missing or malformed, a key of another certificate, a certificate of another
-// authority, one that is expired or not yet valid.
+// Check returns what would make every connection with these files fail: a file
+// that is missing or malformed, a key of another certificate, a certificate of
+// another authority. It does not look at the clock: see Valid.
 func (f Files) Check() error {
 	_, err := f.load()
 	return err
+}
+
+// Valid returns an error if the certificate has expired at that moment, or does
+// not count yet.
+func (f Files) Valid(at time.Time) error {
+	cert, err := readCert(f.Cert)
+	switch {
+	case err != nil:
+		return err
+	case at.Before(cert.NotBefore):
+		return intent.Invalidf("certificate %s is not valid before %s", f.Cert, cert.NotBefore.Format(time.DateTime)).WithHint("set this machine's clock")
+	case at.After(cert.NotAfter):
+		return intent.Invalidf("certificate %s is valid until %s", f.Cert, cert.NotAfter.Format(time.DateTime)).WithHint("renew it where the CA is")
+	}
+	return nil
 }
 
 // LoadClient returns the configuration of a client: TLS 1.3, the server must have
@@ -78,14 +93,8 @@ func (f Files) load() (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(ca)
-	now := time.Now()
-	switch {
-	case now.Before(cert.NotBefore):
-		return nil, intent.Invalidf("certificate %s is not valid before %s", f.Cert, cert.NotBefore.Format(time.DateTime)).WithHint("set this machine's clock")
-	case now.After(cert.NotAfter):
-		return nil, intent.Invalidf("certificate %s expired on %s", f.Cert, cert.NotAfter.Format(time.DateTime)).WithHint("renew it where the CA is")
-	}
-	if _, err := cert.Verify(x509.VerifyOptions{Roots: pool, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageAny}}); err != nil {
+	// Whose it is does not depend on the clock; connections look at that too.
+	if err := cert.CheckSignatureFrom(ca); err != nil {
 		return nil, intent.Invalidf("certificate %s is not of the CA %s: %w", f.Cert, f.CA, err).WithHint("take files that were made by one CA")
 	}
 	return pool, nil

@@ -266,8 +266,8 @@ func TestExpiredAndFutureCertificates(t *testing.T) {
 		from, to time.Time
 		text     string
 	}{
-		{"expired", time.Now().Add(-2 * time.Hour), time.Now().Add(-time.Hour), "expired on"},
-		{"not yet valid", time.Now().Add(time.Hour), time.Now().Add(2 * time.Hour), "is not valid before"},
+		{"expired", time.Now().Add(-20 * time.Minute), time.Now().Add(-10 * time.Minute), "is valid until"},
+		{"not yet valid", time.Now().Add(10 * time.Minute), time.Now().Add(20 * time.Minute), "is not valid before"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cert := must[*x509.Certificate](t)(template("host1", 1))
@@ -279,15 +279,21 @@ func TestExpiredAndFutureCertificates(t *testing.T) {
 			if err := replaceCert(one.Cert, der); err != nil {
 				t.Fatal(err)
 			}
-			if err := one.Check(); intent.KindOf(err) != intent.Invalid || !strings.Contains(err.Error(), c.text) {
-				t.Errorf("check: %v", err)
+			if err := one.Valid(time.Now()); intent.KindOf(err) != intent.Invalid || !strings.Contains(err.Error(), c.text) {
+				t.Errorf("valid: %v", err)
+			}
+			if s, c := talk(t, one, one, "host1"); s == nil || c == nil {
+				t.Errorf("server %v, client %v", s, c)
 			}
 		})
 	}
 	// Renewing is the cure.
 	must[Files](t)(RenewHost(dir, "host1"))
-	if err := one.Check(); err != nil {
+	if err := one.Valid(time.Now()); err != nil {
 		t.Error(err)
+	}
+	if s, c := talk(t, one, one, "host1"); s != nil || c != nil {
+		t.Errorf("server %v, client %v", s, c)
 	}
 }
 

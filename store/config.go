@@ -114,6 +114,18 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && a.Unmap().IsLoopback()
 }
 
+// warnOfExpiry warns of a certificate that has expired or soon will. That is no
+// reason not to open: forwarding goes on from the copy on disk, and the member
+// serves its own process.
+func (c Config) warnOfExpiry() {
+	if err := c.files().Valid(time.Now().Add(certNotice)); err != nil {
+		c.Logger.Warn("store's certificate needs attention", "err", err)
+	}
+}
+
+// certNotice is how long before it expires a certificate is warned of.
+const certNotice = 30 * 24 * time.Hour
+
 func (c Config) files() pki.Files { return pki.Files{CA: c.CA, Cert: c.Cert, Key: c.Key} }
 
 // usesTLS says whether any of the URLs needs the certificates.

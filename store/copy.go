@@ -32,6 +32,7 @@ import (
 const (
 	copyHead = "ovloom copy 1 "
 	copyEnd  = "end "
+	copyTemp = ".copy-" // starts the name of one that is being written
 
 	copyDelay    = time.Second
 	copyDelayMax = 10 * time.Second
@@ -104,6 +105,22 @@ func (s *Store) DropCopy(tenant string) error {
 	return removeFile(spanCopy(s.cfg.StateDir, tenant))
 }
 
+// sweepCopies removes what a crash has left half written.
+func sweepCopies(stateDir string) error {
+	for _, path := range []string{hostsCopy(stateDir), spanCopy(stateDir, "x")} {
+		left, err := filepath.Glob(filepath.Join(filepath.Dir(path), copyTemp+"*"))
+		if err != nil {
+			return fmt.Errorf("sweep copies: %w", err)
+		}
+		for _, f := range left {
+			if err := removeFile(f); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func removeFile(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("delete copy: %w", err)
@@ -166,7 +183,7 @@ func writeCopy(path string, all []item, revision int64) (err error) {
 	if err := privateDir(filepath.Dir(path)); err != nil {
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".copy-*")
+	f, err := os.CreateTemp(filepath.Dir(path), copyTemp+"*")
 	if err != nil {
 		return fmt.Errorf("write copy: %w", err)
 	}

@@ -137,6 +137,28 @@ func TestDamagedCopyIsIgnoredAndMadeAnew(t *testing.T) {
 	}
 }
 
+func TestHalfWrittenCopiesAreSweptAway(t *testing.T) {
+	dir := stateDir(t)
+	left := []string{dir + "/.copy-1", dir + "/span/.copy-2"}
+	if err := os.Mkdir(dir+"/span", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range left {
+		if err := os.WriteFile(f, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := open(t, Config{StateDir: dir})
+	if names := s.CopiedTenants(); len(names) != 0 {
+		t.Errorf("copied tenants: %v", names)
+	}
+	for _, f := range left {
+		if _, err := os.Stat(f); err == nil {
+			t.Errorf("%s is left", f)
+		}
+	}
+}
+
 func TestCopyGoesWithItsTenant(t *testing.T) {
 	s := open(t, Config{})
 	acme(t, s)

@@ -105,6 +105,7 @@ func serverConfig(closing context.Context, c Config, dir string) (*embed.Config,
 		if err := c.files().Check(); err != nil {
 			return nil, err
 		}
+		c.warnOfExpiry()
 		ec.TlsMinVersion = string(tlsutil.TLSVersion13)
 		ec.ClientTLSInfo = transport.TLSInfo{CertFile: c.Cert, KeyFile: c.Key, TrustedCAFile: c.CA, ClientCertAuth: true}
 	}

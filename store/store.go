@@ -71,6 +71,9 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if s.instance, err = instance(s.cfg); err != nil {
 		return err
 	}
+	if err := sweepCopies(s.cfg.StateDir); err != nil {
+		return err
+	}
 	if len(s.cfg.Endpoints) > 0 {
 		s.client, err = dial(s.closed, s.cfg)
 		return err
@@ -197,6 +200,7 @@ func dial(closing context.Context, c Config) (*clientv3.Client, error) {
 			return nil, err
 		}
 		cc.TLS = tls
+		c.warnOfExpiry()
 	}
 	client, err := clientv3.New(cc)
 	if err != nil {

@@ -83,23 +83,49 @@ func checked(t testing.TB, s *Store) {
 	}
 }
 
+// A member is ready within a second of nothing, and of its data. The best of a
+// few counts: the machine has other work.
 func TestOpenIsFast(t *testing.T) {
-	dir := stateDir(t)
-	for _, what := range []string{"first", "again"} {
-		began := time.Now()
-		s, err := Open(t.Context(), Config{StateDir: dir})
-		if err != nil {
-			t.Fatal(err)
+	best := map[string]time.Duration{"empty": time.Hour, "again": time.Hour}
+	for range 3 {
+		dir := stateDir(t)
+		for _, what := range []string{"empty", "again"} {
+			began := time.Now()
+			s := open(t, Config{StateDir: dir})
+			if _, err := s.Ping(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			best[what] = min(best[what], time.Since(began))
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
-		ready := time.Since(began)
-		if _, err := s.Ping(t.Context()); err != nil {
-			t.Fatal(err)
+	}
+	for what, took := range best {
+		t.Logf("%s: first answer after %v", what, took)
+		if took > time.Second {
+			t.Errorf("%s: first answer after %v", what, took)
 		}
-		answered := time.Since(began)
-		began = time.Now()
-		if err := s.Close(); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("%s: ready after %v, first answer after %v, closed in %v", what, ready, answered, time.Since(began))
+	}
+}
+
+// What etcd logs in a quiet life is no warning.
+func TestNothingToWarnOf(t *testing.T) {
+	var warnings strings.Builder
+	log := slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s := open(t, Config{Logger: log})
+	acme(t, s)
+	far := client(t, s)
+	m, _ := watch(t, far, "acme")
+	_, rev, err := far.AddPort(t.Context(), port("acme/web/c1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.reaches(t, rev)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if warnings.Len() > 0 {
+		t.Errorf("logged:\n%s", warnings.String())
 	}
 }
