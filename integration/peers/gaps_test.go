@@ -1,7 +1,5 @@
 package peers
 
-import "testing"
-
 // gap is something that libOpenflow v0.15.0 does not understand although Open
 // vSwitch does.
 type gap struct {
@@ -40,14 +38,15 @@ var gaps = func() map[string]gap {
 	}
 }()
 
-// TestEveryGapIsMet notices gaps whose tests are gone.
-func TestEveryGapIsMet(t *testing.T) {
-	for name := range gaps {
-		if !met[name] {
-			t.Errorf("no test is called %s", name)
-		}
-	}
-}
-
 // met holds the names of the tests that compared a message.
 var met = map[string]bool{}
+
+// unmet returns the gaps whose tests are gone, after all tests have run.
+func unmet() (names []string) {
+	for name := range gaps {
+		if !met[name] {
+			names = append(names, name)
+		}
+	}
+	return names
+}

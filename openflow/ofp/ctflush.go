@@ -55,9 +55,7 @@ func AppendCTFlush(b []byte, xid uint32, c openflow.Connections) ([]byte, error)
 	b = append(b, proto, 0, 0, 0, 0, 0, 0, 0)
 	b = appendTuple(b, ctOrig, c.Orig, proto)
 	b = appendTuple(b, ctReply, c.Reply, proto)
-	b = append(b, 0, ctZone, 0, 6)
-	b = binary.BigEndian.AppendUint16(b, c.Zone)
-	return mustEnd(append(b, 0, 0), start), nil
+	return mustEnd(appendUint16Property(b, ctZone, c.Zone), start), nil
 }
 
 // checkTuple refuses a tuple that the switch would take for a wider one.
@@ -91,16 +89,16 @@ func appendTuple(b []byte, kind uint16, t openflow.Tuple, proto uint8) []byte {
 	b = appendTupleAddr(b, ctDst, t.Dst)
 	if proto == protoICMP || proto == protoICMPv6 {
 		if t.ICMPID != 0 || t.ICMPType != 0 || t.ICMPCode != 0 {
-			b = appendTupleUint16(b, ctICMPID, t.ICMPID)
+			b = appendUint16Property(b, ctICMPID, t.ICMPID)
 			b = append(b, 0, ctICMPType, 0, 5, t.ICMPType, 0, 0, 0)
 			b = append(b, 0, ctICMPCode, 0, 5, t.ICMPCode, 0, 0, 0)
 		}
 	} else {
 		if t.SrcPort != 0 {
-			b = appendTupleUint16(b, ctSrcPort, t.SrcPort)
+			b = appendUint16Property(b, ctSrcPort, t.SrcPort)
 		}
 		if t.DstPort != 0 {
-			b = appendTupleUint16(b, ctDstPort, t.DstPort)
+			b = appendUint16Property(b, ctDstPort, t.DstPort)
 		}
 	}
 	return endProperty(b, start)
@@ -115,9 +113,4 @@ func appendTupleAddr(b []byte, kind uint16, a netip.Addr) []byte {
 	b, start := beginProperty(b, kind)
 	a16 := a.As16()
 	return endProperty(append(b, a16[:]...), start)
-}
-
-func appendTupleUint16(b []byte, kind, v uint16) []byte {
-	b, start := beginProperty(b, kind)
-	return endProperty(binary.BigEndian.AppendUint16(b, v), start)
 }

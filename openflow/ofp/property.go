@@ -48,6 +48,15 @@ func endProperty(b []byte, start int) []byte {
 	return appendPadding(b, n)
 }
 
+// appendUint16Property appends a number of 16 bits, whose padding OpenFlow counts as
+// a part of it.
+func appendUint16Property(b []byte, kind, v uint16) []byte {
+	b = binary.BigEndian.AppendUint16(b, kind)
+	b = append(b, 0, 8)
+	b = binary.BigEndian.AppendUint16(b, v)
+	return append(b, 0, 0)
+}
+
 // nested returns the value of a property made with beginNested.
 func (p property) nested() ([]byte, error) {
 	if len(p.value) < 4 {
