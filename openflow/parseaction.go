@@ -73,6 +73,8 @@ func parseAction(word string) (Action, error) {
 		return CTClear{}, nil
 	case "clear_actions":
 		return ClearActions{}, nil
+	case "controller":
+		return ToController{MaxLen: 0xffff}, nil
 	}
 	switch name {
 	case "output":
@@ -416,7 +418,9 @@ func (a *NAT) parseRange(text string) error {
 	if err != nil {
 		return err
 	}
-	a.PortMin = uint16(n)
+	if a.PortMin = uint16(n); n == 0 {
+		return fmt.Errorf("%q: ports begin at 1", ports)
+	}
 	if isRange {
 		if n, err = parseUint(last, 16); err != nil {
 			return err
