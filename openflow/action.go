@@ -1,4 +1,5 @@
 // Actions and instructions as values.
+
 package openflow
 
 import "net/netip"
@@ -169,7 +170,8 @@ type (
 	// WriteMetadata writes Value under Mask into the metadata field.
 	WriteMetadata struct{ Value, Mask uint64 }
 
-	// ApplyMeter passes the packet through a meter.
+	// ApplyMeter passes the packet through a meter. ovs-ofctl takes it only as the
+	// first of the actions, the switch anywhere among them.
 	ApplyMeter struct{ ID uint32 }
 
 	// ClearActions empties the action set.

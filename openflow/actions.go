@@ -1,4 +1,5 @@
 // Constructors of the actions that are awkward to write as literals.
+
 package openflow
 
 import "net/netip"

@@ -1,4 +1,5 @@
 // The text of actions and instructions, as ovs-ofctl prints them (ovs-actions(7)).
+
 package openflow
 
 import (

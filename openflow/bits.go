@@ -1,4 +1,5 @@
 // Bits and Subfield: the values of fields and ranges of them.
+
 package openflow
 
 import (

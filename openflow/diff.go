@@ -1,4 +1,5 @@
 // Differences between what a switch has and what it should have.
+
 package openflow
 
 import (

@@ -1,4 +1,5 @@
 // The fields' numbers.
+
 package openflow
 
 // Field is a packet header field, a register or other metadata that matches and

@@ -1,4 +1,5 @@
 // What is known about each field: its name, width and text form.
+
 package openflow
 
 import "strconv"

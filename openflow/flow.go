@@ -1,4 +1,5 @@
 // Flows, groups and meters as values, and the changes of them.
+
 package openflow
 
 // Flow is one entry of a switch's flow table.

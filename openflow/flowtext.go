@@ -1,5 +1,6 @@
 // The text of flows, groups, meters and their changes, as ovs-ofctl prints and
 // takes them.
+
 package openflow
 
 import (

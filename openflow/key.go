@@ -1,4 +1,5 @@
 // Equality: of matches, of what identifies a flow, and of all that a flow says.
+
 package openflow
 
 import (

@@ -1,4 +1,5 @@
 // Matches and the constructors of their terms.
+
 package openflow
 
 import (

@@ -1,4 +1,5 @@
 // The text of matches, as ovs-ofctl prints them (ovs-fields(7)).
+
 package openflow
 
 import (

@@ -1,5 +1,6 @@
 // Parsing of flows and matches from ovs-ofctl's text. Parsers take what ovs-ofctl
 // prints for what this package knows, not every abbreviation that ovs-ofctl takes.
+
 package openflow
 
 import (

@@ -1,4 +1,5 @@
 // Parsing of groups, meters and changes.
+
 package openflow
 
 import (

@@ -1,4 +1,5 @@
 // Parsing of fields, their values and ranges of their bits.
+
 package openflow
 
 import (

@@ -1,4 +1,5 @@
 // The text of field values, as ovs-ofctl prints them.
+
 package openflow
 
 import (

@@ -6,6 +6,13 @@
 // bytes, and copy what they return unless their comment says otherwise.
 // The package does no I/O; a connection is package ofconn's business.
 //
+//	flow.go         flow-mods, instructions, descriptions of flows
+//	group.go        groups
+//	meter.go        meters
+//	match.go        matches; oxm.go has their fields
+//	action.go       actions to bytes; actiondecode.go the way back
+//	ct.go           connection tracking and NAT
+//	learn.go        flows that packets make
 //	header.go       the frame of every message
 //	hello.go        version negotiation and echo
 //	errors.go       errors of the switch, in words
