@@ -2,6 +2,7 @@ package peers
 
 import (
 	"context"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,15 +45,25 @@ func startOVS(t testing.TB) string {
 			_ = cmd.Process.Kill()
 			_ = cmd.Wait()
 		})
-		await(t, socket, func() bool { _, err := os.Stat(in(socket)); return err == nil })
+		await(t, socket, func() bool { return listens(in(socket)) })
 	}
 	run("ovsdb-tool", "create", in("conf.db"))
 	daemon("db.sock", "ovsdb-server", in("conf.db"), "--remote=punix:"+in("db.sock"), "--unixctl="+in("ovsdb.ctl"))
 	run("ovs-vsctl", "--db=unix:"+in("db.sock"), "--no-wait", "init")
 	daemon("vswitchd.ctl", "ovs-vswitchd", "unix:"+in("db.sock"), "--enable-dummy", "--disable-system", "--unixctl="+in("vswitchd.ctl"))
 	run("ovs-vsctl", "--db=unix:"+in("db.sock"), "--timeout=15", "add-br", "br0", "--", "set", "Bridge", "br0", "datapath_type=dummy", "fail_mode=secure")
-	await(t, "br0.mgmt", func() bool { _, err := os.Stat(in("br0.mgmt")); return err == nil })
+	await(t, "br0.mgmt", func() bool { return listens(in("br0.mgmt")) })
 	return in("br0.mgmt")
+}
+
+// listens reports whether somebody listens on a unix socket.
+func listens(path string) bool {
+	c, err := net.Dial("unix", path)
+	if err != nil {
+		return false
+	}
+	c.Close()
+	return true
 }
 
 // await polls until ok.

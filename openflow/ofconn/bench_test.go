@@ -37,7 +37,7 @@ func BenchmarkBesideOfctl(b *testing.B) {
 	if err := os.WriteFile(file, []byte(text.String()), 0o600); err != nil {
 		b.Fatal(err)
 	}
-	clear := func() {
+	empty := func() {
 		if err := c.Apply(b.Context(), []openflow.Mod{&openflow.FlowMod{
 			Command: openflow.FlowDelete, Flow: openflow.Flow{Table: openflow.TableAll}}}); err != nil {
 			b.Fatal(err)
@@ -50,9 +50,9 @@ func BenchmarkBesideOfctl(b *testing.B) {
 	}
 	var install, ofctlInstall, dump, ofctlDump []time.Duration
 	for b.Loop() {
-		clear()
+		empty()
 		timed(&ofctlInstall, func() { s.Ofctl("--bundle", "add-flows", "br0", file) })
-		clear()
+		empty()
 		timed(&install, func() {
 			if err := c.Apply(b.Context(), mods); err != nil {
 				b.Fatal(err)

@@ -38,8 +38,9 @@ type Config struct {
 	// request, and how long it then has to say anything.
 	EchoInterval time.Duration
 
-	// ChunkMods and ChunkBytes bound a bundle: the switch serves no packet that misses
-	// its cache while it commits one.
+	// ChunkMods and ChunkBytes bound a bundle. The switch forwards nothing that misses
+	// its cache while it commits one: some milliseconds for the default of 1,000 flows,
+	// hundreds for 100,000 flows at once.
 	ChunkMods  int
 	ChunkBytes int
 

@@ -6,6 +6,7 @@ package ovstest
 import (
 	"context"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -167,12 +168,13 @@ func (s *Switch) start(name string, args ...string) *exec.Cmd {
 	return cmd
 }
 
-// waitFor waits until a socket exists.
+// waitFor waits until a socket is listened on; it is there a moment before.
 func (s *Switch) waitFor(name string) {
 	s.t.Helper()
 	deadline := time.Now().Add(patience)
 	for time.Now().Before(deadline) {
-		if _, err := os.Stat(filepath.Join(s.Dir, name)); err == nil {
+		if c, err := net.Dial("unix", filepath.Join(s.Dir, name)); err == nil {
+			c.Close()
 			return
 		}
 		time.Sleep(2 * time.Millisecond)
