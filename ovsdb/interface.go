@@ -20,6 +20,7 @@ const (
 	keyGeneration = "ovloom-generation" // our claim in force when it was bound
 	keyInstalled  = "ovloom-installed"  // "true": the port's flows are in the switch
 	keyIfIndex    = "ovloom-ifindex"    // the network device that AddPort was told of
+	keyPort       = "ovloom-port"       // the port's name when AddPort was told of it
 )
 
 // Interface is an interface of a bridge, as last read.
@@ -31,6 +32,7 @@ type Interface struct {
 
 	// Set by whoever plugged it, and by ovloom.
 	IfaceID    string // external_ids:iface-id; "" if there is none
+	PluggedFor string // external_ids:ovloom-port; "" if ovloom did not plug it
 	Generation uint64 // external_ids:ovloom-generation; 0 if there is none
 	Installed  bool   // external_ids:ovloom-installed
 
@@ -69,6 +71,7 @@ func newInterface(i *interfaceRow, bridge string) Interface {
 		Type:       i.Type,
 		Bridge:     bridge,
 		IfaceID:    i.ExternalIDs[keyIfaceID],
+		PluggedFor: i.ExternalIDs[keyPort],
 		Generation: generation,
 		Installed:  i.ExternalIDs[keyInstalled] == "true",
 		OFPort:     value(i.OFPort),

@@ -19,9 +19,12 @@ type PortSpec struct {
 	Type    string // "" for a network device of the host, else internal, afxdp…
 	IfaceID string // external_ids:iface-id; "": none
 
-	Options     map[string]string // exactly these
-	ExternalIDs map[string]string // these, besides others that may be there
-	MTURequest  int               // bytes of IP packet; 0: whatever the device has
+	// PluggedFor names the port for the time when no store knows it any more: it
+	// becomes external_ids:ovloom-port. "": none.
+	PluggedFor string
+
+	Options    map[string]string // exactly these
+	MTURequest int               // bytes of IP packet; 0: whatever the device has
 
 	// IfIndex is the index of the network device, as hostnet.Plug returns it. When
 	// the device was deleted and made anew under the same name, ovs-vswitchd goes on
@@ -46,12 +49,12 @@ func (db *DB) AddPort(ctx context.Context, bridge string, p PortSpec) error {
 	if !ok {
 		return intent.NotFoundf("bridge %s does not exist", bridge)
 	}
-	ids := maps.Clone(p.ExternalIDs)
-	if ids == nil {
-		ids = map[string]string{}
-	}
+	ids := map[string]string{}
 	if p.IfaceID != "" {
 		ids[keyIfaceID] = p.IfaceID
+	}
+	if p.PluggedFor != "" {
+		ids[keyPort] = p.PluggedFor
 	}
 	if p.IfIndex != 0 {
 		ids[keyIfIndex] = strconv.Itoa(p.IfIndex)

@@ -107,7 +107,7 @@ func TestAddPort(t *testing.T) {
 	s := ovstest.Start(t)
 	db, _ := connect(t, s)
 	ctx := ovstest.Context(t)
-	spec := PortSpec{Name: "p1", Type: "internal", IfaceID: "uuid-1", ExternalIDs: map[string]string{"attached-mac": "02:00:00:00:00:05"}, MTURequest: 1400}
+	spec := PortSpec{Name: "p1", Type: "internal", IfaceID: "uuid-1", PluggedFor: "acme/web/c1", MTURequest: 1400}
 	wantError(t, db.AddPort(ctx, "br-int", spec), intent.NotFound, "br-int")
 	must(t, db.EnsureBridge(ctx, brInt))
 	must(t, db.AddPort(ctx, "br-int", spec))
@@ -118,13 +118,13 @@ func TestAddPort(t *testing.T) {
 	}
 	if out := s.VSCtl("--columns=name,type,external_ids,mtu_request", "list", "interface", "p1"); out != `name                : p1
 type                : internal
-external_ids        : {attached-mac="02:00:00:00:00:05", iface-id=uuid-1}
+external_ids        : {iface-id=uuid-1, ovloom-port="acme/web/c1"}
 mtu_request         : 1400` {
 		t.Errorf("got\n%s", out)
 	}
 	s.Until("ovs-vswitchd has said all about the port", func() bool {
 		for _, i := range db.Interfaces("br-int") {
-			if i.Name == "p1" && i.MTU == 1400 {
+			if i.Name == "p1" && i.MTU == 1400 && i.PluggedFor == "acme/web/c1" {
 				return true
 			}
 		}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -27,15 +26,7 @@ func (l leaver) steps() ([]step, error) {
 		if i.IfaceID == "" {
 			continue
 		}
-		steps = append(steps, step{"unplug " + i.Name, func(ctx context.Context) error {
-			if err := l.db.DelPort(ctx, l.cfg.Bridge, i.Name); err != nil {
-				return err
-			}
-			if i.Name == hostnet.HostIfName(i.IfaceID) {
-				return hostnet.Unplug(ctx, i.IfaceID)
-			}
-			return nil
-		}})
+		steps = append(steps, step{"unplug " + i.Name, func(ctx context.Context) error { return l.remove(ctx, i) }})
 	}
 	steps = append(steps,
 		step{"stop driving the switch", func(context.Context) error { l.stopLoops(); return nil }},

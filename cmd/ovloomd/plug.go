@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"slices"
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/hostnet"
@@ -37,8 +38,7 @@ func (p plugger) Plug(ctx context.Context, r api.PlugRequest) (api.PlugResult, e
 		return api.PlugResult{}, err
 	}
 	err = p.db.AddPort(ctx, p.cfg.Bridge, ovsdb.PortSpec{
-		Name: plugged.HostIf, IfaceID: port.UUID, IfIndex: plugged.IfIndex,
-		ExternalIDs: map[string]string{"ovloom-port": r.Ref.String()},
+		Name: plugged.HostIf, IfaceID: port.UUID, PluggedFor: r.Ref.String(), IfIndex: plugged.IfIndex,
 	})
 	if err != nil {
 		if r.Tap == "" {
@@ -54,7 +54,7 @@ func (p plugger) attach(ctx context.Context, r api.PlugRequest, port intent.Port
 	if name == "" {
 		name = hostnet.HostIfName(port.UUID)
 	}
-	for _, i := range p.interfacesOf(port) {
+	for _, i := range p.interfacesOf(r.Ref, port.UUID) {
 		if i.Name != name {
 			return hostnet.Plugged{}, intent.Conflictf("port %s is plugged here already, as interface %s", r.Ref, i.Name).
 				WithHint("unplug it first: ovloom port unplug %s", r.Ref)
@@ -103,15 +103,14 @@ func (d *daemon) mtu(n intent.Network) (int, error) {
 	return mtu, nil
 }
 
-// interfacesOf returns the interfaces on the bridge that name a port.
-func (d *daemon) interfacesOf(port intent.Port) []ovsdb.Interface {
-	var list []ovsdb.Interface
-	for _, i := range d.db.Interfaces(d.cfg.Bridge) {
-		if i.IfaceID == port.UUID || i.IfaceID == port.Ref().String() {
-			list = append(list, i)
-		}
-	}
-	return list
+// interfacesOf returns the interfaces on the bridge that name a port, and those
+// that ovloom plugged for one of its name that was deleted since. A port that
+// does not exist has no UUID.
+func (d *daemon) interfacesOf(ref intent.PortRef, uuid string) []ovsdb.Interface {
+	name := ref.String()
+	return slices.DeleteFunc(d.db.Interfaces(d.cfg.Bridge), func(i ovsdb.Interface) bool {
+		return (uuid == "" || i.IfaceID != uuid) && i.IfaceID != name && i.PluggedFor != name
+	})
 }
 
 // WaitUp implements api.Plugger.
@@ -119,27 +118,44 @@ func (p plugger) WaitUp(ctx context.Context, ref intent.PortRef) error {
 	return p.controller.WaitUp(ctx, ref)
 }
 
-// Unplug implements api.Plugger. It works while the store is down.
+// Unplug implements api.Plugger. It works while the store is down, and when the
+// port does not exist any more.
 func (p plugger) Unplug(ctx context.Context, ref intent.PortRef) error {
 	port, err := p.store.Port(ctx, ref)
-	if intent.KindOf(err) == intent.Unavailable {
-		view, known, viewErr := p.controller.Port(ctx, ref)
-		if viewErr == nil && known {
+	switch intent.KindOf(err) {
+	case intent.Unavailable:
+		if view, known, viewErr := p.controller.Port(ctx, ref); viewErr == nil && known {
 			port, err = view.Port, nil
 		}
+	case intent.NotFound:
+	default:
+		if err != nil {
+			return err
+		}
 	}
-	if err != nil {
-		return err
-	}
-	plugs := p.interfacesOf(port)
+	plugs := p.interfacesOf(ref, port.UUID)
 	if len(plugs) == 0 {
+		if err != nil {
+			return err
+		}
 		return intent.NotFoundf("port %s is not plugged on this host (%s)", ref, p.cfg.HostName).
 			WithHint("ovloom port show %s says where it is", ref)
 	}
 	for _, i := range plugs {
-		if err := p.db.DelPort(ctx, p.cfg.Bridge, i.Name); err != nil {
+		if err := p.remove(ctx, i); err != nil {
 			return err
 		}
 	}
-	return hostnet.Unplug(ctx, port.UUID)
+	return nil
+}
+
+// remove takes an interface off the bridge, and deletes it if Plug made it.
+func (d *daemon) remove(ctx context.Context, i ovsdb.Interface) error {
+	if err := d.db.DelPort(ctx, d.cfg.Bridge, i.Name); err != nil {
+		return err
+	}
+	if i.Name != hostnet.HostIfName(i.IfaceID) {
+		return nil
+	}
+	return hostnet.Unplug(ctx, i.IfaceID)
 }

@@ -132,10 +132,17 @@ func (d *daemon) warnings(c controller.Status, dropsErr error) []api.Warning {
 	if dropsErr != nil && c.Connected {
 		add("", "drop counters cannot be read: %v", dropsErr)
 	}
+	plugged := map[string]string{} // the ports that ovloom plugged interfaces for
+	for _, i := range d.db.Interfaces(d.cfg.Bridge) {
+		plugged[i.UUID] = i.PluggedFor
+	}
 	for _, p := range c.Ports {
 		switch {
 		case p.Error != "":
 			add("see whether the interface exists: ip link show "+p.Name, "Open vSwitch cannot open interface %s of %s: %s", p.Name, portName(p), p.Error)
+		case !p.Known && plugged[p.UUID] != "":
+			add("ovloom port unplug "+plugged[p.UUID],
+				"interface %s was plugged for port %s, which was deleted", p.Name, plugged[p.UUID])
 		case !p.Known:
 			add(fmt.Sprintf("add the port, or remove the interface: ovs-vsctl del-port %s %s", d.cfg.Bridge, p.Name),
 				"interface %s names a port that does not exist: %s", p.Name, p.IfaceID)
