@@ -6,6 +6,8 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
@@ -69,6 +71,9 @@ func (c Config) validate() error {
 		if err := c.validateURL("store URL", s); err != nil {
 			return err
 		}
+	}
+	if usesTLS(c.Endpoints) && slices.ContainsFunc(c.Endpoints, func(s string) bool { return !usesTLS([]string{s}) }) {
+		return intent.Invalidf("store URLs %s are with and without TLS", strings.Join(c.Endpoints, ", ")).WithHint("use https for all of them")
 	}
 	for _, s := range c.Listen {
 		if err := c.validateURL("listen URL", s); err != nil {

@@ -95,7 +95,8 @@ func apart(tx *txn, n intent.Network, v view) error {
 // SetNetwork changes a network: edit is given the stored one, and is called
 // again if another change came between. Names and the id cannot be changed, and
 // nothing can that a port of the network still needs. Returns the network and
-// the revision of the change; if edit changed nothing, nothing is written.
+// the revision of the change; if edit changed nothing, nothing is written and the
+// revision is that of the last change.
 func (s *Store) SetNetwork(ctx context.Context, ref intent.NetworkRef, edit func(*intent.Network) error) (intent.Network, int64, error) {
 	if err := ref.Validate(); err != nil {
 		return intent.Network{}, 0, err
@@ -132,7 +133,7 @@ func (s *Store) SetNetwork(ctx context.Context, ref intent.NetworkRef, edit func
 			return err
 		}
 		if value == string(it.value) {
-			revision = v.revision
+			revision = it.revision // hosts are told of this one, not of what came later
 			return nil
 		}
 		var tx txn

@@ -41,6 +41,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 		{"an unknown scheme", Config{Endpoints: []string{"ftp://10.0.0.1:2379"}}, "neither https, http nor unix"},
 		{"no port", Config{Endpoints: []string{"http://127.0.0.1"}}, "is not a host and port"},
 		{"a path", Config{Endpoints: []string{"http://127.0.0.1:2379/x"}}, "is not a host and port"},
+		{"with and without TLS", Config{Endpoints: []string{"https://127.0.0.1:2379", "http://127.0.0.1:2379"}, CA: one.CA, Cert: one.Cert, Key: one.Key}, "are with and without TLS; use https for all of them"},
 		{"no URL", Config{Endpoints: []string{"http://%"}}, "malformed"},
 		{"client and listener", Config{Endpoints: []string{"http://127.0.0.1:2379"}, Listen: []string{"http://127.0.0.1:2380"}}, "not both"},
 	} {
@@ -165,6 +166,16 @@ func TestTwoMembersOnOneMachine(t *testing.T) {
 	if _, err := two.Tenant(t.Context(), "acme"); intent.KindOf(err) != intent.NotFound {
 		t.Errorf("the second store: %v", err)
 	}
+}
+
+func TestListeningWhereItCannot(t *testing.T) {
+	one := open(t, Config{Listen: []string{"http://127.0.0.1:0"}})
+	dir := stateDir(t)
+	_, err := Open(t.Context(), Config{StateDir: dir, Listen: one.URLs()[1:]})
+	if err == nil || !strings.Contains(err.Error(), "address already in use") {
+		t.Errorf("a port that is taken: %v", err)
+	}
+	acme(t, open(t, Config{StateDir: dir})) // nothing of the attempt is in the way
 }
 
 func TestPathTooLongForASocket(t *testing.T) {

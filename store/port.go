@@ -115,7 +115,8 @@ func takeAddr(tx *txn, p intent.Port, a netip.Addr, instead func() error) {
 
 // SetPort changes a port: edit is given the stored one, and is called again if
 // another change came between. Names, id and UUID cannot be changed. Returns the
-// port and the revision of the change; if edit changed nothing, nothing is written.
+// port and the revision of the change; if edit changed nothing, nothing is
+// written and the revision is that of the last change.
 func (s *Store) SetPort(ctx context.Context, ref intent.PortRef, edit func(*intent.Port) error) (intent.Port, int64, error) {
 	if err := ref.Validate(); err != nil {
 		return intent.Port{}, 0, err
@@ -154,7 +155,7 @@ func (s *Store) SetPort(ctx context.Context, ref intent.PortRef, edit func(*inte
 			return err
 		}
 		if value == string(it.value) {
-			revision = v.revision
+			revision = it.revision // hosts are told of this one, not of what came later
 			return nil
 		}
 		var tx txn

@@ -26,11 +26,14 @@ const (
 	socketPathMax = 107 // bytes; unix(7), sockaddr_un without the final zero
 
 	// A member that is alone elects itself: it need not wait for others, only
-	// count its ticks. With 100 ms and 1 s, opening takes 0.5 to 0.8 s.
-	tick     = 10 * time.Millisecond
-	election = 50 * time.Millisecond
+	// count its ticks. At 100 ms and 1 s, etcd's own, opening takes 0.5 to 0.8 s;
+	// at these 0.1 s. At 10 ms the idle member takes 2 % of a CPU, at these 0.6 %.
+	tick     = 50 * time.Millisecond
+	election = 250 * time.Millisecond
 
 	compaction = "1h"
+
+	startLimit = time.Minute // reading back a large log takes its time
 )
 
 // startServer starts the member and waits until it answers. Its data and its
@@ -39,6 +42,8 @@ const (
 // When closing ends, so do the streams of clients: etcd by itself would wait 5 s
 // for watches to end that never do.
 func startServer(ctx, closing context.Context, c Config) (*embed.Etcd, error) {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
 	dir := filepath.Join(c.StateDir, "etcd")
 	if err := privateDir(dir); err != nil {
 		return nil, err

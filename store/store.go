@@ -81,6 +81,11 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if s.server, err = startServer(ctx, s.closed, s.cfg); err != nil {
 		return err
 	}
+	go func() { // ends with the member
+		for err := range s.server.Err() {
+			s.log.Warn("store no longer serves other hosts", "err", err)
+		}
+	}()
 	// The process's own calls do not go through a socket.
 	s.client = v3client.New(s.server.Server)
 	return nil

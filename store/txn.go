@@ -60,10 +60,6 @@ func (t *txn) put(key, value string, opts ...clientv3.OpOption) {
 
 func (t *txn) delete(key string) { t.then = append(t.then, clientv3.OpDelete(key)) }
 
-func (t *txn) deleteBelow(prefix string) {
-	t.then = append(t.then, clientv3.OpDelete(prefix, clientv3.WithPrefix()))
-}
-
 // size is what counts against etcd's limit.
 func (t *txn) size() int { return max(len(t.must), len(t.then)) }
 
