@@ -16,6 +16,7 @@
 //	header.go       the frame of every message
 //	hello.go        version negotiation and echo
 //	errors.go       errors of the switch, in words
+//	oxs.go          counters of flows
 //	session.go      features, configuration, barriers
 //	bundle.go       bundles
 //	multipart.go    requests whose replies come in parts
