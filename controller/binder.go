@@ -17,7 +17,7 @@ type binder struct {
 	self   string
 	plugs  map[string]*plug                    // by the interface's row
 	owners map[intent.PortRef]string           // which plug carries a port: one of them, if several want to
-	stale  map[intent.PortRef]bool             // ports that may carry a claim of ours without a plug
+	stale  map[intent.PortRef]uint64           // ports that may carry a claim of ours without a plug; its generation, if known
 	byPort map[intent.PortRef]map[string]*plug // all plugs that name a port
 }
 
@@ -39,7 +39,7 @@ func newBinder(self string) *binder {
 		self:   self,
 		plugs:  map[string]*plug{},
 		owners: map[intent.PortRef]string{},
-		stale:  map[intent.PortRef]bool{},
+		stale:  map[intent.PortRef]uint64{},
 		byPort: map[intent.PortRef]map[string]*plug{},
 	}
 }
@@ -134,7 +134,7 @@ func (b *binder) detach(p *plug, w *world) {
 	delete(b.byPort[ref], p.UUID)
 	if len(b.byPort[ref]) == 0 {
 		delete(b.byPort, ref)
-		b.stale[ref] = true
+		b.suspect(ref, p.granted)
 	}
 	p.resolved, p.granted, p.askedAt = false, 0, time.Time{}
 	b.elect(ref, w)
@@ -183,12 +183,12 @@ func (b *binder) tenants() map[string]bool {
 // interface went while ovloomd was not running.
 func (b *binder) span(u intent.SpanUpdate) {
 	if u.Gone {
-		maps.DeleteFunc(b.stale, func(ref intent.PortRef, _ bool) bool { return ref.Tenant == u.Tenant })
+		maps.DeleteFunc(b.stale, func(ref intent.PortRef, _ uint64) bool { return ref.Tenant == u.Tenant })
 		return
 	}
 	note := func(c intent.Binding) {
-		if c.Host == b.self && b.byPort[c.PortRef()] == nil {
-			b.stale[c.PortRef()] = true
+		if c.Host == b.self {
+			b.suspect(c.PortRef(), c.Generation)
 		}
 	}
 	if u.Snapshot != nil {
@@ -203,6 +203,14 @@ func (b *binder) span(u intent.SpanUpdate) {
 	}
 }
 
+// suspect notes that a port may carry a claim of ours, of that generation if it is
+// not 0, and no interface.
+func (b *binder) suspect(ref intent.PortRef, generation uint64) {
+	if b.byPort[ref] == nil {
+		b.stale[ref] = max(b.stale[ref], generation)
+	}
+}
+
 // deed is one thing to be done outside, for one interface or port.
 type deed struct {
 	lane string // deeds of a lane are done one at a time
@@ -212,8 +220,9 @@ type deed struct {
 }
 
 // deeds compares claims, rows and store, and returns what brings them closer.
-// flowsIn says whether the switch has everything of the last flush.
-func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) []deed {
+// flowsIn says whether the switch has everything of the last flush, busy whether a
+// lane's deed is under way.
+func (b *binder) deeds(w *world, flowsIn bool, busy func(lane string) bool, claims Claims, rows Interfaces) []deed {
 	var list []deed
 	for _, uuid := range slices.Sorted(maps.Keys(b.plugs)) {
 		p := b.plugs[uuid]
@@ -232,7 +241,7 @@ func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) [
 			list = append(list, install(uuid, up, rows))
 		}
 	}
-	return append(list, b.releases(w, claims)...)
+	return append(list, b.releases(w, busy, claims)...)
 }
 
 // settleClaim claims the port of a plug where that was not done, and keeps the
@@ -250,12 +259,15 @@ func (b *binder) settleClaim(p *plug, own intent.Binding, claims Claims, rows In
 		}
 		var got intent.Binding
 		return []deed{{
-			lane: "store " + ref.String(), what: "claim the port",
+			lane: storeLane(ref), what: "claim the port",
 			do: func(ctx context.Context) (err error) {
 				got, err = claims.Claim(ctx, ref, b.self, held)
 				return err
 			},
-			done: func() { p.granted, p.askedAt = got.Generation, time.Now() },
+			done: func() {
+				p.granted, p.askedAt = got.Generation, time.Now()
+				b.suspect(ref, got.Generation) // the interface may have gone meanwhile
+			},
 		}}
 	case p.Generation != held:
 		return []deed{{
@@ -268,7 +280,7 @@ func (b *binder) settleClaim(p *plug, own intent.Binding, claims Claims, rows In
 
 func (b *binder) markUp(ref intent.PortRef, generation uint64, up bool, claims Claims) deed {
 	return deed{
-		lane: "store " + ref.String(), what: "mark the binding",
+		lane: storeLane(ref), what: "mark the binding",
 		do: func(ctx context.Context) error { return claims.MarkUp(ctx, ref, b.self, generation, up) },
 	}
 }
@@ -281,17 +293,25 @@ func install(uuid string, on bool, rows Interfaces) deed {
 }
 
 // releases gives up the claims that no interface is behind.
-func (b *binder) releases(w *world, claims Claims) []deed {
+func (b *binder) releases(w *world, busy func(lane string) bool, claims Claims) []deed {
 	var list []deed
 	for _, ref := range slices.SortedFunc(maps.Keys(b.stale), comparePorts) {
 		own, _ := w.claim(ref)
+		generation := max(own.Generation, b.stale[ref])
 		switch {
 		case b.byPort[ref] != nil:
 			delete(b.stale, ref)
-		case own.Generation != 0:
+		case busy(storeLane(ref)):
+			// Perhaps it is being claimed; the claim must not be forgotten.
+		case generation != 0:
 			list = append(list, deed{
-				lane: "store " + ref.String(), what: "release the port",
-				do: func(ctx context.Context) error { return claims.Release(ctx, ref, b.self, own.Generation) },
+				lane: storeLane(ref), what: "release the port",
+				do: func(ctx context.Context) error { return claims.Release(ctx, ref, b.self, generation) },
+				done: func() {
+					if b.stale[ref] == generation {
+						b.stale[ref] = 0 // the watch may have to tell yet
+					}
+				},
 			})
 		case w.tenants[ref.Tenant] != nil:
 			delete(b.stale, ref) // the store knows of no claim of ours
@@ -299,6 +319,9 @@ func (b *binder) releases(w *world, claims Claims) []deed {
 	}
 	return list
 }
+
+// storeLane keeps what is done to one port in the store in order.
+func storeLane(ref intent.PortRef) string { return "store " + ref.String() }
 
 // doubles returns the ports that several interfaces here name.
 func (b *binder) doubles() map[intent.PortRef][]string {

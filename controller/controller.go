@@ -175,6 +175,20 @@ func (c *Controller) Recall(ctx context.Context, tenants []string) {
 	})
 }
 
+// Claimed takes in which ports the store says that this host claims. What no
+// interface is behind is given up: so a claim is not left for ever that was made
+// while nobody heard the answer.
+func (c *Controller) Claimed(ctx context.Context, refs []intent.PortRef) {
+	c.send(ctx, func() {
+		if !c.started {
+			return
+		}
+		for _, ref := range refs {
+			c.binder.suspect(ref, 0)
+		}
+	})
+}
+
 // mayStart says whether enough is known to act on it.
 func (c *Controller) mayStart() bool {
 	if c.started {
@@ -216,7 +230,7 @@ func (c *Controller) step(ctx context.Context) {
 	if !c.mayStart() {
 		return // a claim whose interface was not heard of yet would be given up
 	}
-	for _, d := range c.binder.deeds(c.world, c.synced, c.deps.Claims, c.deps.Interfaces) {
+	for _, d := range c.binder.deeds(c.world, c.synced, c.busy, c.deps.Claims, c.deps.Interfaces) {
 		c.do(ctx, d)
 	}
 	if c.synced {
@@ -377,6 +391,9 @@ func (c *Controller) tellApplied(ctx context.Context) {
 	})
 }
 
+// busy says whether a lane's deed is under way.
+func (c *Controller) busy(lane string) bool { return c.lanes[lane].busy }
+
 // do starts a deed, unless its lane is busy or waits after a failure. Either way
 // the next step finds out anew what is still to be done.
 func (c *Controller) do(ctx context.Context, d deed) {
@@ -409,8 +426,8 @@ func (c *Controller) did(ctx context.Context, d deed, err error) {
 	c.lanes[d.lane] = l
 	time.AfterFunc(l.wait, func() { c.send(ctx, func() {}) })
 	level := slog.LevelWarn
-	if k := intent.KindOf(err); k == intent.NotFound || errors.Is(err, context.Canceled) {
-		level = slog.LevelDebug // the object went while we worked; the watch will tell
+	if k := intent.KindOf(err); k == intent.NotFound || k == intent.Conflict || errors.Is(err, context.Canceled) {
+		level = slog.LevelDebug // the object went or changed while we worked; the watch will tell
 	}
 	c.log.Log(ctx, level, "cannot "+d.what, "what", d.lane, "error", err, "retry-in", l.wait)
 }

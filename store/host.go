@@ -122,7 +122,7 @@ func (s *Store) Hosts(ctx context.Context) ([]intent.HostState, error) {
 // HostUsers lists what RemoveHost with cascade would delete besides the host:
 // its bindings, "binding acme/web/c1 on host1".
 func (s *Store) HostUsers(ctx context.Context, name string) ([]string, error) {
-	refs, err := s.claimedBy(ctx, name)
+	refs, err := s.ClaimedBy(ctx, name)
 	if err != nil {
 		return nil, err
 	}
@@ -133,8 +133,8 @@ func (s *Store) HostUsers(ctx context.Context, name string) ([]string, error) {
 	return users, nil
 }
 
-// claimedBy returns the ports that a host claims.
-func (s *Store) claimedBy(ctx context.Context, host string) ([]intent.PortRef, error) {
+// ClaimedBy returns the ports that a host claims.
+func (s *Store) ClaimedBy(ctx context.Context, host string) ([]intent.PortRef, error) {
 	all, _, err := s.list(ctx, "read host "+host, boundHost(host), clientv3.WithKeysOnly())
 	if err != nil {
 		return nil, err
@@ -157,7 +157,7 @@ func (s *Store) RemoveHost(ctx context.Context, name string, cascade bool) (dele
 		return nil, 0, err
 	}
 	what := "host " + name
-	refs, err := s.claimedBy(ctx, name)
+	refs, err := s.ClaimedBy(ctx, name)
 	if err != nil {
 		return nil, 0, err
 	}

@@ -195,6 +195,7 @@ type storeLink struct {
 const (
 	storeRetry = time.Second
 	storeProbe = 2 * time.Second
+	claimsAge  = 15 * time.Second // how often the host's claims are read, to find forgotten ones
 )
 
 // keep registers the host and shows it to be alive. It fails only when another
@@ -224,11 +225,19 @@ func (l *storeLink) keep(ctx context.Context) error {
 	}
 }
 
-// probe learns whether the store answers, for status.
+// probe learns whether the store answers, for status, and now and then which
+// ports it says that this host claims.
 func (l *storeLink) probe(ctx context.Context) {
+	var read time.Time
 	for {
 		_, err := l.store.Ping(ctx)
 		l.set(err == nil, err)
+		if err == nil && time.Since(read) > claimsAge {
+			if refs, err := l.store.ClaimedBy(ctx, l.host.Name); err == nil {
+				l.controller.Claimed(ctx, refs)
+				read = time.Now()
+			}
+		}
 		select {
 		case <-time.After(storeProbe):
 		case <-ctx.Done():
