@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -18,11 +19,15 @@ func (p *program) flowsCommand() *cli.Command {
 		Name: "flows", Usage: "show the flows of this host's switch, and whose they are", ArgsUsage: "[TENANT[/NETWORK[/PORT]]]",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "table", Usage: "only flows of table `NAME`"},
-			&cli.BoolFlag{Name: "raw", Usage: "only the flows, as ovs-ofctl reads them"},
+			&cli.BoolFlag{Name: "long", Usage: "every flow by itself, in words and as ovs-ofctl writes it"},
+			&cli.BoolFlag{Name: "raw", Usage: "every flow as ovs-ofctl writes it, and nothing else"},
 			&cli.BoolFlag{Name: "diff", Usage: "compare the switch with what it should hold; print what it lacks or has too much, and fail if there is anything"},
 		},
 		Action: p.showFlows,
-		Description: `   ovloom flows acme/web/c1
+		Description: `Shows how many packets each flow was hit by and what it is for. Flows of one table that are for the same are one line.
+
+   ovloom flows acme/web/c1
+   ovloom flows acme/web/c1 --table port_security --long
    ovloom flows --table fdb
    ovloom flows acme/web --raw
    ovloom flows --diff`,
@@ -49,28 +54,65 @@ func (p *program) showFlows(c *cli.Context) error {
 		return err
 	}
 	return p.print(fs, func(out io.Writer) {
-		last := ""
-		for _, f := range fs {
-			if c.Bool("raw") {
+		switch {
+		case c.Bool("raw"):
+			for _, f := range fs {
 				fmt.Fprintln(out, f.Text)
-				continue
 			}
-			if f.Object != last {
-				fmt.Fprintf(out, "%s\n", f.Object)
-				last = f.Object
-			}
-			fmt.Fprintf(out, "  %-14s %s\n", f.Table, f.Words)
-			fmt.Fprintf(out, "  %14s %s\n", hits(f), f.Text)
+		case c.Bool("long"):
+			printFlows(out, fs, func(f api.Flow) string { return fmt.Sprintf("%s\n      %s", cmp.Or(f.Words, "-"), f.Text) })
+		default:
+			printFlows(out, merge(fs), func(f api.Flow) string { return cmp.Or(f.Words, f.Text) })
 		}
 	})
 }
 
-// hits says how many packets a flow was hit by.
-func hits(f api.Flow) string {
-	if f.Packets == 0 {
-		return ""
+// merge makes one of flows that are for the same, which differ in what they match
+// alone, and counts the packets of all.
+func merge(fs []api.Flow) []api.Flow {
+	type purpose struct{ object, table, words string }
+	at := map[purpose]int{}
+	flows := map[int]int{}
+	var list []api.Flow
+	for _, f := range fs {
+		key := purpose{f.Object, f.Table, f.Words}
+		i, ok := at[key]
+		if !ok || f.Words == "" {
+			i = len(list)
+			at[key] = i
+			list = append(list, f)
+		} else {
+			list[i].Packets += f.Packets
+		}
+		flows[i]++
 	}
-	return fmt.Sprintf("%d packets", f.Packets)
+	for i := range list {
+		if flows[i] > 1 {
+			list[i].Words = fmt.Sprintf("%s (%d flows)", list[i].Words, flows[i])
+		}
+	}
+	return list
+}
+
+// printFlows prints flows under the objects that they belong to: their tables,
+// how many packets hit them, and text.
+func printFlows(out io.Writer, fs []api.Flow, text func(api.Flow) string) {
+	width := 0
+	for _, f := range fs {
+		width = max(width, len(f.Table))
+	}
+	last := ""
+	for _, f := range fs {
+		if f.Object != last {
+			fmt.Fprintf(out, "%s\n", f.Object)
+			last = f.Object
+		}
+		packets := "-"
+		if f.Packets > 0 {
+			packets = fmt.Sprint(f.Packets)
+		}
+		fmt.Fprintf(out, "  %-*s  %7s  %s\n", width, f.Table, packets, text(f))
+	}
 }
 
 // diffFlows prints how the switch differs from what it should hold.

@@ -162,9 +162,10 @@ func TestFlows(t *testing.T) {
 	s := newSession(t)
 	s.overlay.SetFlows(
 		api.Flow{Table: "classify", Object: "port acme/web/c1", Text: "table=classify,priority=100,in_port=5 actions=goto_table:port_security", Words: "packets from acme/web/c1 come in here"},
+		api.Flow{Table: "classify", Object: "port acme/web/c1", Text: "table=classify,priority=90,in_port=5 actions=drop", Words: "packets from acme/web/c1 come in here", Packets: 3},
 		api.Flow{Table: "fdb", Object: "port acme/web/c1", Text: "table=fdb,priority=100,dl_dst=02:00:00:00:00:05 actions=goto_table:output", Packets: 12, Bytes: 1176},
 		api.Flow{Table: "drop", Object: "base", Text: "table=drop,priority=0 actions=drop"})
-	s.run("flows", "flows acme/web/c1", "flows --table drop", "flows acme/web/c1 --raw --table=fdb", "flows acme/web/c1 -o json --table fdb", "flows acme/web/c9", "flows acme/web/c9 -o json")
+	s.run("flows", "flows acme/web/c1", "flows --table drop", "flows acme/web/c1 --long", "flows acme/web/c1 --raw --table=fdb", "flows acme/web/c1 -o json --table fdb", "flows acme/web/c9", "flows acme/web/c9 -o json")
 	s.golden("flows")
 }
 

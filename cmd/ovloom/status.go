@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -46,7 +47,7 @@ func printStatus(w io.Writer, s api.Status) {
 		[2]string{"host", s.Host},
 		[2]string{"vtep", address(s.VTEP)},
 		[2]string{"ovloomd", fmt.Sprintf("%s, up %s", s.Version, time.Duration(s.Uptime)*time.Second)},
-		[2]string{"switch", fmt.Sprintf("%s, %s datapath, Open vSwitch %s", s.Bridge, s.Datapath, s.OVSVersion)},
+		[2]string{"switch", fmt.Sprintf("%s, %s datapath, Open vSwitch %s", s.Bridge, s.Datapath, cmp.Or(s.OVSVersion, "of unknown version"))},
 		[2]string{"installed", fmt.Sprintf("%s, %s", count(s.Flows, "flow"), count(s.Groups, "group"))},
 		[2]string{"revision", strconv.FormatInt(s.Revision, 10)},
 		[2]string{"last resync", resync},
