@@ -60,7 +60,9 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (c Config) validate() error {
+// Validate returns what would keep the store from opening, as far as c and the
+// files it names tell. It changes nothing.
+func (c Config) Validate() error {
 	if c.StateDir == "" {
 		return intent.Invalidf("the store has no state directory").WithHint("give one, such as /var/lib/ovloom")
 	}
@@ -79,6 +81,9 @@ func (c Config) validate() error {
 		if err := c.validateURL("listen URL", s); err != nil {
 			return err
 		}
+	}
+	if usesTLS(c.Endpoints) || usesTLS(c.Listen) {
+		return c.files().Check()
 	}
 	return nil
 }

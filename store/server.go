@@ -107,9 +107,6 @@ func serverConfig(closing context.Context, c Config, dir string) (*embed.Config,
 	}
 	ec.AdvertiseClientUrls = ec.ListenClientUrls
 	if usesTLS(c.Listen) {
-		if err := c.files().Check(); err != nil {
-			return nil, err
-		}
 		c.warnOfExpiry()
 		ec.TlsMinVersion = string(tlsutil.TLSVersion13)
 		ec.ClientTLSInfo = transport.TLSInfo{CertFile: c.Cert, KeyFile: c.Key, TrustedCAFile: c.CA, ClientCertAuth: true}

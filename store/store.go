@@ -46,7 +46,7 @@ type Store struct {
 // at Config.Endpoints. The latter need not answer yet: Open does not wait for it.
 func Open(ctx context.Context, c Config) (*Store, error) {
 	c = c.withDefaults()
-	if err := c.validate(); err != nil {
+	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	s := &Store{cfg: c, log: c.Logger, delay: copyDelay}
