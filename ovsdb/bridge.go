@@ -71,6 +71,21 @@ func (db *DB) EnsureBridge(ctx context.Context, b Bridge) error {
 	return err
 }
 
+// CheckBridge fails as EnsureBridge would, as far as that can be known without
+// changing anything. It does not ask ovs-vswitchd.
+func (db *DB) CheckBridge(ctx context.Context, b Bridge) error {
+	b = b.withDefaults()
+	if err := b.validate(); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, db.timeout)
+	defer cancel()
+	if _, err := db.live(limited); err != nil {
+		return fmt.Errorf("look at bridge %s: %w", b.Name, err)
+	}
+	return db.mayEnsure(db.view(), b.wanted())
+}
+
 // DeleteBridge deletes a bridge of ours with its ports; it fails with a Conflict
 // if the bridge is not ours, and returns nil if there is none.
 func (db *DB) DeleteBridge(ctx context.Context, name string) error {
@@ -191,8 +206,8 @@ func (db *DB) ready(ctx context.Context) (view, error) {
 	return db.view(), nil
 }
 
-// ensure makes or repairs a bridge. It does not wait for the bridge to work.
-func (db *DB) ensure(ctx context.Context, v view, w wantedBridge) error {
+// mayEnsure refuses a bridge that ensure must not touch.
+func (db *DB) mayEnsure(v view, w wantedBridge) error {
 	root, _ := v.root()
 	b, exists := v.bridge(w.name)
 	if exists {
@@ -206,6 +221,16 @@ func (db *DB) ensure(ctx context.Context, v view, w wantedBridge) error {
 	if _, on, ok := v.port(w.port.name); ok && on.Name != w.name {
 		return intent.Conflictf("port %s is on bridge %s already", w.port.name, on.Name).WithHint("choose another name for it")
 	}
+	return nil
+}
+
+// ensure makes or repairs a bridge. It does not wait for the bridge to work.
+func (db *DB) ensure(ctx context.Context, v view, w wantedBridge) error {
+	if err := db.mayEnsure(v, w); err != nil {
+		return err
+	}
+	root, _ := v.root()
+	b, exists := v.bridge(w.name)
 	if !exists {
 		if err := db.transactApplied(ctx, "make bridge "+w.name, db.createBridge(root, w)...); err != nil {
 			return err

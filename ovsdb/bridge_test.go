@@ -119,6 +119,7 @@ func TestForeignBridgeIsRefused(t *testing.T) {
 	s := ovstest.Start(t)
 	db, _ := connect(t, s)
 	ctx := ovstest.Context(t)
+	must(t, db.CheckBridge(ctx, brInt))
 	for _, c := range []struct {
 		name, commands string
 		words          []string
@@ -146,6 +147,7 @@ func TestForeignBridgeIsRefused(t *testing.T) {
 			var err error
 			n := writes(db, func() { err = db.EnsureBridge(ctx, brInt) })
 			wantError(t, err, intent.Conflict, c.words...)
+			wantError(t, db.CheckBridge(ctx, brInt), intent.Conflict, c.words...)
 			if n != 0 {
 				t.Errorf("wrote %d times", n)
 			}
