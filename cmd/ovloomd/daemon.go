@@ -86,6 +86,9 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) error {
 func (d *daemon) prepare(ctx context.Context) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	if err := d.storeConfig().Validate(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(d.cfg.StateDir, 0o700); err != nil {
 		return fmt.Errorf("make the state directory: %w", err)
 	}
@@ -95,6 +98,10 @@ func (d *daemon) prepare(ctx context.Context) (err error) {
 		return fmt.Errorf("connect to ovsdb-server (--ovsdb): %w", err)
 	}
 	if d.datapath, err = d.chooseDatapath(); err != nil {
+		return err
+	}
+	// A daemon that refuses to run cannot be asked to give a card back.
+	if err := d.db.CheckBridge(ctx, d.bridge()); err != nil {
 		return err
 	}
 	vtep, err := d.settleUnderlay(ctx)
@@ -111,12 +118,16 @@ func (d *daemon) prepare(ctx context.Context) (err error) {
 	if err := d.db.EnsureBridge(ctx, d.bridge()); err != nil {
 		return err
 	}
-	d.store, err = store.Open(ctx, store.Config{
+	d.store, err = store.Open(ctx, d.storeConfig())
+	return err
+}
+
+func (d *daemon) storeConfig() store.Config {
+	return store.Config{
 		StateDir: filepath.Join(d.cfg.StateDir, "store"), Endpoints: d.cfg.Store, Listen: d.cfg.StoreListen,
 		CA: d.cfg.StoreCA, Cert: d.cfg.StoreCert, Key: d.cfg.StoreKey, Insecure: d.cfg.StoreInsecure,
 		Logger: d.log.With("part", "store"),
-	})
-	return err
+	}
 }
 
 // bridge is the integration bridge as it must be.
@@ -151,6 +162,9 @@ func (d *daemon) settleUnderlay(ctx context.Context) (netip.Addr, error) {
 		return netip.Addr{}, err
 	}
 	if d.datapath == ovsdb.DatapathNetdev && d.cfg.TakeNIC != "" {
+		if err := d.mayTake(); err != nil {
+			return netip.Addr{}, err
+		}
 		if err := d.uplink.Take(ctx, d.cfg.TakeNIC); err != nil {
 			return netip.Addr{}, err
 		}
@@ -168,6 +182,23 @@ func (d *daemon) settleUnderlay(ctx context.Context) (netip.Addr, error) {
 	return vtep, err
 }
 
+// mayTake refuses to take a card when no tunnel of this host would leave by it.
+func (d *daemon) mayTake() error {
+	if taken, err := d.uplink.Taken(); err != nil || taken != "" {
+		return err
+	}
+	vtep, err := d.vtep()
+	if err != nil {
+		return err
+	}
+	if owner, err := hostnet.AddrOwner(vtep); err != nil || owner == d.cfg.TakeNIC {
+		return err
+	}
+	return d.uplink.Check(vtep)
+}
+
+// vtep returns the address where this host's tunnels end, which some interface
+// has.
 func (d *daemon) vtep() (netip.Addr, error) {
 	if d.cfg.VTEP == "" {
 		return hostnet.DefaultVTEP()
