@@ -1,0 +1,356 @@
+package integration_test
+
+// Bad input through the real CLI, daemon and store: what a user is told, with
+// which exit code, and that nothing was written.
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/integration/lab"
+)
+
+// badCommand is a command line that must fail.
+type badCommand struct {
+	args  string   // of ovloom; fields
+	code  int      // of the exit
+	words []string // what was wrong, and what would be right
+}
+
+func say(words ...string) []string { return words }
+
+func TestBadInput(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 1})
+	h := o.Hosts[0]
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24", "--subnet", "fd00:1::/64", "--vni", "5001")
+	o.run("port", "add", "acme/web/c1", "--ip", "10.0.0.5", "--ip", "fd00:1::5", "--mac", "02:00:00:00:00:05")
+	plugged := o.plug(h, "acme/web/c2", "--ip", "10.0.0.6")
+	other, err := h.NewWorkload(t.Context(), "other")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const net1 = "network add acme/db --subnet 10.0.1.0/24 "
+	const port1 = "port add acme/web/c3 "
+	long := strings.Repeat("x", 64)
+
+	for _, group := range []struct {
+		name string
+		bad  []badCommand
+	}{
+		{"names", []badCommand{
+			{"tenant add Acme", 2, say(`"Acme"`, "lower-case letters, digits and inner hyphens")},
+			{"tenant add -- -acme", 2, say(`"-acme"`, "inner hyphens")},
+			{"tenant add a.b", 2, say(`"a.b"`, "lower-case letters")},
+			{"tenant add ünder", 2, say(`"ünder"`, "lower-case letters")},
+			{"tenant add " + long, 2, say("64 bytes", "at most 63")},
+			{"tenant add acme/web", 2, say("slash", "TENANT")},
+			{"tenant add <empty>", 2, say("tenant name is empty", "lower-case letters")},
+			{"tenant add", 2, say("needs TENANT", "--help")},
+			{"tenant add one two", 2, say("2 arguments", "--help")},
+			{"network add web", 2, say(`"web"`, "TENANT/NETWORK")},
+			{"network add acme/Web", 2, say(`"Web"`, "lower-case letters")},
+			{"network add acme/", 2, say("network name is empty")},
+			{"port add acme/web", 2, say(`"acme/web"`, "TENANT/NETWORK/PORT")},
+			{"port add acme/web/c/1", 2, say("4 parts", "TENANT/NETWORK/PORT")},
+			{"port add acme/web/" + long, 2, say("64 bytes", "at most 63")},
+			{"host show Host1", 2, say(`"Host1"`, "lower-case letters")},
+		}},
+		{"what does not exist", []badCommand{
+			{"tenant show umbrella", 3, say("tenant umbrella does not exist", "ovloom tenant list")},
+			{"tenant delete umbrella", 3, say("tenant umbrella does not exist")},
+			{"network add umbrella/web --subnet 10.0.0.0/24", 3, say("tenant umbrella does not exist", "ovloom tenant list")},
+			{"network show acme/nope", 3, say("network acme/nope does not exist", "ovloom network list acme")},
+			{"network set acme/nope --mtu 1400", 3, say("network acme/nope does not exist")},
+			{"network delete acme/nope --cascade", 3, say("network acme/nope does not exist")},
+			{"port add acme/nope/c1", 3, say("network acme/nope does not exist", "ovloom network list acme")},
+			{"port add umbrella/web/c1", 3, say("tenant umbrella does not exist")},
+			{"port show acme/web/nope", 3, say("port acme/web/nope does not exist")},
+			{"port set acme/web/nope --ip 10.0.0.9", 3, say("port acme/web/nope does not exist")},
+			{"port delete acme/web/nope", 3, say("port acme/web/nope does not exist")},
+			{"port list umbrella", 3, say("tenant umbrella does not exist")},
+			{"host show host9", 3, say("host host9 does not exist", "ovloom host list")},
+			{"host remove host9 --cascade", 3, say("host host9 does not exist", "ovloom host list")},
+			{"flows umbrella", 3, say("umbrella")},
+		}},
+		{"what exists", []badCommand{
+			{"tenant add acme", 4, say("tenant acme exists")},
+			{"network add acme/web --subnet 10.0.9.0/24", 4, say("network acme/web exists")},
+			{"port add acme/web/c1", 4, say("port acme/web/c1 exists")},
+		}},
+		{"VNI", []badCommand{
+			{net1 + "--vni 0", 2, say("VNI 0 is out of range", "between 1 and 16777215")},
+			{net1 + "--vni 16777216", 2, say("VNI 16777216 is out of range", "between 1 and 16777215")},
+			{net1 + "--vni -1", 2, say("--vni", `"-1"`, "whole number")},
+			{net1 + "--vni many", 2, say("--vni", `"many"`, "whole number")},
+			{net1 + "--vni 5001", 4, say("VNI 5001 is taken by network acme/web", "choose another")},
+		}},
+		{"subnets", []badCommand{
+			{"network add acme/db --subnet 10.0.0.128/25", 4, say("10.0.0.128/25 overlaps 10.0.0.0/24 of network acme/web", "without a common address")},
+			{"network add acme/db --subnet 10.8.0.0/16 --subnet 10.8.1.0/24", 2, say("10.8.0.0/16 and 10.8.1.0/24", "overlap")},
+			{"network add acme/db --subnet 10.0.1.0", 2, say(`"10.0.1.0" is malformed`, "10.0.0.0/24")},
+			{"network add acme/db --subnet 10.0.1.0/33", 2, say(`"10.0.1.0/33" is malformed`)},
+			{"network add acme/db --subnet 10.0.1.256/24", 2, say("malformed")},
+			{"network add acme/db --subnet 10.0.1.5/24", 2, say("bits set behind its prefix", "write 10.0.1.0/24")},
+			{"network add acme/db --subnet 10.0.1.0/31", 2, say("prefix of 31 bits", "between /8 and /30")},
+			{"network add acme/db --subnet 224.0.0.0/24", 2, say("multicast", "10.0.0.0/24")},
+			{"network add acme/db --subnet fe80::/64", 2, say("link-local", "fd00:1::/64")},
+			{"network add acme/db --subnet ::ffff:10.0.1.0/120", 2, say("IPv4 prefix written as IPv6")},
+			{net1 + "--gateway 10.0.2.1", 2, say("gateway 10.0.2.1 is in no subnet", "--subnet")},
+			{net1 + "--gateway 10.0.1.0", 2, say("gateway address 10.0.1.0 is the network address", "between 10.0.1.1 and 10.0.1.254")},
+			{net1 + "--gateway 10.0.1.255", 2, say("gateway address 10.0.1.255 is the broadcast address", "between 10.0.1.1 and 10.0.1.254")},
+			{net1 + "--gateway first", 2, say(`"first" is malformed`)},
+			{net1 + "--gateway 10.0.1.1 --gateway 10.0.1.2", 2, say("second of subnet 10.0.1.0/24")},
+			{net1 + "--mtu 100", 2, say("MTU 100 is out of range", "between 576 and 9216")},
+			{net1 + "--mtu large", 2, say("--mtu", `"large"`, "whole number")},
+			{net1 + "--unknown shout", 2, say(`"shout"`, "drop or flood")},
+			{"network set acme/web --subnet 10.0.0.0/25", 4, say("ports of network acme/web", "fd00:1::5", "used by port acme/web/c1")},
+			{"network set acme/web --subnet 10.3.0.0/24 --subnet fd00:1::/64", 4, say("10.0.0.5", "used by port acme/web/c2")},
+			{"network set acme/web", 2, say("nothing is given to change", "--help")},
+			{"network set acme/web --vni 7", 2, say("no flag --vni", "--help")},
+		}},
+		{"addresses", []badCommand{
+			{port1 + "--ip 10.0.9.5", 2, say("10.0.9.5 is in no subnet of network acme/web", "10.0.0.0/24, fd00:1::/64")},
+			{port1 + "--ip 10.0.0.0", 2, say("10.0.0.0 is the network address", "between 10.0.0.1 and 10.0.0.254")},
+			{port1 + "--ip 10.0.0.255", 2, say("10.0.0.255 is the broadcast address", "between 10.0.0.1 and 10.0.0.254")},
+			{port1 + "--ip 10.0.0.1", 2, say("10.0.0.1 is the gateway", "choose another")},
+			{port1 + "--ip fd00:1::1", 2, say("fd00:1::1 is the gateway", "choose another")},
+			{port1 + "--ip fd00:1::", 2, say("fd00:1:: is the network address")},
+			{port1 + "--ip 10.0.0.5/24", 2, say("malformed", "leave out the prefix length: 10.0.0.5")},
+			{port1 + "--ip fe80::1%eth0", 2, say("zone")},
+			{port1 + "--ip here", 2, say(`"here" is malformed`)},
+			{port1 + "--ip 10.0.0.7 --ip 10.0.0.7", 2, say("10.0.0.7 is given twice", "once")},
+			{port1 + "--ip 10.0.0.5", 4, say("10.0.0.5 is taken by acme/web/c1", "choose another")},
+			{"port set acme/web/c2 --ip fd00:1:0:0::5", 4, say("fd00:1::5 is taken by acme/web/c1", "choose another")},
+			{port1 + "--mac 02:00:00:00:00:05", 4, say("02:00:00:00:00:05 is taken by acme/web/c1", "choose another")},
+			{"port set acme/web/c2 --mac 02:00:00:00:00:05", 4, say("02:00:00:00:00:05 is taken by acme/web/c1")},
+			{port1 + "--mac 03:00:00:00:00:07", 2, say("group address", "lowest bit")},
+			{port1 + "--mac ff:ff:ff:ff:ff:ff", 2, say("group address")},
+			{port1 + "--mac 00:00:00:00:00:00", 2, say("all zeros", "leave it out")},
+			{port1 + "--mac 0e:0f:0f:0f:0f:01", 2, say("gateways' own", "choose another")},
+			{port1 + "--mac 02:00:00:00:05", 2, say("malformed", "six hexadecimal bytes")},
+			{port1 + "--learn 5", 2, say("does not learn", "--learning")},
+			{port1 + "--learn 5000", 2, say("5000 is out of range", "between 0 and 1024")},
+			{port1 + "--learn some", 2, say("--learn", `"some"`, "whole number")},
+			{"port set acme/web/c1", 2, say("nothing is given to change")},
+		}},
+		{"plugging", []badCommand{
+			{"port plug acme/web/c1", 2, say("0 places", "exactly one of netns, pid and tap")},
+			{"port plug acme/web/c1 --netns a --pid 1", 2, say("2 places", "exactly one of netns, pid and tap")},
+			{"port plug acme/web/c1 --netns nowhere", 3, say("nowhere", "ip netns list")},
+			{"port plug acme/web/c1 --netns ../etc", 2, say(`"../etc" is malformed`, "ip netns list")},
+			{"port plug acme/web/c1 --netns /proc/self/exe", 3, say("/proc/self/exe", "namespace")},
+			{"port plug acme/web/c1 --pid 4194305", 3, say("4194305")},
+			{"port plug acme/web/c1 --pid me", 2, say("--pid", `"me"`, "whole number")},
+			{"port plug acme/web/c1 --tap tap99", 3, say("tap99 does not exist", "ip link")},
+			{"port plug acme/web/c1 --tap lo", 4, say("lo is the loopback")},
+			{"port plug acme/web/c1 --netns " + other.NetNS + " --ifname much-too-long-a-name", 2, say("malformed", "15 bytes")},
+			{"port plug acme/web/nope --netns " + other.NetNS, 3, say("port acme/web/nope does not exist")},
+			{"port plug umbrella/web/c1 --netns " + other.NetNS, 3, say("tenant umbrella does not exist")},
+			{"port plug acme/web/c1 --netns " + plugged.NetNS, 4, say("has an interface eth0 already", "--ifname")},
+			{"port plug acme/web/c2 --netns " + other.NetNS, 4, say("plugged already", "unplug it first")},
+			{"port plug acme/web/c2 --netns " + plugged.NetNS + " --ifname eth1", 4, say("plugged already", "unplug it first")},
+			{"port unplug acme/web/c1", 3, say("port acme/web/c1 is not plugged on this host (host1)", "ovloom port show acme/web/c1")},
+			{"port unplug acme/web/nope", 3, say("port acme/web/nope does not exist")},
+		}},
+		{"the command line", []badCommand{
+			{"", 2, say("no command", "--help")},
+			{"tennant list", 2, say(`"tennant"`, "did you mean tenant")},
+			{"tenant list --colour", 2, say("no flag --colour")},
+			{"tenant list -o yaml", 2, say(`"yaml"`, "table or json")},
+			{"tenant list --timeout soon", 2, say("--timeout", `"soon"`, "30s")},
+			{"tenant list --timeout 0s", 2, say("not positive")},
+			{"flows --table nope", 2, say(`table "nope" does not exist`, "classify")},
+			{"tenant list --socket /nowhere", 5, say("/nowhere", "systemctl start ovloomd")},
+		}},
+	} {
+		t.Run(group.name, func(t *testing.T) {
+			o := &overlay{o.Lab, t}
+			before := o.intents()
+			for _, c := range group.bad {
+				args := strings.Fields(c.args)
+				for i, a := range args {
+					if a == "<empty>" {
+						args[i] = ""
+					}
+				}
+				o.refused(h, c.code, c.words, args...)
+				if t.Failed() {
+					t.Fatalf("ovloom %s", c.args)
+				}
+			}
+			if after := o.intents(); after != before {
+				t.Errorf("something was written: before\n%s\nafter\n%s", before, after)
+			}
+		})
+	}
+
+	t.Run("plugging twice as before changes nothing", func(t *testing.T) {
+		o := &overlay{o.Lab, t}
+		before, flows := o.intents(), o.dump(h)
+		o.run("port", "plug", "acme/web/c2", "--netns", plugged.NetNS)
+		if o.intents() != before || o.dump(h) != flows {
+			t.Error("something changed")
+		}
+	})
+	t.Run("straight to the API", func(t *testing.T) { testBadRequests(&overlay{o.Lab, t}) })
+	o.storeIsSound()
+}
+
+// testBadRequests talks to the API as a program with a bug would.
+func testBadRequests(o *overlay) {
+	t := o.t
+	h := o.Hosts[0]
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			var d net.Dialer
+			return d.DialContext(ctx, "unix", h.Socket())
+		},
+	}}
+	defer client.CloseIdleConnections()
+	before := o.intents()
+	for _, c := range []struct {
+		name, method, path, body string
+		status                   int
+		words                    []string
+	}{
+		{"text for a number", "POST", "/v1/tenants/acme/networks", `{"name":"db","vni":"many"}`, 400, say("vni", "string", "whole number")},
+		{"a fraction", "POST", "/v1/tenants/acme/networks", `{"name":"db","vni":1.5}`, 400, say("vni", "whole number")},
+		{"a negative number", "POST", "/v1/tenants/acme/networks", `{"name":"db","vni":-1}`, 400, say("vni", "not negative")},
+		{"more than 32 bits", "POST", "/v1/tenants/acme/networks", `{"name":"db","vni":4294967296}`, 400, say("vni", "32 bits")},
+		{"more than 24 bits", "POST", "/v1/tenants/acme/networks", `{"name":"db","vni":16777216}`, 400, say("VNI 16777216", "between 1 and 16777215")},
+		{"a number for a name", "POST", "/v1/tenants", `{"name":7}`, 400, say("name", "number", "string")},
+		{"an object for a list", "POST", "/v1/tenants/acme/networks", `{"name":"db","subnets":{}}`, 400, say("subnets", "a list")},
+		{"text for a list", "POST", "/v1/tenants/acme/networks/web/ports", `{"name":"c9","addresses":"10.0.0.9"}`, 400, say("addresses", "a list")},
+		{"a malformed address", "POST", "/v1/tenants/acme/networks/web/ports", `{"name":"c9","addresses":["10.0.0"]}`, 400, say("10.0.0")},
+		{"a malformed MAC", "POST", "/v1/tenants/acme/networks/web/ports", `{"name":"c9","mac":"02"}`, 400, say("02", "six hexadecimal bytes")},
+		{"a malformed prefix", "POST", "/v1/tenants/acme/networks", `{"name":"db","subnets":[{"prefix":"10.0.1.0"}]}`, 400, say("10.0.1.0")},
+		{"an unknown field", "POST", "/v1/tenants", `{"name":"db","color":"red"}`, 400, say("color", "the fields are name")},
+		{"an unknown field of a subnet", "POST", "/v1/tenants/acme/networks", `{"name":"db","subnets":[{"prefix":"10.0.1.0/24","gw":"10.0.1.1"}]}`, 400, say("gw")},
+		{"an unknown parameter", "DELETE", "/v1/tenants/acme?cascading=true", "", 400, say("cascading", "cascade")},
+		{"a malformed parameter", "DELETE", "/v1/tenants/acme?cascade=yes", "", 400, say("cascade", "true or false")},
+		{"a parameter given twice", "DELETE", "/v1/tenants/acme?cascade=true&cascade=false", "", 400, say("cascade", "2 times")},
+		{"no body", "POST", "/v1/tenants", "", 400, say("no body", "name")},
+		{"a body where none belongs", "DELETE", "/v1/tenants/acme", "{}", 400, say("no body")},
+		{"no JSON", "POST", "/v1/tenants", "name=db", 400, say("not JSON")},
+		{"half of it", "POST", "/v1/tenants", `{"name":"db"`, 400, say("cut short")},
+		{"two values", "POST", "/v1/tenants", `{"name":"db"}{"name":"eb"}`, 400, say("goes on after its JSON value", "one object per request")},
+		{"a list", "POST", "/v1/tenants", `[{"name":"db"}]`, 400, say("array", "JSON object")},
+		{"null", "POST", "/v1/tenants", `null`, 400, say("name")},
+		{"deep nesting", "POST", "/v1/tenants", strings.Repeat("[", 100_000), 400, say("JSON")},
+		{"a huge body", "POST", "/v1/tenants", `{"name":"` + strings.Repeat("x", 4<<20) + `"}`, 413, say("more than 1048576 bytes")},
+		{"a huge name", "POST", "/v1/tenants", `{"name":"` + strings.Repeat("x", 1000) + `"}`, 400, say("1000 bytes", "at most 63")},
+		{"a name with a slash in the path", "GET", "/v1/tenants/ac%2Fme", "", 400, say("slash")},
+		{"a name that leaves its place", "GET", "/v1/tenants/%2e%2e", "", 400, say("malformed")},
+		{"another method", "PUT", "/v1/tenants", "{}", 405, say("does not take PUT", "GET, POST")},
+		{"another path", "GET", "/v2/tenants", "", 404, say("/v2/tenants", "docs/api.md")},
+		{"a change of nothing", "PATCH", "/v1/tenants/acme/networks/web", "{}", 400, say("nothing is given to change", "mtu")},
+		{"a change of a fixed field", "PATCH", "/v1/tenants/acme/networks/web", `{"vni":7}`, 400, say("vni", "the fields are")},
+		{"a place to plug into that is no name", "PUT", "/v1/tenants/acme/networks/web/ports/c1/plug", `{"netns":"a\u0000b"}`, 400, say("malformed")},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var body io.Reader
+			if c.body != "" {
+				body = strings.NewReader(c.body)
+			}
+			r, err := http.NewRequestWithContext(t.Context(), c.method, "http://ovloomd"+c.path, body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			resp, err := client.Do(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			answer, err := io.ReadAll(resp.Body)
+			var told struct{ Error, Hint string }
+			if err == nil {
+				err = json.Unmarshal(answer, &told)
+			}
+			if err != nil || resp.StatusCode != c.status {
+				t.Fatalf("%s: %.300s, %v", resp.Status, answer, err)
+			}
+			for _, w := range c.words {
+				if !strings.Contains(told.Error+"; "+told.Hint, w) {
+					t.Errorf("it does not say %q: %.300s", w, answer)
+				}
+			}
+		})
+	}
+	// A client that goes away in the middle of its request.
+	conn, err := net.Dial("unix", h.Socket())
+	if err != nil {
+		t.Fatal(err)
+	}
+	fmt.Fprint(conn, "POST /v1/tenants HTTP/1.1\r\nHost: ovloomd\r\nContent-Length: 100\r\n\r\n{\"name\":\"db\"}")
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	o.status(h) // it lives
+	if after := o.intents(); after != before {
+		t.Errorf("something was written: before\n%s\nafter\n%s", before, after)
+	}
+}
+
+// A daemon that is told nonsense says so and has touched nothing.
+func TestDaemonRefusesBadFlags(t *testing.T) {
+	l := lab.New(t, lab.Config{Hosts: 1})
+	h := l.Hosts[0]
+	if _, err := h.Ovloom(t.Context(), "--help"); err != nil { // the programs are built by now
+		t.Fatal(err)
+	}
+	hostState := func() string {
+		t.Helper()
+		var b strings.Builder
+		for _, c := range [][]string{{"ip", "-o", "addr"}, {"ip", "route"}, {"ovs-vsctl", "list-br"}} {
+			out, err := h.Exec(t.Context(), c...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.WriteString(out)
+		}
+		return b.String()
+	}
+	before := hostState()
+	for _, c := range []struct {
+		flags []string // after those that are right
+		code  int
+		words []string
+	}{
+		{[]string{"--vtep", "2001:db8::1"}, 2, say("2001:db8::1 is IPv6", "IPv4 only")},
+		{[]string{"--vtep", "::ffff:192.0.2.1"}, 2, say("IPv4 address written as IPv6", "192.0.2.1")},
+		{[]string{"--vtep", "here"}, 2, say(`"here"`, "IPv4 address of this host")},
+		{[]string{"--vtep", "127.0.0.1"}, 2, say("127.0.0.1", "no address that other hosts reach")},
+		{[]string{"--vtep", "192.0.2.77"}, 3, say("192.0.2.77", "ip addr")},
+		{[]string{"--vtep", h.Mgmt.String()}, 4, say(h.Mgmt.String(), "eth0", "--take-nic eth0")},
+		{[]string{"--take-nic", "eth7"}, 4, say("--take-nic eth1")},
+		{[]string{"--host-name", "Host_1"}, 2, say(`"Host_1"`, "lower-case letters")},
+		{[]string{"--datapath", "fast"}, 2, say(`"fast"`, "auto, system or netdev")},
+		{[]string{"--vxlan-port", "70000"}, 2, say("70000 is out of range", "4789")},
+		{[]string{"--bridge", "much-too-long-a-name"}, 2, say("much-too-long-a-name", "1 to 15")},
+		{[]string{"--log-level", "loud"}, 2, say(`"loud"`, "debug, info, warn or error")},
+		{[]string{"--state-dir", "state"}, 2, say("--state-dir", "absolute")},
+		{[]string{"--config", "/nowhere.yaml"}, 2, say("/nowhere.yaml")},
+		{[]string{"--vteps", "10.0.0.1"}, 2, say("vteps", "--help")},
+		{[]string{"extra"}, 2, say(`"extra"`, "--help")},
+		{[]string{"--store-listen", "http://0.0.0.0:2379", "--store-insecure=false"}, 2, say("without TLS", "ovloom cert ca", "--store-insecure")},
+		{[]string{"--store-listen", "ftp://10.0.0.1"}, 2, say("ftp", "https")},
+		{[]string{"--store-listen", "https://127.0.0.1:2379"}, 2, say("needs a CA", "ovloom cert ca")},
+		{[]string{"--store", "http://127.0.0.1:2379", "--store-listen", "http://127.0.0.1:2379"}, 2, say("not both")},
+	} {
+		args := append([]string{filepath.Join(lab.Programs(), "ovloomd")}, h.OvloomdFlags()...)
+		_, err := h.Exec(t.Context(), append(args, c.flags...)...)
+		mustSay(t, err, c.code, c.words...)
+	}
+	if after := hostState(); after != before {
+		t.Errorf("the host was changed: before\n%s\nafter\n%s", before, after)
+	}
+}
