@@ -1,0 +1,95 @@
+// Command demo shows an overlay at work: two tenants with equal addresses on
+// three hosts, each host with an Open vSwitch of its own. It runs the commands
+// that a user would type, prints what they print, and checks each thing that it
+// says. The exit code is not 0 if something is not as it says.
+//
+//	main.go     start and end
+//	acts.go     what is shown, in order
+//	machine.go  containers with a port, and commands that run in hosts and in them
+//	refused.go  packets that must not get through
+//	wire.go     a tunnel packet, layer by layer
+//	picture.go  hosts and ports, drawn
+//	page.go     how all of it is printed
+//
+// LAB_KEEP=1 leaves the hosts standing at the end.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/ovloom/ovloom/integration/lab"
+)
+
+// most is far above what the demonstration takes, even on a busy machine.
+const most = 3 * time.Minute
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	p := newPage(os.Stdout)
+	err := run(ctx, p)
+	switch {
+	case ctx.Err() != nil:
+		p.say("Interrupted.")
+		os.Exit(130)
+	case err != nil:
+		p.failed(err)
+		os.Exit(1)
+	}
+}
+
+// run shows everything, and takes the hosts away whatever happens.
+func run(ctx context.Context, p *page) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	start := time.Now()
+	p.title("ovloom: two tenants, three hosts, one overlay")
+	p.say(`Three hosts are started on this machine, each a network namespace with an Open vSwitch and an
+ovloomd of its own. Nothing outside of them is touched, and at the end all of it is removed.
+A line that begins with a name and # is a command, in that host or container; what it printed
+follows. Lines that begin with "ok" were checked.`)
+
+	l, err := lab.Start(ctx, lab.Config{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, leave(p, l, start)) }()
+	d := &demo{Lab: l, page: p}
+	for _, act := range []func(context.Context) error{
+		d.hosts, d.tenants, d.ports, d.reach, d.refuse, d.wire, d.flows, d.status,
+	} {
+		if err := act(ctx); err != nil {
+			return err
+		}
+	}
+	if err := l.Check(ctx); err != nil {
+		return err
+	}
+	p.ok("no daemon of the three hosts has logged a warning")
+	return nil
+}
+
+// leave removes the lab, or says how to enter it.
+func leave(p *page, l *lab.Lab, start time.Time) error {
+	if os.Getenv("LAB_KEEP") == "1" {
+		how, err := l.Keep()
+		p.section("The hosts stay")
+		p.say(how)
+		return err
+	}
+	p.section("Clean up")
+	if err := l.Close(); err != nil {
+		return err
+	}
+	if left := lab.Leftovers(l.Mark()); len(left) > 0 {
+		return fmt.Errorf("not everything is removed: %v", left)
+	}
+	p.ok("no process, namespace or file of the demonstration is left; it took %.1f s", time.Since(start).Seconds())
+	return nil
+}

@@ -1,0 +1,64 @@
+package main
+
+// This file prints: sections, commands with their output, and what was checked.
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// page is where the demonstration is printed. Bold and its end are empty where
+// the reader is no terminal.
+type page struct {
+	w                          io.Writer
+	bold, green, red, faint, x string
+}
+
+// newPage returns a page that uses colours if f is a terminal and nobody asked
+// not to (https://no-color.org).
+func newPage(f *os.File) *page {
+	p := &page{w: f}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	if err == nil && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb" {
+		p.bold, p.green, p.red, p.faint, p.x = "\033[1m", "\033[32m", "\033[31m", "\033[2m", "\033[0m"
+	}
+	return p
+}
+
+func (p *page) title(s string) {
+	fmt.Fprintf(p.w, "%s%s%s\n\n", p.bold, s, p.x)
+}
+
+func (p *page) section(s string) {
+	fmt.Fprintf(p.w, "\n%s== %s%s\n\n", p.bold, s, p.x)
+}
+
+func (p *page) say(text string) {
+	fmt.Fprintln(p.w, text)
+}
+
+// command prints a command as it is typed in a host or container.
+func (p *page) command(where string, args []string) {
+	fmt.Fprintf(p.w, "%s%s# %s%s%s\n", p.faint, where, p.x, p.bold+strings.Join(args, " "), p.x)
+}
+
+// output prints what a command printed, without empty lines at its ends.
+func (p *page) output(text string) {
+	if text = strings.Trim(text, "\n"); text != "" {
+		fmt.Fprintf(p.w, "%s\n", text)
+	}
+}
+
+// ok prints what was checked.
+func (p *page) ok(format string, args ...any) {
+	fmt.Fprintf(p.w, "%sok%s  %s\n", p.green, p.x, fmt.Sprintf(format, args...))
+}
+
+// failed prints what is not as it should be.
+func (p *page) failed(err error) {
+	fmt.Fprintf(p.w, "\n%sFAILED%s  %v\n", p.red, p.x, err)
+}
