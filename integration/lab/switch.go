@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // schema is where Debian's openvswitch-common has the switch's schema.
@@ -57,9 +58,15 @@ func (h *Host) StartVswitchd(ctx context.Context) error {
 		return err
 	}
 	h.Vswitchd = p
-	// Ovs-vsctl waits until ovs-vswitchd has taken a change; so change something.
+	version, err := h.Exec(ctx, "ovs-vswitchd", "--version")
+	if err != nil {
+		return err
+	}
+	// What a distribution's scripts set at each start. Ovs-vsctl waits until
+	// ovs-vswitchd has taken a change; so change something.
+	line, _, _ := strings.Cut(version, "\n") // ends in the number
 	_, err = h.Vsctl(ctx, "set", "Open_vSwitch", ".", "external_ids:system-id="+h.Name,
-		fmt.Sprintf("external_ids:lab-start=%d", h.started.Load()))
+		"ovs_version="+line[strings.LastIndexByte(line, ' ')+1:], fmt.Sprintf("external_ids:lab-start=%d", h.started.Load()))
 	return err
 }
 
