@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -40,6 +41,9 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 		s.Ports = append(s.Ports, api.BoundPort{
 			Port: portName(p), Interface: p.Name, OFPort: uint32(p.OFPort), Up: p.InForce && p.Installed})
 	}
+	slices.SortFunc(s.Ports, func(a, b api.BoundPort) int {
+		return cmp.Or(strings.Compare(a.Port, b.Port), strings.Compare(a.Interface, b.Interface))
+	})
 	for _, x := range c.Conflicts {
 		conflict := api.Conflict{Port: x.Ref.String(), Interfaces: x.Interfaces}
 		for _, b := range x.Claims {
