@@ -2,7 +2,7 @@
 # Installs from Debian's packages what is missing on this machine to build, test
 # and demonstrate ovloom.
 #
-#   setup.sh demo   Open vSwitch and the tools that the demo shows
+#   setup.sh demo   Open vSwitch and the tools that the demonstration needs
 #   setup.sh test   these, and what the tests and linters need besides
 #
 # It installs nothing that is there already, says what it will install before it
@@ -33,7 +33,6 @@ need ip iproute2
 need nsenter util-linux
 need ping iputils-ping
 need ethtool ethtool
-need tcpdump tcpdump
 if [ "$1" = test ]; then
 	need dockerd docker.io
 	need docker docker.io # newer releases have the client in docker-cli
