@@ -39,10 +39,10 @@ type Controller struct {
 	retrySync   time.Time
 	syncBackoff time.Duration
 
-	follows  map[string]context.CancelFunc // watched tenants
-	heard    map[string]bool               // watched tenants of which the store has told
-	resolves map[string]context.CancelFunc // watched interface ids
-	applied  map[string]int64              // by tenant: what the store was told
+	follows  map[string]context.CancelCauseFunc // watched tenants
+	heard    map[string]bool                    // watched tenants of which the store has told
+	resolves map[string]context.CancelFunc      // watched interface ids
+	applied  map[string]int64                   // by tenant: what the store was told
 	lanes    map[string]lane
 	waiters  []waiter
 	stats    Stats
@@ -70,6 +70,9 @@ const (
 	tick         = time.Second // how often unfinished work is looked at without input
 )
 
+// errLeft ends the watch on a tenant of which this host has nothing any more.
+var errLeft = errors.New("the tenant left this host")
+
 // New returns a controller for the named host. Nothing happens before Run.
 func New(host string, deps Deps) *Controller {
 	if deps.Log == nil {
@@ -80,7 +83,7 @@ func New(host string, deps Deps) *Controller {
 		in:       make(chan func(), 1024),
 		world:    newWorld(host),
 		binder:   newBinder(host),
-		follows:  map[string]context.CancelFunc{},
+		follows:  map[string]context.CancelCauseFunc{},
 		heard:    map[string]bool{},
 		resolves: map[string]context.CancelFunc{},
 		applied:  map[string]int64{},
@@ -250,7 +253,7 @@ func (c *Controller) followTenants(ctx context.Context) {
 		if span[t] || !c.heard[t] {
 			continue
 		}
-		stop()
+		stop(errLeft)
 		delete(c.follows, t)
 		delete(c.heard, t)
 		c.world.forget(t)
@@ -262,7 +265,7 @@ func (c *Controller) follow(ctx context.Context, tenant string) {
 	if c.follows[tenant] != nil {
 		return
 	}
-	ctx, stop := context.WithCancel(ctx)
+	ctx, stop := context.WithCancelCause(ctx)
 	c.follows[tenant] = stop
 	go func() {
 		err := c.deps.Span.WatchTenant(ctx, tenant, func(u intent.SpanUpdate) {
@@ -276,6 +279,11 @@ func (c *Controller) follow(ctx context.Context, tenant string) {
 		})
 		if err != nil && ctx.Err() == nil {
 			c.log.Error("the watch on a tenant ended", "tenant", tenant, "error", err)
+		}
+		if errors.Is(context.Cause(ctx), errLeft) {
+			if err := c.deps.Span.DropCopy(tenant); err != nil {
+				c.log.Warn("cannot remove the copy of a tenant", "tenant", tenant, "error", err)
+			}
 		}
 	}()
 }

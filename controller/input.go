@@ -27,9 +27,13 @@ type Switch interface {
 	Tables(ctx context.Context) ([]of.Flow, []of.Group, error)
 }
 
-// Span tells what a host must know of the store. Each call blocks until ctx ends
+// Span tells what a host must know of the store. Each watch blocks until ctx ends
 // and hides lost connections.
 type Span interface {
+	// DropCopy removes what was kept of a tenant to start with while the store is
+	// down.
+	DropCopy(tenant string) error
+
 	WatchTenant(ctx context.Context, tenant string, deliver func(intent.SpanUpdate)) error
 	WatchResolve(ctx context.Context, ifaceID string, deliver func(ref intent.PortRef, ok bool)) error
 	WatchHosts(ctx context.Context, deliver func(intent.HostsUpdate)) error

@@ -38,9 +38,9 @@ func (s *linkState) get() (connected bool, since time.Time, err error) {
 	return s.connected, s.since, s.err
 }
 
-// tellInterfaces tells the controller of the bridge's interfaces whenever they
-// change. While the database is gone it says nothing: what was known still holds.
-func (d *daemon) tellInterfaces(ctx context.Context) error {
+// watchDB calls do at first and whenever the database changed. While the database
+// is gone it says nothing: what was known still holds.
+func (d *daemon) watchDB(ctx context.Context, do func(context.Context)) error {
 	changed := d.db.Watch()
 	for {
 		select {
@@ -48,9 +48,16 @@ func (d *daemon) tellInterfaces(ctx context.Context) error {
 			return nil
 		case <-changed:
 		}
-		if !d.db.State().Connected {
-			continue
+		if d.db.State().Connected {
+			do(ctx)
 		}
+	}
+}
+
+// tellInterfaces tells the controller of the bridge's interfaces whenever they
+// change.
+func (d *daemon) tellInterfaces(ctx context.Context) error {
+	return d.watchDB(ctx, func(ctx context.Context) {
 		var list []controller.Interface
 		tunnel := 0
 		for _, i := range d.db.Interfaces(d.cfg.Bridge) {
@@ -65,27 +72,18 @@ func (d *daemon) tellInterfaces(ctx context.Context) error {
 		}
 		d.controller.SetInterfaces(ctx, list)
 		d.openflow.setTunnel(tunnel)
-	}
+	})
 }
 
 // keepBridge puts the bridges right whenever somebody changed them, or a restart of
 // ovs-vswitchd did.
 func (d *daemon) keepBridge(ctx context.Context) error {
-	changed := d.db.Watch()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-changed:
-		}
-		if !d.db.State().Connected {
-			continue
-		}
+	return d.watchDB(ctx, func(ctx context.Context) {
 		err := d.db.EnsureBridge(ctx, d.bridge())
 		if err = errors.Join(err, d.uplink.Keep(ctx)); err != nil && ctx.Err() == nil {
 			d.log.Warn("cannot put the bridges right", "error", err)
 		}
-	}
+	})
 }
 
 // openflowLink is the connection to ovs-vswitchd.
