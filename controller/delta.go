@@ -19,8 +19,10 @@ type compiled struct {
 	networks map[intent.NetworkRef]pipeline.NetworkView
 	ports    map[intent.PortRef]pipeline.PortView
 
-	// members is derived from ports: where each network's ports are.
-	members map[intent.NetworkRef]*members
+	// Derived from the above: where each network's ports are, and how many flows
+	// and groups there are, without those of the base.
+	members               map[intent.NetworkRef]*members
+	flowCount, groupCount int
 }
 
 // members says where the ports in force of a network are.
@@ -68,6 +70,7 @@ func (w *world) flushHosts(d *delta) {
 			w.done.hosts[name] = now
 		}
 		d.flows(before, after)
+		w.done.flowCount += len(after) - len(before)
 	}
 	clear(w.dirtyHosts)
 }
@@ -91,6 +94,7 @@ func (w *world) flushPorts(d *delta) {
 			w.done.ports[ref] = now
 		}
 		d.flows(before, after)
+		w.done.flowCount += len(after) - len(before)
 		if had && pipeline.LearnsLocally(&old) && !(have && pipeline.LearnsLocally(&now) && old.OFPort == now.OFPort && old.Port.ID == now.Port.ID) {
 			d.forget(pipeline.MakeCookie(pipeline.KindLearnedPort, old.Port.ID))
 		}
@@ -153,7 +157,9 @@ func (w *world) flushNetworks(d *delta) {
 			w.done.networks[ref] = now
 		}
 		d.flows(before, after)
+		w.done.flowCount += len(after) - len(before)
 		d.groups(groupsBefore, groupsAfter)
+		w.done.groupCount += len(groupsAfter) - len(groupsBefore)
 		if had && old.Network.Learning && !(have && now.Network.Learning && old.Network.ID == now.Network.ID) {
 			d.forget(pipeline.MakeCookie(pipeline.KindLearnedNetwork, old.Network.ID))
 		}

@@ -129,8 +129,9 @@ func ask[T any](ctx context.Context, c *Controller, f func() T) (T, error) {
 
 func (c *Controller) status() Status {
 	s := Status{Stats: c.stats, Connected: c.sw != nil, Synced: c.synced}
-	flows, groups := c.world.wanted()
-	s.Flows, s.Groups = len(flows), len(groups)
+	pipeline.Base(c.world.sw, func(of.Flow, string) { s.Flows++ })
+	s.Flows += c.world.done.flowCount
+	s.Groups = c.world.done.groupCount
 	for name, t := range c.world.tenants {
 		s.Tenants = append(s.Tenants, TenantStatus{name, t.revision, c.applied[name]})
 	}

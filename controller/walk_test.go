@@ -324,6 +324,11 @@ func TestIncrementalEqualsRecompute(t *testing.T) {
 				if d := difference(have, want); d != "" {
 					t.Fatalf("step %d: the switch is not what a recompute gives:\n%s", step, d)
 				}
+				base := 0
+				pipeline.Base(w.sw, func(of.Flow, string) { base++ })
+				if n := base + w.done.flowCount + w.done.groupCount; n != len(want) {
+					t.Fatalf("step %d: counts %d flows and groups, there are %d", step, n, len(want))
+				}
 				if mods := w.recomputed().resync(sw.dump()); len(mods) != 0 {
 					t.Fatalf("step %d: its own recompute sends %s and %d more", step, mods[0], len(mods)-1)
 				}
