@@ -200,6 +200,7 @@ const (
 // living process has the host's name or VTEP.
 func (l *storeLink) keep(ctx context.Context) error {
 	go l.probe(ctx)
+	reported := false
 	for {
 		h, err := l.store.Register(ctx, l.host)
 		if err == nil {
@@ -214,6 +215,11 @@ func (l *storeLink) keep(ctx context.Context) error {
 			return err
 		case intent.NotFound:
 			l.log.Warn("this host was removed from the overlay; registering it again", "host", l.host.Name)
+		default:
+			if !reported { // not every attempt of many
+				l.log.Warn("cannot register this host yet; going on without", "host", l.host.Name, "error", err)
+			}
+			reported = true
 		}
 		select {
 		case <-time.After(storeRetry):
