@@ -5,6 +5,10 @@ GO      ?= go
 RACE    ?= -race
 FUZZTIME ?= 10s
 
+# Where make install puts things, below DESTDIR.
+PREFIX  ?= /usr/local
+UNITDIR ?= /etc/systemd/system
+
 # Labs need root. As another user, sudo runs what the user has built.
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 EXEC    := $(if $(AS_ROOT),-exec '$(AS_ROOT)')
@@ -14,13 +18,26 @@ UNIT = $(shell $(GO) list ./... | grep -v '/integration$$')
 
 # One after the other: the first failure is to be the last thing said.
 .NOTPARALLEL:
-.PHONY: help build test unit lint lab peers demo bench fuzz generate check-generated setup clean
+.PHONY: help build install uninstall test unit lint lab peers demo bench fuzz generate check-generated setup clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build ovloom and ovloomd into bin/
 	CGO_ENABLED=0 $(GO) build -o bin/ ./cmd/ovloom ./cmd/ovloomd
+
+# Not after build: root may have no Go, and bin/ should stay its maker's.
+install: ## copy the programs, a systemd unit and an example configuration to where they belong; PREFIX, UNITDIR, DESTDIR
+	@[ -x bin/ovloomd ] || { echo "install: bin/ is empty; run first: make build" >&2; exit 1; }
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/bin bin/ovloom bin/ovloomd
+	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)/etc/ovloom $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	sed 's|^ExecStart=/usr/local/bin/|ExecStart=$(PREFIX)/bin/|' packaging/ovloomd.service > $(DESTDIR)$(UNITDIR)/ovloomd.service
+	bin/ovloom completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ovloom
+	[ -e $(DESTDIR)/etc/ovloom/ovloomd.yaml ] || install -m 644 packaging/ovloomd.yaml $(DESTDIR)/etc/ovloom/
+
+uninstall: ## remove what install copied; configuration and state stay
+	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,ovloom ovloomd) $(DESTDIR)$(UNITDIR)/ovloomd.service
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ovloom
 
 test: setup lint check-generated unit peers lab ## install what is missing, then everything below that checks (needs root or sudo)
 
