@@ -18,6 +18,7 @@ type compiled struct {
 	hosts    map[string]intent.Host
 	networks map[intent.NetworkRef]pipeline.NetworkView
 	ports    map[intent.PortRef]pipeline.PortView
+	peers    map[intent.PeerRef]pipeline.PeerView
 
 	// Derived from the above: where each network's ports are, and how many flows
 	// and groups there are, without those of the base.
@@ -36,6 +37,7 @@ func newCompiled() compiled {
 		hosts:    map[string]intent.Host{},
 		networks: map[intent.NetworkRef]pipeline.NetworkView{},
 		ports:    map[intent.PortRef]pipeline.PortView{},
+		peers:    map[intent.PeerRef]pipeline.PeerView{},
 		members:  map[intent.NetworkRef]*members{},
 	}
 }
@@ -47,6 +49,7 @@ func (w *world) flush() []of.Mod {
 	w.flushHosts(&d)
 	w.flushPorts(&d) // before networks: it says where their members are
 	w.flushNetworks(&d)
+	w.flushPeers(&d)
 	return d.mods()
 }
 
@@ -167,6 +170,31 @@ func (w *world) flushNetworks(d *delta) {
 	clear(w.dirtyNetworks)
 }
 
+func (w *world) flushPeers(d *delta) {
+	for _, ref := range slices.SortedFunc(maps.Keys(w.dirtyPeers), comparePeers) {
+		old, had := w.done.peers[ref]
+		now, have := w.peerView(ref)
+		if had && have && old == now {
+			continue
+		}
+		var before, after []of.Flow
+		if had {
+			pipeline.Peer(w.sw, &old, collect(&before))
+			delete(w.done.peers, ref)
+		}
+		if have {
+			pipeline.Peer(w.sw, &now, collect(&after))
+			w.done.peers[ref] = now
+		}
+		d.flows(before, after)
+		w.done.flowCount += len(after) - len(before)
+		if had {
+			d.forget(pipeline.MakeCookie(pipeline.KindLearnedPeer, old.Peer.ID))
+		}
+	}
+	clear(w.dirtyPeers)
+}
+
 // wanted returns all flows and groups of the last flush.
 func (w *world) wanted() (flows []of.Flow, groups []of.Group) {
 	add := collect(&flows)
@@ -180,6 +208,9 @@ func (w *world) wanted() (flows []of.Flow, groups []of.Group) {
 	}
 	for _, p := range w.done.ports {
 		pipeline.Port(&p, add)
+	}
+	for _, p := range w.done.peers {
+		pipeline.Peer(w.sw, &p, add)
 	}
 	return flows, groups
 }
@@ -196,6 +227,9 @@ func (w *world) learnedOwners() map[pipeline.Cookie]bool {
 		if pipeline.LearnsLocally(&p) {
 			owners[pipeline.MakeCookie(pipeline.KindLearnedPort, p.Port.ID)] = true
 		}
+	}
+	for _, p := range w.done.peers {
+		owners[pipeline.MakeCookie(pipeline.KindLearnedPeer, p.Peer.ID)] = true
 	}
 	return owners
 }
@@ -305,7 +339,7 @@ func collect(into *[]of.Flow) pipeline.Emit {
 
 // samePort says whether two views give the same flows.
 func samePort(a, b *pipeline.PortView) bool {
-	return a.OFPort == b.OFPort && a.InForce == b.InForce && a.VTEP == b.VTEP && a.VRF == b.VRF &&
+	return a.OFPort == b.OFPort && a.InForce == b.InForce && a.VTEP == b.VTEP && a.VRF == b.VRF && a.Peers == b.Peers &&
 		a.Port.ID == b.Port.ID && a.Port.MAC == b.Port.MAC && a.Port.Learn == b.Port.Learn &&
 		slices.Equal(a.Port.Addrs, b.Port.Addrs) && a.Port.Name == b.Port.Name &&
 		(a.Network == b.Network || reflect.DeepEqual(a.Network, b.Network))
@@ -313,6 +347,10 @@ func samePort(a, b *pipeline.PortView) bool {
 
 func comparePorts(a, b intent.PortRef) int {
 	return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Network, b.Network), cmp.Compare(a.Port, b.Port))
+}
+
+func comparePeers(a, b intent.PeerRef) int {
+	return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Network, b.Network), cmp.Compare(a.Peer, b.Peer))
 }
 
 func compareNetworks(a, b intent.NetworkRef) int {

@@ -197,6 +197,12 @@ func (w *world) describe(owner pipeline.Cookie) []Described {
 				pipeline.Port(&p, add)
 			}
 		}
+	case pipeline.KindPeer:
+		for _, p := range w.done.peers {
+			if p.Peer.ID == owner.ID() {
+				pipeline.Peer(w.sw, &p, add)
+			}
+		}
 	default:
 		pipeline.Base(w.sw, add)
 	}
@@ -222,6 +228,10 @@ func (w *world) objects() map[pipeline.Cookie]string {
 	for ref, p := range w.done.ports {
 		names[pipeline.MakeCookie(pipeline.KindPort, p.Port.ID)] = "port " + ref.String()
 		names[pipeline.MakeCookie(pipeline.KindLearnedPort, p.Port.ID)] = "learned behind port " + ref.String()
+	}
+	for ref, p := range w.done.peers {
+		names[pipeline.MakeCookie(pipeline.KindPeer, p.Peer.ID)] = "peer " + ref.String()
+		names[pipeline.MakeCookie(pipeline.KindLearnedPeer, p.Peer.ID)] = "learned behind peer " + ref.String()
 	}
 	return names
 }

@@ -168,7 +168,7 @@ func (w *walker) step(world *world) {
 	tenant := []string{"acme", "umbrella"}[w.IntN(2)]
 	s := w.tenants[tenant]
 	var changes []intent.Change
-	switch w.IntN(10) {
+	switch w.IntN(11) {
 	case 0: // a host comes, goes or moves
 		h := w.host()
 		w.hosts = slices.DeleteFunc(w.hosts, func(x intent.Host) bool { return x.Name == h.Name })
@@ -200,11 +200,13 @@ func (w *walker) step(world *world) {
 		changes = w.network(s)
 	case 5, 6, 7:
 		changes = w.port(s)
+	case 10:
+		changes = w.peer(s)
 	default:
 		changes = w.claim(s)
 	}
 	if w.IntN(20) == 0 {
-		snapshot := intent.Snapshot{Tenant: s.Tenant, Networks: slices.Clone(s.Networks), Ports: slices.Clone(s.Ports), Bindings: slices.Clone(s.Bindings)}
+		snapshot := intent.Snapshot{Tenant: s.Tenant, Networks: slices.Clone(s.Networks), Ports: slices.Clone(s.Ports), Bindings: slices.Clone(s.Bindings), Peers: slices.Clone(s.Peers)}
 		world.span(intent.SpanUpdate{Tenant: tenant, Snapshot: &snapshot})
 		return
 	}
@@ -271,6 +273,26 @@ func (w *walker) port(s *intent.Snapshot) []intent.Change {
 	})
 	s.Ports = append(s.Ports, p)
 	return append(changes, intent.Change{Object: p})
+}
+
+func (w *walker) peer(s *intent.Snapshot) []intent.Change {
+	p := intent.Peer{Tenant: s.Tenant.Name, Network: w.ref(s.Tenant.Name).Network, Name: fmt.Sprintf("tor%d", w.IntN(3)), ID: w.id(),
+		VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(100 + w.IntN(3))})}
+	gone := w.IntN(3) == 0
+	var changes []intent.Change
+	// The store gives a VTEP to one peer of a network at a time.
+	s.Peers = slices.DeleteFunc(s.Peers, func(x intent.Peer) bool {
+		if x.Ref() == p.Ref() || !gone && x.Network == p.Network && x.VTEP == p.VTEP {
+			changes = append(changes, intent.Change{Deleted: true, Object: x})
+			return true
+		}
+		return false
+	})
+	if !gone {
+		s.Peers = append(s.Peers, p)
+		changes = append(changes, intent.Change{Object: p})
+	}
+	return changes
 }
 
 func (w *walker) claim(s *intent.Snapshot) []intent.Change {

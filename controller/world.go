@@ -24,6 +24,7 @@ type world struct {
 	dirtyHosts    map[string]bool
 	dirtyNetworks map[intent.NetworkRef]bool
 	dirtyPorts    map[intent.PortRef]bool
+	dirtyPeers    map[intent.PeerRef]bool
 
 	// What the last flush compiled.
 	done compiled
@@ -36,13 +37,14 @@ type tenant struct {
 	networks map[string]*network
 }
 
-// network is a network and its ports. Ports and claims may come before the
-// network itself does.
+// network is a network, its ports and its peers, which may come before the network
+// itself does.
 type network struct {
 	known  bool
 	intent *intent.Network // never changed, only replaced: views of earlier states point to it
 	ports  map[string]intent.Port
 	claims map[string][]intent.Binding // by port
+	peers  map[string]intent.Peer
 }
 
 func newWorld(self string) *world {
@@ -54,6 +56,7 @@ func newWorld(self string) *world {
 		dirtyHosts:    map[string]bool{},
 		dirtyNetworks: map[intent.NetworkRef]bool{},
 		dirtyPorts:    map[intent.PortRef]bool{},
+		dirtyPeers:    map[intent.PeerRef]bool{},
 		done:          newCompiled(),
 	}
 }
@@ -153,6 +156,9 @@ func (w *world) snapshot(name string, s *intent.Snapshot) {
 	for _, b := range s.Bindings {
 		w.change(t, intent.Change{Object: b})
 	}
+	for _, p := range s.Peers {
+		w.change(t, intent.Change{Object: p})
+	}
 }
 
 // touchAll marks everything of a tenant. What turns out to be the same costs a
@@ -167,11 +173,14 @@ func (w *world) touchAll(t *tenant) {
 	}
 }
 
-// touchNetwork marks a network and its ports: their flows depend on it.
+// touchNetwork marks a network, its ports and its peers: their flows depend on it.
 func (w *world) touchNetwork(ref intent.NetworkRef, n *network) {
 	w.dirtyNetworks[ref] = true
 	for port := range n.ports {
 		w.dirtyPorts[intent.PortRef{Tenant: ref.Tenant, Network: ref.Network, Port: port}] = true
+	}
+	for peer := range n.peers {
+		w.dirtyPeers[intent.PeerRef{Tenant: ref.Tenant, Network: ref.Network, Peer: peer}] = true
 	}
 }
 
@@ -192,6 +201,7 @@ func (t *tenant) network(name string) *network {
 			intent: &intent.Network{Tenant: t.Name, Name: name},
 			ports:  map[string]intent.Port{},
 			claims: map[string][]intent.Binding{},
+			peers:  map[string]intent.Peer{},
 		}
 		t.networks[name] = n
 	}
@@ -237,12 +247,27 @@ func (w *world) change(t *tenant, c intent.Change) {
 		}
 		w.dirtyPorts[o.PortRef()] = true
 		t.prune(o.Network)
+	case intent.Peer:
+		n := t.network(o.Network)
+		had := len(n.peers) > 0
+		if c.Deleted {
+			delete(n.peers, o.Name)
+		} else {
+			n.peers[o.Name] = o
+		}
+		w.dirtyPeers[o.Ref()] = true
+		ref := o.Ref().NetworkRef()
+		w.dirtyNetworks[ref] = true
+		if had != (len(n.peers) > 0) {
+			w.touchNetwork(ref, n)
+		}
+		t.prune(o.Network)
 	}
 }
 
 // prune drops a network of which nothing is left.
 func (t *tenant) prune(name string) {
-	if n := t.networks[name]; !n.known && len(n.ports) == 0 && len(n.claims) == 0 {
+	if n := t.networks[name]; !n.known && len(n.ports) == 0 && len(n.claims) == 0 && len(n.peers) == 0 {
 		delete(t.networks, name)
 	}
 }
@@ -284,7 +309,7 @@ func (w *world) portView(ref intent.PortRef) (pipeline.PortView, bool) {
 	if !ok {
 		return pipeline.PortView{}, false
 	}
-	v := pipeline.PortView{Port: p, Network: n.intent, VRF: t.VRF, OFPort: w.local[ref]}
+	v := pipeline.PortView{Port: p, Network: n.intent, VRF: t.VRF, Peers: len(n.peers) > 0, OFPort: w.local[ref]}
 	winner, claimed := intent.Winner(n.claims[ref.Port])
 	switch {
 	case !claimed:
@@ -294,6 +319,18 @@ func (w *world) portView(ref intent.PortRef) (pipeline.PortView, bool) {
 		v.VTEP = w.hosts[winner.Host].VTEP
 	}
 	return v, true
+}
+
+// peerView returns what the pipeline must know of a peer; false if it or its
+// network does not exist.
+func (w *world) peerView(ref intent.PeerRef) (pipeline.PeerView, bool) {
+	t := w.tenants[ref.Tenant]
+	if t == nil || t.networks[ref.Network] == nil || !t.networks[ref.Network].known {
+		return pipeline.PeerView{}, false
+	}
+	n := t.networks[ref.Network]
+	p, ok := n.peers[ref.Peer]
+	return pipeline.PeerView{Peer: p, VNI: n.intent.VNI, VRF: t.VRF}, ok
 }
 
 // networkView returns what the pipeline must know of a network; false if it does
@@ -312,8 +349,12 @@ func (w *world) networkView(ref intent.NetworkRef) (pipeline.NetworkView, bool) 
 			v.VTEPs = append(v.VTEPs, a)
 		}
 	}
+	for _, p := range t.networks[ref.Network].peers {
+		v.Peers = append(v.Peers, p.VTEP)
+	}
 	slices.Sort(v.Local)
 	slices.SortFunc(v.VTEPs, netip.Addr.Compare)
+	slices.SortFunc(v.Peers, netip.Addr.Compare)
 	return v, true
 }
 

@@ -7,12 +7,13 @@ type Snapshot struct {
 	Networks []Network `json:"networks,omitempty"`
 	Ports    []Port    `json:"ports,omitempty"`
 	Bindings []Binding `json:"bindings,omitempty"`
+	Peers    []Peer    `json:"peers,omitempty"`
 }
 
 // Change is one object that was put into the store or deleted from it.
 type Change struct {
 	Deleted bool
-	// Object is a Tenant, Network, Port, Binding or Host. When Deleted, only
+	// Object is a Tenant, Network, Port, Binding, Peer or Host. When Deleted, only
 	// what names it is sure to be set.
 	Object any
 }

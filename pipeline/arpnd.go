@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 )
 
@@ -13,12 +12,12 @@ var arpND = &Table{
 	Name:    "arp_nd",
 	Purpose: "Answer ARP and neighbour solicitations for the addresses that the network knows.",
 	Reads: []of.Field{
-		of.FieldReg1, of.FieldMetadata, of.FieldEthType, of.FieldARPOp, of.FieldARPTPA,
-		of.FieldIPProto, of.FieldICMPv6Type, of.FieldNDTarget,
+		of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldEthType, of.FieldARPOp, of.FieldARPTPA,
+		of.FieldIPProto, of.FieldICMPv6Type, of.FieldIPv6Src, of.FieldNDTarget,
 	},
 	Writes: []of.Field{
 		of.FieldEthSrc, of.FieldEthDst, of.FieldARPOp, of.FieldARPSHA, of.FieldARPTHA,
-		of.FieldARPSPA, of.FieldARPTPA, of.FieldICMPv6Type, of.FieldReg15,
+		of.FieldARPSPA, of.FieldARPTPA, of.FieldICMPv6Type, of.FieldTunDst, of.FieldReg15,
 	},
 	Next: []*Table{ndAnswer, learn, drop},
 }
@@ -40,6 +39,9 @@ var ndAnswer = &Table{
 // Priorities of arp_nd.
 const (
 	arpOwn     = 100 // the port's own address: never answered
+	arpDAD     = 95  // from a peer: an answer has no address to go to
+	arpPeer    = 90  // from a peer, about a port here
+	arpForeign = 80  // from a peer, about anything else
 	arpKnown   = 50
 	arpUnknown = 10 // nobody can have it, so nobody need be asked
 	arpMiss    = 0
@@ -59,6 +61,11 @@ const ndSolicitedOverride = 0x60000000
 const ndOptionTargetLinkLayer = 2
 
 func arpNDBase(r rules) {
+	// If every host that a peer's question reaches answered it, the peer would take
+	// the last one to answer for the port's.
+	r.add(arpND, arpForeign, "from a peer: only the host of the port asked for answers", on(flagFromPeer.is(1)), to(learn))
+	r.add(arpND, arpDAD, "a peer's duplicate address detection, which the port itself answers to all",
+		with(icmpv6(icmpv6NeighborSol), flagFromPeer.is(1), of.Addr(of.FieldIPv6Src, anyIPv6)), to(learn))
 	r.add(arpND, arpMiss, "nothing to answer", on(), to(learn))
 }
 
@@ -78,10 +85,11 @@ func neighborSolicitation(target of.Term) []of.Term {
 }
 
 // arpNDNetwork ends what need not be asked: where the network knows every
-// address, an unknown one does not exist. With learning, an address may live
-// behind a port or a foreign VTEP, and the question is flooded.
-func arpNDNetwork(r rules, n *intent.Network) {
-	if n.Learning || !managed(n) {
+// address, an unknown one does not exist. In an open network an address may live
+// behind a port or a peer, and the question is flooded.
+func arpNDNetwork(r rules, v *NetworkView) {
+	n := &v.Network
+	if v.open() || !managed(n) {
 		return
 	}
 	in := regNetwork.is(uint64(n.VNI))
@@ -129,17 +137,22 @@ func arpNDAddress(r rules, p *PortView, own, asked []of.Term, answer ...of.Actio
 	if p.local() {
 		// Answering it would make the port believe that its address is taken.
 		self := with(own, regInPort.is(uint64(p.OFPort)))
-		if p.Network.Learning {
+		if p.open() {
 			r.add(arpND, arpOwn, "the port's own address, for others to hear", self, to(learn))
 		} else {
 			r.add(arpND, arpOwn, "the port's own address, which is nobody else's", self, because(ReasonOwnAddress)...)
 		}
 	}
 	in := regNetwork.is(uint64(p.Network.VNI))
+	if p.local() && p.Peers {
+		back := of.Copy(of.FieldTunSrc.All(), of.FieldTunDst.All())
+		r.add(arpND, arpPeer, "answers a peer for the port's address",
+			with(asked, flagFromPeer.is(1), in), append([]of.Action{back}, answer...)...)
+	}
 	switch {
 	case p.bound():
 		r.add(arpND, arpKnown, "answers for the port's address", with(asked, in), answer...)
-	case !p.Network.Learning:
+	case !p.open():
 		r.add(arpND, arpKnown, "the address is that of a port that is plugged nowhere",
 			with(asked, in), because(ReasonNotPlugged)...)
 	}

@@ -11,12 +11,13 @@ var classify = &Table{
 	ID:      idClassify,
 	Name:    "classify",
 	Purpose: "Say which port or which host a packet comes from.",
-	Reads:   []of.Field{of.FieldInPort, of.FieldTunSrc},
+	Reads:   []of.Field{of.FieldInPort, of.FieldTunSrc, of.FieldTunID},
 	Writes:  []of.Field{of.FieldMetadata, of.FieldReg0, of.FieldReg1, of.FieldReg15},
-	Next:    []*Table{tunnelIn, portSecurity, drop},
+	Next:    []*Table{tunnelIn, portSecurity, arpND, drop},
 }
 
 const (
+	classifyPair    = 110 // a VTEP that is known in one network only
 	classifyKnown   = 100
 	classifyTunnel  = 50 // a tunnel packet of nobody we know
 	classifyNothing = 0
@@ -34,6 +35,15 @@ func classifyHost(r rules, sw Switch, h intent.Host) {
 	r.add(classify, classifyKnown, "comes through the tunnel from this host",
 		on(of.InPort(sw.VXLANPort), of.Addr(of.FieldTunSrc, h.VTEP)),
 		flagFromTunnel.set(1), to(tunnelIn))
+}
+
+// classifyPeer lets a peer into its network and nowhere else: unlike a host, it
+// is not trusted with any VNI.
+func classifyPeer(r rules, sw Switch, p *PeerView) {
+	r.add(classify, classifyPair, "comes through the tunnel from this peer, with its network's VNI",
+		on(of.InPort(sw.VXLANPort), of.Addr(of.FieldTunSrc, p.Peer.VTEP), of.Exact(of.FieldTunID, uint64(p.VNI))),
+		enter(p.VNI, p.VRF), of.SetMasked(of.FieldReg0, flagFromTunnel.mask()|flagFromPeer.mask(), flagFromTunnel.mask()|flagFromPeer.mask()),
+		to(arpND))
 }
 
 // classifyPort is the first flow of a port to come and the last to go: before it

@@ -32,10 +32,10 @@ func Host(sw Switch, h intent.Host, emit Emit) {
 func Network(n *NetworkView, emit Emit) {
 	r := rules{MakeCookie(KindNetwork, n.Network.ID), emit}
 	tunnelInNetwork(r, n)
-	arpNDNetwork(r, &n.Network)
+	arpNDNetwork(r, n)
 	learnNetwork(r, &n.Network)
-	fdbNetwork(r, &n.Network)
-	unknownNetwork(r, &n.Network)
+	fdbNetwork(r, n)
+	unknownNetwork(r, n)
 	floodNetwork(r, n)
 }
 
@@ -54,6 +54,14 @@ func Port(p *PortView, emit Emit) {
 	arpNDPort(r, p)
 	learnGuard(r, p)
 	fdbPort(r, p)
+}
+
+// Peer emits the flows of a peer: those that let it speak, in its network only,
+// and those that learn who is behind it.
+func Peer(sw Switch, p *PeerView, emit Emit) {
+	r := rules{MakeCookie(KindPeer, p.Peer.ID), emit}
+	classifyPeer(r, sw, p)
+	learnPeer(r, p)
 }
 
 // LearnsLocally says whether the switch may have learned MACs behind the port.

@@ -29,11 +29,14 @@ const (
 	KindReason                         // a reason for dropping; the id is its number
 	KindLearnedPort                    // a MAC learned behind a port; the id is the port's
 	KindLearnedNetwork                 // a MAC learned from a tunnel; the id is the network's
+	KindPeer                           // a VTEP of a network that is not ovloom
+	KindLearnedPeer                    // a MAC learned behind a peer; the id is the peer's
 )
 
 var kindNames = map[Kind]string{
 	KindBase: "base", KindHost: "host", KindNetwork: "network", KindPort: "port",
 	KindReason: "reason", KindLearnedPort: "learned behind port", KindLearnedNetwork: "learned in network",
+	KindPeer: "peer", KindLearnedPeer: "learned behind peer",
 }
 
 // String returns the kind in words.
@@ -61,5 +64,12 @@ func (c Cookie) ID() intent.ID { return intent.ID(c) & intent.IDMax }
 // Learned says whether the switch made the flow by itself: such flows come and
 // go with traffic and are not compared with what is wanted.
 func (c Cookie) Learned() bool {
-	return c.Ours() && (c.Kind() == KindLearnedPort || c.Kind() == KindLearnedNetwork)
+	if !c.Ours() {
+		return false
+	}
+	switch c.Kind() {
+	case KindLearnedPort, KindLearnedNetwork, KindLearnedPeer:
+		return true
+	}
+	return false
 }

@@ -14,7 +14,7 @@
 //	fdb            Find the port or host that a known MAC lives on.
 //	fdb_learned    Find the port or host that a learned MAC lives on.
 //	unknown        Apply the network's policy to a MAC that nobody knows.
-//	flood          Send a copy to every port of the network here and to every other host that has some.
+//	flood          Send a copy to every port of the network here, every other host that has some, and every peer.
 //	output         Hand the packet to a port here, or tunnel it to the host of its destination.
 //	drop           Drop the packet and count it by its reason.
 //

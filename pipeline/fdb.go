@@ -33,8 +33,8 @@ var unknown = &Table{
 	ID:      idUnknown,
 	Name:    "unknown",
 	Purpose: "Apply the network's policy to a MAC that nobody knows.",
-	Reads:   []of.Field{of.FieldMetadata, of.FieldReg2, of.FieldReg3},
-	Writes:  []of.Field{of.FieldReg15},
+	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldReg2, of.FieldReg3},
+	Writes:  []of.Field{of.FieldTunID, of.FieldReg15},
 	Next:    []*Table{flood, output, drop},
 }
 
@@ -44,12 +44,12 @@ func fdbBase(r rules) {
 	r.add(fdb, 0, "a MAC that the store does not know", on(), to(unknown))
 }
 
-func fdbNetwork(r rules, n *intent.Network) {
-	if !n.Learning {
+func fdbNetwork(r rules, n *NetworkView) {
+	if !n.open() {
 		return
 	}
 	r.add(fdb, 10, "looks among the learned MACs",
-		on(regNetwork.is(uint64(n.VNI))),
+		on(regNetwork.is(uint64(n.Network.VNI))),
 		of.Resubmit{InPort: of.PortInPort, Table: fdbLearned.ID}, to(unknown))
 }
 
@@ -61,8 +61,8 @@ func fdbPort(r rules, p *PortView) {
 		r.add(fdb, known, "leads to the port, which is here", dst, regOutPort.set(uint64(p.OFPort)), to(output))
 	case p.VTEP.IsValid():
 		r.add(fdb, known, "leads to the host of the port", dst, regVTEP.set(vtepBits(p.VTEP)), to(output))
-	case !p.Network.Learning:
-		// With learning the MAC may have moved to where the store does not look.
+	case !p.open():
+		// In an open network the MAC may have moved to where the store does not look.
 		r.add(fdb, known, "the port is plugged nowhere", dst, because(ReasonNotPlugged)...)
 	}
 }
@@ -73,10 +73,16 @@ func unknownBase(r rules) {
 	r.add(unknown, 0, "a learned MAC", on(), to(output))
 }
 
-func unknownNetwork(r rules, n *intent.Network) {
-	if n.Unknown != intent.UnknownFlood {
-		return
+// unknownNetwork floods what nobody has, if that is the network's policy. In a
+// network with peers it goes to them in any case: only behind them can a MAC be
+// that has not spoken yet, or that was silent for longer than it is remembered.
+func unknownNetwork(r rules, n *NetworkView) {
+	nobody := on(regNetwork.is(uint64(n.Network.VNI)), regOutPort.is(0), regVTEP.is(0))
+	switch {
+	case n.Network.Unknown == intent.UnknownFlood:
+		r.add(unknown, 20, "nobody has the destination: to all", nobody, to(flood))
+	case len(n.Peers) > 0:
+		r.add(unknown, 20, "nobody has the destination: to the peers",
+			with(nobody, flagFromTunnel.is(0)), copyVNI(), of.ToGroup{ID: groupPeers | n.Network.VNI})
 	}
-	r.add(unknown, 20, "nobody has the destination: to all",
-		on(regNetwork.is(uint64(n.VNI)), regOutPort.is(0), regVTEP.is(0)), to(flood))
 }

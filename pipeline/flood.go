@@ -12,7 +12,7 @@ import (
 var flood = &Table{
 	ID:      idFlood,
 	Name:    "flood",
-	Purpose: "Send a copy to every port of the network here and to every other host that has some.",
+	Purpose: "Send a copy to every port of the network here, every other host that has some, and every peer.",
 	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata},
 	Writes:  []of.Field{of.FieldTunID, of.FieldReg15},
 	Next:    []*Table{drop},
@@ -20,8 +20,9 @@ var flood = &Table{
 
 // Group ids: the VNI, and above it which of the network's groups.
 const (
-	groupEveryone uint32 = 1 << 24 // ports here and other hosts
+	groupEveryone uint32 = 1 << 24 // ports here, other hosts and peers
 	groupHere     uint32 = 2 << 24 // ports here
+	groupPeers    uint32 = 3 << 24 // peers
 )
 
 func floodBase(r rules) {
@@ -32,7 +33,7 @@ func floodNetwork(r rules, n *NetworkView) {
 	in := regNetwork.is(uint64(n.Network.VNI))
 	r.add(flood, 20, "from a tunnel: to the ports here only",
 		on(flagFromTunnel.is(1), in), of.ToGroup{ID: groupHere | n.Network.VNI})
-	r.add(flood, 10, "to the ports here and the other hosts",
+	r.add(flood, 10, "to the ports here, the other hosts and the peers",
 		on(in), copyVNI(), of.ToGroup{ID: groupEveryone | n.Network.VNI})
 }
 
@@ -41,19 +42,27 @@ func copyVNI() of.Action {
 	return of.Copy(regNetwork.Sub, of.FieldTunID.Bits(int(regNetwork.Sub.Offset), int(regNetwork.Sub.Width)))
 }
 
-// floodGroups returns the two groups of a network. The switch itself leaves out
-// the port that a packet came from.
+// floodGroups returns the groups of a network: two, and one more if it has peers.
+// The switch itself leaves out the port that a packet came from.
 func floodGroups(sw Switch, n *NetworkView) []of.Group {
 	here := of.Group{ID: groupHere | n.Network.VNI, Type: of.GroupAll}
 	for _, p := range n.Local {
-		here.Buckets = append(here.Buckets, of.Bucket{
-			ID: uint32(len(here.Buckets)), Actions: []of.Action{of.Output{Port: p}}})
+		addBucket(&here, of.Output{Port: p})
 	}
 	everyone := of.Group{ID: groupEveryone | n.Network.VNI, Type: of.GroupAll, Buckets: slices.Clone(here.Buckets)}
-	for _, v := range n.VTEPs {
-		everyone.Buckets = append(everyone.Buckets, of.Bucket{
-			ID:      uint32(len(everyone.Buckets)),
-			Actions: []of.Action{of.SetAddr(of.FieldTunDst, v), of.Output{Port: sw.VXLANPort}}})
+	for _, v := range slices.Concat(n.VTEPs, n.Peers) {
+		addBucket(&everyone, of.SetAddr(of.FieldTunDst, v), of.Output{Port: sw.VXLANPort})
 	}
-	return []of.Group{everyone, here}
+	if len(n.Peers) == 0 {
+		return []of.Group{everyone, here}
+	}
+	peers := of.Group{ID: groupPeers | n.Network.VNI, Type: of.GroupAll}
+	for _, v := range n.Peers {
+		addBucket(&peers, of.SetAddr(of.FieldTunDst, v), of.Output{Port: sw.VXLANPort})
+	}
+	return []of.Group{everyone, here, peers}
+}
+
+func addBucket(g *of.Group, actions ...of.Action) {
+	g.Buckets = append(g.Buckets, of.Bucket{ID: uint32(len(g.Buckets)), Actions: actions})
 }

@@ -5,14 +5,14 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// learn concerns only networks with learning. Elsewhere a packet falls through:
+// learn concerns only networks with learning or with peers. Elsewhere a packet falls through:
 // the action makes the datapath's cache exact on the source MAC.
 var learn = &Table{
 	ID:      idLearn,
 	Name:    "learn",
 	Purpose: "Remember behind which port or host a MAC lives that the store does not know.",
 	Reads: []of.Field{
-		of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldEthSrc, of.FieldEthType,
+		of.FieldTunSrc, of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldEthSrc, of.FieldEthType,
 		of.FieldIPSrc, of.FieldARPSPA, of.FieldIPv6Src, of.FieldIPProto, of.FieldICMPv6Type, of.FieldNDTarget,
 	},
 	Writes: []of.Field{of.FieldReg0, of.FieldReg15},
@@ -21,20 +21,22 @@ var learn = &Table{
 
 // Priorities of learn.
 const (
-	learnKnownMAC  = 102 // a MAC or address that the store knows is not learned
-	learnKnownND   = 101
-	learnKnownAddr = 100
-	learnRemote    = 20
-	learnLocal     = 20
-	learnMiss      = 0
+	learnForeignMAC = 103 // a peer claims to be a port
+	learnKnownMAC   = 102 // a MAC or address that the store knows is not learned
+	learnKnownND    = 101
+	learnKnownAddr  = 100
+	learnForeign    = 30
+	learnRemote     = 20
+	learnLocal      = 20
+	learnMiss       = 0
 )
 
 const (
 	// learnedIdle is how long a learned MAC outlives its last use, in seconds; the
 	// same as Linux's bridge.
 	learnedIdle = 300
-	// learnedMax bounds the MACs learned from tunnels in one network, so that one
-	// host's ports cannot fill another host's table.
+	// learnedMax bounds the MACs learned from other hosts in one network, and those
+	// learned behind one peer, so that neither can fill this host's table.
 	learnedMax = 4096
 )
 
@@ -42,11 +44,12 @@ func learnBase(r rules) {
 	r.add(learn, learnMiss, "nothing to learn", on(), to(fork))
 }
 
-// The two sorts of packets that are learned from: from a MAC behind a port here,
-// and from another host.
+// The sorts of packets that are learned from: from a MAC behind a port here, from
+// another host, and from a peer (which is also afar).
 var (
-	behind = on(flagLearnOK.is(1), flagFromTunnel.is(0))
-	afar   = on(flagLearnOK.is(0), flagFromTunnel.is(1))
+	behind  = on(flagLearnOK.is(1), flagFromTunnel.is(0))
+	afar    = on(flagLearnOK.is(0), flagFromTunnel.is(1))
+	foreign = on(flagLearnOK.is(0), flagFromTunnel.is(1), flagFromPeer.is(1))
 )
 
 // learnedMatch makes a learned flow match the network and, as destination, the
@@ -75,6 +78,20 @@ func learnNetwork(r rules, n *intent.Network) {
 		to(fork))
 }
 
+// learnPeer keeps what is learned behind each peer apart, so that it goes with
+// the peer. A MAC that moves from one to another is learned anew there.
+func learnPeer(r rules, p *PeerView) {
+	r.add(learn, learnForeign, "learns a MAC behind the peer",
+		with(foreign, regNetwork.is(uint64(p.VNI)), of.Addr(of.FieldTunSrc, p.Peer.VTEP)),
+		of.Learn{
+			Table: fdbLearned.ID, Priority: fdbLearnedPriority, IdleTimeout: learnedIdle,
+			Cookie: uint64(MakeCookie(KindLearnedPeer, p.Peer.ID)), Limit: learnedMax,
+			Specs: append(learnedMatch(),
+				of.LearnSpec{Kind: of.LearnLoad, Src: of.FieldTunSrc.All(), Dst: regVTEP.Sub}),
+		},
+		to(fork))
+}
+
 func learnPort(r rules, p *PortView) {
 	if !p.Network.Learning || p.Port.Learn == 0 {
 		return
@@ -91,28 +108,37 @@ func learnPort(r rules, p *PortView) {
 		to(fork))
 }
 
-// learnGuard keeps a MAC behind a port from speaking as one that the store knows,
-// and known MACs out of what is learned from tunnels.
+// learnGuard keeps a MAC behind a port, or behind a peer, from speaking as one that
+// the store knows, and known MACs out of what is learned from other hosts.
 func learnGuard(r rules, p *PortView) {
-	if !p.Network.Learning || !p.bound() {
+	if !p.bound() {
 		return
 	}
 	in := regNetwork.is(uint64(p.Network.VNI))
-	behind, afar := with(behind, in), with(afar, in)
-	r.add(learn, learnKnownMAC, "a MAC behind a port claims to be this port",
-		with(behind, of.EthSrc(p.Port.MAC)), because(ReasonSpoofMAC)...)
-	r.add(learn, learnKnownMAC, "the port's MAC need not be learned",
-		with(afar, of.EthSrc(p.Port.MAC)), to(fork))
+	if p.Network.Learning {
+		r.add(learn, learnKnownMAC, "the port's MAC need not be learned",
+			with(afar, in, of.EthSrc(p.Port.MAC)), to(fork))
+		guardFrom(r, p, "a MAC behind a port", with(behind, in), learnKnownMAC)
+	}
+	if p.Peers {
+		guardFrom(r, p, "a MAC behind a peer", with(foreign, in), learnForeignMAC)
+	}
+}
+
+// guardFrom keeps who, which from matches, from speaking as the port.
+func guardFrom(r rules, p *PortView, who string, from []of.Term, macPriority uint16) {
+	r.add(learn, macPriority, who+" claims to be this port",
+		with(from, of.EthSrc(p.Port.MAC)), because(ReasonSpoofMAC)...)
 	for _, a := range p.addrs4() {
-		r.add(learn, learnKnownAddr, "a MAC behind a port uses this port's address",
-			with(behind, of.IPv4, of.Addr(of.FieldIPSrc, a)), because(ReasonSpoofIPv4)...)
-		r.add(learn, learnKnownAddr, "a MAC behind a port speaks for this port's address",
-			with(behind, of.ARP, of.Addr(of.FieldARPSPA, a)), because(ReasonSpoofARP)...)
+		r.add(learn, learnKnownAddr, who+" uses this port's address",
+			with(from, of.IPv4, of.Addr(of.FieldIPSrc, a)), because(ReasonSpoofIPv4)...)
+		r.add(learn, learnKnownAddr, who+" speaks for this port's address",
+			with(from, of.ARP, of.Addr(of.FieldARPSPA, a)), because(ReasonSpoofARP)...)
 	}
 	for _, a := range p.addrs6() {
-		r.add(learn, learnKnownAddr, "a MAC behind a port uses this port's address",
-			with(behind, of.IPv6, of.Addr(of.FieldIPv6Src, a)), because(ReasonSpoofIPv6)...)
-		r.add(learn, learnKnownND, "a MAC behind a port announces this port's address",
-			with(with(behind, icmpv6(icmpv6NeighborAd)...), of.Addr(of.FieldNDTarget, a)), because(ReasonSpoofND)...)
+		r.add(learn, learnKnownAddr, who+" uses this port's address",
+			with(from, of.IPv6, of.Addr(of.FieldIPv6Src, a)), because(ReasonSpoofIPv6)...)
+		r.add(learn, learnKnownND, who+" announces this port's address",
+			with(with(from, icmpv6(icmpv6NeighborAd)...), of.Addr(of.FieldNDTarget, a)), because(ReasonSpoofND)...)
 	}
 }

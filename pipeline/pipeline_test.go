@@ -75,6 +75,10 @@ func portCases() []portCase {
 		{"learning-elsewhere", PortView{Port: port, Network: &learning, VRF: 7, VTEP: vtep}},
 		{"learning-nowhere", PortView{Port: port, Network: &learning, VRF: 7}},
 		{"no-subnet-here", PortView{Port: noAddr, Network: &bare, VRF: 7, OFPort: 3, InForce: true}},
+		{"peers-here", PortView{Port: port, Network: &dual, VRF: 7, OFPort: 3, InForce: true, Peers: true}},
+		{"peers-elsewhere", PortView{Port: port, Network: &dual, VRF: 7, VTEP: vtep, Peers: true}},
+		{"peers-nowhere", PortView{Port: port, Network: &dual, VRF: 7, Peers: true}},
+		{"peers-learning-here", PortView{Port: behind, Network: &learning, VRF: 7, OFPort: 3, InForce: true, Peers: true}},
 		{"ipv4-here", PortView{Port: port4, Network: &v4only, VRF: 7, OFPort: 3, InForce: true}},
 	}
 }
@@ -85,17 +89,31 @@ func networkCases() map[string]NetworkView {
 	bare.Subnets = nil
 	local := []of.PortNo{3, 4}
 	vteps := addrs("192.0.2.2", "192.0.2.3")
+	peers := addrs("192.0.2.40", "192.0.2.41")
 	return map[string]NetworkView{
-		"plain":     {Network: plain, VRF: 7, Local: local, VTEPs: vteps},
-		"learning":  {Network: learning, VRF: 7, Local: local, VTEPs: vteps},
-		"no-subnet": {Network: bare, VRF: 7, Local: local},
-		"lonely":    {Network: plain, VRF: 7},
+		"plain":          {Network: plain, VRF: 7, Local: local, VTEPs: vteps},
+		"learning":       {Network: learning, VRF: 7, Local: local, VTEPs: vteps},
+		"peers":          {Network: plain, VRF: 7, Local: local, VTEPs: vteps, Peers: peers},
+		"peers-learning": {Network: learning, VRF: 7, Local: local, VTEPs: vteps, Peers: peers},
+		"no-subnet":      {Network: bare, VRF: 7, Local: local},
+		"lonely":         {Network: plain, VRF: 7},
 	}
+}
+
+// peerCases are two peers of one network.
+func peerCases() []PeerView {
+	peer := func(name string, id intent.ID, vtep string) PeerView {
+		return PeerView{Peer: intent.Peer{Tenant: "acme", Network: "web", Name: name, ID: id, VTEP: netip.MustParseAddr(vtep)}, VNI: 5001, VRF: 7}
+	}
+	return []PeerView{peer("tor1", 0x40, "192.0.2.40"), peer("tor2", 0x41, "192.0.2.41")}
 }
 
 // everything emits the flows of all cases.
 func everything(emit Emit) {
 	Base(sw, emit)
+	for _, p := range peerCases() {
+		Peer(sw, &p, emit)
+	}
 	Host(sw, intent.Host{Name: "host2", ID: 0x10, VTEP: netip.MustParseAddr("192.0.2.2")}, emit)
 	for _, n := range networkCases() {
 		Network(&n, emit)
@@ -110,6 +128,7 @@ func TestGolden(t *testing.T) {
 	golden(t, "host", text(func(e Emit) {
 		Host(sw, intent.Host{Name: "host2", ID: 0x10, VTEP: netip.MustParseAddr("192.0.2.2")}, e)
 	}))
+	golden(t, "peer", text(func(e Emit) { Peer(sw, &peerCases()[0], e) }))
 	for name, n := range networkCases() {
 		var b strings.Builder
 		b.WriteString(text(func(e Emit) { Network(&n, e) }))
@@ -328,7 +347,7 @@ func TestNoFlowIsEmittedTwice(t *testing.T) {
 func TestNoTwoFlowsOfOnePriorityCoverTheSamePacket(t *testing.T) {
 	for name, n := range networkCases() {
 		for _, c := range portCases() {
-			if !reflect.DeepEqual(*c.view.Network, n.Network) {
+			if !reflect.DeepEqual(*c.view.Network, n.Network) || c.view.Peers != (len(n.Peers) > 0) {
 				continue
 			}
 			other := c.view
@@ -341,6 +360,11 @@ func TestNoTwoFlowsOfOnePriorityCoverTheSamePacket(t *testing.T) {
 			Base(sw, emit)
 			Host(sw, intent.Host{ID: 0x10, VTEP: netip.MustParseAddr("192.0.2.2")}, emit)
 			Network(&n, emit)
+			if c.view.Peers {
+				for _, p := range peerCases() {
+					Peer(sw, &p, emit)
+				}
+			}
 			Port(&c.view, emit)
 			Port(&other, emit)
 			for i, f := range all {

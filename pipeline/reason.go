@@ -36,7 +36,7 @@ var reasons = []struct {
 	name, meaning string
 }{
 	{ReasonUnknownPort, "unknown-port", "the interface is not bound to any port"},
-	{ReasonUnknownVTEP, "unknown-vtep", "a tunnel packet from an address that is no host's VTEP"},
+	{ReasonUnknownVTEP, "unknown-vtep", "a tunnel packet from an address that is neither a host's VTEP nor that of a peer of the packet's network"},
 	{ReasonClaimedElse, "claimed-elsewhere", "the port is in force on another host"},
 	{ReasonUnknownVNI, "unknown-vni", "a tunnel packet for a network that no port here is part of"},
 	{ReasonSpoofMAC, "spoof-mac", "the source MAC is not the port's"},

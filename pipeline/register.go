@@ -26,6 +26,9 @@ var (
 	// flagLearned: the MAC is in fdb_learned; clear if the port's limit was reached.
 	flagLearned = register{"learned", of.Subfield{Field: of.FieldReg0, Offset: 2, Width: 1}}
 
+	// flagFromPeer: the packet came from a VTEP that is not ovloom.
+	flagFromPeer = register{"from-peer", of.Subfield{Field: of.FieldReg0, Offset: 3, Width: 1}}
+
 	regInPort  = register{"in-port", of.Reg(1).All()}
 	regOutPort = register{"out-port", of.Reg(2).All()}
 	regVTEP    = register{"remote-vtep", of.Reg(3).All()} // IPv4
@@ -34,7 +37,7 @@ var (
 
 var registers = []register{
 	regNetwork, regTenant,
-	flagFromTunnel, flagLearnOK, flagLearned,
+	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer,
 	regInPort, regOutPort, regVTEP, regReason,
 }
 

@@ -18,6 +18,19 @@ type NetworkView struct {
 	VRF     uint32       // of its tenant
 	Local   []of.PortNo  // ports of the network on this switch, ascending
 	VTEPs   []netip.Addr // other hosts that have ports of the network, ascending
+	Peers   []netip.Addr // VTEPs of the network's peers, ascending
+}
+
+// open says whether MACs and addresses that the store does not know may be part
+// of the network.
+func (n NetworkView) open() bool { return n.Network.Learning || len(n.Peers) > 0 }
+
+// PeerView is a peer as this host sees it. It is the whole input of the peer's
+// flows.
+type PeerView struct {
+	Peer intent.Peer
+	VNI  uint32 // of its network
+	VRF  uint32
 }
 
 // PortView is a port as this host sees it. It is the whole input of the port's
@@ -25,6 +38,10 @@ type NetworkView struct {
 type PortView struct {
 	Port    intent.Port
 	Network *intent.Network
+
+	// Peers: the network has peers, so that a MAC or address may be theirs when it is
+	// not the port's.
+	Peers bool
 
 	// OFPort is the port's interface on this switch, or 0.
 	OFPort of.PortNo
@@ -42,6 +59,10 @@ func (p PortView) bound() bool { return p.local() || p.VTEP.IsValid() }
 
 // local says whether the port is in force on this switch.
 func (p PortView) local() bool { return p.OFPort != 0 && p.InForce }
+
+// open says whether MACs and addresses that the store does not know may be part
+// of the port's network.
+func (p PortView) open() bool { return p.Network.Learning || p.Peers }
 
 // managed says whether the network decides which addresses of a family ports may
 // use. Without any subnet it leaves addresses alone.
