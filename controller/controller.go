@@ -28,7 +28,8 @@ type Controller struct {
 	deps Deps
 	log  *slog.Logger
 
-	in chan func() // closures that run in the loop
+	in    chan func()   // closures that run in the loop
+	ended chan struct{} // closed when Run returns
 
 	// Everything below is owned by the loop.
 	world  *world
@@ -81,6 +82,7 @@ func New(host string, deps Deps) *Controller {
 	return &Controller{
 		host: host, deps: deps, log: deps.Log,
 		in:       make(chan func(), 1024),
+		ended:    make(chan struct{}),
 		world:    newWorld(host),
 		binder:   newBinder(host),
 		follows:  map[string]context.CancelCauseFunc{},
@@ -95,6 +97,7 @@ func New(host string, deps Deps) *Controller {
 // Run works until ctx ends. Packets go on flowing afterwards: nothing is removed
 // from the switch.
 func (c *Controller) Run(ctx context.Context) error {
+	defer close(c.ended)
 	go c.watchHosts(ctx)
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -123,10 +126,11 @@ func (c *Controller) drain() {
 	}
 }
 
-// send runs f in the loop.
+// send runs f in the loop, unless that has ended or ctx does.
 func (c *Controller) send(ctx context.Context, f func()) {
 	select {
 	case c.in <- f:
+	case <-c.ended:
 	case <-ctx.Done():
 	}
 }

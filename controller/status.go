@@ -121,6 +121,9 @@ func ask[T any](ctx context.Context, c *Controller, f func() T) (T, error) {
 	select {
 	case a := <-answer:
 		return a, nil
+	case <-c.ended:
+		var zero T
+		return zero, intent.Unavailablef("the controller has stopped")
 	case <-ctx.Done():
 		var zero T
 		return zero, intent.Unavailablef("the controller does not answer: %w", ctx.Err())
