@@ -76,7 +76,7 @@ func TestCopyServesWhileTheStoreIsDown(t *testing.T) {
 		t.Errorf("copied hosts: %+v, %v", hosts, ok)
 	}
 	_, _, err = alone.AddTenant(ctx, "initech")
-	if intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "add tenant initech: the store does not answer") {
+	if intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "add tenant initech: the store does not answer: dial unix") {
 		t.Errorf("a write while the store is down: %v", err)
 	}
 	if err := alone.DropCopy("globex"); err != nil {

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -100,40 +101,48 @@ func TestListenerWithTLS(t *testing.T) {
 	m.reaches(t, rev)
 	m.equals(t, server, "acme")
 
-	// A client with a certificate of another CA that trusts ours: the server is
-	// the one to refuse it.
+	// A client that trusts our CA and has a certificate of another is refused by the
+	// server, which speaks first (HTTP/2).
 	other := stateDir(t)
 	if _, err := pki.CreateCA(other); err != nil {
 		t.Fatal(err)
 	}
-	f, err := pki.CreateHost(other, "host3")
+	bad := files(other, "host3")
+	config, err := pki.LoadClient(good.files())
 	if err != nil {
 		t.Fatal(err)
 	}
-	both := append(read(t, f.CA), read(t, good.CA)...)
-	mixed := filepath.Join(other, "both.crt")
-	if err := os.WriteFile(mixed, both, 0o600); err != nil {
-		t.Fatal(err)
+	config.NextProtos = []string{"h2"}
+	greeting := func() error {
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(url, "https://"), config)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		_, err = conn.Read(make([]byte, 1))
+		return err
 	}
-	bad := Config{CA: mixed, Cert: f.Cert, Key: f.Key, Endpoints: []string{url}, Timeout: 1e9}
-	stranger := open(t, bad)
-	if _, err := stranger.Tenant(t.Context(), "acme"); intent.KindOf(err) != intent.Unavailable {
+	if err := greeting(); err != nil {
+		t.Errorf("a client of our CA: %v", err)
+	}
+	config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		pair, err := tls.LoadX509KeyPair(bad.Cert, bad.Key)
+		return &pair, err
+	}
+	if err := greeting(); err == nil || !strings.Contains(err.Error(), "unknown certificate authority") {
 		t.Errorf("a client of another CA: %v", err)
+	}
+	// One that trusts another CA refuses the server, and says so.
+	bad.Endpoints, bad.Timeout = []string{url}, 1e9
+	foreign := open(t, bad)
+	if _, err := foreign.Tenant(t.Context(), "acme"); intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "the store does not answer: tls: failed to verify certificate") {
+		t.Errorf("a server of another CA: %v", err)
 	}
 	// Without TLS nothing answers there.
 	plain := open(t, Config{Endpoints: []string{"http" + strings.TrimPrefix(url, "https")}, Timeout: 1e9})
 	if _, err := plain.Tenant(t.Context(), "acme"); intent.KindOf(err) != intent.Unavailable {
 		t.Errorf("a client without TLS: %v", err)
 	}
-}
-
-func read(t testing.TB, path string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 func TestStateDirectoryIsPrivateAndOfOneProcess(t *testing.T) {

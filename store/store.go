@@ -40,6 +40,7 @@ type Store struct {
 
 	ids, vnis, vrfs counter
 	addrs           addrPool
+	reason          reason // stays empty while the store is in this process
 }
 
 // Open opens the store: it runs a member in this process, or connects to the one
@@ -75,7 +76,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 		return err
 	}
 	if len(s.cfg.Endpoints) > 0 {
-		s.client, err = dial(s.closed, s.cfg)
+		s.client, err = dial(s.closed, s.cfg, &s.reason)
 		return err
 	}
 	if s.server, err = startServer(ctx, s.closed, s.cfg); err != nil {
@@ -175,7 +176,7 @@ func (s *Store) failure(ctx context.Context, op string, err error) error {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("%s: %w", op, ctx.Err())
 	}
-	return intent.Unavailablef("%s: the store does not answer: %w", op, err).
+	return intent.Unavailablef("%s: the store does not answer: %w", op, s.reason.of(err)).
 		WithHint("a change may have been stored all the same; forwarding goes on as it was")
 }
 
@@ -185,7 +186,7 @@ type editError struct{ err error }
 func (e *editError) Error() string { return e.err.Error() }
 
 // dial makes the client of a store elsewhere. It connects in the background.
-func dial(closing context.Context, c Config) (*clientv3.Client, error) {
+func dial(closing context.Context, c Config, why *reason) (*clientv3.Client, error) {
 	cc := clientv3.Config{
 		Endpoints:            c.Endpoints,
 		DialTimeout:          c.Timeout,
@@ -197,7 +198,7 @@ func dial(closing context.Context, c Config) (*clientv3.Client, error) {
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: 3 * time.Second,
-		})},
+		}), grpc.WithChainUnaryInterceptor(why.observe)},
 	}
 	if usesTLS(c.Endpoints) {
 		tls, err := pki.LoadClient(c.files())

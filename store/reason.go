@@ -1,0 +1,66 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+	"sync"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/status"
+)
+
+// reason remembers why the last attempt to reach the store failed. Etcd's client
+// tries again and again, and in the end only says that the time was up, where a
+// user wants to hear of a certificate that is not trusted.
+type reason struct {
+	mu  sync.Mutex
+	err error // guarded by mu; nil: the last attempt reached the store
+}
+
+// observe is a grpc.UnaryClientInterceptor. It sees every attempt, because it
+// stands behind that of etcd's client, which repeats them.
+func (r *reason) observe(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+	err := invoker(ctx, method, req, reply, cc, opts...)
+	if err == nil {
+		r.set(nil)
+	} else if why, ok := connectionError(status.Convert(err).Message()); ok {
+		r.set(errors.New(why))
+	}
+	return err
+}
+
+func (r *reason) set(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.err = err
+}
+
+// of returns the reason instead of an err that only says that the time was up.
+func (r *reason) of(err error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err != nil && errors.Is(err, context.DeadlineExceeded) {
+		return r.err
+	}
+	return err
+}
+
+// connectionError finds why there is no connection in what gRPC says, as in
+//
+//	latest balancer error: connection error: desc = "transport: Error while dialing: dial tcp …"
+func connectionError(message string) (why string, ok bool) {
+	_, quoted, ok := strings.Cut(message, "connection error: desc = ")
+	if !ok {
+		return "", false
+	}
+	why, err := strconv.Unquote(quoted)
+	if err != nil {
+		return quoted, true
+	}
+	for _, wrapping := range []string{"transport: ", "Error while dialing: ", "authentication handshake failed: "} {
+		why = strings.TrimPrefix(why, wrapping)
+	}
+	return why, true
+}
