@@ -5,6 +5,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/openflow/ofconn"
 	"github.com/ovloom/ovloom/pipeline"
 )
@@ -86,9 +88,14 @@ func (d *daemon) connections() []api.Connection {
 	return list
 }
 
+// text is what went wrong, without advice on something that nobody asked for.
 func text(err error) string {
-	if err == nil {
+	var told *intent.Error
+	switch {
+	case err == nil:
 		return ""
+	case errors.As(err, &told):
+		return told.What
 	}
 	return err.Error()
 }
@@ -123,7 +130,7 @@ func (d *daemon) warnings(c controller.Status, dropsErr error) []api.Warning {
 		}
 		switch conn.Name {
 		case "store":
-			add("see whether the host that runs the store is up; packets keep flowing", "the store does not answer: %s", conn.Error)
+			add("see whether the host that runs the store is up; packets keep flowing", "%s", conn.Error)
 		case "ovsdb":
 			add("see whether ovsdb-server runs: systemctl status openvswitch-switch", "ovsdb-server does not answer: %s", conn.Error)
 		case "openflow":
