@@ -4,6 +4,7 @@ GO      ?= go
 # make unit RACE= does without the race detector, in half the time.
 RACE    ?= -race
 FUZZTIME ?= 10s
+ROUNDS  ?= 5
 
 # Where make install puts things, below DESTDIR.
 PREFIX  ?= /usr/local
@@ -18,7 +19,7 @@ UNIT = $(shell $(GO) list ./... | grep -v '/integration$$')
 
 # One after the other: the first failure is to be the last thing said.
 .NOTPARALLEL:
-.PHONY: help build install uninstall test unit lint lab peers demo bench fuzz generate check-generated setup clean
+.PHONY: help build install uninstall test unit lint lab peers demo bench microbench fuzz generate check-generated setup clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,7 +65,11 @@ demo: ## two tenants on three hosts, shown in a minute; installs what it needs, 
 	CGO_ENABLED=0 $(GO) build -o bin/ ./integration/cmd/demo
 	@OVLOOM_BIN=$(CURDIR)/bin $(AS_ROOT) bin/demo
 
-bench: ## run all benchmarks
+bench: build ## measure ovloom beside other tools, in one table; ROWS=install,stall for some rows, ROUNDS=1 for a quick look
+	$(GO) build -o bin/ ./integration/cmd/bench
+	@OVLOOM_BIN=$(CURDIR)/bin $(AS_ROOT) bin/bench -rows '$(ROWS)' -rounds $(ROUNDS) -o bin/bench.md
+
+microbench: ## run the benchmarks of the packages, and of other OpenFlow codecs
 	$(GO) test -run '^$$' -bench . -benchmem $(UNIT)
 	cd integration/peers && $(GO) test -run '^$$' -bench . -benchmem ./...
 

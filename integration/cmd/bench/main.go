@@ -1,0 +1,132 @@
+// Command bench measures how fast ovloom is, beside the tools that do the same, and
+// prints one table. It needs root and takes some minutes.
+//
+//	main.go      flags, and the rows one after the other
+//	table.go     the table, for a terminal and for docs/performance.md
+//	machine.go   what it ran on; CPU time and memory of processes
+//	driven.go    a controller without store or database, on a real switch
+//	probe.go     packets that each miss the switch's cache, and an echo at a steady rate
+//	lab.go       hosts with many ports that nobody plugged here
+//	install.go, stall.go, resync.go, change.go   rows about the driven controller
+//	peers.go     the row about another project's OpenFlow library
+//	plug.go, crash.go, outage.go, cold.go        rows about whole hosts
+//
+// What is compared runs in turns, in rounds, and the table has the medians: what else
+// the machine does meanwhile meets both sides alike.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/ovloom/ovloom/integration/lab"
+)
+
+// bench is one run.
+type bench struct {
+	rounds int
+}
+
+// row is something to measure.
+type row struct {
+	name    string
+	measure func(*bench, context.Context) ([]figure, error)
+}
+
+// rows are in the order of the table.
+var rows = []row{
+	{"install", (*bench).install},
+	{"ofnet", (*bench).ofnet},
+	{"stall", (*bench).stall},
+	{"resync", (*bench).resync},
+	{"change", (*bench).change},
+}
+
+// most is far above what one row takes.
+const most = 10 * time.Minute
+
+func main() {
+	only := flag.String("rows", "", "names of the rows to measure, separated by commas: "+names()+"; none: all")
+	rounds := flag.Int("rounds", 5, "how often each figure is measured; the table has the median")
+	out := flag.String("o", "", "file to write the table to, in markdown")
+	flag.Parse()
+	if flag.NArg() > 0 || *rounds < 1 {
+		flag.Usage()
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, *only, *rounds, *out); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+// run measures the rows and prints the table, also if a row failed.
+func run(ctx context.Context, only string, rounds int, out string) error {
+	chosen, err := choose(only)
+	if err != nil {
+		return err
+	}
+	if err := lab.Ready(lab.Namespaces); err != nil {
+		return err
+	}
+	where, err := thisMachine(ctx)
+	if err != nil {
+		return err
+	}
+	b := &bench{rounds: rounds}
+	var figures []figure
+	var errs []error
+	for _, r := range chosen {
+		fmt.Fprintf(os.Stderr, "%s …\n", r.name)
+		rowCtx, cancel := context.WithTimeout(ctx, most)
+		got, err := r.measure(b, rowCtx)
+		cancel()
+		figures = append(figures, got...)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", r.name, err))
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	t := table{where: where, after: load(), rounds: rounds, figures: figures}
+	fmt.Print(t.text())
+	if out != "" {
+		errs = append(errs, os.WriteFile(out, []byte(t.markdown()), 0o644))
+	}
+	return errors.Join(errs...)
+}
+
+// choose returns the rows with the given names.
+func choose(only string) ([]row, error) {
+	if only == "" {
+		return rows, nil
+	}
+	var chosen []row
+	for name := range strings.SplitSeq(only, ",") {
+		i := slices.IndexFunc(rows, func(r row) bool { return r.name == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no row %q; choose from %s", name, names())
+		}
+		chosen = append(chosen, rows[i])
+	}
+	return chosen, nil
+}
+
+func names() string {
+	var all []string
+	for _, r := range rows {
+		all = append(all, r.name)
+	}
+	return strings.Join(all, ", ")
+}
