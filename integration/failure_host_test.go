@@ -1,0 +1,140 @@
+package integration_test
+
+// What must hold when a host or its cable goes, and when ovloomd is replaced.
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/integration/lab"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// A host that is gone stays in everybody's tables until it is removed.
+func TestHostGoneAndBack(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 2, AllowLog: vswitchdGone})
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
+	a, b := o.plug(o.Hosts[0], "acme/web/c1"), o.plug(o.Hosts[1], "acme/web/c2")
+	o.reaches(a, b.v4())
+	before := o.dump(o.Hosts[0])
+
+	h := o.Hosts[1]
+	for _, p := range []*lab.Process{h.Ovloomd, h.Vswitchd} {
+		if err := p.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	lab.Eventually(t, time.Minute, "the host to count as gone", func() error {
+		var hosts []intent.HostState
+		o.get(o.Hosts[0], &hosts, "host", "list")
+		if slices.ContainsFunc(hosts, func(s intent.HostState) bool { return s.Name == h.Name && s.Alive }) {
+			return errors.New("it counts as alive")
+		}
+		return nil
+	})
+	if after := o.dump(o.Hosts[0]); after != before {
+		t.Errorf("flows before the host went:\n%s\nafter:\n%s", before, after)
+	}
+	// Nobody waits for it.
+	c := o.plug(o.Hosts[0], "acme/web/c3")
+
+	if err := h.StartVswitchd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.reaches(a, b.v4())
+	o.reaches(b, c.v4())
+}
+
+// A cable pulled and plugged in again needs nobody's hand.
+func TestUnderlayDownAndUp(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 2, AllowLog: []string{`tunnel`}})
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
+	a, b := o.plug(o.Hosts[0], "acme/web/c1"), o.plug(o.Hosts[1], "acme/web/c2")
+	o.reaches(a, b.v4())
+	before := o.dump(b.Host)
+	for range 2 {
+		if err := b.Host.LinkDown(); err != nil {
+			t.Fatal(err)
+		}
+		lab.Eventually(t, pollTime, "traffic to stop", func() error {
+			if _, err := a.Ping(t.Context(), b.v4()); err == nil {
+				return errors.New("an answer")
+			}
+			return nil
+		})
+		if err := b.Host.LinkUp(); err != nil {
+			t.Fatal(err)
+		}
+		o.reaches(a, b.v4())
+	}
+	if after := o.dump(b.Host); after != before {
+		t.Errorf("flows before:\n%s\nafter:\n%s", before, after)
+	}
+}
+
+// Replacing ovloomd by another build costs no packet.
+func TestUpgradeOfOvloomd(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 2})
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
+	a, b := o.plug(o.Hosts[0], "acme/web/c1"), o.plug(o.Hosts[1], "acme/web/c2")
+	o.reaches(a, b.v4())
+
+	// The same program under another path is as good as another version: nothing
+	// of the old process is left.
+	program, err := os.ReadFile(filepath.Join(lab.Programs(), "ovloomd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := filepath.Join(o.Dir, "ovloomd-next")
+	if err := os.WriteFile(next, program, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	window := func(during func()) lab.Echoed {
+		t.Helper()
+		echo, err := lab.StartEcho(a.Workload, b.Workload, b.v4(), 500)
+		if err != nil {
+			t.Fatal(err)
+		}
+		during()
+		return echo.Stop()
+	}
+	began := time.Now()
+	replaced := window(func() {
+		for _, h := range o.Hosts {
+			if err := h.Ovloomd.Stop(); err != nil {
+				t.Fatal(err)
+			}
+			p, err := h.Start(t.Context(), "ovloomd", append([]string{next}, h.OvloomdFlags()...)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			h.Ovloomd = p
+			lab.Eventually(t, pollTime, "the new ovloomd to answer", func() error {
+				_, err := h.Ovloom(t.Context(), "status")
+				return err
+			})
+			if s := o.synced(h); s.Resync.Messages != 0 {
+				t.Errorf("the new ovloomd of %s sent %d messages", h.Name, s.Resync.Messages)
+			}
+		}
+	})
+	took := time.Since(began)
+	quiet := window(func() { time.Sleep(took) })
+	// One packet in 200 is what a busy machine loses by itself; an outage of 10 ms
+	// is more.
+	if replaced.Lost() > quiet.Lost()+replaced.Sent/200 {
+		t.Errorf("%d of %d packets lost while ovloomd was replaced, %d of %d in an equal time without",
+			replaced.Lost(), replaced.Sent, quiet.Lost(), quiet.Sent)
+	}
+	o.plug(b.Host, "acme/web/c3") // and the new one works
+}
