@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -36,6 +37,7 @@ func (s *Store) Check(ctx context.Context) ([]string, error) {
 		tenants:  map[string]intent.Tenant{},
 		networks: map[intent.NetworkRef]intent.Network{},
 		ports:    map[intent.PortRef]intent.Port{},
+		peers:    map[intent.PeerRef]intent.Peer{},
 		hosts:    map[string]intent.Host{},
 		counters: map[intent.PortRef]uint64{},
 		ids:      map[intent.ID]string{},
@@ -58,6 +60,7 @@ type checker struct {
 	networks map[intent.NetworkRef]intent.Network
 	ports    map[intent.PortRef]intent.Port
 	bindings []intent.Binding
+	peers    map[intent.PeerRef]intent.Peer
 	hosts    map[string]intent.Host
 	counters map[intent.PortRef]uint64
 	ids      map[intent.ID]string
@@ -99,6 +102,8 @@ func (c *checker) read(it item) {
 		c.networks[o.Ref()], id, name = o, o.ID, "network "+o.Ref().String()
 	case intent.Port:
 		c.ports[o.Ref()], id, name = o, o.ID, "port "+o.Ref().String()
+	case intent.Peer:
+		c.peers[o.Ref()], id, name = o, o.ID, "peer "+o.Ref().String()
 	case intent.Host:
 		c.hosts[o.Name], id, name = o, o.ID, "host "+o.Name
 	case intent.Binding:
@@ -151,6 +156,21 @@ func (c *checker) objects() {
 			c.find("claim counter of %s has no port", ref)
 		}
 	}
+	vteps := map[netip.Addr]string{}
+	for name, h := range c.hosts {
+		vteps[h.VTEP] = name
+	}
+	for ref, p := range c.peers {
+		if err := p.Validate(); err != nil {
+			c.find("peer %s: %v", ref, err)
+		}
+		if _, ok := c.networks[ref.NetworkRef()]; !ok {
+			c.find("peer %s has no network", ref)
+		}
+		if host, taken := vteps[p.VTEP]; taken {
+			c.find("peer %s has the VTEP address of host %s", ref, host)
+		}
+	}
 	for name, h := range c.hosts {
 		if err := h.Validate(); err != nil {
 			c.find("host %s: %v", name, err)
@@ -182,6 +202,9 @@ func (c *checker) indexes() {
 	}
 	for _, b := range c.bindings {
 		add(boundKey(b.Host, b.PortRef()), b.PortRef().String())
+	}
+	for ref, p := range c.peers {
+		add(peerVTEPKey(p.VTEP, ref.NetworkRef()), ref.String())
 	}
 	for name, h := range c.hosts {
 		add(vtepKey(h.VTEP), name)

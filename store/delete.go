@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -10,13 +11,14 @@ import (
 )
 
 // Deleting goes from what refers to what is referred to: bindings with their
-// port, ports, networks, tenant. Each transaction leaves the store consistent,
+// port, ports, peers, networks, tenant. Each transaction leaves the store consistent,
 // so that a deletion that stopped half-way is finished by asking for it again.
 
 // plan is what is below an object that is to be deleted, in order of deletion.
 type plan struct {
 	bindings map[intent.PortRef][]string // hosts
 	ports    []intent.PortRef
+	peers    []intent.PeerRef
 	networks []intent.NetworkRef
 }
 
@@ -28,6 +30,9 @@ func (p plan) names() []string {
 			out = append(out, bindingName(ref, host))
 		}
 		out = append(out, "port "+ref.String())
+	}
+	for _, ref := range p.peers {
+		out = append(out, "peer "+ref.String())
 	}
 	for _, ref := range p.networks {
 		out = append(out, "network "+ref.String())
@@ -56,6 +61,10 @@ func (s *Store) plan(ctx context.Context, tenant, network string) (plan, error) 
 			if network == "" || o.Network == network {
 				p.ports = append(p.ports, o.Ref())
 			}
+		case intent.Peer:
+			if network == "" || o.Network == network {
+				p.peers = append(p.peers, o.Ref())
+			}
 		case intent.Binding:
 			p.bindings[o.PortRef()] = append(p.bindings[o.PortRef()], o.Host)
 		}
@@ -65,7 +74,7 @@ func (s *Store) plan(ctx context.Context, tenant, network string) (plan, error) 
 
 // TenantUsers lists what DeleteTenant with cascade would delete besides the
 // tenant, in order: "binding acme/web/c1 on host1", "port acme/web/c1",
-// "network acme/web".
+// "peer acme/web/tor1", "network acme/web".
 func (s *Store) TenantUsers(ctx context.Context, name string) ([]string, error) {
 	if _, err := s.Tenant(ctx, name); err != nil {
 		return nil, err
@@ -116,7 +125,7 @@ func (s *Store) DeleteTenant(ctx context.Context, name string, cascade bool) (de
 	if err != nil {
 		return nil, 0, err
 	}
-	if deleted, revision, err = s.deletePorts(ctx, p.ports); err != nil {
+	if deleted, revision, err = s.deleteMembers(ctx, p); err != nil {
 		return deleted, revision, stopped(what, deleted, err)
 	}
 	for _, ref := range p.networks {
@@ -165,10 +174,10 @@ func (s *Store) DeleteNetwork(ctx context.Context, ref intent.NetworkRef, cascad
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(p.ports) > 0 && !cascade {
+	if len(p.ports)+len(p.peers) > 0 && !cascade {
 		return nil, 0, intent.InUseBy(what, p.names())
 	}
-	if deleted, revision, err = s.deletePorts(ctx, p.ports); err != nil {
+	if deleted, revision, err = s.deleteMembers(ctx, p); err != nil {
 		return deleted, revision, stopped(what, deleted, err)
 	}
 	r, err := s.deleteNetwork(ctx, ref)
@@ -241,7 +250,7 @@ func deletePort(tx *txn, it item, claims []item, revision int64) ([]string, erro
 	return append(found(claims), "port "+ref.String()), nil
 }
 
-// found names bindings and networks as users read them.
+// found names bindings, networks, ports and peers as users read them.
 func found(its []item) []string {
 	var out []string
 	for _, it := range its {
@@ -252,9 +261,21 @@ func found(its []item) []string {
 			out = append(out, "network "+o.Ref().String())
 		case intent.Port:
 			out = append(out, "port "+o.Ref().String())
+		case intent.Peer:
+			out = append(out, "peer "+o.Ref().String())
 		}
 	}
 	return out
+}
+
+// deleteMembers deletes the ports and peers of a plan.
+func (s *Store) deleteMembers(ctx context.Context, p plan) (deleted []string, revision int64, err error) {
+	deleted, revision, err = s.deletePorts(ctx, p.ports)
+	if err != nil {
+		return deleted, revision, err
+	}
+	peers, r, err := s.deletePeers(ctx, p.peers)
+	return append(deleted, peers...), max(revision, r), err
 }
 
 // deletePorts deletes ports with their claims, as many as fit in each transaction.
@@ -305,10 +326,11 @@ func (s *Store) deletePorts(ctx context.Context, refs []intent.PortRef) (deleted
 	return deleted, revision, nil
 }
 
-// deleteNetwork deletes a network without ports.
+// deleteNetwork deletes a network without ports and peers.
 func (s *Store) deleteNetwork(ctx context.Context, ref intent.NetworkRef) (revision int64, err error) {
 	err = s.update(ctx, "delete network "+ref.String(), func(ctx context.Context) error {
-		v, err := s.read(ctx, key(networkKey(ref)), below(portsRoot(ref), clientv3.WithLimit(10), clientv3.WithKeysOnly()))
+		v, err := s.read(ctx, key(networkKey(ref)), below(portsRoot(ref), clientv3.WithLimit(10), clientv3.WithKeysOnly()),
+			below(peersRoot(ref), clientv3.WithLimit(10), clientv3.WithKeysOnly()))
 		if err != nil {
 			return err
 		}
@@ -316,12 +338,13 @@ func (s *Store) deleteNetwork(ctx context.Context, ref intent.NetworkRef) (revis
 		if err != nil {
 			return err
 		}
-		if len(v.found[1]) > 0 { // added since the plan was made, so the user was not asked
-			return intent.InUseBy("network "+ref.String(), found(v.found[1]))
+		if users := found(slices.Concat(v.found[1], v.found[2])); len(users) > 0 { // added since the plan was made, so the user was not asked
+			return intent.InUseBy("network "+ref.String(), users)
 		}
 		var tx txn
 		tx.unchanged(it.key, it.revision)
 		tx.emptyBelow(portsRoot(ref))
+		tx.emptyBelow(peersRoot(ref))
 		tx.delete(it.key)
 		tx.delete(vniKey(n.VNI))
 		revision, err = s.commit(ctx, &tx)

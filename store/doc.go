@@ -12,6 +12,7 @@
 //	/ovloom/v1/t/TENANT/networks/NETWORK             intent.Network
 //	/ovloom/v1/t/TENANT/ports/NETWORK/PORT           intent.Port
 //	/ovloom/v1/t/TENANT/bindings/NETWORK/PORT/HOST   intent.Binding: the claim of one host
+//	/ovloom/v1/t/TENANT/peers/NETWORK/PEER           intent.Peer
 //	/ovloom/v1/hosts/HOST                            intent.Host
 //
 // What hosts say about themselves:
@@ -30,6 +31,7 @@
 //	/ovloom/v1/i/addr/TENANT/NETWORK/ADDRESS          port; addresses are padded with zeros, so that they sort
 //	/ovloom/v1/i/mac/TENANT/NETWORK/MAC               port
 //	/ovloom/v1/i/vtep/ADDRESS                         host
+//	/ovloom/v1/i/peer/ADDRESS/TENANT/NETWORK          peer; no host has an address below which there is one
 //	/ovloom/v1/i/bound/HOST/TENANT/NETWORK/PORT       port: what a host has claimed
 //
 // Counters:

@@ -20,8 +20,8 @@ type appliedValue struct {
 }
 
 // Register stores the host of this process, or what has changed of it, and
-// returns it with its id. It is refused (kind Conflict) if another host has its
-// VTEP address, or if another living process has its name.
+// returns it with its id. It is refused (kind Conflict) if another host or a peer
+// has its VTEP address, or if another living process has its name.
 func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error) {
 	if err := h.Validate(); err != nil {
 		return intent.Host{}, err
@@ -61,6 +61,9 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 					WithHint("give this host's own, or remove that host: ovloom host remove %s", holder)
 			})
 			tx.put(vtepKey(h.VTEP), h.Name)
+			if err := s.noPeer(ctx, &tx, h); err != nil {
+				return err
+			}
 		}
 		_, err = s.commit(ctx, &tx)
 		return err

@@ -23,6 +23,7 @@ const (
 	addrRoot    = indexRoot + "addr/"
 	macRoot     = indexRoot + "mac/"
 	vtepRoot    = indexRoot + "vtep/"
+	peersVTEPs  = indexRoot + "peer/"
 	boundRoot   = indexRoot + "bound/"
 	counterRoot = root + "c/"
 	claimRoot   = counterRoot + "claim/"
@@ -38,6 +39,8 @@ func portKey(r intent.PortRef) string       { return portsRoot(r.NetworkRef()) +
 func bindingsRoot(r intent.NetworkRef) string {
 	return tenantRoot(r.Tenant) + "bindings/" + r.Network + "/"
 }
+func peersRoot(r intent.NetworkRef) string         { return tenantRoot(r.Tenant) + "peers/" + r.Network + "/" }
+func peerKey(r intent.PeerRef) string              { return peersRoot(r.NetworkRef()) + r.Peer }
 func claimsRoot(r intent.PortRef) string           { return bindingsRoot(r.NetworkRef()) + r.Port + "/" }
 func bindingKey(r intent.PortRef, h string) string { return claimsRoot(r) + h }
 
@@ -51,6 +54,10 @@ func uuidKey(uuid string) string       { return uuidRoot + uuid }
 func vtepKey(a netip.Addr) string      { return vtepRoot + sortable(a) }
 func boundHost(host string) string     { return boundRoot + host + "/" }
 func claimKey(r intent.PortRef) string { return claimRoot + r.String() }
+
+func peerVTEPRoot(a netip.Addr) string { return peersVTEPs + sortable(a) + "/" }
+
+func peerVTEPKey(a netip.Addr, r intent.NetworkRef) string { return peerVTEPRoot(a) + r.String() }
 
 func addrKey(r intent.NetworkRef, a netip.Addr) string {
 	return addrRoot + r.String() + "/" + sortable(a)
@@ -104,7 +111,7 @@ func portName(s string) (intent.PortRef, bool) {
 }
 
 // named returns the object that key names, with nothing set but its names: a
-// Tenant, Network, Port, Binding or Host. It returns nil for every other key.
+// Tenant, Network, Port, Binding, Peer or Host. It returns nil for every other key.
 func named(key string) any {
 	if host, ok := strings.CutPrefix(key, hostsRoot); ok {
 		return intent.Host{Name: host}
@@ -121,6 +128,8 @@ func named(key string) any {
 		return intent.Network{Tenant: p[0], Name: p[2]}
 	case len(p) == 4 && p[1] == "ports":
 		return intent.Port{Tenant: p[0], Network: p[2], Name: p[3]}
+	case len(p) == 4 && p[1] == "peers":
+		return intent.Peer{Tenant: p[0], Network: p[2], Name: p[3]}
 	case len(p) == 5 && p[1] == "bindings":
 		return intent.Binding{Tenant: p[0], Network: p[2], Port: p[3], Host: p[4]}
 	}

@@ -242,6 +242,8 @@ func snapshotOf(all []item, revision int64) (intent.Snapshot, []error) {
 			snap.Ports = append(snap.Ports, o)
 		case intent.Binding:
 			snap.Bindings = append(snap.Bindings, o)
+		case intent.Peer:
+			snap.Peers = append(snap.Peers, o)
 		}
 	}
 	return snap, bad
@@ -266,6 +268,8 @@ func changeOf(e event) (intent.Change, error) {
 		object, err = decode[intent.Port](e.value)
 	case intent.Binding:
 		object, err = decode[intent.Binding](e.value)
+	case intent.Peer:
+		object, err = decode[intent.Peer](e.value)
 	case intent.Host:
 		object, err = decode[intent.Host](e.value)
 	}

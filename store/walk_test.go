@@ -84,7 +84,16 @@ func (w walker) step(ctx context.Context) (string, error) {
 			}
 			return nil
 		})
-	case n < 74:
+	case n < 71:
+		what = "add peer"
+		n := w.network()
+		_, _, err = w.s.AddPeer(ctx, intent.Peer{Tenant: n.Tenant, Network: n.Network, Name: w.pick("tor1", "tor2"),
+			VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + w.rnd.IntN(9))})})
+	case n < 72:
+		what = "delete peer"
+		n := w.network()
+		_, _, err = w.s.DeletePeer(ctx, intent.PeerRef{Tenant: n.Tenant, Network: n.Network, Peer: w.pick("tor1", "tor2")})
+	case n < 75:
 		what = "register host"
 		h := w.host()
 		_, err = w.s.Register(ctx, intent.Host{Name: h, VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + w.rnd.IntN(6))})})

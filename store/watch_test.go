@@ -47,6 +47,8 @@ func textOf(o any) (name, text string) {
 		return "port " + o.Ref().String(), fmt.Sprint(o)
 	case intent.Binding:
 		return "binding " + o.PortRef().String() + " on " + o.Host, fmt.Sprint(o)
+	case intent.Peer:
+		return "peer " + o.Ref().String(), fmt.Sprint(o)
 	}
 	return fmt.Sprintf("%T", o), fmt.Sprint(o)
 }
@@ -65,6 +67,9 @@ func snapshotText(s intent.Snapshot) map[string]string {
 		add(o)
 	}
 	for _, o := range s.Bindings {
+		add(o)
+	}
+	for _, o := range s.Peers {
 		add(o)
 	}
 	return m
