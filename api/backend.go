@@ -33,6 +33,7 @@ type Store interface {
 	TenantStore
 	NetworkStore
 	PortStore
+	PeerStore
 	HostStore
 }
 
@@ -68,6 +69,13 @@ type PortStore interface {
 	SetPort(ctx context.Context, ref intent.PortRef, edit func(*intent.Port) error) (intent.Port, int64, error)
 	PortUsers(ctx context.Context, ref intent.PortRef) ([]string, error)
 	DeletePort(ctx context.Context, ref intent.PortRef, cascade bool) (deleted []string, revision int64, err error)
+}
+
+// PeerStore keeps peers. Nothing uses one.
+type PeerStore interface {
+	Peer(ctx context.Context, ref intent.PeerRef) (intent.Peer, error)
+	AddPeer(ctx context.Context, p intent.Peer) (intent.Peer, int64, error)
+	DeletePeer(ctx context.Context, ref intent.PeerRef) (deleted []string, revision int64, err error)
 }
 
 // HostStore knows the registered hosts.

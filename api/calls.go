@@ -166,6 +166,38 @@ func (c *Client) DeletePort(ctx context.Context, ref intent.PortRef, m DeleteMod
 	return c.write(ctx, http.MethodDelete, portPath(ref), m.query(), nil)
 }
 
+// Peers returns the peers of one network, of one tenant if network is "", or of
+// all tenants if that is "", too; by name.
+func (c *Client) Peers(ctx context.Context, tenant, network string) ([]intent.Peer, error) {
+	path := "/v1/peers"
+	switch {
+	case network != "":
+		path = networkPath(intent.NetworkRef{Tenant: tenant, Network: network}) + "/peers"
+	case tenant != "":
+		path = tenantPath(tenant) + "/peers"
+	}
+	var v []intent.Peer
+	err := c.do(ctx, http.MethodGet, path, nil, nil, &v)
+	return v, err
+}
+
+// Peer returns a peer.
+func (c *Client) Peer(ctx context.Context, ref intent.PeerRef) (intent.Peer, error) {
+	var v intent.Peer
+	err := c.do(ctx, http.MethodGet, peerPath(ref), nil, nil, &v)
+	return v, err
+}
+
+// AddPeer adds a peer to a network; the answer holds it and the revision.
+func (c *Client) AddPeer(ctx context.Context, network intent.NetworkRef, spec PeerSpec) (Written, error) {
+	return c.write(ctx, http.MethodPost, networkPath(network)+"/peers", nil, spec)
+}
+
+// DeletePeer deletes a peer.
+func (c *Client) DeletePeer(ctx context.Context, ref intent.PeerRef, m DeleteMode) (Written, error) {
+	return c.write(ctx, http.MethodDelete, peerPath(ref), m.query(), nil)
+}
+
 // Plug plugs r.Ref into a workload on this host.
 func (c *Client) Plug(ctx context.Context, r PlugRequest) (PlugResult, error) {
 	var v PlugResult
@@ -221,4 +253,8 @@ func networkPath(r intent.NetworkRef) string {
 
 func portPath(r intent.PortRef) string {
 	return networkPath(r.NetworkRef()) + "/ports/" + url.PathEscape(r.Port)
+}
+
+func peerPath(r intent.PeerRef) string {
+	return networkPath(r.NetworkRef()) + "/peers/" + url.PathEscape(r.Peer)
 }

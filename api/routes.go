@@ -43,6 +43,7 @@ var (
 		Subnets: []intent.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1")}}}
 	examplePort = intent.Port{Tenant: "acme", Network: "web", Name: "c1", ID: 19, UUID: "6c8e2fd5-2c5a-4d0e-9d1c-0f1f1c9e7a11",
 		MAC: intent.MAC{0x0a, 0, 0, 0, 0, 0x13}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.2")}}
+	examplePeer   = intent.Peer{Tenant: "acme", Network: "web", Name: "tor1", ID: 20, VTEP: netip.MustParseAddr("192.0.2.40")}
 	exampleClaims = []intent.Binding{{Host: "host1", Generation: 41, Up: true}}
 	exampleHost   = intent.HostState{Host: intent.Host{Name: "host1", ID: 1, VTEP: netip.MustParseAddr("192.0.2.1"),
 		UnderlayMTU: 1500, Datapath: "system", Version: "v0.1.0"}, Alive: true, Applied: 57}
@@ -121,6 +122,20 @@ var routes = []route{
 	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}/up", summary: "Wait until a port that is plugged on this host has its flows installed. The answer is a stream, as of `applied`.",
 		query: []param{paramTimeout}, stream: true,
 		reply: WaitLine{Done: true}, serve: (*Server).up},
+
+	{method: "GET", path: "/v1/peers", summary: "The peers of all tenants, by name.",
+		reply: []intent.Peer{examplePeer}, serve: (*Server).peers},
+	{method: "GET", path: "/v1/tenants/{tenant}/peers", summary: "The peers of one tenant, by name.",
+		reply: []intent.Peer{examplePeer}, serve: (*Server).peers},
+	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}/peers", summary: "The peers of one network, by name.",
+		reply: []intent.Peer{examplePeer}, serve: (*Server).peers},
+	{method: "POST", path: "/v1/tenants/{tenant}/networks/{network}/peers", summary: "Add a peer: a VTEP that is not ovloom, with machines of the network behind it.",
+		status: http.StatusCreated,
+		body:   &PeerSpec{Name: "tor1", VTEP: examplePeer.VTEP}, reply: Written{Revision: 56, Peer: &examplePeer}, serve: (*Server).addPeer},
+	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}/peers/{peer}", summary: "One peer.",
+		reply: examplePeer, serve: (*Server).peer},
+	{method: "DELETE", path: "/v1/tenants/{tenant}/networks/{network}/peers/{peer}", summary: "Delete a peer.", query: deleteParams,
+		reply: Written{Revision: 57, Deleted: []string{"peer acme/web/tor1"}}, serve: (*Server).deletePeer},
 
 	{method: "GET", path: "/v1/hosts", summary: "All registered hosts, by name.",
 		reply: []intent.HostState{exampleHost}, serve: (*Server).hosts},

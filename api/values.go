@@ -57,6 +57,12 @@ type PortChange struct {
 	Learn *int          `json:"learn,omitempty"`
 }
 
+// PeerSpec is what a user says about a new peer.
+type PeerSpec struct {
+	Name string     `json:"name"`
+	VTEP netip.Addr `json:"vtep"`
+}
+
 // Written is the answer to a change: the revision of the store that has it, and
 // the object as it is now, or what was deleted.
 type Written struct {
@@ -64,6 +70,7 @@ type Written struct {
 	Tenant   *intent.Tenant  `json:"tenant,omitempty"`
 	Network  *intent.Network `json:"network,omitempty"`
 	Port     *intent.Port    `json:"port,omitempty"`
+	Peer     *intent.Peer    `json:"peer,omitempty"`
 	Deleted  []string        `json:"deleted,omitempty"` // as "port acme/web/c1"
 }
 

@@ -45,13 +45,13 @@ func (h Host) Validate() error {
 func validateVTEP(a netip.Addr) error {
 	switch {
 	case !a.IsValid():
-		return Invalidf("the VTEP address is missing").WithHint("give the IPv4 address of this host that the others reach")
+		return Invalidf("the VTEP address is missing").WithHint("give the IPv4 address that the other hosts reach")
 	case a.Is4In6():
 		return Invalidf("VTEP address %s is an IPv4 address written as IPv6", a).WithHint("write %s", a.Unmap())
 	case a.Is6():
-		return Invalidf("VTEP address %s is IPv6", a).WithHint("tunnels run over IPv4 only, for now: give an IPv4 address of this host")
+		return Invalidf("VTEP address %s is IPv6", a).WithHint("tunnels run over IPv4 only, for now: give an IPv4 address")
 	case a.IsUnspecified() || a.IsLoopback() || a.IsMulticast() || a == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
-		return Invalidf("VTEP address %s is no address that other hosts reach", a).WithHint("give the IPv4 address of this host on the underlay")
+		return Invalidf("VTEP address %s is no address that other hosts reach", a).WithHint("give its IPv4 address on the underlay")
 	}
 	return nil
 }

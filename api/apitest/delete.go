@@ -76,10 +76,10 @@ func (o *Overlay) bindings(ref intent.PortRef) []string {
 	return users
 }
 
-// under lists the ports, after their bindings, and the networks whose names
-// begin with prefix.
+// under lists the ports, after their bindings, the peers and the networks whose
+// names begin with prefix.
 func (o *Overlay) under(prefix string) []string {
-	var ports, networks, users []string
+	var ports, peers, networks, users []string
 	for ref := range o.ports {
 		if strings.HasPrefix(ref.String(), prefix) {
 			ports = append(ports, ref.String())
@@ -90,6 +90,13 @@ func (o *Overlay) under(prefix string) []string {
 		ref, _ := intent.ParsePortRef(name)
 		users = append(append(users, o.bindings(ref)...), "port "+name)
 	}
+	for ref := range o.peers {
+		if strings.HasPrefix(ref.String(), prefix) {
+			peers = append(peers, "peer "+ref.String())
+		}
+	}
+	slices.Sort(peers)
+	users = append(users, peers...)
 	for ref := range o.networks {
 		if strings.HasPrefix(ref.String(), prefix) {
 			networks = append(networks, "network "+ref.String())
@@ -139,6 +146,9 @@ func (o *Overlay) deleteOne(what string) {
 		delete(o.ports, ref)
 		delete(o.claims, ref)
 		delete(o.plugged, ref)
+	case "peer":
+		ref, _ := intent.ParsePeerRef(name)
+		delete(o.peers, ref)
 	case "binding":
 		name, host, _ := strings.Cut(name, " on ")
 		ref, _ := intent.ParsePortRef(name)

@@ -282,5 +282,10 @@ func (o *Overlay) Snapshot(ctx context.Context, tenant string) (intent.Snapshot,
 			snap.Bindings = append(snap.Bindings, cs...)
 		}
 	}
+	for ref, p := range o.peers {
+		if ref.Tenant == tenant {
+			snap.Peers = append(snap.Peers, p)
+		}
+	}
 	return snap, nil
 }

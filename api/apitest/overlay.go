@@ -28,6 +28,7 @@ type Overlay struct {
 	networks map[intent.NetworkRef]intent.Network
 	ports    map[intent.PortRef]intent.Port
 	claims   map[intent.PortRef][]intent.Binding
+	peers    map[intent.PeerRef]intent.Peer
 	hosts    map[string]intent.HostState
 	plugged  map[intent.PortRef]api.PlugRequest
 	left     bool
@@ -49,6 +50,7 @@ func New() *Overlay {
 		changed: make(chan struct{}), revision: 10, nextID: 2,
 		tenants: map[string]intent.Tenant{}, networks: map[intent.NetworkRef]intent.Network{},
 		ports: map[intent.PortRef]intent.Port{}, claims: map[intent.PortRef][]intent.Binding{},
+		peers: map[intent.PeerRef]intent.Peer{},
 		hosts: map[string]intent.HostState{}, plugged: map[intent.PortRef]api.PlugRequest{},
 		fail: func(string) error { return nil },
 	}

@@ -135,7 +135,7 @@ func dirNames(dir string) []string {
 func (p *program) arguments(l line, last string) []string {
 	parts := map[string]int{
 		"TENANT": 1, "[TENANT]": 1, "TENANT/NETWORK": 2, "[TENANT[/NETWORK]]": 2,
-		"TENANT/NETWORK/PORT": 3, "[TENANT[/NETWORK[/PORT]]]": 3,
+		"TENANT/NETWORK/PORT": 3, "TENANT/NETWORK/PEER": 3, "[TENANT[/NETWORK[/PORT]]]": 3,
 	}
 	usage := l.command().ArgsUsage
 	switch usage {
@@ -185,6 +185,16 @@ func (p *program) objects(l line, last string, depth int, whole bool) []string {
 			names = append(names, n.Ref().String())
 		}
 	case 3:
+		if strings.HasSuffix(l.command().ArgsUsage, "/PEER") {
+			peers, err := client.Peers(ctx, parts[0], parts[1])
+			if err != nil {
+				return nil
+			}
+			for _, v := range peers {
+				names = append(names, v.Ref().String())
+			}
+			break
+		}
 		ps, err := client.Ports(ctx, parts[0], parts[1])
 		if err != nil {
 			return nil

@@ -19,13 +19,13 @@ func TestMain(m *testing.M) {
 
 func TestComplete(t *testing.T) {
 	s := newSession(t)
-	s.run("tenant add acme", "tenant add umbrella", "network add acme/web --subnet 10.0.0.0/24", "network add acme/db", "port add acme/web/c1", "port add acme/web/c2")
+	s.run("tenant add acme", "tenant add umbrella", "network add acme/web --subnet 10.0.0.0/24", "network add acme/db", "port add acme/web/c1", "port add acme/web/c2", "peer add acme/web/tor1 --vtep 192.0.2.40")
 	for _, tc := range []struct {
 		name  string
 		words []string
 		want  string
 	}{
-		{"nouns", []string{""}, "tenant network port host status flows cert version completion"},
+		{"nouns", []string{""}, "tenant network port peer host status flows cert version completion"},
 		{"part of a noun", []string{"te"}, "tenant"},
 		{"verbs", []string{"host", ""}, "list show remove leave"},
 		{"verbs after a flag", []string{"-o", "json", "host", "l"}, "list leave"},
@@ -42,6 +42,7 @@ func TestComplete(t *testing.T) {
 		{"network", []string{"network", "show", "acme/"}, "acme/db acme/web"},
 		{"network of a port", []string{"port", "show", "acme/w"}, "acme/web/"},
 		{"port", []string{"port", "show", "acme/web/"}, "acme/web/c1 acme/web/c2"},
+		{"peer", []string{"peer", "show", "acme/web/"}, "acme/web/tor1"},
 		{"port after its flags", []string{"port", "plug", "--netns", "x", "acme/web/"}, "acme/web/c1 acme/web/c2"},
 		{"tenant or more", []string{"port", "list", "a"}, "acme acme/"},
 		{"network or more", []string{"flows", "acme/w"}, "acme/web acme/web/"},

@@ -116,7 +116,7 @@ func (p *program) commands() *cli.Command {
 			&cli.BoolFlag{Name: "no-wait", Usage: "return when the change is stored"},
 		},
 		Subcommands: []*cli.Command{
-			p.tenantCommand(), p.networkCommand(), p.portCommand(), p.hostCommand(),
+			p.tenantCommand(), p.networkCommand(), p.portCommand(), p.peerCommand(), p.hostCommand(),
 			p.statusCommand(), p.flowsCommand(), p.certCommand(), p.versionCommand(), p.completionCommand(),
 		},
 	}
@@ -170,6 +170,9 @@ func (p *program) globals(c *cli.Context) error {
 	p.deadline = time.Now().Add(p.timeout)
 	p.wait = c.Bool("wait") && !c.Bool("no-wait")
 	p.client = api.NewClient(p.socket(c.String("socket"), c.IsSet("socket")))
+	p.client.Copied = func(revision int64) {
+		fmt.Fprintf(p.stderr, "ovloom: the store does not answer: this is this host's copy of its own tenants, of revision %d\n", revision)
+	}
 	return nil
 }
 

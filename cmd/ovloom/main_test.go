@@ -131,6 +131,16 @@ func TestPort(t *testing.T) {
 	s.golden("port")
 }
 
+func TestPeer(t *testing.T) {
+	s := newSession(t)
+	s.run("tenant add acme", "network add acme/web --subnet 10.0.0.0/24", "network add acme/db", "peer list",
+		"peer add acme/web/tor1 --vtep 192.0.2.40", "peer add acme/web/tor1 --vtep 192.0.2.41", "peer add acme/web/tor2 --vtep 192.0.2.40", "peer add acme/web/tor2 --vtep 192.0.2.1",
+		"peer add acme/nope/tor1 --vtep 192.0.2.40", "peer add acme/db/tor1 --vtep 192.0.2.40 -o json",
+		"peer list", "peer list acme", "peer list acme/web -o json", "peer list nobody", "peer list acme/nope", "peer show acme/web/tor1", "peer show acme/db/tor1 -o json", "peer show acme/web/tor9",
+		"peer delete acme/web/tor9", "peer delete acme/web/tor9 --dry-run", "network delete acme/web", "peer delete acme/web/tor1 --dry-run", "peer delete acme/web/tor1", "peer delete acme/db/tor1 --cascade", "peer list -o json")
+	s.golden("peer")
+}
+
 func TestHost(t *testing.T) {
 	s := newSession(t)
 	s.run("tenant add acme", "network add acme/web --subnet 10.0.0.0/24", "port add acme/web/c1", "port plug acme/web/c1 --netns c1")
@@ -186,6 +196,7 @@ func TestUsageErrors(t *testing.T) {
 		"network set acme/web", "network set acme/web --unknown maybe", "network set acme/web --vni 7", "network set acme/web --gateway 10.7.0.1", "network set acme/web --mtu 99999", "network list a b",
 		"port add acme/web", "port add acme/web/c1 --ip 10.0.0.300", "port add acme/web/c1 --ip 10.0.0.5/24", "port add acme/web/c1 --mac 01:00:00:00:00:00", "port add acme/web/c1 --mac zz", "port add acme/web/c1 --learn -1", "port set acme/web/c1", "port list a/b/c", "port list a b",
 		"port plug acme/web/c1", "port plug acme/web/c1 --netns a --pid 1", "port plug acme/web/c1 --netns=", "port plug acme/web/c1 --netns a/b", "port plug acme/web/c1 --pid 0", "port plug acme/web/c1 --tap a --ifname b", "port plug acme/web/c1 --netns a --ifname sixteen-bytes-xx",
+		"peer add acme/web", "peer add acme/web/tor1", "peer add acme/web/tor1 --vtep 192.0.2", "peer add acme/web/tor1 --vtep 2001:db8::1", "peer add acme/web/T --vtep 192.0.2.40", "peer list a b", "peer list a/b/c", "peer show acme/web",
 		"host show Host1", "host remove", "host leave now", "status now", "version now", "flows a b", "flows a/b/c/d", "cert host", "cert ca x", "cert host h1 --address 1.2.3", "completion", "completion tcsh", "help frobnicate")
 	s.golden("usage")
 	// Whatever is wrong with the words alone has exit code 2 and a hint.
@@ -209,6 +220,7 @@ func TestExitCodes(t *testing.T) {
 		for _, line := range []string{"tenant list", "tenant show a", "tenant add a", "tenant delete a", "tenant delete a --cascade", "tenant delete a --dry-run",
 			"network list", "network show a/b", "network add a/b", "network set a/b --mtu 1400", "network delete a/b",
 			"port list", "port show a/b/c", "port add a/b/c", "port set a/b/c --learn 1", "port delete a/b/c", "port plug a/b/c --pid 1", "port unplug a/b/c",
+			"peer list", "peer show a/b/c", "peer add a/b/c --vtep 192.0.2.40", "peer delete a/b/c",
 			"host list", "host show a", "host remove a", "host leave", "status", "flows"} {
 			out, errs, code := s.exec(line)
 			if code != tc.code || out != "" || !strings.HasPrefix(errs, "ovloom: ") {

@@ -143,22 +143,29 @@ func (p *program) portWritten(c *cli.Context, w api.Written, done string) error 
 	return late
 }
 
-func (p *program) portList(c *cli.Context) error {
+// scopeArgument returns the tenant, or the tenant and network, that a list is
+// about; "" means all.
+func scopeArgument(c *cli.Context) (tenant, network string, err error) {
 	if c.NArg() > 1 {
-		return argumentCount(c, "at most one tenant or network")
+		return "", "", argumentCount(c, "at most one tenant or network")
 	}
 	arg := c.Args().First()
+	if arg == "" {
+		return "", "", nil
+	}
 	tenant, network, isNetwork := strings.Cut(arg, "/")
-	if arg != "" {
-		var err error
-		if isNetwork {
-			_, err = intent.ParseNetworkRef(arg)
-		} else {
-			_, err = intent.ParseTenant(arg)
-		}
-		if err != nil {
-			return err
-		}
+	if isNetwork {
+		_, err = intent.ParseNetworkRef(arg)
+	} else {
+		_, err = intent.ParseTenant(arg)
+	}
+	return tenant, network, err
+}
+
+func (p *program) portList(c *cli.Context) error {
+	tenant, network, err := scopeArgument(c)
+	if err != nil {
+		return err
 	}
 	ctx, cancel := p.call(c)
 	defer cancel()
