@@ -28,6 +28,10 @@ const callTimeout = 30 * time.Second
 // Client calls the ovloomd of this host. Its methods return *intent.Error. A
 // deadline that passes during a change leaves open whether it was made.
 type Client struct {
+	// Copied, unless nil, is called when an answer is not the store's, which does
+	// not answer, but what the host keeps of it: as it was at a revision.
+	Copied func(revision int64)
+
 	socket string
 	http   *http.Client
 }
@@ -73,6 +77,7 @@ func (c *Client) do(ctx context.Context, method, path string, query url.Values, 
 	if err := json.Unmarshal(b, reply); err != nil {
 		return notUnderstood(resp, err)
 	}
+	c.heard(resp.Header)
 	return nil
 }
 

@@ -101,6 +101,7 @@ type call struct {
 	w     *response
 	r     *http.Request
 	query url.Values
+	note  *copyNote // nil: a stream
 }
 
 // response remembers the status for the log, and whether it can still be set.
@@ -165,7 +166,8 @@ func (s *Server) dispatch(rw http.ResponseWriter, r *http.Request, rs []route) {
 		}
 		ctx, cancel := context.WithTimeout(ctx, s.timeouts.work)
 		defer cancel()
-		c.r = r.WithContext(ctx)
+		ctx, note := withCopyNote(ctx)
+		c.r, c.note = r.WithContext(ctx), note
 	}
 	v, err := route.serve(s, c)
 	if err != nil {
@@ -179,6 +181,7 @@ func (s *Server) dispatch(rw http.ResponseWriter, r *http.Request, rs []route) {
 	if route.stream {
 		return
 	}
+	c.note.set(w.Header())
 	s.reply(w, r, max(route.status, http.StatusOK), v)
 }
 

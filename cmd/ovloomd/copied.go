@@ -1,0 +1,126 @@
+// The API's reads of intent: from the store, or from this host's copy of it while
+// the store does not answer.
+
+package main
+
+import (
+	"context"
+	"slices"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store"
+)
+
+// reader is the store as the API sees it. What is not overridden here fails while
+// the store is down; a change must, for a copy cannot decide what is unique.
+type reader struct {
+	*store.Store
+	link *storeLink
+}
+
+// Tenants is store.Tenants, or those of which there are copies.
+func (r reader) Tenants(ctx context.Context) ([]intent.Tenant, error) {
+	err := r.link.down()
+	if err == nil {
+		var list []intent.Tenant
+		if list, err = r.Store.Tenants(ctx); intent.KindOf(err) != intent.Unavailable {
+			return list, err
+		}
+	}
+	var list []intent.Tenant
+	for _, name := range r.CopiedTenants() {
+		if snap, ok := r.Copy(name); ok {
+			api.NoteCopy(ctx, snap.Revision)
+			list = append(list, snap.Tenant)
+		}
+	}
+	if len(list) == 0 {
+		return nil, err
+	}
+	return list, nil
+}
+
+// Tenant is store.Tenant, or what the copy has.
+func (r reader) Tenant(ctx context.Context, name string) (intent.Tenant, error) {
+	return readOr(ctx, r, name, func() (intent.Tenant, error) { return r.Store.Tenant(ctx, name) },
+		func(s intent.Snapshot) (intent.Tenant, bool) { return s.Tenant, true })
+}
+
+// Snapshot is store.Snapshot, or the copy.
+func (r reader) Snapshot(ctx context.Context, tenant string) (intent.Snapshot, error) {
+	return readOr(ctx, r, tenant, func() (intent.Snapshot, error) { return r.Store.Snapshot(ctx, tenant) },
+		func(s intent.Snapshot) (intent.Snapshot, bool) { return s, true })
+}
+
+// Networks is store.Networks, or what the copy has.
+func (r reader) Networks(ctx context.Context, tenant string) ([]intent.Network, error) {
+	return readOr(ctx, r, tenant, func() ([]intent.Network, error) { return r.Store.Networks(ctx, tenant) },
+		func(s intent.Snapshot) ([]intent.Network, bool) { return s.Networks, true })
+}
+
+// Network is store.Network, or what the copy has.
+func (r reader) Network(ctx context.Context, ref intent.NetworkRef) (intent.Network, error) {
+	return readOr(ctx, r, ref.Tenant, func() (intent.Network, error) { return r.Store.Network(ctx, ref) },
+		func(s intent.Snapshot) (intent.Network, bool) {
+			return one(s.Networks, func(n intent.Network) bool { return n.Ref() == ref })
+		})
+}
+
+// Port is store.Port, or what the copy has.
+func (r reader) Port(ctx context.Context, ref intent.PortRef) (intent.Port, error) {
+	return readOr(ctx, r, ref.Tenant, func() (intent.Port, error) { return r.Store.Port(ctx, ref) },
+		func(s intent.Snapshot) (intent.Port, bool) {
+			return one(s.Ports, func(p intent.Port) bool { return p.Ref() == ref })
+		})
+}
+
+// Bindings is store.Bindings, or what the copy has.
+func (r reader) Bindings(ctx context.Context, ref intent.PortRef) ([]intent.Binding, error) {
+	return readOr(ctx, r, ref.Tenant, func() ([]intent.Binding, error) { return r.Store.Bindings(ctx, ref) },
+		func(s intent.Snapshot) ([]intent.Binding, bool) {
+			return slices.DeleteFunc(s.Bindings, func(b intent.Binding) bool { return b.PortRef() != ref }), true
+		})
+}
+
+// readOr asks the store; if it does not answer, it looks into the copy of a
+// tenant. What the copy lacks may exist all the same: then the store's failure is
+// returned. A store that is known to be down is not waited for.
+func readOr[T any](ctx context.Context, r reader, tenant string, ask func() (T, error), find func(intent.Snapshot) (T, bool)) (T, error) {
+	err := r.link.down()
+	if err == nil {
+		var v T
+		if v, err = ask(); intent.KindOf(err) != intent.Unavailable {
+			return v, err
+		}
+	}
+	var none T
+	snap, ok := r.Copy(tenant)
+	if !ok {
+		return none, err
+	}
+	v, ok := find(snap)
+	if !ok {
+		return none, err
+	}
+	api.NoteCopy(ctx, snap.Revision)
+	return v, nil
+}
+
+func one[T any](list []T, is func(T) bool) (T, bool) {
+	i := slices.IndexFunc(list, is)
+	if i < 0 {
+		var none T
+		return none, false
+	}
+	return list[i], true
+}
+
+// down returns why the store is known not to answer; nil if it is not.
+func (l *storeLink) down() error {
+	connected, since, err := l.get()
+	if connected || since.IsZero() {
+		return nil
+	}
+	return err
+}
