@@ -16,6 +16,10 @@ import (
 // disk is used. Forwarding does not wait for it: the switch keeps its flows.
 const patience = time.Second
 
+// patienceUnknown is how long the store may take to say what an interface is that
+// no copy knows.
+const patienceUnknown = 5 * time.Second
+
 // span answers from the copies on disk what the store does not answer in time.
 type span struct {
 	*store.Store
@@ -24,7 +28,7 @@ type span struct {
 // WatchTenant is store.WatchTenant, with the copy on disk as its first update if
 // the store is slow or down.
 func (s span) WatchTenant(ctx context.Context, tenant string, deliver func(intent.SpanUpdate)) error {
-	first := newFirst(ctx, func() {
+	first := newFirst(ctx, patience, func() {
 		if copied, ok := s.Copy(tenant); ok {
 			deliver(intent.SpanUpdate{Tenant: tenant, Revision: copied.Revision, Snapshot: &copied})
 		}
@@ -38,7 +42,7 @@ func (s span) WatchTenant(ctx context.Context, tenant string, deliver func(inten
 // WatchHosts is store.WatchHosts, with the copy on disk as its first update if the
 // store is slow or down.
 func (s span) WatchHosts(ctx context.Context, deliver func(intent.HostsUpdate)) error {
-	first := newFirst(ctx, func() {
+	first := newFirst(ctx, patience, func() {
 		if copied, ok := s.CopiedHosts(); ok {
 			deliver(copied)
 		}
@@ -50,15 +54,23 @@ func (s span) WatchHosts(ctx context.Context, deliver func(intent.HostsUpdate)) 
 }
 
 // WatchResolve is store.WatchResolve; if the store is slow or down it looks for
-// the port in the copies on disk.
+// the port in the copies on disk. One that is in none may have been plugged just
+// before the copy would have been written: for that the store is waited for longer,
+// but not for ever, for without an answer nothing is done on this host.
 func (s span) WatchResolve(ctx context.Context, ifaceID string, deliver func(ref intent.PortRef, ok bool)) error {
-	first := newFirst(ctx, func() {
+	known := newFirst(ctx, patience, func() {
 		if ref, ok := s.copied(ifaceID); ok {
 			deliver(ref, true)
 		}
 	})
+	unknown := newFirst(ctx, patienceUnknown, func() {
+		if _, ok := s.copied(ifaceID); !ok {
+			deliver(intent.PortRef{}, false)
+		}
+	})
 	return s.Store.WatchResolve(ctx, ifaceID, func(ref intent.PortRef, ok bool) {
-		first.answered()
+		known.answered()
+		unknown.answered()
 		deliver(ref, ok)
 	})
 }
@@ -83,7 +95,7 @@ type first struct {
 	done bool
 }
 
-func newFirst(ctx context.Context, fallback func()) *first {
+func newFirst(ctx context.Context, patience time.Duration, fallback func()) *first {
 	f := &first{}
 	time.AfterFunc(patience, func() {
 		f.mu.Lock()
