@@ -164,6 +164,22 @@ func (u *Underlay) Recover(ctx context.Context) error {
 	return err
 }
 
+// Announce tells the neighbours once more where the addresses of a NIC that is taken
+// are, as Take has done; if none is taken it does nothing.
+//
+// One announcement may be lost. And Open vSwitch elsewhere does not look at one that
+// equals another of the last ten seconds: its flow is cached. Then tunnels to this
+// host would end at the MAC that the addresses had before, for up to 15 minutes.
+func (u *Underlay) Announce(ctx context.Context) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	j, err := u.load()
+	if err != nil || j == nil || j.Phase != taken {
+		return err
+	}
+	return u.run(ctx, []step{u.announce(j.Bridge, *j)})
+}
+
 // Taken returns the NIC that is in the bridge, or "" if none is.
 func (u *Underlay) Taken() (nic string, err error) {
 	u.mu.Lock()

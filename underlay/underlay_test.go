@@ -190,9 +190,29 @@ func TestTakeAndReturn(t *testing.T) {
 	}
 	wantError(t, u.Take(ctx, "lo"), intent.Conflict, "u1 is in br-phy already")
 
+	// A neighbour that has it wrong is told again, and not after the return.
+	wrong := func() {
+		t.Helper()
+		ovstest.IP(t, "-n", l.neighbour, "neigh", "replace", "192.0.2.1", "lladdr", "02:00:00:00:00:99", "dev", "up1", "nud", "reachable")
+	}
+	knows := func(mac string) bool {
+		return strings.Contains(ovstest.IP(t, "-n", l.neighbour, "neigh", "show", "192.0.2.1"), mac)
+	}
+	wrong()
+	l.ovs.Until("the neighbour is told again", func() bool {
+		must(t, u.Announce(ctx))
+		return knows(strings.Trim(mac, `"`))
+	})
+
 	must(t, u.Return(ctx))
 	l.wantBefore(before)
 	l.wantReachable()
+	wrong()
+	must(t, u.Announce(ctx))
+	if !knows("02:00:00:00:00:99") {
+		t.Error("the addresses of a NIC that is not taken are announced")
+	}
+	ovstest.IP(t, "-n", l.neighbour, "neigh", "del", "192.0.2.1", "dev", "up1")
 	must(t, u.Return(ctx))
 	if nic, err := u.Taken(); nic != "" || err != nil {
 		t.Errorf("taken after the return: %q, %v", nic, err)

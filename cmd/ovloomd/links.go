@@ -86,6 +86,23 @@ func (d *daemon) keepBridge(ctx context.Context) error {
 	})
 }
 
+// announce tells the neighbours again where the tunnels end: soon, because the first
+// word may be lost, and when no Open vSwitch remembers that any more (see
+// underlay.Underlay.Announce).
+func (d *daemon) announce(ctx context.Context) error {
+	for _, wait := range []time.Duration{time.Second, 11 * time.Second} {
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return nil
+		}
+		if err := d.uplink.Announce(ctx); err != nil && ctx.Err() == nil {
+			d.log.Warn("cannot announce the underlay's addresses", "error", err)
+		}
+	}
+	return nil
+}
+
 // openflowLink is the connection to ovs-vswitchd.
 type openflowLink struct {
 	*daemon
