@@ -1,0 +1,146 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.etcd.io/etcd/etcdutl/v3/snapshot"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// What was given out after a backup was made is not known when it is restored, and
+// must never be given out again: hosts have flows with those ids, interfaces have
+// those generations, clients have read those revisions. So all of it goes on far
+// above. A client reserves ids, VNIs and VRFs in small blocks; nobody makes that
+// many in the life of a backup.
+const (
+	skipRevisions   = 1_000_000_000
+	skipIDs         = 1 << 32 // of 48 bits
+	skipNumbers     = 1 << 12 // VNIs and VRFs, of 24 bits
+	skipGenerations = 1_000_000_000
+)
+
+// Restore makes the store of c, which runs in no process, what it was when file
+// was written by Backup. What it was before is kept beside it, in a folder that is
+// returned; "" if there was nothing. The store is one member afterwards. Hosts
+// that come back find that their revision was compacted away, and read all anew.
+//
+// A file that is damaged or no backup is refused, and nothing is changed.
+func Restore(ctx context.Context, c Config, file string) (kept string, err error) {
+	c = c.withDefaults()
+	if len(c.Endpoints) > 0 {
+		return "", intent.Invalidf("the store is not on this host but at %s", c.Endpoints[0]).WithHint("restore it on the host that runs it")
+	}
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		return "", intent.NotFoundf("backup %s does not exist", file)
+	}
+	if err := privateDir(c.StateDir); err != nil {
+		return "", err
+	}
+	lock, err := lockDir(c.StateDir)
+	if err != nil {
+		return "", err
+	}
+	defer lock.Close()
+
+	// It is made in a folder of its own, so that a failure leaves no half of it.
+	made := filepath.Join(c.StateDir, "restoring")
+	if err := os.RemoveAll(made); err != nil {
+		return "", fmt.Errorf("remove an earlier attempt: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(made)) }()
+	if err := restoreInto(ctx, c, made, file); err != nil {
+		return "", err
+	}
+	return replaceData(c.StateDir, made)
+}
+
+// restoreInto makes a state directory with the store of a backup.
+func restoreInto(ctx context.Context, c Config, dir, file string) error {
+	if err := privateDir(filepath.Join(dir, "etcd")); err != nil {
+		return err
+	}
+	err := snapshot.NewV3(zapTo(ctx, c.Logger)).Restore(snapshot.RestoreConfig{
+		SnapshotPath: file, OutputDataDir: dataDir(dir),
+		Name: memberName, PeerURLs: []string{peerURL}, InitialCluster: memberName + "=" + peerURL,
+		RevisionBump: skipRevisions, MarkCompacted: true,
+	})
+	if err != nil {
+		return intent.Invalidf("%s cannot be restored: %w", file, err).WithHint("give a file written by: ovloom store backup FILE")
+	}
+	s, err := Open(ctx, Config{StateDir: dir, Timeout: c.Timeout, Logger: c.Logger})
+	if err != nil {
+		return fmt.Errorf("open the restored store: %w", err)
+	}
+	return errors.Join(s.skipAhead(ctx), s.Close())
+}
+
+func dataDir(stateDir string) string { return filepath.Join(stateDir, "etcd", "data") }
+
+// replaceData puts the data of one state directory in the place of another's.
+func replaceData(stateDir, from string) (kept string, err error) {
+	now := dataDir(stateDir)
+	if err := privateDir(filepath.Dir(now)); err != nil {
+		return "", err
+	}
+	if _, err := os.Stat(now); err == nil {
+		kept = now + time.Now().UTC().Format("-before-20060102T150405.000Z")
+		if err := os.Rename(now, kept); err != nil {
+			return "", fmt.Errorf("keep what was there: %w", err)
+		}
+	}
+	if err := os.Rename(dataDir(from), now); err != nil {
+		return kept, fmt.Errorf("put the restored store in place: %w", err)
+	}
+	return kept, nil
+}
+
+// skipAhead moves all counters on.
+func (s *Store) skipAhead(ctx context.Context) error {
+	for name, skip := range map[string]uint64{s.ids.key: skipIDs, s.vnis.key: skipNumbers, s.vrfs.key: skipNumbers} {
+		if err := skipKey(ctx, s, name, func(v *counterValue) { v.Next += skip }); err != nil {
+			return err
+		}
+	}
+	claims, _, err := s.list(ctx, "read the claims", claimRoot, clientv3.WithKeysOnly())
+	if err != nil {
+		return err
+	}
+	for _, it := range claims {
+		if err := skipKey(ctx, s, it.key, func(v *claimValue) { v.Generation += skipGenerations }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// skipKey changes the counter at a key, if there is one.
+func skipKey[T any](ctx context.Context, s *Store, k string, skip func(*T)) error {
+	return s.update(ctx, "move the counters on", func(ctx context.Context) error {
+		it, err := s.get(ctx, k)
+		if err != nil || it.value == nil {
+			return err
+		}
+		v, err := decode[T](it.value)
+		if err != nil {
+			return err
+		}
+		skip(&v)
+		value, err := encode(v, it.value)
+		if err != nil {
+			return err
+		}
+		var tx txn
+		tx.unchanged(k, it.revision)
+		tx.put(k, value)
+		_, err = s.commit(ctx, &tx)
+		return err
+	})
+}

@@ -1,0 +1,182 @@
+package store
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// backUp writes a backup of a store into a file.
+func backUp(t *testing.T, s *Store) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := s.Backup(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "backup")
+	if err := os.WriteFile(file, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// What was given out after the backup is never given out again.
+func TestRestoreGivesNothingOutTwice(t *testing.T) {
+	dir := stateDir(t)
+	s := open(t, Config{StateDir: dir})
+	acme(t, s)
+	host(t, s, "host1", "192.0.2.1")
+	if _, _, err := s.AddPort(t.Context(), port("acme/web/c1")); err != nil {
+		t.Fatal(err)
+	}
+	ref := port("acme/web/c1").Ref()
+	if _, err := s.Claim(t.Context(), ref, "host1", 0); err != nil {
+		t.Fatal(err)
+	}
+	file := backUp(t, s)
+
+	late, _, err := s.AddPort(t.Context(), port("acme/web/late"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	claim, err := s.Claim(t.Context(), ref, "host1", 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, err := s.Ping(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(t.Context(), Config{StateDir: dir}, file); intent.KindOf(err) != intent.Conflict {
+		t.Errorf("restoring a store that runs: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := Restore(t.Context(), Config{StateDir: dir}, file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(kept, "member")); err != nil {
+		t.Errorf("what was there before: %v", err)
+	}
+
+	s = open(t, Config{StateDir: dir})
+	if after, err := s.Ping(t.Context()); err != nil || after <= before {
+		t.Errorf("revision %d after %d: %v", after, before, err)
+	}
+	if _, err := s.Port(t.Context(), ref); err != nil {
+		t.Errorf("a port of the backup: %v", err)
+	}
+	if _, err := s.Port(t.Context(), late.Ref()); intent.KindOf(err) != intent.NotFound {
+		t.Errorf("a port added later: %v", err)
+	}
+	again, _, err := s.AddPort(t.Context(), port("acme/web/again"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again.ID < late.ID+64 { // the block of ids that a client may hold
+		t.Errorf("id %d after %d", again.ID, late.ID)
+	}
+	if next, err := s.Claim(t.Context(), ref, "host1", 0); err != nil || next.Generation <= claim.Generation {
+		t.Errorf("generation %d after %d: %v", next.Generation, claim.Generation, err)
+	}
+}
+
+// A watch that has seen more than the backup has starts again with the whole.
+func TestWatchOverARestore(t *testing.T) {
+	dir := stateDir(t)
+	c := Config{StateDir: dir}
+	s := open(t, c)
+	acme(t, s)
+	file := backUp(t, s)
+	var last int64
+	for _, name := range []string{"acme/web/c1", "acme/web/c2"} {
+		_, revision, err := s.AddPort(t.Context(), port(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = revision
+	}
+	far := open(t, Config{Endpoints: []string{"unix://" + filepath.Join(dir, "etcd", "etcd.sock")}})
+	m, _ := watch(t, far, "acme")
+	m.reaches(t, last)
+	m.equals(t, s, "acme")
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(t.Context(), c, file); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, c)
+	revision, err := s.Ping(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.reaches(t, revision)
+	m.equals(t, s, "acme")
+}
+
+func TestRestoreRefuses(t *testing.T) {
+	dir := stateDir(t)
+	s := open(t, Config{StateDir: dir})
+	acme(t, s)
+	file := backUp(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	whole, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		data []byte
+	}{
+		{"an empty file", nil},
+		{"something else", []byte("not a backup")},
+		{"half of it", whole[:len(whole)/2]},
+		{"a bit turned over", append(append(bytes.Clone(whole[:5000]), whole[5000]^1), whole[5001:]...)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			bad := filepath.Join(t.TempDir(), "bad")
+			if err := os.WriteFile(bad, c.data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := Restore(t.Context(), Config{StateDir: dir}, bad); intent.KindOf(err) != intent.Invalid {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+	if _, err := Restore(t.Context(), Config{StateDir: dir}, filepath.Join(dir, "none")); intent.KindOf(err) != intent.NotFound {
+		t.Errorf("a file that does not exist: %v", err)
+	}
+	s = open(t, Config{StateDir: dir})
+	if _, err := s.Tenant(t.Context(), "acme"); err != nil {
+		t.Errorf("after what was refused: %v", err)
+	}
+}
+
+func TestCompactAndHealth(t *testing.T) {
+	s := open(t, Config{})
+	acme(t, s)
+	revision, err := s.Compact(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := s.Health(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if h.Revision != revision || len(h.Members) != 1 || !h.Members[0].Leader || h.Size == 0 || h.InUse == 0 || len(h.Faults) != 0 {
+		t.Errorf("%+v, compacted at %d", h, revision)
+	}
+	far := open(t, Config{Endpoints: s.URLs()[:1], Timeout: 10 * time.Second})
+	if there, err := far.Health(t.Context()); err != nil || there.Revision != revision {
+		t.Errorf("from elsewhere: %+v, %v", there, err)
+	}
+}

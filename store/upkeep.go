@@ -1,0 +1,129 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// Member is one member of the store's cluster.
+type Member struct {
+	Name   string
+	URLs   []string // where it serves hosts
+	Leader bool
+}
+
+// Health is the state of the store, as the member that was asked sees it.
+type Health struct {
+	URLs     []string // where this process asks
+	Revision int64
+	Version  string // of etcd
+	Members  []Member
+	Size     int64    // of the database, in bytes on disk
+	InUse    int64    // of that; compacting gives the rest back
+	Faults   []string // such as a full database
+}
+
+// Health asks the store how it is.
+func (s *Store) Health(ctx context.Context) (Health, error) {
+	h := Health{URLs: s.URLs()}
+	err := s.call(ctx, "ask the store how it is", func(ctx context.Context) error {
+		list, err := s.client.MemberList(ctx)
+		if err != nil {
+			return err
+		}
+		st, err := s.statusOfOne(ctx)
+		if err != nil {
+			return err
+		}
+		h.Revision, h.Version, h.Size, h.InUse = st.Header.Revision, st.Version, st.DbSize, st.DbSizeInUse
+		h.Faults = append(h.Faults, st.Errors...)
+		h.Members = nil
+		for _, m := range list.Members {
+			urls := slices.Clone(m.ClientURLs)
+			slices.Sort(urls)
+			h.Members = append(h.Members, Member{Name: m.Name, URLs: urls, Leader: m.ID == st.Leader})
+		}
+		slices.SortFunc(h.Members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
+		return nil
+	})
+	return h, err
+}
+
+// statusOfOne returns the status of the first member that answers.
+func (s *Store) statusOfOne(ctx context.Context) (st *clientv3.StatusResponse, err error) {
+	if s.server != nil {
+		return s.client.Status(ctx, "") // the own member, whatever the name
+	}
+	for _, e := range s.cfg.Endpoints {
+		limited, cancel := context.WithTimeout(ctx, s.cfg.Timeout/time.Duration(len(s.cfg.Endpoints)+1))
+		st, err = s.client.Status(limited, e)
+		cancel()
+		if err == nil {
+			return st, nil
+		}
+	}
+	return nil, err
+}
+
+// Backup writes the whole store, as it is at one moment, to w: a snapshot of etcd,
+// which Restore takes. A backup that ends in an error is none.
+func (s *Store) Backup(ctx context.Context, w io.Writer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.closed, cancel)()
+	const op = "back up the store"
+	r, err := s.client.Snapshot(ctx)
+	if err != nil {
+		return s.failure(ctx, op, err)
+	}
+	defer r.Close()
+	if _, err := io.Copy(w, r); err != nil {
+		return s.failure(ctx, op, err)
+	}
+	return nil
+}
+
+// Compact forgets how everything was at earlier revisions, makes the database as
+// small as what is in it, and lets a store that was full take changes again. A
+// host that was away longer reads all of its span again. It returns the revision
+// that is the earliest now.
+func (s *Store) Compact(ctx context.Context) (revision int64, err error) {
+	const op = "compact the store"
+	revision, err = s.Ping(ctx)
+	if err != nil {
+		return 0, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.closed, cancel)()
+	if _, err := s.client.Compact(ctx, revision, clientv3.WithCompactPhysical()); err != nil {
+		return 0, s.failure(ctx, op, err)
+	}
+	if err := s.defragment(ctx); err != nil {
+		return revision, s.failure(ctx, op, err)
+	}
+	if _, err := s.client.AlarmDisarm(ctx, &clientv3.AlarmMember{}); err != nil {
+		return revision, s.failure(ctx, op, err)
+	}
+	return revision, nil
+}
+
+// defragment gives back what compacting has freed, one member after the other:
+// meanwhile a member answers nobody.
+func (s *Store) defragment(ctx context.Context) error {
+	if s.server != nil {
+		return s.server.Server.Backend().Defrag()
+	}
+	for _, e := range s.cfg.Endpoints {
+		if _, err := s.client.Defragment(ctx, e); err != nil {
+			return fmt.Errorf("at %s: %w", e, err)
+		}
+	}
+	return nil
+}
