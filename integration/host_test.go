@@ -1,0 +1,301 @@
+package integration_test
+
+// A host's life: registered, gone, removed, leaving, and cut short while it
+// starts.
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/integration/lab"
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// exec runs a command on a host and fails the test if it fails.
+func (o *overlay) exec(h *lab.Host, args ...string) string {
+	o.t.Helper()
+	out, err := h.Exec(o.t.Context(), args...)
+	if err != nil {
+		o.t.Fatalf("on %s: %v", h.Name, err)
+	}
+	return out
+}
+
+// network is what the kernel of a host knows about its addresses, routes and
+// cards, and the bridges of its switch.
+func (o *overlay) network(h *lab.Host) string {
+	o.t.Helper()
+	nic := o.exec(h, "ip", "-o", "link", "show", lab.UnderlayNIC)
+	return o.exec(h, "ip", "-o", "addr") + o.exec(h, "ip", "route") + nic + o.exec(h, "ovs-vsctl", "list-br")
+}
+
+func TestHostThatIsGone(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 2})
+	first, second := o.Hosts[0], o.Hosts[1]
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
+	a, b := o.plug(first, "acme/web/c1"), o.plug(second, "acme/web/c2")
+	o.reaches(a, b.v4())
+
+	var hosts []intent.HostState
+	o.get(second, &hosts, "host", "list")
+	if len(hosts) != 2 {
+		t.Fatalf("%d hosts: %+v", len(hosts), hosts)
+	}
+	for i, h := range o.Hosts {
+		if got := hosts[i]; got.Name != h.Name || got.VTEP != h.VTEP || !got.Alive || got.Applied == 0 || got.UnderlayMTU != 1600 || got.Datapath != "netdev" || got.ID == 0 {
+			t.Errorf("host list shows %+v", got)
+		}
+	}
+	var shown api.Host
+	if o.get(first, &shown, "host", "show", "host2"); !slices.Equal(shown.Users, []string{"binding acme/web/c2 on host2"}) || !shown.Alive {
+		t.Errorf("host show shows %+v", shown)
+	}
+	if out := o.run("host", "list"); !strings.Contains(out, "HOST") || !strings.Contains(out, second.VTEP.String()) || strings.Count(out, "alive") != 2 {
+		t.Errorf("host list prints\n%s", out)
+	}
+	o.refused(first, 4, say("host host2 is in use", "used by its running ovloomd", "ovloom host leave"), "host", "remove", "host2")
+
+	if err := second.Ovloomd.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	killed := time.Now()
+	lab.Eventually(t, pollTime, "host2 to count as gone", func() error { return o.alive("host2", false) })
+	if took := time.Since(killed); took < 3*time.Second || took > 13*time.Second {
+		t.Errorf("host2 counted as gone after %v, its lease is 10 s", took)
+	}
+	if out := o.run("host", "list"); strings.Count(out, "gone") != 1 {
+		t.Errorf("host list prints\n%s", out)
+	}
+	o.reaches(a, b.v4()) // its switch goes on
+
+	o.refused(first, 4, say("host host2 is in use", "used by binding acme/web/c2 on host2", "--cascade"), "host", "remove", "host2")
+	if err := o.alive("host2", false); err != nil {
+		t.Errorf("after a refused remove: %v", err)
+	}
+	want := "binding acme/web/c2 on host2 will be deleted\nhost host2 will be deleted\n2 objects deleted"
+	if out := o.run("host", "remove", "host2", "--cascade"); out != want {
+		t.Errorf("removing the host says\n%s", out)
+	}
+	o.refused(first, 3, say("host host2 does not exist"), "host", "show", "host2")
+	lab.Eventually(t, pollTime, "host1 to forget host2's VTEP", func() error {
+		if n := o.flowKinds(first)[pipeline.KindHost]; n != 0 {
+			return fmt.Errorf("%d flows", n)
+		}
+		return nil
+	})
+	o.storeIsSound()
+
+	// It was not gone for good: it registers again and takes its port back.
+	if _, err := second.StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.reaches(a, b.v4())
+	if err := o.alive("host2", true); err != nil {
+		t.Error(err)
+	}
+	o.storeIsSound()
+}
+
+func TestHostLeaves(t *testing.T) {
+	l := lab.New(t, lab.Config{Hosts: 2})
+	o := &overlay{l, t}
+	first, second := l.Hosts[0], l.Hosts[1]
+	// More than one address and route, so that there is something to get wrong.
+	o.exec(second, "ip", "addr", "add", "172.31.0.77/24", "dev", lab.UnderlayNIC)
+	o.exec(second, "ip", "route", "add", "192.0.2.0/24", "via", first.VTEP.String(), "metric", "50")
+	before := map[*lab.Host]string{first: o.network(first), second: o.network(second)}
+	if err := l.StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
+	a, b := o.plug(first, "acme/web/c1"), o.plug(second, "acme/web/c2")
+	o.reaches(a, b.v4())
+	if o.network(second) == before[second] {
+		t.Fatal("ovloomd has changed nothing that could be given back")
+	}
+
+	o.refused(first, 4, say("is in use", "used by host host2", "let those hosts leave first"), "host", "leave", "--cascade")
+	o.refused(second, 4, say("host host2 is in use", "used by interface ovl", "--cascade"), "host", "leave")
+	o.reaches(a, b.v4())
+	plan := o.runOn(second, "host", "leave", "--cascade", "--dry-run")
+	for _, step := range []string{"unplug ovl", "delete bridge br-int", "give back eth1", "remove host host2"} {
+		if !strings.Contains(plan, "to do: "+step) {
+			t.Errorf("the plan of leaving lacks %q:\n%s", step, plan)
+		}
+	}
+	o.reaches(a, b.v4())
+
+	out := o.runOn(second, "host", "leave", "--cascade")
+	if want := strings.ReplaceAll(plan, "to do: ", "done: "); out != want {
+		t.Errorf("leaving says\n%s\nand planned\n%s", out, plan)
+	}
+	o.left(second, before[second])
+	o.gone(b)
+	var hosts []intent.HostState
+	if o.get(first, &hosts, "host", "list"); len(hosts) != 1 || hosts[0].Name != "host1" {
+		t.Errorf("hosts after one left: %+v", hosts)
+	}
+	var p api.Port
+	if o.get(first, &p, "port", "show", "acme/web/c2"); p.Host != "" || len(p.Claims) > 0 {
+		t.Errorf("a port of the host that left is still bound: %+v", p)
+	}
+	o.storeIsSound()
+
+	// It can come back, and the last one can leave too.
+	if _, err := second.StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	again := o.plugExisting(second, "acme/web/c2")
+	o.reaches(a, again.v4())
+	for _, h := range []*lab.Host{second, first} {
+		o.runOn(h, "host", "leave", "--cascade")
+		o.left(h, before[h])
+	}
+}
+
+// left checks that a host is as it was before ovloomd ever started there.
+func (o *overlay) left(h *lab.Host, before string) {
+	o.t.Helper()
+	if err := h.Ovloomd.Wait(o.t.Context()); err != nil {
+		o.t.Errorf("ovloomd of %s did not end well: %v", h.Name, err)
+	}
+	h.Ovloomd = nil // its end is no surprise
+	if after := o.network(h); after != before {
+		o.t.Errorf("%s is not as it was: before\n%s\nafter\n%s", h.Name, before, after)
+	}
+}
+
+// Daemons that cannot work here refuse to start, and touch nothing.
+func TestStartsThatAreRefused(t *testing.T) {
+	l := lab.New(t, lab.Config{Hosts: 1})
+	o := &overlay{l, t}
+	h := l.Hosts[0]
+	if _, err := h.Ovloom(t.Context(), "--help"); err != nil { // the programs are built by now
+		t.Fatal(err)
+	}
+	refuses := func(flags []string, words ...string) {
+		t.Helper()
+		before := o.network(h) + o.exec(h, "ovs-vsctl", "show") + o.exec(h, "ovs-vsctl", "list", "bridge")
+		_, err := h.Exec(t.Context(), append([]string{filepath.Join(lab.Programs(), "ovloomd")}, flags...)...)
+		mustSay(t, err, 4, words...)
+		if after := o.network(h) + o.exec(h, "ovs-vsctl", "show") + o.exec(h, "ovs-vsctl", "list", "bridge"); after != before {
+			t.Errorf("the host was changed: before\n%s\nafter\n%s", before, after)
+		}
+	}
+
+	t.Run("the userspace datapath without leave to take the card", func(t *testing.T) {
+		flags := h.OvloomdFlags()
+		i := slices.Index(flags, "--take-nic")
+		refuses(slices.Delete(flags, i, i+2), h.VTEP.String(), "eth1", "outside Open vSwitch", "--take-nic eth1")
+	})
+	t.Run("a bridge of nobody's", func(t *testing.T) {
+		o.exec(h, "ovs-vsctl", "add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=netdev")
+		flow := "cookie=0x5,table=7,priority=9,ip,actions=drop"
+		o.exec(h, "ovs-ofctl", "add-flow", "unix:"+h.MgmtSock("br-int"), flow)
+		flows := o.dump(h)
+		refuses(h.OvloomdFlags(), "bridge br-int exists and was not made by ovloom", "--bridge", "del-br br-int")
+		if after := o.dump(h); after != flows || !strings.Contains(after, "cookie=0x5") {
+			t.Errorf("flows before\n%s\nafter\n%s", flows, after)
+		}
+	})
+	t.Run("OVN's bridge", func(t *testing.T) {
+		o.exec(h, "ovs-vsctl", "set", "bridge", "br-int", "external_ids:ct-zone-lp1=3")
+		refuses(h.OvloomdFlags(), "bridge br-int belongs to OVN", "--bridge")
+	})
+	t.Run("where OVN would make its bridge", func(t *testing.T) {
+		o.exec(h, "ovs-vsctl", "del-br", "br-int", "--", "set", "Open_vSwitch", ".", "external_ids:ovn-remote=tcp:192.0.2.1:6642")
+		refuses(h.OvloomdFlags(), "bridge br-int belongs to OVN", "ovn-remote")
+	})
+}
+
+// However far a first start came before it was killed, the next one ends well, and
+// everything can be given back.
+func TestStartCutShort(t *testing.T) {
+	const rounds = 10
+	l := lab.New(t, lab.Config{Hosts: 2, AllowLog: []string{
+		`cut short; giving it back`,
+		`connection dropped`, `Connection reset by peer`, `dpif.*Dropped . log messages`, // of the killed daemon
+	}})
+	o := &overlay{l, t}
+	first, victim := l.Hosts[0], l.Hosts[1]
+	if _, err := first.StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := o.network(victim)
+	came := map[string]int{}
+	// The first round is not cut short: it shows how long a start takes.
+	var takes time.Duration
+	for round := range rounds {
+		if round > 0 {
+			p, err := victim.Start(t.Context(), "ovloomd", append([]string{filepath.Join(lab.Programs(), "ovloomd")}, victim.OvloomdFlags()...)...)
+			if err != nil {
+				t.Fatal(err)
+			}
+			victim.Ovloomd = p
+			// Every other time in the midst of taking the card, which is short and begins
+			// when the journal is written. The moment is what the test is about.
+			wait := rand.N(takes)
+			if round%2 == 0 {
+				lab.Eventually(t, pollTime, "the journal", func() error {
+					_, err := os.Stat(filepath.Join(victim.StateDir(), "underlay.json"))
+					return err
+				})
+				wait = rand.N(takes / 8)
+			}
+			time.Sleep(wait)
+			if err := p.Kill(); err != nil {
+				t.Fatal(err)
+			}
+			came[o.progress(victim)]++
+		}
+		began := time.Now()
+		if _, err := victim.StartOvloomd(t.Context()); err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		o.synced(victim)
+		if round == 0 {
+			takes = time.Since(began)
+			t.Logf("a start takes %v", takes)
+		}
+		for _, h := range l.Hosts {
+			for _, to := range l.Hosts {
+				if h == to {
+					continue
+				}
+				lab.Eventually(t, pollTime, fmt.Sprintf("round %d: %s to reach the VTEP of %s", round, h.Name, to.Name), func() error {
+					_, err := h.Ping(t.Context(), to.VTEP)
+					return err
+				})
+			}
+		}
+		o.runOn(victim, "host", "leave")
+		o.left(victim, before)
+	}
+	t.Logf("what was there when it was killed: %v", came)
+}
+
+// progress says how far a start has come on a host.
+func (o *overlay) progress(h *lab.Host) string {
+	o.t.Helper()
+	var have []string
+	if journal, err := os.ReadFile(filepath.Join(h.StateDir(), "underlay.json")); err == nil {
+		_, phase, _ := strings.Cut(string(journal), `"phase": "`)
+		phase, _, _ = strings.Cut(phase, `"`)
+		have = append(have, "journal says "+phase)
+	}
+	have = append(have, strings.Fields(o.exec(h, "ovs-vsctl", "list-br"))...)
+	if strings.Contains(o.exec(h, "ip", "-o", "-4", "addr", "show", "dev", lab.UnderlayNIC), h.VTEP.String()) {
+		have = append(have, "address on the card")
+	}
+	return strings.Join(have, ", ")
+}
