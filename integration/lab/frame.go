@@ -19,6 +19,11 @@ var Broadcast = intent.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 // SendFrame sends one Ethernet frame out of an interface of the workload, as it
 // is.
 func (w *Workload) SendFrame(ifname string, frame []byte) error {
+	return w.SendFrames(ifname, [][]byte{frame})
+}
+
+// SendFrames is SendFrame for many frames, one right after the other.
+func (w *Workload) SendFrames(ifname string, frames [][]byte) error {
 	err := w.InNetNS(func() error {
 		nic, err := net.InterfaceByName(ifname)
 		if err != nil {
@@ -29,7 +34,12 @@ func (w *Workload) SendFrame(ifname string, frame []byte) error {
 			return err
 		}
 		defer unix.Close(fd)
-		return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: nic.Index})
+		for _, frame := range frames {
+			if err := unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: nic.Index}); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("send a frame from %s on %s: %w", w.Name, w.Host.Name, err)
