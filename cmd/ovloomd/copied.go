@@ -75,6 +75,14 @@ func (r reader) Port(ctx context.Context, ref intent.PortRef) (intent.Port, erro
 		})
 }
 
+// Peer is store.Peer, or what the copy has.
+func (r reader) Peer(ctx context.Context, ref intent.PeerRef) (intent.Peer, error) {
+	return readOr(ctx, r, ref.Tenant, func() (intent.Peer, error) { return r.Store.Peer(ctx, ref) },
+		func(s intent.Snapshot) (intent.Peer, bool) {
+			return one(s.Peers, func(p intent.Peer) bool { return p.Ref() == ref })
+		})
+}
+
 // Bindings is store.Bindings, or what the copy has.
 func (r reader) Bindings(ctx context.Context, ref intent.PortRef) ([]intent.Binding, error) {
 	return readOr(ctx, r, ref.Tenant, func() ([]intent.Binding, error) { return r.Store.Bindings(ctx, ref) },
