@@ -8,6 +8,7 @@
 //	probe.go     packets that each miss the switch's cache, and an echo at a steady rate
 //	lab.go       hosts with many ports that nobody plugged here
 //	install.go, stall.go, resync.go, change.go   rows about the driven controller
+//	wait.go      waiting for conditions
 //	peers.go     the row about another project's OpenFlow library
 //	plug.go, crash.go, outage.go, cold.go        rows about whole hosts
 //
@@ -48,6 +49,10 @@ var rows = []row{
 	{"stall", (*bench).stall},
 	{"resync", (*bench).resync},
 	{"change", (*bench).change},
+	{"plug", (*bench).plug},
+	{"crash", (*bench).crash},
+	{"outage", (*bench).outage},
+	{"cold", (*bench).cold},
 }
 
 // most is far above what one row takes.
