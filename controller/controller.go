@@ -19,6 +19,9 @@ type Deps struct {
 	Progress   Progress
 	Interfaces Interfaces
 	Log        *slog.Logger
+
+	// KernelDatapath: the switch's packets are handled by Linux's own datapath.
+	KernelDatapath bool
 }
 
 // Controller brings the local switch to what the store and the local interfaces
@@ -155,7 +158,7 @@ func (c *Controller) SetInterfaces(ctx context.Context, list []Interface) {
 // tunnel port.
 func (c *Controller) Connected(ctx context.Context, sw Switch, vxlan of.PortNo) {
 	c.send(ctx, func() {
-		c.world.setSwitch(pipeline.Switch{VXLANPort: vxlan})
+		c.world.setSwitch(pipeline.Switch{VXLANPort: vxlan, KernelDatapath: c.deps.KernelDatapath})
 		c.sw, c.synced = sw, false
 		c.retrySync, c.syncBackoff = time.Time{}, 0
 	})

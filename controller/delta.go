@@ -87,12 +87,12 @@ func (w *world) flushPorts(d *delta) {
 		}
 		var before, after []of.Flow
 		if had {
-			pipeline.Port(&old, collect(&before))
+			pipeline.Port(w.sw, &old, collect(&before))
 			w.count(&old, -1)
 			delete(w.done.ports, ref)
 		}
 		if have {
-			pipeline.Port(&now, collect(&after))
+			pipeline.Port(w.sw, &now, collect(&after))
 			w.count(&now, +1)
 			w.done.ports[ref] = now
 		}
@@ -207,7 +207,7 @@ func (w *world) wanted() (flows []of.Flow, groups []of.Group) {
 		groups = append(groups, pipeline.Groups(w.sw, &n)...)
 	}
 	for _, p := range w.done.ports {
-		pipeline.Port(&p, add)
+		pipeline.Port(w.sw, &p, add)
 	}
 	for _, p := range w.done.peers {
 		pipeline.Peer(w.sw, &p, add)

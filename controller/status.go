@@ -197,7 +197,7 @@ func (w *world) describe(owner pipeline.Cookie) []Described {
 	case pipeline.KindPort:
 		for _, p := range w.done.ports {
 			if p.Port.ID == owner.ID() {
-				pipeline.Port(&p, add)
+				pipeline.Port(w.sw, &p, add)
 			}
 		}
 	case pipeline.KindPeer:

@@ -6,14 +6,15 @@ import (
 
 // arpND answers on the spot what the store knows, so that no ARP or neighbour
 // solicitation for a known address crosses the underlay, and none needs the
-// controller: it may be down.
+// controller: it may be down. On Linux's own datapath solicitations cannot be
+// answered (Switch.KernelDatapath) and go to the port that is asked for instead.
 var arpND = &Table{
 	ID:      idARPND,
 	Name:    "arp_nd",
 	Purpose: "Answer ARP and neighbour solicitations for the addresses that the network knows.",
 	Reads: []of.Field{
 		of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldEthType, of.FieldARPOp, of.FieldARPTPA,
-		of.FieldIPProto, of.FieldICMPv6Type, of.FieldIPv6Src, of.FieldNDTarget,
+		of.FieldEthDst, of.FieldIPProto, of.FieldICMPv6Type, of.FieldIPv6Src, of.FieldNDTarget,
 	},
 	Writes: []of.Field{
 		of.FieldEthSrc, of.FieldEthDst, of.FieldARPOp, of.FieldARPSHA, of.FieldARPTHA,
@@ -69,7 +70,10 @@ func arpNDBase(r rules) {
 	r.add(arpND, arpMiss, "nothing to answer", on(), to(learn))
 }
 
-func ndAnswerBase(r rules) {
+func ndAnswerBase(r rules, sw Switch) {
+	if sw.KernelDatapath {
+		return
+	}
 	r.add(ndAnswer, 10, "a neighbour advertisement goes back where the question came from",
 		icmpv6(icmpv6NeighborAd),
 		of.Copy(of.FieldIPv6Src.All(), of.FieldIPv6Dst.All()),
@@ -101,17 +105,35 @@ func arpNDNetwork(r rules, v *NetworkView) {
 	if family(n, true) {
 		r.add(arpND, arpUnknown, "neighbour solicitation for an address of nobody",
 			with(icmpv6(icmpv6NeighborSol), in), because(ReasonNoSuchAddress)...)
-		r.add(arpND, arpUnknown, "neighbour advertisement to no solicitation",
-			with(icmpv6(icmpv6NeighborAd), in), because(ReasonUnasked)...)
+		// One to a port answers the question that was sent to its sender.
+		r.add(arpND, arpUnknown, "neighbour advertisement to all",
+			with(icmpv6(icmpv6NeighborAd), in, multicast), because(ReasonUnasked)...)
 		r.add(arpND, arpUnknown, "router solicitation", with(icmpv6(icmpv6RouterSol), in), because(ReasonNoRouter)...)
 	}
 }
 
-func arpNDPort(r rules, p *PortView) {
+// reply is what happens to a question about an address of a port.
+type reply struct {
+	note, peerNote string // for people; peerNote if a peer asks
+	actions        []of.Action
+}
+
+// answer replies out of what the store knows.
+func answer(actions ...of.Action) reply {
+	return reply{"answers for the port's address", "answers a peer for the port's address", actions}
+}
+
+// ask sends the question to the port itself, and to nobody else. Of the ways to do
+// without an answer of the switch it is the one that works while ovloomd is down.
+func ask(p *PortView) reply {
+	return reply{"asks the port itself for its address", "asks the port itself for its address, for a peer",
+		[]of.Action{of.SetMAC(of.FieldEthDst, p.Port.MAC), to(learn)}}
+}
+
+func arpNDPort(r rules, sw Switch, p *PortView) {
 	for _, a := range p.addrs4() {
 		target := of.Addr(of.FieldARPTPA, a)
-		arpNDAddress(r, p, on(of.ARP, target),
-			with(on(of.ARP, target), of.Exact(of.FieldARPOp, arpRequest)),
+		arpNDAddress(r, p, on(of.ARP, target), with(on(of.ARP, target), of.Exact(of.FieldARPOp, arpRequest)), answer(
 			of.Copy(of.FieldEthSrc.All(), of.FieldEthDst.All()),
 			of.SetMAC(of.FieldEthSrc, p.Port.MAC),
 			of.Set(of.FieldARPOp, arpReply),
@@ -119,21 +141,25 @@ func arpNDPort(r rules, p *PortView) {
 			of.SetMAC(of.FieldARPSHA, p.Port.MAC),
 			of.Copy(of.FieldARPSPA.All(), of.FieldARPTPA.All()),
 			of.SetAddr(of.FieldARPSPA, a),
-			of.Output{Port: of.PortInPort})
+			of.Output{Port: of.PortInPort}))
 	}
 	for _, a := range p.addrs6() {
-		target := of.Addr(of.FieldNDTarget, a)
-		arpNDAddress(r, p, neighborSolicitation(target), neighborSolicitation(target),
-			of.Copy(of.FieldEthSrc.All(), of.FieldEthDst.All()),
-			of.SetMAC(of.FieldEthSrc, p.Port.MAC),
-			of.Set(of.FieldICMPv6Type, icmpv6NeighborAd),
-			to(ndAnswer))
+		asked := neighborSolicitation(of.Addr(of.FieldNDTarget, a))
+		how := ask(p)
+		if !sw.KernelDatapath {
+			how = answer(
+				of.Copy(of.FieldEthSrc.All(), of.FieldEthDst.All()),
+				of.SetMAC(of.FieldEthSrc, p.Port.MAC),
+				of.Set(of.FieldICMPv6Type, icmpv6NeighborAd),
+				to(ndAnswer))
+		}
+		arpNDAddress(r, p, asked, asked, how)
 	}
 }
 
 // arpNDAddress is what happens to questions about one address of a port: own
 // matches those that the port itself may ask, asked those of others.
-func arpNDAddress(r rules, p *PortView, own, asked []of.Term, answer ...of.Action) {
+func arpNDAddress(r rules, p *PortView, own, asked []of.Term, how reply) {
 	if p.local() {
 		// Answering it would make the port believe that its address is taken.
 		self := with(own, regInPort.is(uint64(p.OFPort)))
@@ -146,12 +172,11 @@ func arpNDAddress(r rules, p *PortView, own, asked []of.Term, answer ...of.Actio
 	in := regNetwork.is(uint64(p.Network.VNI))
 	if p.local() && p.Peers {
 		back := of.Copy(of.FieldTunSrc.All(), of.FieldTunDst.All())
-		r.add(arpND, arpPeer, "answers a peer for the port's address",
-			with(asked, flagFromPeer.is(1), in), append([]of.Action{back}, answer...)...)
+		r.add(arpND, arpPeer, how.peerNote, with(asked, flagFromPeer.is(1), in), append([]of.Action{back}, how.actions...)...)
 	}
 	switch {
 	case p.bound():
-		r.add(arpND, arpKnown, "answers for the port's address", with(asked, in), answer...)
+		r.add(arpND, arpKnown, how.note, with(asked, in), how.actions...)
 	case !p.open():
 		r.add(arpND, arpKnown, "the address is that of a port that is plugged nowhere",
 			with(asked, in), because(ReasonNotPlugged)...)

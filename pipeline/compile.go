@@ -13,7 +13,7 @@ func Base(sw Switch, emit Emit) {
 	tunnelInBase(own(tunnelIn))
 	portSecurityBase(own(portSecurity))
 	arpNDBase(own(arpND))
-	ndAnswerBase(own(ndAnswer))
+	ndAnswerBase(own(ndAnswer), sw)
 	learnBase(own(learn))
 	forkBase(own(fork))
 	fdbBase(own(fdb))
@@ -44,14 +44,14 @@ func Groups(sw Switch, n *NetworkView) []of.Group { return floodGroups(sw, n) }
 
 // Port emits the flows of a port: those that let it speak, if it is on this
 // switch, and those that lead to it, wherever it is.
-func Port(p *PortView, emit Emit) {
+func Port(sw Switch, p *PortView, emit Emit) {
 	r := rules{MakeCookie(KindPort, p.Port.ID), emit}
 	classifyPort(r, p)
 	if p.local() {
 		portSecurityPort(r, p)
 		learnPort(r, p)
 	}
-	arpNDPort(r, p)
+	arpNDPort(r, sw, p)
 	learnGuard(r, p)
 	fdbPort(r, p)
 }

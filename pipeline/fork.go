@@ -15,6 +15,9 @@ var fork = &Table{
 	Next:    []*Table{fdb, flood, drop},
 }
 
+// multicast matches all that is not for one receiver, broadcast included.
+var multicast = of.MACMasked(of.FieldEthDst, intent.MAC{0: 1}, intent.MAC{0: 1})
+
 func forkBase(r rules) {
 	r.add(fork, 40, "a MAC beyond the port's learn limit",
 		on(flagLearnOK.is(1), flagLearned.is(0)), because(ReasonLearnLimit)...)
@@ -24,6 +27,6 @@ func forkBase(r rules) {
 			intent.MAC{0x01, 0x80, 0xc2, 0x00, 0x00, 0x00},
 			intent.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xf0})), because(ReasonReservedMAC)...)
 	r.add(fork, 20, "broadcast or multicast",
-		on(of.MACMasked(of.FieldEthDst, intent.MAC{0: 1}, intent.MAC{0: 1})), to(flood))
+		on(multicast), to(flood))
 	r.add(fork, 0, "unicast", on(), to(fdb))
 }

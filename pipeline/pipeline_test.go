@@ -19,7 +19,10 @@ import (
 
 var update = flag.Bool("update", false, "rewrite golden files and the generated part of doc.go")
 
-var sw = Switch{VXLANPort: 1}
+var (
+	sw       = Switch{VXLANPort: 1}
+	kernelSw = Switch{VXLANPort: 1, KernelDatapath: true}
+)
 
 func addrs(s ...string) []netip.Addr {
 	var a []netip.Addr
@@ -119,7 +122,8 @@ func everything(emit Emit) {
 		Network(&n, emit)
 	}
 	for _, c := range portCases() {
-		Port(&c.view, emit)
+		Port(sw, &c.view, emit)
+		Port(kernelSw, &c.view, emit)
 	}
 }
 
@@ -138,7 +142,10 @@ func TestGolden(t *testing.T) {
 		golden(t, "network-"+name, b.String())
 	}
 	for _, c := range portCases() {
-		golden(t, "port-"+c.name, text(func(e Emit) { Port(&c.view, e) }))
+		golden(t, "port-"+c.name, text(func(e Emit) { Port(sw, &c.view, e) }))
+		if c.name == "here" || c.name == "elsewhere" {
+			golden(t, "port-kernel-"+c.name, text(func(e Emit) { Port(kernelSw, &c.view, e) }))
+		}
 	}
 }
 
@@ -299,6 +306,35 @@ func learns(t *Table, a of.Learn) error {
 	return nil
 }
 
+// Linux's own datapath refuses a flow that writes what it has no key for, and with
+// it every other flow of the bundle.
+func TestKernelDatapathGetsNoFlowThatItRefuses(t *testing.T) {
+	writes := func(f of.Flow) bool {
+		return slices.ContainsFunc(f.Actions, func(a of.Action) bool {
+			set, ok := a.(of.SetField)
+			return ok && (set.Field == of.FieldNDReserved || set.Field == of.FieldNDOptionsType)
+		})
+	}
+	all := func(sw Switch) (refused []string) {
+		see := func(f of.Flow, note string) {
+			if writes(f) {
+				refused = append(refused, note)
+			}
+		}
+		Base(sw, see)
+		for _, c := range portCases() {
+			Port(sw, &c.view, see)
+		}
+		return refused
+	}
+	if len(all(sw)) == 0 {
+		t.Error("no flow for the userspace datapath writes such fields: this test looks for the wrong thing")
+	}
+	if refused := all(kernelSw); len(refused) > 0 {
+		t.Errorf("the kernel's datapath would refuse: %q", refused)
+	}
+}
+
 func TestTablesAreInPacketOrder(t *testing.T) {
 	reached := map[*Table]bool{classify: true, fdbLearned: true}
 	last := -1
@@ -338,7 +374,7 @@ func TestNoFlowIsEmittedTwice(t *testing.T) {
 	}
 	for _, c := range portCases() {
 		clear(seen)
-		Port(&c.view, check)
+		Port(sw, &c.view, check)
 	}
 }
 
@@ -365,8 +401,8 @@ func TestNoTwoFlowsOfOnePriorityCoverTheSamePacket(t *testing.T) {
 					Peer(sw, &p, emit)
 				}
 			}
-			Port(&c.view, emit)
-			Port(&other, emit)
+			Port(sw, &c.view, emit)
+			Port(sw, &other, emit)
 			for i, f := range all {
 				for _, g := range all[:i] {
 					if f.Table == g.Table && f.Priority == g.Priority && meet(f.Match, g.Match) {

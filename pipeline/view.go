@@ -10,6 +10,11 @@ import (
 // Switch is what the flows must know of the local switch.
 type Switch struct {
 	VXLANPort of.PortNo // the flow-based tunnel port
+
+	// KernelDatapath: packets are handled by Linux's own datapath. It has no keys for
+	// the flags and the option types of neighbour discovery, so that Open vSwitch
+	// refuses the flow that would make an advertisement out of a solicitation.
+	KernelDatapath bool
 }
 
 // NetworkView is a network as this host sees it.

@@ -215,7 +215,8 @@ func (d *daemon) vtep() (netip.Addr, error) {
 func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	d.controller = controller.New(d.cfg.HostName, controller.Deps{
 		Span: span{d.store}, Claims: d.store, Progress: d.store, Interfaces: d.db,
-		Log: d.log.With("part", "controller"),
+		KernelDatapath: d.datapath == ovsdb.DatapathSystem,
+		Log:            d.log.With("part", "controller"),
 	})
 	d.openflow = &openflowLink{daemon: d}
 	d.storeLink = &storeLink{daemon: d}
