@@ -13,6 +13,7 @@ type Backend struct {
 	Store  Store
 	Local  Local
 	Plug   Plugger
+	Upkeep Upkeep
 	Status func(ctx context.Context) (Status, error)
 	Flows  func(ctx context.Context, q FlowQuery) ([]Flow, error)
 

@@ -66,6 +66,7 @@ func docs(t *testing.T) []byte {
 			fmt.Fprintf(&b, "Request (fields: %s):\n\n%s\n", fields(r.body), example(t, r.body))
 		}
 		switch {
+		case r.stream && r.reply == nil:
 		case r.stream:
 			fmt.Fprintf(&b, "Answer, line by line:\n\n```json\n{\"pending\":[\"host1\",\"host2\"]}\n{\"pending\":[\"host2\"]}\n{\"done\":true}\n```\n\n")
 		case r.status != 0:

@@ -48,6 +48,8 @@ var (
 	exampleHost   = intent.HostState{Host: intent.Host{Name: "host1", ID: 1, VTEP: netip.MustParseAddr("192.0.2.1"),
 		UnderlayMTU: 1500, Datapath: "system", Version: "v0.1.0"}, Alive: true, Applied: 57}
 	exampleTime   = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	exampleHealth = StoreHealth{URLs: []string{"https://host1:2379"}, Revision: 57, Etcd: "3.7.3", Size: 81920, InUse: 40960,
+		Members: []StoreMember{{Name: "ovloom", URLs: []string{"https://host1:2379"}, Leader: true}}, Faults: []string{}}
 	exampleStatus = Status{Version: "v0.1.0", Host: "host1", VTEP: exampleHost.VTEP, Datapath: "system", Bridge: "br-int", OVSVersion: "3.1.0",
 		Started: exampleTime, Uptime: 3600, Revision: 57, Resync: Resync{At: exampleTime, Messages: 0},
 		Connections: []Connection{{Name: "store", Target: "https://host1:2379", Connected: true, Since: exampleTime}},
@@ -143,6 +145,12 @@ var routes = []route{
 		reply: Host{exampleHost, []string{"binding acme/web/c1 on host1"}}, serve: (*Server).host},
 	{method: "DELETE", path: "/v1/hosts/{host}", summary: "Remove a host that is gone for good; with `cascade=true` the bindings of its ports go, too.", query: deleteParams,
 		reply: Written{Revision: 61, Deleted: []string{"host host1"}}, serve: (*Server).removeHost},
+	{method: "GET", path: "/v1/store", summary: "The state of the store.",
+		reply: exampleHealth, serve: (*Server).storeHealth},
+	{method: "GET", path: "/v1/store/backup", summary: "The whole store as it is at one moment, for `ovloom store restore`. The answer is a file, not JSON; one that is cut off is no backup.",
+		stream: true, serve: (*Server).backup},
+	{method: "POST", path: "/v1/store/compact", summary: "Drop the store's history and give back its disk space; a store that was full takes changes again.",
+		reply: Compacted{57}, serve: (*Server).compact},
 	{method: "DELETE", path: "/v1/local", summary: "Take this host out of the overlay: release its bindings, give its network card back, delete its bridge, unregister it.", query: deleteParams,
 		reply: Written{Deleted: []string{"bridge br-int", "host host1"}}, serve: (*Server).leave},
 }

@@ -169,3 +169,102 @@ func TestAllStartWhileTheStoreIsDown(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// A host that was cut off while the history that it lacks was dropped reads
+// everything anew.
+func TestCompactedWhileAHostIsCutOff(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 2, AllowLog: storeGone})
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
+	a, b := o.plug(o.Hosts[0], "acme/web/c1"), o.plug(o.Hosts[1], "acme/web/c2")
+	gone := o.plug(o.Hosts[0], "acme/web/gone")
+	o.reaches(a, b.v4())
+
+	h := o.Hosts[1]
+	if err := h.ManagementDown(); err != nil {
+		t.Fatal(err)
+	}
+	// Else what happens meanwhile would wait in the connection.
+	if err := o.Hosts[0].Ovloomd.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Hosts[0].StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.runOn(gone.Host, "port", "unplug", "acme/web/gone")
+	o.run("port", "delete", "acme/web/gone", "--no-wait")
+	// Not the deleted port's address, which others may take for the old MAC's a while.
+	o.run("port", "add", "acme/web/c3", "--ip", "10.0.0.33", "--no-wait")
+	c := o.plugExisting(o.Hosts[0], "acme/web/c3")
+	o.run("store", "compact")
+	o.connection(h, "store", false)
+	o.reaches(a, b.v4()) // the underlay is another network
+	if err := h.ManagementUp(); err != nil {
+		t.Fatal(err)
+	}
+	o.reaches(b, c.v4())
+	if out, err := h.Ovloomd.Output(); err != nil || !strings.Contains(out, "fell behind the store's compaction") {
+		t.Errorf("the host did not need what was dropped: %v", err)
+	}
+	lab.Eventually(t, pollTime, "the deleted port to be gone on "+h.Name, func() error {
+		if flows := o.dump(h); strings.Contains(flows, gone.port.MAC.String()) {
+			return errors.New("its flows are there")
+		}
+		return nil
+	})
+}
+
+// A backup brings back what was deleted since, on every host, and takes away what
+// was added since.
+func TestBackupAndRestore(t *testing.T) {
+	o := newOverlay(t, lab.Config{AllowLog: storeGone})
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
+	a, b, c := o.plug(o.Hosts[0], "acme/web/c1"), o.plug(o.Hosts[1], "acme/web/c2"), o.plug(o.Hosts[2], "acme/web/c3")
+	o.reaches(b, c.v4())
+	before := map[*lab.Host]string{}
+	for _, h := range o.Hosts {
+		before[h] = o.dump(h)
+	}
+	backup := o.Dir + "/backup"
+	o.runOn(o.Hosts[2], "store", "backup", backup) // from any host
+
+	o.run("tenant", "delete", "acme", "--cascade")
+	o.run("tenant", "add", "umbrella")
+	if _, err := b.Ping(t.Context(), c.v4()); err == nil {
+		t.Error("a deleted port answers")
+	}
+
+	h := o.Hosts[0]
+	if _, err := h.Ovloom(t.Context(), "store", "restore", backup, "--state-dir", h.StateDir()); lab.ExitCode(err) != 4 {
+		t.Errorf("restoring while ovloomd runs: %v", err)
+	}
+	if err := h.Ovloomd.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	o.run("store", "restore", backup, "--state-dir", h.StateDir())
+	if _, err := h.StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, from := range []*machine{a, b, c} {
+		for _, to := range []*machine{a, b, c} {
+			if from != to {
+				o.reaches(from, to.v4())
+			}
+		}
+	}
+	for _, h := range o.Hosts {
+		lab.Eventually(t, pollTime, "the flows of "+h.Name+" to be those of the backup", func() error {
+			if after := o.dump(h); after != before[h] {
+				return fmt.Errorf("before:\n%s\nafter:\n%s", before[h], after)
+			}
+			return nil
+		})
+	}
+	var tenants []intent.Tenant
+	o.get(h, &tenants, "tenant", "list")
+	if len(tenants) != 1 || tenants[0].Name != "acme" {
+		t.Errorf("tenants: %v", tenants)
+	}
+	o.reaches(o.plug(o.Hosts[1], "acme/web/c4"), a.v4())
+}

@@ -127,3 +127,6 @@ func (s *Store) defragment(ctx context.Context) error {
 	}
 	return nil
 }
+
+// Embedded says whether this process runs a member of the store.
+func (s *Store) Embedded() bool { return s.server != nil }

@@ -17,7 +17,7 @@ import (
 )
 
 // Overlay is an overlay in memory. Make it with New. It satisfies api.Store,
-// api.Plugger and api.Local.
+// api.Plugger, api.Local and api.Upkeep.
 type Overlay struct {
 	mu       sync.Mutex
 	changed  chan struct{} // closed, and made anew, by every change
@@ -64,7 +64,7 @@ func New() *Overlay {
 
 // Backend returns what an api.Server needs to serve the overlay.
 func (o *Overlay) Backend() api.Backend {
-	return api.Backend{Store: o, Local: o, Plug: o, Status: o.status, Flows: o.listFlows, FlowsDiff: o.listDiff}
+	return api.Backend{Store: o, Local: o, Plug: o, Upkeep: o, Status: o.status, Flows: o.listFlows, FlowsDiff: o.listDiff}
 }
 
 // FailWith makes every later call of an operation fail with f's result, unless

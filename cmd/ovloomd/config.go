@@ -76,6 +76,7 @@ func flags() []cli.Flag {
 		return &cli.StringFlag{Name: name, DefaultText: value, Usage: usage}
 	}
 	return []cli.Flag{
+		&cli.StringFlag{Name: "restore", Usage: "make the store of --state-dir what it was when `FILE` was written by ovloom store backup, and end; no ovloomd may use it"},
 		&cli.StringFlag{Name: "config", Value: defaultConfigFile, Usage: "YAML `FILE` with the flags' names as keys; flags win"},
 
 		text("host-name", "the machine's short name", "`NAME` of this host in the overlay"),

@@ -221,7 +221,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	d.openflow = &openflowLink{daemon: d}
 	d.storeLink = &storeLink{daemon: d}
 	server := api.NewServer(api.Backend{
-		Store: reader{d.store, d.storeLink}, Local: leaver{d}, Plug: plugger{d}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
+		Store: reader{d.store, d.storeLink}, Local: leaver{d}, Plug: plugger{d}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
 	}, d.log.With("part", "api"))
 
 	g, ctx := errgroup.WithContext(ctx)

@@ -77,6 +77,9 @@ func command(stderr io.Writer) *cli.App {
 			if err != nil {
 				return err
 			}
+			if file := c.String("restore"); file != "" {
+				return restore(c.Context, cfg, log, file, stderr)
+			}
 			err = serve(c.Context, cfg, log)
 			if errors.Is(err, context.Canceled) {
 				return nil

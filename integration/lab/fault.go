@@ -1,6 +1,6 @@
 package lab
 
-// This file breaks the underlay.
+// This file breaks the networks.
 
 import (
 	"fmt"
@@ -10,14 +10,21 @@ import (
 
 // LinkDown pulls the cable out of the host's underlay NIC: the NIC loses its
 // carrier and keeps its addresses.
-func (h *Host) LinkDown() error { return h.setCable(false) }
+func (h *Host) LinkDown() error { return h.setCable(UnderlayNIC, false) }
 
 // LinkUp plugs the cable in again.
-func (h *Host) LinkUp() error { return h.setCable(true) }
+func (h *Host) LinkUp() error { return h.setCable(UnderlayNIC, true) }
+
+// ManagementDown pulls the cable out of the host's management NIC: the store is
+// out of its reach, or the host out of the store's.
+func (h *Host) ManagementDown() error { return h.setCable(ManagementNIC, false) }
+
+// ManagementUp plugs the cable in again.
+func (h *Host) ManagementUp() error { return h.setCable(ManagementNIC, true) }
 
 // setCable works on the far end of the NIC's veth.
-func (h *Host) setCable(up bool) error {
-	return h.atFarEnd(UnderlayNIC, func(at *nsHandle, peer netlink.Link) error {
+func (h *Host) setCable(nic string, up bool) error {
+	return h.atFarEnd(nic, func(at *nsHandle, peer netlink.Link) error {
 		if up {
 			return at.LinkSetUp(peer)
 		}

@@ -1,0 +1,164 @@
+// ovloom store
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/intent"
+)
+
+func (p *program) storeCommand() *cli.Command {
+	return &cli.Command{
+		Name: "store", Usage: "look after the store, which holds everything that was added",
+		Description: `   ovloom store status
+   ovloom store backup /var/backups/ovloom.db`,
+		Subcommands: []*cli.Command{
+			{Name: "status", Usage: "show how the store is", Action: p.storeStatus,
+				Description: "   ovloom store status\n   ovloom store status -o json"},
+			{Name: "backup", Usage: "write the whole store into a file", ArgsUsage: "FILE", Action: p.storeBackup,
+				Description: "The file is readable by its owner alone, and none that exists is overwritten. Give --timeout to a store that is large.\n\n   ovloom store backup /var/backups/ovloom.db"},
+			{Name: "restore", Usage: "make the store what it was when a backup was written", ArgsUsage: "FILE", Action: p.storeRestore,
+				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "state-dir", Usage: "ovloomd's `DIR`, if its configuration does not say"},
+					&cli.StringFlag{Name: "config", Usage: "ovloomd's configuration `FILE`, if it is not where it usually is"},
+				},
+				Description: "On the host that runs the store, while its ovloomd is stopped (systemctl stop ovloomd). What was there before is kept. Once ovloomd is started, " +
+					"every host reads everything anew; what was added after the backup is gone, and packets flow as the backup says.\n\n" +
+					"   ovloom store restore /var/backups/ovloom.db"},
+			{Name: "compact", Usage: "drop the store's history and give back its disk space", Action: p.storeCompact,
+				Description: "It is done by itself every hour, but for the disk space. A store that is full takes changes again afterwards.\n\n   ovloom store compact"},
+		},
+	}
+}
+
+func (p *program) storeStatus(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	h, err := p.client.StoreHealth(ctx)
+	if err != nil {
+		return err
+	}
+	return p.print(h, func(out io.Writer) {
+		where := "elsewhere"
+		if h.Embedded {
+			where = "in this host's ovloomd"
+		}
+		facts(out,
+			[2]string{"runs", where},
+			[2]string{"asked at", strings.Join(h.URLs, ", ")},
+			[2]string{"revision", strconv.FormatInt(h.Revision, 10)},
+			[2]string{"size", fmt.Sprintf("%d kB, %d kB in use", h.Size>>10, h.InUse>>10)},
+			[2]string{"etcd", h.Etcd},
+			[2]string{"faults", strings.Join(h.Faults, "; ")})
+		section(out, "Members", []string{"MEMBER", "ROLE", "SERVES AT"}, h.Members, func(m api.StoreMember) []string {
+			role := "follows"
+			if m.Leader {
+				role = "leads"
+			}
+			return []string{m.Name, role, strings.Join(m.URLs, ", ")}
+		})
+	})
+}
+
+// backedUp is what backup prints as JSON.
+type backedUp struct {
+	File string `json:"file"`
+	Size int64  `json:"size"`
+}
+
+func (p *program) storeBackup(c *cli.Context) error {
+	file, err := argument(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	size, err := p.backup(ctx, file)
+	if err != nil {
+		return err
+	}
+	return p.print(backedUp{file, size}, func(out io.Writer) { fmt.Fprintf(out, "%s written, %d kB\n", file, size>>10) })
+}
+
+// backup writes a file that is whole as soon as it has its name.
+func (p *program) backup(ctx context.Context, file string) (size int64, err error) {
+	f, err := os.CreateTemp(filepath.Dir(file), ".ovloom-backup-*") // mode 0600
+	if err != nil {
+		return 0, fmt.Errorf("write the backup: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.Remove(f.Name())) }()
+	defer f.Close()
+	if err := p.client.Backup(ctx, f); err != nil {
+		return 0, err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return 0, fmt.Errorf("write the backup: %w", err)
+	}
+	// A link, other than a rename, replaces nothing.
+	if err := os.Link(f.Name(), file); errors.Is(err, fs.ErrExist) {
+		return 0, intent.Conflictf("%s exists already", file).WithHint("delete it, or give another name")
+	} else if err != nil {
+		return 0, fmt.Errorf("write the backup: %w", err)
+	}
+	info, err := os.Stat(file)
+	if err != nil {
+		return 0, fmt.Errorf("write the backup: %w", err)
+	}
+	return info.Size(), nil
+}
+
+// storeRestore leaves the work to ovloomd, which knows the store. It does not
+// return if that can be started.
+func (p *program) storeRestore(c *cli.Context) error {
+	file, err := argument(c)
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find ovloomd: %w", err)
+	}
+	ovloomd := filepath.Join(filepath.Dir(self), "ovloomd")
+	if _, err := os.Stat(ovloomd); err != nil {
+		if ovloomd, err = exec.LookPath("ovloomd"); err != nil {
+			return intent.NotFoundf("ovloomd is not installed on this host").WithHint("restore on the host that runs the store")
+		}
+	}
+	args := []string{"ovloomd", "--restore", file}
+	for _, flag := range []string{"state-dir", "config"} {
+		if v := c.String(flag); v != "" {
+			args = append(args, "--"+flag, v)
+		}
+	}
+	return fmt.Errorf("start %s: %w", ovloomd, syscall.Exec(ovloomd, args, os.Environ()))
+}
+
+func (p *program) storeCompact(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	v, err := p.client.CompactStore(ctx)
+	if err != nil {
+		return err
+	}
+	return p.print(v, func(out io.Writer) { fmt.Fprintf(out, "store compacted at revision %d\n", v.Revision) })
+}

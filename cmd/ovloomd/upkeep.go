@@ -1,0 +1,44 @@
+// Looking after the store: what the API offers, and restoring a backup.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/store"
+)
+
+// upkeep implements api.Upkeep.
+type upkeep struct{ *store.Store }
+
+// StoreHealth implements api.Upkeep.
+func (u upkeep) StoreHealth(ctx context.Context) (api.StoreHealth, error) {
+	h, err := u.Health(ctx)
+	if err != nil {
+		return api.StoreHealth{}, err
+	}
+	v := api.StoreHealth{URLs: h.URLs, Embedded: u.Embedded(), Revision: h.Revision, Etcd: h.Version, Size: h.Size, InUse: h.InUse, Faults: h.Faults}
+	for _, m := range h.Members {
+		v.Members = append(v.Members, api.StoreMember(m))
+	}
+	return v, nil
+}
+
+// restore replaces the store by a backup, and says so.
+func restore(ctx context.Context, cfg config, log *slog.Logger, file string, out io.Writer) error {
+	d := &daemon{cfg: cfg, log: log}
+	kept, err := store.Restore(ctx, d.storeConfig(), file)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "store restored from %s\n", file)
+	if kept != "" {
+		fmt.Fprintf(out, "what was there before is kept in %s: delete it when all is well\n", kept)
+	}
+	fmt.Fprintf(out, "start ovloomd: the hosts read everything anew by themselves\n")
+	return nil
+}
