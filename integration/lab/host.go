@@ -192,6 +192,7 @@ func (h *Host) writeEnter() error {
 	line := h.lab.back.command(h, "", h.env(), nil)
 	script := "#!/bin/sh\n# Run a command in " + h.Name + "; without arguments, a shell.\n" +
 		"[ $# -gt 0 ] || set -- sh\n" +
+		"PATH=" + binDir() + ":$PATH\nexport PATH\n" +
 		"tty=--interactive\n" +
 		"[ ! -t 0 ] || tty='--interactive --tty'\n" +
 		"exec " + strings.Join(line, " ") + " \"$@\"\n"
