@@ -7,12 +7,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/openflow/ofconn"
 	"github.com/ovloom/ovloom/pipeline"
@@ -118,6 +120,16 @@ func (d *daemon) drops(ctx context.Context) ([]api.Drop, error) {
 	return list, err
 }
 
+// gone says that an interface that ovloom plugged does not exist any more, which the
+// userspace datapath does not notice.
+func gone(p controller.PortStatus) bool {
+	if p.Name != hostnet.HostIfName(p.IfaceID) {
+		return false
+	}
+	_, err := net.InterfaceByName(p.Name)
+	return err != nil
+}
+
 // warnings says what is wrong and what to do about it.
 func (d *daemon) warnings(c controller.Status, dropsErr error) []api.Warning {
 	var w []api.Warning
@@ -149,6 +161,9 @@ func (d *daemon) warnings(c controller.Status, dropsErr error) []api.Warning {
 	}
 	for _, p := range c.Ports {
 		switch {
+		case p.Known && gone(p):
+			add(fmt.Sprintf("plug it where it is now, or: ovloom port unplug %s", p.Ref),
+				"interface %s of %s is gone: the namespace or container that it was plugged into has ended", p.Name, p.Ref)
 		case p.Error != "":
 			add("see whether the interface exists: ip link show "+p.Name, "Open vSwitch cannot open interface %s of %s: %s", p.Name, portName(p), p.Error)
 		case !p.Known && plugged[p.UUID] != "":

@@ -1,0 +1,36 @@
+package integration_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/ovloom/ovloom/integration/lab"
+)
+
+// A container that ended takes its end of the port with it, of which the userspace
+// datapath says nothing. Status does, and the port can be plugged elsewhere at once.
+func TestWorkloadThatEnded(t *testing.T) {
+	// What Open vSwitch has to say of an interface that is gone.
+	o := newOverlay(t, lab.Config{Hosts: 2, AllowLog: []string{`\|(WARN|ERR)\|.*ovl[0-9a-f]{12}`}})
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
+	a, b := o.plug(o.Hosts[0], "acme/web/c1"), o.plug(o.Hosts[1], "acme/web/c2")
+	o.reaches(a, b.v4())
+
+	if _, err := b.Host.Exec(t.Context(), "ip", "netns", "del", b.NetNS); err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, pollTime, "a warning that the interface is gone", func() error {
+		w := o.status(b.Host).Warnings
+		if len(w) != 1 || !strings.Contains(w[0].What, "of acme/web/c2 is gone") {
+			return fmt.Errorf("it warns of %v", w)
+		}
+		return nil
+	})
+	b = o.plugExisting(b.Host, "acme/web/c2")
+	o.reaches(a, b.v4())
+	if w := o.status(b.Host).Warnings; len(w) > 0 {
+		t.Errorf("with the port plugged again, it warns of %v", w)
+	}
+}
