@@ -2,9 +2,9 @@ package controller
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
-	"time"
 
 	"github.com/ovloom/ovloom/intent"
 )
@@ -14,7 +14,11 @@ import (
 // be, never at what happened: so an event that comes late, twice or not at all
 // changes nothing.
 type binder struct {
-	self   string
+	// Set by newBinder.
+	self string
+	busy func(lane string) bool   // a lane's deed is under way
+	told func(tenant string) bool // the store has told of the tenant, if only that it is gone
+
 	plugs  map[string]*plug                    // by the interface's row
 	owners map[intent.PortRef]string           // which plug carries a port: one of them, if several want to
 	stale  map[intent.PortRef]uint64           // ports that may carry a claim of ours without a plug; its generation, if known
@@ -27,16 +31,11 @@ type plug struct {
 	ref      intent.PortRef
 	resolved bool   // ref is a port in the store
 	granted  uint64 // generation that the store gave us; the row may not carry it yet
-	askedAt  time.Time
 }
 
-// claimPatience is how long a claim that was granted may take to show in the
-// watch before it is asked for again; asking twice writes nothing.
-const claimPatience = time.Second
-
-func newBinder(self string) *binder {
+func newBinder(self string, busy, told func(string) bool) *binder {
 	return &binder{
-		self:   self,
+		self: self, busy: busy, told: told,
 		plugs:  map[string]*plug{},
 		owners: map[intent.PortRef]string{},
 		stale:  map[intent.PortRef]uint64{},
@@ -136,7 +135,7 @@ func (b *binder) detach(p *plug, w *world) {
 		delete(b.byPort, ref)
 		b.suspect(ref, p.granted)
 	}
-	p.resolved, p.granted, p.askedAt = false, 0, time.Time{}
+	p.resolved, p.granted = false, 0
 	b.elect(ref, w)
 }
 
@@ -215,14 +214,14 @@ func (b *binder) suspect(ref intent.PortRef, generation uint64) {
 type deed struct {
 	lane string // deeds of a lane are done one at a time
 	what string // for the log
+	goal string // the state it leads to, which may take a while to be seen; "": seen at once
 	do   func(ctx context.Context) error
 	done func() // takes in the success, inside the loop
 }
 
 // deeds compares claims, rows and store, and returns what brings them closer.
-// flowsIn says whether the switch has everything of the last flush, busy whether a
-// lane's deed is under way.
-func (b *binder) deeds(w *world, flowsIn bool, busy func(lane string) bool, claims Claims, rows Interfaces) []deed {
+// flowsIn says whether the switch has everything of the last flush.
+func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) []deed {
 	var list []deed
 	for _, uuid := range slices.Sorted(maps.Keys(b.plugs)) {
 		p := b.plugs[uuid]
@@ -241,7 +240,7 @@ func (b *binder) deeds(w *world, flowsIn bool, busy func(lane string) bool, clai
 			list = append(list, install(uuid, up, rows))
 		}
 	}
-	return append(list, b.releases(w, busy, claims)...)
+	return append(list, b.releases(w, claims)...)
 }
 
 // settleClaim claims the port of a plug where that was not done, and keeps the
@@ -254,24 +253,21 @@ func (b *binder) settleClaim(p *plug, own intent.Binding, claims Claims, rows In
 	case own.Generation == 0 && p.OFPort == 0:
 		return nil // not before the interface works
 	case own.Generation == 0 || own.Generation != held:
-		if p.granted != 0 && time.Since(p.askedAt) < claimPatience {
-			return nil
-		}
 		var got intent.Binding
 		return []deed{{
-			lane: storeLane(ref), what: "claim the port",
+			lane: storeLane(ref), what: "claim the port", goal: fmt.Sprintf("%s claims", uuid),
 			do: func(ctx context.Context) (err error) {
 				got, err = claims.Claim(ctx, ref, b.self, held)
 				return err
 			},
 			done: func() {
-				p.granted, p.askedAt = got.Generation, time.Now()
+				p.granted = got.Generation
 				b.suspect(ref, got.Generation) // the interface may have gone meanwhile
 			},
 		}}
 	case p.Generation != held:
 		return []deed{{
-			lane: "row " + uuid, what: "keep the claim's generation on the interface",
+			lane: "row " + uuid, what: "keep the claim's generation on the interface", goal: fmt.Sprintf("generation %d", held),
 			do: func(ctx context.Context) error { return rows.SetGeneration(ctx, uuid, held) },
 		}}
 	}
@@ -280,20 +276,20 @@ func (b *binder) settleClaim(p *plug, own intent.Binding, claims Claims, rows In
 
 func (b *binder) markUp(ref intent.PortRef, generation uint64, up bool, claims Claims) deed {
 	return deed{
-		lane: storeLane(ref), what: "mark the binding",
+		lane: storeLane(ref), what: "mark the binding", goal: fmt.Sprintf("%d up %v", generation, up),
 		do: func(ctx context.Context) error { return claims.MarkUp(ctx, ref, b.self, generation, up) },
 	}
 }
 
 func install(uuid string, on bool, rows Interfaces) deed {
 	return deed{
-		lane: "row " + uuid, what: "mark the interface",
+		lane: "row " + uuid, what: "mark the interface", goal: fmt.Sprintf("installed %v", on),
 		do: func(ctx context.Context) error { return rows.SetInstalled(ctx, uuid, on) },
 	}
 }
 
 // releases gives up the claims that no interface is behind.
-func (b *binder) releases(w *world, busy func(lane string) bool, claims Claims) []deed {
+func (b *binder) releases(w *world, claims Claims) []deed {
 	var list []deed
 	for _, ref := range slices.SortedFunc(maps.Keys(b.stale), comparePorts) {
 		own, _ := w.claim(ref)
@@ -301,11 +297,11 @@ func (b *binder) releases(w *world, busy func(lane string) bool, claims Claims) 
 		switch {
 		case b.byPort[ref] != nil:
 			delete(b.stale, ref)
-		case busy(storeLane(ref)):
+		case b.busy(storeLane(ref)):
 			// Perhaps it is being claimed; the claim must not be forgotten.
 		case generation != 0:
 			list = append(list, deed{
-				lane: storeLane(ref), what: "release the port",
+				lane: storeLane(ref), what: "release the port", goal: fmt.Sprintf("%d released", generation),
 				do: func(ctx context.Context) error { return claims.Release(ctx, ref, b.self, generation) },
 				done: func() {
 					if b.stale[ref] == generation {
@@ -313,7 +309,7 @@ func (b *binder) releases(w *world, busy func(lane string) bool, claims Claims) 
 					}
 				},
 			})
-		case w.tenants[ref.Tenant] != nil:
+		case b.told(ref.Tenant):
 			delete(b.stale, ref) // the store knows of no claim of ours
 		}
 	}

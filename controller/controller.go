@@ -58,12 +58,17 @@ type Controller struct {
 	started                               bool            // all of it was known once
 }
 
-// lane is work in flight or, after a failure, the time before which it is not
-// tried again.
+// lane is where deeds for one thing are done, one at a time.
 type lane struct {
-	busy  bool
+	busy bool
+
+	// After a failure: when to try again, and how long that was waited for.
 	until time.Time
 	wait  time.Duration
+
+	// After a success: the deed's goal, and when it was reached.
+	reached   string
+	reachedAt time.Time
 }
 
 const (
@@ -72,6 +77,10 @@ const (
 	retryFirst   = 100 * time.Millisecond
 	retryMost    = 5 * time.Second
 	tick         = time.Second // how often unfinished work is looked at without input
+
+	// How long what was done may take to show in a watch before it is done again;
+	// doing it twice changes nothing, but costs a call.
+	showPatience = time.Second
 )
 
 // errLeft ends the watch on a tenant of which this host has nothing any more.
@@ -82,12 +91,11 @@ func New(host string, deps Deps) *Controller {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Controller{
+	c := &Controller{
 		host: host, deps: deps, log: deps.Log,
 		in:       make(chan func(), 1024),
 		ended:    make(chan struct{}),
 		world:    newWorld(host),
-		binder:   newBinder(host),
 		follows:  map[string]context.CancelCauseFunc{},
 		heard:    map[string]bool{},
 		resolves: map[string]context.CancelFunc{},
@@ -95,6 +103,8 @@ func New(host string, deps Deps) *Controller {
 		lanes:    map[string]lane{},
 		answered: map[string]bool{},
 	}
+	c.binder = newBinder(host, c.busy, c.told)
+	return c
 }
 
 // Run works until ctx ends. Packets go on flowing afterwards: nothing is removed
@@ -112,6 +122,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			f()
 			c.drain()
 		case <-ticker.C:
+			c.sweepLanes()
 		}
 		c.step(ctx)
 	}
@@ -240,7 +251,7 @@ func (c *Controller) step(ctx context.Context) {
 	if !c.mayStart() {
 		return // a claim whose interface was not heard of yet would be given up
 	}
-	for _, d := range c.binder.deeds(c.world, c.synced, c.busy, c.deps.Claims, c.deps.Interfaces) {
+	for _, d := range c.binder.deeds(c.world, c.synced, c.deps.Claims, c.deps.Interfaces) {
 		c.do(ctx, d)
 	}
 	if c.synced {
@@ -406,14 +417,28 @@ func (c *Controller) tellApplied(ctx context.Context) {
 	})
 }
 
+// sweepLanes drops the lanes that say nothing any more.
+func (c *Controller) sweepLanes() {
+	maps.DeleteFunc(c.lanes, func(_ string, l lane) bool {
+		return !l.busy && time.Since(l.until) > 2*retryMost && time.Since(l.reachedAt) >= showPatience
+	})
+}
+
 // busy says whether a lane's deed is under way.
 func (c *Controller) busy(lane string) bool { return c.lanes[lane].busy }
 
-// do starts a deed, unless its lane is busy or waits after a failure. Either way
-// the next step finds out anew what is still to be done.
+// told says whether the store has told of a tenant, if only that it is gone.
+func (c *Controller) told(tenant string) bool { return c.heard[tenant] }
+
+// do starts a deed, unless its lane is busy, waits after a failure, or has just
+// reached the deed's goal. Either way the next step finds out anew what is still to
+// be done.
 func (c *Controller) do(ctx context.Context, d deed) {
 	l := c.lanes[d.lane]
 	if l.busy || time.Now().Before(l.until) {
+		return
+	}
+	if d.goal != "" && d.goal == l.reached && time.Since(l.reachedAt) < showPatience {
 		return
 	}
 	l.busy = true
@@ -428,7 +453,7 @@ func (c *Controller) do(ctx context.Context, d deed) {
 
 func (c *Controller) did(ctx context.Context, d deed, err error) {
 	if err == nil {
-		delete(c.lanes, d.lane)
+		c.lanes[d.lane] = lane{reached: d.goal, reachedAt: time.Now()}
 		if d.done != nil {
 			d.done()
 		}
