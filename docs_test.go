@@ -1,7 +1,8 @@
 package ovloom_test
 
-// This file writes the table of packages in docs/architecture.md from the import
-// table and from what the packages say of themselves.
+// This file checks the links of the documentation, and writes the table of
+// packages in docs/architecture.md from the import table and from what the
+// packages say of themselves.
 
 import (
 	"flag"
@@ -12,9 +13,11 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 //go:generate go test -count=1 -run ^TestArchitectureListsThePackages$ . -update
@@ -101,4 +104,60 @@ func synopsis(t *testing.T, name string) string {
 		t.Errorf("package %s has no documentation", name)
 	}
 	return ""
+}
+
+// Links from one page to another lead somewhere.
+func TestLinksOfPages(t *testing.T) {
+	pages, err := filepath.Glob("docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	links := 0
+	for _, page := range append(pages, "README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			links++
+			target := filepath.Join(filepath.Dir(page), m[1])
+			if m[1] == "" {
+				target = page
+			}
+			to, err := os.ReadFile(target)
+			if err != nil {
+				t.Errorf("%s: link to %s: %v", page, m[1], err)
+			} else if m[2] != "" && !slices.Contains(anchors(string(to)), m[2]) {
+				t.Errorf("%s: %s has no heading #%s; it has %q", page, target, m[2], anchors(string(to)))
+			}
+		}
+	}
+	if links < 10 {
+		t.Errorf("found %d links: that cannot be all", links)
+	}
+}
+
+// link matches links to files of this repository: the path, and the anchor.
+var link = regexp.MustCompile(`\]\(([a-zA-Z0-9_./-]*)(?:#([a-z0-9-]+))?\)`)
+
+// anchors returns the names that headings get: lower case, spaces as hyphens,
+// without punctuation.
+func anchors(page string) []string {
+	var list []string
+	for line := range strings.Lines(page) {
+		title, ok := strings.CutPrefix(strings.TrimLeft(line, "#"), " ")
+		if !strings.HasPrefix(line, "#") || !ok {
+			continue
+		}
+		list = append(list, strings.Map(func(r rune) rune {
+			switch {
+			case r == ' ':
+				return '-'
+			case r == '-' || r == '_' || unicode.IsLetter(r) || unicode.IsDigit(r):
+				return unicode.ToLower(r)
+			}
+			return -1
+		}, strings.TrimSpace(title)))
+	}
+	return list
 }
