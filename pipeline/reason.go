@@ -37,7 +37,7 @@ var reasons = []struct {
 }{
 	{ReasonUnknownPort, "unknown-port", "the interface is not bound to any port"},
 	{ReasonUnknownVTEP, "unknown-vtep", "a tunnel packet from an address that is neither a host's VTEP nor that of a peer of the packet's network"},
-	{ReasonClaimedElse, "claimed-elsewhere", "the port is in force on another host"},
+	{ReasonClaimedElse, "claimed-elsewhere", "the port is in force on another host, or not yet on this one"},
 	{ReasonUnknownVNI, "unknown-vni", "a tunnel packet for a network that no port here is part of"},
 	{ReasonSpoofMAC, "spoof-mac", "the source MAC is not the port's"},
 	{ReasonSpoofIPv4, "spoof-ipv4", "the source IPv4 address is not the port's"},
