@@ -41,6 +41,7 @@ var table = map[string]rule{
 	"openflow/ofconn":       {ours: "openflow openflow/ofp"},
 	"pipeline":              {ours: "intent openflow", noIO: true},
 	"controller":            {ours: "intent pipeline openflow"},
+	"doctor":                {ours: "intent", noIO: true},
 	"unixctl":               {},
 	"explain":               {ours: "intent pipeline openflow unixctl"},
 	"manifest":              {ours: "intent", outside: yaml},
@@ -51,7 +52,7 @@ var table = map[string]rule{
 	"underlay":              {ours: "hostnet intent"},
 	"api":                   {ours: "intent"},
 	"cmd/ovloom":            {ours: "api intent explain pki", outside: cli},
-	"cmd/ovloomd":           {ours: "api intent store ovsdb openflow openflow/ofp openflow/ofconn pipeline controller unixctl explain manifest pki hostnet underlay", outside: cli + " " + yaml},
+	"cmd/ovloomd":           {ours: "api intent store ovsdb openflow openflow/ofp openflow/ofconn pipeline controller doctor unixctl explain manifest pki hostnet underlay", outside: cli + " " + yaml},
 	"integration":           {outside: netlink}, // its tests use everything of ours
 	"integration/lab":       {ours: "intent", outside: netlink},
 	"integration/cmd/":      {ours: "integration/lab"},

@@ -20,6 +20,9 @@ type Backend struct {
 	// FlowsDiff returns the changes, in ovs-ofctl's bundle syntax, that the switch
 	// lacks to hold what a new process would want it to hold.
 	FlowsDiff func(ctx context.Context) ([]string, error)
+
+	// Health has every live host examine its paths to the others.
+	Health func(ctx context.Context) (intent.Health, error)
 }
 
 // Store keeps the intent. It is larger than an interface should be because it

@@ -65,6 +65,14 @@ func (c *Client) FlowsDiff(ctx context.Context) ([]string, error) {
 	return mods, err
 }
 
+// Health has every live host examine its paths to the others, and returns what they
+// found. It takes up to 20 s when something is wrong.
+func (c *Client) Health(ctx context.Context) (intent.Health, error) {
+	var h intent.Health
+	err := c.do(ctx, http.MethodGet, "/v1/health", nil, nil, &h)
+	return h, err
+}
+
 // Tenants returns all tenants, by name.
 func (c *Client) Tenants(ctx context.Context) ([]intent.Tenant, error) {
 	var v []intent.Tenant

@@ -144,6 +144,7 @@ func TestEveryCallReachesTheBackend(t *testing.T) {
 	want(t, "diff of a right switch", must(c.FlowsDiff(ctx))(t), []string{})
 	o.SetDiff("flow add table=40,actions=drop")
 	want(t, "diff", must(c.FlowsDiff(ctx))(t), []string{"flow add table=40,actions=drop"})
+	want(t, "no health list is null", must(c.Health(ctx))(t), intent.Health{Hosts: []string{}, Paths: []intent.Path{}, Findings: []intent.Finding{}})
 	want(t, "flows of an empty table", must(c.Flows(ctx, api.FlowQuery{Table: "drop"}))(t), []api.Flow{})
 	st := must(c.Status(ctx))(t)
 	want(t, "status: port", st.Ports[0].Port, "acme/web/c1")

@@ -42,6 +42,12 @@ func (s *Server) flowsDiff(c *call) (any, error) {
 	return list(mods), err
 }
 
+func (s *Server) health(c *call) (any, error) {
+	h, err := s.backend.Health(c.r.Context())
+	h.Hosts, h.Paths, h.Findings = list(h.Hosts), list(h.Paths), list(h.Findings)
+	return h, err
+}
+
 func (s *Server) plug(c *call) (any, error) {
 	ref, err := c.port()
 	if err != nil {

@@ -57,6 +57,17 @@ var (
 		Conflicts: []Conflict{}, Drops: []Drop{{"spoof", "the source MAC is not the port's", 3, 294}}, Warnings: []Warning{}}
 )
 
+var exampleHealth = intent.Health{
+	Hosts: []string{"host1", "host2"},
+	Paths: []intent.Path{
+		{From: "host1", To: "host2", State: intent.PathMTU, Passes: 1404, Wanted: 1500, RTT: 412, Skew: -3},
+		{From: "host2", To: "host1", State: intent.PathOK, Passes: 1500, Wanted: 1500, RTT: 398, Skew: 3},
+	},
+	Findings: []intent.Finding{{Hosts: []string{"host1", "host2"},
+		What: "the underlay from host1 to host2 is too small: packets of 1500 bytes are lost, those of 1404 pass",
+		Do:   "raise the MTU of every link and switch between them to 1500"}},
+}
+
 // ptr returns a pointer to v, for the examples of changes.
 func ptr[T any](v T) *T { return &v }
 
@@ -73,6 +84,10 @@ var routes = []route{
 	{method: "GET", path: "/v1/flows/diff", summary: "What would lead from what the switch holds to what a new ovloomd would want it to hold, as ovs-ofctl's bundle commands: nothing, if all is right.",
 		reply: []string{"flow add table=40,priority=50,metadata=0x2710/0xffffff,dl_dst=0a:00:00:00:00:13,actions=set_field:0x5->reg2,goto_table:100"},
 		serve: (*Server).flowsDiff},
+
+	{method: "GET", path: "/v1/health", summary: "Have every live host examine its paths to the others, with packets of full size through the tunnels. " +
+		"It takes less than a second when all is right, up to 20 seconds when not.",
+		reply: exampleHealth, serve: (*Server).health},
 
 	{method: "GET", path: "/v1/tenants", summary: "All tenants, by name.",
 		reply: []intent.Tenant{exampleTenant}, serve: (*Server).tenants},

@@ -372,11 +372,21 @@ func (c *Controller) resync(ctx context.Context) {
 func (c *Controller) compare(ctx context.Context) ([]of.Mod, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	flows, groups, err := c.sw.Tables(ctx)
+	return compare(ctx, c.sw, c.world)
+}
+
+// compare returns the mods that lead from what a switch holds to what w's last flush
+// wants.
+func compare(ctx context.Context, sw Switch, w *world) ([]of.Mod, error) {
+	meters, err := sw.Meters(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return c.world.resync(flows, groups), nil
+	flows, groups, err := sw.Tables(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return append(meterMods(meters), w.resync(flows, groups)...), nil
 }
 
 func (c *Controller) apply(ctx context.Context, mods []of.Mod) error {

@@ -248,6 +248,25 @@ func (w *world) resync(flows []of.Flow, groups []of.Group) []of.Mod {
 	return d.mods()
 }
 
+// meterMods returns what the switch lacks of the meters that flows refer to: all of
+// them after a crash of ovs-vswitchd.
+func meterMods(have []of.Meter) []of.Mod {
+	at := map[uint32]of.Meter{}
+	for _, m := range have {
+		at[m.ID] = m
+	}
+	var mods []of.Mod
+	for _, m := range pipeline.Meters() {
+		switch old, ok := at[m.ID]; {
+		case !ok:
+			mods = append(mods, &of.MeterMod{Command: of.MeterAdd, Meter: m})
+		case old != m:
+			mods = append(mods, &of.MeterMod{Command: of.MeterModify, Meter: m})
+		}
+	}
+	return mods
+}
+
 // delta gathers differences and orders them.
 type delta struct {
 	adds, deletes []of.Flow

@@ -25,6 +25,8 @@ type Switch interface {
 	Apply(ctx context.Context, mods []of.Mod) error
 	// Tables returns all flows and groups.
 	Tables(ctx context.Context) ([]of.Flow, []of.Group, error)
+	// Meters returns all meters.
+	Meters(ctx context.Context) ([]of.Meter, error)
 }
 
 // Span tells what a host must know of the store. Each watch blocks until ctx ends

@@ -97,11 +97,8 @@ func (c *Controller) Compare(ctx context.Context) ([]of.Mod, error) {
 		}
 		ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 		defer cancel()
-		flows, groups, err := c.sw.Tables(ctx)
-		if err != nil {
-			return answer{err: err}
-		}
-		return answer{mods: c.world.recomputed().resync(flows, groups)}
+		mods, err := compare(ctx, c.sw, c.world.recomputed())
+		return answer{mods, err}
 	})
 	if err != nil {
 		return nil, err

@@ -10,6 +10,8 @@
 //	route.go      its routes: read, put on another interface
 //	announce.go   telling the neighbours where an address is now
 //	offload.go    features of interfaces that Open vSwitch cannot live with
+//	peerend.go    the far end of a plugged port: where it is, and its offloads
+//	udp.go        who else uses the tunnels' UDP port
 //	sysctl.go     settings of one interface under /proc/sys/net; never of the host
 //	datapath.go   whether the kernel has the openvswitch module
 //

@@ -88,6 +88,7 @@ func TestNumbersComeRound(t *testing.T) {
 	}{
 		{0, VNIFirst, 1},
 		{1, VNIFirst + 1, 2},
+		{VNIProbe - VNIFirst, VNIProbe + 1, VNIProbe - VNIFirst + 1},
 		{VNIMax - VNIFirst, VNIMax, VNIMax - VNIFirst + 1},
 		{VNIMax - VNIFirst + 1, VNIFirst, VNIMax - VNIFirst + 2},
 		{VNIMax - 1, VNI(VNIFirst - 2), VNIMax},

@@ -26,7 +26,13 @@ const (
 // round after some 16 million, so the taker skips those in use. A VNI that was
 // given back is not the next to be given out: frames of the old network may
 // still be on their way.
-func VNI(n uint64) uint32 { return VNIFirst + uint32(n%(VNIMax-VNIFirst+1)) }
+func VNI(n uint64) uint32 {
+	vni := VNIFirst + uint32(n%(VNIMax-VNIFirst+1))
+	if vni == VNIProbe {
+		vni++ // is in use when its own turn comes
+	}
+	return vni
+}
 
 // VRF returns the VRF of the nth tenant, which likewise comes round.
 func VRF(n uint64) uint32 { return 1 + uint32(n%VNIMax) }
@@ -106,6 +112,9 @@ func (n Network) Validate() error {
 	}
 	if n.VNI > VNIMax {
 		return Invalidf("VNI %d is out of range", n.VNI).WithHint("choose between 1 and %d", VNIMax)
+	}
+	if n.VNI == VNIProbe {
+		return Invalidf("VNI %d is the one that hosts probe each other with (ovloom doctor)", n.VNI).WithHint("choose another")
 	}
 	switch n.Unknown {
 	case "", UnknownDrop, UnknownFlood:

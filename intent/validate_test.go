@@ -49,6 +49,7 @@ func TestNetworkValidate(t *testing.T) {
 		{"a tenant with a slash", func(n *Network) { n.Tenant = "a/b" }, `tenant name "a/b" is malformed`},
 		{"an id of 49 bits", func(n *Network) { n.ID = IDMax + 1 }, "more than 48 bits"},
 		{"a VNI of 25 bits", func(n *Network) { n.VNI = VNIMax + 1 }, "VNI 16777216 is out of range; choose between 1 and 16777215"},
+		{"the VNI of probes", func(n *Network) { n.VNI = VNIProbe }, "VNI 16777200 is the one that hosts probe each other with (ovloom doctor); choose another"},
 		{"an unknown policy", func(n *Network) { n.Unknown = "learn" }, `policy "learn" for unknown unicast does not exist; choose drop or flood`},
 		{"an MTU below IPv4's", func(n *Network) { n.MTU = 575 }, "MTU 575 is out of range; choose between 576 and 9216 bytes"},
 		{"an MTU below IPv6's", func(n *Network) { n.MTU, n.Subnets = 1279, prefixes("fd00::/64") }, "MTU 1279 is out of range; choose between 1280 and 9216 bytes with IPv6"},

@@ -273,7 +273,11 @@ func declared(f of.Flow) error {
 			err = writes(a.Dst.Field)
 		case of.Learn:
 			err = learns(t, a)
-		case of.Output, of.OutputReg, of.ToGroup:
+		case of.Output, of.OutputReg, of.ToGroup, of.ToController:
+		case of.ApplyMeter:
+			if !slices.ContainsFunc(Meters(), func(m of.Meter) bool { return m.ID == a.ID }) {
+				err = fmt.Errorf("%s refers to meter %d, which Meters lacks", t.Name, a.ID)
+			}
 		default:
 			err = fmt.Errorf("%s uses %T, which this check does not know", t.Name, a)
 		}

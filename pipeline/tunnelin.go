@@ -1,6 +1,9 @@
 package pipeline
 
-import of "github.com/ovloom/ovloom/openflow"
+import (
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
 
 // tunnelIn comes second for tunnel packets only: matching sender and VNI in one
 // table would take VTEPs × VNIs flows.
@@ -13,7 +16,26 @@ var tunnelIn = &Table{
 	Next:    []*Table{learn, fork, drop},
 }
 
+// ProbeController is the controller id of the connection that hears probes.
+const ProbeController = 0x0f01
+
+// The meter that bounds the probes that reach ovloomd, and how much it needs of each.
+const (
+	meterProbes  = 1
+	probesRate   = 2000 // packets per second: some hundred hosts that examine their paths at once
+	probeHeadMax = 128  // bytes
+)
+
+// Meters returns the meters that the flows of Base refer to. They must be there first.
+func Meters() []of.Meter {
+	return []of.Meter{{ID: meterProbes, Unit: of.PacketsPerSecond, Rate: probesRate, Burst: probesRate}}
+}
+
 func tunnelInBase(r rules) {
+	// The meter is an action of its own: what exceeds it goes no further than the
+	// datapath.
+	r.add(tunnelIn, 10, "a probe of another host, to ovloomd", on(of.Exact(of.FieldTunID, intent.VNIProbe)),
+		of.ApplyMeter{ID: meterProbes}, of.ToController{MaxLen: probeHeadMax, ID: ProbeController})
 	r.add(tunnelIn, 0, "a VNI of no network here", on(), because(ReasonUnknownVNI)...)
 }
 

@@ -20,6 +20,11 @@
 //	/ovloom/v1/alive/HOST     who holds the host's name; lives as long as its lease, 10 s
 //	/ovloom/v1/applied/HOST   the revision that the host's switch has reached
 //
+// Examinations of the paths between hosts. Both keys go with their lease, of 60 s:
+//
+//	/ovloom/v1/health/asked/RUN          asks every live host to examine its paths
+//	/ovloom/v1/health/reports/RUN/HOST   intent.HealthReport: what it found
+//
 // Index keys. Each is made and deleted in the transaction that writes its object,
 // and a transaction fails when it finds one that it wants to make: that, and no
 // check before a write, keeps names, numbers and addresses unique. The value

@@ -39,6 +39,7 @@ type Overlay struct {
 	state   api.Status
 	flows   []api.Flow
 	diff    []string
+	health  intent.Health
 }
 
 // ThisHost is the host that ports are plugged on.
@@ -64,7 +65,7 @@ func New() *Overlay {
 
 // Backend returns what an api.Server needs to serve the overlay.
 func (o *Overlay) Backend() api.Backend {
-	return api.Backend{Store: o, Local: o, Plug: o, Upkeep: o, Status: o.status, Flows: o.listFlows, FlowsDiff: o.listDiff}
+	return api.Backend{Store: o, Local: o, Plug: o, Upkeep: o, Status: o.status, Flows: o.listFlows, FlowsDiff: o.listDiff, Health: o.examined}
 }
 
 // FailWith makes every later call of an operation fail with f's result, unless
@@ -79,6 +80,9 @@ func (o *Overlay) SetStatus(s api.Status) { o.locked(func() { o.state = s }) }
 
 // SetDiff sets how the switch differs from what it should hold.
 func (o *Overlay) SetDiff(mods ...string) { o.locked(func() { o.diff = mods }) }
+
+// SetHealth sets what an examination finds.
+func (o *Overlay) SetHealth(h intent.Health) { o.locked(func() { o.health = h }) }
 
 // SetFlows sets the switch's flows.
 func (o *Overlay) SetFlows(fs ...api.Flow) { o.locked(func() { o.flows = fs }) }
@@ -317,6 +321,12 @@ func (o *Overlay) status(ctx context.Context) (api.Status, error) {
 		s.Ports = append(s.Ports, api.BoundPort{Port: ref.String(), Interface: fmt.Sprintf("ovl%x", uint64(o.ports[ref].ID)), OFPort: 5, Up: true})
 	}
 	return s, nil
+}
+
+func (o *Overlay) examined(ctx context.Context) (intent.Health, error) {
+	end, err := o.begin(ctx, "Health")
+	defer end()
+	return o.health, err
 }
 
 func (o *Overlay) listDiff(ctx context.Context) ([]string, error) {

@@ -25,7 +25,7 @@ func TestComplete(t *testing.T) {
 		words []string
 		want  string
 	}{
-		{"nouns", []string{""}, "tenant network port peer host store status flows cert version completion"},
+		{"nouns", []string{""}, "tenant network port peer host store status doctor flows cert version completion"},
 		{"part of a noun", []string{"te"}, "tenant"},
 		{"verbs", []string{"host", ""}, "list show remove leave"},
 		{"verbs after a flag", []string{"-o", "json", "host", "l"}, "list leave"},

@@ -168,6 +168,29 @@ func TestStatus(t *testing.T) {
 	s.golden("status")
 }
 
+func TestDoctor(t *testing.T) {
+	s := newSession(t)
+	healthy := intent.Health{Hosts: []string{"host1", "host2"}, Paths: []intent.Path{
+		{From: "host1", To: "host2", State: intent.PathOK, Passes: 1500, Wanted: 1500, RTT: 300},
+		{From: "host2", To: "host1", State: intent.PathOK, Passes: 1500, Wanted: 1500, RTT: 310}}}
+	s.overlay.SetHealth(healthy)
+	s.run("doctor", "doctor host2")
+	ill := intent.Health{Hosts: []string{"host1", "host2", "host3", "host4"}, Paths: []intent.Path{
+		{From: "host1", To: "host2", State: intent.PathMTU, Passes: 1404, Wanted: 1500},
+		{From: "host1", To: "host3", State: intent.PathDead, Wanted: 1500},
+		{From: "host2", To: "host1", State: intent.PathOK, Passes: 1500, Wanted: 1500},
+		{From: "host3", To: "host1", State: intent.PathUnknown, Wanted: 1500}},
+		Findings: []intent.Finding{{Hosts: []string{"host1", "host2"}, What: "the underlay is too small", Do: "raise its MTU"}, {Hosts: []string{"host4"}, What: "host host4 is down", Do: "start it"}}}
+	s.overlay.SetHealth(ill)
+	s.run("doctor", "doctor -o json")
+	for i := range matrixMost {
+		ill.Hosts = append(ill.Hosts, fmt.Sprintf("many%d", i))
+	}
+	s.overlay.SetHealth(ill)
+	s.run("doctor")
+	s.golden("doctor")
+}
+
 func TestFlows(t *testing.T) {
 	s := newSession(t)
 	s.overlay.SetFlows(

@@ -190,6 +190,13 @@ func (l *openflowLink) setConn(c *ofconn.Conn) {
 	l.conn = c
 }
 
+// tunnelPort returns the number of the tunnel port; 0: there is none yet.
+func (l *openflowLink) tunnelPort() of.PortNo {
+	l.tunnelMu.Lock()
+	defer l.tunnelMu.Unlock()
+	return of.PortNo(max(l.tunnel, 0))
+}
+
 // current returns the connection, or says that there is none.
 func (l *openflowLink) current() (*ofconn.Conn, error) {
 	l.tunnelMu.Lock()

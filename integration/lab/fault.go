@@ -3,6 +3,7 @@ package lab
 // This file breaks the networks.
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/vishvananda/netlink"
@@ -30,6 +31,44 @@ func (h *Host) setCable(nic string, up bool) error {
 		}
 		return at.LinkSetDown(peer)
 	})
+}
+
+// SetPathMTU sets how large packets may be that pass the underlay to and from the
+// host, in bytes of IP packet. The host's NIC does not know. The bridge lets 4 bytes
+// more pass: they could be a VLAN tag.
+func (h *Host) SetPathMTU(mtu int) error {
+	return h.atFarEnd(UnderlayNIC, func(at *nsHandle, peer netlink.Link) error { return at.LinkSetMTU(peer, mtu) })
+}
+
+// Direction is one of the ways through a cable.
+type Direction string
+
+// Directions, as netfilter calls them at the far end of the host's cable.
+const (
+	FromHost Direction = "ingress"
+	ToHost   Direction = "egress"
+)
+
+// FilterUDP drops what goes to a UDP port in the underlay, in some directions. Without
+// any it drops nothing any more.
+func (h *Host) FilterUDP(ctx context.Context, port int, ways ...Direction) error {
+	var device string
+	err := h.atFarEnd(UnderlayNIC, func(_ *nsHandle, peer netlink.Link) error {
+		device = peer.Attrs().Name
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	table := "filter-" + device
+	rules := fmt.Sprintf("add table netdev %s; delete table netdev %s; add table netdev %s;", table, table, table)
+	for _, way := range ways {
+		rules += fmt.Sprintf(" add chain netdev %s %s { type filter hook %s device %q priority 0; }; add rule netdev %s %s udp dport %d drop;",
+			table, way, way, device, table, way, port)
+	}
+	args := []string{"nft", rules}
+	_, err = run(ctx, args, append([]string{"nsenter", "--net=" + h.lab.wiresNS, "--"}, args...))
+	return err
 }
 
 // atFarEnd calls fn with the far end of one of the host's NICs, in the namespace

@@ -135,6 +135,9 @@ func (d *driven) Tables(ctx context.Context) ([]of.Flow, []of.Group, error) {
 	return d.conn.Tables(ctx)
 }
 
+// Meters implements controller.Switch.
+func (d *driven) Meters(ctx context.Context) ([]of.Meter, error) { return d.conn.Meters(ctx) }
+
 // WatchTenant implements controller.Span. What is told first is a network with its
 // first ports.
 func (d *driven) WatchTenant(ctx context.Context, _ string, deliver func(intent.SpanUpdate)) error {

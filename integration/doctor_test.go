@@ -1,0 +1,237 @@
+package integration_test
+
+// What ovloom doctor finds in an underlay that is broken in one way at a time, and that
+// it finds nothing once that is mended.
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/integration/lab"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// examine runs ovloom doctor on a host. It must fail exactly if there are findings.
+func (o *overlay) examine(h *lab.Host) intent.Health {
+	o.t.Helper()
+	out, err := h.Ovloom(o.t.Context(), "doctor", "-o", "json")
+	var health intent.Health
+	if e := json.Unmarshal([]byte(out), &health); e != nil {
+		o.t.Fatalf("ovloom doctor printed no JSON: %v (%v)\n%s", e, err, out)
+	}
+	if want := min(len(health.Findings), 1); lab.ExitCode(err) != want {
+		o.t.Errorf("%d findings, and exit code %d: %v", len(health.Findings), lab.ExitCode(err), err)
+	}
+	return health
+}
+
+// findings says what was found, a line each.
+func findings(h intent.Health) string {
+	var lines []string
+	for _, f := range h.Findings {
+		lines = append(lines, fmt.Sprintf("%v: %s\n   to do: %s", f.Hosts, f.What, f.Do))
+	}
+	return strings.Join(lines, "\n")
+}
+
+// paths says how all paths are: "host1>host2 ok, …".
+func paths(h intent.Health) string {
+	var all []string
+	for _, p := range h.Paths {
+		all = append(all, fmt.Sprintf("%s>%s %s", p.From, p.To, p.State))
+	}
+	return strings.Join(all, ", ")
+}
+
+// healthy fails the test unless everything is found right, from every host.
+func (o *overlay) healthy() {
+	o.t.Helper()
+	for _, h := range o.Hosts {
+		start := time.Now()
+		health := o.examine(h)
+		if len(health.Findings) > 0 {
+			o.t.Fatalf("asked on %s, findings in an overlay that is right:\n%s", h.Name, findings(health))
+		}
+		n := len(o.Hosts)
+		if len(health.Hosts) != n || len(health.Paths) != n*(n-1) {
+			o.t.Fatalf("asked on %s: %d hosts and %d paths, want %d and %d", h.Name, len(health.Hosts), len(health.Paths), n, n*(n-1))
+		}
+		for _, p := range health.Paths {
+			if p.State != intent.PathOK || p.Passes < p.Wanted || p.RTT <= 0 {
+				o.t.Errorf("asked on %s: path %+v", h.Name, p)
+			}
+		}
+		o.t.Logf("asked on %s: all right after %s", h.Name, time.Since(start).Round(time.Millisecond))
+	}
+}
+
+// found fails the test unless there are as many findings as wanted, each of the
+// hosts named and with all the words.
+func (o *overlay) found(h intent.Health, want ...wantFinding) {
+	o.t.Helper()
+	o.t.Logf("%s\n%s", paths(h), findings(h))
+	if len(h.Findings) != len(want) {
+		o.t.Errorf("%d findings, want %d", len(h.Findings), len(want))
+	}
+	for _, w := range want {
+		if !slices.ContainsFunc(h.Findings, w.is) {
+			o.t.Errorf("no finding about %v says %q", w.hosts, w.words)
+		}
+	}
+}
+
+type wantFinding struct {
+	hosts []string
+	words []string
+}
+
+func finding(hosts string, words ...string) wantFinding {
+	return wantFinding{strings.Fields(hosts), words}
+}
+
+func (w wantFinding) is(f intent.Finding) bool {
+	for _, word := range w.words {
+		if !strings.Contains(f.What+" "+f.Do, word) {
+			return false
+		}
+	}
+	return slices.Equal(slices.Sorted(slices.Values(f.Hosts)), w.hosts)
+}
+
+// one reports how one path is.
+func one(h intent.Health, from, to string) intent.Path {
+	for _, p := range h.Paths {
+		if p.From == from && p.To == to {
+			return p
+		}
+	}
+	return intent.Path{}
+}
+
+func TestDoctor(t *testing.T) {
+	o := newOverlay(t, lab.Config{})
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
+	c1 := o.plug(o.Hosts[0], "acme/web/c1")
+	host2 := o.Hosts[1]
+	o.healthy()
+
+	check := func(name string, breakIt, mend func() error, judge func(h intent.Health)) {
+		t.Helper()
+		if err := breakIt(); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		t.Logf("--- %s", name)
+		start := time.Now()
+		h := o.examine(o.Hosts[0])
+		t.Logf("found after %s", time.Since(start).Round(time.Millisecond))
+		judge(h)
+		if err := mend(); err != nil {
+			t.Fatalf("mend %s: %v", name, err)
+		}
+		o.healthy()
+	}
+	ctx := t.Context()
+
+	check("an underlay link with a smaller MTU",
+		func() error { return host2.SetPathMTU(1400) },
+		func() error { return host2.SetPathMTU(1600) },
+		func(h intent.Health) {
+			o.found(h,
+				finding("host1 host2", "between host1 and host2 is too small", "packets of 1600 bytes are lost, those of 1404 pass", "--mtu 1354"),
+				finding("host2 host3", "between host2 and host3 is too small", "those of 1404 pass"))
+			if p := one(h, "host1", "host3"); p.State != intent.PathOK {
+				t.Errorf("the path that is right: %+v", p)
+			}
+		})
+	check("UDP port 4789 dropped in both directions",
+		func() error { return host2.FilterUDP(ctx, 4789, lab.FromHost, lab.ToHost) },
+		func() error { return host2.FilterUDP(ctx, 4789) },
+		func(h intent.Health) {
+			o.found(h, finding("host2", "host host2 (172.31.0.2) is cut off", "UDP port 4789 is filtered", "udp dport 4789 accept"))
+		})
+	check("UDP port 4789 dropped in one direction",
+		func() error { return host2.FilterUDP(ctx, 4789, lab.FromHost) },
+		func() error { return host2.FilterUDP(ctx, 4789) },
+		func(h intent.Health) {
+			o.found(h,
+				finding("host1 host2", "from host2 (172.31.0.2) to host1 (172.31.0.1); the other direction works"),
+				finding("host2 host3", "from host2 (172.31.0.2) to host3 (172.31.0.3); the other direction works"))
+		})
+	check("a workload that leaves checksums to its card",
+		func() error {
+			_, err := c1.Exec(ctx, "ethtool", "-K", "eth0", "tx", "on")
+			return err
+		},
+		func() error {
+			_, err := c1.Exec(ctx, "ethtool", "-K", "eth0", "tx", "off")
+			return err
+		},
+		func(h intent.Health) {
+			o.found(h, finding("host1", "port acme/web/c1 on host1 leaves checksums", "ethtool -K eth0 tx off", c1.NetNS))
+		})
+
+	var other *lab.Process
+	check("the UDP port taken by another program",
+		func() (err error) {
+			if other, err = host2.Start(ctx, "thief", "python3", "-c",
+				"import socket,time; s=socket.socket(socket.AF_INET,socket.SOCK_DGRAM); s.bind(('',4789)); time.sleep(1000)"); err != nil {
+				return err
+			}
+			o.awaitTaken(host2)
+			return nil
+		},
+		func() error { return other.Stop() },
+		func(h intent.Health) {
+			o.found(h, finding("host2", "UDP port 4789 of host2", "is taken by python3", "--vxlan-port"))
+		})
+	check("the UDP port taken by a VXLAN device of the kernel",
+		func() error {
+			_, err := host2.Exec(ctx, "ip", "link", "add", "thief0", "type", "vxlan", "id", "7", "dstport", "4789", "remote", "192.0.2.9")
+			return err
+		},
+		func() error {
+			_, err := host2.Exec(ctx, "ip", "link", "del", "thief0")
+			return err
+		},
+		func(h intent.Health) {
+			o.found(h, finding("host2", "is taken by VXLAN device thief0 of the kernel", "ip link del thief0"))
+		})
+	check("a network whose MTU no underlay carries",
+		func() error { o.run("network", "set", "acme/web", "--mtu", "1600"); return nil },
+		func() error { o.run("network", "set", "acme/web", "--mtu", "1500"); return nil },
+		func(h intent.Health) {
+			o.found(h, finding("host1", "network acme/web has MTU 1600", "leaves 1550", "ovloom network set acme/web --mtu 1550"))
+		})
+	check("a host that is down",
+		func() error {
+			return host2.Ovloomd.Stop()
+		},
+		func() error {
+			_, err := host2.StartOvloomd(ctx)
+			return err
+		},
+		func(h intent.Health) {
+			o.found(h, finding("host2", "host host2 is down", "systemctl start ovloomd"))
+			if p := one(h, "host1", "host3"); p.State != intent.PathOK || len(h.Paths) != 2 {
+				t.Errorf("paths: %s", paths(h))
+			}
+		})
+}
+
+// awaitTaken waits until a program of the host has the tunnels' UDP port.
+func (o *overlay) awaitTaken(h *lab.Host) {
+	o.t.Helper()
+	lab.Eventually(o.t, pollTime, "a program to take the port", func() error {
+		out, err := h.Exec(o.t.Context(), "ss", "-Hlun", "sport", "=", "4789")
+		if err == nil && out == "" {
+			err = errors.New("nobody has it")
+		}
+		return err
+	})
+}

@@ -1,0 +1,110 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// healthTTL is how long an examination stays in the store, in seconds.
+const healthTTL = 60
+
+// healthRequest is the value of an examination's key.
+type healthRequest struct {
+	Host string `json:"host"` // who asked
+}
+
+func healthKey(run uint64) string   { return fmt.Sprintf("%s%016x", healthAsked, run) }
+func reportsRoot(run uint64) string { return fmt.Sprintf("%s%016x/", healthReports, run) }
+
+// AskHealth asks every live host, this one included, to examine its paths to all
+// others. The number of the examination, run, is one that no other has.
+func (s *Store) AskHealth(ctx context.Context, host string, run uint64) error {
+	return s.call(ctx, "ask for an examination", func(ctx context.Context) error {
+		value, err := encode(healthRequest{host}, nil)
+		if err != nil {
+			return err
+		}
+		lease, err := s.client.Grant(ctx, healthTTL)
+		if err != nil {
+			return err
+		}
+		_, err = s.client.Put(ctx, healthKey(run), value, clientv3.WithLease(lease.ID))
+		return err
+	})
+}
+
+// ReportHealth answers an examination. It fails with NotFound if that is over.
+func (s *Store) ReportHealth(ctx context.Context, run uint64, report intent.HealthReport) error {
+	return s.update(ctx, "report to an examination", func(ctx context.Context) error {
+		r, err := s.client.Get(ctx, healthKey(run))
+		if err != nil {
+			return err
+		}
+		if len(r.Kvs) == 0 {
+			return intent.NotFoundf("examination %016x is over", run)
+		}
+		value, err := encode(report, nil)
+		if err != nil {
+			return err
+		}
+		var tx txn
+		tx.unchanged(healthKey(run), r.Kvs[0].ModRevision)
+		tx.put(reportsRoot(run)+report.Host, value, clientv3.WithLease(clientv3.LeaseID(r.Kvs[0].Lease)))
+		_, err = s.commit(ctx, &tx)
+		return err
+	})
+}
+
+// HealthReported returns the hosts that have reported to an examination, by name.
+func (s *Store) HealthReported(ctx context.Context, run uint64) ([]string, error) {
+	all, _, err := s.list(ctx, "see who has reported to an examination", reportsRoot(run), clientv3.WithKeysOnly())
+	var hosts []string
+	for _, it := range all {
+		hosts = append(hosts, strings.TrimPrefix(it.key, reportsRoot(run)))
+	}
+	return hosts, err
+}
+
+// HealthReports returns the reports to an examination so far, by host.
+func (s *Store) HealthReports(ctx context.Context, run uint64) (map[string]intent.HealthReport, error) {
+	all, _, err := s.list(ctx, "read the reports of an examination", reportsRoot(run))
+	if err != nil {
+		return nil, err
+	}
+	reports := map[string]intent.HealthReport{}
+	for _, it := range all {
+		r, err := decode[intent.HealthReport](it.value)
+		if err != nil {
+			return nil, err
+		}
+		reports[strings.TrimPrefix(it.key, reportsRoot(run))] = r
+	}
+	return reports, nil
+}
+
+// WatchHealth tells deliver of every examination that is asked for from now on, until
+// ctx ends; then it returns nil.
+func (s *Store) WatchHealth(ctx context.Context, deliver func(run uint64)) error {
+	return s.watch(ctx, "watch examinations", watcher{
+		key:  healthAsked,
+		opts: []clientv3.OpOption{clientv3.WithPrefix(), clientv3.WithFilterDelete()},
+		load: func(ctx context.Context) (int64, error) { return s.Ping(ctx) },
+		changed: func(_ int64, events []event) bool {
+			for _, e := range events {
+				run, err := strconv.ParseUint(strings.TrimPrefix(e.key, healthAsked), 16, 64)
+				if err != nil {
+					s.complain([]error{fmt.Errorf("key %s is unknown", e.key)})
+					continue
+				}
+				deliver(run)
+			}
+			return false
+		},
+	})
+}
