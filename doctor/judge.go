@@ -189,15 +189,13 @@ func (j *judge) pair(a, b intent.Host, there, back intent.Path) {
 		j.find(both, j.filterHint(a), "no tunnel packet passes from %s (%s) to %s (%s); the other direction works", b.Name, b.VTEP, a.Name, a.VTEP)
 	case there.State == intent.PathUnknown || back.State == intent.PathUnknown:
 		j.find(both, "look for loss on the underlay between them: ping -i 0.01 -c 1000", "tunnel packets between %s and %s pass only now and then", a.Name, b.Name)
-	case there.State == intent.PathMTU && back.State == intent.PathMTU && there.Passes == back.Passes:
+	case there.State == intent.PathMTU && back.State == intent.PathMTU:
+		there.Passes = min(there.Passes, back.Passes)
 		j.tooSmall(both, fmt.Sprintf("between %s and %s", a.Name, b.Name), there)
-	default:
-		if there.State == intent.PathMTU {
-			j.tooSmall(both, fmt.Sprintf("from %s to %s", a.Name, b.Name), there)
-		}
-		if back.State == intent.PathMTU {
-			j.tooSmall(both, fmt.Sprintf("from %s to %s", b.Name, a.Name), back)
-		}
+	case there.State == intent.PathMTU:
+		j.tooSmall(both, fmt.Sprintf("from %s to %s", a.Name, b.Name), there)
+	case back.State == intent.PathMTU:
+		j.tooSmall(both, fmt.Sprintf("from %s to %s", b.Name, a.Name), back)
 	}
 }
 

@@ -143,8 +143,8 @@ func TestDoctor(t *testing.T) {
 		func() error { return host2.SetPathMTU(1600) },
 		func(h intent.Health) {
 			o.found(h,
-				finding("host1 host2", "between host1 and host2 is too small", "packets of 1600 bytes are lost, those of 1404 pass", "--mtu 1354"),
-				finding("host2 host3", "between host2 and host3 is too small", "those of 1404 pass"))
+				finding("host1 host2", "between host1 and host2 is too small", "packets of 1600 bytes are lost, those of 1400 pass", "--mtu 1350"),
+				finding("host2 host3", "between host2 and host3 is too small", "those of 1400 pass"))
 			if p := one(h, "host1", "host3"); p.State != intent.PathOK {
 				t.Errorf("the path that is right: %+v", p)
 			}
