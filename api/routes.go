@@ -57,7 +57,7 @@ var (
 		Conflicts: []Conflict{}, Drops: []Drop{{"spoof", "the source MAC is not the port's", 3, 294}}, Warnings: []Warning{}}
 )
 
-var exampleHealth = intent.Health{
+var exampleExamined = intent.Health{
 	Hosts: []string{"host1", "host2"},
 	Paths: []intent.Path{
 		{From: "host1", To: "host2", State: intent.PathMTU, Passes: 1404, Wanted: 1500, RTT: 412, Skew: -3},
@@ -87,7 +87,7 @@ var routes = []route{
 
 	{method: "GET", path: "/v1/health", summary: "Have every live host examine its paths to the others, with packets of full size through the tunnels. " +
 		"It takes less than a second when all is right, up to 20 seconds when not.",
-		reply: exampleHealth, serve: (*Server).health},
+		reply: exampleExamined, serve: (*Server).health},
 
 	{method: "GET", path: "/v1/tenants", summary: "All tenants, by name.",
 		reply: []intent.Tenant{exampleTenant}, serve: (*Server).tenants},

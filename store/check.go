@@ -85,7 +85,8 @@ func (c *checker) read(it item) {
 		}
 		c.counters[ref] = v.Generation
 		return
-	case strings.HasPrefix(it.key, counterRoot), strings.HasPrefix(it.key, aliveRoot), strings.HasPrefix(it.key, appliedRoot):
+	case strings.HasPrefix(it.key, counterRoot), strings.HasPrefix(it.key, aliveRoot), strings.HasPrefix(it.key, appliedRoot),
+		strings.HasPrefix(it.key, examineAsked), strings.HasPrefix(it.key, examineReports):
 		return
 	}
 	change, err := changeOf(event{item: it})

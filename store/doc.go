@@ -22,8 +22,8 @@
 //
 // Examinations of the paths between hosts. Both keys go with their lease, of 60 s:
 //
-//	/ovloom/v1/health/asked/RUN          asks every live host to examine its paths
-//	/ovloom/v1/health/reports/RUN/HOST   intent.HealthReport: what it found
+//	/ovloom/v1/examine/asked/RUN          asks every live host to examine its paths
+//	/ovloom/v1/examine/reports/RUN/HOST   intent.HealthReport: what it found
 //
 // Index keys. Each is made and deleted in the transaction that writes its object,
 // and a transaction fails when it finds one that it wants to make: that, and no

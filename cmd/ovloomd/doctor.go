@@ -104,7 +104,7 @@ func (l *doctorLink) send(ctx context.Context, packets []doctor.Packet) error {
 
 // watch takes part in every examination that some host asks for.
 func (l *doctorLink) watch(ctx context.Context) {
-	err := l.store.WatchHealth(ctx, func(run uint64) {
+	err := l.store.WatchExaminations(ctx, func(run uint64) {
 		go func() {
 			ctx, cancel := context.WithTimeout(ctx, examineTime)
 			defer cancel()
@@ -137,13 +137,13 @@ func (l *doctorLink) examine(ctx context.Context, run uint64) error {
 	report.Findings = l.examineHost()
 	report.Took = time.Since(start)
 	l.log.Info("examined the paths to the other hosts", "hosts", len(targets), "findings", len(report.Findings), "took", report.Took.Round(time.Millisecond))
-	return l.store.ReportHealth(context.WithoutCancel(ctx), run, report)
+	return l.store.AnswerExamination(context.WithoutCancel(ctx), run, report)
 }
 
 // health implements api.Backend.
 func (l *doctorLink) health(ctx context.Context) (intent.Health, error) {
 	run := rand.Uint64()
-	if err := l.store.AskHealth(ctx, l.cfg.HostName, run); err != nil {
+	if err := l.store.AskExamination(ctx, l.cfg.HostName, run); err != nil {
 		return intent.Health{}, err
 	}
 	deadline := time.Now().Add(reportTime)
@@ -169,7 +169,7 @@ func (l *doctorLink) health(ctx context.Context) (intent.Health, error) {
 	if err != nil {
 		return intent.Health{}, err
 	}
-	reports, err := l.store.HealthReports(ctx, run)
+	reports, err := l.store.ExaminationReports(ctx, run)
 	if err != nil {
 		return intent.Health{}, err
 	}
@@ -182,7 +182,7 @@ func (l *doctorLink) silent(ctx context.Context, run uint64) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	reported, err := l.store.HealthReported(ctx, run)
+	reported, err := l.store.ExaminationAnswered(ctx, run)
 	var waiting []string
 	for _, h := range hosts {
 		if h.Alive && !slices.Contains(reported, h.Name) {
