@@ -428,3 +428,30 @@ func TestResyncLeavesLearnedFlowsOfLivingObjects(t *testing.T) {
 		t.Error("the network learns no more, but a learned flow is left")
 	}
 }
+
+func TestMetersOfASwitchArePutRight(t *testing.T) {
+	wanted := pipeline.Meters()
+	other := wanted[0]
+	other.Rate++
+	for _, c := range []struct {
+		name string
+		have []of.Meter
+		want of.MeterCommand
+		mods int
+	}{
+		{"none, as after a crash", nil, of.MeterAdd, 1},
+		{"right, beside one of somebody else", append([]of.Meter{{ID: 99}}, wanted...), 0, 0},
+		{"another rate", []of.Meter{other}, of.MeterModify, 1},
+	} {
+		mods := meterMods(c.have)
+		if len(mods) != c.mods {
+			t.Errorf("%s: %d changes, want %d", c.name, len(mods), c.mods)
+			continue
+		}
+		for _, m := range mods {
+			if got := m.(*of.MeterMod); got.Command != c.want || got.Meter != wanted[0] {
+				t.Errorf("%s: %+v", c.name, got)
+			}
+		}
+	}
+}

@@ -214,6 +214,14 @@ func TestDoctor(t *testing.T) {
 		},
 		func() error {
 			_, err := host2.StartOvloomd(ctx)
+			lab.Eventually(t, pollTime, "host2 to be alive", func() error {
+				var h intent.HostState
+				o.get(o.Hosts[0], &h, "host", "show", "host2")
+				if !h.Alive {
+					return errors.New("it is not")
+				}
+				return nil
+			})
 			return err
 		},
 		func(h intent.Health) {
