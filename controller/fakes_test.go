@@ -258,6 +258,7 @@ func (r *fakeRows) SetInstalled(_ context.Context, uuid string, on bool) error {
 type fakeSwitch struct {
 	mu sync.Mutex
 	*table
+	meters         []of.Meter
 	fail           error
 	applies, dumps int // calls, those that failed included
 }
@@ -270,7 +271,22 @@ func (s *fakeSwitch) Apply(_ context.Context, mods []of.Mod) error {
 	if s.fail != nil {
 		return s.fail
 	}
-	return s.table.apply(mods)
+	var others []of.Mod
+	for _, m := range mods {
+		if mm, ok := m.(*of.MeterMod); ok {
+			s.meters = append(s.meters, mm.Meter)
+		} else {
+			others = append(others, m)
+		}
+	}
+	return s.table.apply(others)
+}
+
+// Meters implements Switch.
+func (s *fakeSwitch) Meters(context.Context) ([]of.Meter, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.meters, nil
 }
 
 // Tables implements Switch.
