@@ -27,7 +27,7 @@ func TestRestartWithNothingChanged(t *testing.T) {
 		r := newRig(t)
 		r.store, r.rows.rows = old.store, old.rows.rows
 		r.deps.Span, r.deps.Claims, r.deps.Progress = old.store, old.store, old.store
-		r.sw.table = old.sw.table
+		r.sw.table, r.sw.meters = old.sw.table, old.sw.meters
 		go r.Run(r.ctx)
 		r.Recall(r.ctx, []string{"acme"})
 		r.Connected(r.ctx, r.sw, 1)
