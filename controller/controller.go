@@ -378,15 +378,18 @@ func (c *Controller) compare(ctx context.Context) ([]of.Mod, error) {
 // compare returns the mods that lead from what a switch holds to what w's last flush
 // wants.
 func compare(ctx context.Context, sw Switch, w *world) ([]of.Mod, error) {
-	meters, err := sw.Meters(ctx)
-	if err != nil {
-		return nil, err
+	var meters []of.Meter
+	if len(pipeline.Meters(w.sw)) > 0 {
+		var err error
+		if meters, err = sw.Meters(ctx); err != nil {
+			return nil, err
+		}
 	}
 	flows, groups, err := sw.Tables(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return append(meterMods(meters), w.resync(flows, groups)...), nil
+	return append(meterMods(w.sw, meters), w.resync(flows, groups)...), nil
 }
 
 func (c *Controller) apply(ctx context.Context, mods []of.Mod) error {

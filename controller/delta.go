@@ -250,13 +250,13 @@ func (w *world) resync(flows []of.Flow, groups []of.Group) []of.Mod {
 
 // meterMods returns what the switch lacks of the meters that flows refer to: all of
 // them after a crash of ovs-vswitchd.
-func meterMods(have []of.Meter) []of.Mod {
+func meterMods(sw pipeline.Switch, have []of.Meter) []of.Mod {
 	at := map[uint32]of.Meter{}
 	for _, m := range have {
 		at[m.ID] = m
 	}
 	var mods []of.Mod
-	for _, m := range pipeline.Meters() {
+	for _, m := range pipeline.Meters(sw) {
 		switch old, ok := at[m.ID]; {
 		case !ok:
 			mods = append(mods, &of.MeterMod{Command: of.MeterAdd, Meter: m})

@@ -430,7 +430,8 @@ func TestResyncLeavesLearnedFlowsOfLivingObjects(t *testing.T) {
 }
 
 func TestMetersOfASwitchArePutRight(t *testing.T) {
-	wanted := pipeline.Meters()
+	netdev := pipeline.Switch{VXLANPort: 1}
+	wanted := pipeline.Meters(netdev)
 	other := wanted[0]
 	other.Rate++
 	for _, c := range []struct {
@@ -443,7 +444,7 @@ func TestMetersOfASwitchArePutRight(t *testing.T) {
 		{"right, beside one of somebody else", append([]of.Meter{{ID: 99}}, wanted...), 0, 0},
 		{"another rate", []of.Meter{other}, of.MeterModify, 1},
 	} {
-		mods := meterMods(c.have)
+		mods := meterMods(netdev, c.have)
 		if len(mods) != c.mods {
 			t.Errorf("%s: %d changes, want %d", c.name, len(mods), c.mods)
 			continue

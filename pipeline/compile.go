@@ -10,7 +10,7 @@ import (
 func Base(sw Switch, emit Emit) {
 	own := func(t *Table) rules { return rules{MakeCookie(KindBase, intent.ID(t.ID)), emit} }
 	classifyBase(own(classify), sw)
-	tunnelInBase(own(tunnelIn))
+	tunnelInBase(own(tunnelIn), sw)
 	portSecurityBase(own(portSecurity))
 	arpNDBase(own(arpND))
 	ndAnswerBase(own(ndAnswer), sw)

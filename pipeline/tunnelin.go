@@ -26,16 +26,24 @@ const (
 	probeHeadMax = 128  // bytes
 )
 
-// Meters returns the meters that the flows of Base refer to. They must be there first.
-func Meters() []of.Meter {
+// Meters returns the meters that the flows of Base refer to. They must be there
+// first. On Linux's own datapath there are none: not every kernel has meters, and
+// a switch that refuses one would get no flow at all.
+func Meters(sw Switch) []of.Meter {
+	if sw.KernelDatapath {
+		return nil
+	}
 	return []of.Meter{{ID: meterProbes, Unit: of.PacketsPerSecond, Rate: probesRate, Burst: probesRate}}
 }
 
-func tunnelInBase(r rules) {
+func tunnelInBase(r rules, sw Switch) {
 	// The meter is an action of its own: what exceeds it goes no further than the
-	// datapath.
-	r.add(tunnelIn, 10, "a probe of another host, to ovloomd", on(of.Exact(of.FieldTunID, intent.VNIProbe)),
-		of.ApplyMeter{ID: meterProbes}, of.ToController{MaxLen: probeHeadMax, ID: ProbeController})
+	// datapath. Without it, only hosts of the overlay can send probes.
+	hear := []of.Action{of.ToController{MaxLen: probeHeadMax, ID: ProbeController}}
+	if len(Meters(sw)) > 0 {
+		hear = append([]of.Action{of.ApplyMeter{ID: meterProbes}}, hear...)
+	}
+	r.add(tunnelIn, 10, "a probe of another host, to ovloomd", on(of.Exact(of.FieldTunID, intent.VNIProbe)), hear...)
 	r.add(tunnelIn, 0, "a VNI of no network here", on(), because(ReasonUnknownVNI)...)
 }
 
