@@ -120,9 +120,11 @@ func TestAllStartWhileTheStoreIsDown(t *testing.T) {
 			}
 		}
 	}
-	// An interface of a port that no copy knows must not hold up the others.
+	// An interface of a port that no copy knows must not hold up the others. It has
+	// a port number of its own: else it may get that of an interface which the new
+	// ovs-vswitchd opens later, and the flows differ.
 	if _, err := up[0].Exec(t.Context(), "ovs-vsctl", "--no-wait", "add-port", "br-int", "stray", "--",
-		"set", "Interface", "stray", "type=internal", "external_ids:iface-id=acme/web/stray"); err != nil {
+		"set", "Interface", "stray", "type=internal", "ofport_request=1000", "external_ids:iface-id=acme/web/stray"); err != nil {
 		t.Fatal(err)
 	}
 	for _, h := range up {

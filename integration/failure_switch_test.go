@@ -65,6 +65,7 @@ func TestIsolationWhileVswitchdComesBack(t *testing.T) {
 	for n := range 40 { // tables that take a moment to fill
 		o.run("port", "add", fmt.Sprintf("acme/web/p%d", n), "--no-wait")
 	}
+	o.run("port", "add", "acme/web/last") // waits until all of them are in the tables
 	o.reaches(honest, near.v4())
 	o.reaches(honest, far.v4())
 
