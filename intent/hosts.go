@@ -6,6 +6,12 @@ type HostsUpdate struct {
 	Hosts    []Host
 }
 
+// ExternalsUpdate is the list of all externals at one revision of the store.
+type ExternalsUpdate struct {
+	Revision  int64
+	Externals []External
+}
+
 // HostState is a registered host and what the store knows of its life.
 type HostState struct {
 	Host

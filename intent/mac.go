@@ -13,6 +13,12 @@ type MAC [6]byte
 // source: seen from several VTEPs it would make a peer's table flap.
 var GatewayMAC = MAC{0x0e, 0x0f, 0x0f, 0x0f, 0x0f, 0x01}
 
+// RouterMAC returns the source address of the packets that a host has routed and
+// that leave it: no port takes them for the gateway's.
+func RouterMAC(host ID) MAC {
+	return MAC{0x0e, 0x0e, byte(host >> 24), byte(host >> 16), byte(host >> 8), byte(host)}
+}
+
 // ParseMAC parses a unicast Ethernet address such as 02:00:00:00:00:05.
 func ParseMAC(s string) (MAC, error) {
 	hw, err := net.ParseMAC(s)
@@ -24,15 +30,15 @@ func ParseMAC(s string) (MAC, error) {
 }
 
 // Validate checks that m can be the address of one port: unicast, not zero and
-// not the gateway's.
+// not a router's.
 func (m MAC) Validate() error {
 	switch {
 	case m == MAC{}:
 		return Invalidf("MAC address %s is all zeros", m).WithHint("leave it out to have one made")
 	case m[0]&1 != 0:
 		return Invalidf("MAC address %s is a group address", m).WithHint("the lowest bit of the first byte must be 0, such as 02:00:00:00:00:05")
-	case m == GatewayMAC:
-		return Invalidf("MAC address %s is the gateways' own", m).WithHint("choose another")
+	case m == GatewayMAC || m[0] == 0x0e && m[1] == 0x0e:
+		return Invalidf("MAC address %s is a router's own", m).WithHint("choose one that starts with 02")
 	}
 	return nil
 }

@@ -6,11 +6,16 @@ import (
 	"strings"
 )
 
+// VNIReserved is the first of the VNIs that no network can have: RFC 7348 has 24
+// bits, and ovloom needs some numbers for itself.
+const VNIReserved = 0xfff000
+
 // Limits and defaults of a network.
 const (
-	VNIMax     = 1<<24 - 1 // RFC 7348: 24 bits
-	VNIFirst   = 10000     // the lowest VNI that is chosen for a network; those below are left to users
-	SubnetsMax = 16        // subnets of one network
+	VNIMax     = VNIReserved - 1 // the highest VNI of a network
+	VRFMax     = 1<<24 - 1       // the highest VRF id of a tenant
+	VNIFirst   = 10000           // the lowest VNI that is chosen for a network; those below are left to users
+	SubnetsMax = 16              // subnets of one network
 
 	MTUMin     = 576  // bytes; every IPv4 host takes packets of this size (RFC 791)
 	MTUMin6    = 1280 // bytes; with IPv6 subnets (RFC 8200)
@@ -27,15 +32,11 @@ const (
 // given back is not the next to be given out: frames of the old network may
 // still be on their way.
 func VNI(n uint64) uint32 {
-	vni := VNIFirst + uint32(n%(VNIMax-VNIFirst+1))
-	if vni == VNIProbe {
-		vni++ // is in use when its own turn comes
-	}
-	return vni
+	return VNIFirst + uint32(n%(VNIMax-VNIFirst+1))
 }
 
 // VRF returns the VRF of the nth tenant, which likewise comes round.
-func VRF(n uint64) uint32 { return 1 + uint32(n%VNIMax) }
+func VRF(n uint64) uint32 { return 1 + uint32(n%VRFMax) }
 
 // WithDefaults returns n with what a user may leave out and what needs no
 // store to be chosen: each subnet's gateway and the policy for unknown unicast.
@@ -95,7 +96,7 @@ func (t Tenant) Validate() error {
 	if err := ValidateName("tenant", t.Name); err != nil {
 		return err
 	}
-	if t.VRF > VNIMax {
+	if t.VRF > VRFMax {
 		return Invalidf("VRF %d of tenant %s has more than 24 bits", t.VRF, t.Name)
 	}
 	return validateID(t.ID)
@@ -111,10 +112,7 @@ func (n Network) Validate() error {
 		return err
 	}
 	if n.VNI > VNIMax {
-		return Invalidf("VNI %d is out of range", n.VNI).WithHint("choose between 1 and %d", VNIMax)
-	}
-	if n.VNI == VNIProbe {
-		return Invalidf("VNI %d is the one that hosts probe each other with (ovloom doctor)", n.VNI).WithHint("choose another")
+		return Invalidf("VNI %d is out of range", n.VNI).WithHint("choose between 1 and %d: those above are ovloom's own", VNIMax)
 	}
 	switch n.Unknown {
 	case "", UnknownDrop, UnknownFlood:

@@ -8,13 +8,19 @@ type Snapshot struct {
 	Ports    []Port    `json:"ports,omitempty"`
 	Bindings []Binding `json:"bindings,omitempty"`
 	Peers    []Peer    `json:"peers,omitempty"`
+
+	Routes       []Route      `json:"routes,omitempty"`
+	SNATs        []SNAT       `json:"snats,omitempty"`
+	Floatings    []Floating   `json:"floatings,omitempty"`
+	Forwards     []Forward    `json:"forwards,omitempty"`
+	NATAddresses []NATAddress `json:"nat_addresses,omitempty"`
 }
 
 // Change is one object that was put into the store or deleted from it.
 type Change struct {
 	Deleted bool
-	// Object is a Tenant, Network, Port, Binding, Peer or Host. When Deleted, only
-	// what names it is sure to be set.
+	// Object is a Tenant, Network, Port, Binding, Peer, Route, SNAT, Floating, Forward,
+	// NATAddress, External or Host. When Deleted, only what names it is sure to be set.
 	Object any
 }
 

@@ -48,8 +48,8 @@ func TestNetworkValidate(t *testing.T) {
 		{"no name", func(n *Network) { n.Name = "" }, "network name is empty; use lower-case letters"},
 		{"a tenant with a slash", func(n *Network) { n.Tenant = "a/b" }, `tenant name "a/b" is malformed`},
 		{"an id of 49 bits", func(n *Network) { n.ID = IDMax + 1 }, "more than 48 bits"},
-		{"a VNI of 25 bits", func(n *Network) { n.VNI = VNIMax + 1 }, "VNI 16777216 is out of range; choose between 1 and 16777215"},
-		{"the VNI of probes", func(n *Network) { n.VNI = VNIProbe }, "VNI 16777200 is the one that hosts probe each other with (ovloom doctor); choose another"},
+		{"a VNI of 25 bits", func(n *Network) { n.VNI = VNIMax + 1 }, "VNI 16773120 is out of range; choose between 1 and 16773119"},
+		{"the VNI of probes", func(n *Network) { n.VNI = VNIProbe }, "VNI 16777200 is out of range; choose between 1 and 16773119: those above are ovloom's own"},
 		{"an unknown policy", func(n *Network) { n.Unknown = "learn" }, `policy "learn" for unknown unicast does not exist; choose drop or flood`},
 		{"an MTU below IPv4's", func(n *Network) { n.MTU = 575 }, "MTU 575 is out of range; choose between 576 and 9216 bytes"},
 		{"an MTU below IPv6's", func(n *Network) { n.MTU, n.Subnets = 1279, prefixes("fd00::/64") }, "MTU 1279 is out of range; choose between 1280 and 9216 bytes with IPv6"},
@@ -114,7 +114,8 @@ func TestPortValidate(t *testing.T) {
 		{"a malformed name", func(p *Port) { p.Name = "C1" }, `port name "C1" is malformed`},
 		{"a UUID in capitals", func(p *Port) { p.UUID = "6BA7B810-9dad-41d1-80b4-00c04fd430c8" }, "is malformed; write it in lower case"},
 		{"a group MAC", func(p *Port) { p.MAC = MAC{1, 0, 0, 0, 0, 5} }, "is a group address"},
-		{"the gateways' MAC", func(p *Port) { p.MAC = GatewayMAC }, "is the gateways' own"},
+		{"the gateways' MAC", func(p *Port) { p.MAC = GatewayMAC }, "is a router's own"},
+		{"a host's router MAC", func(p *Port) { p.MAC = RouterMAC(7) }, "is a router's own"},
 		{"the gateway", addrs("10.0.0.1"), "address 10.0.0.1 is the gateway of subnet 10.0.0.0/24"},
 		{"the network address", addrs("10.0.0.0"), "is the network address"},
 		{"the broadcast address", addrs("10.0.0.255"), "is the broadcast address"},
@@ -180,8 +181,8 @@ func TestHostValidate(t *testing.T) {
 }
 
 func TestTenantValidate(t *testing.T) {
-	check(t, Tenant{Name: "acme", ID: 1, VRF: VNIMax}.Validate(), "")
-	check(t, Tenant{Name: "acme", VRF: VNIMax + 1}.Validate(), "VRF 16777216 of tenant acme has more than 24 bits")
+	check(t, Tenant{Name: "acme", ID: 1, VRF: VRFMax}.Validate(), "")
+	check(t, Tenant{Name: "acme", VRF: VRFMax + 1}.Validate(), "VRF 16777216 of tenant acme has more than 24 bits")
 	check(t, Tenant{Name: "-acme"}.Validate(), "malformed")
 	check(t, Tenant{Name: "acme", ID: IDMax + 1}.Validate(), "more than 48 bits")
 }

@@ -1,0 +1,235 @@
+package intent
+
+import (
+	"net/netip"
+	"strings"
+)
+
+// External is a way out of the overlay. Tenants use it through NAT only.
+type External struct {
+	Name   string       `json:"name"`
+	ID     ID           `json:"id"`
+	Number uint8        `json:"number"` // identifies it inside a switch; 0: not chosen yet
+	Kind   ExternalKind `json:"kind"`
+
+	// Subnet holds the addresses that NAT translates to. It is IPv4. Of kind host it
+	// is a range of ovloom's own, which each host masquerades; of kind bridge the real
+	// subnet of the segment behind the bridge.
+	Subnet  netip.Prefix `json:"subnet"`
+	Gateway netip.Addr   `json:"gateway"` // kind host: the host itself; kind bridge: the router of the subnet
+
+	// Kind bridge only.
+	Bridge string    `json:"bridge,omitempty"` // the bridge of each host that has one of this name
+	Pool   AddrRange `json:"pool,omitzero"`    // the addresses that ovloom may use
+	MTU    int       `json:"mtu,omitempty"`    // bytes of IP packet; 0: 1500
+
+	// Allow lists what tenants may reach although it is the hosts' own: prefixes of
+	// host addresses, VTEPs, store endpoints, or other tenants' NAT addresses.
+	Allow []netip.Prefix `json:"allow,omitempty"`
+}
+
+// ExternalKind is how packets leave by an External.
+type ExternalKind string
+
+// The kinds of External.
+const (
+	ExternalHost   ExternalKind = "host"   // through the host's own routing
+	ExternalBridge ExternalKind = "bridge" // through a bridge to a provider's segment
+)
+
+const (
+	// ExternalNumberMax is the highest number, and so the most externals that an
+	// overlay can have.
+	ExternalNumberMax = 255
+	// ExternalMTUDefault is the MTU of an external whose user named none, in bytes.
+	ExternalMTUDefault = 1500
+	// HostUplink is the interface by which externals of kind host reach the host's
+	// own routing.
+	HostUplink = "ovl0"
+)
+
+// DefaultHostRange is where externals of kind host take their addresses from,
+// unless told otherwise (RFC 6598: shared address space).
+var DefaultHostRange = netip.MustParsePrefix("100.64.0.0/16")
+
+// The lengths of the subnet of an external.
+const (
+	externalPrefixMin = 8
+	externalPrefixMax = 29
+)
+
+// VNI returns the number that stands for the external where packets carry that
+// of their network: it is never seen on the wire.
+func (e External) VNI() uint32 { return VNIReserved + uint32(e.Number) }
+
+// WithDefaults returns e with what a user may leave out.
+func (e External) WithDefaults() External {
+	if e.Kind == ExternalHost && !e.Subnet.IsValid() {
+		e.Subnet = DefaultHostRange
+	}
+	if !e.Gateway.IsValid() && e.Subnet.IsValid() {
+		e.Gateway = DefaultGateway(e.Subnet)
+	}
+	if e.Kind == ExternalBridge && e.MTU == 0 {
+		e.MTU = ExternalMTUDefault
+	}
+	return e
+}
+
+// Addresses returns the range of addresses that NAT may use.
+func (e External) Addresses() AddrRange {
+	if e.Kind == ExternalBridge {
+		return e.Pool
+	}
+	s := Subnet{Prefix: e.Subnet, Gateway: e.Gateway}
+	return AddrRange{s.First(), s.Last()}
+}
+
+// Assignable returns nil if NAT may use address a, and otherwise why not.
+func (e External) Assignable(a netip.Addr) error {
+	if err := (Subnet{Prefix: e.Subnet, Gateway: e.Gateway}).Assignable(a); err != nil {
+		return err
+	}
+	if r := e.Addresses(); !r.Contains(a) {
+		return Invalidf("address %s is outside the pool of external %s", a, e.Name).WithHint("choose between %s and %s", r.First, r.Last)
+	}
+	return nil
+}
+
+// Validate checks everything about e that can be wrong by itself.
+func (e External) Validate() error {
+	if err := ValidateName("external", e.Name); err != nil {
+		return err
+	}
+	if err := validateID(e.ID); err != nil {
+		return err
+	}
+	switch e.Kind {
+	case ExternalHost:
+		if e.Bridge != "" || e.Pool != (AddrRange{}) || e.MTU != 0 {
+			return Invalidf("external %s goes through the host and has a bridge, a pool or an MTU", e.Name).
+				WithHint("leave them out, or make it one of kind %s", ExternalBridge)
+		}
+	case ExternalBridge:
+		if err := validateInterface("bridge", e.Bridge); err != nil {
+			return err
+		}
+	default:
+		return Invalidf("kind %q of external %s does not exist", e.Kind, e.Name).WithHint("choose %s or %s", ExternalHost, ExternalBridge)
+	}
+	if err := e.validateSubnet(); err != nil {
+		return err
+	}
+	if e.Kind == ExternalBridge {
+		if err := e.validatePool(); err != nil {
+			return err
+		}
+		if e.MTU != 0 && (e.MTU < MTUMin || e.MTU > MTUMax) {
+			return Invalidf("MTU %d is out of range", e.MTU).WithHint("choose between %d and %d bytes", MTUMin, MTUMax)
+		}
+	}
+	for _, p := range e.Allow {
+		if !p.IsValid() || !p.Addr().Is4() || p != p.Masked() {
+			return Invalidf("allowed prefix %s is malformed", p).WithHint("write an IPv4 prefix, such as 192.0.2.0/24 or 192.0.2.5/32")
+		}
+	}
+	return nil
+}
+
+func (e External) validateSubnet() error {
+	p := e.Subnet
+	switch {
+	case !p.IsValid():
+		return Invalidf("external %s has no subnet", e.Name).WithHint("give that of the segment, such as --subnet 203.0.113.0/24")
+	case !p.Addr().Is4():
+		return Invalidf("subnet %s of external %s is IPv6", p, e.Name).WithHint("NAT is for IPv4 only: give an IPv4 subnet")
+	case p.Bits() < externalPrefixMin || p.Bits() > externalPrefixMax:
+		return Invalidf("subnet %s of external %s has a prefix of %d bits", p, e.Name, p.Bits()).
+			WithHint("it has between /%d and /%d", externalPrefixMin, externalPrefixMax)
+	}
+	if err := validatePrefix(p); err != nil {
+		return err
+	}
+	return Subnet{Prefix: p, Gateway: e.Gateway}.Validate()
+}
+
+func (e External) validatePool() error {
+	r := e.Pool
+	if !r.First.IsValid() || !r.Last.IsValid() {
+		return Invalidf("external %s has no pool", e.Name).
+			WithHint("give the addresses that nobody else uses, such as --pool 203.0.113.10-203.0.113.200")
+	}
+	if err := r.Validate(); err != nil {
+		return err
+	}
+	s := Subnet{Prefix: e.Subnet, Gateway: e.Gateway}
+	for _, a := range []netip.Addr{r.First, r.Last} {
+		if !s.Prefix.Contains(a) || a.Less(s.First()) || s.Last().Less(a) {
+			return Invalidf("pool address %s is not one of subnet %s", a, s.Prefix).WithHint("choose between %s and %s", s.First(), s.Last())
+		}
+	}
+	if e.Gateway.IsValid() && r.Contains(e.Gateway) {
+		return Invalidf("the pool of external %s contains its gateway %s", e.Name, e.Gateway).WithHint("leave the gateway out of it")
+	}
+	return nil
+}
+
+func validateInterface(what, name string) error {
+	switch {
+	case name == "":
+		return Invalidf("the %s is missing", what).WithHint("name one, such as br-ex")
+	case len(name) > 15:
+		return Invalidf("%s %q has %d bytes", what, name, len(name)).WithHint("Linux names interfaces with at most 15")
+	case strings.ContainsAny(name, "/ \t\n:%") || name == "." || name == "..":
+		return Invalidf("%s %q is malformed", what, name).WithHint("name an interface, such as br-ex")
+	}
+	return nil
+}
+
+// AddrRange is the addresses from First to Last, both included; its zero value has
+// none.
+type AddrRange struct {
+	First netip.Addr `json:"first"`
+	Last  netip.Addr `json:"last"`
+}
+
+// ParseAddrRange parses FIRST-LAST, or one address.
+func ParseAddrRange(s string) (AddrRange, error) {
+	first, last, ok := strings.Cut(s, "-")
+	if !ok {
+		last = first
+	}
+	a, err := netip.ParseAddr(first)
+	b, err2 := netip.ParseAddr(last)
+	if err != nil || err2 != nil {
+		return AddrRange{}, Invalidf("address range %q is malformed", s).WithHint("write FIRST-LAST, such as 203.0.113.10-203.0.113.200")
+	}
+	r := AddrRange{a, b}
+	return r, r.Validate()
+}
+
+// Validate checks that both ends are of one family and in order.
+func (r AddrRange) Validate() error {
+	for _, a := range []netip.Addr{r.First, r.Last} {
+		if err := validateAddr(a); err != nil {
+			return err
+		}
+	}
+	if r.First.Is4() != r.Last.Is4() || r.Last.Less(r.First) {
+		return Invalidf("address range %s is malformed", r).WithHint("write the lowest address first, such as 203.0.113.10-203.0.113.200")
+	}
+	return nil
+}
+
+// Contains says whether the range has the address.
+func (r AddrRange) Contains(a netip.Addr) bool {
+	return r.First.IsValid() && !a.Less(r.First) && !r.Last.Less(a) && a.Is4() == r.First.Is4()
+}
+
+// String returns the range as users write it.
+func (r AddrRange) String() string {
+	if r.First == r.Last {
+		return r.First.String()
+	}
+	return r.First.String() + "-" + r.Last.String()
+}
