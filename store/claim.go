@@ -92,13 +92,10 @@ func (s *Store) MarkUp(ctx context.Context, ref intent.PortRef, host string, gen
 			return nil
 		}
 		b.Up = up
-		value, err := encode(b, it.value)
-		if err != nil {
+		var tx txn
+		if _, err := tx.replace(it, b); err != nil {
 			return err
 		}
-		var tx txn
-		tx.unchanged(it.key, it.revision)
-		tx.put(it.key, value)
 		_, err = s.commit(ctx, &tx)
 		return err
 	})

@@ -56,11 +56,10 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 			if old.VTEP.IsValid() {
 				tx.delete(vtepKey(old.VTEP))
 			}
-			tx.vacant(vtepKey(h.VTEP), func(holder string) error {
+			tx.take(vtepKey(h.VTEP), h.Name, func(holder string) error {
 				return intent.Conflictf("VTEP address %s is taken by host %s", h.VTEP, holder).
 					WithHint("give this host's own, or remove that host: ovloom host remove %s", holder)
 			})
-			tx.put(vtepKey(h.VTEP), h.Name)
 			if err := s.noPeer(ctx, &tx, h); err != nil {
 				return err
 			}

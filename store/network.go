@@ -45,12 +45,9 @@ func (s *Store) AddNetwork(ctx context.Context, n intent.Network) (intent.Networ
 		if err := apart(&tx, n, v); err != nil {
 			return err
 		}
-		value, err := encode(n, nil)
-		if err != nil {
+		if err := tx.create(networkKey(n.Ref()), "network "+n.Ref().String(), n); err != nil {
 			return err
 		}
-		tx.vacant(networkKey(n.Ref()), func(string) error { return intent.Conflictf("network %s exists", n.Ref()) })
-		tx.put(networkKey(n.Ref()), value)
 		takeVNI(&tx, n, given == 0)
 		revision, err = s.commit(ctx, &tx)
 		return err
@@ -63,13 +60,12 @@ func (s *Store) AddNetwork(ctx context.Context, n intent.Network) (intent.Networ
 
 // takeVNI takes n's VNI. One that was chosen here gives way to another.
 func takeVNI(tx *txn, n intent.Network, chosen bool) {
-	tx.vacant(vniKey(n.VNI), func(holder string) error {
+	tx.take(vniKey(n.VNI), n.Ref().String(), func(holder string) error {
 		if chosen {
 			return errStale
 		}
 		return intent.Conflictf("VNI %d is taken by network %s", n.VNI, holder).WithHint("choose another, or leave it out")
 	})
-	tx.put(vniKey(n.VNI), n.Ref().String())
 }
 
 // apart refuses a network whose subnets overlap those of another network of its
@@ -128,17 +124,12 @@ func (s *Store) SetNetwork(ctx context.Context, ref intent.NetworkRef, edit func
 		if err := n.Validate(); err != nil {
 			return err
 		}
-		value, err := encode(n, it.value)
-		if err != nil {
+		var tx txn
+		changed, err := tx.replace(it, n)
+		if err != nil || !changed {
+			revision = it.revision // hosts are told of this one, not of what came later
 			return err
 		}
-		if value == string(it.value) {
-			revision = it.revision // hosts are told of this one, not of what came later
-			return nil
-		}
-		var tx txn
-		tx.unchanged(it.key, it.revision)
-		tx.put(it.key, value)
 		if n.VNI != old.VNI {
 			tx.delete(vniKey(old.VNI))
 			takeVNI(&tx, n, false)

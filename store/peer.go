@@ -24,19 +24,15 @@ func (s *Store) AddPeer(ctx context.Context, p intent.Peer) (intent.Peer, int64,
 		if p.ID, err = s.newID(ctx); err != nil {
 			return err
 		}
-		value, err := encode(p, nil)
-		if err != nil {
-			return err
-		}
 		var tx txn
 		tx.unchanged(network.key, network.revision)
-		tx.vacant(peerKey(p.Ref()), func(string) error { return intent.Conflictf("peer %s exists", p.Ref()) })
-		tx.put(peerKey(p.Ref()), value)
-		tx.vacant(peerVTEPKey(p.VTEP, p.Ref().NetworkRef()), func(holder string) error {
+		if err := tx.create(peerKey(p.Ref()), "peer "+p.Ref().String(), p); err != nil {
+			return err
+		}
+		tx.take(peerVTEPKey(p.VTEP, p.Ref().NetworkRef()), p.Ref().String(), func(holder string) error {
 			return intent.Conflictf("VTEP address %s is taken by peer %s", p.VTEP, holder).
 				WithHint("a VTEP is one peer of a network: delete that one first, or give another address")
 		})
-		tx.put(peerVTEPKey(p.VTEP, p.Ref().NetworkRef()), p.Ref().String())
 		tx.vacant(vtepKey(p.VTEP), func(holder string) error {
 			return intent.Conflictf("VTEP address %s is taken by host %s", p.VTEP, holder).
 				WithHint("a host is part of the overlay by itself: give the address of a VTEP that is not ovloom")

@@ -30,18 +30,14 @@ func (s *Store) AddPort(ctx context.Context, p intent.Port) (intent.Port, int64,
 		if err := p.Validate(n); err != nil {
 			return err
 		}
-		value, err := encode(p, nil)
-		if err != nil {
-			return err
-		}
 		var tx txn
 		tx.unchanged(network.key, network.revision)
-		tx.vacant(portKey(p.Ref()), func(string) error { return intent.Conflictf("port %s exists", p.Ref()) })
-		tx.put(portKey(p.Ref()), value)
-		tx.vacant(uuidKey(p.UUID), func(holder string) error {
+		if err := tx.create(portKey(p.Ref()), "port "+p.Ref().String(), p); err != nil {
+			return err
+		}
+		tx.take(uuidKey(p.UUID), p.Ref().String(), func(holder string) error {
 			return intent.Conflictf("UUID %s is taken by port %s", p.UUID, holder).WithHint("leave it out to have one made")
 		})
-		tx.put(uuidKey(p.UUID), p.Ref().String())
 		takeMAC(&tx, p, given.MAC.IsZero())
 		for _, a := range p.Addrs {
 			takeAddr(&tx, p, a, func() error {
@@ -91,26 +87,24 @@ func (s *Store) complete(ctx context.Context, p intent.Port, n intent.Network) (
 // of another id.
 func takeMAC(tx *txn, p intent.Port, derived bool) {
 	ref := p.Ref().NetworkRef()
-	tx.vacant(macKey(ref, p.MAC), func(holder string) error {
+	tx.take(macKey(ref, p.MAC), p.Ref().String(), func(holder string) error {
 		if derived {
 			return errStale
 		}
 		return intent.Conflictf("MAC %s is taken by %s", p.MAC, holder).WithHint("choose another, or leave it out")
 	})
-	tx.put(macKey(ref, p.MAC), p.Ref().String())
 }
 
 // takeAddr takes one of p's addresses in its network. If it is taken, instead
 // may return a better error than that.
 func takeAddr(tx *txn, p intent.Port, a netip.Addr, instead func() error) {
 	ref := p.Ref().NetworkRef()
-	tx.vacant(addrKey(ref, a), func(holder string) error {
+	tx.take(addrKey(ref, a), p.Ref().String(), func(holder string) error {
 		if err := instead(); err != nil {
 			return err
 		}
 		return intent.Conflictf("address %s is taken by %s", a, holder).WithHint("choose another, or leave it out")
 	})
-	tx.put(addrKey(ref, a), p.Ref().String())
 }
 
 // SetPort changes a port: edit is given the stored one, and is called again if
@@ -150,18 +144,13 @@ func (s *Store) SetPort(ctx context.Context, ref intent.PortRef, edit func(*inte
 		if err := p.Validate(n); err != nil {
 			return err
 		}
-		value, err := encode(p, it.value)
-		if err != nil {
+		var tx txn
+		changed, err := tx.replace(it, p)
+		if err != nil || !changed {
+			revision = it.revision // hosts are told of this one, not of what came later
 			return err
 		}
-		if value == string(it.value) {
-			revision = it.revision // hosts are told of this one, not of what came later
-			return nil
-		}
-		var tx txn
-		tx.unchanged(it.key, it.revision)
 		tx.unchanged(network.key, network.revision)
-		tx.put(it.key, value)
 		moveIndex(&tx, old, p)
 		revision, err = s.commit(ctx, &tx)
 		return err

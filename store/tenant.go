@@ -28,15 +28,11 @@ func (s *Store) AddTenant(ctx context.Context, name string) (intent.Tenant, int6
 			return err
 		}
 		t = intent.Tenant{Name: name, ID: id, VRF: intent.VRF(n)}
-		value, err := encode(t, nil)
-		if err != nil {
+		var tx txn
+		if err := tx.create(tenantKey(name), "tenant "+name, t); err != nil {
 			return err
 		}
-		var tx txn
-		tx.vacant(tenantKey(name), func(string) error { return intent.Conflictf("tenant %s exists", name) })
-		tx.vacant(vrfKey(t.VRF), func(string) error { return errStale })
-		tx.put(tenantKey(name), value)
-		tx.put(vrfKey(t.VRF), name)
+		tx.take(vrfKey(t.VRF), name, func(string) error { return errStale })
 		revision, err = s.commit(ctx, &tx)
 		return err
 	})

@@ -58,6 +58,36 @@ func (t *txn) put(key, value string, opts ...clientv3.OpOption) {
 	t.then = append(t.then, clientv3.OpPut(key, value, opts...))
 }
 
+// create writes a new object; name is what a user calls it, "port acme/web/c1".
+func (t *txn) create(key, name string, object any) error {
+	value, err := encode(object, nil)
+	if err != nil {
+		return err
+	}
+	t.vacant(key, func(string) error { return intent.Conflictf("%s exists", name) })
+	t.put(key, value)
+	return nil
+}
+
+// replace writes an object over what was read, unless that is the same: then the
+// transaction stays as it is.
+func (t *txn) replace(old item, object any) (changed bool, err error) {
+	value, err := encode(object, old.value)
+	if err != nil || value == string(old.value) {
+		return false, err
+	}
+	t.unchanged(old.key, old.revision)
+	t.put(old.key, value)
+	return true, nil
+}
+
+// take makes an index key, whose value names the object that holds it; taken makes
+// the error if another does.
+func (t *txn) take(key, holder string, taken func(holder string) error) {
+	t.vacant(key, taken)
+	t.put(key, holder)
+}
+
 func (t *txn) delete(key string) { t.then = append(t.then, clientv3.OpDelete(key)) }
 
 // size is what counts against etcd's limit.
