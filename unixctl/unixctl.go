@@ -78,12 +78,7 @@ func (c *Client) call(ctx context.Context, method string, params []string) (stri
 		return "", err
 	}
 	defer conn.Close()
-	if deadline, ok := ctx.Deadline(); ok {
-		if err := conn.SetDeadline(deadline); err != nil {
-			return "", err
-		}
-	}
-	// A deadline in the past wakes a read that waits.
+	// When ctx ends, a deadline in the past wakes whatever waits.
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 	request, err := encode(method, params)
 	if err != nil {

@@ -100,7 +100,12 @@ func listen(t *testing.T, serve func(net.Conn)) string {
 }
 
 func TestDaemonThatHangs(t *testing.T) {
-	c := New(listen(t, func(net.Conn) {}), "ovs-vswitchd")
+	done := make(chan struct{})
+	t.Cleanup(func() { close(done) })
+	c := New(listen(t, func(conn net.Conn) {
+		defer conn.Close()
+		<-done
+	}), "ovs-vswitchd")
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := c.Call(ctx, "version"); !errors.Is(err, context.DeadlineExceeded) {
