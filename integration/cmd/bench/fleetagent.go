@@ -1,0 +1,185 @@
+package main
+
+// This file is a host without a switch: the controller and the store's client of
+// ovloomd, an Open vSwitch that takes everything and does nothing, and rows of
+// interfaces that nobody plugged.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/store"
+)
+
+// agent is such a host. Its rows outlive restarts, as those of ovsdb-server do; its
+// switch is empty after each, as after a power failure.
+type agent struct {
+	// Set by newAgent.
+	host    intent.Host
+	tenants map[string]bool // that concern it
+	config  store.Config
+	changed chan struct{} // has one element when some agent's switch was changed
+	up      chan intent.PortRef
+
+	// Set by start.
+	store *store.Store
+	ctl   *controller.Controller
+	end   context.CancelFunc
+	loops sync.WaitGroup
+	full  chan struct{} // closed when the store knows that the switch has all tenants
+
+	last    atomic.Int64 // when the switch was last changed, in nanoseconds since 1970
+	changes atomic.Int64 // how often
+
+	mu   sync.Mutex
+	rows map[string]controller.Interface // guarded by mu; by UUID
+	fill sync.Once                       // closes full
+}
+
+// start starts the agent as ovloomd does, without a copy of the store on disk.
+func (a *agent) start(ctx context.Context) (err error) {
+	if a.store, err = store.Open(ctx, a.config); err != nil {
+		return err
+	}
+	ctx, a.end = context.WithCancel(ctx)
+	a.full, a.fill = make(chan struct{}), sync.Once{}
+	a.ctl = controller.New(a.host.Name, controller.Deps{Span: a.store, Claims: claims{a}, Progress: progress{a}, Interfaces: localRows{a}})
+	a.loops.Go(func() { _ = a.ctl.Run(ctx) }) // fails never
+	a.loops.Go(func() { a.live(ctx) })
+	a.ctl.Recall(ctx, nil)
+	a.tell(ctx)
+	a.ctl.Connected(ctx, a, tunnelPort)
+	return nil
+}
+
+// live registers the host and shows it to be alive.
+func (a *agent) live(ctx context.Context) {
+	for ctx.Err() == nil {
+		h, err := a.store.Register(ctx, a.host)
+		if err == nil {
+			err = a.store.KeepAlive(ctx, h.Name)
+		}
+		if err != nil {
+			_ = pass(ctx, 100*time.Millisecond)
+		}
+	}
+}
+
+// stop ends the agent, which has then nothing but its rows.
+func (a *agent) stop() error {
+	if a.end == nil {
+		return nil
+	}
+	a.end()
+	a.loops.Wait()
+	a.end = nil
+	return a.store.Close()
+}
+
+// tell tells the controller of all rows.
+func (a *agent) tell(ctx context.Context) {
+	a.mu.Lock()
+	list := slices.Collect(maps.Values(a.rows))
+	a.mu.Unlock()
+	a.ctl.SetInterfaces(ctx, list)
+}
+
+// plug adds a row.
+func (a *agent) plug(i controller.Interface) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	i.OFPort = of.PortNo(len(a.rows) + 10)
+	a.rows[i.UUID] = i
+}
+
+// edit changes a row, as the controller wants it.
+func (a *agent) edit(ctx context.Context, uuid string, change func(*controller.Interface)) error {
+	a.mu.Lock()
+	i, ok := a.rows[uuid]
+	if ok {
+		change(&i)
+		a.rows[uuid] = i
+	}
+	a.mu.Unlock()
+	if !ok {
+		return fmt.Errorf("there is no row %s", uuid)
+	}
+	// The caller may be in the way of the controller's loop.
+	go a.tell(ctx)
+	return nil
+}
+
+// Apply implements controller.Switch.
+func (a *agent) Apply(_ context.Context, mods []of.Mod) error {
+	for _, m := range mods {
+		if m == nil {
+			return errors.New("a change that is none")
+		}
+	}
+	a.last.Store(time.Now().UnixNano())
+	a.changes.Add(1)
+	select {
+	case a.changed <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// Tables implements controller.Switch.
+func (a *agent) Tables(context.Context) ([]of.Flow, []of.Group, error) { return nil, nil, nil }
+
+// Meters implements controller.Switch.
+func (a *agent) Meters(context.Context) ([]of.Meter, error) { return nil, nil }
+
+// localRows implements controller.Interfaces.
+type localRows struct{ *agent }
+
+func (r localRows) SetGeneration(ctx context.Context, uuid string, generation uint64) error {
+	return r.edit(ctx, uuid, func(i *controller.Interface) { i.Generation = generation })
+}
+
+func (r localRows) SetInstalled(ctx context.Context, uuid string, on bool) error {
+	return r.edit(ctx, uuid, func(i *controller.Interface) { i.Installed = on })
+}
+
+// claims implements controller.Claims, and says which ports are up.
+type claims struct{ *agent }
+
+func (c claims) Claim(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error) {
+	return c.store.Claim(ctx, ref, host, have)
+}
+
+func (c claims) Release(ctx context.Context, ref intent.PortRef, host string, generation uint64) error {
+	return c.store.Release(ctx, ref, host, generation)
+}
+
+func (c claims) MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool) error {
+	err := c.store.MarkUp(ctx, ref, host, generation, up)
+	if err == nil && up {
+		select {
+		case c.up <- ref:
+		case <-ctx.Done():
+		}
+	}
+	return err
+}
+
+// progress implements controller.Progress, and says when the switch has everything.
+type progress struct{ *agent }
+
+func (p progress) SetAppliedSpan(ctx context.Context, host string, tenants map[string]int64) error {
+	err := p.store.SetAppliedSpan(ctx, host, tenants)
+	if err == nil && len(tenants) == len(p.tenants) {
+		p.fill.Do(func() { close(p.full) })
+	}
+	return err
+}
