@@ -25,6 +25,12 @@ type Bridge struct {
 	VXLANPort    string     // name of the one tunnel port; "": vx0
 	VXLANUDPPort int        // 0: 4789 (RFC 7348)
 	VTEP         netip.Addr // source address of tunnel packets; invalid: whatever the route says
+
+	// Prefixes lists, by OpenFlow table, the fields that the table matches prefixes of:
+	// ip_src, ip_dst, ipv6_src, ipv6_dst, at most three. Open vSwitch then looks at no
+	// more bits of them than it must, which keeps datapath flows wide
+	// (ovs-vswitchd.conf.db(5), Flow_Table: prefixes).
+	Prefixes map[int][]string
 }
 
 const (
@@ -153,6 +159,7 @@ func (b Bridge) wanted() wantedBridge {
 		datapath: b.Datapath,
 		failMode: failSecure,
 		other:    map[string]string{"disable-in-band": "true"},
+		prefixes: b.Prefixes,
 		port:     wantedPort{name: b.VXLANPort, ifType: "vxlan", options: options},
 	}
 }
@@ -178,6 +185,7 @@ type wantedBridge struct {
 	other    map[string]string // of other_config
 	localMTU int               // of the local port; 0: whatever ovs-vswitchd makes it
 	port     wantedPort        // besides the local port
+	prefixes map[int][]string  // by OpenFlow table
 }
 
 // wantedPort is a port with one interface.
@@ -253,6 +261,11 @@ func (db *DB) ensure(ctx context.Context, v view, w wantedBridge) error {
 func (db *DB) createBridge(root rootRow, w wantedBridge) []ovsdb.Operation {
 	ops := insertPort("local", wantedPort{name: w.name, ifType: "internal", mtu: w.localMTU}, nil)
 	ops = append(ops, insertPort("other", w.port, nil)...)
+	tables := ovsdb.OvsMap{GoMap: map[any]any{}}
+	for _, id := range slices.Sorted(maps.Keys(w.prefixes)) {
+		ops = append(ops, insertFlowTable(id, w.prefixes[id]))
+		tables.GoMap[id] = ref(flowTableName(id))
+	}
 	return append(ops,
 		insert(tableBridge, "bridge", ovsdb.Row{
 			"name":                  w.name,
@@ -263,6 +276,7 @@ func (db *DB) createBridge(root rootRow, w wantedBridge) []ovsdb.Operation {
 			"other_config":          mapOf(w.other),
 			"external_ids":          mapOf(db.mark()),
 			"ports":                 setOf(ref("local"), ref("other")),
+			"flow_tables":           tables,
 		}),
 		mutate(tableRoot, root.UUID, addRef("bridges", "bridge")))
 }
@@ -317,10 +331,39 @@ func (db *DB) repairBridge(v view, b bridgeRow, w wantedBridge) (ops []ovsdb.Ope
 		ops = append(ops, mutate(tableBridge, b.UUID, putKeys("external_ids", m)...))
 		what = append(what, fmt.Sprintf("external_ids lacked %v", m))
 	}
+	tableOps, tableWhat := repairPrefixes(v, b, w.prefixes)
+	ops, what = append(ops, tableOps...), append(what, tableWhat...)
 	for name, p := range map[string]wantedPort{"local": {name: b.Name, ifType: "internal", mtu: w.localMTU}, "other": w.port} {
 		portOps, portWhat := repairPort(v, b, name, p)
 		ops = append(ops, portOps...)
 		what = append(what, portWhat...)
+	}
+	return ops, what
+}
+
+func flowTableName(id int) string { return fmt.Sprintf("table%d", id) }
+
+func insertFlowTable(id int, prefixes []string) ovsdb.Operation {
+	return insert(tableFlowTable, flowTableName(id), ovsdb.Row{"prefixes": setOfStrings(prefixes)})
+}
+
+// repairPrefixes does for the settings of b's tables what repairBridge does for b.
+// Tables that are not named are left alone.
+func repairPrefixes(v view, b bridgeRow, want map[int][]string) (ops []ovsdb.Operation, what []string) {
+	settings := rows[flowTableRow](v, tableFlowTable)
+	for _, id := range slices.Sorted(maps.Keys(want)) {
+		row := settings[b.FlowTables[id]]
+		switch {
+		case row == nil:
+			ops = append(ops, insertFlowTable(id, want[id]), mutate(tableBridge, b.UUID, ovsdb.Mutation{
+				Column: "flow_tables", Mutator: ovsdb.MutateOperationInsert,
+				Value: ovsdb.OvsMap{GoMap: map[any]any{id: ref(flowTableName(id))}}}))
+		case !slices.Equal(slices.Sorted(slices.Values(row.Prefixes)), slices.Sorted(slices.Values(want[id]))):
+			ops = append(ops, update(tableFlowTable, row.UUID, ovsdb.Row{"prefixes": setOfStrings(want[id])}))
+		default:
+			continue
+		}
+		what = append(what, fmt.Sprintf("flow_tables:%d lacked prefixes=%v", id, want[id]))
 	}
 	return ops, what
 }

@@ -99,6 +99,40 @@ func TestBridgeIsRepaired(t *testing.T) {
 	})
 }
 
+func TestPrefixesOfTables(t *testing.T) {
+	s := ovstest.Start(t)
+	db, log := connect(t, s)
+	ctx := ovstest.Context(t)
+	b := brInt
+	b.Prefixes = map[int][]string{60: {"ip_dst", "ipv6_dst"}, 64: {"ipv6_dst"}}
+	settings := func() string {
+		return s.VSCtl("get", "bridge", "br-int", "flow_tables:60", "flow_tables:64") + "\n" +
+			s.VSCtl("--columns=prefixes", "list", "flow_table")
+	}
+	must(t, db.EnsureBridge(ctx, b))
+	if got := settings(); strings.Count(got, "prefixes") != 2 || !strings.Contains(got, "[ip_dst, ipv6_dst]") {
+		t.Errorf("got\n%s", got)
+	}
+	if n := writes(db, func() { must(t, db.EnsureBridge(ctx, b)) }); n != 0 {
+		t.Errorf("the second time: %d transactions", n)
+	}
+	s.VSCtl("--id=@t", "create", "flow_table", "name=theirs", "--", "add", "bridge", "br-int", "flow_tables", "7=@t")
+	s.VSCtl("remove", "bridge", "br-int", "flow_tables", "64")
+	awaitWatch(t, db.Watch(), "the change", func() bool {
+		row, _ := db.view().bridge("br-int")
+		_, there := row.FlowTables[64]
+		return len(row.FlowTables) == 2 && !there
+	})
+	log.take()
+	must(t, db.EnsureBridge(ctx, b))
+	if got := s.VSCtl("get", "bridge", "br-int", "flow_tables"); strings.Count(got, "=") != 3 {
+		t.Errorf("got %s", got)
+	}
+	if l := log.take(); !strings.Contains(l, "flow_tables:64 lacked") {
+		t.Errorf("logged %s", l)
+	}
+}
+
 // bridgeTextOrNone is bridgeText where vx0 may be missing.
 func bridgeTextOrNone(s *ovstest.Switch) string {
 	if !strings.Contains(s.VSCtl("list-ports", "br-int"), "vx0") {

@@ -35,6 +35,7 @@ type Interface struct {
 	PluggedFor string // external_ids:ovloom-port; "" if ovloom did not plug it
 	Generation uint64 // external_ids:ovloom-generation; 0 if there is none
 	Installed  bool   // external_ids:ovloom-installed
+	Uplink     string // Uplink.Via, if EnsureUplinks has made it
 
 	// Set by ovs-vswitchd; out of date while it does not run.
 	OFPort   int    // OpenFlow port; 0 not yet known, -1 when it could not be opened
@@ -74,6 +75,7 @@ func newInterface(i *interfaceRow, bridge string) Interface {
 		PluggedFor: i.ExternalIDs[keyPort],
 		Generation: generation,
 		Installed:  i.ExternalIDs[keyInstalled] == "true",
+		Uplink:     i.ExternalIDs[keyUplink],
 		OFPort:     value(i.OFPort),
 		Error:      value(i.Error),
 		MTU:        value(i.MTU),

@@ -17,6 +17,7 @@ const (
 	tableBridge    = "Bridge"
 	tablePort      = "Port"
 	tableInterface = "Interface"
+	tableFlowTable = "Flow_Table"
 )
 
 // rootRow is the one row of table Open_vSwitch.
@@ -38,6 +39,7 @@ type bridgeRow struct {
 	DatapathType  string            `ovsdb:"datapath_type"`
 	ExternalIDs   map[string]string `ovsdb:"external_ids"`
 	FailMode      *string           `ovsdb:"fail_mode"`
+	FlowTables    map[int]string    `ovsdb:"flow_tables"`
 	McastSnooping bool              `ovsdb:"mcast_snooping_enable"`
 	Name          string            `ovsdb:"name"`
 	OtherConfig   map[string]string `ovsdb:"other_config"`
@@ -59,6 +61,7 @@ type interfaceRow struct {
 	Error       *string           `ovsdb:"error"`
 	ExternalIDs map[string]string `ovsdb:"external_ids"`
 	LinkState   *string           `ovsdb:"link_state"`
+	MAC         *string           `ovsdb:"mac"`
 	MACInUse    *string           `ovsdb:"mac_in_use"`
 	MTU         *int              `ovsdb:"mtu"`
 	MTURequest  *int              `ovsdb:"mtu_request"`
@@ -68,11 +71,18 @@ type interfaceRow struct {
 	Type        string            `ovsdb:"type"`
 }
 
+// flowTableRow is a row of table Flow_Table: settings of one OpenFlow table.
+type flowTableRow struct {
+	UUID     string   `ovsdb:"_uuid"`
+	Prefixes []string `ovsdb:"prefixes"`
+}
+
 var rowTypes = map[string]model.Model{
 	tableRoot:      &rootRow{},
 	tableBridge:    &bridgeRow{},
 	tablePort:      &portRow{},
 	tableInterface: &interfaceRow{},
+	tableFlowTable: &flowTableRow{},
 }
 
 // monitored lists every table with its columns, for the one monitor request.
