@@ -25,6 +25,11 @@
 //	/ovloom/v1/examine/asked/RUN          asks every live host to examine its paths
 //	/ovloom/v1/examine/reports/RUN/HOST   intent.HealthReport: what it found
 //
+// Questions of one host to another, while the one waits for the other:
+//
+//	/ovloom/v1/ask/questions/HOST/ID   what is asked of a host
+//	/ovloom/v1/ask/answers/ID          its answer
+//
 // Index keys. Each is made and deleted in the transaction that writes its object,
 // and a transaction fails when it finds one that it wants to make: that, and no
 // check before a write, keeps names, numbers and addresses unique. The value

@@ -11,14 +11,17 @@ import (
 
 // The key layout that doc.go maps.
 const (
-	root        = "/ovloom/v1/"
-	tenantsRoot = root + "t/"
-	hostsRoot   = root + "hosts/"
-	aliveRoot   = root + "alive/"
-	appliedRoot = root + "applied/"
+	root          = "/ovloom/v1/"
+	tenantsRoot   = root + "t/"
+	hostsRoot     = root + "hosts/"
+	externalsRoot = root + "externals/"
+	aliveRoot     = root + "alive/"
+	appliedRoot   = root + "applied/"
 	// Apart, so that those who wait to be asked are not told of every report.
 	examineAsked   = root + "examine/asked/"
 	examineReports = root + "examine/reports/"
+	questionsRoot  = root + "ask/questions/"
+	answersRoot    = root + "ask/answers/"
 	indexRoot      = root + "i/"
 	vrfRoot        = indexRoot + "vrf/"
 	vniRoot        = indexRoot + "vni/"
@@ -28,8 +31,16 @@ const (
 	vtepRoot       = indexRoot + "vtep/"
 	peersVTEPs     = indexRoot + "peer/"
 	boundRoot      = indexRoot + "bound/"
+	numbersRoot    = indexRoot + "number/"
+	outsideRoot    = indexRoot + "outside/"
+	usersRoot      = indexRoot + "uses/"
+	targetRoot     = indexRoot + "target/"
+	hostForwards   = indexRoot + "forward/"
+	natHosts       = indexRoot + "nat/"
 	counterRoot    = root + "c/"
 	claimRoot      = counterRoot + "claim/"
+	numberCounter  = counterRoot + "number"
+	outsideCounter = counterRoot + "outside/"
 )
 
 func tenantRoot(tenant string) string { return tenantsRoot + tenant + "/" }
@@ -46,6 +57,29 @@ func peersRoot(r intent.NetworkRef) string         { return tenantRoot(r.Tenant)
 func peerKey(r intent.PeerRef) string              { return peersRoot(r.NetworkRef()) + r.Peer }
 func claimsRoot(r intent.PortRef) string           { return bindingsRoot(r.NetworkRef()) + r.Port + "/" }
 func bindingKey(r intent.PortRef, h string) string { return claimsRoot(r) + h }
+
+func routesRoot(tenant string) string   { return tenantRoot(tenant) + "routes/" }
+func routeKey(r intent.RouteRef) string { return routesRoot(r.Tenant) + prefixName(r.Prefix) }
+
+func natRoot(tenant string) string       { return tenantRoot(tenant) + "nat/" }
+func snatRoot(tenant string) string      { return natRoot(tenant) + "snat/" }
+func snatKey(r intent.SNATRef) string    { return snatRoot(r.Tenant) + r.External }
+func floatingsRoot(tenant string) string { return natRoot(tenant) + "floating/" }
+func floatingsOf(r intent.PortRef) string {
+	return floatingsRoot(r.Tenant) + r.Network + "/" + r.Port + "/"
+}
+func floatingKey(r intent.FloatingRef) string   { return floatingsOf(r.PortRef) + r.External }
+func forwardsRoot(tenant string) string         { return natRoot(tenant) + "forward/" }
+func forwardsOn(tenant, external string) string { return forwardsRoot(tenant) + external + "/" }
+func forwardKey(r intent.ForwardRef) string {
+	return forwardsOn(r.Tenant, r.External) + protocolPort(r.Protocol, r.Port)
+}
+func natAddressesOn(r intent.SNATRef) string {
+	return natRoot(r.Tenant) + "addresses/" + r.External + "/"
+}
+func natAddressKey(r intent.SNATRef, host string) string { return natAddressesOn(r) + host }
+
+func externalKey(name string) string { return externalsRoot + name }
 
 func hostKey(host string) string    { return hostsRoot + host }
 func aliveKey(host string) string   { return aliveRoot + host }
@@ -68,6 +102,37 @@ func addrKey(r intent.NetworkRef, a netip.Addr) string {
 
 func macKey(r intent.NetworkRef, m intent.MAC) string {
 	return macRoot + r.String() + "/" + m.String()
+}
+
+func numberKey(n uint8) string { return fmt.Sprintf("%s%03d", numbersRoot, n) }
+
+func outsideOf(external string) string { return outsideRoot + external + "/" }
+
+func outsideKey(external string, a netip.Addr) string { return outsideOf(external) + sortable(a) }
+
+func lastOutsideKey(external string) string { return outsideCounter + external }
+
+func usersOf(external string) string { return usersRoot + external + "/" }
+
+// userKey says that the object at key, which is below a tenant, is on an external.
+func userKey(external, key string) string { return usersOf(external) + key[len(tenantsRoot):] }
+
+func targetsIn(r intent.NetworkRef) string { return targetRoot + r.String() + "/" }
+
+func targetsOf(r intent.PortRef) string { return targetRoot + r.String() + "/" }
+
+func targetKey(f intent.Forward) string {
+	return targetsOf(f.To) + f.External + "/" + protocolPort(f.Protocol, f.Port)
+}
+
+func hostForwardKey(p intent.Protocol, port uint16) string {
+	return hostForwards + protocolPort(p, port)
+}
+
+func natOfHost(host string) string { return natHosts + host + "/" }
+
+func natHostKey(host string, r intent.SNATRef) string {
+	return natOfHost(host) + r.Tenant + "/" + r.External
 }
 
 func boundTenant(host, tenant string) string { return boundHost(host) + tenant + "/" }
@@ -104,6 +169,17 @@ func parseSortable(s string) (netip.Addr, error) {
 	return netip.AddrFrom4(b), nil
 }
 
+// prefixName writes a prefix as a part of a key: 10.9.0.0_16.
+func prefixName(p netip.Prefix) string { return strings.ReplaceAll(p.String(), "/", "_") }
+
+func parsePrefixName(s string) (netip.Prefix, bool) {
+	p, err := netip.ParsePrefix(strings.ReplaceAll(s, "_", "/"))
+	return p, err == nil
+}
+
+// protocolPort writes what is forwarded as parts of a key, ordered by number: tcp/08080.
+func protocolPort(p intent.Protocol, port uint16) string { return fmt.Sprintf("%s/%05d", p, port) }
+
 // portName reads TENANT/NETWORK/PORT, the value of an index key.
 func portName(s string) (intent.PortRef, bool) {
 	p := strings.Split(s, "/")
@@ -113,17 +189,23 @@ func portName(s string) (intent.PortRef, bool) {
 	return intent.PortRef{Tenant: p[0], Network: p[1], Port: p[2]}, true
 }
 
-// named returns the object that key names, with nothing set but its names: a
-// Tenant, Network, Port, Binding, Peer or Host. It returns nil for every other key.
+// named returns the object that key names, with nothing set but its names: one
+// that a Change can carry. It returns nil for every other key.
 func named(key string) any {
 	if host, ok := strings.CutPrefix(key, hostsRoot); ok {
 		return intent.Host{Name: host}
+	}
+	if name, ok := strings.CutPrefix(key, externalsRoot); ok {
+		return intent.External{Name: name}
 	}
 	rest, ok := strings.CutPrefix(key, tenantsRoot)
 	if !ok {
 		return nil
 	}
 	p := strings.Split(rest, "/")
+	if len(p) > 2 && p[1] == "nat" {
+		return namedNAT(p[0], p[2], p[3:])
+	}
 	switch {
 	case len(p) == 2 && p[1] == "tenant":
 		return intent.Tenant{Name: p[0]}
@@ -135,6 +217,27 @@ func named(key string) any {
 		return intent.Peer{Tenant: p[0], Network: p[2], Name: p[3]}
 	case len(p) == 5 && p[1] == "bindings":
 		return intent.Binding{Tenant: p[0], Network: p[2], Port: p[3], Host: p[4]}
+	case len(p) == 3 && p[1] == "routes":
+		if prefix, ok := parsePrefixName(p[2]); ok {
+			return intent.Route{Tenant: p[0], Prefix: prefix}
+		}
+	}
+	return nil
+}
+
+// namedNAT is named for the keys below a tenant's nat/KIND/.
+func namedNAT(tenant, kind string, p []string) any {
+	switch {
+	case len(p) == 1 && kind == "snat":
+		return intent.SNAT{Tenant: tenant, External: p[0]}
+	case len(p) == 3 && kind == "floating":
+		return intent.Floating{Tenant: tenant, Network: p[0], Port: p[1], External: p[2]}
+	case len(p) == 3 && kind == "forward":
+		if port, err := strconv.ParseUint(p[2], 10, 16); err == nil {
+			return intent.Forward{Tenant: tenant, External: p[0], Protocol: intent.Protocol(p[1]), Port: uint16(port)}
+		}
+	case len(p) == 2 && kind == "addresses":
+		return intent.NATAddress{Tenant: tenant, External: p[0], Host: p[1]}
 	}
 	return nil
 }
