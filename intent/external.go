@@ -129,9 +129,32 @@ func (e External) Validate() error {
 		}
 	}
 	for _, p := range e.Allow {
-		if !p.IsValid() || !p.Addr().Is4() || p != p.Masked() {
-			return Invalidf("allowed prefix %s is malformed", p).WithHint("write an IPv4 prefix, such as 192.0.2.0/24 or 192.0.2.5/32")
+		if err := validateAllowed(p); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// ParseAllowed parses what tenants may reach by an external although it is the
+// hosts' own: a prefix, or one address.
+func ParseAllowed(s string) (netip.Prefix, error) {
+	p, err := netip.ParsePrefix(s)
+	if a, one := netip.ParseAddr(s); one == nil {
+		p, err = a.Prefix(a.BitLen()) // without its zone
+	}
+	if err != nil {
+		return netip.Prefix{}, Invalidf("allowed prefix %q is malformed", s).WithHint("write an IPv4 prefix, such as 192.0.2.0/24 or 192.0.2.5/32")
+	}
+	return p, validateAllowed(p)
+}
+
+func validateAllowed(p netip.Prefix) error {
+	switch {
+	case !p.IsValid() || !p.Addr().Is4():
+		return Invalidf("allowed prefix %s is not IPv4", p).WithHint("write an IPv4 prefix, such as 192.0.2.0/24 or 192.0.2.5/32")
+	case p != p.Masked():
+		return Invalidf("allowed prefix %s has bits set behind its prefix", p).WithHint("write %s", p.Masked())
 	}
 	return nil
 }

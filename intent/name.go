@@ -78,6 +78,27 @@ func ParsePortRef(s string) (PortRef, error) {
 	return r, r.Validate()
 }
 
+// MarshalText implements encoding.TextMarshaler; an absent reference is "".
+func (r PortRef) MarshalText() ([]byte, error) {
+	if r == (PortRef{}) {
+		return nil, nil
+	}
+	return []byte(r.String()), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (r *PortRef) UnmarshalText(b []byte) error {
+	if len(b) == 0 {
+		*r = PortRef{}
+		return nil
+	}
+	v, err := ParsePortRef(string(b))
+	if err == nil {
+		*r = v
+	}
+	return err
+}
+
 // Validate checks the names in the reference.
 func (r PortRef) Validate() error {
 	if err := r.NetworkRef().Validate(); err != nil {
