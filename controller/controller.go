@@ -328,14 +328,14 @@ func (c *Controller) resolve(ctx context.Context, ifaceID string) {
 // bringSwitch brings the switch to what is wanted: by the delta if it held what
 // was wanted before, else by comparing everything.
 func (c *Controller) bringSwitch(ctx context.Context) {
+	if c.sw == nil || !c.synced || !c.mayStart() {
+		c.world.settle()
+		if c.sw != nil && c.mayStart() {
+			c.resync(ctx)
+		}
+		return
+	}
 	mods := c.world.flush()
-	if c.sw == nil || !c.mayStart() {
-		return
-	}
-	if !c.synced {
-		c.resync(ctx)
-		return
-	}
 	if len(mods) == 0 {
 		return
 	}
@@ -376,20 +376,29 @@ func (c *Controller) compare(ctx context.Context) ([]of.Mod, error) {
 }
 
 // compare returns the mods that lead from what a switch holds to what w's last flush
-// wants.
+// wants. While the switch tells what it holds, all that is wanted is compiled.
 func compare(ctx context.Context, sw Switch, w *world) ([]of.Mod, error) {
-	var meters []of.Meter
-	if len(pipeline.Meters(w.sw)) > 0 {
-		var err error
-		if meters, err = sw.Meters(ctx); err != nil {
-			return nil, err
-		}
-	}
-	flows, groups, err := sw.Tables(ctx)
+	compiled := make(chan target, 1)
+	go func() { compiled <- w.target() }()
+	mods, flows, groups, err := held(ctx, sw, w.sw)
+	want := <-compiled // also after an error: w must not change meanwhile
 	if err != nil {
 		return nil, err
 	}
-	return append(meterMods(w.sw, meters), w.resync(flows, groups)...), nil
+	return append(mods, want.resync(flows, groups)...), nil
+}
+
+// held asks a switch what it holds, and returns what its meters need.
+func held(ctx context.Context, sw Switch, as pipeline.Switch) (mods []of.Mod, flows []of.Flow, groups []of.Group, err error) {
+	if len(pipeline.Meters(as)) > 0 {
+		meters, err := sw.Meters(ctx)
+		if err != nil {
+			return nil, nil, nil, err
+		}
+		mods = meterMods(as, meters)
+	}
+	flows, groups, err = sw.Tables(ctx)
+	return mods, flows, groups, err
 }
 
 func (c *Controller) apply(ctx context.Context, mods []of.Mod) error {

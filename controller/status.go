@@ -78,8 +78,10 @@ func (c *Controller) Port(ctx context.Context, ref intent.PortRef) (pipeline.Por
 		ok   bool
 	}
 	f, err := ask(ctx, c, func() found {
-		v, ok := c.world.done.ports[ref]
-		return found{v, ok}
+		if v := c.world.done.ports[ref]; v != nil {
+			return found{*v, true}
+		}
+		return found{}
 	})
 	return f.view, f.ok, err
 }
@@ -130,8 +132,8 @@ func ask[T any](ctx context.Context, c *Controller, f func() T) (T, error) {
 func (c *Controller) status() Status {
 	s := Status{Stats: c.stats, Connected: c.sw != nil, Synced: c.synced}
 	pipeline.Base(c.world.sw, func(of.Flow, string) { s.Flows++ })
-	s.Flows += c.world.done.flowCount
-	s.Groups = c.world.done.groupCount
+	flows, groups := c.world.counts()
+	s.Flows, s.Groups = s.Flows+flows, groups
 	for name, t := range c.world.tenants {
 		s.Tenants = append(s.Tenants, TenantStatus{name, t.revision, c.applied[name]})
 	}
@@ -194,7 +196,7 @@ func (w *world) describe(owner pipeline.Cookie) []Described {
 	case pipeline.KindPort:
 		for _, p := range w.done.ports {
 			if p.Port.ID == owner.ID() {
-				pipeline.Port(w.sw, &p, add)
+				pipeline.Port(w.sw, p, add)
 			}
 		}
 	case pipeline.KindPeer:

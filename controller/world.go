@@ -304,12 +304,12 @@ func (w *world) claim(ref intent.PortRef) (own intent.Binding, inForce bool) {
 
 // portView returns what the pipeline must know of a port; false if it does not
 // exist.
-func (w *world) portView(ref intent.PortRef) (pipeline.PortView, bool) {
+func (w *world) portView(ref intent.PortRef) (*pipeline.PortView, bool) {
 	t, n, p, ok := w.find(ref)
 	if !ok {
-		return pipeline.PortView{}, false
+		return nil, false
 	}
-	v := pipeline.PortView{Port: p, Network: n.intent, VRF: t.VRF, Peers: len(n.peers) > 0, OFPort: w.local[ref]}
+	v := &pipeline.PortView{Port: p, Network: n.intent, VRF: t.VRF, Peers: len(n.peers) > 0, OFPort: w.local[ref]}
 	winner, claimed := intent.Winner(n.claims[ref.Port])
 	switch {
 	case !claimed:
@@ -369,6 +369,6 @@ func (w *world) recomputed() *world {
 	for _, t := range f.tenants {
 		f.touchAll(t)
 	}
-	f.flush()
+	f.settle()
 	return f
 }

@@ -14,47 +14,12 @@ import (
 //
 // A flow that differs is added, not modified: a modification keeps the cookie, and
 // the cookie says whose flow it is. No two flows of a list may have the same key.
-func Diff(have, want []Flow) []FlowMod {
-	index := newFlowIndex(have)
-	kept := make([]bool, len(have))
-	add := make([]int32, 0, len(want)-min(len(have), len(want)))
-	for i := range want {
-		at := index.find(&want[i])
-		if at >= 0 {
-			kept[at] = true
-			if have[at].sameBody(&want[i]) {
-				continue
-			}
-		}
-		add = append(add, int32(i))
-	}
-	var remove []int32
-	for i, k := range kept {
-		if !k {
-			remove = append(remove, int32(i))
-		}
-	}
-	if len(add)+len(remove) == 0 {
-		return nil
-	}
-	mods := make([]FlowMod, len(add)+len(remove))
-	first := placesByTable(want, add)
-	for _, i := range add {
-		// From the end on: the last table comes first.
-		at := len(add) - 1 - first.next(want[i].Table)
-		mods[at] = FlowMod{Command: FlowAdd, Flow: want[i]}
-	}
-	first = placesByTable(have, remove)
-	for _, i := range remove {
-		at := len(add) + first.next(have[i].Table)
-		mods[at] = FlowMod{Command: FlowDeleteStrict, CookieMask: ^uint64(0), Flow: have[i]}
-	}
-	return mods
-}
+func Diff(have, want []Flow) []FlowMod { return IndexFlows(want).Diff(have) }
 
-// flowIndex finds flows by key without a copy of each: it maps a hash to the flow
-// with that hash added last, and chain leads to those before it.
-type flowIndex struct {
+// FlowIndex is a list of flows, no two with the same key, made ready to be compared
+// with what a switch has. It finds flows by key without a copy of each: it maps a hash
+// to the flow with that hash added last, and chain leads to those before it.
+type FlowIndex struct {
 	flows []Flow
 	seed  maphash.Seed
 	last  map[uint64]int32
@@ -62,14 +27,16 @@ type flowIndex struct {
 	key   []byte  // scratch
 }
 
-func newFlowIndex(flows []Flow) *flowIndex {
-	x := &flowIndex{
-		flows: flows,
-		seed:  maphash.MakeSeed(),
-		last:  make(map[uint64]int32, len(flows)),
-		chain: make([]int32, len(flows)),
-		key:   make([]byte, 0, 256),
+// IndexFlows returns an index of flows, which it keeps.
+func IndexFlows(flows []Flow) *FlowIndex {
+	x := &FlowIndex{flows: flows}
+	if len(flows) == 0 {
+		return x
 	}
+	x.seed = maphash.MakeSeed()
+	x.last = make(map[uint64]int32, len(flows))
+	x.chain = make([]int32, len(flows))
+	x.key = make([]byte, 0, 256)
 	for i := range flows {
 		h := x.hash(&flows[i])
 		x.chain[i] = -1
@@ -81,13 +48,52 @@ func newFlowIndex(flows []Flow) *flowIndex {
 	return x
 }
 
-func (x *flowIndex) hash(f *Flow) uint64 {
+// Diff is the function Diff with the index's flows as those that the switch should
+// have. It may be called once at a time.
+func (x *FlowIndex) Diff(have []Flow) []FlowMod {
+	right := make([]bool, len(x.flows)) // whether the switch has it
+	var remove []int32
+	missing := len(x.flows)
+	for i := range have {
+		at := x.find(&have[i])
+		if at < 0 {
+			remove = append(remove, int32(i))
+		} else if !right[at] && have[i].sameBody(&x.flows[at]) {
+			right[at] = true
+			missing--
+		}
+	}
+	if missing+len(remove) == 0 {
+		return nil
+	}
+	add := make([]int32, 0, missing)
+	for i, ok := range right {
+		if !ok {
+			add = append(add, int32(i))
+		}
+	}
+	mods := make([]FlowMod, len(add)+len(remove))
+	first := placesByTable(x.flows, add)
+	for _, i := range add {
+		// From the end on: the last table comes first.
+		at := len(add) - 1 - first.next(x.flows[i].Table)
+		mods[at] = FlowMod{Command: FlowAdd, Flow: x.flows[i]}
+	}
+	first = placesByTable(have, remove)
+	for _, i := range remove {
+		at := len(add) + first.next(have[i].Table)
+		mods[at] = FlowMod{Command: FlowDeleteStrict, CookieMask: ^uint64(0), Flow: have[i]}
+	}
+	return mods
+}
+
+func (x *FlowIndex) hash(f *Flow) uint64 {
 	x.key = f.appendKey(x.key[:0])
 	return maphash.Bytes(x.seed, x.key)
 }
 
 // find returns the number of the flow with f's key, or -1.
-func (x *flowIndex) find(f *Flow) int {
+func (x *FlowIndex) find(f *Flow) int {
 	if len(x.flows) == 0 {
 		return -1
 	}

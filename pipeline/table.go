@@ -93,7 +93,7 @@ func on(terms ...of.Term) []of.Term {
 
 // with is on, for terms that several rules share.
 func with(shared []of.Term, terms ...of.Term) []of.Term {
-	all := slices.Clone(shared)
+	all := append(make([]of.Term, 0, len(shared)+len(terms)), shared...)
 	for _, t := range terms {
 		i := slices.IndexFunc(all, func(x of.Term) bool { return x.Field == t.Field })
 		if i < 0 {

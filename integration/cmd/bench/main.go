@@ -11,6 +11,7 @@
 //	wait.go      waiting for conditions
 //	peers.go     the row about another project's OpenFlow library
 //	plug.go, crash.go, outage.go, cold.go        rows about whole hosts
+//	fleet.go, fleetagent.go, fleetstore.go       rows about 200 hosts without switches
 //
 // What is compared runs in turns, in rounds, and the table has the medians: what else
 // the machine does meanwhile meets both sides alike.
@@ -23,6 +24,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"slices"
 	"strings"
 	"syscall"
@@ -53,15 +55,20 @@ var rows = []row{
 	{"crash", (*bench).crash},
 	{"outage", (*bench).outage},
 	{"cold", (*bench).cold},
+	{"fleet", (*bench).fleet},
 }
 
 // most is far above what one row takes.
 const most = 10 * time.Minute
 
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == storeMember {
+		memberMain(os.Args[2:])
+	}
 	only := flag.String("rows", "", "names of the rows to measure, separated by commas: "+names()+"; none: all")
 	rounds := flag.Int("rounds", 5, "how often each figure is measured; the table has the median")
 	out := flag.String("o", "", "file to write the table to, in markdown")
+	profile := flag.String("cpuprofile", "", "file to write a profile of this process's CPU time to, for go tool pprof")
 	flag.Parse()
 	if flag.NArg() > 0 || *rounds < 1 {
 		flag.Usage()
@@ -69,10 +76,28 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, *only, *rounds, *out); err != nil {
+	err := profiled(*profile, func() error { return run(ctx, *only, *rounds, *out) })
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
+}
+
+// profiled runs f, and writes a profile of it to a file if one is named.
+func profiled(file string, f func() error) error {
+	if file == "" {
+		return f()
+	}
+	w, err := os.Create(file)
+	if err != nil {
+		return err
+	}
+	if err := pprof.StartCPUProfile(w); err != nil {
+		return errors.Join(err, w.Close())
+	}
+	err = f()
+	pprof.StopCPUProfile()
+	return errors.Join(err, w.Close())
 }
 
 // run measures the rows and prints the table, also if a row failed.
