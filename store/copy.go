@@ -44,7 +44,8 @@ func spanDir(stateDir string) string { return filepath.Join(stateDir, "span") }
 func spanCopy(stateDir, tenant string) string {
 	return filepath.Join(spanDir(stateDir), tenant+".copy")
 }
-func hostsCopy(stateDir string) string { return filepath.Join(stateDir, "hosts.copy") }
+func hostsCopy(stateDir string) string     { return filepath.Join(stateDir, "hosts.copy") }
+func externalsCopy(stateDir string) string { return filepath.Join(stateDir, "externals.copy") }
 
 // Copy returns the copy on disk of a tenant that was watched. A copy that is
 // damaged counts as absent.
@@ -78,22 +79,28 @@ func (s *Store) CopiedTenants() []string {
 
 // CopiedHosts returns the copy on disk of the list of hosts.
 func (s *Store) CopiedHosts() (intent.HostsUpdate, bool) {
-	all, revision, ok := s.readCopy(hostsCopy(s.cfg.StateDir))
-	if !ok {
-		return intent.HostsUpdate{}, false
-	}
-	u := intent.HostsUpdate{Revision: revision}
+	hosts, revision, ok := copiedList[intent.Host](s, hostsCopy(s.cfg.StateDir))
+	return intent.HostsUpdate{Revision: revision, Hosts: hosts}, ok
+}
+
+// CopiedExternals returns the copy on disk of the list of externals.
+func (s *Store) CopiedExternals() (intent.ExternalsUpdate, bool) {
+	externals, revision, ok := copiedList[intent.External](s, externalsCopy(s.cfg.StateDir))
+	return intent.ExternalsUpdate{Revision: revision, Externals: externals}, ok
+}
+
+// copiedList reads what watchList has kept.
+func copiedList[T any](s *Store, path string) (list []T, revision int64, ok bool) {
+	all, revision, ok := s.readCopy(path)
 	for _, it := range all {
-		c, err := changeOf(event{item: it})
+		o, err := decode[T](it.value)
 		if err != nil {
-			s.complain([]error{err})
+			s.complain([]error{fmt.Errorf("key %s: %w", it.key, err)})
 			continue
 		}
-		if h, is := c.Object.(intent.Host); is {
-			u.Hosts = append(u.Hosts, h)
-		}
+		list = append(list, o)
 	}
-	return u, true
+	return list, revision, ok
 }
 
 // DropCopy deletes the copy of a tenant that the host has nothing of any more.

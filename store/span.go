@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -78,34 +79,51 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 // changes, until ctx ends; then it returns nil. Changes that come together are
 // told as one. The list is also kept on disk (CopiedHosts).
 func (s *Store) WatchHosts(ctx context.Context, deliver func(intent.HostsUpdate)) error {
-	const op = "watch hosts"
-	keep := s.keeper(hostsCopy(s.cfg.StateDir), hostsRoot)
+	return watchList(ctx, s, "watch hosts", hostsRoot, hostsCopy(s.cfg.StateDir), func(revision int64, hosts []intent.Host) {
+		deliver(intent.HostsUpdate{Revision: revision, Hosts: hosts})
+	})
+}
+
+// WatchExternals tells deliver the list of all externals as WatchHosts tells that
+// of hosts. The list is also kept on disk (CopiedExternals).
+func (s *Store) WatchExternals(ctx context.Context, deliver func(intent.ExternalsUpdate)) error {
+	return watchList(ctx, s, "watch externals", externalsRoot, externalsCopy(s.cfg.StateDir), func(revision int64, externals []intent.External) {
+		deliver(intent.ExternalsUpdate{Revision: revision, Externals: externals})
+	})
+}
+
+// watchList tells deliver all objects below prefix, ordered by key, at first and
+// after changes, and keeps them on disk at path.
+func watchList[T any](ctx context.Context, s *Store, op, prefix, path string, deliver func(revision int64, all []T)) error {
+	keep := s.keeper(path, prefix)
 	defer keep.close()
-	hosts := map[string]intent.Host{}
+	objects := map[string]T{}
 	tell := func(revision int64) {
-		u := intent.HostsUpdate{Revision: revision}
-		for _, h := range hosts {
-			u.Hosts = append(u.Hosts, h)
+		var all []T
+		for _, k := range slices.Sorted(maps.Keys(objects)) {
+			all = append(all, objects[k])
 		}
-		slices.SortFunc(u.Hosts, func(a, b intent.Host) int { return strings.Compare(a.Name, b.Name) })
-		deliver(u)
+		deliver(revision, all)
+	}
+	put := func(it item) {
+		o, err := decode[T](it.value)
+		if err != nil {
+			s.complain([]error{fmt.Errorf("key %s: %w", it.key, err)})
+			return
+		}
+		objects[it.key] = o
 	}
 	return s.watch(ctx, op, watcher{
-		key:  hostsRoot,
+		key:  prefix,
 		opts: []clientv3.OpOption{clientv3.WithPrefix()},
 		load: func(ctx context.Context) (int64, error) {
-			all, revision, err := s.list(ctx, op, hostsRoot)
+			all, revision, err := s.list(ctx, op, prefix)
 			if err != nil {
 				return 0, err
 			}
-			clear(hosts)
+			clear(objects)
 			for _, it := range all {
-				h, err := decode[intent.Host](it.value)
-				if err != nil {
-					s.complain([]error{fmt.Errorf("key %s: %w", it.key, err)})
-					continue
-				}
-				hosts[h.Name] = h
+				put(it)
 			}
 			keep.replace(all, revision)
 			tell(revision)
@@ -113,15 +131,10 @@ func (s *Store) WatchHosts(ctx context.Context, deliver func(intent.HostsUpdate)
 		},
 		changed: func(revision int64, events []event) bool {
 			for _, e := range events {
-				c, err := changeOf(e)
-				h, is := c.Object.(intent.Host)
-				switch {
-				case err != nil:
-					s.complain([]error{err})
-				case is && c.Deleted:
-					delete(hosts, h.Name)
-				case is:
-					hosts[h.Name] = h
+				if e.deleted {
+					delete(objects, e.key)
+				} else {
+					put(e.item)
 				}
 			}
 			keep.change(events, revision)
@@ -244,6 +257,16 @@ func snapshotOf(all []item, revision int64) (intent.Snapshot, []error) {
 			snap.Bindings = append(snap.Bindings, o)
 		case intent.Peer:
 			snap.Peers = append(snap.Peers, o)
+		case intent.Route:
+			snap.Routes = append(snap.Routes, o)
+		case intent.SNAT:
+			snap.SNATs = append(snap.SNATs, o)
+		case intent.Floating:
+			snap.Floatings = append(snap.Floatings, o)
+		case intent.Forward:
+			snap.Forwards = append(snap.Forwards, o)
+		case intent.NATAddress:
+			snap.NATAddresses = append(snap.NATAddresses, o)
 		}
 	}
 	return snap, bad
@@ -272,6 +295,18 @@ func changeOf(e event) (intent.Change, error) {
 		object, err = decode[intent.Peer](e.value)
 	case intent.Host:
 		object, err = decode[intent.Host](e.value)
+	case intent.External:
+		object, err = decode[intent.External](e.value)
+	case intent.Route:
+		object, err = decode[intent.Route](e.value)
+	case intent.SNAT:
+		object, err = decode[intent.SNAT](e.value)
+	case intent.Floating:
+		object, err = decode[intent.Floating](e.value)
+	case intent.Forward:
+		object, err = decode[intent.Forward](e.value)
+	case intent.NATAddress:
+		object, err = decode[intent.NATAddress](e.value)
 	}
 	if err != nil {
 		return intent.Change{}, fmt.Errorf("key %s: %w", e.key, err)
