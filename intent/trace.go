@@ -1,0 +1,135 @@
+package intent
+
+import "net/netip"
+
+// TraceQuery asks what would become of a packet that a port might send.
+type TraceQuery struct {
+	From PortRef `json:"from"`
+	// To is an IP address, a port (acme/web/c2), a MAC address, or "broadcast".
+	To string `json:"to"`
+
+	// Protocol of the packet, with its ports; "": an ICMP echo request.
+	Protocol Protocol `json:"protocol,omitempty"`
+	DstPort  uint16   `json:"dst_port,omitempty"`
+	SrcPort  uint16   `json:"src_port,omitempty"` // 0: one is chosen
+	ICMPType *uint8   `json:"icmp_type,omitempty"`
+
+	// What the packet says of its sender, if that is not the truth.
+	SrcAddr netip.Addr `json:"src,omitzero"`
+	SrcMAC  MAC        `json:"src_mac,omitzero"`
+
+	// Ask: only the question for the destination's MAC address, ARP or neighbour
+	// solicitation, and no packet.
+	Ask bool `json:"ask,omitempty"`
+}
+
+// Validate checks what can be checked without the store.
+func (q TraceQuery) Validate() error {
+	if err := q.From.Validate(); err != nil {
+		return err
+	}
+	if q.To == "" {
+		return Invalidf("no destination is given").WithHint("give an IP address, a port such as acme/web/c2, a MAC address, or broadcast")
+	}
+	switch {
+	case q.Protocol != "":
+		if err := q.Protocol.Validate(); err != nil {
+			return err
+		}
+		if q.DstPort == 0 {
+			return Invalidf("%s needs a destination port", q.Protocol).WithHint("give one, such as --%s 80", q.Protocol)
+		}
+		if q.ICMPType != nil {
+			return Invalidf("a packet is either ICMP or %s", q.Protocol).WithHint("leave one of them out")
+		}
+	case q.DstPort != 0 || q.SrcPort != 0:
+		return Invalidf("a port is given, but no protocol").WithHint("give --tcp, --udp or --sctp with the destination port")
+	}
+	if q.Ask && (q.Protocol != "" || q.ICMPType != nil) {
+		return Invalidf("only the question for an address is asked for, and a packet, too").WithHint("leave --ask or the protocol out")
+	}
+	return nil
+}
+
+// Trace is the way of a packet that was not sent: what the switches would do with
+// it, as they are now.
+type Trace struct {
+	From    string       `json:"from"` // port
+	To      string       `json:"to"`   // as it was asked for
+	Verdict TraceVerdict `json:"verdict"`
+	Summary string       `json:"summary"` // the verdict in a sentence
+	Advice  []string     `json:"advice"`  // what would change it
+	Silent  []string     `json:"silent"`  // hosts that did not answer: the trace ends there
+
+	// Packets are in the order in which they would be sent: the question for the
+	// destination's MAC address, if one is needed, and the packet itself.
+	Packets []TracePacket `json:"packets"`
+}
+
+// TracePacket is one packet and its way.
+type TracePacket struct {
+	What    string       `json:"what"` // in words
+	Verdict TraceVerdict `json:"verdict"`
+	Summary string       `json:"summary"`
+	Hops    []TraceHop   `json:"hops"` // the sender's host first, then those that get it through the tunnel
+}
+
+// TraceVerdict is what becomes of a packet.
+type TraceVerdict string
+
+// Verdicts, and kinds of ends.
+const (
+	TraceDelivered TraceVerdict = "delivered" // to at least one port
+	TraceAnswered  TraceVerdict = "answered"  // by the switch itself
+	TraceLeft      TraceVerdict = "left"      // the overlay, by an external or to a peer
+	TraceDropped   TraceVerdict = "dropped"
+	TraceUnknown   TraceVerdict = "unknown" // a host did not answer, or traces cannot tell
+
+	// Of ends only.
+	TraceTunnelled TraceVerdict = "tunnelled" // another hop goes on
+	TraceHanded    TraceVerdict = "handed"    // to ovloomd, which acts on it
+)
+
+// TraceHop is the way of a packet through the switch of one host.
+type TraceHop struct {
+	Host   string      `json:"host"`
+	Via    string      `json:"via"`    // how it came: "port acme/web/c1", "tunnel from host1, VNI 10003"
+	Packet string      `json:"packet"` // as it came, in the words of ovs-fields(7)
+	Steps  []TraceStep `json:"steps"`
+	Ends   []TraceEnd  `json:"ends"`
+	Raw    string      `json:"raw"` // what ofproto/trace printed
+
+	Error string `json:"error,omitempty"` // why there is nothing else
+}
+
+// TraceStep is one table that a packet passes, or what happens between tables.
+type TraceStep struct {
+	Table   string   `json:"table"`  // "": between tables
+	Object  string   `json:"object"` // whose the flow is, such as "port acme/web/c1"
+	Words   string   `json:"words"`  // what the flow is for
+	Flow    string   `json:"flow"`   // what it matches, as ovs-ofctl prints it
+	Actions []string `json:"actions"`
+	Notes   []string `json:"notes"`  // what Open vSwitch says of the actions
+	Branch  int      `json:"branch"` // how many copies deep
+}
+
+// TraceEnd is where a packet, or one copy of it, ends on a host.
+type TraceEnd struct {
+	Kind   TraceVerdict `json:"kind"`
+	Table  string       `json:"table"`            // that decided
+	Port   string       `json:"port,omitempty"`   // delivered to, or answered
+	Reason string       `json:"reason,omitempty"` // why it was dropped, such as "spoof-mac"; "": no reason is given
+	Words  string       `json:"words"`            // in a sentence
+
+	// Of tunnelled ends, and of those that left to a peer.
+	VTEP netip.Addr `json:"vtep,omitzero"`
+	VNI  uint32     `json:"vni,omitempty"`
+	Host string     `json:"host,omitempty"` // or "peer acme/web/tor1"
+
+	// Left by an external.
+	External string `json:"external,omitempty"`
+
+	Packet string `json:"packet"` // as it is there
+	// Answer is the MAC address that the switch answered a question with.
+	Answer MAC `json:"answer,omitzero"`
+}
