@@ -12,6 +12,8 @@
 //	offload.go    features of interfaces that Open vSwitch cannot live with
 //	peerend.go    the far end of a plugged port: where it is, and its offloads
 //	udp.go        who else uses the tunnels' UDP port
+//	exit.go       the way out of the overlay through the host: addresses and packet filter
+//	exitfault.go  what the host lacks for that, found and on request set
 //	sysctl.go     settings of one interface under /proc/sys/net; never of the host
 //	datapath.go   whether the kernel has the openvswitch module
 //

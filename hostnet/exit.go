@@ -1,0 +1,195 @@
+package hostnet
+
+// The way out of the overlay through the host's own routing: an interface that
+// faces it, and what the host's packet filter does with what comes and goes there.
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"slices"
+	"strings"
+
+	"github.com/vishvananda/netlink"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Exit is the way out through the host as it must be.
+type Exit struct {
+	Link string // the interface; Open vSwitch has made it
+
+	// Subnets are the ranges of addresses that packets from the overlay come from, each
+	// with the host's own address in it.
+	Subnets []intent.Subnet
+	// Forbidden lists what packets from the overlay may not be routed to. The host's
+	// own addresses are forbidden without being named.
+	Forbidden []netip.Prefix
+	// Allowed lists what they may reach though it is forbidden or the host's own.
+	Allowed []netip.Prefix
+	// Forwards leads what is sent to ports of the host's own addresses into the overlay.
+	Forwards []ExitForward
+}
+
+// ExitForward is one port of the host's own addresses.
+type ExitForward struct {
+	Protocol intent.Protocol
+	Port     uint16
+	To       netip.AddrPort // in one of the exit's subnets
+}
+
+// EnsureExit makes the interface have exactly the addresses of its subnets, brings it
+// up, and replaces ovloom's own nftables table of the host in one step. It touches no
+// other table, and no setting of the host: see ExitFaults.
+func EnsureExit(ctx context.Context, e Exit) error {
+	if _, err := SetSysctl(DisableIPv6, e.Link, "1"); err != nil {
+		return err
+	}
+	l, err := mustLink(e.Link)
+	if err != nil {
+		return err
+	}
+	have, err := readAddrs(l)
+	if err != nil {
+		return err
+	}
+	want := map[netip.Prefix]bool{}
+	for _, s := range e.Subnets {
+		want[netip.PrefixFrom(s.Gateway, s.Prefix.Bits())] = true
+	}
+	for _, a := range have {
+		if !want[a.Prefix] {
+			if err := DelAddr(e.Link, a); err != nil {
+				return err
+			}
+		}
+		delete(want, a.Prefix)
+	}
+	for p := range want {
+		if err := AddAddr(e.Link, Addr{Prefix: p}); err != nil {
+			return err
+		}
+	}
+	if err := SetUp(e.Link); err != nil {
+		return err
+	}
+	return nft(ctx, e.rules())
+}
+
+// RemoveExit removes ovloom's nftables table for the interface. It returns nil if
+// there is none.
+func RemoveExit(ctx context.Context, link string) error {
+	if _, err := exec.LookPath("nft"); err != nil {
+		return nil // then no table was made either
+	}
+	return nft(ctx, fmt.Sprintf("table ip %[1]s\ndelete table ip %[1]s\n", exitTable(link)))
+}
+
+// exitTable names the table of an interface: two daemons on one machine have one each.
+func exitTable(link string) string {
+	if link == intent.HostUplink {
+		return "ovloom"
+	}
+	return "ovloom_" + link
+}
+
+// rules returns the table as nft(8) reads it. It is one transaction: no packet sees
+// the host without it.
+func (e Exit) rules() string {
+	var b strings.Builder
+	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	table := exitTable(e.Link)
+	line("table ip %s", table)
+	line("delete table ip %s", table)
+	line("table ip %s {", table)
+
+	line("\tchain prerouting {")
+	line("\t\ttype nat hook prerouting priority dstnat; policy accept;")
+	for _, f := range e.Forwards {
+		line("\t\tiifname != %q fib daddr type local %s dport %d dnat to %s", e.Link, f.Protocol, f.Port, f.To)
+	}
+	line("\t}")
+	line("\tchain output {")
+	line("\t\ttype nat hook output priority -100; policy accept;")
+	for _, f := range e.Forwards {
+		line("\t\tfib daddr type local %s dport %d dnat to %s", f.Protocol, f.Port, f.To)
+	}
+	line("\t}")
+
+	line("\tchain postrouting {")
+	line("\t\ttype nat hook postrouting priority srcnat; policy accept;")
+	for _, s := range e.Subnets {
+		line("\t\tip saddr %s oifname != %q masquerade", s.Prefix.Masked(), e.Link)
+	}
+	line("\t}")
+
+	// Whatever a tenant sends arrives here or in forward. The switch has dropped what is
+	// forbidden already; these catch what it could not know.
+	line("\tchain input {")
+	line("\t\ttype filter hook input priority filter; policy accept;")
+	line("\t\tiifname != %q accept", e.Link)
+	line("\t\tct state established,related accept")
+	for _, p := range e.Allowed {
+		line("\t\tip daddr %s accept", p)
+	}
+	line("\t\tcounter drop")
+	line("\t}")
+	line("\tchain forward {")
+	line("\t\ttype filter hook forward priority filter; policy accept;")
+	line("\t\tiifname != %q accept", e.Link)
+	line("\t\toifname %q counter drop", e.Link)
+	line("\t\tct state established,related accept")
+	for _, s := range e.Subnets {
+		line("\t\tip saddr %s jump from_overlay", s.Prefix.Masked())
+	}
+	line("\t\tcounter drop")
+	line("\t}")
+	line("\tchain from_overlay {")
+	for _, p := range e.Allowed {
+		line("\t\tip daddr %s accept", p)
+	}
+	for _, p := range e.Forbidden {
+		line("\t\tip daddr %s counter drop", p)
+	}
+	line("\t\taccept")
+	line("\t}")
+	line("}")
+	return b.String()
+}
+
+// nft has nft(8) carry out a script, all of it or nothing.
+func nft(ctx context.Context, script string) error {
+	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
+	cmd.Stdin = strings.NewReader(script)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	err := cmd.Run()
+	if errors.Is(err, exec.ErrNotFound) {
+		return intent.Unavailablef("this host has no nft program, and ovloom cannot set up the way out through the host").
+			WithHint("install it: apt-get install nftables")
+	}
+	if err != nil {
+		return fmt.Errorf("change the nftables table of ovloom: %w: %s", err, strings.TrimSpace(stderr.String()))
+	}
+	return nil
+}
+
+// OwnAddrs returns the IPv4 addresses of the host that a packet from elsewhere can be
+// for, without duplicates, ascending: not those of loopback.
+func OwnAddrs() ([]netip.Addr, error) {
+	list, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_V4) })
+	if err != nil {
+		return nil, fmt.Errorf("read the host's addresses: %w", err)
+	}
+	var all []netip.Addr
+	for _, n := range list {
+		if a := addrOf(n.IP); a.IsValid() && !a.IsLoopback() {
+			all = append(all, a)
+		}
+	}
+	slices.SortFunc(all, netip.Addr.Compare)
+	return slices.Compact(all), nil
+}
