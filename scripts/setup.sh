@@ -33,6 +33,7 @@ need ip iproute2
 need nsenter util-linux
 need ping iputils-ping
 need ethtool ethtool
+need nft nftables
 if [ "$1" = test ]; then
 	need dockerd docker.io
 	need docker docker.io # newer releases have the client in docker-cli
