@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"hash/crc32"
@@ -158,30 +159,30 @@ func parseCopy(r io.Reader) (all []item, revision int64, err error) {
 	in := bufio.NewReaderSize(r, 1<<16)
 	var sum uint32
 	for n := 0; ; n++ {
-		line, err := in.ReadString('\n')
+		line, err := in.ReadBytes('\n')
 		if err != nil {
 			return nil, 0, fmt.Errorf("line %d: cut short: %w", n+1, err)
 		}
-		text := strings.TrimSuffix(line, "\n")
-		if end, ok := strings.CutPrefix(text, copyEnd); ok && n > 0 {
-			if want := fmt.Sprintf("%08x", sum); end != want {
+		text := bytes.TrimSuffix(line, []byte("\n"))
+		if end, ok := bytes.CutPrefix(text, []byte(copyEnd)); ok && n > 0 {
+			if want := fmt.Sprintf("%08x", sum); string(end) != want {
 				return nil, 0, fmt.Errorf("checksum is %s, want %s", want, end)
 			}
 			return all, revision, nil
 		}
-		sum = crc32.Update(sum, castagnoli, []byte(line))
+		sum = crc32.Update(sum, castagnoli, line)
 		if n == 0 {
-			num, ok := strings.CutPrefix(text, copyHead)
+			num, ok := strings.CutPrefix(string(text), copyHead)
 			if revision, err = strconv.ParseInt(num, 10, 64); !ok || err != nil {
 				return nil, 0, fmt.Errorf("line 1: %q is not the head of a copy", text)
 			}
 			continue
 		}
-		k, value, ok := strings.Cut(text, " ")
+		k, value, ok := bytes.Cut(text, []byte(" "))
 		if !ok {
 			return nil, 0, fmt.Errorf("line %d: no value", n+1)
 		}
-		all = append(all, item{key: k, value: []byte(value)})
+		all = append(all, item{key: string(k), value: value})
 	}
 }
 

@@ -4,8 +4,10 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -27,11 +29,24 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 	op := "watch tenant " + tenant
 	keep := s.keeper(spanCopy(s.cfg.StateDir, tenant), tenantRoot(tenant))
 	defer keep.close()
-	exists := false
+	exists, resume := false, true
 	return s.watch(ctx, op, watcher{
 		key:  tenantRoot(tenant),
 		opts: []clientv3.OpOption{clientv3.WithPrefix()},
 		load: func(ctx context.Context) (int64, error) {
+			if resume {
+				if _, err := s.Ping(ctx); err != nil {
+					return 0, err
+				}
+				resume = false
+				if r, ok := s.resume(ctx, op, spanCopy(s.cfg.StateDir, tenant), tenantRoot(tenant)); ok && r.snap.Tenant.Name != "" {
+					exists = true
+					s.complain(r.bad)
+					keep.change(slices.Collect(maps.Values(r.changes)), r.revision)
+					deliver(intent.SpanUpdate{Tenant: tenant, Revision: r.revision, Snapshot: &r.snap})
+					return r.revision, nil
+				}
+			}
 			all, revision, err := s.list(ctx, op, tenantRoot(tenant))
 			if err != nil {
 				return 0, err
@@ -235,41 +250,78 @@ func resolved(it item, byName intent.PortRef) (intent.PortRef, bool) {
 	return portName(string(it.value))
 }
 
-// snapshotOf decodes all that is below a tenant. What it cannot decode is left
-// out: one bad object must not stop the others.
+// snapshotOf decodes all that is below a tenant, on all CPUs. What it cannot decode
+// is left out: one bad object must not stop the others.
 func snapshotOf(all []item, revision int64) (intent.Snapshot, []error) {
-	snap := intent.Snapshot{Revision: revision}
-	var bad []error
-	for _, it := range all {
-		c, err := changeOf(event{item: it})
-		if err != nil {
-			bad = append(bad, err)
-			continue
-		}
-		switch o := c.Object.(type) {
-		case intent.Tenant:
-			snap.Tenant = o
-		case intent.Network:
-			snap.Networks = append(snap.Networks, o)
-		case intent.Port:
-			snap.Ports = append(snap.Ports, o)
-		case intent.Binding:
-			snap.Bindings = append(snap.Bindings, o)
-		case intent.Peer:
-			snap.Peers = append(snap.Peers, o)
-		case intent.Route:
-			snap.Routes = append(snap.Routes, o)
-		case intent.SNAT:
-			snap.SNATs = append(snap.SNATs, o)
-		case intent.Floating:
-			snap.Floatings = append(snap.Floatings, o)
-		case intent.Forward:
-			snap.Forwards = append(snap.Forwards, o)
-		case intent.NATAddress:
-			snap.NATAddresses = append(snap.NATAddresses, o)
-		}
+	parts := make([]decoded, 1+min(runtime.GOMAXPROCS(0)-1, len(all)/resumeFrom))
+	var wait sync.WaitGroup
+	for i := range parts {
+		wait.Go(func() {
+			for _, it := range all[i*len(all)/len(parts) : (i+1)*len(all)/len(parts)] {
+				parts[i].add(it)
+			}
+		})
 	}
-	return snap, bad
+	wait.Wait()
+	whole := parts[0]
+	for i := range parts[1:] {
+		whole.append(&parts[1+i])
+	}
+	whole.snap.Revision = revision
+	return whole.snap, whole.bad
+}
+
+// decoded is a part of a snapshot, and the errors to what is not in it.
+type decoded struct {
+	snap intent.Snapshot
+	bad  []error
+}
+
+func (d *decoded) add(it item) {
+	c, err := changeOf(event{item: it})
+	if err != nil {
+		d.bad = append(d.bad, err)
+		return
+	}
+	switch o := c.Object.(type) {
+	case intent.Tenant:
+		d.snap.Tenant = o
+	case intent.Network:
+		d.snap.Networks = append(d.snap.Networks, o)
+	case intent.Port:
+		d.snap.Ports = append(d.snap.Ports, o)
+	case intent.Binding:
+		d.snap.Bindings = append(d.snap.Bindings, o)
+	case intent.Peer:
+		d.snap.Peers = append(d.snap.Peers, o)
+	case intent.Route:
+		d.snap.Routes = append(d.snap.Routes, o)
+	case intent.SNAT:
+		d.snap.SNATs = append(d.snap.SNATs, o)
+	case intent.Floating:
+		d.snap.Floatings = append(d.snap.Floatings, o)
+	case intent.Forward:
+		d.snap.Forwards = append(d.snap.Forwards, o)
+	case intent.NATAddress:
+		d.snap.NATAddresses = append(d.snap.NATAddresses, o)
+	}
+}
+
+// append adds what comes after d.
+func (d *decoded) append(o *decoded) {
+	if o.snap.Tenant.Name != "" {
+		d.snap.Tenant = o.snap.Tenant
+	}
+	d.snap.Networks = append(d.snap.Networks, o.snap.Networks...)
+	d.snap.Ports = append(d.snap.Ports, o.snap.Ports...)
+	d.snap.Bindings = append(d.snap.Bindings, o.snap.Bindings...)
+	d.snap.Peers = append(d.snap.Peers, o.snap.Peers...)
+	d.snap.Routes = append(d.snap.Routes, o.snap.Routes...)
+	d.snap.SNATs = append(d.snap.SNATs, o.snap.SNATs...)
+	d.snap.Floatings = append(d.snap.Floatings, o.snap.Floatings...)
+	d.snap.Forwards = append(d.snap.Forwards, o.snap.Forwards...)
+	d.snap.NATAddresses = append(d.snap.NATAddresses, o.snap.NATAddresses...)
+	d.bad = append(d.bad, o.bad...)
 }
 
 // changeOf decodes one event.
