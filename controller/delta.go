@@ -3,7 +3,6 @@ package controller
 import (
 	"cmp"
 	"maps"
-	"net/netip"
 	"reflect"
 	"runtime"
 	"slices"
@@ -14,42 +13,11 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// compiled is what the last flush compiled, as views: their flows are what the
-// switch should hold.
-type compiled struct {
-	hosts    map[string]intent.Host
-	networks map[intent.NetworkRef]pipeline.NetworkView
-	ports    map[intent.PortRef]*pipeline.PortView // never changed, only replaced
-	peers    map[intent.PeerRef]pipeline.PeerView
-
-	// Derived from the above: where each network's ports are, and how many flows
-	// and groups there are, without those of the base.
-	members               map[intent.NetworkRef]*members
-	flowCount, groupCount int
-	uncounted             bool // changes were taken in without compiling them
-}
-
-// members says where the ports in force of a network are.
-type members struct {
-	local  map[of.PortNo]int  // 1; for a moment 2, when an interface's number changes hands
-	remote map[netip.Addr]int // ports by VTEP
-}
-
-func newCompiled() compiled {
-	return compiled{
-		hosts:    map[string]intent.Host{},
-		networks: map[intent.NetworkRef]pipeline.NetworkView{},
-		ports:    map[intent.PortRef]*pipeline.PortView{},
-		peers:    map[intent.PeerRef]pipeline.PeerView{},
-		members:  map[intent.NetworkRef]*members{},
-	}
-}
-
 // flush compiles what is dirty and returns the mods that lead from the last flush
 // to now, in an order in which no packet sees a half-made change.
 func (w *world) flush() []of.Mod {
 	mods, flows := w.advance().mods()
-	w.done.flowCount += flows
+	w.flowCount += flows
 	return mods
 }
 
@@ -57,221 +25,65 @@ func (w *world) flush() []of.Mod {
 // nothing is compiled.
 func (w *world) settle() {
 	if len(w.advance().changes) > 0 {
-		w.done.uncounted = true
+		w.uncounted = true
 	}
 }
 
 // advance takes in what is dirty, and returns what that changes.
 func (w *world) advance() *delta {
 	var d delta
-	w.advanceHosts(&d)
-	w.advancePorts(&d) // before networks: it says where their members are
-	w.advanceNetworks(&d)
-	w.advancePeers(&d)
+	w.touchHops()
+	for _, k := range w.kinds() {
+		k.advance(&d)
+	}
+	w.groupCount += d.groupsMore
 	return &d
 }
 
-func (w *world) advanceHosts(d *delta) {
-	for _, name := range slices.Sorted(maps.Keys(w.dirtyHosts)) {
-		old, had := w.done.hosts[name]
-		now, have := w.hosts[name]
-		if name == w.self {
-			have = false // we send no tunnel packets to ourselves
-		}
-		if had == have && old == now {
-			continue
-		}
-		var before, after source
-		if had {
-			before = func(emit pipeline.Emit) { pipeline.Host(w.sw, old, emit) }
-			delete(w.done.hosts, name)
-		}
-		if have {
-			after = func(emit pipeline.Emit) { pipeline.Host(w.sw, now, emit) }
-			w.done.hosts[name] = now
-		}
-		d.change(before, after)
-	}
-	clear(w.dirtyHosts)
-}
-
-func (w *world) advancePorts(d *delta) {
-	for _, ref := range slices.SortedFunc(maps.Keys(w.dirtyPorts), comparePorts) {
-		old, had := w.done.ports[ref]
-		now, have := w.portView(ref)
-		if had && have && samePort(old, now) {
-			continue
-		}
-		var before, after source
-		if had {
-			before = func(emit pipeline.Emit) { pipeline.Port(w.sw, old, emit) }
-			w.count(old, -1)
-			delete(w.done.ports, ref)
-		}
-		if have {
-			after = func(emit pipeline.Emit) { pipeline.Port(w.sw, now, emit) }
-			w.count(now, +1)
-			w.done.ports[ref] = now
-		}
-		d.change(before, after)
-		if had && pipeline.LearnsLocally(old) && !(have && pipeline.LearnsLocally(now) && old.OFPort == now.OFPort && old.Port.ID == now.Port.ID) {
-			d.forget(pipeline.MakeCookie(pipeline.KindLearnedPort, old.Port.ID))
-		}
-	}
-	clear(w.dirtyPorts)
-}
-
-// count adds or removes a port in its network's members, and marks the network if
-// its list of members changed.
-func (w *world) count(v *pipeline.PortView, by int) {
-	ref := v.Port.Ref().NetworkRef()
-	m := w.done.members[ref]
-	if m == nil {
-		m = &members{local: map[of.PortNo]int{}, remote: map[netip.Addr]int{}}
-		w.done.members[ref] = m
-	}
-	switch {
-	case v.OFPort != 0 && v.InForce:
-		if tally(m.local, v.OFPort, by) {
-			w.dirtyNetworks[ref] = true
-		}
-	case v.VTEP.IsValid():
-		if tally(m.remote, v.VTEP, by) {
-			w.dirtyNetworks[ref] = true
-		}
-	}
-	if len(m.local) == 0 && len(m.remote) == 0 {
-		delete(w.done.members, ref)
-	}
-}
-
-// tally adds to a count and says whether the key came or went.
-func tally[K comparable](counts map[K]int, k K, by int) bool {
-	n := counts[k] + by
-	if n == 0 {
-		delete(counts, k)
-		return true
-	}
-	counts[k] = n
-	return n == 1 && by > 0
-}
-
-func (w *world) advanceNetworks(d *delta) {
-	for _, ref := range slices.SortedFunc(maps.Keys(w.dirtyNetworks), compareNetworks) {
-		old, had := w.done.networks[ref]
-		now, have := w.networkView(ref)
-		if had && have && reflect.DeepEqual(old, now) {
-			continue
-		}
-		var before, after source
-		var groupsBefore, groupsAfter []of.Group
-		if had {
-			before = func(emit pipeline.Emit) { pipeline.Network(&old, emit) }
-			groupsBefore = pipeline.Groups(w.sw, &old)
-			delete(w.done.networks, ref)
-		}
-		if have {
-			after = func(emit pipeline.Emit) { pipeline.Network(&now, emit) }
-			groupsAfter = pipeline.Groups(w.sw, &now)
-			w.done.networks[ref] = now
-		}
-		d.change(before, after)
-		d.groups(groupsBefore, groupsAfter)
-		w.done.groupCount += len(groupsAfter) - len(groupsBefore)
-		if had && old.Network.Learning && !(have && now.Network.Learning && old.Network.ID == now.Network.ID) {
-			d.forget(pipeline.MakeCookie(pipeline.KindLearnedNetwork, old.Network.ID))
-		}
-	}
-	clear(w.dirtyNetworks)
-}
-
-func (w *world) advancePeers(d *delta) {
-	for _, ref := range slices.SortedFunc(maps.Keys(w.dirtyPeers), comparePeers) {
-		old, had := w.done.peers[ref]
-		now, have := w.peerView(ref)
-		if had && have && old == now {
-			continue
-		}
-		var before, after source
-		if had {
-			before = func(emit pipeline.Emit) { pipeline.Peer(w.sw, &old, emit) }
-			delete(w.done.peers, ref)
-		}
-		if have {
-			after = func(emit pipeline.Emit) { pipeline.Peer(w.sw, &now, emit) }
-			w.done.peers[ref] = now
-		}
-		d.change(before, after)
-		if had {
-			d.forget(pipeline.MakeCookie(pipeline.KindLearnedPeer, old.Peer.ID))
-		}
-	}
-	clear(w.dirtyPeers)
-}
-
-// sources returns what emits all flows of the last flush.
-func (w *world) sources() []source {
-	all := make([]source, 0, 1+len(w.done.hosts)+len(w.done.networks)+len(w.done.ports)+len(w.done.peers))
-	all = append(all, func(emit pipeline.Emit) { pipeline.Base(w.sw, emit) })
-	for _, h := range w.done.hosts {
-		all = append(all, func(emit pipeline.Emit) { pipeline.Host(w.sw, h, emit) })
-	}
-	for _, n := range w.done.networks {
-		all = append(all, func(emit pipeline.Emit) { pipeline.Network(&n, emit) })
-	}
-	for _, p := range w.done.ports {
-		all = append(all, func(emit pipeline.Emit) { pipeline.Port(w.sw, p, emit) })
-	}
-	for _, p := range w.done.peers {
-		all = append(all, func(emit pipeline.Emit) { pipeline.Peer(w.sw, &p, emit) })
+// all returns all objects of the last flush.
+func (w *world) all() []object {
+	var all []object
+	for _, k := range w.kinds() {
+		k.each(func(o object) { all = append(all, o) })
 	}
 	return all
 }
 
 // wanted returns all flows and groups of the last flush.
 func (w *world) wanted() (flows []of.Flow, groups []of.Group) {
-	for _, n := range w.done.networks {
-		groups = append(groups, pipeline.Groups(w.sw, &n)...)
+	var base []of.Flow
+	pipeline.Base(w.sw, collect(&base))
+	objects := w.all()
+	for _, o := range objects {
+		groups = append(groups, o.groups()...)
 	}
-	sources := w.sources()
-	parts := inParallel(len(sources), func(from, to int) []of.Flow {
-		some := make([]of.Flow, 0, 2*(to-from)) // as many as a port on another host needs
-		for _, emit := range sources[from:to] {
-			emit(collect(&some))
+	parts := inParallel(len(objects), func(from, to int) []of.Flow {
+		some := make([]of.Flow, 0, 4*(to-from)) // as many as a port on another host needs
+		for _, o := range objects[from:to] {
+			o.emit(collect(&some))
 		}
 		return some
 	})
-	flows = slices.Concat(parts...)
-
-	base := 0
-	sources[0](func(of.Flow, string) { base++ })
-	w.done.flowCount, w.done.uncounted = len(flows)-base, false
+	flows = slices.Concat(append(parts, base)...)
+	w.flowCount, w.uncounted = len(flows)-len(base), false
 	return flows, groups
 }
 
 // counts returns how many flows, without those of the base, and groups are wanted.
 func (w *world) counts() (flows, groups int) {
-	if w.done.uncounted {
+	if w.uncounted {
 		w.wanted()
 	}
-	return w.done.flowCount, w.done.groupCount
+	return w.flowCount, w.groupCount
 }
 
 // learnedOwners returns the cookies of learned flows whose object still exists.
 func (w *world) learnedOwners() map[pipeline.Cookie]bool {
 	owners := map[pipeline.Cookie]bool{}
-	for _, n := range w.done.networks {
-		if n.Network.Learning {
-			owners[pipeline.MakeCookie(pipeline.KindLearnedNetwork, n.Network.ID)] = true
+	for _, o := range w.all() {
+		for _, c := range o.learned() {
+			owners[c] = true
 		}
-	}
-	for _, p := range w.done.ports {
-		if pipeline.LearnsLocally(p) {
-			owners[pipeline.MakeCookie(pipeline.KindLearnedPort, p.Port.ID)] = true
-		}
-	}
-	for _, p := range w.done.peers {
-		owners[pipeline.MakeCookie(pipeline.KindLearnedPeer, p.Peer.ID)] = true
 	}
 	return owners
 }
@@ -321,25 +133,30 @@ func meterMods(sw pipeline.Switch, have []of.Meter) []of.Mod {
 	return mods
 }
 
-// source emits the flows of one object; nil: there is no such object.
-type source func(pipeline.Emit)
-
 // delta gathers differences and orders them.
 type delta struct {
 	changes    []change
 	groupsPut  []of.Group
 	groupsGone []uint32
-	forgets    []pipeline.Cookie
+	groupsMore int               // how many groups there are more
+	forgets    []pipeline.Cookie // of what the switch learned for objects that are gone
 }
 
-// change is how an object's flows change. They are compiled when the delta is
-// complete: all at once can be done on all CPUs.
-type change struct{ before, after source }
+// change is how an object changes; nil: it is not there. The flows are compiled when
+// the delta is complete: all at once can be done on all CPUs.
+type change struct{ before, after object }
 
-func (d *delta) change(before, after source) {
-	if before != nil || after != nil { // else it came and went between two flushes
-		d.changes = append(d.changes, change{before, after})
+func (d *delta) change(before, after object) {
+	d.changes = append(d.changes, change{before, after})
+	var old, now []of.Group
+	if before != nil {
+		old = before.groups()
 	}
+	if after != nil {
+		now = after.groups()
+	}
+	d.groups(old, now)
+	d.groupsMore += len(now) - len(old)
 }
 
 func (d *delta) groups(before, after []of.Group) {
@@ -356,22 +173,19 @@ func (d *delta) groups(before, after []of.Group) {
 	d.groupsGone = append(d.groupsGone, slices.Sorted(maps.Keys(old))...)
 }
 
-// forget deletes what the switch learned for an object.
-func (d *delta) forget(c pipeline.Cookie) { d.forgets = append(d.forgets, c) }
-
 // compile returns what leads from the flows before to those after, and how many
 // flows there are more.
 func (c change) compile(into []of.FlowMod) (mods []of.FlowMod, more int) {
 	if c.before == nil {
 		// New objects come by the ten thousand: nothing to compare.
 		n := len(into)
-		c.after(func(f of.Flow, _ string) { into = append(into, of.FlowMod{Command: of.FlowAdd, Flow: f}) })
+		c.after.emit(func(f of.Flow, _ string) { into = append(into, of.FlowMod{Command: of.FlowAdd, Flow: f}) })
 		return into, len(into) - n
 	}
 	var before, after []of.Flow
-	c.before(collect(&before))
+	c.before.emit(collect(&before))
 	if c.after != nil {
-		c.after(collect(&after))
+		c.after.emit(collect(&after))
 	}
 	return append(into, of.Diff(before, after)...), len(after) - len(before)
 }
@@ -417,7 +231,7 @@ func (d *delta) order(flows ...[]of.FlowMod) []of.Mod {
 			}
 		}
 	}
-	mods := make([]of.Mod, 0, n+len(d.groupsPut)+len(d.groupsGone)+len(d.forgets))
+	mods := make([]of.Mod, 0, n+len(d.groupsPut)+len(d.groupsGone)+len(pipeline.LearnedTables())*len(d.forgets))
 	entry := pipeline.EntryTable()
 	if len(deletes[entry]) > 0 {
 		added := map[of.FlowKey]bool{}
@@ -450,7 +264,9 @@ func (d *delta) order(flows ...[]of.FlowMod) []of.Mod {
 		mods = append(mods, &of.GroupMod{Command: of.GroupDelete, Group: of.Group{ID: id}})
 	}
 	for _, c := range d.forgets {
-		mods = append(mods, &of.FlowMod{Command: of.FlowDelete, CookieMask: ^uint64(0), Flow: of.Flow{Table: pipeline.LearnedTable(), Cookie: uint64(c)}})
+		for _, t := range pipeline.LearnedTables() {
+			mods = append(mods, &of.FlowMod{Command: of.FlowDelete, CookieMask: ^uint64(0), Flow: of.Flow{Table: t, Cookie: uint64(c)}})
+		}
 	}
 	return mods
 }
@@ -492,6 +308,7 @@ func samePort(a, b *pipeline.PortView) bool {
 	return a.OFPort == b.OFPort && a.InForce == b.InForce && a.VTEP == b.VTEP && a.VRF == b.VRF && a.Peers == b.Peers &&
 		a.Port.ID == b.Port.ID && a.Port.MAC == b.Port.MAC && a.Port.Learn == b.Port.Learn &&
 		slices.Equal(a.Port.Addrs, b.Port.Addrs) && a.Port.Name == b.Port.Name &&
+		slices.Equal(a.Hops, b.Hops) && slices.Equal(a.Routed, b.Routed) &&
 		(a.Network == b.Network || reflect.DeepEqual(a.Network, b.Network))
 }
 
@@ -501,6 +318,10 @@ func comparePorts(a, b intent.PortRef) int {
 
 func comparePeers(a, b intent.PeerRef) int {
 	return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Network, b.Network), cmp.Compare(a.Peer, b.Peer))
+}
+
+func compareRoutes(a, b intent.RouteRef) int {
+	return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), a.Prefix.Addr().Compare(b.Prefix.Addr()), cmp.Compare(a.Prefix.Bits(), b.Prefix.Bits()))
 }
 
 func compareNetworks(a, b intent.NetworkRef) int {

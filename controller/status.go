@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
@@ -78,7 +79,7 @@ func (c *Controller) Port(ctx context.Context, ref intent.PortRef) (pipeline.Por
 		ok   bool
 	}
 	f, err := ask(ctx, c, func() found {
-		if v := c.world.done.ports[ref]; v != nil {
+		if v := c.world.ports.done[ref]; v != nil {
 			return found{*v, true}
 		}
 		return found{}
@@ -181,32 +182,17 @@ func (w *world) describe(owner pipeline.Cookie) []Described {
 		}
 	}
 	switch owner.Kind() {
-	case pipeline.KindHost:
-		for _, h := range w.done.hosts {
-			if h.ID == owner.ID() {
-				pipeline.Host(w.sw, h, add)
-			}
-		}
-	case pipeline.KindNetwork:
-		for _, n := range w.done.networks {
-			if n.Network.ID == owner.ID() {
-				pipeline.Network(&n, add)
-			}
-		}
-	case pipeline.KindPort:
-		for _, p := range w.done.ports {
-			if p.Port.ID == owner.ID() {
-				pipeline.Port(w.sw, p, add)
-			}
-		}
-	case pipeline.KindPeer:
-		for _, p := range w.done.peers {
-			if p.Peer.ID == owner.ID() {
-				pipeline.Peer(w.sw, &p, add)
-			}
-		}
-	default:
+	case pipeline.KindBase, pipeline.KindReason:
 		pipeline.Base(w.sw, add)
+	}
+	for _, k := range w.kinds() {
+		if k.kind() == owner.Kind() {
+			k.each(func(o object) {
+				if o.cookie() == owner {
+					o.emit(add)
+				}
+			})
+		}
 	}
 	return list
 }
@@ -220,20 +206,13 @@ func (w *world) objects() map[pipeline.Cookie]string {
 	for _, r := range pipeline.Reasons() {
 		names[pipeline.MakeCookie(pipeline.KindReason, intent.ID(r))] = "reason " + r.String()
 	}
-	for name, h := range w.done.hosts {
-		names[pipeline.MakeCookie(pipeline.KindHost, h.ID)] = "host " + name
-	}
-	for ref, n := range w.done.networks {
-		names[pipeline.MakeCookie(pipeline.KindNetwork, n.Network.ID)] = "network " + ref.String()
-		names[pipeline.MakeCookie(pipeline.KindLearnedNetwork, n.Network.ID)] = "learned in network " + ref.String()
-	}
-	for ref, p := range w.done.ports {
-		names[pipeline.MakeCookie(pipeline.KindPort, p.Port.ID)] = "port " + ref.String()
-		names[pipeline.MakeCookie(pipeline.KindLearnedPort, p.Port.ID)] = "learned behind port " + ref.String()
-	}
-	for ref, p := range w.done.peers {
-		names[pipeline.MakeCookie(pipeline.KindPeer, p.Peer.ID)] = "peer " + ref.String()
-		names[pipeline.MakeCookie(pipeline.KindLearnedPeer, p.Peer.ID)] = "learned behind peer " + ref.String()
+	for _, o := range w.all() {
+		name := o.name()
+		names[o.cookie()] = name
+		_, ref, _ := strings.Cut(name, " ")
+		for _, c := range o.learned() {
+			names[c] = c.Kind().String() + " " + ref
+		}
 	}
 	return names
 }

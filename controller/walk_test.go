@@ -152,7 +152,7 @@ func (w *walker) id() intent.ID { w.nextID++; return w.nextID }
 func (w *walker) host() intent.Host {
 	n := w.IntN(4) + 1
 	return intent.Host{Name: fmt.Sprintf("host%d", n), ID: intent.ID(1000 + n),
-		VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(n + 10*w.IntN(2))})}
+		VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(n + 10*w.IntN(2))}), UnderlayMTU: 1500 + 100*w.IntN(2)}
 }
 
 // start tells the world of the tenants, which are there from the beginning.
@@ -168,7 +168,7 @@ func (w *walker) step(world *world) {
 	tenant := []string{"acme", "umbrella"}[w.IntN(2)]
 	s := w.tenants[tenant]
 	var changes []intent.Change
-	switch w.IntN(11) {
+	switch w.IntN(13) {
 	case 0: // a host comes, goes or moves
 		h := w.host()
 		w.hosts = slices.DeleteFunc(w.hosts, func(x intent.Host) bool { return x.Name == h.Name })
@@ -202,11 +202,13 @@ func (w *walker) step(world *world) {
 		changes = w.port(s)
 	case 10:
 		changes = w.peer(s)
+	case 11, 12:
+		changes = w.route(s)
 	default:
 		changes = w.claim(s)
 	}
 	if w.IntN(20) == 0 {
-		snapshot := intent.Snapshot{Tenant: s.Tenant, Networks: slices.Clone(s.Networks), Ports: slices.Clone(s.Ports), Bindings: slices.Clone(s.Bindings), Peers: slices.Clone(s.Peers)}
+		snapshot := intent.Snapshot{Tenant: s.Tenant, Networks: slices.Clone(s.Networks), Ports: slices.Clone(s.Ports), Bindings: slices.Clone(s.Bindings), Peers: slices.Clone(s.Peers), Routes: slices.Clone(s.Routes)}
 		world.span(intent.SpanUpdate{Tenant: tenant, Snapshot: &snapshot})
 		return
 	}
@@ -234,9 +236,15 @@ func (w *walker) network(s *intent.Snapshot) []intent.Change {
 	n.VNI = uint32(n.ID) // like the store's: one network, one VNI
 	n.Unknown = []intent.Unknown{intent.UnknownDrop, intent.UnknownFlood}[w.IntN(2)]
 	n.Learning = w.IntN(2) == 0
-	for _, p := range []string{"10.0.0.0/24", "fd00::/64"} {
-		if w.IntN(3) > 0 {
-			n.Subnets = append(n.Subnets, intent.Subnet{Prefix: netip.MustParsePrefix(p)})
+	n.MTU = []int{0, 1300}[w.IntN(2)]
+	for _, p := range []string{"10.0.0.0/24", "10.1.0.0/24", "fd00::/64", "fd01::/64"} {
+		prefix := netip.MustParsePrefix(p)
+		// The store gives a prefix to one network of a tenant at a time.
+		taken := slices.ContainsFunc(s.Networks, func(x intent.Network) bool {
+			return slices.ContainsFunc(x.Subnets, func(y intent.Subnet) bool { return y.Prefix == prefix })
+		})
+		if !taken && w.IntN(2) > 0 {
+			n.Subnets = append(n.Subnets, intent.Subnet{Prefix: prefix, Gateway: intent.DefaultGateway(prefix)})
 		}
 	}
 	s.Networks = append(s.Networks, n)
@@ -260,9 +268,9 @@ func (w *walker) port(s *intent.Snapshot) []intent.Change {
 		return changes
 	}
 	p := intent.Port{Tenant: ref.Tenant, Network: ref.Network, Name: ref.Port, ID: w.id(), Learn: w.IntN(3)}
-	n := byte(w.IntN(5))
+	n := byte(2 + w.IntN(5)) // 1 is the gateway
 	p.MAC = intent.MAC{2, 0, 0, 0, 0, n}
-	for _, a := range []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, n}), netip.AddrFrom16([16]byte{0: 0xfd, 15: n})} {
+	for _, a := range w.addrs(n) {
 		if w.IntN(4) > 0 {
 			p.Addrs = append(p.Addrs, a)
 		}
@@ -273,6 +281,37 @@ func (w *walker) port(s *intent.Snapshot) []intent.Change {
 	})
 	s.Ports = append(s.Ports, p)
 	return append(changes, intent.Change{Object: p})
+}
+
+// addrs returns addresses with the last byte n, one of each family.
+func (w *walker) addrs(n byte) []netip.Addr {
+	net := byte(w.IntN(2))
+	return []netip.Addr{netip.AddrFrom4([4]byte{10, net, 0, n}), netip.AddrFrom16([16]byte{0: 0xfd, 1: net, 15: n})}
+}
+
+func (w *walker) route(s *intent.Snapshot) []intent.Change {
+	r := intent.Route{Tenant: s.Tenant.Name, ID: w.id(),
+		Prefix: netip.MustParsePrefix([]string{"10.9.0.0/16", "10.9.1.0/24", "0.0.0.0/0", "fd09::/48"}[w.IntN(4)])}
+	s.Routes = slices.DeleteFunc(s.Routes, func(x intent.Route) bool {
+		if x.Prefix == r.Prefix && w.IntN(2) == 0 {
+			r.ID = x.ID // changed, not made anew
+		}
+		return x.Prefix == r.Prefix
+	})
+	if w.IntN(3) == 0 {
+		return []intent.Change{{Deleted: true, Object: r}}
+	}
+	for range 1 + w.IntN(3) {
+		a := w.addrs(byte(2 + w.IntN(5)))[0]
+		if r.Prefix.Addr().Is6() {
+			a = w.addrs(byte(2 + w.IntN(5)))[1]
+		}
+		r.Via = append(r.Via, a)
+	}
+	slices.SortFunc(r.Via, netip.Addr.Compare)
+	r.Via = slices.Compact(r.Via)
+	s.Routes = append(s.Routes, r)
+	return []intent.Change{{Object: r}}
 }
 
 func (w *walker) peer(s *intent.Snapshot) []intent.Change {
@@ -348,7 +387,7 @@ func TestIncrementalEqualsRecompute(t *testing.T) {
 				}
 				base := 0
 				pipeline.Base(w.sw, func(of.Flow, string) { base++ })
-				if n := base + w.done.flowCount + w.done.groupCount; n != len(want) {
+				if n := base + w.flowCount + w.groupCount; n != len(want) {
 					t.Fatalf("step %d: counts %d flows and groups, there are %d", step, n, len(want))
 				}
 				if mods := w.recomputed().resync(sw.dump()); len(mods) != 0 {
@@ -402,7 +441,7 @@ func TestResyncLeavesLearnedFlowsOfLivingObjects(t *testing.T) {
 		t.Fatal(err)
 	}
 	learned := func(id intent.ID) *of.Flow {
-		return &of.Flow{Table: pipeline.LearnedTable(), Priority: 10, Cookie: uint64(pipeline.MakeCookie(pipeline.KindLearnedNetwork, id)),
+		return &of.Flow{Table: pipeline.LearnedTables()[0], Priority: 10, Cookie: uint64(pipeline.MakeCookie(pipeline.KindLearnedNetwork, id)),
 			Match: of.MatchOf(of.EthDst([6]byte{2, byte(id)}))}
 	}
 	for _, f := range []*of.Flow{learned(7), learned(8)} {
@@ -432,25 +471,25 @@ func TestResyncLeavesLearnedFlowsOfLivingObjects(t *testing.T) {
 func TestMetersOfASwitchArePutRight(t *testing.T) {
 	netdev := pipeline.Switch{VXLANPort: 1}
 	wanted := pipeline.Meters(netdev)
-	other := wanted[0]
-	other.Rate++
+	others := slices.Clone(wanted)
+	others[0].Rate++
 	for _, c := range []struct {
 		name string
 		have []of.Meter
 		want of.MeterCommand
 		mods int
 	}{
-		{"none, as after a crash", nil, of.MeterAdd, 1},
+		{"none, as after a crash", nil, of.MeterAdd, len(wanted)},
 		{"right, beside one of somebody else", append([]of.Meter{{ID: 99}}, wanted...), 0, 0},
-		{"another rate", []of.Meter{other}, of.MeterModify, 1},
+		{"another rate", others, of.MeterModify, 1},
 	} {
 		mods := meterMods(netdev, c.have)
 		if len(mods) != c.mods {
 			t.Errorf("%s: %d changes, want %d", c.name, len(mods), c.mods)
 			continue
 		}
-		for _, m := range mods {
-			if got := m.(*of.MeterMod); got.Command != c.want || got.Meter != wanted[0] {
+		for i, m := range mods {
+			if got := m.(*of.MeterMod); got.Command != c.want || got.Meter != wanted[i] {
 				t.Errorf("%s: %+v", c.name, got)
 			}
 		}

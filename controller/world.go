@@ -2,7 +2,9 @@ package controller
 
 import (
 	"net/netip"
+	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
@@ -10,24 +12,34 @@ import (
 )
 
 // world is what is wanted: intent, seen from this host. Its methods take facts in
-// and mark what they touch as dirty; flush turns what is dirty into mods.
+// and touch the objects that those concern; flush turns what was touched into mods.
 type world struct {
-	self string // this host's name
+	facts
 
-	// Facts.
+	// Objects, as the last flush took them in.
+	hosts    *kind[string, hostView]
+	networks *kind[intent.NetworkRef, pipeline.NetworkView]
+	ports    *kind[intent.PortRef, pipeline.PortView]
+	peers    *kind[intent.PeerRef, pipeline.PeerView]
+	routes   *kind[intent.RouteRef, pipeline.RouteView]
+
+	// Derived from those: where each network's ports are, and how many flows and
+	// groups there are, without those of the base.
+	members               map[intent.NetworkRef]*members
+	flowCount, groupCount int
+	uncounted             bool // changes were taken in without compiling them
+
+	hopsMoved map[string]map[netip.Addr]bool // next hops of tenants, whose routes changed since the last flush
+	segments  *segments
+}
+
+// facts are what world was told.
+type facts struct {
+	self    string // this host's name
 	sw      pipeline.Switch
-	hosts   map[string]intent.Host
+	known   map[string]intent.Host
 	tenants map[string]*tenant
 	local   map[intent.PortRef]of.PortNo // interfaces here that carry a port, in force or not
-
-	// What facts since the last flush touched.
-	dirtyHosts    map[string]bool
-	dirtyNetworks map[intent.NetworkRef]bool
-	dirtyPorts    map[intent.PortRef]bool
-	dirtyPeers    map[intent.PeerRef]bool
-
-	// What the last flush compiled.
-	done compiled
 }
 
 // tenant is a tenant of the host's span.
@@ -35,6 +47,8 @@ type tenant struct {
 	intent.Tenant
 	revision int64
 	networks map[string]*network
+	routes   map[netip.Prefix]intent.Route
+	hops     map[netip.Addr][]netip.Prefix // where routes lead, by next hop, ascending
 }
 
 // network is a network, its ports and its peers, which may come before the network
@@ -47,18 +61,87 @@ type network struct {
 	peers  map[string]intent.Peer
 }
 
+// hostView is a host as this one sees it.
+type hostView struct {
+	intent.Host
+	self bool
+}
+
 func newWorld(self string) *world {
-	return &world{
-		self:          self,
-		hosts:         map[string]intent.Host{},
-		tenants:       map[string]*tenant{},
-		local:         map[intent.PortRef]of.PortNo{},
-		dirtyHosts:    map[string]bool{},
-		dirtyNetworks: map[intent.NetworkRef]bool{},
-		dirtyPorts:    map[intent.PortRef]bool{},
-		dirtyPeers:    map[intent.PeerRef]bool{},
-		done:          newCompiled(),
+	w := &world{
+		facts: facts{
+			self:    self,
+			known:   map[string]intent.Host{},
+			tenants: map[string]*tenant{},
+			local:   map[intent.PortRef]of.PortNo{},
+		},
+		members:   map[intent.NetworkRef]*members{},
+		hopsMoved: map[string]map[netip.Addr]bool{},
+		segments:  newSegments(),
 	}
+	w.hosts = (&kind[string, hostView]{
+		cookie: pipeline.KindHost, compare: strings.Compare, view: w.hostView,
+		same: func(a, b *hostView) bool { return *a == *b },
+		id:   func(h *hostView) intent.ID { return h.ID },
+		flows: func(h *hostView, emit pipeline.Emit) {
+			if h.self { // we send no tunnel packets to ourselves
+				pipeline.Self(w.sw, h.Host, emit)
+				return
+			}
+			pipeline.Host(w.sw, h.Host, emit)
+		},
+	}).ready()
+	w.networks = (&kind[intent.NetworkRef, pipeline.NetworkView]{
+		cookie: pipeline.KindNetwork, compare: compareNetworks, view: w.networkView,
+		same:   func(a, b *pipeline.NetworkView) bool { return reflect.DeepEqual(a, b) },
+		id:     func(n *pipeline.NetworkView) intent.ID { return n.Network.ID },
+		flows:  func(n *pipeline.NetworkView, emit pipeline.Emit) { pipeline.Network(w.sw, n, emit) },
+		groups: func(n *pipeline.NetworkView) []of.Group { return pipeline.Groups(w.sw, n) },
+		learned: func(n *pipeline.NetworkView) []pipeline.Cookie {
+			if !n.Network.Learning {
+				return nil
+			}
+			return []pipeline.Cookie{pipeline.MakeCookie(pipeline.KindLearnedNetwork, n.Network.ID)}
+		},
+		changed: w.networkChanged,
+	}).ready()
+	w.ports = (&kind[intent.PortRef, pipeline.PortView]{
+		cookie: pipeline.KindPort, compare: comparePorts, view: w.portView, same: samePort,
+		id:    func(p *pipeline.PortView) intent.ID { return p.Port.ID },
+		flows: func(p *pipeline.PortView, emit pipeline.Emit) { pipeline.Port(w.sw, p, emit) },
+		learned: func(p *pipeline.PortView) []pipeline.Cookie {
+			if !pipeline.LearnsLocally(p) {
+				return nil
+			}
+			return []pipeline.Cookie{pipeline.MakeCookie(pipeline.KindLearnedPort, p.Port.ID)}
+		},
+		stale:   func(old, now *pipeline.PortView) bool { return old.OFPort != now.OFPort },
+		changed: w.portChanged,
+	}).ready()
+	w.peers = (&kind[intent.PeerRef, pipeline.PeerView]{
+		cookie: pipeline.KindPeer, compare: comparePeers, view: w.peerView,
+		same:  func(a, b *pipeline.PeerView) bool { return *a == *b },
+		id:    func(p *pipeline.PeerView) intent.ID { return p.Peer.ID },
+		flows: func(p *pipeline.PeerView, emit pipeline.Emit) { pipeline.Peer(w.sw, p, emit) },
+		learned: func(p *pipeline.PeerView) []pipeline.Cookie {
+			return []pipeline.Cookie{pipeline.MakeCookie(pipeline.KindLearnedPeer, p.Peer.ID)}
+		},
+		stale: func(_, _ *pipeline.PeerView) bool { return true },
+	}).ready()
+	w.routes = (&kind[intent.RouteRef, pipeline.RouteView]{
+		cookie: pipeline.KindRoute, compare: compareRoutes, view: w.routeView,
+		same:   func(a, b *pipeline.RouteView) bool { return reflect.DeepEqual(a, b) },
+		id:     func(r *pipeline.RouteView) intent.ID { return r.Route.ID },
+		flows:  func(r *pipeline.RouteView, emit pipeline.Emit) { pipeline.Route(w.sw, r, emit) },
+		groups: pipeline.RouteGroups,
+	}).ready()
+	return w
+}
+
+// kinds lists all kinds of objects in the order in which they are taken in. Ports come
+// before networks, because they say where their networks' members are.
+func (w *world) kinds() []objects {
+	return []objects{w.hosts, w.ports, w.networks, w.peers, w.routes}
 }
 
 // setSwitch says what the local switch looks like. A change concerns every flow:
@@ -73,26 +156,30 @@ func (w *world) setHosts(hosts []intent.Host) {
 	}
 	moved := map[string]bool{}
 	for name, h := range next {
-		if old, ok := w.hosts[name]; !ok || old != h {
-			w.dirtyHosts[name] = true
+		if old, ok := w.known[name]; !ok || old != h {
+			w.hosts.touch(name)
 			moved[name] = !ok || old.VTEP != h.VTEP
 		}
 	}
-	for name := range w.hosts {
+	for name := range w.known {
 		if _, ok := next[name]; !ok {
-			w.dirtyHosts[name] = true
+			w.hosts.touch(name)
 			moved[name] = true
 		}
 	}
-	w.hosts = next
+	narrower := w.known[w.self].UnderlayMTU != next[w.self].UnderlayMTU
+	w.known = next
 	if len(moved) == 0 {
 		return
 	}
 	for _, t := range w.tenants {
-		for _, n := range t.networks {
+		for name, n := range t.networks {
+			if narrower || moved[w.self] {
+				w.networks.touch(intent.NetworkRef{Tenant: t.Name, Network: name})
+			}
 			for port, claims := range n.claims {
 				if c, ok := intent.Winner(claims); ok && moved[c.Host] {
-					w.dirtyPorts[intent.PortRef{Tenant: t.Name, Network: n.intent.Name, Port: port}] = true
+					w.ports.touch(intent.PortRef{Tenant: t.Name, Network: n.intent.Name, Port: port})
 				}
 			}
 		}
@@ -109,7 +196,7 @@ func (w *world) setLocal(ref intent.PortRef, p of.PortNo) {
 	} else {
 		w.local[ref] = p
 	}
-	w.dirtyPorts[ref] = true
+	w.ports.touch(ref)
 }
 
 // span takes in what the store says of one tenant.
@@ -159,6 +246,9 @@ func (w *world) snapshot(name string, s *intent.Snapshot) {
 	for _, p := range s.Peers {
 		w.change(t, intent.Change{Object: p})
 	}
+	for _, r := range s.Routes {
+		w.change(t, intent.Change{Object: r})
+	}
 }
 
 // touchAll marks everything of a tenant. What turns out to be the same costs a
@@ -168,26 +258,31 @@ func (w *world) touchAll(t *tenant) {
 		ref := intent.NetworkRef{Tenant: t.Name, Network: name}
 		w.touchNetwork(ref, n)
 		for port := range n.claims {
-			w.dirtyPorts[intent.PortRef{Tenant: t.Name, Network: name, Port: port}] = true
+			w.ports.touch(intent.PortRef{Tenant: t.Name, Network: name, Port: port})
 		}
 	}
+	w.touchRoutes(t)
 }
 
 // touchNetwork marks a network, its ports and its peers: their flows depend on it.
 func (w *world) touchNetwork(ref intent.NetworkRef, n *network) {
-	w.dirtyNetworks[ref] = true
+	w.networks.touch(ref)
 	for port := range n.ports {
-		w.dirtyPorts[intent.PortRef{Tenant: ref.Tenant, Network: ref.Network, Port: port}] = true
+		w.ports.touch(intent.PortRef{Tenant: ref.Tenant, Network: ref.Network, Port: port})
 	}
 	for peer := range n.peers {
-		w.dirtyPeers[intent.PeerRef{Tenant: ref.Tenant, Network: ref.Network, Peer: peer}] = true
+		w.peers.touch(intent.PeerRef{Tenant: ref.Tenant, Network: ref.Network, Peer: peer})
 	}
 }
 
 func (w *world) tenant(name string) *tenant {
 	t := w.tenants[name]
 	if t == nil {
-		t = &tenant{networks: map[string]*network{}}
+		t = &tenant{
+			networks: map[string]*network{},
+			routes:   map[netip.Prefix]intent.Route{},
+			hops:     map[netip.Addr][]netip.Prefix{},
+		}
 		t.Name = name
 		w.tenants[name] = t
 	}
@@ -223,6 +318,8 @@ func (w *world) change(t *tenant, c intent.Change) {
 			n.intent = &o
 		}
 		w.touchNetwork(o.Ref(), n)
+		w.touchWidths(t) // the widest decides what has to be measured
+		w.touchRoutes(t)
 		t.prune(o.Name)
 	case intent.Port:
 		n := t.network(o.Network)
@@ -231,7 +328,7 @@ func (w *world) change(t *tenant, c intent.Change) {
 		} else {
 			n.ports[o.Name] = o
 		}
-		w.dirtyPorts[o.Ref()] = true
+		w.ports.touch(o.Ref())
 		t.prune(o.Network)
 	case intent.Binding:
 		n := t.network(o.Network)
@@ -245,7 +342,7 @@ func (w *world) change(t *tenant, c intent.Change) {
 		} else {
 			n.claims[o.Port] = claims
 		}
-		w.dirtyPorts[o.PortRef()] = true
+		w.ports.touch(o.PortRef())
 		t.prune(o.Network)
 	case intent.Peer:
 		n := t.network(o.Network)
@@ -255,13 +352,15 @@ func (w *world) change(t *tenant, c intent.Change) {
 		} else {
 			n.peers[o.Name] = o
 		}
-		w.dirtyPeers[o.Ref()] = true
+		w.peers.touch(o.Ref())
 		ref := o.Ref().NetworkRef()
-		w.dirtyNetworks[ref] = true
+		w.networks.touch(ref)
 		if had != (len(n.peers) > 0) {
 			w.touchNetwork(ref, n)
 		}
 		t.prune(o.Network)
+	case intent.Route:
+		w.changeRoute(t, c.Deleted, o)
 	}
 }
 
@@ -302,46 +401,64 @@ func (w *world) claim(ref intent.PortRef) (own intent.Binding, inForce bool) {
 	return own, ok && winner.Host == w.self
 }
 
-// portView returns what the pipeline must know of a port; false if it does not
-// exist.
-func (w *world) portView(ref intent.PortRef) (*pipeline.PortView, bool) {
+// hostView returns what the pipeline must know of a host.
+func (w *world) hostView(name string) *hostView {
+	h, ok := w.known[name]
+	if !ok {
+		return nil
+	}
+	return &hostView{h, name == w.self}
+}
+
+// portView returns what the pipeline must know of a port.
+func (w *world) portView(ref intent.PortRef) *pipeline.PortView {
 	t, n, p, ok := w.find(ref)
 	if !ok {
-		return nil, false
+		return nil
 	}
 	v := &pipeline.PortView{Port: p, Network: n.intent, VRF: t.VRF, Peers: len(n.peers) > 0, OFPort: w.local[ref]}
+	v.Hops, v.Routed = t.behind(p.Addrs)
 	winner, claimed := intent.Winner(n.claims[ref.Port])
 	switch {
 	case !claimed:
 	case winner.Host == w.self:
 		v.InForce = true
 	default:
-		v.VTEP = w.hosts[winner.Host].VTEP
+		v.VTEP = w.known[winner.Host].VTEP
 	}
-	return v, true
+	return v
 }
 
-// peerView returns what the pipeline must know of a peer; false if it or its
-// network does not exist.
-func (w *world) peerView(ref intent.PeerRef) (pipeline.PeerView, bool) {
+// network returns a network that the store has.
+func (w *world) network(ref intent.NetworkRef) (*tenant, *network) {
 	t := w.tenants[ref.Tenant]
 	if t == nil || t.networks[ref.Network] == nil || !t.networks[ref.Network].known {
-		return pipeline.PeerView{}, false
+		return nil, nil
 	}
-	n := t.networks[ref.Network]
+	return t, t.networks[ref.Network]
+}
+
+// peerView returns what the pipeline must know of a peer.
+func (w *world) peerView(ref intent.PeerRef) *pipeline.PeerView {
+	t, n := w.network(ref.NetworkRef())
+	if n == nil {
+		return nil
+	}
 	p, ok := n.peers[ref.Peer]
-	return pipeline.PeerView{Peer: p, VNI: n.intent.VNI, VRF: t.VRF}, ok
+	if !ok {
+		return nil
+	}
+	return &pipeline.PeerView{Peer: p, VNI: n.intent.VNI, VRF: t.VRF}
 }
 
-// networkView returns what the pipeline must know of a network; false if it does
-// not exist.
-func (w *world) networkView(ref intent.NetworkRef) (pipeline.NetworkView, bool) {
-	t := w.tenants[ref.Tenant]
-	if t == nil || t.networks[ref.Network] == nil || !t.networks[ref.Network].known {
-		return pipeline.NetworkView{}, false
+// networkView returns what the pipeline must know of a network.
+func (w *world) networkView(ref intent.NetworkRef) *pipeline.NetworkView {
+	t, n := w.network(ref)
+	if n == nil {
+		return nil
 	}
-	v := pipeline.NetworkView{Network: *t.networks[ref.Network].intent, VRF: t.VRF}
-	if m := w.done.members[ref]; m != nil {
+	v := &pipeline.NetworkView{Network: *n.intent, VRF: t.VRF}
+	if m := w.members[ref]; m != nil {
 		for p := range m.local {
 			v.Local = append(v.Local, p)
 		}
@@ -349,22 +466,75 @@ func (w *world) networkView(ref intent.NetworkRef) (pipeline.NetworkView, bool) 
 			v.VTEPs = append(v.VTEPs, a)
 		}
 	}
-	for _, p := range t.networks[ref.Network].peers {
+	for _, p := range n.peers {
 		v.Peers = append(v.Peers, p.VTEP)
 	}
 	slices.Sort(v.Local)
 	slices.SortFunc(v.VTEPs, netip.Addr.Compare)
 	slices.SortFunc(v.Peers, netip.Addr.Compare)
-	return v, true
+	v.Elected = w.elected(v)
+	v.MTU = w.narrow(t, n)
+	return v
+}
+
+// members says where the ports in force of a network are.
+type members struct {
+	local  map[of.PortNo]int  // 1; for a moment 2, when an interface's number changes hands
+	remote map[netip.Addr]int // ports by VTEP
+}
+
+// portChanged keeps the members of the port's network.
+func (w *world) portChanged(_ intent.PortRef, old, now *pipeline.PortView) {
+	if old != nil {
+		w.count(old, -1)
+	}
+	if now != nil {
+		w.count(now, +1)
+	}
+}
+
+// count adds or removes a port in its network's members, and touches the network if
+// its list of members changed.
+func (w *world) count(v *pipeline.PortView, by int) {
+	ref := v.Port.Ref().NetworkRef()
+	m := w.members[ref]
+	if m == nil {
+		m = &members{local: map[of.PortNo]int{}, remote: map[netip.Addr]int{}}
+		w.members[ref] = m
+	}
+	switch {
+	case v.OFPort != 0 && v.InForce:
+		if tally(m.local, v.OFPort, by) {
+			w.networks.touch(ref)
+		}
+	case v.VTEP.IsValid():
+		if tally(m.remote, v.VTEP, by) {
+			w.networks.touch(ref)
+		}
+	}
+	if len(m.local) == 0 && len(m.remote) == 0 {
+		delete(w.members, ref)
+	}
+}
+
+// tally adds to a count and says whether the key came or went.
+func tally[K comparable](counts map[K]int, k K, by int) bool {
+	n := counts[k] + by
+	if n == 0 {
+		delete(counts, k)
+		return true
+	}
+	counts[k] = n
+	return n == 1 && by > 0
 }
 
 // recomputed returns a world with the same facts that has compiled everything at
 // once, as a new process does.
 func (w *world) recomputed() *world {
 	f := newWorld(w.self)
-	f.sw, f.hosts, f.tenants, f.local = w.sw, w.hosts, w.tenants, w.local
-	for name := range f.hosts {
-		f.dirtyHosts[name] = true
+	f.facts = w.facts
+	for name := range f.known {
+		f.hosts.touch(name)
 	}
 	for _, t := range f.tenants {
 		f.touchAll(t)

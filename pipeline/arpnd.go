@@ -1,6 +1,9 @@
 package pipeline
 
 import (
+	"net/netip"
+
+	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 )
 
@@ -30,7 +33,7 @@ var ndAnswer = &Table{
 	ID:      idNDAnswer,
 	Name:    "nd_answer",
 	Purpose: "Complete a neighbour advertisement and send it back.",
-	Reads:   []of.Field{of.FieldEthType, of.FieldIPProto, of.FieldICMPv6Type},
+	Reads:   []of.Field{of.FieldEthSrc, of.FieldEthType, of.FieldIPProto, of.FieldICMPv6Type},
 	Writes: []of.Field{
 		of.FieldIPv6Src, of.FieldIPv6Dst, of.FieldNDReserved, of.FieldNDOptionsType, of.FieldNDTLL,
 	},
@@ -56,7 +59,10 @@ const (
 
 // Flags of a neighbour advertisement (RFC 4861, 4.4), as the 32 bits behind its
 // checksum.
-const ndSolicitedOverride = 0x60000000
+const (
+	ndSolicitedOverride = 0x60000000
+	ndRouter            = 0x80000000
+)
 
 // Types of neighbour discovery options (RFC 4861, 4.6).
 const ndOptionTargetLinkLayer = 2
@@ -74,35 +80,42 @@ func ndAnswerBase(r rules, sw Switch) {
 	if sw.KernelDatapath {
 		return
 	}
+	back := func(flags uint64) []of.Action {
+		return []of.Action{
+			of.Copy(of.FieldIPv6Src.All(), of.FieldIPv6Dst.All()),
+			of.Copy(of.FieldNDTarget.All(), of.FieldIPv6Src.All()),
+			of.Set(of.FieldNDReserved, flags),
+			of.Set(of.FieldNDOptionsType, ndOptionTargetLinkLayer),
+			of.Copy(of.FieldEthSrc.All(), of.FieldNDTLL.All()),
+			of.Output{Port: of.PortInPort},
+		}
+	}
+	r.add(ndAnswer, 20, "a gateway's advertisement goes back where the question came from",
+		with(icmpv6(icmpv6NeighborAd), of.EthSrc(intent.GatewayMAC)), back(ndSolicitedOverride|ndRouter)...)
 	r.add(ndAnswer, 10, "a neighbour advertisement goes back where the question came from",
-		icmpv6(icmpv6NeighborAd),
-		of.Copy(of.FieldIPv6Src.All(), of.FieldIPv6Dst.All()),
-		of.Copy(of.FieldNDTarget.All(), of.FieldIPv6Src.All()),
-		of.Set(of.FieldNDReserved, ndSolicitedOverride),
-		of.Set(of.FieldNDOptionsType, ndOptionTargetLinkLayer),
-		of.Copy(of.FieldEthSrc.All(), of.FieldNDTLL.All()),
-		of.Output{Port: of.PortInPort})
+		icmpv6(icmpv6NeighborAd), back(ndSolicitedOverride)...)
 }
 
-func neighborSolicitation(target of.Term) []of.Term {
-	return with(icmpv6(icmpv6NeighborSol), target)
+func neighborSolicitation(terms ...of.Term) []of.Term {
+	return with(icmpv6(icmpv6NeighborSol), terms...)
 }
 
 // arpNDNetwork ends what need not be asked: where the network knows every
 // address, an unknown one does not exist. In an open network an address may live
 // behind a port or a peer, and the question is flooded.
-func arpNDNetwork(r rules, v *NetworkView) {
+func arpNDNetwork(r rules, sw Switch, v *NetworkView) {
 	n := &v.Network
+	arpNDGateways(r, sw, v)
 	if v.open() || !managed(n) {
 		return
 	}
 	in := regNetwork.is(uint64(n.VNI))
 	request, reply := of.Exact(of.FieldARPOp, arpRequest), of.Exact(of.FieldARPOp, arpReply)
-	if family(n, false) {
+	if hasFamily(n, false) {
 		r.add(arpND, arpUnknown, "ARP for an address of nobody", on(in, of.ARP, request), because(ReasonNoSuchAddress)...)
 		r.add(arpND, arpUnknown, "ARP reply to no request", on(in, of.ARP, reply), because(ReasonUnasked)...)
 	}
-	if family(n, true) {
+	if hasFamily(n, true) {
 		r.add(arpND, arpUnknown, "neighbour solicitation for an address of nobody",
 			with(icmpv6(icmpv6NeighborSol), in), because(ReasonNoSuchAddress)...)
 		// One to a port answers the question that was sent to its sender.
@@ -130,28 +143,70 @@ func ask(p *PortView) reply {
 		[]of.Action{of.SetMAC(of.FieldEthDst, p.Port.MAC), to(learn)}}
 }
 
+// arpNDGateways answers for the network's gateways. They have one MAC on every
+// host, so that a port need not ask again when it moves.
+func arpNDGateways(r rules, sw Switch, v *NetworkView) {
+	in := regNetwork.is(uint64(v.Network.VNI))
+	back := of.Copy(of.FieldTunSrc.All(), of.FieldTunDst.All())
+	known := func(asked []of.Term, actions ...of.Action) {
+		r.add(arpND, arpKnown, "answers for the gateway", with(asked, in), actions...)
+		if v.Elected {
+			r.add(arpND, arpPeer, "answers a peer for the gateway", with(asked, flagFromPeer.is(1), in), append([]of.Action{back}, actions...)...)
+		}
+	}
+	for _, g := range v.gateways() {
+		if g.Is4() {
+			known(on(of.ARP, of.Exact(of.FieldARPOp, arpRequest), of.Addr(of.FieldARPTPA, g)), arpAnswer(intent.GatewayMAC, g)...)
+		}
+	}
+	if !managed(&v.Network) || !hasFamily(&v.Network, true) {
+		return
+	}
+	for _, g := range append(v.gateways(), gatewayLinkLocal) {
+		switch {
+		case g.Is4():
+		case sw.KernelDatapath:
+			r.add(arpND, arpKnown, "asks for the gateway: ovloomd answers", neighborSolicitation(of.Addr(of.FieldNDTarget, g), in), hear(sw, CauseSolicitation)...)
+		default:
+			known(neighborSolicitation(of.Addr(of.FieldNDTarget, g)), ndAnswerOf(intent.GatewayMAC)...)
+		}
+	}
+}
+
+// arpAnswer makes an ARP request an answer: address a has this MAC.
+func arpAnswer(mac intent.MAC, a netip.Addr) []of.Action {
+	return []of.Action{
+		of.Copy(of.FieldEthSrc.All(), of.FieldEthDst.All()),
+		of.SetMAC(of.FieldEthSrc, mac),
+		of.Set(of.FieldARPOp, arpReply),
+		of.Copy(of.FieldARPSHA.All(), of.FieldARPTHA.All()),
+		of.SetMAC(of.FieldARPSHA, mac),
+		of.Copy(of.FieldARPSPA.All(), of.FieldARPTPA.All()),
+		of.SetAddr(of.FieldARPSPA, a),
+		of.Output{Port: of.PortInPort},
+	}
+}
+
+// ndAnswerOf makes a neighbour solicitation half an answer; nd_answer does the rest.
+func ndAnswerOf(mac intent.MAC) []of.Action {
+	return []of.Action{
+		of.Copy(of.FieldEthSrc.All(), of.FieldEthDst.All()),
+		of.SetMAC(of.FieldEthSrc, mac),
+		of.Set(of.FieldICMPv6Type, icmpv6NeighborAd),
+		to(ndAnswer),
+	}
+}
+
 func arpNDPort(r rules, sw Switch, p *PortView) {
 	for _, a := range p.addrs4() {
 		target := of.Addr(of.FieldARPTPA, a)
-		arpNDAddress(r, p, on(of.ARP, target), with(on(of.ARP, target), of.Exact(of.FieldARPOp, arpRequest)), answer(
-			of.Copy(of.FieldEthSrc.All(), of.FieldEthDst.All()),
-			of.SetMAC(of.FieldEthSrc, p.Port.MAC),
-			of.Set(of.FieldARPOp, arpReply),
-			of.Copy(of.FieldARPSHA.All(), of.FieldARPTHA.All()),
-			of.SetMAC(of.FieldARPSHA, p.Port.MAC),
-			of.Copy(of.FieldARPSPA.All(), of.FieldARPTPA.All()),
-			of.SetAddr(of.FieldARPSPA, a),
-			of.Output{Port: of.PortInPort}))
+		arpNDAddress(r, p, on(of.ARP, target), with(on(of.ARP, target), of.Exact(of.FieldARPOp, arpRequest)), answer(arpAnswer(p.Port.MAC, a)...))
 	}
 	for _, a := range p.addrs6() {
 		asked := neighborSolicitation(of.Addr(of.FieldNDTarget, a))
 		how := ask(p)
 		if !sw.KernelDatapath {
-			how = answer(
-				of.Copy(of.FieldEthSrc.All(), of.FieldEthDst.All()),
-				of.SetMAC(of.FieldEthSrc, p.Port.MAC),
-				of.Set(of.FieldICMPv6Type, icmpv6NeighborAd),
-				to(ndAnswer))
+			how = answer(ndAnswerOf(p.Port.MAC)...)
 		}
 		arpNDAddress(r, p, asked, asked, how)
 	}

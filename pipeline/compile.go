@@ -19,24 +19,45 @@ func Base(sw Switch, emit Emit) {
 	fdbBase(own(fdb))
 	unknownBase(own(unknown))
 	floodBase(own(flood))
+	l3InBase(own(l3In), sw)
+	routeBase(own(route), sw)
+	neighbourBase(own(neighbour))
+	unresolvedBase(own(unresolved), sw)
+	mtuBase(own(mtu))
+	forwardBase(own(forward), sw)
 	outputBase(own(output), sw)
 	dropBase(emit)
 }
 
 // Host emits the flows that let another host's tunnel packets in.
 func Host(sw Switch, h intent.Host, emit Emit) {
-	classifyHost(rules{MakeCookie(KindHost, h.ID), emit}, sw, h)
+	r := rules{MakeCookie(KindHost, h.ID), emit}
+	classifyHost(r, sw, h)
+	fdbHost(r, h)
+}
+
+// Self emits the flows that let this host itself route.
+func Self(sw Switch, h intent.Host, emit Emit) {
+	r := rules{MakeCookie(KindHost, h.ID), emit}
+	forkSelf(r, h)
+	outputSelf(r, sw, h)
 }
 
 // Network emits the flows of a network that do not depend on its ports.
-func Network(n *NetworkView, emit Emit) {
+func Network(sw Switch, n *NetworkView, emit Emit) {
 	r := rules{MakeCookie(KindNetwork, n.Network.ID), emit}
 	tunnelInNetwork(r, n)
-	arpNDNetwork(r, n)
+	arpNDNetwork(r, sw, n)
 	learnNetwork(r, &n.Network)
+	forkNetwork(r, n)
 	fdbNetwork(r, n)
 	unknownNetwork(r, n)
 	floodNetwork(r, n)
+	l3InNetwork(r, sw, n)
+	answersOfNetwork(r, sw, n)
+	routeNetwork(r, n)
+	neighbourNetwork(r, sw, n)
+	mtuNetwork(r, n)
 }
 
 // Groups returns the groups that the flows of a network refer to.
@@ -54,6 +75,8 @@ func Port(sw Switch, p *PortView, emit Emit) {
 	arpNDPort(r, sw, p)
 	learnGuard(r, p)
 	fdbPort(r, p)
+	answersOfPort(r, sw, p)
+	neighbourPort(r, sw, p)
 }
 
 // Peer emits the flows of a peer: those that let it speak, in its network only,
@@ -62,7 +85,16 @@ func Peer(sw Switch, p *PeerView, emit Emit) {
 	r := rules{MakeCookie(KindPeer, p.Peer.ID), emit}
 	classifyPeer(r, sw, p)
 	learnPeer(r, p)
+	answersOfPeer(r, sw, p)
 }
+
+// Route emits the flows of a static route.
+func Route(sw Switch, v *RouteView, emit Emit) {
+	routeStatic(rules{MakeCookie(KindRoute, v.Route.ID), emit}, sw, v)
+}
+
+// RouteGroups returns the groups that the flows of a route refer to.
+func RouteGroups(v *RouteView) []of.Group { return routeGroups(v) }
 
 // LearnsLocally says whether the switch may have learned MACs behind the port.
 func LearnsLocally(p *PortView) bool {
@@ -72,8 +104,8 @@ func LearnsLocally(p *PortView) bool {
 // EntryTable is the number of the table where packets enter.
 func EntryTable() uint8 { return classify.ID }
 
-// LearnedTable is the number of the table whose flows the switch makes itself.
-func LearnedTable() uint8 { return fdbLearned.ID }
+// LearnedTables are the numbers of the tables whose flows the switch makes itself.
+func LearnedTables() []uint8 { return []uint8{fdbLearned.ID, neighbourLearned.ID} }
 
 // DropTable is the number of the table that counts drops by reason.
 func DropTable() uint8 { return drop.ID }

@@ -31,12 +31,13 @@ const (
 	KindLearnedNetwork                 // a MAC learned from a tunnel; the id is the network's
 	KindPeer                           // a VTEP of a network that is not ovloom
 	KindLearnedPeer                    // a MAC learned behind a peer; the id is the peer's
+	KindRoute                          // a static route
 )
 
 var kindNames = map[Kind]string{
 	KindBase: "base", KindHost: "host", KindNetwork: "network", KindPort: "port",
 	KindReason: "reason", KindLearnedPort: "learned behind port", KindLearnedNetwork: "learned in network",
-	KindPeer: "peer", KindLearnedPeer: "learned behind peer",
+	KindPeer: "peer", KindLearnedPeer: "learned behind peer", KindRoute: "route",
 }
 
 // String returns the kind in words.

@@ -10,11 +10,18 @@
 //	arp_nd         Answer ARP and neighbour solicitations for the addresses that the network knows.
 //	nd_answer      Complete a neighbour advertisement and send it back.
 //	learn          Remember behind which port or host a MAC lives that the store does not know.
-//	fork           Send broadcast and multicast to flood, unicast to fdb.
+//	fork           Send broadcast and multicast to flood, what is for a gateway to l3_in, other unicast to fdb.
 //	fdb            Find the port or host that a known MAC lives on.
 //	fdb_learned    Find the port or host that a learned MAC lives on.
 //	unknown        Apply the network's policy to a MAC that nobody knows.
 //	flood          Send a copy to every port of the network here, every other host that has some, and every peer.
+//	l3_in          Be the gateway: answer pings, and let pass what can be routed.
+//	route          Find the network and the next hop by the longest prefix.
+//	neighbour      Find the MAC, and the port or host, of the next hop.
+//	neighbour_learned  Find the MAC, and the port or host, of a next hop that was asked for.
+//	unresolved     Let ovloomd ask for a next hop that is not known.
+//	mtu            Measure the packet where the next network may be too narrow for it.
+//	forward        Lower the TTL of a packet that fits, and send it on.
 //	output         Hand the packet to a port here, or tunnel it to the host of its destination.
 //	drop           Drop the packet and count it by its reason.
 //

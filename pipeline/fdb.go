@@ -44,6 +44,11 @@ func fdbBase(r rules) {
 	r.add(fdb, 0, "a MAC that the store does not know", on(), to(unknown))
 }
 
+// fdbHost leads to the router of another host: answers to its questions go there.
+func fdbHost(r rules, h intent.Host) {
+	r.add(fdb, 60, "leads to the host's router", on(of.EthDst(intent.RouterMAC(h.ID))), regVTEP.set(vtepBits(h.VTEP)), to(output))
+}
+
 func fdbNetwork(r rules, n *NetworkView) {
 	if !n.open() {
 		return

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"net/netip"
 	"slices"
 
 	of "github.com/ovloom/ovloom/openflow"
@@ -18,12 +19,27 @@ var flood = &Table{
 	Next:    []*Table{drop},
 }
 
-// Group ids: the VNI, and above it which of the network's groups.
+// Group ids: the VNI, and above it which of the network's groups. Those of pages
+// have the page's number besides.
 const (
-	groupEveryone uint32 = 1 << 24 // ports here, other hosts and peers
-	groupHere     uint32 = 2 << 24 // ports here
-	groupPeers    uint32 = 3 << 24 // peers
+	groupEveryone     uint32 = 1 << 24    // ports here, other hosts and peers
+	groupHere         uint32 = 2 << 24    // ports here
+	groupPeers        uint32 = 3 << 24    // peers
+	groupEveryonePage uint32 = 0x80 << 24 // to 0x9f: a page of groupEveryone
+	groupEveryoneTurn uint32 = 0xa0 << 24 // to 0xbf: leads to that page
+	groupPeersPage    uint32 = 0xc0 << 24 // to 0xdf: a page of groupPeers
+	groupPeersTurn    uint32 = 0xe0 << 24 // to 0xff: leads to that page
 )
+
+// vtepsPerPage is how many VTEPs a packet is copied to in one go. Open vSwitch makes
+// at most 64 kB of datapath actions for a packet and leaves out the rest without a word:
+// that is 780 VTEPs on the userspace datapath. (One message that makes a group holds
+// 1,170.)
+const vtepsPerPage = 500
+
+// pagesMost is how many pages there may be besides the first: 16,500 VTEPs in all. What
+// is beyond gets no copies.
+const pagesMost = 32
 
 func floodBase(r rules) {
 	r.add(flood, 0, "a network that is not here", on(), because(ReasonUnknownVNI)...)
@@ -42,25 +58,53 @@ func copyVNI() of.Action {
 	return of.Copy(regNetwork.Sub, of.FieldTunID.Bits(int(regNetwork.Sub.Offset), int(regNetwork.Sub.Width)))
 }
 
-// floodGroups returns the groups of a network: two, and one more if it has peers.
+// floodGroups returns the groups of a network, those that others refer to first.
 // The switch itself leaves out the port that a packet came from.
 func floodGroups(sw Switch, n *NetworkView) []of.Group {
-	here := of.Group{ID: groupHere | n.Network.VNI, Type: of.GroupAll}
+	vni := n.Network.VNI
+	here := of.Group{ID: groupHere | vni, Type: of.GroupAll}
 	for _, p := range n.Local {
 		addBucket(&here, of.Output{Port: p})
 	}
-	everyone := of.Group{ID: groupEveryone | n.Network.VNI, Type: of.GroupAll, Buckets: slices.Clone(here.Buckets)}
-	for _, v := range slices.Concat(n.VTEPs, n.Peers) {
-		addBucket(&everyone, of.SetAddr(of.FieldTunDst, v), of.Output{Port: sw.VXLANPort})
-	}
+	everyone := of.Group{ID: groupEveryone | vni, Type: of.GroupAll, Buckets: slices.Clone(here.Buckets)}
+	groups := copyTo(sw, &everyone, slices.Concat(n.VTEPs, n.Peers), groupEveryonePage|vni, groupEveryoneTurn|vni)
+	groups = append(groups, everyone, here)
 	if len(n.Peers) == 0 {
-		return []of.Group{everyone, here}
+		return groups
 	}
-	peers := of.Group{ID: groupPeers | n.Network.VNI, Type: of.GroupAll}
-	for _, v := range n.Peers {
-		addBucket(&peers, of.SetAddr(of.FieldTunDst, v), of.Output{Port: sw.VXLANPort})
+	peers := of.Group{ID: groupPeers | vni, Type: of.GroupAll}
+	groups = append(groups, copyTo(sw, &peers, n.Peers, groupPeersPage|vni, groupPeersTurn|vni)...)
+	return append(groups, peers)
+}
+
+// copyTo makes a group send copies to VTEPs, and returns the groups that it needs for
+// more than one page. Each page but the first is behind a group that selects by a
+// hash which the datapath has to compute: so the packet comes back from there with
+// a list of datapath actions of its own. There is nothing else to be selected.
+func copyTo(sw Switch, g *of.Group, vteps []netip.Addr, page, turn uint32) []of.Group {
+	var more []of.Group
+	i := uint32(0)
+	for some := range slices.Chunk(vteps, vtepsPerPage) {
+		switch {
+		case i == 0:
+			addVTEPs(sw, g, some)
+		case i <= pagesMost:
+			at := (i - 1) << 24
+			p := of.Group{ID: page + at, Type: of.GroupAll}
+			addVTEPs(sw, &p, some)
+			more = append(more, p, of.Group{ID: turn + at, Type: of.GroupSelect, SelectionMethod: "dp_hash",
+				Buckets: []of.Bucket{{Weight: 1, Actions: []of.Action{of.ToGroup{ID: p.ID}}}}})
+			addBucket(g, of.ToGroup{ID: turn + at})
+		}
+		i++
 	}
-	return []of.Group{everyone, here, peers}
+	return more
+}
+
+func addVTEPs(sw Switch, g *of.Group, vteps []netip.Addr) {
+	for _, v := range vteps {
+		addBucket(g, of.SetAddr(of.FieldTunDst, v), of.Output{Port: sw.VXLANPort})
+	}
 }
 
 func addBucket(g *of.Group, actions ...of.Action) {

@@ -9,10 +9,10 @@ import (
 var fork = &Table{
 	ID:      idFork,
 	Name:    "fork",
-	Purpose: "Send broadcast and multicast to flood, unicast to fdb.",
-	Reads:   []of.Field{of.FieldReg0, of.FieldEthDst},
+	Purpose: "Send broadcast and multicast to flood, what is for a gateway to l3_in, other unicast to fdb.",
+	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldEthDst},
 	Writes:  []of.Field{of.FieldReg15},
-	Next:    []*Table{fdb, flood, drop},
+	Next:    []*Table{fdb, flood, l3In, drop},
 }
 
 // multicast matches all that is not for one receiver, broadcast included.
@@ -28,5 +28,25 @@ func forkBase(r rules) {
 			intent.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xf0})), because(ReasonReservedMAC)...)
 	r.add(fork, 20, "broadcast or multicast",
 		on(multicast), to(flood))
+	// Below multicast, which then need not be told apart by its whole address.
+	r.add(fork, 12, "a peer's packet for the gateway, which another host is for it",
+		on(flagFromPeer.is(1), gatewayMAC), because(ReasonNotElected)...)
+	r.add(fork, 10, "for a gateway", on(gatewayMAC), to(l3In))
 	r.add(fork, 0, "unicast", on(), to(fdb))
+}
+
+var gatewayMAC = of.EthDst(intent.GatewayMAC)
+
+// forkNetwork takes the packets of the network's peers that are for its gateway,
+// on the one host that is it for them.
+func forkNetwork(r rules, v *NetworkView) {
+	if v.Elected {
+		r.add(fork, 14, "a peer's packet for the gateway",
+			on(flagFromPeer.is(1), regNetwork.is(uint64(v.Network.VNI)), gatewayMAC), to(l3In))
+	}
+}
+
+// forkSelf takes what is for this host's router: answers to its questions.
+func forkSelf(r rules, h intent.Host) {
+	r.add(fork, 10, "for this host's router", on(of.EthDst(intent.RouterMAC(h.ID))), to(l3In))
 }

@@ -21,6 +21,7 @@ var learn = &Table{
 
 // Priorities of learn.
 const (
+	learnRouterMAC  = 110 // a router's MAC is never learned
 	learnForeignMAC = 103 // a peer claims to be a port
 	learnKnownMAC   = 102 // a MAC or address that the store knows is not learned
 	learnKnownND    = 101
@@ -41,6 +42,12 @@ const (
 )
 
 func learnBase(r rules) {
+	for _, router := range []of.Term{of.EthSrc(intent.GatewayMAC), of.MACMasked(of.FieldEthSrc, intent.RouterMAC(0), intent.MAC{0xff, 0xff})} {
+		r.add(learn, learnRouterMAC, "a MAC behind a port claims to be a router", on(flagLearnOK.is(1), router), because(ReasonSpoofMAC)...)
+		r.add(learn, learnRouterMAC, "a MAC behind a peer claims to be a router", with(foreign, router), because(ReasonSpoofMAC)...)
+		r.add(learn, learnRouterMAC, "a host's router need not be learned",
+			on(flagLearnOK.is(0), flagFromTunnel.is(1), flagFromPeer.is(0), router), to(fork))
+	}
 	r.add(learn, learnMiss, "nothing to learn", on(), to(fork))
 }
 

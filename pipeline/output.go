@@ -11,7 +11,7 @@ var output = &Table{
 	Name:    "output",
 	Purpose: "Hand the packet to a port here, or tunnel it to the host of its destination.",
 	Reads:   []of.Field{of.FieldReg0, of.FieldReg3},
-	Writes:  []of.Field{of.FieldTunID, of.FieldTunDst, of.FieldReg15},
+	Writes:  []of.Field{of.FieldEthSrc, of.FieldTunID, of.FieldTunDst, of.FieldReg15},
 	Next:    []*Table{drop},
 }
 
@@ -26,10 +26,21 @@ var drop = &Table{
 func outputBase(r rules, sw Switch) {
 	// A port never gets back what it sent: the switch does not output to the port a
 	// packet came from.
+	r.add(output, 40, "routed, to a port here", on(flagRouted.is(1), regVTEP.is(0)),
+		of.SetMAC(of.FieldEthSrc, intent.GatewayMAC), of.OutputReg{Src: regOutPort.Sub})
 	r.add(output, 30, "to a port here", on(regVTEP.is(0)), of.OutputReg{Src: regOutPort.Sub})
 	r.add(output, 20, "from a tunnel, and the destination is not here", on(flagFromTunnel.is(1)), because(ReasonSplitHorizon)...)
 	r.add(output, 0, "into the tunnel, to the destination's host", on(),
 		copyVNI(), of.Copy(regVTEP.Sub, of.FieldTunDst.All()), of.Output{Port: sw.VXLANPort})
+}
+
+// outputSelf sends a routed packet into the tunnel under the host's own MAC: seen
+// from several hosts, the gateway's would seem to move from one to another.
+func outputSelf(r rules, sw Switch, h intent.Host) {
+	mac := of.SetMAC(of.FieldEthSrc, intent.RouterMAC(h.ID))
+	tunnel := []of.Action{mac, copyVNI(), of.Copy(regVTEP.Sub, of.FieldTunDst.All())}
+	r.add(output, 36, "routed, from a tunnel into one", on(flagRouted.is(1), flagFromTunnel.is(1)), append(tunnel, of.Output{Port: of.PortInPort})...)
+	r.add(output, 35, "routed, into the tunnel", on(flagRouted.is(1)), append(tunnel, of.Output{Port: sw.VXLANPort})...)
 }
 
 func dropBase(emit Emit) {

@@ -29,6 +29,7 @@ const (
 	securityND      = 160 // neighbour discovery that is in order
 	securityNDSpoof = 150 // any other neighbour discovery
 	securityOwn     = 100 // what the port owns
+	securityRouted  = 90  // from what routes lead to by way of the port
 	securityOther   = 50  // its MAC, but not its address
 	securityPlain   = 40  // its MAC, and no address to be wrong about
 	securityLearn   = 20  // another MAC, where the port may have some behind it
@@ -102,7 +103,12 @@ func securityIPv4(r rules, p *PortView, sender []of.Term) {
 		r.add(portSecurity, securityOwn, "IPv4 from the port's own address",
 			with(sender, of.IPv4, of.Addr(of.FieldIPSrc, a)), pass)
 	}
-	if family(p.Network, false) {
+	for _, prefix := range p.Routed {
+		if prefix.Addr().Is4() {
+			r.add(portSecurity, securityRouted, "IPv4 from what is behind the port", with(sender, of.IPv4, of.Prefix(of.FieldIPSrc, prefix)), pass)
+		}
+	}
+	if hasFamily(p.Network, false) {
 		// A host asks whether an address is free before it uses it (RFC 5227).
 		r.add(portSecurity, securityOwn, "an ARP probe",
 			with(sender, of.ARP, ownARP, of.Addr(of.FieldARPSPA, anyIPv4)), pass)
@@ -146,7 +152,12 @@ func securityIPv6(r rules, p *PortView, sender []of.Term) {
 			r.add(portSecurity, securityND, "duplicate address detection of its own address (RFC 4862)",
 				nd(icmpv6NeighborSol, of.Addr(of.FieldIPv6Src, anyIPv6), target, noSLL), pass)
 		}
-		if family(p.Network, true) {
+		for _, prefix := range p.Routed {
+			if prefix.Addr().Is6() {
+				r.add(portSecurity, securityRouted, "IPv6 from what is behind the port", with(sender, of.IPv6, of.Prefix(of.FieldIPv6Src, prefix)), pass)
+			}
+		}
+		if hasFamily(p.Network, true) {
 			// Before a host has an address it already asks for routers and joins groups.
 			for _, kind := range []uint8{icmpv6RouterSol, icmpv6MLDReport, icmpv6MLDDone, icmpv6MLDv2Report} {
 				r.add(portSecurity, securityOwn, "a host without an address yet",

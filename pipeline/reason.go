@@ -6,7 +6,7 @@ import of "github.com/ovloom/ovloom/openflow"
 // drop, which counts by it.
 type Reason uint8
 
-// Reasons, in the order of the tables that give them. Numbers are never reused:
+// Reasons. Numbers are never reused:
 // they appear in flows that an older ovloomd installed.
 const (
 	ReasonUnknownPort   Reason = 1
@@ -28,6 +28,13 @@ const (
 	ReasonReservedMAC   Reason = 17
 	ReasonUnknownDst    Reason = 18
 	ReasonSplitHorizon  Reason = 19
+	ReasonNotElected    Reason = 20
+	ReasonOnLink        Reason = 21
+	ReasonNotRouted     Reason = 22
+	ReasonExpired       Reason = 23
+	ReasonGateway       Reason = 24
+	ReasonNoRoute       Reason = 25
+	ReasonOversize      Reason = 26
 )
 
 // reasons gives every reason its short name and what it means.
@@ -46,13 +53,20 @@ var reasons = []struct {
 	{ReasonSpoofND, "spoof-nd", "a neighbour discovery packet speaks for an address that is not the port's"},
 	{ReasonRouterAd, "router-advertisement", "a port sent a router advertisement or redirect; only gateways may"},
 	{ReasonOwnAddress, "own-address", "a port asked for or announced its own address; nobody else can have it"},
-	{ReasonNoSuchAddress, "no-such-address", "ARP or neighbour solicitation for an address that no port of the network has"},
+	{ReasonNoSuchAddress, "no-such-address", "an address that no port of its network has"},
 	{ReasonUnasked, "unasked", "an ARP reply or neighbour advertisement that nobody asked for"},
-	{ReasonNoRouter, "no-router", "a router solicitation; the network has no IPv6 router"},
+	{ReasonNoRouter, "no-router", "a router solicitation; gateways do not advertise themselves"},
 	{ReasonNotPlugged, "not-plugged", "the destination port is not plugged on any host"},
 	{ReasonLearnLimit, "learn-limit", "more MACs behind the port than its learn limit"},
 	{ReasonReservedMAC, "reserved-mac", "a link-local destination that bridges do not forward (IEEE 802.1Q, table 8-1)"},
 	{ReasonUnknownDst, "unknown-destination", "no port of the network has the destination MAC"},
+	{ReasonNotElected, "not-elected", "a peer's packet for the gateway, which another host is for that network's peers"},
+	{ReasonOnLink, "on-link", "a packet for the gateway to send on, to or from an address that has a meaning on its link only"},
+	{ReasonNotRouted, "not-routed", "a frame for the gateway that is neither IPv4 nor IPv6"},
+	{ReasonExpired, "expired", "the packet's TTL or hop limit ended at the gateway"},
+	{ReasonGateway, "gateway", "a packet for a gateway itself, which answers nothing but pings"},
+	{ReasonNoRoute, "no-route", "the tenant has no route to the destination"},
+	{ReasonOversize, "oversize", "larger than the MTU of the network that it goes to; ovloomd sends it on in fragments if it may"},
 	{ReasonSplitHorizon, "split-horizon", "a packet from a tunnel would have gone to a tunnel"},
 }
 

@@ -29,6 +29,19 @@ var (
 	// flagFromPeer: the packet came from a VTEP that is not ovloom.
 	flagFromPeer = register{"from-peer", of.Subfield{Field: of.FieldReg0, Offset: 3, Width: 1}}
 
+	// flagRouted: the packet is on its way from one network to another, so it may go
+	// from a tunnel into one.
+	flagRouted = register{"routed", of.Subfield{Field: of.FieldReg0, Offset: 4, Width: 1}}
+	// flagOversize: the packet is larger than the MTU of the network that it goes to.
+	flagOversize = register{"oversize", of.Subfield{Field: of.FieldReg0, Offset: 5, Width: 1}}
+
+	// The next hop of a routed packet; 0: it is the packet's destination. That of IPv6
+	// takes the register of IPv4 and the three behind it.
+	regHop4 = register{"next-hop-ipv4", of.Reg(4).All()}
+	regHop6 = register{"next-hop-ipv6", of.FieldXXReg1.All()}
+
+	regSource = register{"source-network", of.Reg(9).Bits(0, 24)} // VNI that a routed packet comes from
+
 	regInPort  = register{"in-port", of.Reg(1).All()}
 	regOutPort = register{"out-port", of.Reg(2).All()}
 	regVTEP    = register{"remote-vtep", of.Reg(3).All()} // IPv4
@@ -37,8 +50,8 @@ var (
 
 var registers = []register{
 	regNetwork, regTenant,
-	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer,
-	regInPort, regOutPort, regVTEP, regReason,
+	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer, flagRouted, flagOversize,
+	regInPort, regOutPort, regVTEP, regHop4, regHop6, regSource, regReason,
 }
 
 // is matches a value of the register.

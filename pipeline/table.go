@@ -21,7 +21,8 @@ type Table struct {
 func Tables() []*Table {
 	return []*Table{
 		classify, tunnelIn, portSecurity, arpND, ndAnswer, learn, fork,
-		fdb, fdbLearned, unknown, flood, output, drop,
+		fdb, fdbLearned, unknown, flood,
+		l3In, route, neighbour, neighbourLearned, unresolved, mtu, forward, output, drop,
 	}
 }
 
@@ -48,19 +49,33 @@ func TableByName(name string) *Table {
 // The numbers leave gaps for tables to come. OpenFlow lets a packet go to a later
 // table only, so the order here is the order of processing.
 const (
-	idClassify     = 0
-	idTunnelIn     = 4
-	idPortSecurity = 8
-	idARPND        = 12
-	idNDAnswer     = 14
-	idLearn        = 24
-	idFork         = 28
-	idFDB          = 40
-	idFDBLearned   = 44
-	idUnknown      = 48
-	idFlood        = 52
-	idOutput       = 100
-	idDrop         = 110
+	idClassify          = 0
+	idExternalIn        = 2
+	idTunnelIn          = 4
+	idNATIn             = 6
+	idPortSecurity      = 8
+	idARPND             = 12
+	idNDAnswer          = 14
+	idLearn             = 24
+	idFork              = 28
+	idFDB               = 40
+	idFDBLearned        = 44
+	idUnknown           = 48
+	idFlood             = 52
+	idL3In              = 56
+	idRoute             = 60
+	idNeighbour         = 64
+	idNeighbourLearned  = 66
+	idUnresolved        = 68
+	idMTU               = 70
+	idForward           = 72
+	idGuard             = 76
+	idSNAT              = 80
+	idExternalOut       = 84
+	idExternalNeighbour = 88
+	idExternalLearned   = 90
+	idOutput            = 100
+	idDrop              = 110
 )
 
 // Emit receives the flows that this package computes, one by one. The note says

@@ -26,24 +26,28 @@ const (
 	probeHeadMax = 128  // bytes
 )
 
-// Meters returns the meters that the flows of Base refer to. They must be there
+// Meters returns the meters that flows refer to. They must be there
 // first. On Linux's own datapath there are none: not every kernel has meters, and
 // a switch that refuses one would get no flow at all.
 func Meters(sw Switch) []of.Meter {
 	if sw.KernelDatapath {
 		return nil
 	}
-	return []of.Meter{{ID: meterProbes, Unit: of.PacketsPerSecond, Rate: probesRate, Burst: probesRate}}
+	meters := []of.Meter{{ID: meterProbes, Unit: of.PacketsPerSecond, Rate: probesRate, Burst: probesRate}}
+	for _, c := range causes {
+		meters = append(meters, of.Meter{ID: meterCauses + uint32(c), Unit: of.PacketsPerSecond, Rate: causeRate, Burst: causeRate})
+	}
+	return meters
 }
 
 func tunnelInBase(r rules, sw Switch) {
 	// The meter is an action of its own: what exceeds it goes no further than the
 	// datapath. Without it, only hosts of the overlay can send probes.
-	hear := []of.Action{of.ToController{MaxLen: probeHeadMax, ID: ProbeController}}
+	probe := []of.Action{of.ToController{MaxLen: probeHeadMax, ID: ProbeController}}
 	if len(Meters(sw)) > 0 {
-		hear = append([]of.Action{of.ApplyMeter{ID: meterProbes}}, hear...)
+		probe = append([]of.Action{of.ApplyMeter{ID: meterProbes}}, probe...)
 	}
-	r.add(tunnelIn, 10, "a probe of another host, to ovloomd", on(of.Exact(of.FieldTunID, intent.VNIProbe)), hear...)
+	r.add(tunnelIn, 10, "a probe of another host, to ovloomd", on(of.Exact(of.FieldTunID, intent.VNIProbe)), probe...)
 	r.add(tunnelIn, 0, "a VNI of no network here", on(), because(ReasonUnknownVNI)...)
 }
 

@@ -24,6 +24,24 @@ type NetworkView struct {
 	Local   []of.PortNo  // ports of the network on this switch, ascending
 	VTEPs   []netip.Addr // other hosts that have ports of the network, ascending
 	Peers   []netip.Addr // VTEPs of the network's peers, ascending
+
+	// Elected: of all hosts, this one is the gateway of the network's peers. If
+	// every host were, they would take each packet of the gateway for a move of it.
+	Elected bool
+	// MTU is that of the network's ports, in bytes, if routed packets may be larger;
+	// else 0.
+	MTU int
+}
+
+// gateways returns the addresses of the network's gateways.
+func (n NetworkView) gateways() []netip.Addr {
+	var list []netip.Addr
+	for _, s := range n.Network.Subnets {
+		if s.Gateway.IsValid() {
+			list = append(list, s.Gateway)
+		}
+	}
+	return list
 }
 
 // open says whether MACs and addresses that the store does not know may be part
@@ -57,6 +75,22 @@ type PortView struct {
 	VTEP netip.Addr
 
 	VRF uint32
+
+	Hops   []netip.Addr   // those of its addresses that are next hops of routes, ascending
+	Routed []netip.Prefix // where those routes lead: what is behind the port, ascending
+}
+
+// RouteView is a static route as this host sees it.
+type RouteView struct {
+	Route intent.Route
+	VRF   uint32
+	Hops  []Hop // those that are in a network of the tenant, in the order of the route
+}
+
+// Hop is a next hop, and the VNI of the network that it is in.
+type Hop struct {
+	Addr netip.Addr
+	VNI  uint32
 }
 
 // bound says whether the port can be reached at all.
@@ -73,8 +107,8 @@ func (p PortView) open() bool { return p.Network.Learning || p.Peers }
 // use. Without any subnet it leaves addresses alone.
 func managed(n *intent.Network) bool { return len(n.Subnets) > 0 }
 
-// family says whether ports of the network may speak IPv4 or IPv6 at all.
-func family(n *intent.Network, is6 bool) bool {
+// hasFamily says whether ports of the network may speak IPv4 or IPv6 at all.
+func hasFamily(n *intent.Network, is6 bool) bool {
 	if !managed(n) {
 		return true
 	}
@@ -106,7 +140,7 @@ func (p PortView) addrs6() []netip.Addr {
 			v6 = append(v6, a)
 		}
 	}
-	if managed(p.Network) && family(p.Network, true) {
+	if managed(p.Network) && hasFamily(p.Network, true) {
 		v6 = append(v6, linkLocal(p.Port.MAC))
 	}
 	return v6

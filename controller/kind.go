@@ -1,0 +1,137 @@
+package controller
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// kind is one kind of object that has flows, such as ports: which of them facts
+// touched since the last flush, and the views that the last flush took. A view
+// is the whole input of its object's flows, and is never changed, only replaced.
+//
+// To add a kind: give it a field in world, say in newWorld what it is made of, list it
+// in kinds, and touch its objects where facts come in. Everything else (changes,
+// comparisons, what flows are about) follows.
+type kind[K comparable, V any] struct {
+	// Set by newWorld.
+	cookie  pipeline.Kind
+	compare func(a, b K) int           // the order in which objects are taken in
+	view    func(K) *V                 // what the facts say of an object; nil: it does not exist
+	same    func(a, b *V) bool         // whether two views give the same flows
+	id      func(*V) intent.ID         // of the object
+	flows   func(*V, pipeline.Emit)    // emits its flows
+	groups  func(*V) []of.Group        // that its flows refer to; nil: none have any
+	learned func(*V) []pipeline.Cookie // of the flows that the switch makes itself for it; nil: none
+	stale   func(old, now *V) bool     // whether all of those are to go; nil: those of cookies that are gone
+	changed func(ref K, old, now *V)   // what else follows from a change; nil: nothing. One of old and now may be nil
+
+	dirty map[K]bool
+	done  map[K]*V
+}
+
+// objects is what kinds have in common.
+type objects interface {
+	// advance takes in what is dirty, and tells d what that changes.
+	advance(d *delta)
+	// each visits all objects that the last flush took in.
+	each(visit func(object))
+	kind() pipeline.Kind
+}
+
+// object is one object as the last flush took it in.
+type object interface {
+	cookie() pipeline.Cookie
+	name() string // for people: "port acme/web/c1"
+	emit(pipeline.Emit)
+	groups() []of.Group
+	learned() []pipeline.Cookie
+}
+
+// ready makes the maps.
+func (k *kind[K, V]) ready() *kind[K, V] {
+	k.dirty, k.done = map[K]bool{}, map[K]*V{}
+	return k
+}
+
+// touch says that facts about an object changed.
+func (k *kind[K, V]) touch(ref K) { k.dirty[ref] = true }
+
+func (k *kind[K, V]) kind() pipeline.Kind { return k.cookie }
+
+func (k *kind[K, V]) each(visit func(object)) {
+	for ref, v := range k.done {
+		visit(&entry[K, V]{k, ref, v})
+	}
+}
+
+func (k *kind[K, V]) advance(d *delta) {
+	for _, ref := range slices.SortedFunc(maps.Keys(k.dirty), k.compare) {
+		old, now := k.done[ref], k.view(ref)
+		if old == nil && now == nil || old != nil && now != nil && k.same(old, now) {
+			continue
+		}
+		var before, after object
+		if old != nil {
+			before = &entry[K, V]{k, ref, old}
+			delete(k.done, ref)
+		}
+		if now != nil {
+			after = &entry[K, V]{k, ref, now}
+			k.done[ref] = now
+		}
+		d.change(before, after)
+		k.forget(d, old, now)
+		if k.changed != nil {
+			k.changed(ref, old, now)
+		}
+	}
+	clear(k.dirty)
+}
+
+// forget deletes what the switch learned for an object as it was.
+func (k *kind[K, V]) forget(d *delta, old, now *V) {
+	if k.learned == nil || old == nil {
+		return
+	}
+	var keep []pipeline.Cookie
+	if now != nil && (k.stale == nil || !k.stale(old, now)) {
+		keep = k.learned(now)
+	}
+	for _, c := range k.learned(old) {
+		if !slices.Contains(keep, c) {
+			d.forgets = append(d.forgets, c)
+		}
+	}
+}
+
+// entry is one object of a kind.
+type entry[K comparable, V any] struct {
+	k   *kind[K, V]
+	ref K
+	v   *V
+}
+
+func (e *entry[K, V]) cookie() pipeline.Cookie { return pipeline.MakeCookie(e.k.cookie, e.k.id(e.v)) }
+
+func (e *entry[K, V]) name() string { return fmt.Sprint(e.k.cookie, " ", e.ref) }
+
+func (e *entry[K, V]) emit(emit pipeline.Emit) { e.k.flows(e.v, emit) }
+
+func (e *entry[K, V]) groups() []of.Group {
+	if e.k.groups == nil {
+		return nil
+	}
+	return e.k.groups(e.v)
+}
+
+func (e *entry[K, V]) learned() []pipeline.Cookie {
+	if e.k.learned == nil {
+		return nil
+	}
+	return e.k.learned(e.v)
+}

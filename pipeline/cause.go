@@ -1,0 +1,80 @@
+package pipeline
+
+import (
+	"fmt"
+
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// Cause is why the switch hands a packet to ovloomd. It is the first byte of the
+// packet-in's userdata. Each cause has a meter, so that no kind of packet can
+// keep ovloomd from the others.
+type Cause uint8
+
+// Causes. Numbers are never reused: they appear in flows that an older ovloomd
+// installed.
+const (
+	CauseExpired      Cause = 1  // its TTL ran out
+	CauseGateway      Cause = 2  // it was sent to a gateway itself, which listens on no port
+	CauseNoRoute      Cause = 3  // the tenant has no route to its destination
+	CauseUnreachable  Cause = 4  // nobody has its next hop
+	CauseOversize     Cause = 5  // it is larger than the MTU of the network that it goes to
+	CauseQuestion     Cause = 6  // its next hop is not known, but may be there: somebody has to ask
+	CauseAnswer       Cause = 7  // it answers such a question
+	CauseSolicitation Cause = 8  // it asks for a gateway's MAC, and the switch cannot answer
+	CauseUplinkAsk    Cause = 9  // its next hop beyond an external is not known
+	CauseUplinkAnswer Cause = 10 // it answers such a question
+)
+
+var causeNames = map[Cause]string{
+	CauseExpired: "expired", CauseGateway: "for a gateway", CauseNoRoute: "no route", CauseUnreachable: "unreachable",
+	CauseOversize: "oversize", CauseQuestion: "question", CauseAnswer: "answer", CauseSolicitation: "solicitation",
+	CauseUplinkAsk: "question beyond an external", CauseUplinkAnswer: "answer from beyond an external",
+}
+
+// causes lists them all, in order.
+var causes = []Cause{
+	CauseExpired, CauseGateway, CauseNoRoute, CauseUnreachable, CauseOversize, CauseQuestion, CauseAnswer,
+	CauseSolicitation, CauseUplinkAsk, CauseUplinkAnswer,
+}
+
+// String returns the cause in words.
+func (c Cause) String() string {
+	if s, ok := causeNames[c]; ok {
+		return s
+	}
+	return fmt.Sprintf("cause %d", uint8(c))
+}
+
+// RouterController is the controller id of the connection that hears packets
+// with a Cause.
+const RouterController = 0x0f02
+
+const (
+	meterCauses = 16   // the meter of a cause has this number more than the cause
+	causeRate   = 1000 // packets per second of each cause
+)
+
+// maxLen is how much of a packet ovloomd needs, in bytes.
+func (c Cause) maxLen() uint16 {
+	switch c {
+	case CauseOversize, CauseQuestion, CauseUplinkAsk:
+		return 0xffff // it sends them on
+	}
+	return 14 + 1280 // an error holds as much as it can (RFC 4443, 2.4)
+}
+
+// hear hands a packet to ovloomd. What exceeds the cause's meter is dropped there.
+func hear(sw Switch, c Cause) []of.Action {
+	tell := of.ToController{MaxLen: c.maxLen(), ID: RouterController, Userdata: string([]byte{byte(c)})}
+	if sw.KernelDatapath {
+		return []of.Action{tell}
+	}
+	return []of.Action{of.ApplyMeter{ID: meterCauses + uint32(c)}, tell}
+}
+
+// refuse drops a packet for a reason, and hands it to ovloomd, which tells the
+// sender.
+func refuse(sw Switch, c Cause, r Reason) []of.Action {
+	return append(hear(sw, c), because(r)...)
+}

@@ -1,0 +1,59 @@
+package pipeline
+
+import (
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// mtu measures a routed packet, where it can be too large for the network that it
+// goes to.
+var mtu = &Table{
+	ID:      idMTU,
+	Name:    "mtu",
+	Purpose: "Measure the packet where the next network may be too narrow for it.",
+	Reads:   []of.Field{of.FieldMetadata},
+	Writes:  []of.Field{of.FieldReg0},
+	Next:    []*Table{forward},
+}
+
+// forward is what makes a router of a switch.
+var forward = &Table{
+	ID:      idForward,
+	Name:    "forward",
+	Purpose: "Lower the TTL of a packet that fits, and send it on.",
+	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldEthType},
+	Writes:  []of.Field{of.FieldReg0, of.FieldReg15, of.FieldIPTTL},
+	Next:    []*Table{output, drop},
+}
+
+// Priorities of forward.
+const (
+	forwardOversize = 50
+	forwardPass     = 0
+)
+
+// ethernetHeader is what a frame has more than its IP packet, in bytes.
+const ethernetHeader = 14
+
+func mtuBase(r rules) {
+	r.add(mtu, 0, "nothing that is too large can come here", on(), to(forward))
+}
+
+// mtuNetwork measures what goes to the network.
+func mtuNetwork(r rules, v *NetworkView) {
+	if v.MTU > 0 {
+		r.add(mtu, 10, "measures what goes to the network", on(regNetwork.is(uint64(v.Network.VNI))), measure(v.MTU), to(forward))
+	}
+}
+
+// measure sets flagOversize if the packet has more than mtu bytes.
+func measure(mtu int) of.Action {
+	return of.CheckPktLarger{Len: uint16(mtu + ethernetHeader), Dst: flagOversize.Sub}
+}
+
+func forwardBase(r rules, sw Switch) {
+	r.add(forward, forwardOversize, "too large: ovloomd fragments it, or tells its sender", on(flagOversize.is(1)),
+		refuse(sw, CauseOversize, ReasonOversize)...)
+	for _, family := range []of.Term{of.IPv4, of.IPv6} {
+		r.add(forward, forwardPass, "on its way", on(family), flagRouted.set(1), of.DecTTL{}, to(output))
+	}
+}

@@ -1,0 +1,153 @@
+package pipeline
+
+import (
+	"net/netip"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// l3In is where a packet comes that was sent to a gateway's MAC: it is to be
+// routed, or means the gateway itself.
+var l3In = &Table{
+	ID:      idL3In,
+	Name:    "l3_in",
+	Purpose: "Be the gateway: answer pings, and let pass what can be routed.",
+	Reads: []of.Field{
+		of.FieldTunSrc, of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldEthType, of.FieldIPProto, of.FieldIPTTL, of.FieldIPFrag,
+		of.FieldIPDst, of.FieldIPv6Src, of.FieldIPv6Dst, of.FieldICMPType, of.FieldICMPv6Type, of.FieldARPOp,
+	},
+	Writes: []of.Field{
+		of.FieldEthSrc, of.FieldEthDst, of.FieldIPSrc, of.FieldIPDst, of.FieldIPv6Src, of.FieldIPv6Dst, of.FieldIPTTL,
+		of.FieldICMPType, of.FieldICMPv6Type, of.FieldTunDst, of.FieldReg9, of.FieldReg15,
+	},
+	Next: []*Table{route, drop},
+}
+
+// Priorities of l3_in.
+const (
+	l3Learn    = 120 // answers to questions of ours
+	l3Rest     = 101 // the rest of a ping in fragments
+	l3Echo     = 100
+	l3Gateway  = 90
+	l3OnLink   = 60 // what no router may send on
+	l3FromLink = 59
+	l3Expired  = 50
+	l3Pass     = 10
+	l3Miss     = 0
+)
+
+// ICMP and ICMPv6 message types (RFC 792, RFC 4443).
+const (
+	icmpEchoReply     = 0
+	icmpEchoRequest   = 8
+	icmpv6EchoRequest = 128
+	icmpv6EchoReply   = 129
+)
+
+const protoICMP = 1
+
+// routedTTL is the TTL of what a gateway says itself (RFC 1700).
+const routedTTL = 64
+
+// Fragments behind the first one (ovs-fields(7), ip_frag).
+var laterFragment = of.Exact(of.FieldIPFrag, 3)
+
+// neverRouted are the destinations that have a meaning on one link, or on one host,
+// only.
+var neverRouted = []netip.Prefix{
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("169.254.0.0/16"),
+	netip.MustParsePrefix("224.0.0.0/4"),
+	netip.MustParsePrefix("240.0.0.0/4"),
+	netip.MustParsePrefix("fe80::/10"),
+	netip.MustParsePrefix("ff00::/8"),
+}
+
+// gatewayLinkLocal is the link-local address of every gateway.
+var gatewayLinkLocal = linkLocal(intent.GatewayMAC)
+
+func l3InBase(r rules, sw Switch) {
+	for _, p := range neverRouted {
+		r.add(l3In, l3OnLink, "stays on its link", on(ip(p.Addr()), of.Prefix(dstField(p.Addr()), p)), because(ReasonOnLink)...)
+	}
+	r.add(l3In, l3FromLink, "comes from an address that is good on its link only",
+		on(of.IPv6, of.Prefix(of.FieldIPv6Src, netip.MustParsePrefix("fe80::/10"))), because(ReasonOnLink)...)
+	for _, family := range []of.Term{of.IPv4, of.IPv6} {
+		for _, ttl := range []uint64{0, 1} {
+			r.add(l3In, l3Expired, "its TTL ends here", on(family, of.Exact(of.FieldIPTTL, ttl)), refuse(sw, CauseExpired, ReasonExpired)...)
+		}
+		r.add(l3In, l3Pass, "to be routed", on(family), of.Copy(regNetwork.Sub, regSource.Sub), to(route))
+	}
+	r.add(l3In, l3Miss, "nothing that can be routed", on(), because(ReasonNotRouted)...)
+	echo(r, "a ping of the gateway's link-local address", nil, gatewayLinkLocal)
+}
+
+// l3InNetwork answers for the network's gateways, to all ports of the tenant.
+func l3InNetwork(r rules, sw Switch, v *NetworkView) {
+	in := on(regTenant.is(uint64(v.VRF)))
+	for _, g := range v.gateways() {
+		echo(r, "a ping of the gateway", in, g)
+		r.add(l3In, l3Gateway, "the gateway listens on no port", with(in, ip(g), of.Addr(dstField(g), g)),
+			refuse(sw, CauseGateway, ReasonGateway)...)
+	}
+}
+
+// echo answers pings of an address in the switch, where they came from.
+func echo(r rules, note string, in []of.Term, a netip.Addr) {
+	to := with(in, ip(a), of.Addr(dstField(a), a))
+	ping, request, reply := of.Exact(of.FieldICMPType, icmpEchoRequest), of.IPProto(protoICMP), of.Set(of.FieldICMPType, icmpEchoReply)
+	if a.Is6() {
+		ping, request, reply = of.Exact(of.FieldICMPv6Type, icmpv6EchoRequest), of.IPProto(protoICMPv6), of.Set(of.FieldICMPv6Type, icmpv6EchoReply)
+	}
+	src, dst := srcField(a).All(), dstField(a).All()
+	back := []of.Action{
+		of.Push{Src: of.FieldEthSrc.All()}, of.Push{Src: of.FieldEthDst.All()},
+		of.Pop{Dst: of.FieldEthSrc.All()}, of.Pop{Dst: of.FieldEthDst.All()},
+		of.Copy(src, dst), of.SetAddr(srcField(a), a), of.Set(of.FieldIPTTL, routedTTL),
+		of.Copy(of.FieldTunSrc.All(), of.FieldTunDst.All()), // of a packet that came by a tunnel
+	}
+	out := of.Output{Port: of.PortInPort}
+	r.add(l3In, l3Echo, note, with(to, request, ping), append(append(back, reply), out)...)
+	// Its checksum changes with the type, in the first fragment.
+	r.add(l3In, l3Rest, note+": the rest of a large one", with(to, request, laterFragment), append(back, out)...)
+}
+
+// The fields of an address's family.
+
+func ip(a netip.Addr) of.Term {
+	if a.Is6() {
+		return of.IPv6
+	}
+	return of.IPv4
+}
+
+func srcField(a netip.Addr) of.Field {
+	if a.Is6() {
+		return of.FieldIPv6Src
+	}
+	return of.FieldIPSrc
+}
+
+func dstField(a netip.Addr) of.Field {
+	if a.Is6() {
+		return of.FieldIPv6Dst
+	}
+	return of.FieldIPDst
+}
+
+// isHop matches the next hop; noHop matches that it is the destination itself.
+func isHop(a netip.Addr) of.Term { return of.ExactBits(hopField(a), of.BitsOfAddr(a)) }
+
+func noHop(family netip.Addr) of.Term { return of.ExactBits(hopField(family), of.Bits{}) }
+
+func setHop(a netip.Addr) of.SetField {
+	return of.SetBits(hopField(a), of.BitsOfAddr(a), hopField(a).Mask())
+}
+
+func hopField(a netip.Addr) of.Field {
+	if a.Is6() {
+		return regHop6.Sub.Field
+	}
+	return regHop4.Sub.Field
+}
