@@ -115,13 +115,6 @@ func (db *DB) DeleteBridge(ctx context.Context, name string) error {
 	return nil
 }
 
-// BridgeDatapathID returns the bridge's OpenFlow datapath id, 16 hexadecimal
-// digits, or false before ovs-vswitchd has made the bridge.
-func (db *DB) BridgeDatapathID(name string) (string, bool) {
-	b, ok := db.view().bridge(name)
-	return value(b.DatapathID), ok && b.DatapathID != nil
-}
-
 func (b Bridge) validate() error {
 	for _, n := range []string{b.Name, b.VXLANPort} {
 		if err := checkIfName(n); err != nil {

@@ -44,9 +44,6 @@ func TestBridgeIsMadeOnce(t *testing.T) {
 	if out := s.OFCtl("show", "br-int"); !strings.Contains(out, "1(vx0)") {
 		t.Errorf("ovs-vswitchd has not made it: %s", out)
 	}
-	if id, ok := db.BridgeDatapathID("br-int"); !ok || len(id) != 16 {
-		t.Errorf("datapath id %q, %v", id, ok)
-	}
 	n := writes(db, func() { must(t, db.EnsureBridge(ctx, brInt)) })
 	again, _ := connect(t, s)
 	n += writes(again, func() { must(t, again.EnsureBridge(ctx, brInt)) })

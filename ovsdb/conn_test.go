@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -93,13 +94,13 @@ func TestServerHangs(t *testing.T) {
 		}
 	}()
 	// Even a request that is larger than the socket's buffer must not hang.
-	big := make([]Mark, 0, 20_000)
-	for i := range cap(big) {
-		big = append(big, Mark{UUID: p1, Generation: uint64(i + 1)})
+	big := make([]keyChange, 20_000)
+	for i := range big {
+		big[i] = keyChange{uuid: p1, set: map[string]string{keyGeneration: strconv.Itoa(i + 1)}}
 	}
 	for name, call := range map[string]func() error{
 		"small request": func() error { return db.SetInstalled(ctx, p1, true) },
-		"large request": func() error { return db.SetMarks(ctx, big...) },
+		"large request": func() error { return db.changeKeys(ctx, "mark interfaces", big) },
 		"bridge": func() error {
 			return db.EnsureBridge(ctx, Bridge{Name: "br-two", Datapath: DatapathNetdev, VXLANPort: "vx1", VXLANUDPPort: 4790})
 		},
@@ -115,7 +116,7 @@ func TestServerHangs(t *testing.T) {
 	resumed = true
 	s.Until("it is connected again", func() bool { return db.State().Connected })
 	s.Until("calls work again", func() bool { return db.SetInstalled(ctx, p1, true) == nil })
-	must(t, db.SetMarks(ctx, Mark{UUID: p1, Generation: 7, Installed: true}))
+	must(t, db.SetGeneration(ctx, p1, 7))
 	if i := db.Interfaces("br-int")[0]; i.Generation != 7 || !i.Installed {
 		t.Errorf("got %+v", i)
 	}

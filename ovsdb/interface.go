@@ -84,27 +84,6 @@ func newInterface(i *interfaceRow, bridge string) Interface {
 	}
 }
 
-// Mark is what ovloom notes on an interface.
-type Mark struct {
-	UUID       string // of the Interface
-	Generation uint64 // 0: none
-	Installed  bool
-}
-
-// SetMarks makes the interfaces carry exactly these marks, in one transaction. What
-// is right already is not written. Rows that are gone are reported together as one
-// NotFound; the others are written all the same.
-func (db *DB) SetMarks(ctx context.Context, marks ...Mark) error {
-	var changes []keyChange
-	for _, m := range marks {
-		c := keyChange{uuid: m.UUID, set: map[string]string{}}
-		c.setOrDrop(keyGeneration, strconv.FormatUint(m.Generation, 10), m.Generation != 0)
-		c.setOrDrop(keyInstalled, "true", m.Installed)
-		changes = append(changes, c)
-	}
-	return db.changeKeys(ctx, "mark interfaces", changes)
-}
-
 // SetInstalled notes on an interface whether its port's flows are in the switch.
 func (db *DB) SetInstalled(ctx context.Context, uuid string, on bool) error {
 	c := keyChange{uuid: uuid, set: map[string]string{}}

@@ -64,8 +64,6 @@ func TestInterfacesAndMarks(t *testing.T) {
 	n := writes(db, func() {
 		must(t, db.SetInstalled(ctx, p1.UUID, true))
 		must(t, db.SetGeneration(ctx, p1.UUID, 1<<63+7))
-		must(t, db.SetMarks(ctx, Mark{UUID: p1.UUID, Generation: 1<<63 + 7, Installed: true}))
-		must(t, db.SetMarks(ctx))
 	})
 	if n != 0 {
 		t.Errorf("%d transactions for what was so already", n)
@@ -77,11 +75,7 @@ func TestInterfacesAndMarks(t *testing.T) {
 	}
 
 	const nobody = "00000000-0000-0000-0000-000000000001"
-	err := db.SetMarks(ctx, Mark{UUID: nobody, Installed: true}, Mark{UUID: p1.UUID, Installed: true})
-	wantError(t, err, intent.NotFound, nobody)
-	if i := db.Interfaces("br-int")[0]; !i.Installed || i.Generation != 0 {
-		t.Errorf("the other was not marked: %+v", i)
-	}
+	wantError(t, db.SetInstalled(ctx, nobody, true), intent.NotFound, nobody)
 
 	s.VSCtl("set", "interface", "p1", "external_ids:ovloom-generation=soon")
 	awaitWatch(t, watch, "the changed mark", func() bool {

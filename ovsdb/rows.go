@@ -35,7 +35,6 @@ type rootRow struct {
 type bridgeRow struct {
 	UUID          string            `ovsdb:"_uuid"`
 	Controller    []string          `ovsdb:"controller"`
-	DatapathID    *string           `ovsdb:"datapath_id"`
 	DatapathType  string            `ovsdb:"datapath_type"`
 	ExternalIDs   map[string]string `ovsdb:"external_ids"`
 	FailMode      *string           `ovsdb:"fail_mode"`

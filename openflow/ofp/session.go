@@ -66,17 +66,6 @@ func AppendSetConfig(b []byte, xid uint32, c Config) []byte {
 	return mustEnd(binary.BigEndian.AppendUint16(b, c.MissSendLen), start)
 }
 
-// AppendGetConfigRequest appends the question for the connection's configuration.
-func AppendGetConfigRequest(b []byte, xid uint32) []byte { return empty(b, TypeGetConfigRequest, xid) }
-
-// DecodeConfig reads the body of a get-config reply.
-func DecodeConfig(body []byte) (Config, error) {
-	if len(body) < 4 {
-		return Config{}, fmt.Errorf("ofp: get-config reply: %d bytes, want 4", len(body))
-	}
-	return Config{Flags: binary.BigEndian.Uint16(body), MissSendLen: binary.BigEndian.Uint16(body[2:])}, nil
-}
-
 // AppendPacketIn2Format asks for packet-ins in the format of NXT_PACKET_IN2, the
 // only one with userdata and continuations. There is no reply.
 func AppendPacketIn2Format(b []byte, xid uint32) []byte {

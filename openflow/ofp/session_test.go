@@ -44,7 +44,6 @@ func TestSessionMessagesAreUnderstood(t *testing.T) {
 		{"barrier", AppendBarrierRequest(nil, 5), "OFPT_BARRIER_REQUEST (OF1.5) (xid=0x5):"},
 		{"set-config", AppendSetConfig(nil, 6, Config{MissSendLen: 0xffff}),
 			"OFPT_SET_CONFIG (OF1.5) (xid=0x6): frags=normal miss_send_len=65535"},
-		{"get-config", AppendGetConfigRequest(nil, 7), "OFPT_GET_CONFIG_REQUEST (OF1.5) (xid=0x7):"},
 		{"packet-in format", AppendPacketIn2Format(nil, 8), "NXT_SET_PACKET_IN_FORMAT (OF1.5) (xid=0x8): format=nxt_packet_in2"},
 		{"controller id", AppendSetControllerID(nil, 9, 77), "NXT_SET_CONTROLLER_ID (OF1.5) (xid=0x9): id=77"},
 		{"set-async", AppendSetAsync(nil, 10, Async{PacketIns: AllPacketIns, PortChanges: AllPortChanges, FlowsRemoved: AllFlowsRemoved}),

@@ -115,10 +115,6 @@ func FuzzDecodeFeatures(f *testing.F) {
 	fuzz(f, func(b []byte) { _, _ = DecodeFeatures(b) }, make([]byte, 24))
 }
 
-func FuzzDecodeConfig(f *testing.F) {
-	fuzz(f, func(b []byte) { _, _ = DecodeConfig(b) }, AppendSetConfig(nil, 1, Config{})[HeaderLen:])
-}
-
 func FuzzDecodeBundle(f *testing.F) {
 	fuzz(f, func(b []byte) {
 		_, _, _ = DecodeBundleControl(b)
