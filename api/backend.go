@@ -23,6 +23,9 @@ type Backend struct {
 
 	// Health has every live host examine its paths to the others.
 	Health func(ctx context.Context) (intent.Health, error)
+
+	// Trace follows a packet that is not sent.
+	Trace func(ctx context.Context, q intent.TraceQuery) (intent.Trace, error)
 }
 
 // Store keeps the intent. It is larger than an interface should be because it

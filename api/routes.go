@@ -89,6 +89,9 @@ var routes = []route{
 		"It takes less than a second when all is right, up to 20 seconds when not.",
 		reply: exampleExamined, serve: (*Server).health},
 
+	{method: "GET", path: "/v1/trace", summary: "What would become of a packet that a port might send: its way through the switches of all hosts concerned, step by step. Nothing is sent. Hosts that do not answer are in `silent`.",
+		query: traceParams, reply: exampleTrace, serve: (*Server).trace},
+
 	{method: "GET", path: "/v1/tenants", summary: "All tenants, by name.",
 		reply: []intent.Tenant{exampleTenant}, serve: (*Server).tenants},
 	{method: "POST", path: "/v1/tenants", summary: "Add a tenant.", status: http.StatusCreated,

@@ -33,8 +33,8 @@ func (q TraceQuery) Validate() error {
 	}
 	switch {
 	case q.Protocol != "":
-		if err := q.Protocol.Validate(); err != nil {
-			return err
+		if q.Protocol.Number() == 0 {
+			return Invalidf("protocol %q cannot be traced", string(q.Protocol)).WithHint("choose %s, %s or %s", TCP, UDP, SCTP)
 		}
 		if q.DstPort == 0 {
 			return Invalidf("%s needs a destination port", q.Protocol).WithHint("give one, such as --%s 80", q.Protocol)
@@ -93,7 +93,7 @@ const (
 // TraceHop is the way of a packet through the switch of one host.
 type TraceHop struct {
 	Host   string      `json:"host"`
-	Via    string      `json:"via"`    // how it came: "port acme/web/c1", "tunnel from host1, VNI 10003"
+	Via    string      `json:"via"`    // how it came: "sent by port acme/web/c1", "through the tunnel from host1, VNI 10003"
 	Packet string      `json:"packet"` // as it came, in the words of ovs-fields(7)
 	Steps  []TraceStep `json:"steps"`
 	Ends   []TraceEnd  `json:"ends"`
@@ -130,6 +130,7 @@ type TraceEnd struct {
 	External string `json:"external,omitempty"`
 
 	Packet string `json:"packet"` // as it is there
-	// Answer is the MAC address that the switch answered a question with.
-	Answer MAC `json:"answer,omitzero"`
+	// Answer is the MAC address that the switch answered a question with; it may be a
+	// gateway's, which a MAC cannot be.
+	Answer string `json:"answer,omitempty"`
 }

@@ -40,6 +40,7 @@ type Overlay struct {
 	flows   []api.Flow
 	diff    []string
 	health  intent.Health
+	trace   intent.Trace
 }
 
 // ThisHost is the host that ports are plugged on.
@@ -65,7 +66,7 @@ func New() *Overlay {
 
 // Backend returns what an api.Server needs to serve the overlay.
 func (o *Overlay) Backend() api.Backend {
-	return api.Backend{Store: o, Local: o, Plug: o, Upkeep: o, Status: o.status, Flows: o.listFlows, FlowsDiff: o.listDiff, Health: o.examined}
+	return api.Backend{Store: o, Local: o, Plug: o, Upkeep: o, Status: o.status, Flows: o.listFlows, FlowsDiff: o.listDiff, Health: o.examined, Trace: o.traced}
 }
 
 // FailWith makes every later call of an operation fail with f's result, unless
@@ -327,6 +328,14 @@ func (o *Overlay) examined(ctx context.Context) (intent.Health, error) {
 	end, err := o.begin(ctx, "Health")
 	defer end()
 	return o.health, err
+}
+
+func (o *Overlay) traced(ctx context.Context, q intent.TraceQuery) (intent.Trace, error) {
+	end, err := o.begin(ctx, "Trace")
+	defer end()
+	t := o.trace
+	t.From, t.To = q.From.String(), q.To
+	return t, err
 }
 
 func (o *Overlay) listDiff(ctx context.Context) ([]string, error) {

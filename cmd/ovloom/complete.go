@@ -98,7 +98,7 @@ func (p *program) candidates(before []string, last string) []string {
 		}
 		return out
 	}
-	if len(l.args) > 0 {
+	if len(l.args) > 0 && (len(l.args) > 1 || c.ArgsUsage != traceUsage) {
 		return nil
 	}
 	return p.arguments(l, last)
@@ -111,6 +111,8 @@ func (p *program) values(l line, f cli.Flag) []string {
 		return []string{"json", "table"}
 	case "unknown":
 		return []string{string(intent.UnknownDrop), string(intent.UnknownFlood)}
+	case "expect":
+		return verdicts
 	case "netns":
 		return dirNames("/run/netns")
 	case "tap":
@@ -136,6 +138,7 @@ func (p *program) arguments(l line, last string) []string {
 	parts := map[string]int{
 		"TENANT": 1, "[TENANT]": 1, "TENANT/NETWORK": 2, "[TENANT[/NETWORK]]": 2,
 		"TENANT/NETWORK/PORT": 3, "TENANT/NETWORK/PEER": 3, "[TENANT[/NETWORK[/PORT]]]": 3,
+		traceUsage: 3,
 	}
 	usage := l.command().ArgsUsage
 	switch usage {

@@ -117,7 +117,7 @@ func (p *program) commands() *cli.Command {
 		},
 		Subcommands: []*cli.Command{
 			p.tenantCommand(), p.networkCommand(), p.portCommand(), p.peerCommand(), p.hostCommand(),
-			p.storeCommand(), p.statusCommand(), p.doctorCommand(), p.flowsCommand(), p.certCommand(), p.versionCommand(), p.completionCommand(),
+			p.storeCommand(), p.statusCommand(), p.doctorCommand(), p.traceCommand(), p.flowsCommand(), p.certCommand(), p.versionCommand(), p.completionCommand(),
 		},
 	}
 	setUsageErrors(root)

@@ -221,9 +221,10 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	d.openflow = &openflowLink{daemon: d}
 	d.storeLink = &storeLink{daemon: d}
 	doctor := newDoctorLink(d)
+	trace := newTraceLink(d)
 	server := api.NewServer(api.Backend{
 		Store: reader{d.store, d.storeLink}, Local: leaver{d}, Plug: plugger{d}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
-		Health: doctor.health,
+		Health: doctor.health, Trace: trace.trace,
 	}, d.log.With("part", "api"))
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -231,7 +232,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	defer stop()
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context) error{
-		d.controller.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep,
+		d.controller.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, trace.keep,
 	} {
 		loops.Add(1)
 		g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })

@@ -1,0 +1,152 @@
+// Following packets that are not sent, for ovloom trace: through this host's switch,
+// for itself and for other hosts, and from host to host.
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+
+	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/explain"
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/pipeline"
+	"github.com/ovloom/ovloom/store"
+	"github.com/ovloom/ovloom/unixctl"
+)
+
+// traceTopic is what hosts ask each other for.
+const traceTopic = "part of a trace"
+
+// traceLink traces.
+type traceLink struct {
+	*daemon
+	vswitchd *unixctl.Client
+}
+
+func newTraceLink(d *daemon) *traceLink {
+	return &traceLink{d, unixctl.New(d.cfg.OVSRunDir, "ovs-vswitchd")}
+}
+
+// traceAnswer is what one host tells another.
+type traceAnswer struct {
+	Hop   intent.TraceHop `json:"hop"`
+	Error *intent.Error   `json:"error,omitempty"`
+}
+
+// keep does this host's part of other hosts' traces, until ctx ends.
+func (l *traceLink) keep(ctx context.Context) error {
+	err := l.store.WatchQuestions(ctx, l.cfg.HostName, func(q store.Question) {
+		if q.Topic != traceTopic {
+			return // of a newer ovloomd, which hears that it gets no answer
+		}
+		go l.answer(ctx, q)
+	})
+	if err != nil && ctx.Err() == nil {
+		l.log.Error("the watch on other hosts' questions ended", "error", err)
+	}
+	return nil
+}
+
+func (l *traceLink) answer(ctx context.Context, q store.Question) {
+	var r explain.Request
+	var a traceAnswer
+	err := json.Unmarshal(q.Body, &r)
+	if err == nil {
+		a.Hop, err = l.local(ctx, r)
+	}
+	if err != nil && !errors.As(err, &a.Error) {
+		a.Error = &intent.Error{Kind: intent.Unavailable, What: err.Error()}
+	}
+	body, err := json.Marshal(a)
+	if err == nil {
+		err = l.store.Answer(ctx, l.cfg.HostName, q, body)
+	}
+	if err != nil && ctx.Err() == nil && intent.KindOf(err) != intent.NotFound {
+		l.log.Warn("cannot answer another host's trace", "error", err)
+	}
+}
+
+// trace implements api.Backend.
+func (l *traceLink) trace(ctx context.Context, q intent.TraceQuery) (intent.Trace, error) {
+	r := reader{l.store, l.storeLink}
+	return explain.Tracer{Snapshot: r.Snapshot, Hosts: l.hosts, Hop: l.hop}.Trace(ctx, q)
+}
+
+// hosts returns all hosts, or that the store is down, for which it is not waited.
+func (l *traceLink) hosts(ctx context.Context) ([]intent.HostState, error) {
+	if err := l.storeLink.down(); err != nil {
+		return nil, err
+	}
+	return l.store.Hosts(ctx)
+}
+
+// hop has a host do its part of a trace.
+func (l *traceLink) hop(ctx context.Context, host string, r explain.Request) (intent.TraceHop, error) {
+	if host == l.cfg.HostName {
+		return l.local(ctx, r)
+	}
+	if err := l.storeLink.down(); err != nil {
+		return intent.TraceHop{}, err
+	}
+	body, err := json.Marshal(r)
+	if err != nil {
+		return intent.TraceHop{}, err
+	}
+	raw, err := l.store.Ask(ctx, host, traceTopic, body)
+	if err != nil {
+		return intent.TraceHop{}, err
+	}
+	var a traceAnswer
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return a.Hop, err
+	}
+	if a.Error != nil {
+		return a.Hop, a.Error
+	}
+	return a.Hop, nil
+}
+
+// local traces through this host's switch.
+func (l *traceLink) local(ctx context.Context, r explain.Request) (intent.TraceHop, error) {
+	status, err := l.controller.Status(ctx)
+	if err != nil {
+		return intent.TraceHop{}, err
+	}
+	objects, err := l.controller.Objects(ctx)
+	if err != nil {
+		return intent.TraceHop{}, err
+	}
+	s := explain.Switch{
+		Host: l.cfg.HostName, VTEP: l.host.VTEP, Bridge: l.cfg.Bridge, Tunnel: l.openflow.tunnelPort(),
+		Ports:  map[of.PortNo]explain.Attached{},
+		Call:   l.vswitchd.Call,
+		Object: func(c pipeline.Cookie) string { return objects[c] },
+		Note:   l.notes(ctx),
+	}
+	for _, p := range status.Ports {
+		if p.OFPort != 0 {
+			s.Ports[p.OFPort] = explain.Attached{Port: p.Ref.String()}
+		}
+	}
+	return s.Trace(ctx, r)
+}
+
+// notes returns what tells of a flow what it is for. It asks the controller once for
+// each object.
+func (l *traceLink) notes(ctx context.Context) func(of.Flow) string {
+	known := map[pipeline.Cookie][]controller.Described{}
+	return func(f of.Flow) string {
+		owner := pipeline.Cookie(f.Cookie)
+		if _, asked := known[owner]; !asked {
+			list, err := l.controller.FlowsOf(ctx, owner)
+			if err != nil {
+				l.log.Debug("flows without notes in a trace", "error", err)
+			}
+			known[owner] = list
+		}
+		return words(f, known[owner])
+	}
+}

@@ -1,0 +1,477 @@
+package explain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+const (
+	// hopTime is how long a host may take for its part.
+	hopTime = 4 * time.Second
+	// tunnelsMax bounds how often a packet is followed from host to host: it goes
+	// through one tunnel, and through few more where hosts hand on for others.
+	tunnelsMax = 6
+	// hostsAtOnce bounds how many hosts are asked at the same time.
+	hostsAtOnce = 16
+)
+
+// Tracer follows packets through the whole overlay.
+type Tracer struct {
+	// Snapshot returns everything of one tenant.
+	Snapshot func(ctx context.Context, tenant string) (intent.Snapshot, error)
+	// Hosts returns all hosts. Without an answer packets are followed on their
+	// sender's host only.
+	Hosts func(ctx context.Context) ([]intent.HostState, error)
+	// Hop has a host do its part: Switch.Trace there.
+	Hop func(ctx context.Context, host string, r Request) (intent.TraceHop, error)
+}
+
+// journey is one trace under way.
+type journey struct {
+	Tracer
+	q     intent.TraceQuery
+	snap  intent.Snapshot
+	hosts []intent.HostState
+
+	// Of the sender.
+	port    intent.Port
+	network intent.Network
+	host    string
+
+	trace intent.Trace
+}
+
+// Trace returns what would become of a packet. Hosts that do not answer are no
+// error: the trace says where it ends.
+func (t Tracer) Trace(ctx context.Context, q intent.TraceQuery) (intent.Trace, error) {
+	if err := q.Validate(); err != nil {
+		return intent.Trace{}, err
+	}
+	j := journey{Tracer: t, q: q}
+	j.trace = intent.Trace{From: q.From.String(), To: q.To, Advice: []string{}, Silent: []string{}, Packets: []intent.TracePacket{}}
+	if err := j.prepare(ctx); err != nil {
+		return intent.Trace{}, err
+	}
+	d, err := j.destination(ctx)
+	if err != nil {
+		return intent.Trace{}, err
+	}
+	return j.trace, j.send(ctx, d)
+}
+
+// prepare finds the sender.
+func (j *journey) prepare(ctx context.Context) (err error) {
+	if j.snap, err = j.Snapshot(ctx, j.q.From.Tenant); err != nil {
+		return err
+	}
+	var ok bool
+	if j.port, ok = findPort(j.snap, j.q.From); !ok {
+		return intent.NotFoundf("port %s does not exist", j.q.From).
+			WithHint("`ovloom port list %s` shows those that do", j.q.From.Tenant)
+	}
+	i := slices.IndexFunc(j.snap.Networks, func(n intent.Network) bool { return n.Ref() == j.q.From.NetworkRef() })
+	if i < 0 {
+		return intent.NotFoundf("network %s does not exist", j.q.From.NetworkRef())
+	}
+	j.network = j.snap.Networks[i]
+	claims := slices.DeleteFunc(slices.Clone(j.snap.Bindings), func(b intent.Binding) bool { return b.PortRef() != j.q.From })
+	b, bound := intent.Winner(claims)
+	if !bound {
+		return intent.Conflictf("port %s is not plugged: nothing can be sent from there", j.q.From).
+			WithHint("`ovloom port plug %s --netns NAME` plugs it", j.q.From)
+	}
+	j.host = b.Host
+	if j.hosts, err = j.Hosts(ctx); err != nil && intent.KindOf(err) != intent.Unavailable {
+		return err
+	}
+	return nil
+}
+
+func findPort(s intent.Snapshot, ref intent.PortRef) (intent.Port, bool) {
+	i := slices.IndexFunc(s.Ports, func(p intent.Port) bool { return p.Ref() == ref })
+	if i < 0 {
+		return intent.Port{}, false
+	}
+	return s.Ports[i], true
+}
+
+// destination is where a packet is to go.
+type destination struct {
+	mac  intent.MAC // none: it has to be asked for
+	addr netip.Addr // none: the frame carries no IP
+	note string     // for people
+}
+
+// destination reads what the user said.
+func (j *journey) destination(ctx context.Context) (destination, error) {
+	to := j.q.To
+	if to == "broadcast" {
+		if _, err := j.sender(limited); err != nil {
+			return destination{mac: broadcastMAC}, nil
+		}
+		return destination{mac: broadcastMAC, addr: limited}, nil
+	}
+	if strings.Contains(to, "/") {
+		return j.toPort(ctx, to)
+	}
+	if a, err := netip.ParseAddr(to); err == nil {
+		return j.toAddr(a.WithZone("").Unmap()), nil
+	}
+	if m, err := net.ParseMAC(to); err == nil && len(m) == 6 {
+		return j.toMAC(intent.MAC(m)), nil
+	}
+	return destination{}, intent.Invalidf("destination %q is neither an address nor a port", to).
+		WithHint("give an IP address, a port such as acme/web/c2, a MAC address, or broadcast")
+}
+
+func (j *journey) toAddr(a netip.Addr) destination {
+	switch {
+	case a == limited || slices.ContainsFunc(j.network.Subnets, func(s intent.Subnet) bool { return isBroadcast(s.Prefix, a) }):
+		return destination{mac: broadcastMAC, addr: a}
+	case a.IsMulticast():
+		return destination{mac: groupMAC(a), addr: a}
+	}
+	return destination{addr: a}
+}
+
+// isBroadcast says whether a is the last address of an IPv4 subnet.
+func isBroadcast(p netip.Prefix, a netip.Addr) bool {
+	if !a.Is4() || !p.Contains(a) || p.Bits() > 30 {
+		return false
+	}
+	return !p.Contains(a.Next())
+}
+
+func (j *journey) toMAC(m intent.MAC) destination {
+	for _, p := range j.snap.Ports {
+		if p.MAC == m && p.Ref().NetworkRef() == j.network.Ref() {
+			if a, ok := j.common(p); ok {
+				return destination{mac: m, addr: a}
+			}
+		}
+	}
+	return destination{mac: m}
+}
+
+// common returns an address of a port that the sender has one of the same family
+// for; IPv4 before IPv6.
+func (j *journey) common(p intent.Port) (netip.Addr, bool) {
+	for _, is6 := range []bool{false, true} {
+		for _, a := range p.Addrs {
+			if a.Is6() != is6 {
+				continue
+			}
+			if _, err := j.sender(a); err == nil {
+				return a, true
+			}
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func (j *journey) toPort(ctx context.Context, name string) (destination, error) {
+	ref, err := intent.ParsePortRef(name)
+	if err != nil {
+		return destination{}, err
+	}
+	snap := j.snap
+	if ref.Tenant != j.q.From.Tenant {
+		if snap, err = j.Snapshot(ctx, ref.Tenant); err != nil {
+			return destination{}, err
+		}
+	}
+	p, ok := findPort(snap, ref)
+	if !ok {
+		return destination{}, intent.NotFoundf("port %s does not exist", ref).
+			WithHint("`ovloom port list %s` shows those that do", ref.Tenant)
+	}
+	d := destination{}
+	if ref.Tenant != j.q.From.Tenant {
+		d.note = fmt.Sprintf("port %s is of another tenant, to which no way leads: its address is traced as one of %s", ref, j.q.From.Tenant)
+	}
+	if a, ok := j.common(p); ok {
+		d.addr = a
+		return d, nil
+	}
+	if ref.NetworkRef() != j.network.Ref() {
+		return destination{}, intent.Invalidf("ports %s and %s have no addresses of one family", j.q.From, ref).
+			WithHint("without an address only ports of one network reach each other")
+	}
+	d.mac = p.MAC
+	return d, nil
+}
+
+// sender returns the source address of a packet to a: the one the user gave, else
+// the port's that is nearest.
+func (j *journey) sender(a netip.Addr) (netip.Addr, error) {
+	if j.q.SrcAddr.IsValid() {
+		if j.q.SrcAddr.Is4() != a.Is4() {
+			return netip.Addr{}, intent.Invalidf("source address %s and destination %s are of different families", j.q.SrcAddr, a)
+		}
+		return j.q.SrcAddr, nil
+	}
+	return j.own(a)
+}
+
+// own returns the port's own address for a packet to a.
+func (j *journey) own(a netip.Addr) (netip.Addr, error) {
+	var first netip.Addr
+	for _, own := range j.port.Addrs {
+		if own.Is4() != a.Is4() {
+			continue
+		}
+		if !first.IsValid() {
+			first = own
+		}
+		if s, ok := j.subnet(own); ok && s.Prefix.Contains(a) {
+			return own, nil
+		}
+	}
+	if !first.IsValid() {
+		family := "IPv6"
+		if a.Is4() {
+			family = "IPv4"
+		}
+		return first, intent.Invalidf("port %s has no %s address", j.q.From, family).
+			WithHint("give one it is to use with --src, or a MAC address as the destination")
+	}
+	return first, nil
+}
+
+// subnet returns the network's subnet of an address.
+func (j *journey) subnet(a netip.Addr) (intent.Subnet, bool) {
+	for _, s := range j.network.Subnets {
+		if s.Prefix.Contains(a) {
+			return s, true
+		}
+	}
+	return intent.Subnet{}, false
+}
+
+// send traces the question, if there is one, and the packet.
+func (j *journey) send(ctx context.Context, d destination) error {
+	mac := j.port.MAC
+	if !j.q.SrcMAC.IsZero() {
+		mac = j.q.SrcMAC
+	}
+	var src netip.Addr
+	var err error
+	if d.addr.IsValid() {
+		if src, err = j.sender(d.addr); err != nil {
+			return err
+		}
+	} else if j.q.Protocol != "" || j.q.ICMPType != nil || j.q.SrcAddr.IsValid() {
+		return intent.Invalidf("a packet to %s needs an IP address", j.q.To).
+			WithHint("no port of network %s with that MAC address has one: give an address as the destination", j.network.Ref())
+	}
+	if d.note != "" {
+		j.trace.Advice = append(j.trace.Advice, d.note)
+	}
+	if d.mac.IsZero() || j.q.Ask {
+		if !d.addr.IsValid() {
+			return intent.Invalidf("nobody is asked for %s", j.q.To).WithHint("--ask needs an IP address or a port that has one")
+		}
+		found, ok, err := j.ask(ctx, mac, d.addr)
+		if err != nil || !ok {
+			return err
+		}
+		d.mac = found
+	}
+	frame := plainFrame(mac, d.mac)
+	if d.addr.IsValid() {
+		frame = ipPacket(j.q, mac, d.mac, src, d.addr)
+	}
+	j.conclude(j.follow(ctx, frame))
+	return nil
+}
+
+// ask traces the question for the MAC address of where a packet to a goes next. It
+// says whether there is then a packet.
+func (j *journey) ask(ctx context.Context, mac intent.MAC, a netip.Addr) (intent.MAC, bool, error) {
+	own, err := j.own(a)
+	if err != nil || j.q.Ask {
+		// A lie about the sender is in what is traced: in the question, if that is it,
+		// else in the packet alone.
+		if own, err = j.sender(a); err != nil {
+			return intent.MAC{}, false, err
+		}
+	} else {
+		mac = j.port.MAC
+	}
+	next := a
+	if s, ok := j.subnet(own); ok && !s.Prefix.Contains(a) && !a.IsLinkLocalUnicast() {
+		next = s.Gateway
+	}
+	p := j.follow(ctx, question(mac, own, next))
+	if next != a {
+		p.What += fmt.Sprintf(" (the gateway, for %s)", a)
+	}
+	found := j.answered(p, next)
+	if found.IsZero() || j.q.Ask {
+		j.conclude(p)
+		if p.Verdict == intent.TraceDropped && !j.q.Ask {
+			j.trace.Summary = fmt.Sprintf("no packet is sent: the question who has %s is %s", next, p.Summary)
+		} else if !j.q.Ask && p.Verdict != intent.TraceUnknown {
+			j.trace.Verdict = intent.TraceUnknown
+			j.trace.Summary = fmt.Sprintf("whether anybody has %s shows only when it is asked for: the question is %s", next, p.Summary)
+			j.trace.Advice = append(j.trace.Advice, "if you know the MAC address that answers, trace to that")
+		}
+		return intent.MAC{}, false, nil
+	}
+	j.trace.Packets = append(j.trace.Packets, p)
+	return found, true, nil
+}
+
+// answered returns the MAC address that a question for an address is answered with:
+// by the switch, or by the port that gets the question; none if nobody answers.
+func (j *journey) answered(p intent.TracePacket, a netip.Addr) intent.MAC {
+	for _, h := range p.Hops {
+		for _, e := range h.Ends {
+			if m, err := net.ParseMAC(e.Answer); err == nil && len(m) == 6 {
+				return intent.MAC(m)
+			}
+			if e.Kind != intent.TraceDelivered {
+				continue
+			}
+			for _, port := range j.snap.Ports {
+				if port.Ref().String() == e.Port && slices.Contains(port.Addrs, a) {
+					return port.MAC
+				}
+			}
+		}
+	}
+	return intent.MAC{}
+}
+
+// follow traces a packet on every host that it reaches.
+func (j *journey) follow(ctx context.Context, m of.Match) intent.TracePacket {
+	p := intent.TracePacket{What: describePacket(parseFields(m.String())), Hops: []intent.TraceHop{}}
+	type leg struct {
+		host string
+		r    Request
+	}
+	legs := []leg{{j.host, Request{Port: &j.q.From, Packet: exact(m)}}}
+	for range tunnelsMax {
+		hops := make([]intent.TraceHop, len(legs))
+		var g errgroup.Group
+		g.SetLimit(hostsAtOnce)
+		for i, l := range legs {
+			g.Go(func() error {
+				hops[i] = j.hop(ctx, l.host, l.r)
+				return nil
+			})
+		}
+		_ = g.Wait() // failures are in the hops
+		legs = nil
+		for i := range hops {
+			for k := range hops[i].Ends {
+				e := &hops[i].Ends[k]
+				if e.Kind == intent.TraceTunnelled && j.receiver(e) {
+					legs = append(legs, leg{e.Host, Request{Packet: e.Packet,
+						Tunnel: &Tunnel{Src: j.vtep(hops[i].Host), VNI: e.VNI, SrcHost: hops[i].Host}}})
+				}
+			}
+		}
+		p.Hops = append(p.Hops, hops...)
+		if len(legs) == 0 {
+			break
+		}
+	}
+	judge(&p)
+	return p
+}
+
+// hop has one host do its part.
+func (j *journey) hop(ctx context.Context, host string, r Request) intent.TraceHop {
+	ctx, cancel := context.WithTimeout(ctx, hopTime)
+	defer cancel()
+	var err error
+	if i := slices.IndexFunc(j.hosts, func(h intent.HostState) bool { return h.Name == host }); i >= 0 && !j.hosts[i].Alive {
+		err = intent.Unavailablef("host %s is down", host)
+	}
+	var h intent.TraceHop
+	if err == nil {
+		h, err = j.Hop(ctx, host, r)
+	}
+	if err != nil {
+		h.Host, h.Error = host, err.Error()
+		var told *intent.Error
+		if errors.As(err, &told) {
+			h.Error = told.What
+		}
+	}
+	if h.Packet == "" {
+		h.Packet = r.Packet
+	}
+	if h.Via == "" && r.Tunnel != nil {
+		h.Via = fmt.Sprintf("through the tunnel from %s, VNI %d", r.Tunnel.SrcHost, r.Tunnel.VNI)
+	}
+	if h.Steps == nil {
+		h.Steps = []intent.TraceStep{}
+	}
+	if h.Ends == nil {
+		h.Ends = []intent.TraceEnd{}
+	}
+	return h
+}
+
+// receiver finds out who gets what was sent into a tunnel; false if that is nobody
+// who can be asked.
+func (j *journey) receiver(e *intent.TraceEnd) bool {
+	for _, h := range j.hosts {
+		if h.VTEP == e.VTEP {
+			e.Host, e.Words = h.Name, fmt.Sprintf("through the tunnel to %s (%s), VNI %d", h.Name, e.VTEP, e.VNI)
+			return true
+		}
+	}
+	for _, p := range j.snap.Peers {
+		if p.VTEP == e.VTEP {
+			e.Kind, e.Host = intent.TraceLeft, "peer "+p.Ref().String()
+			e.Words = fmt.Sprintf("through the tunnel to peer %s (%s), VNI %d", p.Ref(), e.VTEP, e.VNI)
+			return false
+		}
+	}
+	e.Kind = intent.TraceUnknown
+	e.Words = fmt.Sprintf("through the tunnel to %s, VNI %d, but which host that is is not known", e.VTEP, e.VNI)
+	return false
+}
+
+// vtep returns a host's address.
+func (j *journey) vtep(host string) netip.Addr {
+	for _, h := range j.hosts {
+		if h.Name == host {
+			return h.VTEP
+		}
+	}
+	return netip.Addr{}
+}
+
+// conclude makes the trace's verdict that of its last packet.
+func (j *journey) conclude(p intent.TracePacket) {
+	j.trace.Packets = append(j.trace.Packets, p)
+	j.trace.Verdict, j.trace.Summary = p.Verdict, p.Summary
+	for _, p := range j.trace.Packets {
+		for _, h := range p.Hops {
+			if h.Error != "" && !slices.Contains(j.trace.Silent, h.Host) {
+				j.trace.Silent = append(j.trace.Silent, h.Host)
+			}
+			for _, e := range h.Ends {
+				if e.Kind == intent.TraceUnknown && !slices.Contains(j.trace.Silent, e.VTEP.String()) {
+					j.trace.Silent = append(j.trace.Silent, e.VTEP.String())
+				}
+			}
+		}
+	}
+	j.trace.Advice = append(j.trace.Advice, j.advice(p)...)
+}

@@ -1,0 +1,128 @@
+package explain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/pipeline"
+	"github.com/ovloom/ovloom/unixctl"
+)
+
+// rawMax bounds how much of Open vSwitch's own words a hop keeps, in bytes: it
+// passes through the store.
+const rawMax = 256 << 10
+
+// Request asks a host what its switch would do with a packet that comes in by one of
+// these ways.
+type Request struct {
+	Port     *intent.PortRef `json:"port,omitempty"`     // sent by a port
+	Tunnel   *Tunnel         `json:"tunnel,omitempty"`   // through the tunnel
+	External string          `json:"external,omitempty"` // from outside, by the uplink of an external
+
+	// Packet holds the headers as ofproto/trace takes them.
+	Packet string `json:"packet"`
+}
+
+// Tunnel is how a packet comes through the tunnel.
+type Tunnel struct {
+	Src     netip.Addr `json:"src"` // the sender's VTEP
+	VNI     uint32     `json:"vni"`
+	SrcHost string     `json:"host"` // for people
+}
+
+// Attached is what is behind an OpenFlow port of the switch.
+type Attached struct {
+	Port     string // acme/web/c1, or
+	External string // the name of an external
+}
+
+// Switch is the local switch. It is made for one request: what it knows may change.
+type Switch struct {
+	Host   string
+	VTEP   netip.Addr
+	Bridge string    // ours
+	Tunnel of.PortNo // the tunnel port
+	Ports  map[of.PortNo]Attached
+
+	// Call calls ovs-vswitchd, as unixctl.Client does.
+	Call func(ctx context.Context, method string, params ...string) (string, error)
+	// Object names the object behind a flow's cookie: "port acme/web/c1"; "" if it is
+	// not known.
+	Object func(pipeline.Cookie) string
+	// Note says what a flow is for; "" if it is not known.
+	Note func(of.Flow) string
+}
+
+// Trace says what the switch would do with a packet. An error is of kind Unavailable
+// if the switch does not answer.
+func (s *Switch) Trace(ctx context.Context, r Request) (intent.TraceHop, error) {
+	match, err := of.ParseMatch(r.Packet)
+	if err != nil {
+		return intent.TraceHop{}, intent.Invalidf("packet %q is not understood: %w", r.Packet, err)
+	}
+	hop := intent.TraceHop{Host: s.Host, Packet: exact(match), Steps: []intent.TraceStep{}, Ends: []intent.TraceEnd{}}
+	var in string
+	if in, hop.Via, err = s.entry(r); err != nil {
+		return hop, err
+	}
+	text, err := s.Call(ctx, "ofproto/trace", s.Bridge, in+","+hop.Packet)
+	var refused *unixctl.CommandError
+	switch {
+	case errors.As(err, &refused):
+		return hop, fmt.Errorf("trace %s,%s on %s: %w", in, hop.Packet, s.Host, err)
+	case err != nil:
+		return hop, intent.Unavailablef("ovs-vswitchd on %s does not answer: %w", s.Host, err)
+	}
+	s.read(text, &hop)
+	return hop, nil
+}
+
+// read takes in what ofproto/trace printed.
+func (s *Switch) read(text string, hop *intent.TraceHop) {
+	hop.Raw = text[:min(len(text), rawMax)]
+	w := walk{sw: s}
+	for _, r := range parseOutput(text).rounds {
+		w.round(r)
+	}
+	hop.Steps = append(hop.Steps, w.steps...)
+	hop.Ends = append(hop.Ends, w.ends...)
+}
+
+// entry returns how a packet comes in: in the words of ofproto/trace, and of people.
+func (s *Switch) entry(r Request) (flow, words string, err error) {
+	port := func(is func(Attached) bool) (of.PortNo, bool) {
+		var found of.PortNo
+		for no, a := range s.Ports {
+			if is(a) && (found == 0 || no < found) {
+				found = no
+			}
+		}
+		return found, found != 0
+	}
+	switch {
+	case r.Port != nil:
+		name := r.Port.String()
+		no, ok := port(func(a Attached) bool { return a.Port == name })
+		if !ok {
+			return "", "", intent.NotFoundf("port %s is not plugged on %s", name, s.Host)
+		}
+		return fmt.Sprintf("in_port=%d", no), "sent by port " + name, nil
+	case r.Tunnel != nil:
+		if s.Tunnel == 0 {
+			return "", "", intent.Unavailablef("the tunnel port of %s is not there", s.Host)
+		}
+		return fmt.Sprintf("in_port=%d,tun_src=%s,tun_dst=%s,tun_id=%d", s.Tunnel, r.Tunnel.Src, s.VTEP, r.Tunnel.VNI),
+			fmt.Sprintf("through the tunnel from %s, VNI %d", r.Tunnel.SrcHost, r.Tunnel.VNI), nil
+	case r.External != "":
+		no, ok := port(func(a Attached) bool { return a.External == r.External })
+		if !ok {
+			return "", "", intent.NotFoundf("external %s has no uplink on %s", r.External, s.Host)
+		}
+		return fmt.Sprintf("in_port=%d", no), "from outside, by external " + r.External, nil
+	}
+	return "", "", intent.Invalidf("nothing says how the packet comes in")
+}

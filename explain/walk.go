@@ -1,0 +1,385 @@
+package explain
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// walk follows a packet through what ofproto/trace printed.
+type walk struct {
+	sw    *Switch
+	steps []intent.TraceStep
+	ends  []intent.TraceEnd
+
+	// Of the round under way.
+	state   fields
+	scopes  []scope
+	tables  []tableAt // hit so far
+	sending *sending  // an output, of which details may follow
+	ended   int       // ends of earlier rounds
+}
+
+// scope is a part of the lines after which the packet is again as it was before:
+// the bucket of a group, a clone, another bridge.
+type scope struct {
+	before  fields
+	foreign bool // a bridge that is not ours: its tables are none of the pipeline's
+
+	// It lasts while lines are indented by more than indent; that of a bridge whose own
+	// lines are not, while they are not less.
+	indent int
+	level  bool
+	bucket bool
+	// A clone's actions are not indented: it lasts for so many of them.
+	clone, actions int
+}
+
+// tableAt is a step and the indentation of its line.
+type tableAt struct{ step, indent int }
+
+// sending is an output whose consequences are not all read.
+type sending struct {
+	port    of.PortNo
+	back    bool // out of the port it came in by
+	state   fields
+	table   string
+	skipped bool
+	failure string
+}
+
+func (w *walk) round(r round) {
+	w.state, w.scopes, w.tables, w.ended = parseFields(r.flow), nil, nil, len(w.ends)
+	if r.recirc != "" {
+		w.resumed(r)
+	}
+	for i, n := range r.nodes {
+		w.leave(n)
+		w.node(n, r.nodes[i+1:])
+	}
+	w.sent()
+	for i := range w.steps {
+		if s := &w.steps[i]; s.Words == "" {
+			s.Words = describeActions(s.Actions)
+		}
+	}
+	switch {
+	case r.failure != "":
+		w.end(intent.TraceEnd{Kind: intent.TraceDropped, Table: w.lastTable(), Words: r.failure})
+	case len(w.ends) == w.ended && !strings.Contains(r.datapath, "recirc("):
+		w.end(intent.TraceEnd{Kind: intent.TraceDropped, Table: w.lastTable(), Words: w.noEnd(r)})
+	}
+}
+
+// noEnd says why a packet ends without being sent or counted as dropped.
+func (w *walk) noEnd(r round) string {
+	for _, n := range r.nodes {
+		if n.kind == nodeAction && strings.HasPrefix(n.text, "group:") {
+			return "there is nobody else to send it to"
+		}
+	}
+	if len(w.steps) > 0 && w.steps[len(w.steps)-1].Words != "" {
+		return w.steps[len(w.steps)-1].Words + ": it goes no further"
+	}
+	return "no flow leads on"
+}
+
+// resumed adds what happened between two rounds.
+func (w *walk) resumed(r round) {
+	if r.ctState == "" {
+		return // a group's hash, which says nothing to people
+	}
+	words := "connection tracking: the connection is " + strings.ReplaceAll(strings.Trim(strings.ReplaceAll("|"+r.ctState+"|", "|trk|", "|"), "|"), "|", ", ")
+	if t := translation(r.natFrom, r.natTo); t != "" {
+		words += "; " + t
+	}
+	w.steps = append(w.steps, intent.TraceStep{Words: words, Actions: []string{}, Notes: []string{}})
+}
+
+// translation says what address translation changed: ends of "nw_src=10.0.0.2,tp_src=…".
+func translation(from, to string) string {
+	before, after := words(from), words(to)
+	var changes []string
+	for _, end := range []struct{ name, v4, v6, port string }{
+		{"source", "nw_src", "ipv6_src", "tp_src"}, {"destination", "nw_dst", "ipv6_dst", "tp_dst"},
+	} {
+		show := func(m map[string]string) string {
+			addr := cmp.Or(m[end.v4], m[end.v6])
+			if before[end.port] != after[end.port] {
+				addr += " port " + m[end.port]
+			}
+			return addr
+		}
+		if old, now := show(before), show(after); old != now {
+			changes = append(changes, fmt.Sprintf("%s %s becomes %s", end.name, old, now))
+		}
+	}
+	return strings.Join(changes, ", ")
+}
+
+// words reads "a=1,b=2".
+func words(text string) map[string]string {
+	m := map[string]string{}
+	for _, w := range strings.Split(text, ",") {
+		key, value, _ := strings.Cut(w, "=")
+		m[key] = value
+	}
+	return m
+}
+
+// leave ends the scopes that a line is no longer part of.
+func (w *walk) leave(n node) {
+	for len(w.scopes) > 0 {
+		s := w.scopes[len(w.scopes)-1]
+		inside := n.indent > s.indent || s.level && n.indent == s.indent
+		if s.clone > 0 {
+			inside = s.actions > 0 && n.indent >= s.indent || n.kind != nodeAction && n.indent > s.indent
+		}
+		if inside {
+			return
+		}
+		w.sent()
+		w.state = s.before
+		w.scopes = w.scopes[:len(w.scopes)-1]
+	}
+}
+
+func (w *walk) enter(s scope) {
+	s.before = w.state.clone()
+	w.scopes = append(w.scopes, s)
+}
+
+// foreign says whether the packet is in a bridge that is not ours.
+func (w *walk) foreign() bool {
+	for i := len(w.scopes) - 1; i >= 0; i-- {
+		if s := w.scopes[i]; !s.bucket && s.clone == 0 {
+			return s.foreign
+		}
+	}
+	return false
+}
+
+// branch counts the copies of copies that the packet is.
+func (w *walk) branch() int {
+	n := 0
+	for _, s := range w.scopes {
+		if s.bucket || s.clone > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (w *walk) node(n node, rest []node) {
+	switch n.kind {
+	case nodeDetail, nodeWarning, nodeError:
+		w.detail(n)
+		return
+	case nodeBridge:
+		w.sent()
+		s := scope{indent: n.indent, foreign: n.text != w.sw.Bridge}
+		s.level = len(rest) > 0 && rest[0].indent == n.indent
+		w.enter(s)
+		if !s.foreign { // as a packet that comes in
+			for field := of.FieldMetadata; field <= of.FieldXXReg3; field++ {
+				delete(w.state, field)
+			}
+		}
+		return
+	}
+	w.sent()
+	switch n.kind {
+	case nodeTable:
+		if !w.foreign() {
+			w.table(n)
+		}
+	case nodeBucket:
+		w.enter(scope{indent: n.indent, bucket: true})
+	case nodeAction:
+		if !w.foreign() {
+			w.action(n)
+		}
+	}
+}
+
+// table adds the step of a table.
+func (w *walk) table(n node) {
+	from := w.lastTable()
+	r := parseRule(n.text)
+	step := intent.TraceStep{Table: tableName(n.table), Flow: n.text, Branch: w.branch(), Actions: []string{}, Notes: []string{}}
+	match, err := of.ParseMatch(r.match)
+	if r.hit && err == nil {
+		step.Words = w.sw.Note(of.Flow{Table: n.table, Priority: r.priority, Cookie: r.cookie, Match: match})
+		for _, t := range match.Terms {
+			if t.Field == of.FieldInPort {
+				w.state[of.FieldInPort] = t.Value
+			}
+		}
+	}
+	if !r.hit {
+		step.Words = "no flow matches"
+	}
+	cookie := pipeline.Cookie(r.cookie)
+	if r.hit && cookie.Ours() {
+		step.Object = w.sw.Object(cookie)
+	}
+	w.steps = append(w.steps, step)
+	w.tables = append(w.tables, tableAt{len(w.steps) - 1, n.indent})
+	if n.table == pipeline.DropTable() {
+		e := intent.TraceEnd{Kind: intent.TraceDropped, Table: from, Words: "no reason is given"}
+		if cookie.Ours() && cookie.Kind() == pipeline.KindReason {
+			reason := pipeline.Reason(cookie.ID())
+			e.Reason, e.Words = reason.String(), reason.Meaning()
+		}
+		w.end(e)
+	}
+}
+
+// lastTable returns the table where the packet is.
+func (w *walk) lastTable() string {
+	if len(w.tables) == 0 {
+		return ""
+	}
+	return w.steps[w.tables[len(w.tables)-1].step].Table
+}
+
+// step returns the step that a line belongs to; nil if there is none.
+func (w *walk) step(n node) *intent.TraceStep {
+	for i := len(w.tables) - 1; i >= 0; i-- {
+		if t := w.tables[i]; t.indent < n.indent {
+			return &w.steps[t.step]
+		}
+	}
+	return nil
+}
+
+func (w *walk) action(n node) {
+	step := w.step(n)
+	if step == nil {
+		return
+	}
+	step.Actions = append(step.Actions, n.text)
+	if inner, ok := strings.CutPrefix(n.text, "clone("); ok {
+		w.enter(scope{indent: n.indent, clone: 1, actions: countActions(strings.TrimSuffix(inner, ")"))})
+		return
+	}
+	if i := len(w.scopes) - 1; i >= 0 && w.scopes[i].clone > 0 && n.indent == w.scopes[i].indent {
+		w.scopes[i].actions--
+	}
+	parsed, err := of.ParseActions(n.text)
+	if err != nil || len(parsed) != 1 {
+		return
+	}
+	send := func(port of.PortNo) {
+		w.sending = &sending{port: port, back: port == of.PortInPort, state: w.state.clone(), table: step.Table}
+	}
+	switch a := parsed[0].(type) {
+	case of.Output:
+		send(a.Port)
+	case of.OutputReg:
+		send(of.PortNo(w.sub(a.Src)))
+	case of.ToController:
+		words := cmp.Or(step.Words, "ovloomd acts on it")
+		w.end(intent.TraceEnd{Kind: intent.TraceHanded, Table: step.Table, Words: words})
+	default:
+		w.state.apply(a)
+	}
+}
+
+// sub reads a part of a field.
+func (w *walk) sub(s of.Subfield) uint64 {
+	tmp := w.state.clone()
+	tmp[of.FieldPktMark] = of.Bits{}
+	tmp.copyBits(s, of.Subfield{Field: of.FieldPktMark, Width: min(s.Width, 32)})
+	return tmp.number(of.FieldPktMark)
+}
+
+// countActions counts actions between commas, those in parentheses as one.
+func countActions(text string) int {
+	n, depth := 1, 0
+	for _, c := range text {
+		switch {
+		case c == '(' || c == '[':
+			depth++
+		case c == ')' || c == ']':
+			depth--
+		case c == ',' && depth == 0:
+			n++
+		}
+	}
+	return n
+}
+
+// detail takes in what Open vSwitch says of the action before.
+func (w *walk) detail(n node) {
+	if w.foreign() {
+		return
+	}
+	if step := w.step(n); step != nil {
+		step.Notes = append(step.Notes, n.text)
+	}
+	if w.sending == nil {
+		return
+	}
+	switch {
+	case strings.Contains(n.text, "skipping output"):
+		w.sending.skipped = true
+	case strings.HasPrefix(n.text, "neighbor cache miss"):
+		// The packet is lost while the neighbour is asked for; the next is not.
+	case n.kind == nodeError, strings.HasPrefix(n.text, "native tunnel"), strings.HasPrefix(n.text, "Nonexistent output port"),
+		strings.HasPrefix(n.text, "Not tunneling"), strings.HasPrefix(n.text, "Tunneling decided against"):
+		w.sending.failure = n.text
+	}
+}
+
+// sent ends the packet, or the copy, that was sent last.
+func (w *walk) sent() {
+	s := w.sending
+	w.sending = nil
+	if s == nil || s.skipped {
+		return
+	}
+	e := intent.TraceEnd{Table: s.table, Packet: s.state.packet()}
+	in := of.PortNo(s.state.number(of.FieldInPort))
+	if s.back {
+		s.port = in
+	}
+	at, known := w.sw.Ports[s.port]
+	switch {
+	case s.failure != "":
+		e.Kind, e.Words = intent.TraceDropped, "Open vSwitch cannot send it: "+s.failure
+	case s.back:
+		e.Kind, e.Port, e.Words = intent.TraceAnswered, at.Port, "answered by the switch"
+		e.Answer = answerOf(s.state)
+	case s.port == w.sw.Tunnel:
+		e.Kind, e.VTEP, e.VNI = intent.TraceTunnelled, s.state.addr4(of.FieldTunDst), uint32(s.state.number(of.FieldTunID))
+		e.Words = fmt.Sprintf("through the tunnel to %s, VNI %d", e.VTEP, e.VNI)
+	case known && at.External != "":
+		e.Kind, e.External, e.Words = intent.TraceLeft, at.External, "out by external "+at.External
+	case known:
+		e.Kind, e.Port, e.Words = intent.TraceDelivered, at.Port, "to port "+at.Port
+	default:
+		e.Kind, e.Words = intent.TraceLeft, fmt.Sprintf("out of OpenFlow port %d, which is no port of the overlay", s.port)
+	}
+	w.ends = append(w.ends, e)
+}
+
+// answerOf returns the MAC address that an answer to a question for it tells.
+func answerOf(f fields) string {
+	switch {
+	case f.number(of.FieldEthType) == 0x0806 && f.number(of.FieldARPOp) == arpReply:
+		return f.mac(of.FieldARPSHA).String()
+	case f.number(of.FieldEthType) == 0x86dd && f.number(of.FieldIPProto) == 58 && f.number(of.FieldICMPv6Type) == icmpv6NeighborAd:
+		return f.mac(of.FieldEthSrc).String()
+	}
+	return ""
+}
+
+func (w *walk) end(e intent.TraceEnd) {
+	e.Packet = w.state.packet()
+	w.ends = append(w.ends, e)
+}
