@@ -94,6 +94,9 @@ type SNATRef struct{ Tenant, External string }
 // String returns the reference for people.
 func (r SNATRef) String() string { return r.Tenant + " through " + r.External }
 
+// Validate checks the names in the reference.
+func (r SNATRef) Validate() error { return validateNAT(r.Tenant, r.External, 0) }
+
 // FloatingRef names the floating address of a port.
 type FloatingRef struct {
 	PortRef

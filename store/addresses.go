@@ -101,9 +101,9 @@ func (p *addrPool) missed(ctx context.Context, n intent.Network, a netip.Addr) {
 // fill searches the subnet, from where the last search ended, for free addresses.
 func (p *addrPool) fill(ctx context.Context, n intent.Network, sub intent.Subnet, sp *subnetPool) error {
 	start := sub.Next(sp.last)
-	free, err := p.search(ctx, n, sub, start, sub.Last())
+	free, err := p.s.searchAddrs(ctx, addrsOf(n.Ref()), sub.Gateway, start, sub.Last(), addrPoolSize)
 	if err == nil && len(free) == 0 {
-		free, err = p.search(ctx, n, sub, sub.First(), start)
+		free, err = p.s.searchAddrs(ctx, addrsOf(n.Ref()), sub.Gateway, sub.First(), start, addrPoolSize)
 	}
 	switch {
 	case err != nil:
@@ -121,20 +121,22 @@ func (p *addrPool) fill(ctx context.Context, n intent.Network, sub intent.Subnet
 	return nil
 }
 
-// search returns up to addrPoolSize free addresses between from and to, in order.
-func (p *addrPool) search(ctx context.Context, n intent.Network, sub intent.Subnet, from, to netip.Addr) ([]netip.Addr, error) {
+// searchAddrs returns up to count addresses between from and to, in order, which
+// have no key below root, leaving out the gateway.
+func (s *Store) searchAddrs(ctx context.Context, root string, gateway, from, to netip.Addr, count int) ([]netip.Addr, error) {
 	var free []netip.Addr
-	end := addrKey(n.Ref(), to) + "\x00"
+	end := root + sortable(to) + "\x00"
+	page := count // most often what comes next is free
 	for next := from; ; {
-		r, err := p.s.client.Get(ctx, addrKey(n.Ref(), next),
-			clientv3.WithRange(end), clientv3.WithKeysOnly(), clientv3.WithLimit(pageKeys))
+		r, err := s.client.Get(ctx, root+sortable(next),
+			clientv3.WithRange(end), clientv3.WithKeysOnly(), clientv3.WithLimit(int64(page)))
 		if err != nil {
 			return nil, err
 		}
-		taken := map[netip.Addr]bool{sub.Gateway: true}
+		taken := map[netip.Addr]bool{gateway: true}
 		last := to
 		for _, kv := range r.Kvs {
-			a, err := parseSortable(string(kv.Key)[len(addrRoot+n.Ref().String()+"/"):])
+			a, err := parseSortable(string(kv.Key)[len(root):])
 			if err != nil {
 				return nil, fmt.Errorf("%w key %s: %w", errUnreadable, kv.Key, err)
 			}
@@ -143,13 +145,14 @@ func (p *addrPool) search(ctx context.Context, n intent.Network, sub intent.Subn
 				last = a
 			}
 		}
-		for ; !last.Less(next) && len(free) < addrPoolSize; next = next.Next() {
+		for ; !last.Less(next) && len(free) < count; next = next.Next() {
 			if !taken[next] {
 				free = append(free, next)
 			}
 		}
-		if len(free) == addrPoolSize || !r.More {
+		if len(free) == count || !r.More {
 			return free, nil
 		}
+		page = min(8*page, pageKeys)
 	}
 }

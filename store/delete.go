@@ -10,134 +10,33 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Deleting goes from what refers to what is referred to: bindings with their
-// port, ports, peers, networks, tenant. Each transaction leaves the store consistent,
-// so that a deletion that stopped half-way is finished by asking for it again.
+// Deleting goes from what refers to what is referred to: what leads to ports from
+// outside, bindings with their port, ports, peers, routes, networks, SNAT, tenant. Each
+// transaction leaves the store consistent, so that a deletion that stopped half-way is
+// finished by asking for it again.
 
-// plan is what is below an object that is to be deleted, in order of deletion.
-type plan struct {
-	bindings map[intent.PortRef][]string // hosts
-	ports    []intent.PortRef
-	peers    []intent.PeerRef
-	networks []intent.NetworkRef
-}
-
-// names lists the plan as a user reads it, each binding before its port.
-func (p plan) names() []string {
-	var out []string
-	for _, ref := range p.ports {
-		for _, host := range p.bindings[ref] {
-			out = append(out, bindingName(ref, host))
-		}
-		out = append(out, "port "+ref.String())
-	}
-	for _, ref := range p.peers {
-		out = append(out, "peer "+ref.String())
-	}
-	for _, ref := range p.networks {
-		out = append(out, "network "+ref.String())
-	}
-	return out
-}
-
-func bindingName(ref intent.PortRef, host string) string {
-	return fmt.Sprintf("binding %s on %s", ref, host)
-}
-
-// plan reads what is below a tenant, or below one of its networks.
-func (s *Store) plan(ctx context.Context, tenant, network string) (plan, error) {
-	p := plan{bindings: map[intent.PortRef][]string{}}
-	all, _, err := s.list(ctx, "read tenant "+tenant, tenantRoot(tenant), clientv3.WithKeysOnly())
-	if err != nil {
-		return p, err
-	}
-	for _, it := range all {
-		switch o := named(it.key).(type) {
-		case intent.Network:
-			if network == "" {
-				p.networks = append(p.networks, o.Ref())
-			}
-		case intent.Port:
-			if network == "" || o.Network == network {
-				p.ports = append(p.ports, o.Ref())
-			}
-		case intent.Peer:
-			if network == "" || o.Network == network {
-				p.peers = append(p.peers, o.Ref())
-			}
-		case intent.Binding:
-			p.bindings[o.PortRef()] = append(p.bindings[o.PortRef()], o.Host)
-		}
-	}
-	return p, nil
-}
-
-// TenantUsers lists what DeleteTenant with cascade would delete besides the
-// tenant, in order: "binding acme/web/c1 on host1", "port acme/web/c1",
-// "peer acme/web/tor1", "network acme/web".
-func (s *Store) TenantUsers(ctx context.Context, name string) ([]string, error) {
-	if _, err := s.Tenant(ctx, name); err != nil {
-		return nil, err
-	}
-	p, err := s.plan(ctx, name, "")
-	return p.names(), err
-}
-
-// NetworkUsers lists what DeleteNetwork with cascade would delete besides the network.
-func (s *Store) NetworkUsers(ctx context.Context, ref intent.NetworkRef) ([]string, error) {
-	if _, err := s.Network(ctx, ref); err != nil {
-		return nil, err
-	}
-	p, err := s.plan(ctx, ref.Tenant, ref.Network)
-	return p.names(), err
-}
-
-// PortUsers lists what DeletePort with cascade would delete besides the port.
-func (s *Store) PortUsers(ctx context.Context, ref intent.PortRef) ([]string, error) {
-	if _, err := s.Port(ctx, ref); err != nil {
-		return nil, err
-	}
-	claims, err := s.Bindings(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	var users []string
-	for _, b := range claims {
-		users = append(users, bindingName(ref, b.Host))
-	}
-	return users, nil
-}
-
-// DeleteTenant deletes a tenant. With networks it is refused with all that is
+// DeleteTenant deletes a tenant. With networks or NAT it is refused with all that is
 // below it (kind InUse), or with cascade deletes that first. Returns what was
 // deleted, as TenantUsers names it, and the revision of the last change, also
 // when it fails half-way.
 func (s *Store) DeleteTenant(ctx context.Context, name string, cascade bool) (deleted []string, revision int64, err error) {
-	users, err := s.TenantUsers(ctx, name)
-	if err != nil {
+	if _, err := s.Tenant(ctx, name); err != nil {
 		return nil, 0, err
 	}
 	what := "tenant " + name
-	if len(users) > 0 && !cascade {
-		return nil, 0, intent.InUseBy(what, users)
-	}
-	p, err := s.plan(ctx, name, "")
+	p, err := s.planTenant(ctx, name)
 	if err != nil {
 		return nil, 0, err
 	}
-	if deleted, revision, err = s.deleteMembers(ctx, p); err != nil {
+	if users := p.names(); len(users) > 0 && !cascade {
+		return nil, 0, intent.InUseBy(what, users)
+	}
+	if deleted, revision, err = s.deletePlanned(ctx, p); err != nil {
 		return deleted, revision, stopped(what, deleted, err)
 	}
-	for _, ref := range p.networks {
-		r, err := s.deleteNetwork(ctx, ref)
-		if err != nil {
-			return deleted, revision, stopped(what, deleted, err)
-		}
-		revision = max(revision, r)
-		deleted = append(deleted, "network "+ref.String())
-	}
 	err = s.update(ctx, "delete "+what, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(tenantKey(name)), below(networksRoot(name), clientv3.WithLimit(10), clientv3.WithKeysOnly()))
+		v, err := s.read(ctx, key(tenantKey(name)), below(networksRoot(name), clientv3.WithLimit(10), clientv3.WithKeysOnly()),
+			below(natRoot(name), clientv3.WithLimit(10), clientv3.WithKeysOnly()))
 		if err != nil {
 			return err
 		}
@@ -145,12 +44,13 @@ func (s *Store) DeleteTenant(ctx context.Context, name string, cascade bool) (de
 		if err != nil {
 			return err
 		}
-		if len(v.found[1]) > 0 { // added since the plan was made, so the user was not asked
-			return intent.InUseBy(what, found(v.found[1]))
+		if users := found(slices.Concat(v.found[1], v.found[2])); len(users) > 0 { // added since the plan was made, so the user was not asked
+			return intent.InUseBy(what, users)
 		}
 		var tx txn
 		tx.unchanged(it.key, it.revision)
-		tx.emptyBelow(networksRoot(name))
+		tx.emptyBelow(networksRoot(name)) // and so no route: each leads into a network
+		tx.emptyBelow(natRoot(name))
 		tx.delete(it.key)
 		tx.delete(vrfKey(t.VRF))
 		revision, err = s.commit(ctx, &tx)
@@ -162,22 +62,24 @@ func (s *Store) DeleteTenant(ctx context.Context, name string, cascade bool) (de
 	return append(deleted, what), revision, nil
 }
 
-// DeleteNetwork deletes a network. With ports it is refused with all that is
-// below it (kind InUse), or with cascade deletes that first. Returns what was
-// deleted and the revision of the last change, also when it fails half-way.
+// DeleteNetwork deletes a network. With ports or peers, or with routes that have a
+// next hop in it, it is refused with all of that (kind InUse), or with cascade deletes
+// that first. Returns what was deleted and the revision of the last change, also when
+// it fails half-way.
 func (s *Store) DeleteNetwork(ctx context.Context, ref intent.NetworkRef, cascade bool) (deleted []string, revision int64, err error) {
-	if _, err := s.Network(ctx, ref); err != nil {
-		return nil, 0, err
-	}
-	what := "network " + ref.String()
-	p, err := s.plan(ctx, ref.Tenant, ref.Network)
+	n, err := s.Network(ctx, ref)
 	if err != nil {
 		return nil, 0, err
 	}
-	if len(p.ports)+len(p.peers) > 0 && !cascade {
-		return nil, 0, intent.InUseBy(what, p.names())
+	what := "network " + ref.String()
+	p, err := s.planNetwork(ctx, n)
+	if err != nil {
+		return nil, 0, err
 	}
-	if deleted, revision, err = s.deleteMembers(ctx, p); err != nil {
+	if users := p.names(); len(users) > 0 && !cascade {
+		return nil, 0, intent.InUseBy(what, users)
+	}
+	if deleted, revision, err = s.deletePlanned(ctx, p); err != nil {
 		return deleted, revision, stopped(what, deleted, err)
 	}
 	r, err := s.deleteNetwork(ctx, ref)
@@ -187,19 +89,28 @@ func (s *Store) DeleteNetwork(ctx context.Context, ref intent.NetworkRef, cascad
 	return append(deleted, what), r, nil
 }
 
-// DeletePort deletes a port. While hosts claim it, it is refused with their
-// bindings (kind InUse), or with cascade deletes those too.
+// DeletePort deletes a port. While hosts claim it, or a floating address or forwards
+// lead to it, it is refused with those (kind InUse), or with cascade deletes those too.
+// Returns what was deleted and the revision of the last change, also when it fails
+// half-way.
 func (s *Store) DeletePort(ctx context.Context, ref intent.PortRef, cascade bool) (deleted []string, revision int64, err error) {
-	users, err := s.PortUsers(ctx, ref)
-	if err != nil {
+	if _, err := s.Port(ctx, ref); err != nil {
 		return nil, 0, err
 	}
 	what := "port " + ref.String()
+	p, users, err := s.planPort(ctx, ref)
+	if err != nil {
+		return nil, 0, err
+	}
 	if len(users) > 0 && !cascade {
 		return nil, 0, intent.InUseBy(what, users)
 	}
+	if deleted, revision, err = s.deletePlanned(ctx, p); err != nil {
+		return deleted, revision, stopped(what, deleted, err)
+	}
+	var names []string
 	err = s.update(ctx, "delete "+what, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(portKey(ref)), below(claimsRoot(ref)))
+		v, err := s.read(ctx, portReads(ref)...)
 		if err != nil {
 			return err
 		}
@@ -210,28 +121,41 @@ func (s *Store) DeletePort(ctx context.Context, ref intent.PortRef, cascade bool
 			return intent.InUseBy(what, users)
 		}
 		var tx txn
-		if deleted, err = deletePort(&tx, v.one(0), v.found[1], v.revision); err != nil {
+		if names, err = deletePort(&tx, v); err != nil {
 			return err
 		}
 		revision, err = s.commit(ctx, &tx)
 		return err
 	})
 	if err != nil {
-		return nil, 0, err
+		return deleted, revision, stopped(what, deleted, err)
 	}
-	return deleted, revision, nil
+	return append(deleted, names...), revision, nil
 }
 
-// deletePort adds to tx what deletes a port, its claims and its index keys, as
-// they were read at revision, and returns their names.
-func deletePort(tx *txn, it item, claims []item, revision int64) ([]string, error) {
+// portReads is what deletePort must know.
+func portReads(ref intent.PortRef) []clientv3.Op {
+	return []clientv3.Op{key(portKey(ref)), below(claimsRoot(ref)),
+		below(floatingsOf(ref), clientv3.WithLimit(10)), below(targetsOf(ref), clientv3.WithLimit(10))}
+}
+
+// deletePort adds to tx what deletes a port, its claims and its index keys, as v
+// found them with portReads, and returns their names. It is refused (kind InUse) if
+// the port was made reachable from outside since that was deleted.
+func deletePort(tx *txn, v view) ([]string, error) {
+	it, claims := v.one(0), v.found[1]
 	p, err := decode[intent.Port](it.value)
 	if err != nil {
 		return nil, err
 	}
 	ref, network := p.Ref(), p.Ref().NetworkRef()
+	if users := reachedBy(v.found[2], v.found[3]).names(); len(users) > 0 {
+		return nil, intent.InUseBy("port "+ref.String(), users)
+	}
 	tx.unchanged(it.key, it.revision)
-	tx.quietBelow(claimsRoot(ref), revision)
+	tx.quietBelow(claimsRoot(ref), v.revision)
+	tx.emptyBelow(floatingsOf(ref))
+	tx.emptyBelow(targetsOf(ref))
 	for _, c := range claims {
 		b, ok := named(c.key).(intent.Binding)
 		if !ok {
@@ -250,32 +174,61 @@ func deletePort(tx *txn, it item, claims []item, revision int64) ([]string, erro
 	return append(found(claims), "port "+ref.String()), nil
 }
 
-// found names bindings, networks, ports and peers as users read them.
+// found names objects as users read them.
 func found(its []item) []string {
 	var out []string
 	for _, it := range its {
-		switch o := named(it.key).(type) {
-		case intent.Binding:
-			out = append(out, bindingName(o.PortRef(), o.Host))
-		case intent.Network:
-			out = append(out, "network "+o.Ref().String())
-		case intent.Port:
-			out = append(out, "port "+o.Ref().String())
-		case intent.Peer:
-			out = append(out, "peer "+o.Ref().String())
-		}
+		out = append(out, nameOf(named(it.key)))
 	}
 	return out
 }
 
-// deleteMembers deletes the ports and peers of a plan.
-func (s *Store) deleteMembers(ctx context.Context, p plan) (deleted []string, revision int64, err error) {
-	deleted, revision, err = s.deletePorts(ctx, p.ports)
-	if err != nil {
+// deletePlanned deletes all of a plan. Those of which there are few are deleted one by
+// one; one that somebody else has deleted is left out.
+func (s *Store) deletePlanned(ctx context.Context, p plan) (deleted []string, revision int64, err error) {
+	did := func(names []string, r int64, err error) error {
+		deleted, revision = append(deleted, names...), max(revision, r)
+		if intent.KindOf(err) == intent.NotFound {
+			return nil
+		}
+		return err
+	}
+	for _, ref := range p.floatings {
+		if err := did(s.DeleteFloating(ctx, ref)); err != nil {
+			return deleted, revision, err
+		}
+	}
+	for _, ref := range p.forwards {
+		if err := did(s.DeleteForward(ctx, ref)); err != nil {
+			return deleted, revision, err
+		}
+	}
+	if err := did(s.deletePorts(ctx, p.ports)); err != nil {
 		return deleted, revision, err
 	}
-	peers, r, err := s.deletePeers(ctx, p.peers)
-	return append(deleted, peers...), max(revision, r), err
+	for _, ref := range p.peers {
+		if err := did(s.DeletePeer(ctx, ref)); err != nil {
+			return deleted, revision, err
+		}
+	}
+	for _, ref := range p.routes {
+		if err := did(s.DeleteRoute(ctx, ref)); err != nil {
+			return deleted, revision, err
+		}
+	}
+	for _, ref := range p.networks {
+		r, err := s.deleteNetwork(ctx, ref)
+		if err != nil {
+			return deleted, revision, err
+		}
+		deleted, revision = append(deleted, "network "+ref.String()), max(revision, r)
+	}
+	for _, ref := range p.snats {
+		if err := did(s.DeleteSNAT(ctx, ref)); err != nil {
+			return deleted, revision, err
+		}
+	}
+	return deleted, revision, nil
 }
 
 // deletePorts deletes ports with their claims, as many as fit in each transaction.
@@ -286,7 +239,7 @@ func (s *Store) deletePorts(ctx context.Context, refs []intent.PortRef) (deleted
 		err := s.update(ctx, "delete ports", func(ctx context.Context) error {
 			var reads []clientv3.Op
 			for _, ref := range refs[:min(len(refs), txnOps/8)] {
-				reads = append(reads, key(portKey(ref)), below(claimsRoot(ref)))
+				reads = append(reads, portReads(ref)...)
 			}
 			v, err := s.read(ctx, reads...)
 			if err != nil {
@@ -294,13 +247,14 @@ func (s *Store) deletePorts(ctx context.Context, refs []intent.PortRef) (deleted
 			}
 			var tx txn
 			names, done = nil, 0
-			for i := 0; i < len(reads); i += 2 {
-				if v.one(i).value == nil { // somebody else was faster
+			for found := range slices.Chunk(v.found, len(portReads(intent.PortRef{}))) {
+				port := view{v.revision, found}
+				if port.one(0).value == nil { // somebody else was faster
 					done++
 					continue
 				}
 				var one txn
-				n, err := deletePort(&one, v.one(i), v.found[i+1], v.revision)
+				n, err := deletePort(&one, port)
 				if err != nil {
 					return err
 				}
@@ -326,11 +280,11 @@ func (s *Store) deletePorts(ctx context.Context, refs []intent.PortRef) (deleted
 	return deleted, revision, nil
 }
 
-// deleteNetwork deletes a network without ports and peers.
+// deleteNetwork deletes a network without ports, peers and routes into it.
 func (s *Store) deleteNetwork(ctx context.Context, ref intent.NetworkRef) (revision int64, err error) {
 	err = s.update(ctx, "delete network "+ref.String(), func(ctx context.Context) error {
 		v, err := s.read(ctx, key(networkKey(ref)), below(portsRoot(ref), clientv3.WithLimit(10), clientv3.WithKeysOnly()),
-			below(peersRoot(ref), clientv3.WithLimit(10), clientv3.WithKeysOnly()))
+			below(peersRoot(ref), clientv3.WithLimit(10), clientv3.WithKeysOnly()), below(routesRoot(ref.Tenant)))
 		if err != nil {
 			return err
 		}
@@ -338,13 +292,18 @@ func (s *Store) deleteNetwork(ctx context.Context, ref intent.NetworkRef) (revis
 		if err != nil {
 			return err
 		}
-		if users := found(slices.Concat(v.found[1], v.found[2])); len(users) > 0 { // added since the plan was made, so the user was not asked
+		var p plan
+		if p.routes, err = routesVia(n, v.found[3]); err != nil {
+			return err
+		}
+		if users := append(found(slices.Concat(v.found[1], v.found[2])), p.names()...); len(users) > 0 { // added since the plan was made, so the user was not asked
 			return intent.InUseBy("network "+ref.String(), users)
 		}
 		var tx txn
 		tx.unchanged(it.key, it.revision)
 		tx.emptyBelow(portsRoot(ref))
 		tx.emptyBelow(peersRoot(ref))
+		tx.quietBelow(routesRoot(ref.Tenant), v.revision)
 		tx.delete(it.key)
 		tx.delete(vniKey(n.VNI))
 		revision, err = s.commit(ctx, &tx)

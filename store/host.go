@@ -63,6 +63,9 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 			if err := s.noPeer(ctx, &tx, h); err != nil {
 				return err
 			}
+			if err := s.noExternal(ctx, &tx, h.VTEP); err != nil {
+				return err
+			}
 		}
 		_, err = s.commit(ctx, &tx)
 		return err
@@ -151,7 +154,8 @@ func (s *Store) ClaimedBy(ctx context.Context, host string) ([]intent.PortRef, e
 }
 
 // RemoveHost deletes a host. While its ovloomd lives or it claims ports, that is
-// refused (kind InUse), or with cascade its claims are released first. Returns
+// refused (kind InUse), or with cascade its claims are released first. The addresses
+// that it has taken for the SNAT of tenants are given back. Returns
 // what was deleted and the revision of the last change, also when it fails
 // half-way.
 func (s *Store) RemoveHost(ctx context.Context, name string, cascade bool) (deleted []string, revision int64, err error) {
@@ -175,7 +179,7 @@ func (s *Store) RemoveHost(ctx context.Context, name string, cascade bool) (dele
 		deleted, revision, refs = append(deleted, names...), max(revision, r), refs[n:]
 	}
 	err = s.update(ctx, "remove "+what, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(hostKey(name)), below(boundHost(name), clientv3.WithLimit(10)))
+		v, err := s.read(ctx, key(hostKey(name)), below(boundHost(name), clientv3.WithLimit(10)), below(natOfHost(name)))
 		if err != nil {
 			return err
 		}
@@ -191,12 +195,18 @@ func (s *Store) RemoveHost(ctx context.Context, name string, cascade bool) (dele
 			}
 			return intent.InUseBy(what, users)
 		}
+		if len(v.found[2]) > 0 {
+			if revision, err = s.dropNATAddresses(ctx, natAddressesIn(name, v.found[2])); err != nil {
+				return err
+			}
+		}
 		var tx txn
 		tx.unchanged(it.key, it.revision)
 		if !cascade {
 			tx.vacant(aliveKey(name), func(string) error { return hostLives(name) })
 		}
 		tx.emptyBelow(boundHost(name))
+		tx.emptyBelow(natOfHost(name))
 		tx.delete(it.key)
 		tx.delete(vtepKey(h.VTEP))
 		tx.delete(aliveKey(name))

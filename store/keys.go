@@ -74,6 +74,7 @@ func forwardsOn(tenant, external string) string { return forwardsRoot(tenant) + 
 func forwardKey(r intent.ForwardRef) string {
 	return forwardsOn(r.Tenant, r.External) + protocolPort(r.Protocol, r.Port)
 }
+func natAddressesRoot(tenant string) string { return natRoot(tenant) + "addresses/" }
 func natAddressesOn(r intent.SNATRef) string {
 	return natRoot(r.Tenant) + "addresses/" + r.External + "/"
 }
@@ -96,9 +97,9 @@ func peerVTEPRoot(a netip.Addr) string { return peersVTEPs + sortable(a) + "/" }
 
 func peerVTEPKey(a netip.Addr, r intent.NetworkRef) string { return peerVTEPRoot(a) + r.String() }
 
-func addrKey(r intent.NetworkRef, a netip.Addr) string {
-	return addrRoot + r.String() + "/" + sortable(a)
-}
+func addrsOf(r intent.NetworkRef) string { return addrRoot + r.String() + "/" }
+
+func addrKey(r intent.NetworkRef, a netip.Addr) string { return addrsOf(r) + sortable(a) }
 
 func macKey(r intent.NetworkRef, m intent.MAC) string {
 	return macRoot + r.String() + "/" + m.String()
@@ -123,6 +124,16 @@ func targetsOf(r intent.PortRef) string { return targetRoot + r.String() + "/" }
 
 func targetKey(f intent.Forward) string {
 	return targetsOf(f.To) + f.External + "/" + protocolPort(f.Protocol, f.Port)
+}
+
+// forwardOfTarget returns the forward that a target key belongs to.
+func forwardOfTarget(key string) (intent.ForwardRef, bool) {
+	p := strings.Split(strings.TrimPrefix(key, targetRoot), "/")
+	if len(p) != 6 {
+		return intent.ForwardRef{}, false
+	}
+	f, ok := namedNAT(p[0], "forward", p[3:]).(intent.Forward)
+	return f.Ref(), ok
 }
 
 func hostForwardKey(p intent.Protocol, port uint16) string {

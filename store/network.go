@@ -13,7 +13,8 @@ import (
 // AddNetwork adds a network and returns it as stored with the revision of the
 // change. What n leaves out is chosen: ID (always), VNI, gateways, and drop as
 // the policy for unknown unicast. Its subnets may not overlap those of the
-// tenant's other networks, because all networks of a tenant route to each other.
+// tenant's other networks, because all networks of a tenant route to each other, nor
+// contain a prefix that the tenant has a route to.
 func (s *Store) AddNetwork(ctx context.Context, n intent.Network) (intent.Network, int64, error) {
 	n = n.WithDefaults()
 	if err := n.Validate(); err != nil {
@@ -32,7 +33,7 @@ func (s *Store) AddNetwork(ctx context.Context, n intent.Network) (intent.Networ
 			}
 			n.VNI = intent.VNI(c)
 		}
-		v, err := s.read(ctx, key(tenantKey(n.Tenant)), below(networksRoot(n.Tenant)))
+		v, err := s.read(ctx, key(tenantKey(n.Tenant)), below(networksRoot(n.Tenant)), below(routesRoot(n.Tenant)))
 		if err != nil {
 			return err
 		}
@@ -43,6 +44,9 @@ func (s *Store) AddNetwork(ctx context.Context, n intent.Network) (intent.Networ
 		var tx txn
 		tx.unchanged(tenant.key, tenant.revision)
 		if err := apart(&tx, n, v); err != nil {
+			return err
+		}
+		if err := routesStay(&tx, intent.Network{}, n, v.found[2], v.revision); err != nil {
 			return err
 		}
 		if err := tx.create(networkKey(n.Ref()), "network "+n.Ref().String(), n); err != nil {
@@ -101,7 +105,7 @@ func (s *Store) SetNetwork(ctx context.Context, ref intent.NetworkRef, edit func
 	var revision int64
 	op := "set network " + ref.String()
 	err := s.update(ctx, op, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(networkKey(ref)), below(networksRoot(ref.Tenant)))
+		v, err := s.read(ctx, key(networkKey(ref)), below(networksRoot(ref.Tenant)), below(routesRoot(ref.Tenant)))
 		if err != nil {
 			return err
 		}
@@ -136,6 +140,9 @@ func (s *Store) SetNetwork(ctx context.Context, ref intent.NetworkRef, edit func
 		}
 		if !slices.Equal(n.Subnets, old.Subnets) {
 			if err := apart(&tx, n, v); err != nil {
+				return err
+			}
+			if err := routesStay(&tx, old, n, v.found[2], v.revision); err != nil {
 				return err
 			}
 		}

@@ -37,6 +37,9 @@ func (s *Store) AddPeer(ctx context.Context, p intent.Peer) (intent.Peer, int64,
 			return intent.Conflictf("VTEP address %s is taken by host %s", p.VTEP, holder).
 				WithHint("a host is part of the overlay by itself: give the address of a VTEP that is not ovloom")
 		})
+		if err := s.noExternal(ctx, &tx, p.VTEP); err != nil {
+			return err
+		}
 		revision, err = s.commit(ctx, &tx)
 		return err
 	})
@@ -80,14 +83,6 @@ func (s *Store) DeletePeer(ctx context.Context, ref intent.PeerRef) (deleted []s
 	if _, err := s.Peer(ctx, ref); err != nil {
 		return nil, 0, err
 	}
-	revision, err = s.deletePeer(ctx, ref)
-	if err != nil {
-		return nil, 0, err
-	}
-	return []string{"peer " + ref.String()}, revision, nil
-}
-
-func (s *Store) deletePeer(ctx context.Context, ref intent.PeerRef) (revision int64, err error) {
 	err = s.update(ctx, "delete peer "+ref.String(), func(ctx context.Context) error {
 		it, err := s.get(ctx, peerKey(ref))
 		if err != nil {
@@ -104,23 +99,10 @@ func (s *Store) deletePeer(ctx context.Context, ref intent.PeerRef) (revision in
 		revision, err = s.commit(ctx, &tx)
 		return err
 	})
-	return revision, err
-}
-
-// deletePeers deletes peers one by one: networks have few. One that somebody else
-// has deleted is left out.
-func (s *Store) deletePeers(ctx context.Context, refs []intent.PeerRef) (deleted []string, revision int64, err error) {
-	for _, ref := range refs {
-		r, err := s.deletePeer(ctx, ref)
-		switch {
-		case intent.KindOf(err) == intent.NotFound:
-			continue
-		case err != nil:
-			return deleted, revision, err
-		}
-		deleted, revision = append(deleted, "peer "+ref.String()), max(revision, r)
+	if err != nil {
+		return nil, 0, err
 	}
-	return deleted, revision, nil
+	return []string{"peer " + ref.String()}, revision, nil
 }
 
 // noPeer refuses a host whose VTEP address is a peer's, and makes sure that no

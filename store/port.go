@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
+	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ovloom/ovloom/intent"
 )
@@ -151,6 +152,11 @@ func (s *Store) SetPort(ctx context.Context, ref intent.PortRef, edit func(*inte
 			return err
 		}
 		tx.unchanged(network.key, network.revision)
+		if hasIPv4(old) && !hasIPv4(p) {
+			if err := s.notReached(ctx, &tx, ref); err != nil {
+				return err
+			}
+		}
 		moveIndex(&tx, old, p)
 		revision, err = s.commit(ctx, &tx)
 		return err
@@ -159,6 +165,24 @@ func (s *Store) SetPort(ctx context.Context, ref intent.PortRef, edit func(*inte
 		return intent.Port{}, 0, err
 	}
 	return p, revision, nil
+}
+
+func hasIPv4(p intent.Port) bool { return slices.ContainsFunc(p.Addrs, netip.Addr.Is4) }
+
+// notReached refuses to take the IPv4 addresses from a port to which a floating
+// address or forwards lead, and makes sure that none comes meanwhile.
+func (s *Store) notReached(ctx context.Context, tx *txn, ref intent.PortRef) error {
+	v, err := s.read(ctx, below(floatingsOf(ref), clientv3.WithKeysOnly()), below(targetsOf(ref), clientv3.WithKeysOnly()))
+	if err != nil {
+		return err
+	}
+	if users := reachedBy(v.found[0], v.found[1]).names(); len(users) > 0 {
+		return &intent.Error{Kind: intent.InUse, What: "NAT needs an IPv4 address of port " + ref.String(), Used: users,
+			Hint: "leave it one, or delete those first"}
+	}
+	tx.emptyBelow(floatingsOf(ref))
+	tx.emptyBelow(targetsOf(ref))
+	return nil
 }
 
 // moveIndex makes the index keys of a changed port follow it.

@@ -54,6 +54,11 @@ func (t *txn) emptyBelow(prefix string) {
 	t.must = append(t.must, clientv3.Compare(clientv3.CreateRevision(prefix), "=", 0).WithPrefix())
 }
 
+// emptyBetween demands that there is no key from first on and before end.
+func (t *txn) emptyBetween(first, end string) {
+	t.must = append(t.must, clientv3.Compare(clientv3.CreateRevision(first), "=", 0).WithRange(end))
+}
+
 func (t *txn) put(key, value string, opts ...clientv3.OpOption) {
 	t.then = append(t.then, clientv3.OpPut(key, value, opts...))
 }

@@ -1,0 +1,193 @@
+package store
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/netip"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Addresses of externals. An index key says who has one, and decides: it is made in
+// the transaction that writes the object. Where to look for a free one is kept beside
+// it for all hosts together, for each of them takes addresses of the same pool.
+
+// outsideSpread is among how many free addresses the next one is chosen when
+// others take addresses of the same external at the same time.
+const outsideSpread = 64
+
+// What the index says about who has an address.
+func sharedHolder(tenant string) string           { return "tenant " + tenant }
+func floatingHolder(r intent.PortRef) string      { return "port " + r.String() }
+func natAddressHolder(a intent.NATAddress) string { return "tenant " + a.Tenant + " on " + a.Host }
+
+// takeOutside takes an address of the external: the given one, or if that is not
+// valid a free one. tries is how often the transaction has failed as stale before.
+func (s *Store) takeOutside(ctx context.Context, tx *txn, e intent.External, given netip.Addr, holder string, tries int) (netip.Addr, error) {
+	a := given
+	var err error
+	if given.IsValid() {
+		err = e.Assignable(given)
+	} else {
+		a, err = s.freeOutside(ctx, e, tries)
+	}
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	tx.take(outsideKey(e.Name, a), holder, func(other string) error {
+		if !given.IsValid() {
+			return errStale
+		}
+		return intent.Conflictf("address %s of external %s is taken by %s", a, e.Name, other).
+			WithHint("choose another, or leave it out")
+	})
+	// Not compared with what it was: two hosts may well take two addresses at once.
+	tx.put(lastOutsideKey(e.Name), sortable(a))
+	return a, nil
+}
+
+// freeOutside returns an address of the external that is free, behind the one that
+// was given out last: so that one which was just given back is not at once
+// somebody else's, to whom answers to its last owner would go.
+func (s *Store) freeOutside(ctx context.Context, e intent.External, tries int) (netip.Addr, error) {
+	all := e.Addresses()
+	it, err := s.get(ctx, lastOutsideKey(e.Name))
+	if err != nil {
+		return netip.Addr{}, err
+	}
+	start := all.First
+	if it.value != nil {
+		last, err := parseSortable(string(it.value))
+		if err != nil {
+			return netip.Addr{}, err
+		}
+		if next := last.Next(); all.Contains(next) {
+			start = next
+		}
+	}
+	count := 1
+	if tries > 0 {
+		count = outsideSpread
+	}
+	free, err := s.searchAddrs(ctx, outsideOf(e.Name), e.Gateway, start, all.Last, count)
+	if err == nil && len(free) == 0 {
+		free, err = s.searchAddrs(ctx, outsideOf(e.Name), e.Gateway, all.First, start, count)
+	}
+	switch {
+	case err != nil:
+		return netip.Addr{}, err
+	case len(free) == 0:
+		return netip.Addr{}, exhausted(e)
+	}
+	return free[rand.IntN(len(free))], nil
+}
+
+func exhausted(e intent.External) error {
+	err := intent.Conflictf("all %d addresses of external %s (%s) are in use", capacity(e), e.Name, e.Addresses())
+	if e.Kind == intent.ExternalHost {
+		return err.WithHint("delete SNATs or forwards that nobody needs, or add an external with a larger subnet")
+	}
+	return err.WithHint("delete floating addresses, forwards or SNATs that nobody needs, or enlarge its pool: ovloom external set %s --pool FIRST-LAST", e.Name)
+}
+
+// capacity is how many addresses of an external NAT can use.
+func capacity(e intent.External) int {
+	r := e.Addresses()
+	first, last := r.First.As4(), r.Last.As4()
+	n := 1
+	for i := range first {
+		n += (int(last[i]) - int(first[i])) << (8 * (3 - i))
+	}
+	if r.Contains(e.Gateway) {
+		n--
+	}
+	return n
+}
+
+// sharing is what a tenant's forwards of one external, and its SNAT if that has an
+// address, have in common: the address.
+type sharing struct {
+	ref     intent.SNATRef
+	address netip.Addr // not valid: they have none
+	count   int        // how many have it; 2 stands for more
+	index   item       // who has it
+}
+
+// sharing reads it, at one revision.
+func (s *Store) sharing(ctx context.Context, ref intent.SNATRef) (sharing, error) {
+	var sh sharing
+	reads := []clientv3.Op{key(snatKey(ref)), below(forwardsOn(ref.Tenant, ref.External), clientv3.WithLimit(2))}
+	for {
+		v, err := s.read(ctx, reads...)
+		if err != nil {
+			return sharing{}, err
+		}
+		address, count, err := sharedBy(v)
+		switch {
+		case err != nil:
+			return sharing{}, err
+		case !address.IsValid():
+			return sharing{ref: ref}, nil
+		case address == sh.address: // and so the third read is that of its index key
+			sh.count, sh.index = count, v.one(2)
+			return sh, nil
+		}
+		sh = sharing{ref: ref, address: address}
+		reads = append(reads[:2], key(outsideKey(ref.External, address)))
+	}
+}
+
+// sharedBy returns the address of a SNAT and of forwards, as the first two reads of
+// v found them, and how many of them have it.
+func sharedBy(v view) (address netip.Addr, count int, err error) {
+	if it := v.one(0); it.value != nil {
+		o, err := decode[intent.SNAT](it.value)
+		if err != nil {
+			return address, 0, err
+		}
+		if o.Address.IsValid() {
+			address, count = o.Address, 1
+		}
+	}
+	for _, it := range v.found[1] {
+		f, err := decode[intent.Forward](it.value)
+		if err != nil {
+			return address, 0, err
+		}
+		address, count = f.Address, count+1
+	}
+	return address, count, nil
+}
+
+// join gives one more object the address, or takes one for the first of them. One
+// that joins or leaves writes the index key anew: so the store makes two that do it
+// at once see each other.
+func (s *Store) join(ctx context.Context, tx *txn, e intent.External, sh sharing, given netip.Addr, tries int) (netip.Addr, error) {
+	if sh.address.IsValid() {
+		if given.IsValid() && given != sh.address {
+			return netip.Addr{}, intent.Conflictf("tenant %s has address %s on external %s", sh.ref.Tenant, sh.address, e.Name).
+				WithHint("a tenant has one there: leave the address out")
+		}
+		tx.unchanged(sh.index.key, sh.index.revision)
+		tx.put(sh.index.key, sharedHolder(sh.ref.Tenant))
+		return sh.address, nil
+	}
+	tx.emptyBelow(forwardsOn(sh.ref.Tenant, e.Name))
+	if e.Kind == intent.ExternalHost {
+		tx.unchanged(snatKey(sh.ref), 0)
+	}
+	return s.takeOutside(ctx, tx, e, given, sharedHolder(sh.ref.Tenant), tries)
+}
+
+// leave takes the address from one of those that have it, and gives it back if that
+// is the last.
+func (sh sharing) leave(tx *txn) {
+	tx.unchanged(sh.index.key, sh.index.revision)
+	if sh.count > 1 {
+		tx.put(sh.index.key, sharedHolder(sh.ref.Tenant))
+	} else {
+		tx.delete(sh.index.key)
+	}
+}
