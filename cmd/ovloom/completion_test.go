@@ -25,7 +25,7 @@ func TestComplete(t *testing.T) {
 		words []string
 		want  string
 	}{
-		{"nouns", []string{""}, "tenant network port peer host store status doctor flows cert version completion"},
+		{"nouns", []string{""}, "tenant network port peer host store status doctor trace flows cert version completion"},
 		{"part of a noun", []string{"te"}, "tenant"},
 		{"verbs", []string{"host", ""}, "list show remove leave"},
 		{"verbs after a flag", []string{"-o", "json", "host", "l"}, "list leave"},
@@ -51,6 +51,7 @@ func TestComplete(t *testing.T) {
 		{"a new tenant's name is open", []string{"tenant", "add", ""}, ""},
 		{"host", []string{"host", "remove", "h"}, "host1 host2"},
 		{"shell", []string{"completion", ""}, "bash fish zsh"},
+		{"where a packet goes", []string{"trace", "acme/web/c1", "acme/web/"}, "acme/web/c1 acme/web/c2"},
 		{"too many arguments", []string{"tenant", "show", "acme", ""}, ""},
 		{"nonsense", []string{"frob", ""}, ""},
 		{"deeper than names go", []string{"port", "show", "acme/web/c1/x/"}, ""},
