@@ -30,7 +30,7 @@ type world struct {
 	uncounted             bool // changes were taken in without compiling them
 
 	hopsMoved map[string]map[netip.Addr]bool // next hops of tenants, whose routes changed since the last flush
-	segments  *segments
+	routing   *routing                       // what the router knows of all this
 }
 
 // facts are what world was told.
@@ -77,7 +77,7 @@ func newWorld(self string) *world {
 		},
 		members:   map[intent.NetworkRef]*members{},
 		hopsMoved: map[string]map[netip.Addr]bool{},
-		segments:  newSegments(),
+		routing:   newRouting(),
 	}
 	w.hosts = (&kind[string, hostView]{
 		cookie: pipeline.KindHost, compare: strings.Compare, view: w.hostView,
@@ -146,7 +146,10 @@ func (w *world) kinds() []objects {
 
 // setSwitch says what the local switch looks like. A change concerns every flow:
 // the caller has to compare the whole switch afterwards.
-func (w *world) setSwitch(sw pipeline.Switch) { w.sw = sw }
+func (w *world) setSwitch(sw pipeline.Switch) {
+	w.sw = sw
+	w.routing.setTunnel(sw.VXLANPort)
+}
 
 // setHosts replaces the list of hosts.
 func (w *world) setHosts(hosts []intent.Host) {
@@ -169,6 +172,7 @@ func (w *world) setHosts(hosts []intent.Host) {
 	}
 	narrower := w.known[w.self].UnderlayMTU != next[w.self].UnderlayMTU
 	w.known = next
+	w.routing.setMAC(intent.RouterMAC(next[w.self].ID))
 	if len(moved) == 0 {
 		return
 	}

@@ -3,7 +3,6 @@ package controller
 import (
 	"net/netip"
 	"slices"
-	"sync"
 
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/pipeline"
@@ -153,37 +152,17 @@ func (w *world) narrow(t *tenant, n *network) int {
 
 func (w *world) portMTU(n *network) int { return n.intent.PortMTU(w.known[w.self].UnderlayMTU) }
 
-// Segment is what ovloomd must know of a network to speak as its gateway.
-type Segment struct {
-	Network  intent.NetworkRef
-	VRF      uint32
-	Gateways []intent.Subnet
-	MTU      int // of its ports, in bytes
-}
-
-// segments are the segments by VNI. They may be read while the controller works.
-type segments struct {
-	mu    sync.RWMutex
-	byVNI map[uint32]Segment
-}
-
-func newSegments() *segments { return &segments{byVNI: map[uint32]Segment{}} }
-
-func (s *segments) find(vni uint32) (Segment, bool) {
-	s.mu.RLock()
-	defer s.mu.RUnlock()
-	x, ok := s.byVNI[vni]
-	return x, ok
-}
-
-// networkChanged keeps the network's segment.
+// networkChanged tells the router of the network.
 func (w *world) networkChanged(ref intent.NetworkRef, old, now *pipeline.NetworkView) {
-	w.segments.mu.Lock()
-	defer w.segments.mu.Unlock()
-	if old != nil && w.segments.byVNI[old.Network.VNI].Network == ref {
-		delete(w.segments.byVNI, old.Network.VNI)
+	var was, is *segment
+	if old != nil {
+		was = &segment{name: ref, vni: old.Network.VNI}
 	}
 	if now != nil {
-		w.segments.byVNI[now.Network.VNI] = Segment{ref, now.VRF, now.Network.Subnets, now.Network.PortMTU(w.known[w.self].UnderlayMTU)}
+		is = &segment{
+			name: ref, vni: now.Network.VNI, vrf: now.VRF, subnets: now.Network.Subnets,
+			mtu: now.Network.PortMTU(w.known[w.self].UnderlayMTU),
+		}
 	}
+	w.routing.setSegment(was, is)
 }
