@@ -232,7 +232,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	defer stop()
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context) error{
-		d.controller.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, trace.keep,
+		d.controller.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, trace.keep,
 	} {
 		loops.Add(1)
 		g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })
