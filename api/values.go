@@ -115,9 +115,16 @@ type Version struct {
 	Version string `json:"version"`
 }
 
-// BuildVersion returns the version of the running program, as the Go toolchain
-// stamped it from the source tree's tag or commit; "devel" where it did not.
+// version is what the linker was given, by -X; "": nothing.
+var version string
+
+// BuildVersion returns the version of the running program: what its builder gave the
+// linker (-ldflags "-X github.com/ovloom/ovloom/api.version=v1.2.3"), or what the Go
+// toolchain stamped from the source tree's tag or commit; "devel" without either.
 func BuildVersion() string {
+	if version != "" {
+		return version
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok || info.Main.Version == "" {
 		return "devel"
