@@ -1,11 +1,9 @@
 package integration_test
 
-// What must hold when a host or its cable goes, and when ovloomd is replaced.
+// What must hold when a host or its cable goes.
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -79,62 +77,4 @@ func TestUnderlayDownAndUp(t *testing.T) {
 	if after := o.dump(b.Host); after != before {
 		t.Errorf("flows before:\n%s\nafter:\n%s", before, after)
 	}
-}
-
-// Replacing ovloomd by another build costs no packet.
-func TestUpgradeOfOvloomd(t *testing.T) {
-	o := newOverlay(t, lab.Config{Hosts: 2})
-	o.run("tenant", "add", "acme")
-	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
-	a, b := o.plug(o.Hosts[0], "acme/web/c1"), o.plug(o.Hosts[1], "acme/web/c2")
-	o.reaches(a, b.v4())
-
-	// The same program under another path is as good as another version: nothing
-	// of the old process is left.
-	program, err := os.ReadFile(filepath.Join(lab.Programs(), "ovloomd"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	next := filepath.Join(o.Dir, "ovloomd-next")
-	if err := os.WriteFile(next, program, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	window := func(during func()) lab.Echoed {
-		t.Helper()
-		echo, err := lab.StartEcho(a.Workload, b.Workload, b.v4(), 500)
-		if err != nil {
-			t.Fatal(err)
-		}
-		during()
-		return echo.Stop()
-	}
-	began := time.Now()
-	replaced := window(func() {
-		for _, h := range o.Hosts {
-			if err := h.Ovloomd.Stop(); err != nil {
-				t.Fatal(err)
-			}
-			p, err := h.Start(t.Context(), "ovloomd", append([]string{next}, h.OvloomdFlags()...)...)
-			if err != nil {
-				t.Fatal(err)
-			}
-			h.Ovloomd = p
-			lab.Eventually(t, pollTime, "the new ovloomd to answer", func() error {
-				_, err := h.Ovloom(t.Context(), "status")
-				return err
-			})
-			if s := o.synced(h); s.Resync.Messages != 0 {
-				t.Errorf("the new ovloomd of %s sent %d messages", h.Name, s.Resync.Messages)
-			}
-		}
-	})
-	took := time.Since(began)
-	quiet := window(func() { time.Sleep(took) })
-	// One packet in 200 is what a busy machine loses by itself; an outage of 10 ms
-	// is more.
-	if replaced.Lost() > quiet.Lost()+replaced.Sent/200 {
-		t.Errorf("%d of %d packets lost while ovloomd was replaced, %d of %d in an equal time without",
-			replaced.Lost(), replaced.Sent, quiet.Lost(), quiet.Sent)
-	}
-	o.plug(b.Host, "acme/web/c3") // and the new one works
 }
