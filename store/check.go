@@ -41,11 +41,16 @@ func (s *Store) Check(ctx context.Context) ([]string, error) {
 		hosts:    map[string]intent.Host{},
 		counters: map[intent.PortRef]uint64{},
 		ids:      map[intent.ID]string{},
+
+		externals: map[string]intent.External{},
+		snats:     map[intent.SNATRef]intent.SNAT{},
 	}
 	for _, it := range all {
 		c.read(it)
 	}
 	c.objects()
+	c.routing()
+	c.nat()
 	c.indexes()
 	slices.Sort(c.findings)
 	return c.findings, nil
@@ -64,6 +69,13 @@ type checker struct {
 	hosts    map[string]intent.Host
 	counters map[intent.PortRef]uint64
 	ids      map[intent.ID]string
+
+	externals map[string]intent.External
+	routes    []intent.Route
+	snats     map[intent.SNATRef]intent.SNAT
+	floatings []intent.Floating
+	forwards  []intent.Forward
+	addresses []intent.NATAddress
 }
 
 func (c *checker) find(format string, args ...any) {
@@ -110,6 +122,19 @@ func (c *checker) read(it item) {
 		c.hosts[o.Name], id, name = o, o.ID, "host "+o.Name
 	case intent.Binding:
 		c.bindings = append(c.bindings, o)
+		return
+	case intent.External:
+		c.externals[o.Name], id, name = o, o.ID, nameOf(o)
+	case intent.Route:
+		c.routes, id, name = append(c.routes, o), o.ID, nameOf(o)
+	case intent.SNAT:
+		c.snats[o.Ref()], id, name = o, o.ID, nameOf(o)
+	case intent.Floating:
+		c.floatings, id, name = append(c.floatings, o), o.ID, nameOf(o)
+	case intent.Forward:
+		c.forwards, id, name = append(c.forwards, o), o.ID, nameOf(o)
+	case intent.NATAddress:
+		c.addresses = append(c.addresses, o)
 		return
 	}
 	if other, taken := c.ids[id]; taken || id == 0 {
@@ -211,6 +236,7 @@ func (c *checker) indexes() {
 	for name, h := range c.hosts {
 		add(vtepKey(h.VTEP), name)
 	}
+	c.natIndexes(add)
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if got, ok := c.index[key]; !ok {
 			c.find("index key %s of %s is missing", key, want[key])

@@ -13,6 +13,14 @@
 //	/ovloom/v1/t/TENANT/ports/NETWORK/PORT           intent.Port
 //	/ovloom/v1/t/TENANT/bindings/NETWORK/PORT/HOST   intent.Binding: the claim of one host
 //	/ovloom/v1/t/TENANT/peers/NETWORK/PEER           intent.Peer
+//	/ovloom/v1/t/TENANT/routes/PREFIX                intent.Route; the prefix as 10.9.0.0_16
+//	/ovloom/v1/t/TENANT/nat/snat/EXTERNAL            intent.SNAT
+//	/ovloom/v1/t/TENANT/nat/floating/NETWORK/PORT/EXTERNAL
+//	                                                 intent.Floating
+//	/ovloom/v1/t/TENANT/nat/forward/EXTERNAL/PROTOCOL/NUMBER
+//	                                                 intent.Forward
+//	/ovloom/v1/t/TENANT/nat/addresses/EXTERNAL/HOST  intent.NATAddress
+//	/ovloom/v1/externals/EXTERNAL                    intent.External
 //	/ovloom/v1/hosts/HOST                            intent.Host
 //
 // What hosts say about themselves:
@@ -43,14 +51,24 @@
 //	/ovloom/v1/i/vtep/ADDRESS                         host
 //	/ovloom/v1/i/peer/ADDRESS/TENANT/NETWORK          peer; no host has an address below which there is one
 //	/ovloom/v1/i/bound/HOST/TENANT/NETWORK/PORT       port: what a host has claimed
+//	/ovloom/v1/i/number/NUMBER                        external
+//	/ovloom/v1/i/outside/EXTERNAL/ADDRESS             "tenant acme" (its SNAT and forwards), "port acme/web/c1" (its
+//	                                                  floating address) or "tenant acme on host1" (a NAT address)
+//	/ovloom/v1/i/forward/PROTOCOL/NUMBER              forward of an external of kind host: it is of the hosts' own addresses too
+//	/ovloom/v1/i/uses/EXTERNAL/TENANT/nat/…           what is on an external, by its key below the tenants
+//	/ovloom/v1/i/target/TENANT/NETWORK/PORT/EXTERNAL/PROTOCOL/NUMBER
+//	                                                  forward that leads to a port
+//	/ovloom/v1/i/nat/HOST/TENANT/EXTERNAL             the NAT address that a host has taken
 //
 // Counters:
 //
 //	/ovloom/v1/c/claim/TENANT/NETWORK/PORT   the last generation of the port's claims; goes with the port
 //	/ovloom/v1/c/id, …/c/vni, …/c/vrf        the next block of object ids, VNIs and VRFs
+//	/ovloom/v1/c/number                      the number that the next external is offered
+//	/ovloom/v1/c/outside/EXTERNAL            the address that was given out last; goes with the external
 //
-// When everything was deleted, the last three and the keys of hosts remain: an
-// id must never be given out twice.
+// When everything was deleted, the counters of ids, VNIs, VRFs and numbers remain, and
+// the keys of hosts: an id must never be given out twice.
 //
 // # Values
 //
@@ -65,5 +83,5 @@
 // with an intent.Error of kind Unavailable. Watches go on from their revision
 // when the store comes back, and start again with the whole when the revision
 // was compacted away. What a host follows is also kept on disk (Copy,
-// CopiedHosts), so that it can start while the store is down.
+// CopiedHosts, CopiedExternals), so that it can start while the store is down.
 package store

@@ -39,6 +39,10 @@ func (w walker) host() string { return fmt.Sprintf("host%d", w.rnd.IntN(4)) }
 // step makes one change and returns its name. What the store may refuse to a
 // random change (kinds Invalid, NotFound, Conflict, InUse) is no error.
 func (w walker) step(ctx context.Context) (string, error) {
+	if w.rnd.IntN(3) == 0 {
+		what, err := w.outsideStep(ctx)
+		return refused(what, err)
+	}
 	cascade := w.rnd.IntN(2) == 0
 	var what string
 	var err error
@@ -124,6 +128,105 @@ func (w walker) step(ctx context.Context) (string, error) {
 		what = "remove host"
 		_, _, err = w.s.RemoveHost(ctx, w.host(), cascade)
 	}
+	return refused(what, err)
+}
+
+// outsideStep is step for routes, externals and NAT.
+func (w walker) outsideStep(ctx context.Context) (what string, err error) {
+	tenant := w.tenant()
+	external := w.pick("internet", "intranet", "campus", "lab")
+	pool := func() intent.AddrRange {
+		return intent.AddrRange{First: addr("203.0.113.10"), Last: netip.AddrFrom4([4]byte{203, 0, 113, byte(16 + w.rnd.IntN(8))})}
+	}
+	prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(w.rnd.IntN(4)), 0, 0}), 16+4*w.rnd.IntN(4))
+	hop := func() netip.Addr { return netip.AddrFrom4([4]byte{10, byte(w.rnd.IntN(4)), 0, byte(1 + w.rnd.IntN(14))}) }
+	switch n := w.rnd.IntN(100); {
+	case n < 12:
+		what = "add route"
+		_, _, err = w.s.AddRoute(ctx, intent.Route{Tenant: tenant, Prefix: prefix, Via: []netip.Addr{hop(), hop()}})
+	case n < 16:
+		what = "set route"
+		_, _, err = w.s.SetRoute(ctx, intent.RouteRef{Tenant: tenant, Prefix: prefix}, func(r *intent.Route) error {
+			r.Via = []netip.Addr{hop()}
+			return nil
+		})
+	case n < 20:
+		what = "delete route"
+		err = one(w, func() ([]intent.Route, error) { return w.s.Routes(ctx, tenant) }, func(r intent.Route) error {
+			_, _, err := w.s.DeleteRoute(ctx, r.Ref())
+			return err
+		})
+	case n < 28:
+		what = "add external"
+		e := intent.External{Name: external, Kind: intent.ExternalHost, Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{192, 0, 2, byte(8 * w.rnd.IntN(4))}), 29)}
+		if external == "campus" || external == "lab" {
+			e = intent.External{Name: external, Kind: intent.ExternalBridge, Bridge: "br-" + external, Subnet: netip.MustParsePrefix("203.0.113.0/24"), Pool: pool()}
+		}
+		_, _, err = w.s.AddExternal(ctx, e)
+	case n < 32:
+		what = "set external"
+		_, _, err = w.s.SetExternal(ctx, external, func(e *intent.External) error {
+			if e.Kind == intent.ExternalBridge {
+				e.Pool = pool()
+			}
+			e.Allow = []netip.Prefix{prefix}
+			return nil
+		})
+	case n < 35:
+		what = "delete external"
+		_, _, err = w.s.DeleteExternal(ctx, external, w.rnd.IntN(2) == 0)
+	case n < 44:
+		what = "add snat"
+		_, _, err = w.s.AddSNAT(ctx, intent.SNAT{Tenant: tenant, External: external})
+	case n < 49:
+		what = "delete snat"
+		_, _, err = w.s.DeleteSNAT(ctx, intent.SNATRef{Tenant: tenant, External: external})
+	case n < 58:
+		what = "claim NAT address"
+		_, err = w.s.ClaimNATAddress(ctx, tenant, external, w.host())
+	case n < 62:
+		what = "release NAT address"
+		err = w.s.ReleaseNATAddress(ctx, tenant, external, w.host())
+	case n < 72:
+		what = "add floating"
+		p := w.port()
+		f := intent.Floating{Tenant: p.Tenant, Network: p.Network, Port: p.Port, External: external}
+		if w.rnd.IntN(3) == 0 {
+			f.Address = netip.AddrFrom4([4]byte{203, 0, 113, byte(10 + w.rnd.IntN(8))})
+		}
+		_, _, err = w.s.AddFloating(ctx, f)
+	case n < 77:
+		what = "delete floating"
+		err = one(w, func() ([]intent.Floating, error) { return w.s.Floatings(ctx, tenant) }, func(f intent.Floating) error {
+			_, _, err := w.s.DeleteFloating(ctx, f.Ref())
+			return err
+		})
+	case n < 90:
+		what = "add forward"
+		to := w.port()
+		to.Tenant = tenant
+		_, _, err = w.s.AddForward(ctx, intent.Forward{Tenant: tenant, External: external, Protocol: intent.TCP, Port: uint16(80 + w.rnd.IntN(4)), To: to, ToPort: 80})
+	default:
+		what = "delete forward"
+		err = one(w, func() ([]intent.Forward, error) { return w.s.Forwards(ctx, tenant) }, func(f intent.Forward) error {
+			_, _, err := w.s.DeleteForward(ctx, f.Ref())
+			return err
+		})
+	}
+	return what, err
+}
+
+// one does something with one of those that there are.
+func one[T any](w walker, list func() ([]T, error), do func(T) error) error {
+	all, err := list()
+	if err != nil || len(all) == 0 {
+		return err
+	}
+	return do(all[w.rnd.IntN(len(all))])
+}
+
+// refused makes a change that the store may refuse to a random walker no error.
+func refused(what string, err error) (string, error) {
 	switch intent.KindOf(err) {
 	case intent.Invalid, intent.NotFound, intent.Conflict, intent.InUse:
 		return what + " refused", nil
@@ -134,7 +237,7 @@ func (w walker) step(ctx context.Context) (string, error) {
 // Several clients make random changes at once. At the end every index key
 // matches its object, and every watch has what the store has.
 func TestRandomWalk(t *testing.T) {
-	const walkers, steps = 5, 300
+	const walkers, steps = 5, 500
 	s := open(t, Config{})
 	stores := []*Store{s, client(t, s), client(t, s)}
 	mirrors := map[string]*mirror{}

@@ -49,6 +49,8 @@ func textOf(o any) (name, text string) {
 		return "binding " + o.PortRef().String() + " on " + o.Host, fmt.Sprint(o)
 	case intent.Peer:
 		return "peer " + o.Ref().String(), fmt.Sprint(o)
+	case intent.Route, intent.SNAT, intent.Floating, intent.Forward, intent.NATAddress:
+		return nameOf(o), fmt.Sprint(o)
 	}
 	return fmt.Sprintf("%T", o), fmt.Sprint(o)
 }
@@ -70,6 +72,21 @@ func snapshotText(s intent.Snapshot) map[string]string {
 		add(o)
 	}
 	for _, o := range s.Peers {
+		add(o)
+	}
+	for _, o := range s.Routes {
+		add(o)
+	}
+	for _, o := range s.SNATs {
+		add(o)
+	}
+	for _, o := range s.Floatings {
+		add(o)
+	}
+	for _, o := range s.Forwards {
+		add(o)
+	}
+	for _, o := range s.NATAddresses {
 		add(o)
 	}
 	return m
