@@ -13,7 +13,7 @@ var classify = &Table{
 	Purpose: "Say which port or which host a packet comes from.",
 	Reads:   []of.Field{of.FieldInPort, of.FieldTunSrc, of.FieldTunID},
 	Writes:  []of.Field{of.FieldMetadata, of.FieldReg0, of.FieldReg1, of.FieldReg15},
-	Next:    []*Table{tunnelIn, portSecurity, arpND, drop},
+	Next:    []*Table{externalIn, tunnelIn, portSecurity, arpND, drop},
 }
 
 const (

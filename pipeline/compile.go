@@ -10,6 +10,8 @@ import (
 func Base(sw Switch, emit Emit) {
 	own := func(t *Table) rules { return rules{MakeCookie(KindBase, intent.ID(t.ID)), emit} }
 	classifyBase(own(classify), sw)
+	externalInBase(own(externalIn))
+	natInBase(own(natIn))
 	tunnelInBase(own(tunnelIn), sw)
 	portSecurityBase(own(portSecurity))
 	arpNDBase(own(arpND))
@@ -25,6 +27,11 @@ func Base(sw Switch, emit Emit) {
 	unresolvedBase(own(unresolved), sw)
 	mtuBase(own(mtu))
 	forwardBase(own(forward), sw)
+	guardBase(own(guard))
+	snatBase(own(snat))
+	externalOutBase(own(externalOut))
+	externalNeighbourBase(own(externalNeighbour))
+	externalSendBase(own(externalSend), sw)
 	outputBase(own(output), sw)
 	dropBase(emit)
 }
@@ -105,7 +112,7 @@ func LearnsLocally(p *PortView) bool {
 func EntryTable() uint8 { return classify.ID }
 
 // LearnedTables are the numbers of the tables whose flows the switch makes itself.
-func LearnedTables() []uint8 { return []uint8{fdbLearned.ID, neighbourLearned.ID} }
+func LearnedTables() []uint8 { return []uint8{fdbLearned.ID, neighbourLearned.ID, externalLearned.ID} }
 
 // DropTable is the number of the table that counts drops by reason.
 func DropTable() uint8 { return drop.ID }

@@ -22,22 +22,32 @@ type Kind uint8
 
 // Kinds of objects.
 const (
-	KindBase           Kind = 1 + iota // the pipeline itself; the id is a table's number
-	KindHost                           // another host's VTEP
-	KindNetwork                        // a network
-	KindPort                           // a port
-	KindReason                         // a reason for dropping; the id is its number
-	KindLearnedPort                    // a MAC learned behind a port; the id is the port's
-	KindLearnedNetwork                 // a MAC learned from a tunnel; the id is the network's
-	KindPeer                           // a VTEP of a network that is not ovloom
-	KindLearnedPeer                    // a MAC learned behind a peer; the id is the peer's
-	KindRoute                          // a static route
+	KindBase            Kind = 1 + iota // the pipeline itself; the id is a table's number
+	KindHost                            // another host's VTEP
+	KindNetwork                         // a network
+	KindPort                            // a port
+	KindReason                          // a reason for dropping; the id is its number
+	KindLearnedPort                     // a MAC learned behind a port; the id is the port's
+	KindLearnedNetwork                  // a MAC learned from a tunnel; the id is the network's
+	KindPeer                            // a VTEP of a network that is not ovloom
+	KindLearnedPeer                     // a MAC learned behind a peer; the id is the peer's
+	KindRoute                           // a static route
+	KindExternal                        // a way out of the overlay
+	KindTenant                          // a tenant
+	KindSNAT                            // the SNAT of a tenant
+	KindFloating                        // the floating address of a port
+	KindForward                         // a forward
+	KindAddress                         // an external address; the id is AddressID
+	KindGuard                           // what tenants must not reach; the id is 0
+	KindLearnedExternal                 // a MAC learned beyond an uplink; the id is the external's
 )
 
 var kindNames = map[Kind]string{
 	KindBase: "base", KindHost: "host", KindNetwork: "network", KindPort: "port",
 	KindReason: "reason", KindLearnedPort: "learned behind port", KindLearnedNetwork: "learned in network",
 	KindPeer: "peer", KindLearnedPeer: "learned behind peer", KindRoute: "route",
+	KindExternal: "external", KindTenant: "tenant", KindSNAT: "snat", KindFloating: "floating", KindForward: "forward",
+	KindAddress: "external address", KindGuard: "guard", KindLearnedExternal: "learned beyond external",
 }
 
 // String returns the kind in words.
@@ -69,7 +79,7 @@ func (c Cookie) Learned() bool {
 		return false
 	}
 	switch c.Kind() {
-	case KindLearnedPort, KindLearnedNetwork, KindLearnedPeer:
+	case KindLearnedPort, KindLearnedNetwork, KindLearnedPeer, KindLearnedExternal:
 		return true
 	}
 	return false

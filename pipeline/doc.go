@@ -5,7 +5,9 @@
 // The tables, in packet order:
 //
 //	classify       Say which port or which host a packet comes from.
+//	external_in    Answer ARP for the external addresses that are used here, and lead what is sent to one into its tenant.
 //	tunnel_in      Put a tunnel packet into the network of its VNI.
+//	nat_in         Translate connections from the outside to the port that they are meant for.
 //	port_security  Let a port speak only as the MAC and the addresses it owns.
 //	arp_nd         Answer ARP and neighbour solicitations for the addresses that the network knows.
 //	nd_answer      Complete a neighbour advertisement and send it back.
@@ -22,6 +24,12 @@
 //	unresolved     Let ovloomd ask for a next hop that is not known.
 //	mtu            Measure the packet where the next network may be too narrow for it.
 //	forward        Lower the TTL of a packet that fits, and send it on.
+//	guard          Keep tenants from hosts, tunnels, the store and each other's external addresses.
+//	snat           Translate the source of what leaves.
+//	external_out   Let out what has an external address of its tenant as source.
+//	external_neighbour  Find the next hop of what leaves, or turn it round if an address here is meant.
+//	external_learned  Find the MAC of a next hop beyond the uplink.
+//	external_send  Let ovloomd ask for a next hop beyond the uplink that is not known.
 //	output         Hand the packet to a port here, or tunnel it to the host of its destination.
 //	drop           Drop the packet and count it by its reason.
 //

@@ -22,12 +22,13 @@ var forward = &Table{
 	Purpose: "Lower the TTL of a packet that fits, and send it on.",
 	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldEthType},
 	Writes:  []of.Field{of.FieldReg0, of.FieldReg15, of.FieldIPTTL},
-	Next:    []*Table{output, drop},
+	Next:    []*Table{guard, output, drop},
 }
 
 // Priorities of forward.
 const (
 	forwardOversize = 50
+	forwardOutside  = 10
 	forwardPass     = 0
 )
 
@@ -53,6 +54,7 @@ func measure(mtu int) of.Action {
 func forwardBase(r rules, sw Switch) {
 	r.add(forward, forwardOversize, "too large: ovloomd fragments it, or tells its sender", on(flagOversize.is(1)),
 		refuse(sw, CauseOversize, ReasonOversize)...)
+	r.add(forward, forwardOutside, "on its way to an external", on(toExternal, of.IPv4), flagRouted.set(1), of.DecTTL{}, to(guard))
 	for _, family := range []of.Term{of.IPv4, of.IPv6} {
 		r.add(forward, forwardPass, "on its way", on(family), flagRouted.set(1), of.DecTTL{}, to(output))
 	}

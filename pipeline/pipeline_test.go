@@ -125,6 +125,9 @@ func everything(emit Emit) {
 		Port(sw, &c.view, emit)
 		Port(kernelSw, &c.view, emit)
 	}
+	for _, c := range natCases() {
+		c.emit(emit)
+	}
 }
 
 func TestGolden(t *testing.T) {
@@ -266,6 +269,10 @@ func declared(f of.Flow) error {
 		case of.Goto:
 			err = leads(a.Table)
 		case of.Resubmit:
+			if t != externalNeighbour || a.Table != externalIn.ID { // what is turned round
+				err = leads(a.Table)
+			}
+		case of.CT:
 			err = leads(a.Table)
 		case of.SetField:
 			err = writes(a.Field)
@@ -279,7 +286,7 @@ func declared(f of.Flow) error {
 			err = writes(of.FieldIPTTL)
 		case of.Pop:
 			err = writes(a.Dst.Field)
-		case of.Push, of.Output, of.OutputReg, of.ToGroup, of.ToController:
+		case of.Push, of.Output, of.OutputReg, of.ToGroup, of.ToController, of.CTClear:
 		case of.ApplyMeter:
 			if !slices.ContainsFunc(Meters(sw), func(m of.Meter) bool { return m.ID == a.ID }) {
 				err = fmt.Errorf("%s refers to meter %d, which Meters lacks", t.Name, a.ID)

@@ -35,6 +35,19 @@ const (
 	ReasonGateway       Reason = 24
 	ReasonNoRoute       Reason = 25
 	ReasonOversize      Reason = 26
+	ReasonNotOurs       Reason = 32
+	ReasonInvalid       Reason = 33
+	ReasonMartian       Reason = 34
+	ReasonNoForward     Reason = 35
+	ReasonHostAddress   Reason = 36
+	ReasonVTEP          Reason = 37
+	ReasonUnderlay      Reason = 38
+	ReasonStore         Reason = 39
+	ReasonForeignNAT    Reason = 40
+	ReasonNoNAT         Reason = 41
+	ReasonNATFull       Reason = 42
+	ReasonNoUplink      Reason = 43
+	ReasonNextHop       Reason = 44
 )
 
 // reasons gives every reason its short name and what it means.
@@ -67,6 +80,19 @@ var reasons = []struct {
 	{ReasonGateway, "gateway", "a packet for a gateway itself, which answers nothing but pings"},
 	{ReasonNoRoute, "no-route", "the tenant has no route to the destination"},
 	{ReasonOversize, "oversize", "larger than the MTU of the network that it goes to; ovloomd sends it on in fragments if it may"},
+	{ReasonNotOurs, "not-ours", "from outside, for no external address that a tenant uses on this host"},
+	{ReasonInvalid, "invalid", "to or from outside, part of no connection, and cannot begin one"},
+	{ReasonMartian, "martian", "from outside, under an inner address of the tenant's"},
+	{ReasonNoForward, "no-forward", "from outside, to an external address or port that leads to no port of the tenant"},
+	{ReasonHostAddress, "host-address", "from a tenant to an address of this host"},
+	{ReasonVTEP, "vtep", "from a tenant to an address of the tunnels"},
+	{ReasonUnderlay, "underlay", "from a tenant to the network of the tunnels"},
+	{ReasonStore, "store", "from a tenant to the store"},
+	{ReasonForeignNAT, "foreign-nat-address", "from a tenant to an external address that is not its own"},
+	{ReasonNoNAT, "no-nat", "to the outside, from a tenant or port that has neither SNAT nor a floating address"},
+	{ReasonNATFull, "nat-full", "a connection beyond the tenant's limit, or for which no source port is free"},
+	{ReasonNoUplink, "no-uplink", "to the outside by an external that this host has no port or no address of"},
+	{ReasonNextHop, "next-hop", "to the outside, by a next hop whose MAC is not known yet; ovloomd asks for it and sends the packet on"},
 	{ReasonSplitHorizon, "split-horizon", "a packet from a tunnel would have gone to a tunnel"},
 }
 

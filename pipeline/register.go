@@ -35,10 +35,17 @@ var (
 	// flagOversize: the packet is larger than the MTU of the network that it goes to.
 	flagOversize = register{"oversize", of.Subfield{Field: of.FieldReg0, Offset: 5, Width: 1}}
 
+	// flagFromExternal: the packet came in by an uplink.
+	flagFromExternal = register{"from-external", of.Subfield{Field: of.FieldReg0, Offset: 9, Width: 1}}
+	// flagGuarded: the packet goes where tenants must not go, except to answer.
+	flagGuarded = register{"guarded", of.Subfield{Field: of.FieldReg0, Offset: 10, Width: 1}}
+
 	// The next hop of a routed packet; 0: it is the packet's destination. That of IPv6
 	// takes the register of IPv4 and the three behind it.
 	regHop4 = register{"next-hop-ipv4", of.Reg(4).All()}
 	regHop6 = register{"next-hop-ipv6", of.FieldXXReg1.All()}
+
+	regZone = register{"zone", of.Reg(8).Bits(16, 16)} // of the tenant, in the connection tracker
 
 	regSource = register{"source-network", of.Reg(9).Bits(0, 24)} // VNI that a routed packet comes from
 
@@ -50,8 +57,8 @@ var (
 
 var registers = []register{
 	regNetwork, regTenant,
-	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer, flagRouted, flagOversize,
-	regInPort, regOutPort, regVTEP, regHop4, regHop6, regSource, regReason,
+	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer, flagRouted, flagOversize, flagFromExternal, flagGuarded,
+	regInPort, regOutPort, regVTEP, regHop4, regHop6, regZone, regSource, regReason,
 }
 
 // is matches a value of the register.

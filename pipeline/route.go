@@ -14,9 +14,9 @@ var route = &Table{
 	ID:      idRoute,
 	Name:    "route",
 	Purpose: "Find the network and the next hop by the longest prefix.",
-	Reads:   []of.Field{of.FieldMetadata, of.FieldEthType, of.FieldIPDst, of.FieldIPv6Dst},
-	Writes:  []of.Field{of.FieldMetadata, of.FieldReg4, of.FieldXXReg1, of.FieldReg15},
-	Next:    []*Table{neighbour, drop},
+	Reads:   []of.Field{of.FieldMetadata, of.FieldEthType, of.FieldIPSrc, of.FieldIPDst, of.FieldIPv6Dst},
+	Writes:  []of.Field{of.FieldMetadata, of.FieldReg4, of.FieldXXReg1, of.FieldReg8, of.FieldReg15},
+	Next:    []*Table{neighbour, mtu, drop},
 }
 
 // Priorities of route: those of prefixes are above all that leads out of the

@@ -20,9 +20,10 @@ type Table struct {
 // Tables lists the tables in packet order.
 func Tables() []*Table {
 	return []*Table{
-		classify, tunnelIn, portSecurity, arpND, ndAnswer, learn, fork,
+		classify, externalIn, tunnelIn, natIn, portSecurity, arpND, ndAnswer, learn, fork,
 		fdb, fdbLearned, unknown, flood,
-		l3In, route, neighbour, neighbourLearned, unresolved, mtu, forward, output, drop,
+		l3In, route, neighbour, neighbourLearned, unresolved, mtu, forward,
+		guard, snat, externalOut, externalNeighbour, externalLearned, externalSend, output, drop,
 	}
 }
 
@@ -74,6 +75,7 @@ const (
 	idExternalOut       = 84
 	idExternalNeighbour = 88
 	idExternalLearned   = 90
+	idExternalSend      = 92
 	idOutput            = 100
 	idDrop              = 110
 )

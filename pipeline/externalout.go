@@ -1,0 +1,148 @@
+package pipeline
+
+import (
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// externalOut lets out what was translated and nothing else: no inner address is
+// ever seen outside. The external that a packet leaves by is that of its address, so
+// that an answer leaves by the one that its question came in by.
+var externalOut = &Table{
+	ID:      idExternalOut,
+	Name:    "external_out",
+	Purpose: "Let out what has an external address of its tenant as source.",
+	Reads:   []of.Field{of.FieldReg0, of.FieldCTState, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc},
+	Writes:  []of.Field{of.FieldMetadata, of.FieldReg15},
+	Next:    []*Table{externalNeighbour, drop},
+}
+
+// externalNeighbour finds the next hop beyond the uplink.
+var externalNeighbour = &Table{
+	ID:      idExternalNeighbour,
+	Name:    "external_neighbour",
+	Purpose: "Find the next hop of what leaves, or turn it round if an address here is meant.",
+	Reads:   []of.Field{of.FieldMetadata, of.FieldEthType, of.FieldIPDst},
+	Writes: []of.Field{
+		of.FieldMetadata, of.FieldInPort, of.FieldEthSrc, of.FieldEthDst,
+		of.FieldReg0, of.FieldReg2, of.FieldReg3, of.FieldReg4, of.FieldReg15,
+	},
+	Next: []*Table{externalLearned, externalSend, output, drop},
+}
+
+// externalLearned has no flows but those that external_in makes.
+var externalLearned = &Table{
+	ID:      idExternalLearned,
+	Name:    "external_learned",
+	Purpose: "Find the MAC of a next hop beyond the uplink.",
+	Reads:   []of.Field{of.FieldMetadata, of.FieldReg4},
+	Writes:  []of.Field{of.FieldEthDst, of.FieldReg2},
+}
+
+// externalSend leaves to ovloomd what must be asked for.
+var externalSend = &Table{
+	ID:      idExternalSend,
+	Name:    "external_send",
+	Purpose: "Let ovloomd ask for a next hop beyond the uplink that is not known.",
+	Reads:   []of.Field{of.FieldReg2},
+	Writes:  []of.Field{of.FieldReg15},
+	Next:    []*Table{output, drop},
+}
+
+// Priorities of external_out.
+const (
+	outInvalid      = 100
+	outGuarded      = 90
+	outTranslated   = 10
+	outUntranslated = 5
+	outMiss         = 0
+)
+
+// Priorities of external_neighbour.
+const (
+	outHairpin = 50
+	outOnLink  = 20
+	outGateway = 10
+	outNowhere = 0
+)
+
+// Priorities of external_learned.
+const (
+	externalLearnedGateway   = 20
+	externalLearnedNeighbour = 10
+)
+
+// learnedOutsideMax bounds what is learned behind one external.
+const learnedOutsideMax = 4096
+
+func externalOutBase(r rules) {
+	r.add(externalOut, outInvalid, "part of no connection", on(of.CTState(of.CTInv|of.CTTrk, 0)), because(ReasonInvalid)...)
+	r.add(externalOut, outGuarded, "to what tenants must not reach, and no answer", on(flagGuarded.is(1), of.CTState(of.CTTrk, of.CTRpl)), to(drop))
+	r.add(externalOut, outMiss, "not translated", on(), because(ReasonNoNAT)...)
+}
+
+func externalNeighbourBase(r rules) {
+	r.add(externalNeighbour, outNowhere, "the external has no uplink here", on(), because(ReasonNoUplink)...)
+}
+
+func externalSendBase(r rules, sw Switch) {
+	r.add(externalSend, 10, "a next hop that ovloomd has to ask for", on(regOutPort.is(0)), refuse(sw, CauseUplinkAsk, ReasonNextHop)...)
+	r.add(externalSend, 0, "out by the uplink", on(), to(output))
+}
+
+func externalOutAddress(r rules, v *AddressView) {
+	r.add(externalOut, outTranslated, "from the address: by its external",
+		on(regTenant.is(uint64(v.VRF)), of.IPv4, of.Addr(of.FieldIPSrc, v.Address)),
+		regNetwork.set(uint64(v.External.VNI())), to(externalNeighbour))
+	// The packet is looked at as one that has just come in by the address's uplink,
+	// with the connection tracker's verdict forgotten: it becomes part of a second
+	// connection, from one external address to another. Without in_port it can leave
+	// by the port that it came from.
+	r.add(externalNeighbour, outHairpin, "to an address of this host: comes in again",
+		on(of.IPv4, of.Addr(of.FieldIPDst, v.Address)),
+		of.CTClear{}, of.Set(of.FieldInPort, 0),
+		enter(uplinkVNI(v.External), 0), of.SetMAC(of.FieldEthDst, v.Router),
+		of.SetMasked(of.FieldReg0, flagFromExternal.mask(), 0xffffffff),
+		regOutPort.set(0), regVTEP.set(0), regHop4.set(0), regReason.set(0),
+		of.Resubmit{InPort: of.PortInPort, Table: externalIn.ID})
+}
+
+// externalNeighbourUplink leads out by the uplink. Only the gateway's MAC in the
+// source would be rewritten in table output, so the packet is no longer marked as routed.
+func externalNeighbourUplink(r rules, v *ExternalView) {
+	e := &v.External
+	out := on(regNetwork.is(uint64(e.VNI())))
+	dress := []of.Action{flagRouted.set(0), of.SetMAC(of.FieldEthSrc, v.Router), regVTEP.set(0)}
+	if e.Kind == intent.ExternalHost {
+		r.add(externalNeighbour, outGateway, "to the host", out,
+			append(dress, of.SetMAC(of.FieldEthDst, v.NextMAC), regOutPort.set(uint64(v.OFPort)), to(output))...)
+		return
+	}
+	dress = append(dress, regOutPort.set(0))
+	look := []of.Action{of.Resubmit{InPort: of.PortInPort, Table: externalLearned.ID}, to(externalSend)}
+	r.add(externalNeighbour, outOnLink, "to a neighbour of the uplink", with(out, of.IPv4, of.Prefix(of.FieldIPDst, e.Subnet)),
+		append(append(dress, of.Copy(of.FieldIPDst.All(), regHop4.Sub)), look...)...)
+	r.add(externalNeighbour, outGateway, "to the gateway of the uplink", out,
+		append(append(dress, setHop(e.Gateway)), look...)...)
+}
+
+// learnOutside remembers who sent an ARP packet, for idle seconds (0: for ever).
+func learnOutside(external intent.ID, priority uint16, idle uint16) of.Learn {
+	return of.Learn{
+		Table: externalLearned.ID, Priority: priority, IdleTimeout: idle,
+		Cookie: uint64(MakeCookie(KindLearnedExternal, external)), Limit: learnedOutsideMax,
+		Specs: []of.LearnSpec{
+			{Kind: of.LearnMatch, Src: regNetwork.Sub, Dst: regNetwork.Sub},
+			{Kind: of.LearnMatch, Src: of.FieldARPSPA.All(), Dst: regHop4.Sub},
+			{Kind: of.LearnLoad, Src: of.FieldARPSHA.All(), Dst: of.FieldEthDst.All()},
+			{Kind: of.LearnLoad, Src: regInPort.Sub, Dst: regOutPort.Sub},
+		},
+	}
+}
+
+// mtuExternal measures what leaves by the external.
+func mtuExternal(r rules, v *ExternalView) {
+	if v.MTU > 0 {
+		r.add(mtu, 10, "measures what goes to the external", on(regNetwork.is(uint64(v.External.VNI()))), measure(v.MTU), to(forward))
+	}
+}

@@ -1,0 +1,59 @@
+package pipeline
+
+// This file lists which tables the flows of externals and NAT are in.
+
+// External emits the flows of an external: those of its uplink, and what it allows.
+func External(sw Switch, v *ExternalView, emit Emit) {
+	r := rules{MakeCookie(KindExternal, v.External.ID), emit}
+	guardExternal(r, v)
+	mtuExternal(r, v)
+	if v.OFPort == 0 {
+		return
+	}
+	if v.Lead {
+		classifyUplink(r, v)
+	}
+	if uplinkVNI(&v.External) == v.External.VNI() {
+		externalInUplink(r, sw, v)
+	}
+	externalNeighbourUplink(r, v)
+}
+
+// Address emits the flows of an external address.
+func Address(v *AddressView, emit Emit) {
+	r := rules{MakeCookie(KindAddress, AddressID(v.External.Number, v.Address)), emit}
+	guardAddress(r, v)
+	if v.Here {
+		externalInAddress(r, v)
+		externalOutAddress(r, v)
+	}
+}
+
+// TenantNAT emits the flows that a tenant has as soon as it has any NAT.
+func TenantNAT(v *TenantView, emit Emit) {
+	r := rules{MakeCookie(KindTenant, v.Tenant.ID), emit}
+	natInTenant(r, v)
+	tenantRules(r, v)
+}
+
+// SNAT emits the flows of a tenant's SNAT.
+func SNAT(v *SNATView, emit Emit) {
+	snatRules(rules{MakeCookie(KindSNAT, v.SNAT.ID), emit}, v)
+}
+
+// Floating emits the flows of a floating address whose port is here.
+func Floating(v *FloatingView, emit Emit) {
+	r := rules{MakeCookie(KindFloating, v.Floating.ID), emit}
+	natInFloating(r, v)
+	floatingRules(r, v)
+}
+
+// Forward emits the flows of a forward.
+func Forward(v *ForwardView, emit Emit) {
+	natInForward(rules{MakeCookie(KindForward, v.Forward.ID), emit}, v)
+}
+
+// Guard emits the flows that keep tenants from the hosts.
+func Guard(v *GuardView, emit Emit) {
+	guardDenials(rules{MakeCookie(KindGuard, 0), emit}, v)
+}

@@ -1,0 +1,87 @@
+package pipeline
+
+import (
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// natIn is the only place where a connection from the outside can begin, and with
+// external_in the only one that looks at ports: established ones go on whatever the
+// rules say.
+var natIn = &Table{
+	ID:      idNATIn,
+	Name:    "nat_in",
+	Purpose: "Translate connections from the outside to the port that they are meant for.",
+	Reads: []of.Field{
+		of.FieldCTState, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc, of.FieldIPDst, of.FieldIPProto, of.FieldIPFrag,
+		of.FieldTCPDst, of.FieldUDPDst, of.FieldSCTPDst,
+	},
+	Writes: []of.Field{of.FieldReg15},
+	Next:   []*Table{l3In, drop},
+}
+
+// Priorities of nat_in.
+const (
+	natInvalid     = 60
+	natEstablished = 50
+	natRelated     = 49
+	natRepeated    = 48
+	natMartian     = 40
+	natForward     = 20
+	natForwardRest = 19
+	natFloating    = 10
+	natMiss        = 0
+)
+
+var isNew = of.CTState(of.CTNew|of.CTTrk, 0)
+
+func natInBase(r rules) {
+	r.add(natIn, natInvalid, "part of no connection", on(of.CTState(of.CTInv|of.CTTrk, 0)), because(ReasonInvalid)...)
+	r.add(natIn, natEstablished, "of a connection that goes on", on(of.CTState(of.CTEst|of.CTTrk, 0)), to(l3In))
+	r.add(natIn, natRelated, "an ICMP error about a connection", on(of.CTState(of.CTRel|of.CTTrk, 0)), to(l3In))
+	// The connection tracker has translated it already, so that it does not match the
+	// flow that began its connection: a second packet before the first answer.
+	r.add(natIn, natRepeated, "of a connection that was not answered yet", on(of.CTState(of.CTNew|of.CTDNAT|of.CTTrk, 0)), to(l3In))
+	r.add(natIn, natMiss, "to an address that nothing is led to from outside", on(), because(ReasonNoForward)...)
+}
+
+// natInTenant keeps the outside from speaking as the tenant's own ports: answers
+// would not go there.
+func natInTenant(r rules, v *TenantView) {
+	for _, p := range v.Subnets {
+		r.add(natIn, natMartian, "from outside, under an address of the tenant's",
+			on(regTenant.is(uint64(v.Tenant.VRF)), isNew, of.IPv4, of.Prefix(of.FieldIPSrc, p)), because(ReasonMartian)...)
+	}
+}
+
+func natInFloating(r rules, v *FloatingView) {
+	r.add(natIn, natFloating, "to the floating address: to its port",
+		on(regTenant.is(uint64(v.VRF)), isNew, of.IPv4, of.Addr(of.FieldIPDst, v.Floating.Address)),
+		of.CT{Commit: true, Zone: v.Zone, Table: l3In.ID, Actions: []of.Action{of.NAT{Dst: true, AddrMin: v.Inner}}})
+}
+
+func natInForward(r rules, v *ForwardView) {
+	f := &v.Forward
+	at := on(regTenant.is(uint64(v.VRF)), isNew, of.IPv4, of.Addr(of.FieldIPDst, f.Address), of.IPProto(f.Protocol.Number()))
+	lead := of.CT{Commit: true, Zone: v.Zone, Table: l3In.ID,
+		Actions: []of.Action{of.NAT{Dst: true, AddrMin: v.Inner, PortMin: f.ToPort}}}
+	r.add(natIn, natForward, "to the forwarded port: to its target", with(at, of.Exact(dstPort(f.Protocol.Number()), uint64(f.Port))), lead)
+	if v.Only {
+		// The fragments behind the first have no ports, but the connection tracker wants
+		// all of them before it translates any. Where several ports are forwarded, a first
+		// packet in fragments is lost; those that follow a whole one are not.
+		r.add(natIn, natForwardRest, "the rest of a first packet in fragments", with(at, laterFragment), lead)
+	}
+}
+
+// dstPort returns the field of a protocol's destination port.
+func dstPort(proto uint8) of.Field {
+	switch proto {
+	case protoUDP:
+		return of.FieldUDPDst
+	case protoSCTP:
+		return of.FieldSCTPDst
+	}
+	return of.FieldTCPDst
+}
+
+const protoSCTP = 132

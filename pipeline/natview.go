@@ -1,0 +1,95 @@
+package pipeline
+
+import (
+	"net/netip"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// This file holds what the flows of externals and NAT are made of. Each view is the
+// whole input of its object's flows.
+
+// ExternalView is an external as this host sees it.
+type ExternalView struct {
+	External intent.External
+	OFPort   of.PortNo  // the uplink: the port of this switch that leads there; 0: none
+	NextMAC  intent.MAC // kind host: of the interface that the uplink is
+	Router   intent.MAC // this host's own
+
+	// Lead: of the externals that share the uplink, this one's flows let its packets in.
+	Lead bool
+	// MTU is that of the external, in bytes, if routed packets may be larger; else 0.
+	MTU int
+}
+
+// uplinkVNI stands for the external in packets that come in by its uplink. All
+// externals of kind host share one uplink, so that there the address alone tells.
+func uplinkVNI(e *intent.External) uint32 {
+	if e.Kind == intent.ExternalHost {
+		return intent.VNIReserved
+	}
+	return e.VNI()
+}
+
+// AddressView is an external address that a tenant uses.
+type AddressView struct {
+	Address  netip.Addr
+	External *intent.External
+	VRF      uint32
+	Zone     uint16
+	Here     bool       // this host answers for it
+	Router   intent.MAC // this host's own
+}
+
+// AddressID is what stands for an external address in cookies: no object of the
+// store has it to itself.
+func AddressID(external uint8, a netip.Addr) intent.ID {
+	return intent.ID(uint64(external)<<32 | vtepBits(a))
+}
+
+// TenantView is what NAT must know of a tenant: it exists if the tenant has any NAT.
+type TenantView struct {
+	Tenant  intent.Tenant
+	Zone    uint16
+	Subnets []netip.Prefix // IPv4, of all its networks, ascending
+}
+
+// SNATView is the SNAT of a tenant as this host sees it.
+type SNATView struct {
+	SNAT    intent.SNAT
+	VNI     uint32 // of the external
+	VRF     uint32
+	Zone    uint16
+	Address netip.Addr // what is translated to here; not valid: there is none yet, or no uplink
+}
+
+// FloatingView is the floating address of a port that is on this switch.
+type FloatingView struct {
+	Floating intent.Floating
+	VNI      uint32 // of the external
+	VRF      uint32
+	Zone     uint16
+	Inner    netip.Addr // of the port
+}
+
+// ForwardView is a forward whose address is this host's to answer for.
+type ForwardView struct {
+	Forward intent.Forward
+	VRF     uint32
+	Zone    uint16
+	Inner   netip.Addr // of the target
+
+	// Only: the address has no other forward of the protocol.
+	Only bool
+}
+
+// GuardView lists what tenants must not reach through NAT.
+type GuardView struct{ Denials []Denial }
+
+// Denial is a prefix that tenants must not reach. No two of a GuardView have the same
+// one.
+type Denial struct {
+	Prefix netip.Prefix
+	Reason Reason
+}

@@ -1,0 +1,82 @@
+package pipeline
+
+import (
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// snat gives packets that leave an external address as their source. The connection
+// tracker does the same for the first packet of a connection, for those that follow,
+// and for answers to connections from outside: it keeps the translation that a
+// connection has, and makes one only for a new one. ICMP errors about a connection are
+// translated with it, those of a gateway included.
+var snat = &Table{
+	ID:      idSNAT,
+	Name:    "snat",
+	Purpose: "Translate the source of what leaves.",
+	Reads:   []of.Field{of.FieldMetadata, of.FieldEthType, of.FieldIPSrc},
+	Writes:  []of.Field{of.FieldReg15},
+	Next:    []*Table{externalOut, drop},
+}
+
+// Priorities of snat.
+const (
+	snatFloating = 20
+	snatTenant   = 10
+	snatAnswer   = 5
+	snatMiss     = 0
+)
+
+// Priorities of route for the ways out, below all prefixes.
+const (
+	routeFloating = 3
+	routeSNAT     = 2
+	routeAnswer   = 1
+)
+
+func snatBase(r rules) {
+	r.add(snat, snatMiss, "the tenant has no NAT", on(), because(ReasonNoNAT)...)
+}
+
+// leave sends a packet that no prefix matched to an external.
+func leave(vni uint32, zone uint16) []of.Action {
+	return []of.Action{regNetwork.set(uint64(vni)), regZone.set(uint64(zone)), to(mtu)}
+}
+
+// snatRules is the way out of a tenant.
+func snatRules(r rules, v *SNATView) {
+	in := on(regTenant.is(uint64(v.VRF)), of.IPv4)
+	r.add(route, routeSNAT, "out by the tenant's SNAT", in, leave(v.VNI, v.Zone)...)
+	if !v.Address.IsValid() {
+		r.add(externalOut, outUntranslated, "the tenant has no address here", in, because(ReasonNoUplink)...)
+		return
+	}
+	r.add(snat, snatTenant, "from the tenant's external address", in, translate(v.Zone, of.NAT{Src: true, AddrMin: v.Address}))
+	r.add(externalOut, outUntranslated, "no more connections", in, because(ReasonNATFull)...)
+}
+
+// floatingRules is the way out of a port that has an address of its own.
+func floatingRules(r rules, v *FloatingView) {
+	from := on(regTenant.is(uint64(v.VRF)), of.IPv4, of.Addr(of.FieldIPSrc, v.Inner))
+	r.add(route, routeFloating, "out by the port's floating address", from, leave(v.VNI, v.Zone)...)
+	r.add(snat, snatFloating, "from the port's floating address", from, translate(v.Zone, of.NAT{Src: true, AddrMin: v.Floating.Address}))
+}
+
+// tenantRules is the way out of answers, to tenants that have no SNAT too.
+func tenantRules(r rules, v *TenantView) {
+	in := on(regTenant.is(uint64(v.Tenant.VRF)), of.IPv4)
+	r.add(route, routeAnswer, "out, if it is an answer", in, leave(vniAnyExternal, v.Zone)...)
+	r.add(snat, snatAnswer, "from the address that was asked", in,
+		of.CT{Zone: v.Zone, Table: externalOut.ID, Actions: []of.Action{of.NAT{}}})
+}
+
+// toExternal matches the numbers that stand for externals.
+var toExternal = of.Masked(of.FieldMetadata, intent.VNIReserved, intent.VNIReserved)
+
+// vniAnyExternal stands for an external that is still to be found: by the address
+// that a packet is translated to.
+const vniAnyExternal = intent.VNIReserved
+
+func translate(zone uint16, nat of.NAT) of.Action {
+	return of.CT{Commit: true, Zone: zone, Table: externalOut.ID, Actions: []of.Action{nat}}
+}
