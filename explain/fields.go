@@ -81,6 +81,13 @@ func (f fields) copyBits(src, dst of.Subfield) {
 	f.set(dst.Field, toBits(v.Lsh(v, shift)), toBits(ones.Lsh(ones, shift)))
 }
 
+// setSub sets all bits of a part of a field.
+func (f fields) setSub(s of.Subfield) {
+	ones := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), uint(s.Width)), big.NewInt(1))
+	bits := toBits(ones.Lsh(ones, uint(s.Offset)))
+	f.set(s.Field, bits, bits)
+}
+
 // toBits cuts what has no place.
 func toBits(v *big.Int) of.Bits {
 	var b of.Bits
@@ -108,10 +115,16 @@ func (f fields) mac(field of.Field) intent.MAC {
 // packet returns the headers alone, as ofproto/trace takes them: what remains of a
 // packet on the wire.
 func (f fields) packet() string {
+	return f.text(of.FieldEthSrc) // in the order of package openflow headers come after metadata
+}
+
+// all returns the headers and everything else that a switch knows of the packet.
+func (f fields) all() string { return f.text(of.FieldNone) }
+
+func (f fields) text(first of.Field) string {
 	var terms []of.Term
 	for field, v := range f {
-		// In the order of package openflow headers come after metadata.
-		if field < of.FieldEthSrc || field == of.FieldNDReserved || field == of.FieldNDOptionsType {
+		if field < first || field == of.FieldNDReserved || field == of.FieldNDOptionsType {
 			continue
 		}
 		if v.IsZero() && !required(field) {
@@ -130,13 +143,15 @@ func (f fields) packet() string {
 // icmp_type ICMPv4's.
 func exact(m of.Match) string {
 	words := strings.Split(m.String(), ",")
-	proto, _, _ := strings.Cut(strings.TrimSuffix(words[0], "6"), "=")
+	proto := ""
 	for i, w := range words {
-		name, value, _ := strings.Cut(w, "=")
+		name, value, given := strings.Cut(w, "=")
 		switch {
+		case !given:
+			proto = name
 		case strings.HasPrefix(name, "tp_"):
-			words[i] = proto + name[len("tp"):] + "=" + value
-		case strings.HasPrefix(name, "icmp_") && words[0] == "icmp6":
+			words[i] = strings.TrimSuffix(proto, "6") + name[len("tp"):] + "=" + value
+		case strings.HasPrefix(name, "icmp_") && proto == "icmp6":
 			words[i] = "icmpv6" + name[len("icmp"):] + "=" + value
 		}
 	}

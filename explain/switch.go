@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"strings"
 
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
@@ -15,6 +16,9 @@ import (
 // rawMax bounds how much of Open vSwitch's own words a hop keeps, in bytes: it
 // passes through the store.
 const rawMax = 256 << 10
+
+// resumptionsMax bounds how often a way is taken up again.
+const resumptionsMax = 4
 
 // Request asks a host what its switch would do with a packet that comes in by one of
 // these ways.
@@ -53,6 +57,9 @@ type Switch struct {
 	// Object names the object behind a flow's cookie: "port acme/web/c1"; "" if it is
 	// not known.
 	Object func(pipeline.Cookie) string
+	// Room says whether a MAC address is among those that flows of a cookie have
+	// learned, or there is room for one more of at most limit.
+	Room func(cookie uint64, limit uint32, mac intent.MAC) bool
 	// Note says what a flow is for; "" if it is not known.
 	Note func(of.Flow) string
 }
@@ -69,27 +76,70 @@ func (s *Switch) Trace(ctx context.Context, r Request) (intent.TraceHop, error) 
 	if in, hop.Via, err = s.entry(r); err != nil {
 		return hop, err
 	}
-	text, err := s.Call(ctx, "ofproto/trace", s.Bridge, in+","+hop.Packet)
-	var refused *unixctl.CommandError
-	switch {
-	case errors.As(err, &refused):
-		return hop, fmt.Errorf("trace %s,%s on %s: %w", in, hop.Packet, s.Host, err)
-	case err != nil:
-		return hop, intent.Unavailablef("ovs-vswitchd on %s does not answer: %w", s.Host, err)
+	w := walk{sw: s}
+	text, err := s.call(ctx, in+","+hop.Packet)
+	if err == nil && hashed(text) {
+		// Open vSwitch traces no further than to where the datapath would compute the
+		// hash that decides between several ways. This is one of them.
+		text, err = s.call(ctx, in+",dp_hash=1,"+hop.Packet)
 	}
-	s.read(text, &hop)
+	if err != nil {
+		return hop, err
+	}
+	hop.Raw = text
+	w.read(text)
+	for range resumptionsMax {
+		if w.resume == nil {
+			break
+		}
+		at := w.resume
+		w.resume = nil
+		if text, err = s.call(ctx, at.state.all(), fmt.Sprintf("resubmit(,%d)", at.table)); err != nil {
+			return hop, err
+		}
+		hop.Raw += "\n" + text
+		w.read(text)
+	}
+	hop.Raw = hop.Raw[:min(len(hop.Raw), rawMax)]
+	hop.Steps = append(hop.Steps, w.steps...)
+	hop.Ends = append(hop.Ends, w.ends...)
 	return hop, nil
 }
 
-// read takes in what ofproto/trace printed.
-func (s *Switch) read(text string, hop *intent.TraceHop) {
-	hop.Raw = text[:min(len(text), rawMax)]
-	w := walk{sw: s}
-	for _, r := range parseOutput(text).rounds {
-		w.round(r)
+// call has Open vSwitch trace a packet, or some actions on it.
+func (s *Switch) call(ctx context.Context, packet string, actions ...string) (string, error) {
+	method := "ofproto/trace"
+	if len(actions) > 0 {
+		method = "ofproto/trace-packet-out"
 	}
-	hop.Steps = append(hop.Steps, w.steps...)
-	hop.Ends = append(hop.Ends, w.ends...)
+	text, err := s.Call(ctx, method, append([]string{s.Bridge, packet}, actions...)...)
+	var refused *unixctl.CommandError
+	switch {
+	case errors.As(err, &refused):
+		return "", fmt.Errorf("trace %s on %s: %w", packet, s.Host, err)
+	case err != nil:
+		return "", intent.Unavailablef("ovs-vswitchd on %s does not answer: %w", s.Host, err)
+	}
+	return text, nil
+}
+
+// hashed says whether a trace ends where the datapath would compute a hash.
+func hashed(text string) bool {
+	for _, r := range parseOutput(text).rounds {
+		if strings.Contains(r.datapath, "hash(") && strings.Contains(r.datapath, "recirc(") {
+			return true
+		}
+	}
+	return false
+}
+
+// read takes in what ofproto/trace printed.
+func (w *walk) read(text string) {
+	for _, r := range parseOutput(text).rounds {
+		if w.resume == nil {
+			w.round(r)
+		}
+	}
 }
 
 // entry returns how a packet comes in: in the words of ofproto/trace, and of people.

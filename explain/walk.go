@@ -22,6 +22,7 @@ type walk struct {
 	tables  []tableAt // hit so far
 	sending *sending  // an output, of which details may follow
 	ended   int       // ends of earlier rounds
+	resume  *resumption
 }
 
 // scope is a part of the lines after which the packet is again as it was before:
@@ -36,7 +37,8 @@ type scope struct {
 	level  bool
 	bucket bool
 	// A clone's actions are not indented: it lasts for so many of them.
-	clone, actions int
+	clone   bool
+	actions int
 }
 
 // tableAt is a step and the indentation of its line.
@@ -57,11 +59,18 @@ func (w *walk) round(r round) {
 	if r.recirc != "" {
 		w.resumed(r)
 	}
-	for i, n := range r.nodes {
+	for i := 0; i < len(r.nodes) && w.resume == nil; i++ {
+		n := r.nodes[i]
 		w.leave(n)
 		w.node(n, r.nodes[i+1:])
+		if strings.HasPrefix(n.text, "check_pkt_larger(") {
+			i += largerBranch(r.nodes[i+1:], n.indent)
+		}
 	}
 	w.sent()
+	if w.resume != nil {
+		return
+	}
 	for i := range w.steps {
 		if s := &w.steps[i]; s.Words == "" {
 			s.Words = describeActions(s.Actions)
@@ -73,6 +82,25 @@ func (w *walk) round(r round) {
 	case len(w.ends) == w.ended && !strings.Contains(r.datapath, "recirc("):
 		w.end(intent.TraceEnd{Kind: intent.TraceDropped, Table: w.lastTable(), Words: w.noEnd(r)})
 	}
+}
+
+// largerBranch counts the lines about packets that are larger than a check allows. They
+// come first; then all that follows the check comes once more, for smaller ones, such
+// as are traced.
+func largerBranch(nodes []node, indent int) int {
+	var at []int // the actions that follow
+	for i, n := range nodes {
+		if n.indent < indent {
+			break
+		}
+		if n.kind == nodeAction && n.indent == indent {
+			at = append(at, i)
+		}
+	}
+	if len(at) == 0 {
+		return 0
+	}
+	return at[len(at)/2]
 }
 
 // noEnd says why a packet ends without being sent or counted as dropped.
@@ -133,11 +161,14 @@ func words(text string) map[string]string {
 
 // leave ends the scopes that a line is no longer part of.
 func (w *walk) leave(n node) {
+	if n.kind == nodeDetail || n.kind == nodeWarning || n.kind == nodeError {
+		return // they are about the line before
+	}
 	for len(w.scopes) > 0 {
 		s := w.scopes[len(w.scopes)-1]
 		inside := n.indent > s.indent || s.level && n.indent == s.indent
-		if s.clone > 0 {
-			inside = s.actions > 0 && n.indent >= s.indent || n.kind != nodeAction && n.indent > s.indent
+		if s.clone && n.indent == s.indent {
+			inside = s.actions > 0 || n.kind != nodeAction
 		}
 		if inside {
 			return
@@ -156,7 +187,7 @@ func (w *walk) enter(s scope) {
 // foreign says whether the packet is in a bridge that is not ours.
 func (w *walk) foreign() bool {
 	for i := len(w.scopes) - 1; i >= 0; i-- {
-		if s := w.scopes[i]; !s.bucket && s.clone == 0 {
+		if s := w.scopes[i]; !s.bucket && !s.clone {
 			return s.foreign
 		}
 	}
@@ -167,7 +198,7 @@ func (w *walk) foreign() bool {
 func (w *walk) branch() int {
 	n := 0
 	for _, s := range w.scopes {
-		if s.bucket || s.clone > 0 {
+		if s.bucket || s.clone {
 			n++
 		}
 	}
@@ -183,8 +214,9 @@ func (w *walk) node(n node, rest []node) {
 		w.sent()
 		s := scope{indent: n.indent, foreign: n.text != w.sw.Bridge}
 		s.level = len(rest) > 0 && rest[0].indent == n.indent
+		comesBack := w.foreign() && !s.foreign
 		w.enter(s)
-		if !s.foreign { // as a packet that comes in
+		if comesBack { // as any packet that comes in
 			for field := of.FieldMetadata; field <= of.FieldXXReg3; field++ {
 				delete(w.state, field)
 			}
@@ -201,7 +233,7 @@ func (w *walk) node(n node, rest []node) {
 		w.enter(scope{indent: n.indent, bucket: true})
 	case nodeAction:
 		if !w.foreign() {
-			w.action(n)
+			w.action(n, rest)
 		}
 	}
 }
@@ -257,17 +289,17 @@ func (w *walk) step(n node) *intent.TraceStep {
 	return nil
 }
 
-func (w *walk) action(n node) {
+func (w *walk) action(n node, rest []node) {
 	step := w.step(n)
 	if step == nil {
 		return
 	}
 	step.Actions = append(step.Actions, n.text)
 	if inner, ok := strings.CutPrefix(n.text, "clone("); ok {
-		w.enter(scope{indent: n.indent, clone: 1, actions: countActions(strings.TrimSuffix(inner, ")"))})
+		w.enter(scope{indent: n.indent, clone: true, actions: countActions(strings.TrimSuffix(inner, ")"))})
 		return
 	}
-	if i := len(w.scopes) - 1; i >= 0 && w.scopes[i].clone > 0 && n.indent == w.scopes[i].indent {
+	if i := len(w.scopes) - 1; i >= 0 && w.scopes[i].clone && n.indent == w.scopes[i].indent {
 		w.scopes[i].actions--
 	}
 	parsed, err := of.ParseActions(n.text)
@@ -282,12 +314,40 @@ func (w *walk) action(n node) {
 		send(a.Port)
 	case of.OutputReg:
 		send(of.PortNo(w.sub(a.Src)))
+	case of.Learn:
+		w.learn(a, rest, step)
 	case of.ToController:
 		words := cmp.Or(step.Words, "ovloomd acts on it")
 		w.end(intent.TraceEnd{Kind: intent.TraceHanded, Table: step.Table, Words: words})
 	default:
 		w.state.apply(a)
 	}
+}
+
+// resumption is where the way goes on that Open vSwitch did not trace.
+type resumption struct {
+	state fields
+	table uint8
+}
+
+// learn takes in that a trace learns nothing: it goes on as if there were no room,
+// where the action says whether there was. If there is, the way has to be traced anew
+// from there.
+func (w *walk) learn(a of.Learn, rest []node, step *intent.TraceStep) {
+	if a.LimitResult.Field == of.FieldNone || len(rest) < 2 || rest[0].kind != nodeWarning {
+		return
+	}
+	next, err := of.ParseActions(rest[1].text)
+	if err != nil || len(next) != 1 {
+		return
+	}
+	table, ok := next[0].(of.Goto)
+	if !ok || !w.sw.Room(a.Cookie, a.Limit, w.state.mac(of.FieldEthSrc)) {
+		return
+	}
+	w.state.setSub(a.LimitResult)
+	step.Actions = append(step.Actions, rest[1].text)
+	w.resume = &resumption{w.state.clone(), table.Table}
 }
 
 // sub reads a part of a field.

@@ -83,6 +83,9 @@ func describeActions(actions []string) string {
 }
 
 func describeAction(text string) string {
+	if strings.HasPrefix(text, "nat") {
+		return "" // the ct before says it
+	}
 	parsed, err := of.ParseActions(text)
 	if err != nil || len(parsed) != 1 {
 		return text
@@ -113,7 +116,7 @@ func describeAction(text string) string {
 		return "is forgotten by connection tracking"
 	case of.Learn:
 		return "would be learned from"
-	case of.SetField, of.CopyField:
+	case of.SetField, of.CopyField, of.CheckPktLarger:
 		return "" // what it is for shows later
 	}
 	return text

@@ -40,6 +40,7 @@ func newTraceLab(t *testing.T) *traceLab {
 	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24", "--subnet", "fd00:1::/64")
 	o.run("network", "add", "acme/db", "--subnet", "10.0.1.0/24", "--subnet", "fd00:2::/64")
 	o.run("network", "add", "acme/open", "--subnet", "10.0.2.0/24", "--unknown", "flood")
+	o.run("network", "add", "acme/lab", "--subnet", "10.0.3.0/24", "--learning")
 	o.run("network", "add", "umbrella/web", "--subnet", "10.0.0.0/24", "--subnet", "fd00:1::/64")
 	o.run("port", "add", "acme/web/off", "--ip", "10.0.0.50", "--mac", "02:00:00:00:00:50")
 	for _, p := range []struct {
@@ -50,6 +51,7 @@ func newTraceLab(t *testing.T) *traceLab {
 		{"a", "acme/web", 0, ""}, {"b", "acme/web", 0, ""}, {"c", "acme/web", 1, ""}, {"d", "acme/web", 2, ""},
 		{"e", "acme/db", 0, ""}, {"f", "acme/db", 1, ""},
 		{"o1", "acme/open", 0, ""}, {"o2", "acme/open", 2, ""},
+		{"l1", "acme/lab", 0, "--learn 1"}, {"l2", "acme/lab", 1, ""},
 		{"x", "umbrella/web", 1, "--ip 10.0.0.77 --ip fd00:1::77"},
 	} {
 		m := o.plug(o.Hosts[p.host], p.network+"/"+p.name, strings.Fields(p.flags)...)
@@ -107,6 +109,11 @@ func (l *traceLab) rows() []traceRow {
 	icmp6 := func(kind uint8, dst netip.Addr, body []byte) []byte {
 		return lab.IPFrame(a.port.MAC, intent.MAC{0x33, 0x33, 0, 0, 0, dst.As16()[15]}, a.v6(), dst, lab.ProtoICMPv6, 255, lab.ICMPv6(a.v6(), dst, kind, body))
 	}
+	behind := func(name string, mac intent.MAC, summary string) traceRow {
+		src := addr("10.0.3.200")
+		return traceRow{name, l.m["l1"], "broadcast --udp 9 --sport 9 --src 10.0.3.200 --src-mac " + mac.String(), summary,
+			datagram(mac, lab.Broadcast, src, all4, []byte(name)), carries([]byte(name))}
+	}
 	never := func(lab.Packet) bool { return false }
 	return []traceRow{
 		// Within a network.
@@ -122,6 +129,13 @@ func (l *traceLab) rows() []traceRow {
 		l.udp("to all when there is one other", "o1", "broadcast", "delivered to acme/open/o2 on host3", lab.Broadcast, l.m["o1"].v4(), all4),
 		{"to a MAC that is flooded", l.m["o1"], stranger.String(), "delivered to acme/open/o2 on host3",
 			lab.Ethernet(l.m["o1"].port.MAC, stranger, 0x88b5, []byte("plain")), func(p lab.Packet) bool { return !p.Outgoing && p.EtherType == 0x88b5 }},
+
+		// Behind ports.
+		behind("a MAC behind a port", stranger, "delivered to acme/lab/l2 on host2"),
+		behind("one more than may be", intent.MAC{2, 0, 0, 0xaa, 0xbb, 0xdd}, "dropped on host1 in table fork: learn-limit"),
+		behind("the same once more", stranger, "delivered to acme/lab/l2 on host2"),
+		{"to a MAC that was learned", l.m["l2"], stranger.String(), "delivered to acme/lab/l1 on host1",
+			lab.Ethernet(l.m["l2"].port.MAC, stranger, 0x88b5, []byte("plain")), func(p lab.Packet) bool { return !p.Outgoing && p.EtherType == 0x88b5 }},
 
 		// Questions.
 		l.arp("who has it", "a", c.v4().String()+" --ask", "answered by the switch of host1 with "+c.port.MAC.String(), a.v4(), c.v4()),
@@ -220,7 +234,7 @@ func (l *traceLab) happens(row traceRow, trace intent.Trace) {
 // What becomes of a trace when a host does not answer, and of scripts that expect
 // something.
 func TestTraceWithoutAHost(t *testing.T) {
-	o := newOverlay(t, lab.Config{AllowLog: []string{`no openflow connection`}})
+	o := newOverlay(t, lab.Config{AllowLog: vswitchdGone})
 	o.run("tenant", "add", "acme")
 	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
 	a, b := o.plug(o.Hosts[0], "acme/web/a"), o.plug(o.Hosts[1], "acme/web/b")

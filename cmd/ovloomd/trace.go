@@ -12,6 +12,7 @@ import (
 	"github.com/ovloom/ovloom/explain"
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/openflow/ofconn"
 	"github.com/ovloom/ovloom/pipeline"
 	"github.com/ovloom/ovloom/store"
 	"github.com/ovloom/ovloom/unixctl"
@@ -125,6 +126,9 @@ func (l *traceLink) local(ctx context.Context, r explain.Request) (intent.TraceH
 		Call:   l.vswitchd.Call,
 		Object: func(c pipeline.Cookie) string { return objects[c] },
 		Note:   l.notes(ctx),
+		Room: func(cookie uint64, limit uint32, mac intent.MAC) bool {
+			return l.room(ctx, cookie, limit, mac)
+		},
 	}
 	for _, p := range status.Ports {
 		if p.OFPort != 0 {
@@ -132,6 +136,31 @@ func (l *traceLink) local(ctx context.Context, r explain.Request) (intent.TraceH
 		}
 	}
 	return s.Trace(ctx, r)
+}
+
+// room says whether the switch has learned a MAC address with a cookie, or may learn
+// one more.
+func (l *traceLink) room(ctx context.Context, cookie uint64, limit uint32, mac intent.MAC) bool {
+	conn, err := l.openflow.current()
+	if err != nil {
+		return false
+	}
+	learned, err := conn.Flows(ctx, ofconn.FlowFilter{Cookie: cookie, CookieMask: ^uint64(0)})
+	if err != nil {
+		l.log.Debug("what is learned is not known to a trace", "error", err)
+		return false
+	}
+	if uint32(len(learned)) < limit {
+		return true
+	}
+	for _, f := range learned {
+		for _, t := range f.Match.Terms {
+			if t.Field == of.FieldEthDst && t.Value == of.BitsOfMAC(mac) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // notes returns what tells of a flow what it is for. It asks the controller once for
