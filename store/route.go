@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -104,10 +105,7 @@ func inOrder(addrs []netip.Addr) []netip.Addr {
 // read at a revision, and makes sure that those it needs stay and that none is
 // added meanwhile.
 func routable(tx *txn, r intent.Route, networks []item, revision int64) error {
-	var missing []netip.Addr
-	for _, hop := range r.Via {
-		missing = append(missing, hop)
-	}
+	missing := slices.Clone(r.Via)
 	for _, it := range networks {
 		n, err := decode[intent.Network](it.value)
 		if err != nil {
@@ -152,8 +150,10 @@ func hopsFit(r intent.Route, n intent.Network) error {
 			if !sub.Prefix.Contains(hop) {
 				continue
 			}
-			if err := sub.Assignable(hop); err != nil {
-				return intent.Invalidf("next hop %w", err)
+			var e *intent.Error
+			if err := sub.Assignable(hop); errors.As(err, &e) {
+				e.What = "next hop " + e.What
+				return e
 			}
 		}
 	}

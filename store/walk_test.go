@@ -139,7 +139,9 @@ func (w walker) outsideStep(ctx context.Context) (what string, err error) {
 		return intent.AddrRange{First: addr("203.0.113.10"), Last: netip.AddrFrom4([4]byte{203, 0, 113, byte(16 + w.rnd.IntN(8))})}
 	}
 	prefix := netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(w.rnd.IntN(4)), 0, 0}), 16+4*w.rnd.IntN(4))
-	hop := func() netip.Addr { return netip.AddrFrom4([4]byte{10, byte(w.rnd.IntN(4)), 0, byte(1 + w.rnd.IntN(14))}) }
+	hop := func() netip.Addr {
+		return netip.AddrFrom4([4]byte{10, byte(w.rnd.IntN(4)), 0, byte(1 + w.rnd.IntN(14))})
+	}
 	switch n := w.rnd.IntN(100); {
 	case n < 12:
 		what = "add route"
