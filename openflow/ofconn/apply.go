@@ -29,7 +29,7 @@ type ApplyError struct {
 	Unsure    int // of them, in force or not: the switch was committing and did not answer
 
 	Refused []*ModError // what the switch refused
-	Cause   error       // why Apply ended, if it was not for Refused
+	Cause   error       // why Apply ended early, if it did
 }
 
 // Error names the changes that were refused, the first few of many.
@@ -69,8 +69,10 @@ func (e *ApplyError) Unwrap() []error {
 // bundles; then flows and groups as given, in bundles of at most Config.ChunkMods;
 // then meters deleted, which takes flows along that still use them.
 //
-// A bundle is applied whole or not at all, and none after the first that fails. The
-// error is then an *ApplyError. Several calls wait for each other.
+// A bundle is applied whole or not at all. One of which the switch refuses a message
+// is discarded and sent again without that message when all others are in: one bad
+// flow keeps no other out, and is named in the error, an *ApplyError. Several calls wait
+// for each other.
 func (c *Conn) Apply(ctx context.Context, mods []openflow.Mod) error {
 	if len(mods) == 0 {
 		return nil
@@ -111,14 +113,14 @@ func splitMeters(mods []openflow.Mod) (before, bundled, after []openflow.Mod) {
 }
 
 // applier is one Apply under way. While the switch commits a bundle, the next one
-// is already on its way to it, but its commit is not sent before the one before has
-// succeeded. So the switch has always something to do, and an error stops all that
-// comes later.
+// is already on its way to it, but its commit is not sent before the one before is
+// answered. So the switch has always something to do.
 type applier struct {
 	c          *Conn
 	result     ApplyError
-	open       []*chunk // sent and closed, not being committed; the oldest first
-	committing *chunk   // its commit is sent, not yet answered
+	again      []openflow.Mod // what was not refused of bundles that were
+	open       []*chunk       // sent and closed, not being committed; the oldest first
+	committing *chunk         // its commit is sent, not yet answered
 }
 
 // chunk is one bundle.
@@ -144,56 +146,69 @@ const (
 	xidMods
 )
 
+// bundleTries is how often changes are sent that the switch does not refuse by
+// themselves: at a commit it names only the first that it refuses.
+const bundleTries = 4
+
 // bundles applies mods; false if result says why not.
 func (a *applier) bundles(ctx context.Context, mods []openflow.Mod) bool {
 	if len(mods) == 0 {
 		return true
 	}
-	for len(mods) > 0 {
-		ch, b, bad := a.c.encodeChunk(mods)
-		if bad != nil {
-			// The bundles before have no part in it.
-			if a.drain(ctx) {
-				a.result.Refused = append(a.result.Refused, bad)
-			}
+	for range bundleTries {
+		if !a.pass(ctx, mods) {
 			return false
+		}
+		if mods, a.again = a.again, nil; len(mods) == 0 {
+			break
+		}
+	}
+	if err := a.c.Barrier(ctx); err != nil {
+		return a.giveUp(ctx, err)
+	}
+	return len(a.result.Refused) == 0
+}
+
+// pass applies mods but for bundles with something that the switch refuses; false if
+// it had to end early.
+func (a *applier) pass(ctx context.Context, mods []openflow.Mod) bool {
+	for len(mods) > 0 {
+		ch, b, n, bad := a.c.encodeChunk(mods)
+		a.result.Refused = append(a.result.Refused, bad...)
+		mods = mods[n:]
+		if len(ch.mods) == 0 {
+			a.c.forget(ch.call)
+			continue
 		}
 		a.open = append(a.open, ch)
 		if err := a.c.send(ctx, b); err != nil {
 			return a.giveUp(ctx, err)
 		}
-		mods = mods[len(ch.mods):]
 		if len(a.open) > 1 && !a.commit(ctx) {
 			return false
 		}
 	}
-	if !a.drain(ctx) {
-		return false
-	}
-	if err := a.c.Barrier(ctx); err != nil {
-		return a.giveUp(ctx, err)
-	}
-	return true
+	return a.drain(ctx)
 }
 
-// encodeChunk makes a bundle of the first of mods: its messages from open to close.
-func (c *Conn) encodeChunk(mods []openflow.Mod) (*chunk, []byte, *ModError) {
-	ch := &chunk{id: c.bundleID.Add(1)}
-	n := min(len(mods), c.cfg.ChunkMods)
-	ch.call = c.expect(xidMods+n, ch.answer)
-	b := ofp.AppendBundleControl(c.buffer(), ch.first+xidOpen, ch.id, ofp.BundleOpen)
-	for i, m := range mods[:n] {
+// encodeChunk makes a bundle of the first n of mods: its messages from open to close.
+// What cannot be encoded is left out.
+func (c *Conn) encodeChunk(mods []openflow.Mod) (ch *chunk, b []byte, n int, bad []*ModError) {
+	most := min(len(mods), c.cfg.ChunkMods)
+	ch = &chunk{id: c.bundleID.Add(1), mods: make([]openflow.Mod, 0, most)}
+	ch.call = c.expect(xidMods+most, ch.answer)
+	b = ofp.AppendBundleControl(c.buffer(), ch.first+xidOpen, ch.id, ofp.BundleOpen)
+	for n < most && (len(ch.mods) == 0 || len(b) < c.cfg.ChunkBytes) {
+		m := mods[n]
+		n++
 		var err error
-		if b, err = ofp.AppendBundleAdd(b, ch.first+xidMods+uint32(i), ch.id, m); err != nil {
-			c.forget(ch.call)
-			return nil, nil, &ModError{m, err}
+		if b, err = ofp.AppendBundleAdd(b, ch.first+xidMods+uint32(len(ch.mods)), ch.id, m); err != nil {
+			bad = append(bad, &ModError{m, err})
+			continue
 		}
-		ch.mods = mods[:i+1]
-		if len(b) >= c.cfg.ChunkBytes {
-			break
-		}
+		ch.mods = append(ch.mods, m)
 	}
-	return ch, ofp.AppendBundleControl(b, ch.first+xidClose, ch.id, ofp.BundleClose), nil
+	return ch, ofp.AppendBundleControl(b, ch.first+xidClose, ch.id, ofp.BundleClose), n, bad
 }
 
 // answer takes one answer of the switch.
@@ -228,8 +243,8 @@ func (a *applier) drain(ctx context.Context) bool {
 	return a.settle(ctx)
 }
 
-// commit sends the commit of the oldest open bundle, if the one before is in force
-// and the switch took every message of this one: left to itself it would commit
+// commit sends the commit of the oldest open bundle, once the one before is answered
+// and if the switch took every message of this one: left to itself it would commit
 // without those that it could not read.
 func (a *applier) commit(ctx context.Context) bool {
 	if !a.settle(ctx) {
@@ -240,7 +255,7 @@ func (a *applier) commit(ctx context.Context) bool {
 		return a.giveUp(ctx, err)
 	}
 	if a.refuse(ch) {
-		return a.giveUp(ctx, nil)
+		return a.discard(ctx, ch)
 	}
 	if err := a.c.send(ctx, ofp.AppendBundleControl(a.c.buffer(), ch.first+xidCommit, ch.id, ofp.BundleCommit)); err != nil {
 		return a.giveUp(ctx, err)
@@ -261,22 +276,50 @@ func (a *applier) settle(ctx context.Context) bool {
 	a.committing = nil
 	a.c.forget(ch.call)
 	if a.refuse(ch) {
-		return a.giveUp(ctx, nil)
+		return a.result.Cause == nil || a.giveUp(ctx, nil)
 	}
 	a.result.Committed += len(ch.mods)
 	return true
 }
 
-// refuse notes the errors to a bundle and reports whether there were any.
+// discard ends the oldest open bundle, of which something was refused.
+func (a *applier) discard(ctx context.Context, ch *chunk) bool {
+	if a.result.Cause != nil {
+		return a.giveUp(ctx, nil)
+	}
+	if err := a.c.send(ctx, ofp.AppendBundleControl(a.c.buffer(), ch.first+xidDiscard, ch.id, ofp.BundleDiscard)); err != nil {
+		return a.giveUp(ctx, err)
+	}
+	if err := a.c.wait(ctx, ch.call, func() bool { return ch.discarded }); err != nil {
+		return a.giveUp(ctx, err)
+	}
+	a.open = a.open[1:]
+	a.c.forget(ch.call)
+	return true
+}
+
+// refuse notes the errors to a bundle and what of it is to be sent again, and reports
+// whether there were errors.
 func (a *applier) refuse(ch *chunk) bool {
 	return ch.locked(func() bool {
+		refused := map[int]bool{}
 		for _, r := range ch.refused {
 			if r.index < len(ch.mods) {
+				refused[r.index] = true
 				a.result.Refused = append(a.result.Refused, &ModError{ch.mods[r.index], r.err})
 			}
 		}
-		// The error to the bundle says no more than that a message of it failed.
-		if len(a.result.Refused) == 0 {
+		switch {
+		case len(refused) > 0:
+			// The error to the bundle says no more than that a message of it failed.
+			for i, m := range ch.mods {
+				if !refused[i] {
+					a.again = append(a.again, m)
+				}
+			}
+		case len(ch.refused) > 0:
+			a.result.Cause = ch.refused[0].err
+		case ch.err != nil:
 			a.result.Cause = ch.err
 		}
 		return len(ch.refused) > 0 || ch.err != nil

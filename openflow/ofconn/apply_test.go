@@ -76,11 +76,11 @@ func TestAChunkWithAnUnreadableMessageIsDiscarded(t *testing.T) {
 	mods := adds(0, 6)
 	err := c.Apply(t.Context(), mods)
 	failed := asApplyError(t, err)
-	if failed.Committed != 2 || failed.Unsure != 0 || failed.Cause != nil ||
+	if failed.Committed != 5 || failed.Unsure != 0 || failed.Cause != nil ||
 		len(failed.Refused) != 1 || failed.Refused[0].Mod != mods[3] {
-		t.Errorf("error %+v, want 2 committed and the fourth refused", failed)
+		t.Errorf("error %+v, want 5 committed and the fourth refused", failed)
 	}
-	want := "openflow apply: 2 of 6 changes in force; " + mods[3].String() + ": bad instruction: invalid table (OFPBIC_BAD_TABLE_ID)"
+	want := "openflow apply: 5 of 6 changes in force; " + mods[3].String() + ": bad instruction: invalid table (OFPBIC_BAD_TABLE_ID)"
 	if err.Error() != want {
 		t.Errorf("the error says\n%s\nwant\n%s", err, want)
 	}
@@ -88,17 +88,10 @@ func TestAChunkWithAnUnreadableMessageIsDiscarded(t *testing.T) {
 	if !errors.As(err, &e) || e.Type != 3 || e.Code != 2 {
 		t.Errorf("errors.As finds %+v, want the switch's error", e)
 	}
-	steps := f.did()
-	for _, s := range []string{"commit 2", "commit 3"} {
-		if slices.Contains(steps, s) {
-			t.Errorf("the switch saw %s: %s", s, strings.Join(steps, ", "))
-		}
-	}
-	for _, s := range []string{"commit 1", "discard 2", "discard 3"} {
-		if !slices.Contains(steps, s) {
-			t.Errorf("the switch did not see %s: %s", s, strings.Join(steps, ", "))
-		}
-	}
+	wantSteps(t, f, "open 1, add 1, add 1, close 1, "+
+		"open 2, add 2, add 2, close 2, commit 1, "+
+		"open 3, add 3, add 3, close 3, discard 2, commit 3, "+
+		"open 4, add 4, close 4, commit 4") // what else was in the discarded one
 }
 
 func TestACommitThatFailsEndsTheWait(t *testing.T) {
@@ -120,12 +113,36 @@ func TestACommitThatFailsEndsTheWait(t *testing.T) {
 	})
 	mods := adds(0, 8)
 	failed := asApplyError(t, c.Apply(t.Context(), mods))
-	if failed.Committed != 2 || failed.Unsure != 0 || failed.Cause != nil ||
+	if failed.Committed != 7 || failed.Unsure != 0 || failed.Cause != nil ||
 		len(failed.Refused) != 1 || failed.Refused[0].Mod != mods[3] {
-		t.Errorf("error %+v, want 2 committed and the fourth refused", failed)
+		t.Errorf("error %+v, want 7 committed and the fourth refused", failed)
 	}
-	if steps := f.did(); slices.Contains(steps, "commit 3") || !slices.Contains(steps, "discard 3") {
-		t.Errorf("the chunk after the failed one was not discarded: %s", strings.Join(steps, ", "))
+	if steps := f.did(); !slices.Contains(steps, "commit 3") || slices.Contains(steps, "discard 2") {
+		t.Errorf("a commit that fails ends its bundle and no other: %s", strings.Join(steps, ", "))
+	}
+}
+
+// At a commit the switch names only the first of those that it refuses. One that
+// refuses all must not be asked for each of them.
+func TestASwitchThatRefusesEveryCommit(t *testing.T) {
+	c, f := dialFake(t, Config{ChunkMods: 10}, func(f *fake) {
+		f.handle = func(h ofp.Header, body []byte) bool {
+			if _, step, err := ofp.DecodeBundleControl(body); h.Type != ofp.TypeBundleControl || err != nil || step != ofp.BundleCommit {
+				return false
+			}
+			f.note(body)
+			f.refuse(h.XID-xidCommit+xidMods, 2, 9)
+			f.refuse(h.XID, 17, 13)
+			return true
+		}
+		f.serve()
+	})
+	failed := asApplyError(t, c.Apply(t.Context(), adds(0, 10)))
+	if failed.Committed != 0 || len(failed.Refused) != bundleTries || failed.Cause != nil {
+		t.Errorf("error %+v, want %d of 10 refused and none committed", failed, bundleTries)
+	}
+	if steps := f.did(); steps[len(steps)-1] != "commit 4" {
+		t.Errorf("the switch saw %s, want 4 bundles", strings.Join(steps, ", "))
 	}
 }
 
@@ -328,7 +345,7 @@ func TestEncodingAllocatesNothingForEachFlow(t *testing.T) {
 	c := &Conn{cfg: Config{}.withDefaults(), nextXID: 1}
 	mods := adds(0, DefaultChunkMods)
 	allocs := testing.AllocsPerRun(100, func() {
-		ch, b, bad := c.encodeChunk(mods)
+		ch, b, _, bad := c.encodeChunk(mods)
 		if bad != nil {
 			t.Fatal(bad)
 		}

@@ -81,7 +81,7 @@ func BenchmarkEncodeChunk(b *testing.B) {
 	mods := adds(0, DefaultChunkMods)
 	b.ReportAllocs()
 	for b.Loop() {
-		ch, buf, bad := c.encodeChunk(mods)
+		ch, buf, _, bad := c.encodeChunk(mods)
 		if bad != nil {
 			b.Fatal(bad)
 		}
