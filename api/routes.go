@@ -49,7 +49,8 @@ var (
 		UnderlayMTU: 1500, Datapath: "system", Version: "v0.1.0"}, Alive: true, Applied: 57}
 	exampleTime   = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	exampleHealth = StoreHealth{URLs: []string{"https://host1:2379"}, Revision: 57, Etcd: "3.7.3", Size: 81920, InUse: 40960,
-		Members: []StoreMember{{Name: "ovloom", URLs: []string{"https://host1:2379"}, Leader: true}}, Faults: []string{}}
+		Members: []StoreMember{exampleMember}, Faults: []string{}}
+	exampleMember = StoreMember{Name: "host1", URLs: []string{"https://192.0.2.1:2379"}, Peer: "https://192.0.2.1:2380", Leader: true, State: "up"}
 	exampleStatus = Status{Version: "v0.1.0", Host: "host1", VTEP: exampleHost.VTEP, Datapath: "system", Bridge: "br-int", OVSVersion: "3.1.0",
 		Started: exampleTime, Uptime: 3600, Revision: 57, Resync: Resync{At: exampleTime, Messages: 0},
 		Connections: []Connection{{Name: "store", Target: "https://host1:2379", Connected: true, Since: exampleTime}},
@@ -167,6 +168,11 @@ var routes = []route{
 		reply: exampleHealth, serve: (*Server).storeHealth},
 	{method: "GET", path: "/v1/store/backup", summary: "The whole store as it is at one moment, for `ovloom store restore`. The answer is a file, not JSON; one that is cut off is no backup.",
 		stream: true, serve: (*Server).backup},
+	{method: "POST", path: "/v1/store/members", summary: "Have the store expect a new member. The answer is what its ovloomd is to be told.", status: http.StatusCreated,
+		body: &StoreMemberSpec{Name: "host2"}, serve: (*Server).addMember,
+		reply: StoreJoining{Name: "host2", Peer: "https://192.0.2.2:2380", Listen: "https://192.0.2.2:2379", Join: exampleMember.URLs}},
+	{method: "DELETE", path: "/v1/store/members", summary: "Take a member out of the store for good. It is refused if too few would be left that answer.",
+		query: []param{{"member", "its name, or its peer URL"}}, reply: exampleMember, serve: (*Server).removeMember},
 	{method: "POST", path: "/v1/store/compact", summary: "Drop the store's history and give back its disk space; a store that was full takes changes again.",
 		reply: Compacted{57}, serve: (*Server).compact},
 	{method: "DELETE", path: "/v1/local", summary: "Take this host out of the overlay: release its bindings, give its network card back, delete its bridge, unregister it.", query: deleteParams,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"time"
 )
 
@@ -17,6 +18,10 @@ type Upkeep interface {
 	Backup(ctx context.Context, w io.Writer) error
 	// Compact drops the store's history and returns the earliest revision left.
 	Compact(ctx context.Context) (revision int64, err error)
+	// AddMember has the store expect a new member; an empty peer is chosen.
+	AddMember(ctx context.Context, name, peer string) (StoreJoining, error)
+	// RemoveMember takes out a member, named by its name or its peer URL.
+	RemoveMember(ctx context.Context, which string) (StoreMember, error)
 }
 
 // StoreHealth is the state of the store.
@@ -33,9 +38,25 @@ type StoreHealth struct {
 
 // StoreMember is one member of the store's cluster.
 type StoreMember struct {
-	Name   string   `json:"name"`
+	Name   string   `json:"name"` // empty until it has joined
 	URLs   []string `json:"urls"` // where it serves hosts
+	Peer   string   `json:"peer"` // where the other members reach it
 	Leader bool     `json:"leader"`
+	State  string   `json:"state"` // "up", "away", "joining" (without a vote yet) or "expected" (has not joined)
+}
+
+// StoreMemberSpec is what a new member of the store is.
+type StoreMemberSpec struct {
+	Name string `json:"name"`           // of its host
+	Peer string `json:"peer,omitempty"` // URL where the others will reach it; empty: by the VTEP address of that host
+}
+
+// StoreJoining is what ovloomd of a new member is to be told.
+type StoreJoining struct {
+	Name   string   `json:"name"`
+	Peer   string   `json:"peer"`   // where the others expect it
+	Listen string   `json:"listen"` // for --store-listen
+	Join   []string `json:"join"`   // for --store-join
 }
 
 // Compacted is the answer to compacting.
@@ -49,7 +70,26 @@ const backupTimeout = 10 * time.Minute
 func (s *Server) storeHealth(c *call) (any, error) {
 	h, err := s.backend.Upkeep.StoreHealth(c.r.Context())
 	h.URLs, h.Members, h.Faults = list(h.URLs), list(h.Members), list(h.Faults)
+	for i := range h.Members {
+		h.Members[i].URLs = list(h.Members[i].URLs)
+	}
 	return h, err
+}
+
+func (s *Server) addMember(c *call) (any, error) {
+	var spec StoreMemberSpec
+	if err := c.body(&spec); err != nil {
+		return nil, err
+	}
+	j, err := s.backend.Upkeep.AddMember(c.r.Context(), spec.Name, spec.Peer)
+	j.Join = list(j.Join)
+	return j, err
+}
+
+func (s *Server) removeMember(c *call) (any, error) {
+	m, err := s.backend.Upkeep.RemoveMember(c.r.Context(), c.query.Get("member"))
+	m.URLs = list(m.URLs)
+	return m, err
 }
 
 func (s *Server) compact(c *call) (any, error) {
@@ -88,6 +128,21 @@ func (c *Client) StoreHealth(ctx context.Context) (StoreHealth, error) {
 func (c *Client) CompactStore(ctx context.Context) (Compacted, error) {
 	var v Compacted
 	err := c.do(ctx, http.MethodPost, "/v1/store/compact", nil, nil, &v)
+	return v, err
+}
+
+// AddStoreMember has the store expect a new member.
+func (c *Client) AddStoreMember(ctx context.Context, spec StoreMemberSpec) (StoreJoining, error) {
+	var v StoreJoining
+	err := c.do(ctx, http.MethodPost, "/v1/store/members", nil, spec, &v)
+	return v, err
+}
+
+// RemoveStoreMember takes out a member of the store, named by its name or its peer
+// URL.
+func (c *Client) RemoveStoreMember(ctx context.Context, which string) (StoreMember, error) {
+	var v StoreMember
+	err := c.do(ctx, http.MethodDelete, "/v1/store/members", url.Values{"member": {which}}, nil, &v)
 	return v, err
 }
 

@@ -30,12 +30,25 @@ type Config struct {
 	// StateDir, as far as the length of that path allows.
 	Listen []string
 
+	// Name is that of the embedded member among several. Empty: "ovloom".
+	Name string
+
+	// Peer is the URL where other members of the store reach the embedded one. Empty:
+	// the first of Listen that is an address, with the next port; without such, no
+	// other can join.
+	Peer string
+
+	// Join are URLs of a store that the embedded member joins, which has been told to
+	// expect it (AddMember). Later starts go on from what is on disk, also if none of
+	// them answers.
+	Join []string
+
 	// CA, Cert and Key are files in PEM: whom to trust, and as whom to appear,
-	// towards clients that use Listen and towards Endpoints. A client without a
+	// towards clients that use Listen, towards Endpoints and other members. A client without a
 	// certificate of that CA is refused.
 	CA, Cert, Key string
 
-	// Insecure allows Listen and Endpoints beyond this machine without TLS:
+	// Insecure allows Listen, Peer, Join and Endpoints beyond this machine without TLS:
 	// whoever reaches them controls every tenant.
 	Insecure bool
 
@@ -53,6 +66,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Timeout == 0 {
 		c.Timeout = 5 * time.Second
+	}
+	if c.Name == "" {
+		c.Name = memberName
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -82,8 +98,38 @@ func (c Config) Validate() error {
 			return err
 		}
 	}
-	if usesTLS(c.Endpoints) || usesTLS(c.Listen) {
+	if err := c.validateMember(); err != nil {
+		return err
+	}
+	if usesTLS(slices.Concat(c.Endpoints, c.Listen, c.Join, []string{c.peer()})) {
 		return c.files().Check()
+	}
+	return nil
+}
+
+// validateMember checks how the embedded member is among others.
+func (c Config) validateMember() error {
+	if len(c.Endpoints) > 0 && (len(c.Join) > 0 || c.Peer != "") {
+		return intent.Invalidf("a client of a store elsewhere cannot be a member of it").
+			WithHint("to join, say where instead of the store's URLs: --store-join in place of --store")
+	}
+	for _, s := range c.Join {
+		if err := c.validateURL("URL to join", s); err != nil {
+			return err
+		}
+	}
+	if c.Peer != "" {
+		if err := c.validateURL("peer URL", c.Peer); err != nil {
+			return err
+		}
+		if _, ok := neighbour(c.Peer, 0); !ok {
+			return intent.Invalidf("peer URL %q is not one address and port, where other members can reach this one", c.Peer).
+				WithHint("write a URL such as https://10.0.0.1:2380")
+		}
+	}
+	if len(c.Join) > 0 && c.peer() == "" {
+		return intent.Invalidf("a member that joins others must be reached by them").
+			WithHint("say where, with --store-listen and an address of this host, such as https://10.0.0.1:2379")
 	}
 	return nil
 }

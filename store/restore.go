@@ -7,8 +7,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
+	"github.com/google/uuid"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 
@@ -69,8 +69,9 @@ func restoreInto(ctx context.Context, c Config, dir, file string) error {
 	}
 	err := snapshot.NewV3(zapTo(ctx, c.Logger)).Restore(snapshot.RestoreConfig{
 		SnapshotPath: file, OutputDataDir: dataDir(dir),
-		Name: memberName, PeerURLs: []string{peerURL}, InitialCluster: memberName + "=" + peerURL,
-		RevisionBump: skipRevisions, MarkCompacted: true,
+		Name: memberName, PeerURLs: []string{alonePeerURL}, InitialCluster: memberName + "=" + alonePeerURL,
+		InitialClusterToken: uuid.NewString(), // no member of the store as it was is taken for one of this
+		RevisionBump:        skipRevisions, MarkCompacted: true,
 	})
 	if err != nil {
 		return intent.Invalidf("%s cannot be restored: %w", file, err).WithHint("give a file written by: ovloom store backup FILE")
@@ -90,11 +91,8 @@ func replaceData(stateDir, from string) (kept string, err error) {
 	if err := privateDir(filepath.Dir(now)); err != nil {
 		return "", err
 	}
-	if _, err := os.Stat(now); err == nil {
-		kept = now + time.Now().UTC().Format("-before-20060102T150405.000Z")
-		if err := os.Rename(now, kept); err != nil {
-			return "", fmt.Errorf("keep what was there: %w", err)
-		}
+	if kept, err = setAside(stateDir); err != nil {
+		return "", err
 	}
 	if err := os.Rename(dataDir(from), now); err != nil {
 		return kept, fmt.Errorf("put the restored store in place: %w", err)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -20,9 +21,6 @@ import (
 
 // The embedded member.
 const (
-	memberName = "ovloom"
-	peerURL    = "http://127.0.0.1:2380" // names the only member; nothing listens there
-
 	socketPathMax = 107 // bytes; unix(7), sockaddr_un without the final zero
 
 	// A member that is alone elects itself: it need not wait for others, only
@@ -31,47 +29,90 @@ const (
 	tick     = 50 * time.Millisecond
 	election = 250 * time.Millisecond
 
+	// One of several must not take a slow moment of a machine for its end.
+	severalTick     = 100 * time.Millisecond
+	severalElection = time.Second
+
 	compaction = "1h"
 
-	startLimit = time.Minute // reading back a large log takes its time
+	startLimit   = time.Minute     // reading back a large log takes its time
+	severalLimit = 5 * time.Second // until most of several have found each other; then without them
 )
 
-// startServer starts the member and waits until it answers. Its data and its
-// socket are in a folder that nobody else may enter.
+// startServer starts the member and waits until it answers; one of several not for
+// long, because the others may be away, and this host has its copies. Its data and
+// its socket are in a folder that nobody else may enter.
 //
 // When closing ends, so do the streams of clients: etcd by itself would wait 5 s
 // for watches to end that never do.
-func startServer(ctx, closing context.Context, c Config) (*embed.Etcd, error) {
+func startServer(ctx, closing context.Context, c Config) (*embed.Etcd, record, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	dir := filepath.Join(c.StateDir, "etcd")
 	if err := privateDir(dir); err != nil {
-		return nil, err
+		return nil, record{}, err
+	}
+	p, err := findPlace(ctx, closing, c)
+	if err != nil {
+		return nil, record{}, err
 	}
 	ec, err := serverConfig(closing, c, dir)
 	if err != nil {
-		return nil, err
+		return nil, record{}, err
 	}
+	p.apply(ec)
 	ec.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainStreamInterceptor(endWith(closing))}
 	e, err := embed.StartEtcd(ec)
 	if err != nil {
-		return nil, fmt.Errorf("start the store in %s: %w", dir, err)
+		return nil, record{}, fmt.Errorf("start the store in %s: %w", dir, err)
+	}
+	r, err := p.settle(c, e)
+	if err == nil {
+		err = awaitReady(ctx, c, e, r.Several && !p.joins)
+	}
+	if err != nil {
+		e.Close()
+		if errors.Is(err, errStopped) {
+			r.Removed = true
+			err = errors.Join(errRemoved(c), r.write(c.StateDir))
+		}
+		return nil, record{}, err
+	}
+	return e, r, nil
+}
+
+// errStopped says that a member has stopped by itself: it was removed.
+var errStopped = errors.New("the member has stopped")
+
+// awaitReady waits until a member takes part in its store.
+func awaitReady(ctx context.Context, c Config, e *embed.Etcd, several bool) error {
+	var enough <-chan time.Time
+	if several {
+		enough = time.After(severalLimit)
 	}
 	select {
 	case <-e.Server.ReadyNotify():
-		return e, nil
+		return nil
+	case <-enough:
+		c.Logger.Warn("too few members of the store answer yet; going on without")
+		return nil
+	case <-e.Server.StoppingNotify():
+		return errStopped
 	case err := <-e.Err():
-		e.Close()
-		return nil, fmt.Errorf("start the store in %s: %w", dir, err)
+		select {
+		case <-e.Server.StoppingNotify(): // both came at once
+			return errStopped
+		default:
+		}
+		return fmt.Errorf("start the store in %s: %w", e.Config().Dir, err)
 	case <-ctx.Done():
-		e.Close()
-		return nil, intent.Unavailablef("start the store in %s: not ready in time: %w", dir, ctx.Err())
+		return intent.Unavailablef("start the store in %s: not ready in time: %w", e.Config().Dir, ctx.Err())
 	}
 }
 
 func serverConfig(closing context.Context, c Config, dir string) (*embed.Config, error) {
 	ec := embed.NewConfig()
-	ec.Name = memberName
+	ec.Name = c.Name
 	ec.Dir = filepath.Join(dir, "data")
 	ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapTo(closing, c.Logger))
 	ec.TickMs = uint(tick.Milliseconds())
@@ -81,13 +122,15 @@ func serverConfig(closing context.Context, c Config, dir string) (*embed.Config,
 	ec.EnableGRPCGateway = false // nobody speaks JSON to it
 	ec.AuthToken = ""            // nor has a password
 
-	peer, err := url.Parse(peerURL)
+	peer, err := url.Parse(c.advertisedPeer())
 	if err != nil {
 		return nil, fmt.Errorf("parse peer URL: %w", err)
 	}
 	ec.ListenPeerUrls = nil
+	if c.peer() != "" {
+		ec.ListenPeerUrls = []url.URL{*peer}
+	}
 	ec.AdvertisePeerUrls = []url.URL{*peer}
-	ec.InitialCluster = ec.InitialClusterFromName(ec.Name)
 
 	ec.ListenClientUrls = nil
 	if socket := filepath.Join(dir, "etcd.sock"); len(socket) <= socketPathMax {
@@ -106,10 +149,16 @@ func serverConfig(closing context.Context, c Config, dir string) (*embed.Config,
 		ec.ListenClientUrls = append(ec.ListenClientUrls, url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path})
 	}
 	ec.AdvertiseClientUrls = ec.ListenClientUrls
-	if usesTLS(c.Listen) {
+	tls := transport.TLSInfo{CertFile: c.Cert, KeyFile: c.Key, TrustedCAFile: c.CA, ClientCertAuth: true}
+	if usesTLS(c.Listen) || usesTLS([]string{c.peer()}) {
 		c.warnOfExpiry()
 		ec.TlsMinVersion = string(tlsutil.TLSVersion13)
-		ec.ClientTLSInfo = transport.TLSInfo{CertFile: c.Cert, KeyFile: c.Key, TrustedCAFile: c.CA, ClientCertAuth: true}
+	}
+	if usesTLS(c.Listen) {
+		ec.ClientTLSInfo = tls
+	}
+	if usesTLS([]string{c.peer()}) {
+		ec.PeerTLSInfo = tls
 	}
 	return ec, nil
 }

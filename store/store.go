@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -36,7 +37,9 @@ type Store struct {
 	delay    time.Duration   // of copies on disk
 	closed   context.Context // ends with Close
 	close    context.CancelFunc
-	once     sync.Once // Close
+	once     sync.Once   // Close
+	removed  atomic.Bool // the embedded member was, from the store
+	tending  sync.WaitGroup
 
 	ids, vnis, vrfs counter
 	addrs           addrPool
@@ -79,7 +82,8 @@ func (s *Store) open(ctx context.Context) (err error) {
 		s.client, err = dial(s.closed, s.cfg, &s.reason)
 		return err
 	}
-	if s.server, err = startServer(ctx, s.closed, s.cfg); err != nil {
+	var r record
+	if s.server, r, err = startServer(ctx, s.closed, s.cfg); err != nil {
 		return err
 	}
 	go func() { // ends with the member
@@ -89,6 +93,10 @@ func (s *Store) open(ctx context.Context) (err error) {
 	}()
 	// The process's own calls do not go through a socket.
 	s.client = v3client.New(s.server.Server)
+	if err := s.readdress(ctx, r); err != nil {
+		return err
+	}
+	s.tending.Go(func() { s.tend(r) })
 	return nil
 }
 
@@ -108,6 +116,7 @@ func (s *Store) shut() error {
 			errs = append(errs, fmt.Errorf("close the store's client: %w", err))
 		}
 	}
+	s.tending.Wait()
 	if s.server != nil {
 		s.server.Close()
 	}
@@ -175,6 +184,8 @@ func (s *Store) failure(ctx context.Context, op string, err error) error {
 		return intent.Unavailablef("%s: %w", op, errClosed)
 	case errors.Is(ctx.Err(), context.Canceled):
 		return fmt.Errorf("%s: %w", op, ctx.Err())
+	case s.removed.Load():
+		return intent.Unavailablef("%s: %w", op, errRemoved(s.cfg))
 	}
 	return intent.Unavailablef("%s: the store does not answer: %w", op, s.reason.of(err)).
 		WithHint("a change may have been stored all the same; forwarding goes on as it was")

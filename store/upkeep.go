@@ -4,19 +4,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
-	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
-
-// Member is one member of the store's cluster.
-type Member struct {
-	Name   string
-	URLs   []string // where it serves hosts
-	Leader bool
-}
 
 // Health is the state of the store, as the member that was asked sees it.
 type Health struct {
@@ -29,27 +20,19 @@ type Health struct {
 	Faults   []string // such as a full database
 }
 
-// Health asks the store how it is.
+// Health asks the store how it is. It works also while too few members answer.
 func (s *Store) Health(ctx context.Context) (Health, error) {
 	h := Health{URLs: s.URLs()}
 	err := s.call(ctx, "ask the store how it is", func(ctx context.Context) error {
-		list, err := s.client.MemberList(ctx)
-		if err != nil {
-			return err
-		}
 		st, err := s.statusOfOne(ctx)
 		if err != nil {
 			return err
 		}
+		if h.Members, err = s.members(ctx); err != nil {
+			return err
+		}
 		h.Revision, h.Version, h.Size, h.InUse = st.Header.Revision, st.Version, st.DbSize, st.DbSizeInUse
 		h.Faults = append(h.Faults, st.Errors...)
-		h.Members = nil
-		for _, m := range list.Members {
-			urls := slices.Clone(m.ClientURLs)
-			slices.Sort(urls)
-			h.Members = append(h.Members, Member{Name: m.Name, URLs: urls, Leader: m.ID == st.Leader})
-		}
-		slices.SortFunc(h.Members, func(a, b Member) int { return strings.Compare(a.Name, b.Name) })
 		return nil
 	})
 	return h, err

@@ -17,7 +17,6 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -39,6 +38,7 @@ func (p *program) storeCommand() *cli.Command {
 				Description: "On the host that runs the store, while its ovloomd is stopped (systemctl stop ovloomd). What was there before is kept. Once ovloomd is started, " +
 					"every host reads everything anew; what was added after the backup is gone, and packets flow as the backup says.\n\n" +
 					"   ovloom store restore /var/backups/ovloom.db"},
+			p.memberCommand(),
 			{Name: "compact", Usage: "drop the store's history and give back its disk space", Action: p.storeCompact,
 				Description: "It is done by itself every hour, but for the disk space. A store that is full takes changes again afterwards.\n\n   ovloom store compact"},
 		},
@@ -67,13 +67,7 @@ func (p *program) storeStatus(c *cli.Context) error {
 			[2]string{"size", fmt.Sprintf("%d kB, %d kB in use", h.Size>>10, h.InUse>>10)},
 			[2]string{"etcd", h.Etcd},
 			[2]string{"faults", strings.Join(h.Faults, "; ")})
-		section(out, "Members", []string{"MEMBER", "ROLE", "SERVES AT"}, h.Members, func(m api.StoreMember) []string {
-			role := "follows"
-			if m.Leader {
-				role = "leads"
-			}
-			return []string{m.Name, role, strings.Join(m.URLs, ", ")}
-		})
+		section(out, "Members", memberColumns, h.Members, memberRow)
 	})
 }
 

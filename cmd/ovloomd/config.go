@@ -40,6 +40,8 @@ type config struct {
 
 	Store         []string `yaml:"store"`
 	StoreListen   []string `yaml:"store-listen"`
+	StorePeer     string   `yaml:"store-peer"`
+	StoreJoin     []string `yaml:"store-join"`
 	StoreInsecure bool     `yaml:"store-insecure"`
 	StoreCA       string   `yaml:"store-ca"`
 	StoreCert     string   `yaml:"store-cert"`
@@ -93,6 +95,8 @@ func flags() []cli.Flag {
 
 		&cli.StringSliceFlag{Name: "store", DefaultText: "embedded in this process", Usage: "`URL` of the store, such as https://host1:2379 (repeatable)"},
 		&cli.StringSliceFlag{Name: "store-listen", Usage: "`URL` where the embedded store serves other hosts too, such as https://10.0.0.1:2379"},
+		text("store-peer", "the first of --store-listen, with the next port", "`URL` where other members of the store reach the embedded one, such as https://10.0.0.1:2380"),
+		&cli.StringSliceFlag{Name: "store-join", Usage: "`URL` of a store that the embedded one joins as a member, see ovloom store member add (repeatable)"},
 		&cli.BoolFlag{Name: "store-insecure", Usage: "allow the store beyond this machine without TLS: whoever reaches it controls every tenant"},
 		text("store-ca", "", "`FILE` with the CA certificate, see ovloom cert ca"),
 		text("store-cert", "", "`FILE` with this host's certificate, see ovloom cert host"),

@@ -125,6 +125,7 @@ func (d *daemon) prepare(ctx context.Context) (err error) {
 func (d *daemon) storeConfig() store.Config {
 	return store.Config{
 		StateDir: filepath.Join(d.cfg.StateDir, "store"), Endpoints: d.cfg.Store, Listen: d.cfg.StoreListen,
+		Name: d.cfg.HostName, Peer: d.cfg.StorePeer, Join: d.cfg.StoreJoin,
 		CA: d.cfg.StoreCA, Cert: d.cfg.StoreCert, Key: d.cfg.StoreKey, Insecure: d.cfg.StoreInsecure,
 		Logger: d.log.With("part", "store"),
 	}

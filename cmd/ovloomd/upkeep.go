@@ -23,9 +23,25 @@ func (u upkeep) StoreHealth(ctx context.Context) (api.StoreHealth, error) {
 	}
 	v := api.StoreHealth{URLs: h.URLs, Embedded: u.Embedded(), Revision: h.Revision, Etcd: h.Version, Size: h.Size, InUse: h.InUse, Faults: h.Faults}
 	for _, m := range h.Members {
-		v.Members = append(v.Members, api.StoreMember(m))
+		v.Members = append(v.Members, member(m))
 	}
 	return v, nil
+}
+
+func member(m store.Member) api.StoreMember {
+	return api.StoreMember{Name: m.Name, URLs: m.URLs, Peer: m.Peer, Leader: m.Leader, State: string(m.State)}
+}
+
+// AddMember implements api.Upkeep.
+func (u upkeep) AddMember(ctx context.Context, name, peer string) (api.StoreJoining, error) {
+	j, err := u.Store.AddMember(ctx, name, peer)
+	return api.StoreJoining(j), err
+}
+
+// RemoveMember implements api.Upkeep.
+func (u upkeep) RemoveMember(ctx context.Context, which string) (api.StoreMember, error) {
+	m, err := u.Store.RemoveMember(ctx, which)
+	return member(m), err
 }
 
 // restore replaces the store by a backup, and says so.

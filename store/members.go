@@ -1,0 +1,351 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// The members of the store, and how they become more and fewer.
+
+// Member is one member of the store's cluster.
+type Member struct {
+	Name   string   // "" until it has joined
+	URLs   []string // where it serves hosts
+	Peer   string   // where the other members reach it
+	Leader bool
+	State  MemberState
+
+	id uint64
+}
+
+// MemberState says what part a member takes.
+type MemberState string
+
+// The states of a member.
+const (
+	MemberUp       MemberState = "up"
+	MemberAway     MemberState = "away"     // does not answer
+	MemberJoining  MemberState = "joining"  // takes in what is in the store, and has no vote yet
+	MemberExpected MemberState = "expected" // was added, and has not joined
+)
+
+// Joining is what a new member is to be told.
+type Joining struct {
+	Name   string
+	Peer   string   // where the others will reach it
+	Listen string   // where it will serve hosts
+	Join   []string // URLs of the store
+}
+
+const (
+	memberProbe  = time.Second      // in which a member that is up answers
+	memberLimit  = 20 * time.Second // for a change of the members: etcd wants them to have been together for 5 s
+	memberPause  = 250 * time.Millisecond
+	membersLimit = 7 // more do not make a store safer, and every change slower
+)
+
+// Members returns the members of the store by name, and asks each whether it
+// answers. It works also while too few do.
+func (s *Store) Members(ctx context.Context) ([]Member, error) {
+	var list []Member
+	err := s.call(ctx, "list the members of the store", func(ctx context.Context) (err error) {
+		list, err = s.members(ctx)
+		return err
+	})
+	return list, err
+}
+
+func (s *Store) members(ctx context.Context) ([]Member, error) {
+	r, err := s.memberList(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Member, len(r.Members))
+	var probes sync.WaitGroup
+	for i, m := range r.Members {
+		list[i] = memberOf(m)
+		if list[i].State == MemberExpected {
+			continue
+		}
+		probes.Go(func() {
+			st, err := s.probe(ctx, m)
+			switch {
+			case err != nil:
+				list[i].State = MemberAway
+			default:
+				list[i].Leader = st.Leader == m.ID
+			}
+		})
+	}
+	probes.Wait()
+	slices.SortFunc(list, func(a, b Member) int {
+		return strings.Compare(a.Name+" "+a.Peer, b.Name+" "+b.Peer)
+	})
+	return list, nil
+}
+
+// memberList asks for the members; while too few answer, as the one that is asked
+// remembers them.
+func (s *Store) memberList(ctx context.Context) (*clientv3.MemberListResponse, error) {
+	limited, cancel := context.WithTimeout(ctx, s.cfg.Timeout/3)
+	defer cancel()
+	if r, err := s.client.MemberList(limited); err == nil {
+		return r, nil
+	}
+	return s.client.MemberList(ctx, clientv3.WithSerializable())
+}
+
+func memberOf(m *pb.Member) Member {
+	v := Member{Name: m.Name, URLs: slices.Sorted(slices.Values(m.ClientURLs)), State: MemberUp, id: m.ID}
+	if len(m.PeerURLs) > 0 {
+		v.Peer = m.PeerURLs[0]
+	}
+	switch {
+	case m.Name == "":
+		v.State = MemberExpected
+	case m.IsLearner:
+		v.State = MemberJoining
+	}
+	return v
+}
+
+// probe asks one member for its state.
+func (s *Store) probe(ctx context.Context, m *pb.Member) (*clientv3.StatusResponse, error) {
+	ctx, cancel := context.WithTimeout(ctx, memberProbe)
+	defer cancel()
+	if s.server != nil && m.ID == uint64(s.server.Server.MemberID()) {
+		return s.client.Status(ctx, "") // the own one, whatever the name
+	}
+	c := s.cfg
+	if c.Endpoints = callable(memberOf(m)); len(c.Endpoints) == 0 {
+		return nil, intent.Unavailablef("member %s serves no other host", m.Name)
+	}
+	var why reason
+	client, err := dial(s.closed, c, &why)
+	if err != nil {
+		return nil, err
+	}
+	defer client.Close()
+	return client.Status(ctx, c.Endpoints[0])
+}
+
+// callable are the URLs of a member that other hosts can call.
+func callable(m Member) []string {
+	var urls []string
+	for _, s := range m.URLs {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme == "unix" {
+			continue
+		}
+		if _, _, ok := hostPort(u); ok {
+			urls = append(urls, s)
+		} else if peer, err := url.Parse(m.Peer); err == nil && u.Port() != "" {
+			urls = append(urls, u.Scheme+"://"+net.JoinHostPort(peer.Hostname(), u.Port())) // it listens on all addresses
+		}
+	}
+	return urls
+}
+
+// AddMember has the store expect a new member, and returns what that is to be told.
+// peer is the URL where the others will reach it; empty: at the VTEP address of the
+// host of that name, by the scheme and port of the other members. It has no vote
+// until it has joined, so nothing waits for it.
+func (s *Store) AddMember(ctx context.Context, name, peer string) (Joining, error) {
+	if err := intent.ValidateName("member", name); err != nil {
+		return Joining{}, err
+	}
+	if peer != "" {
+		if err := s.cfg.validateNewPeer(peer); err != nil {
+			return Joining{}, err
+		}
+	}
+	list, err := s.Members(ctx)
+	if err != nil {
+		return Joining{}, err
+	}
+	if err := mayGrow(list, name); err != nil {
+		return Joining{}, err
+	}
+	if peer == "" {
+		if peer, err = s.peerOfHost(ctx, name, list[0].Peer); err != nil {
+			return Joining{}, err
+		}
+	}
+	if err := fits(list, peer); err != nil {
+		return Joining{}, err
+	}
+	j := Joining{Name: name, Peer: peer}
+	j.Listen, _ = neighbour(peer, -1)
+	for _, m := range list {
+		j.Join = append(j.Join, callable(m)...)
+	}
+	err = s.changeMembers(ctx, "add member "+name, func(ctx context.Context) error {
+		_, err := s.client.MemberAddAsLearner(ctx, []string{peer})
+		return err
+	})
+	return j, err
+}
+
+// validateNewPeer checks the URL of a member to be.
+func (c Config) validateNewPeer(peer string) error {
+	u, err := url.Parse(peer)
+	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && (u.Path == "" || u.Path == "/") {
+		if _, ok := neighbour(peer, -1); ok {
+			return nil
+		}
+	}
+	return intent.Invalidf("peer URL %q is not one address and port, where other members can reach the new one", peer).
+		WithHint("write a URL such as https://10.0.0.1:2380")
+}
+
+// mayGrow refuses a new member where one would be in the way, or of no use.
+func mayGrow(list []Member, name string) error {
+	for _, m := range list {
+		switch {
+		case m.Name == name:
+			return intent.Conflictf("the store has a member %s already, at %s", name, m.Peer).
+				WithHint("if its data is lost, remove it first: ovloom store member remove %s", name)
+		case m.State == MemberExpected:
+			return intent.Conflictf("the store still expects a member at %s", m.Peer).
+				WithHint("have that one join first, or take it back: ovloom store member remove %s", m.Peer)
+		case m.State == MemberJoining:
+			return intent.Conflictf("member %s is still joining", m.Name).WithHint("it takes part as soon as it has caught up: see ovloom store member list")
+		case m.State == MemberAway:
+			return intent.Conflictf("member %s of the store does not answer", m.Name).
+				WithHint("bring it back, or remove it first: ovloom store member remove %s", m.Name)
+		}
+	}
+	if len(list) >= membersLimit {
+		return intent.Conflictf("the store has %d members", len(list)).WithHint("more do not make it safer; three or five are usual")
+	}
+	return nil
+}
+
+// fits refuses a URL that does not go with those of the other members.
+func fits(list []Member, peer string) error {
+	u, err := url.Parse(peer)
+	if err != nil {
+		return intent.Invalidf("peer URL %q is malformed", peer)
+	}
+	for _, m := range list {
+		other, err := url.Parse(m.Peer)
+		switch {
+		case m.Peer == peer:
+			return intent.Conflictf("member %s is at %s", m.Name, peer).WithHint("give the new member's own address")
+		case err != nil || m.Peer == alonePeerURL || loopback(other.Hostname()) && !loopback(u.Hostname()):
+			return intent.Conflictf("other hosts cannot reach member %s, at %s", m.Name, m.Peer).
+				WithHint("give its ovloomd --store-listen with an address of that host, such as https://10.0.0.1:2379, and restart it; packets keep flowing")
+		case other.Scheme != u.Scheme:
+			return intent.Conflictf("member %s is reached by %s, and %s by %s", m.Name, other.Scheme, peer, u.Scheme).
+				WithHint("all members talk with TLS or none: write %s://%s", other.Scheme, u.Host)
+		}
+	}
+	return nil
+}
+
+// peerOfHost returns the URL of the member that a registered host will run.
+func (s *Store) peerOfHost(ctx context.Context, name, like string) (string, error) {
+	u, err := url.Parse(like)
+	if err != nil {
+		return "", fmt.Errorf("read the URL of a member: %w", err)
+	}
+	hosts, err := s.Hosts(ctx)
+	if err != nil {
+		return "", err
+	}
+	for _, h := range hosts {
+		if h.Name == name {
+			return u.Scheme + "://" + net.JoinHostPort(h.VTEP.String(), u.Port()), nil
+		}
+	}
+	return "", intent.NotFoundf("host %s does not exist, so its address is not known", name).
+		WithHint("say where the other members will reach it: --url %s://ADDRESS:%s", u.Scheme, u.Port())
+}
+
+// RemoveMember takes a member, named by its name or the URL where the others reach
+// it, out of the store for good. It is refused (kind Conflict) if the store would
+// come to a standstill.
+func (s *Store) RemoveMember(ctx context.Context, which string) (Member, error) {
+	list, err := s.Members(ctx)
+	if err != nil {
+		return Member{}, err
+	}
+	i := slices.IndexFunc(list, func(m Member) bool { return m.Name == which || m.Peer == which })
+	if i < 0 || which == "" {
+		return Member{}, intent.NotFoundf("the store has no member %s", which).WithHint("see: ovloom store member list")
+	}
+	m := list[i]
+	if err := mayShrink(list, m); err != nil {
+		return Member{}, err
+	}
+	return m, s.changeMembers(ctx, "remove member "+which, func(ctx context.Context) error {
+		_, err := s.client.MemberRemove(ctx, m.id)
+		return err
+	})
+}
+
+// mayShrink refuses to remove a member without which too few would be left.
+func mayShrink(list []Member, m Member) error {
+	if m.State == MemberExpected || m.State == MemberJoining {
+		return nil // it has no vote
+	}
+	var left, away []string
+	for _, o := range list {
+		switch {
+		case o.Name == m.Name:
+		case o.State == MemberUp:
+			left = append(left, o.Name)
+		case o.State == MemberAway:
+			away = append(away, o.Name)
+		}
+	}
+	switch {
+	case len(left)+len(away) == 0:
+		return intent.Conflictf("member %s is the only one of the store", m.Name).WithHint("add another first: ovloom store member add HOST")
+	case len(left) <= len(away):
+		return intent.Conflictf("without member %s too few would answer: of %d that are left, %s away", m.Name, len(left)+len(away), areOrIs(away)).
+			WithHint("bring it back, or remove it first: ovloom store member remove %s", away[0])
+	}
+	return nil
+}
+
+func areOrIs(names []string) string {
+	if len(names) == 1 {
+		return names[0] + " is"
+	}
+	return strings.Join(names, ", ") + " are"
+}
+
+// changeMembers makes a change, and again as long as etcd wants the members to have
+// been together for longer.
+func (s *Store) changeMembers(ctx context.Context, op string, change func(context.Context) error) error {
+	limited, cancel := context.WithTimeout(ctx, memberLimit)
+	defer cancel()
+	defer context.AfterFunc(s.closed, cancel)()
+	for {
+		err := change(limited)
+		switch rpctypes.Error(err) {
+		case rpctypes.ErrUnhealthy, rpctypes.ErrMemberNotEnoughStarted:
+		default:
+			return s.failure(ctx, op, err)
+		}
+		select {
+		case <-time.After(memberPause):
+		case <-limited.Done():
+			return intent.Unavailablef("%s: too few members of the store are up, or not for long enough: %w", op, err).
+				WithHint("see: ovloom store member list")
+		}
+	}
+}

@@ -1,0 +1,372 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// patience is how long what takes a second on an idle machine may take.
+const patience = time.Minute
+
+// eventually polls until a condition holds.
+func eventually(t *testing.T, what string, holds func() error) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		err := holds()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: %v", what, err)
+		}
+	}
+}
+
+// three are the embedded members of one store, as three hosts have them.
+type three struct {
+	t       *testing.T
+	configs []Config
+	stores  []*Store // nil: not running
+}
+
+// freePeer returns the URL of a member to be.
+func freePeer(t *testing.T) string {
+	u := freeURL(t)
+	return u.String()
+}
+
+func memberConfig(t *testing.T, name string) Config {
+	client, peer := freeURL(t), freeURL(t)
+	return Config{Name: name, StateDir: stateDir(t), Listen: []string{client.String()}, Peer: peer.String()}
+}
+
+// newThree makes a store of one member, with data, and lets others join it.
+func newThree(t *testing.T, members int) *three {
+	c := &three{t: t}
+	c.configs = append(c.configs, memberConfig(t, "host1"))
+	c.stores = []*Store{open(t, c.configs[0])}
+	acme(t, c.stores[0])
+	for n := 2; n <= members; n++ {
+		c.configs = append(c.configs, memberConfig(t, fmt.Sprintf("host%d", n)))
+		c.stores = append(c.stores, nil)
+		c.join(n - 1)
+	}
+	return c
+}
+
+// join has the first member expect another, and starts that.
+func (c *three) join(i int) {
+	c.t.Helper()
+	j, err := c.stores[0].AddMember(c.t.Context(), c.configs[i].Name, c.configs[i].Peer)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.configs[i].Join = j.Join
+	c.stores[i] = open(c.t, c.configs[i])
+	c.allUp(i + 1)
+}
+
+// allUp waits until so many members answer and have a vote.
+func (c *three) allUp(n int) {
+	c.t.Helper()
+	eventually(c.t, fmt.Sprintf("%d members to be up", n), func() error {
+		list, err := c.stores[0].Members(c.t.Context())
+		up, leaders := 0, 0
+		for _, m := range list {
+			if m.State == MemberUp {
+				up++
+			}
+			if m.Leader {
+				leaders++
+			}
+		}
+		if err != nil || up != n || len(list) != n || leaders != 1 {
+			return fmt.Errorf("%+v, %v", list, err)
+		}
+		return nil
+	})
+}
+
+// stop ends a member.
+func (c *three) stop(i int) {
+	c.t.Helper()
+	if err := c.stores[i].Close(); err != nil {
+		c.t.Fatal(err)
+	}
+	c.stores[i] = nil
+}
+
+func (c *three) start(i int) { c.t.Helper(); c.stores[i] = open(c.t, c.configs[i]) }
+
+// writes adds a port through a member, however often an election interrupts that.
+func (c *three) writes(i int, name string) {
+	c.t.Helper()
+	eventually(c.t, "a change by way of "+c.configs[i].Name, func() error {
+		_, _, err := c.stores[i].AddPort(c.t.Context(), port(name))
+		if intent.KindOf(err) == intent.Conflict {
+			return nil // it was stored, and the answer lost
+		}
+		return err
+	})
+}
+
+// has checks that a member has a port.
+func (c *three) has(i int, name string) {
+	c.t.Helper()
+	eventually(c.t, name+" to be at "+c.configs[i].Name, func() error {
+		_, err := c.stores[i].Port(c.t.Context(), ref(name))
+		return err
+	})
+}
+
+// From one member with data to three; each may be lost, two are too many, and all
+// that come back go on.
+func TestThreeEmbeddedMembers(t *testing.T) {
+	c := newThree(t, 3)
+	for lost := range 3 {
+		one, other := (lost+1)%3, (lost+2)%3
+		c.stop(lost)
+		name := fmt.Sprintf("acme/web/without%d", lost)
+		c.writes(one, name)
+		c.has(other, name)
+		c.start(lost)
+		c.has(lost, name)
+		c.allUp(3)
+	}
+
+	c.stop(1)
+	c.stop(2)
+	eventually(t, "a change that most members do not agree to", func() error {
+		_, _, err := c.stores[0].AddTenant(t.Context(), "umbrella")
+		if intent.KindOf(err) != intent.Unavailable {
+			return fmt.Errorf("%v", err)
+		}
+		return nil
+	})
+	if list, err := c.stores[0].Members(t.Context()); err != nil || len(list) != 3 || list[0].State != MemberUp || list[1].State != MemberAway {
+		t.Errorf("members as the last one knows them: %+v, %v", list, err)
+	}
+	// One that starts meanwhile does not wait for the others: its host has copies.
+	c.stop(0)
+	began := time.Now()
+	c.start(0)
+	t.Logf("started without the others in %s", time.Since(began).Round(time.Millisecond))
+	if file := backUp(t, c.stores[0]); file == "" { // also without the others
+		t.Error("no backup")
+	}
+	c.start(1)
+	c.start(2)
+	c.writes(0, "acme/web/back")
+	c.has(2, "acme/web/back")
+	c.allUp(3)
+	checked(t, c.stores[1])
+}
+
+// refusal checks the kind of an error and what it says.
+func refusal(t *testing.T, what string, err error, kind intent.Kind, words ...string) {
+	t.Helper()
+	if intent.KindOf(err) != kind {
+		t.Errorf("%s: %v: %v", what, intent.KindOf(err), err)
+	}
+	for _, w := range words {
+		if err == nil || !strings.Contains(err.Error(), w) {
+			t.Errorf("%s: %v does not say %q", what, err, w)
+		}
+	}
+}
+
+func TestMembersThatAreRefused(t *testing.T) {
+	alone := open(t, Config{})
+	acme(t, alone)
+	_, err := alone.AddMember(t.Context(), "host2", "http://10.0.0.2:2380")
+	refusal(t, "a store that nobody reaches", err, intent.Conflict, "other hosts cannot reach member ovloom", "--store-listen")
+	_, err = alone.RemoveMember(t.Context(), "ovloom")
+	refusal(t, "removing the only member", err, intent.Conflict, "the only one")
+
+	c := newThree(t, 2)
+	s := c.stores[0]
+	add := func(name, peer string) error { _, err := s.AddMember(t.Context(), name, peer); return err }
+	refusal(t, "a name that is taken", add("host2", freePeer(t)), intent.Conflict, "has a member host2 already", "member remove host2")
+	refusal(t, "an address that is taken", add("host3", c.configs[1].Peer), intent.Conflict, "member host2 is at "+c.configs[1].Peer)
+	refusal(t, "TLS among those without", add("host3", "https://127.0.0.1:1234"), intent.Conflict, "write http://127.0.0.1:1234")
+	refusal(t, "an address beyond a store on loopback", add("host3", "http://10.0.0.3:2380"), intent.Conflict, "cannot reach member host1")
+	refusal(t, "a host that is not known", add("host3", ""), intent.NotFound, "host host3 does not exist", "--url http://ADDRESS:")
+	for _, bad := range []string{"10.0.0.3", "http://", "http://0.0.0.0:2380", "http://10.0.0.3", "http://10.0.0.3:0", "http://10.0.0.3:2380/x", "unix:///x"} {
+		refusal(t, bad, add("host3", bad), intent.Invalid, "write a URL such as https://10.0.0.1:2380")
+	}
+	refusal(t, "a name that is none", add("Host_3", freePeer(t)), intent.Invalid)
+	_, err = s.RemoveMember(t.Context(), "host9")
+	refusal(t, "removing what is not there", err, intent.NotFound, "see: ovloom store member list")
+
+	peer := freePeer(t)
+	if err := add("host3", peer); err != nil {
+		t.Fatal(err)
+	}
+	refusal(t, "two at a time", add("host4", freePeer(t)), intent.Conflict, "still expects a member at "+peer, "member remove "+peer)
+	if m, err := s.RemoveMember(t.Context(), peer); err != nil || m.State != MemberExpected {
+		t.Errorf("taking back what was added: %+v, %v", m, err)
+	}
+
+	c.join2()
+	c.stop(1)
+	eventually(t, "the lost member to be noticed", func() error {
+		list, err := s.Members(t.Context())
+		if err != nil || list[1].State != MemberAway {
+			return fmt.Errorf("%+v, %v", list, err)
+		}
+		return nil
+	})
+	refusal(t, "while a member is lost", add("host4", freePeer(t)), intent.Conflict, "member host2 of the store does not answer", "member remove host2")
+	_, err = s.RemoveMember(t.Context(), "host3")
+	refusal(t, "removing one of the two that are left", err, intent.Conflict, "too few would answer: of 2 that are left, host2 is away", "member remove host2")
+	if _, err := s.RemoveMember(t.Context(), "host2"); err != nil {
+		t.Errorf("removing the lost one: %v", err)
+	}
+	c.writes(2, "acme/web/after")
+}
+
+// join2 adds a third member to two.
+func (c *three) join2() {
+	c.t.Helper()
+	c.configs, c.stores = append(c.configs, memberConfig(c.t, "host3")), append(c.stores, nil)
+	c.join(2)
+}
+
+// A member that was removed says so, does not start again, and can join anew.
+func TestRemovedMember(t *testing.T) {
+	c := newThree(t, 3)
+	const told = "this host's member was removed from the store"
+	if _, err := c.stores[0].RemoveMember(t.Context(), "host3"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the removed member to know", func() error {
+		if _, err := c.stores[2].Ping(t.Context()); intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), told) {
+			return fmt.Errorf("%v", err)
+		}
+		return nil
+	})
+	c.stop(2)
+	_, err := Open(t.Context(), c.configs[2])
+	refusal(t, "a removed member", err, intent.Conflict, told, "ovloom store member add host3 --url "+c.configs[2].Peer)
+	c.join(2)
+	c.writes(2, "acme/web/again")
+	if kept, err := filepath.Glob(dataDir(c.configs[2].StateDir) + "-before-*"); err != nil || len(kept) != 1 {
+		t.Errorf("what the removed member had: %v, %v", kept, err)
+	}
+
+	// One that was away learns it from the others.
+	c.stop(1)
+	eventually(t, "the removal", func() error {
+		_, err := c.stores[0].RemoveMember(t.Context(), "host2")
+		return err
+	})
+	away := c.configs[1]
+	away.Join = nil
+	eventually(t, "a member that was removed while it was away", func() error {
+		s, err := Open(t.Context(), away)
+		if err == nil {
+			return fmt.Errorf("it started: %v", s.Close())
+		}
+		refusal(t, "a member that was removed while it was away", err, intent.Conflict, told)
+		return nil
+	})
+}
+
+func TestJoinsThatAreRefused(t *testing.T) {
+	c := newThree(t, 2)
+	join := c.configs[1].Join
+	refused := func(what string, cfg Config, kind intent.Kind, words ...string) {
+		t.Helper()
+		cfg.Join = join
+		s, err := Open(t.Context(), cfg)
+		if err == nil {
+			t.Fatal(what, s.Close())
+		}
+		refusal(t, what, err, kind, words...)
+	}
+	stranger := memberConfig(t, "host3")
+	refused("nobody's member", stranger, intent.NotFound, "does not expect a member at "+stranger.Peer, "ovloom store member add host3 --url "+stranger.Peer)
+
+	owner := memberConfig(t, "host3")
+	s := open(t, owner)
+	acme(t, s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused("one with a store of its own", owner, intent.Conflict, "has a store of its own", "ovloom store member add host3")
+	acme2 := open(t, owner) // and that is as it was
+	if _, err := acme2.Tenant(t.Context(), "acme"); err != nil {
+		t.Error(err)
+	}
+
+	c.stop(1)
+	lost := c.configs[1]
+	lost.StateDir = stateDir(t)
+	moved := c.configs[1]
+	moved.Peer = freePeer(t)
+	moved.Join = nil
+	c.start(1)
+	c.stop(1)
+	if s, err := Open(t.Context(), moved); err == nil {
+		t.Error("one that moved", s.Close())
+	} else {
+		refusal(t, "one that moved", err, intent.Conflict, "look for this one at "+c.configs[1].Peer, "--store-peer "+c.configs[1].Peer)
+	}
+	c.start(1)
+	c.allUp(2)
+	refused("one that lost its data", lost, intent.Conflict, "the store has a member host2 at", "ovloom store member remove host2")
+
+	again := memberConfig(t, "host3")
+	if _, err := c.stores[0].AddMember(t.Context(), "host3", again.Peer); err != nil {
+		t.Fatal(err)
+	}
+	again.Name = "host1"
+	refused("a name that is taken", again, intent.Conflict, "the store has a member host1 already", "--host-name")
+
+	away, nobody := memberConfig(t, "host3"), freeURL(t)
+	away.Join, away.Timeout = []string{nobody.String()}, time.Second
+	_, err := Open(t.Context(), away)
+	refusal(t, "a store that is not there", err, intent.Unavailable, "join the store at "+away.Join[0])
+	for what, bad := range map[string]Config{
+		"both client and member": {Endpoints: join, Join: join},
+		"without an address":     {Join: join},
+		"of all addresses":       {Join: join, Listen: []string{"http://0.0.0.0:2379"}, Insecure: true},
+		"not an address":         {Peer: "http://0.0.0.0:2380", Insecure: true},
+		"beyond without TLS":     {Peer: "http://10.0.0.1:2380"},
+	} {
+		bad.StateDir = stateDir(t)
+		refusal(t, what, bad.Validate(), intent.Invalid)
+	}
+}
+
+// A backup of several members makes a store of one; the others join it anew, and
+// cannot go on as they were by mistake.
+func TestRestoreOfSeveralMembers(t *testing.T) {
+	c := newThree(t, 2)
+	file := backUp(t, c.stores[1])
+	c.writes(1, "acme/web/late")
+	c.stop(1)
+	c.stop(0)
+	if _, err := Restore(t.Context(), c.configs[0], file); err != nil {
+		t.Fatal(err)
+	}
+	c.start(0)
+	if _, err := c.stores[0].Port(t.Context(), ref("acme/web/late")); intent.KindOf(err) != intent.NotFound {
+		t.Errorf("a port added later: %v", err)
+	}
+	c.join(1)
+	c.writes(1, "acme/web/new")
+	c.has(0, "acme/web/new")
+	if _, err := c.stores[1].Port(t.Context(), ref("acme/web/late")); intent.KindOf(err) != intent.NotFound {
+		t.Errorf("a port added later: %v", err)
+	}
+	if _, err := os.Stat(recordFile(c.configs[0].StateDir)); err != nil {
+		t.Error(err)
+	}
+}
