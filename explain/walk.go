@@ -71,6 +71,7 @@ func (w *walk) round(r round) {
 	if w.resume != nil {
 		return
 	}
+	w.leave(node{indent: -1, kind: nodeTable}) // all scopes
 	for i := range w.steps {
 		if s := &w.steps[i]; s.Words == "" {
 			s.Words = describeActions(s.Actions)
@@ -212,11 +213,13 @@ func (w *walk) node(n node, rest []node) {
 		return
 	case nodeBridge:
 		w.sent()
+		if len(w.scopes) == 0 && n.text == w.sw.Bridge {
+			return // where every round begins
+		}
 		s := scope{indent: n.indent, foreign: n.text != w.sw.Bridge}
 		s.level = len(rest) > 0 && rest[0].indent == n.indent
-		comesBack := w.foreign() && !s.foreign
 		w.enter(s)
-		if comesBack { // as any packet that comes in
+		if !s.foreign { // as any packet that comes in
 			for field := of.FieldMetadata; field <= of.FieldXXReg3; field++ {
 				delete(w.state, field)
 			}
