@@ -9,9 +9,9 @@ import (
 )
 
 // zapTo returns the logger that etcd is given. What etcd says is less important
-// to us than to etcd: its information is our debugging, it warns of things like
-// a request of 150 ms, and it calls an error that a closed listener is closed.
-// Once closing ends all is debugging.
+// to us than to etcd: its information and its warnings, of things like a request of
+// 150 ms, are our debugging, and it calls an error that a closed listener is closed,
+// which is our information. Once closing ends all is debugging.
 func zapTo(closing context.Context, log *slog.Logger) *zap.Logger {
 	return zap.New(zapCore{closing, log.With("component", "etcd").Handler()})
 }
@@ -26,7 +26,7 @@ func (c zapCore) level(l zapcore.Level) slog.Level {
 	switch {
 	case l >= zapcore.DPanicLevel:
 		return slog.LevelError
-	case l >= zapcore.WarnLevel && c.closing.Err() == nil:
+	case l >= zapcore.ErrorLevel && c.closing.Err() == nil:
 		return slog.LevelInfo
 	}
 	return slog.LevelDebug
