@@ -2,8 +2,10 @@ package doctor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -240,5 +242,41 @@ func TestJudge(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// One host alone says what it sees, and that it is alone.
+func TestJudgeAlone(t *testing.T) {
+	var hosts []intent.Host
+	for i := range 6 {
+		hosts = append(hosts, intent.Host{Name: fmt.Sprintf("host%d", i+1), VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(i + 1)})})
+	}
+	h := JudgeAlone(hosts, intent.HealthReport{Host: "host1", VXLANPort: 4789,
+		Findings: []intent.Finding{{Hosts: []string{"host1"}, What: "its own"}},
+		Paths: []intent.PathReport{
+			{To: "host2", Wanted: 1550, Passes: 1550, RTT: time.Millisecond},
+			{To: "host3", Wanted: 1550, Passes: 1400, RTT: time.Millisecond},
+			{To: "host4", Wanted: 1550},
+			{To: "host5", Wanted: 1550, Passes: 1550, RTT: time.Millisecond, Skew: -time.Minute},
+			{To: "host6", Wanted: 1550, SendFail: "no connection"},
+		}}, errors.New("the store does not answer"))
+	var got []string
+	for _, p := range h.Paths {
+		got = append(got, fmt.Sprintf("%s>%s %s", p.From, p.To, p.State))
+	}
+	for _, f := range h.Findings {
+		got = append(got, f.What)
+	}
+	want := []string{
+		"host1>host2 ok", "host1>host3 mtu", "host1>host4 none", "host1>host5 ok", "host1>host6 none",
+		"only host1 was examined, by itself: the store does not answer",
+		"its own",
+		"the underlay from host1 to host3 is too small: packets of 1550 bytes are lost, those of 1400 pass",
+		"host4 (192.0.2.4) answers no tunnel packet of host1",
+		"the clock of host5 is 1m0s behind that of host1",
+		"host1 cannot send to host6 through its tunnel: no connection",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n\t%s\nwant\n\t%s", strings.Join(got, "\n\t"), strings.Join(want, "\n\t"))
 	}
 }

@@ -48,6 +48,38 @@ func Judge(hosts []intent.HostState, networks []intent.Network, reports map[stri
 	return j.health
 }
 
+// JudgeAlone says what the report of one host means while the store, and with it the
+// others' reports, cannot be asked for the given reason. The hosts are those that it
+// remembers.
+func JudgeAlone(hosts []intent.Host, report intent.HealthReport, why error) intent.Health {
+	j := judge{reports: map[string]intent.HealthReport{report.Host: report}}
+	j.find([]string{report.Host}, "see whether the host with the store is up and its ovloomd runs (ovloom status), then ask again: what the other hosts see needs the store",
+		"only %s was examined, by itself: %v", report.Host, why)
+	j.health.Findings = append(j.health.Findings, report.Findings...)
+	for _, h := range hosts {
+		j.health.Hosts = append(j.health.Hosts, h.Name)
+		p, ok := j.state(report.Host, h.Name)
+		if !ok {
+			continue
+		}
+		j.health.Paths = append(j.health.Paths, p)
+		both := []string{report.Host, h.Name}
+		r, _ := j.report(report.Host, h.Name)
+		switch {
+		case p.State == intent.PathMTU:
+			j.tooSmall(both, fmt.Sprintf("from %s to %s", report.Host, h.Name), p)
+		case p.State != intent.PathOK && r.SendFail != "":
+			j.find(both, "see whether Open vSwitch runs there: systemctl status openvswitch-switch", "%s cannot send to %s through its tunnel: %s", report.Host, h.Name, r.SendFail)
+		case p.State != intent.PathOK:
+			j.find(both, fmt.Sprintf("see whether %s answers ping, whether its ovloomd runs, and whether UDP port %d is filtered between", h.VTEP, report.VXLANPort),
+				"%s (%s) answers no tunnel packet of %s", h.Name, h.VTEP, report.Host)
+		case r.Skew.Abs() > clockLimit:
+			j.clock(h.Name, report.Host, r.Skew)
+		}
+	}
+	return j.health
+}
+
 // judge is one judgement under way.
 type judge struct {
 	hosts   []intent.Host // that reported
@@ -229,13 +261,18 @@ func (j *judge) clocks() {
 		if !ok || d.Abs() <= clockLimit {
 			continue
 		}
-		side := "ahead of"
-		if d < 0 {
-			side = "behind"
-		}
-		j.find([]string{h.Name, ref}, "set both by NTP (systemctl enable --now systemd-timesyncd, or chrony): a clock that is off makes TLS refuse certificates",
-			"the clock of %s is %s %s that of %s", h.Name, d.Abs().Round(time.Second), side, ref)
+		j.clock(h.Name, ref, d)
 	}
+}
+
+// clock says by how much a host's clock is ahead of another's.
+func (j *judge) clock(host, ref string, d time.Duration) {
+	side := "ahead of"
+	if d < 0 {
+		side = "behind"
+	}
+	j.find([]string{host, ref}, "set both by NTP (systemctl enable --now systemd-timesyncd, or chrony): a clock that is off makes TLS refuse certificates",
+		"the clock of %s is %s %s that of %s", host, d.Abs().Round(time.Second), side, ref)
 }
 
 // mtus looks for networks whose packets do not fit some host's underlay.

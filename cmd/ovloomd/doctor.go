@@ -120,31 +120,44 @@ func (l *doctorLink) watch(ctx context.Context) {
 
 // examine does this host's part of an examination.
 func (l *doctorLink) examine(ctx context.Context, run uint64) error {
-	start := time.Now()
 	hosts, err := l.store.Hosts(ctx)
 	if err != nil {
 		return err
 	}
-	self := l.host
+	var alive []intent.Host
+	for _, h := range hosts {
+		if h.Alive {
+			alive = append(alive, h.Host)
+		}
+	}
+	return l.store.AnswerExamination(context.WithoutCancel(ctx), run, l.report(ctx, run, alive))
+}
+
+// report examines this host and its paths to others.
+func (l *doctorLink) report(ctx context.Context, run uint64, hosts []intent.Host) intent.HealthReport {
+	start, self := time.Now(), l.host
 	report := intent.HealthReport{Host: self.Name, VXLANPort: l.cfg.VXLANPort}
 	var targets []doctor.Target
 	for _, h := range hosts {
-		if h.Name != self.Name && h.Alive {
-			targets = append(targets, doctor.Target{Host: h.Name, VTEP: h.VTEP, Wanted: doctor.Wanted(self, h.Host)})
+		if h.Name != self.Name {
+			targets = append(targets, doctor.Target{Host: h.Name, VTEP: h.VTEP, Wanted: doctor.Wanted(self, h)})
 		}
 	}
 	report.Paths = l.prober.Examine(ctx, run, targets)
 	report.Findings = l.examineHost()
 	report.Took = time.Since(start)
 	l.log.Info("examined the paths to the other hosts", "hosts", len(targets), "findings", len(report.Findings), "took", report.Took.Round(time.Millisecond))
-	return l.store.AnswerExamination(context.WithoutCancel(ctx), run, report)
+	return report
 }
 
 // health implements api.Backend.
 func (l *doctorLink) health(ctx context.Context) (intent.Health, error) {
 	run := rand.Uint64()
 	if err := l.store.AskExamination(ctx, l.cfg.HostName, run); err != nil {
-		return intent.Health{}, err
+		if intent.KindOf(err) != intent.Unavailable || ctx.Err() != nil {
+			return intent.Health{}, err
+		}
+		return l.alone(ctx, run), nil
 	}
 	deadline := time.Now().Add(reportTime)
 	for {
@@ -174,6 +187,15 @@ func (l *doctorLink) health(ctx context.Context) (intent.Health, error) {
 		return intent.Health{}, err
 	}
 	return doctor.Judge(hosts, networks, reports), nil
+}
+
+// alone is an examination without the store: of this host, and of its paths to the
+// hosts that it remembers. Those answer probes without it.
+func (l *doctorLink) alone(ctx context.Context, run uint64) intent.Health {
+	ctx, cancel := context.WithTimeout(ctx, examineTime)
+	defer cancel()
+	copied, _ := l.store.CopiedHosts() // without a copy there is nobody to ask
+	return doctor.JudgeAlone(copied.Hosts, l.report(ctx, run, copied.Hosts), errors.New("the store does not answer"))
 }
 
 // silent returns the live hosts that have not reported.
