@@ -168,8 +168,8 @@ func TestThreeEmbeddedMembers(t *testing.T) {
 	checked(t, c.stores[1])
 }
 
-// refusal checks the kind of an error and what it says.
-func refusal(t *testing.T, what string, err error, kind intent.Kind, words ...string) {
+// refusedAs checks the kind of an error and what it says.
+func refusedAs(t *testing.T, what string, err error, kind intent.Kind, words ...string) {
 	t.Helper()
 	if intent.KindOf(err) != kind {
 		t.Errorf("%s: %v: %v", what, intent.KindOf(err), err)
@@ -185,30 +185,30 @@ func TestMembersThatAreRefused(t *testing.T) {
 	alone := open(t, Config{})
 	acme(t, alone)
 	_, err := alone.AddMember(t.Context(), "host2", "http://10.0.0.2:2380")
-	refusal(t, "a store that nobody reaches", err, intent.Conflict, "other hosts cannot reach member ovloom", "--store-listen")
+	refusedAs(t, "a store that nobody reaches", err, intent.Conflict, "other hosts cannot reach member ovloom", "--store-listen")
 	_, err = alone.RemoveMember(t.Context(), "ovloom")
-	refusal(t, "removing the only member", err, intent.Conflict, "the only one")
+	refusedAs(t, "removing the only member", err, intent.Conflict, "the only one")
 
 	c := newThree(t, 2)
 	s := c.stores[0]
 	add := func(name, peer string) error { _, err := s.AddMember(t.Context(), name, peer); return err }
-	refusal(t, "a name that is taken", add("host2", freePeer(t)), intent.Conflict, "has a member host2 already", "member remove host2")
-	refusal(t, "an address that is taken", add("host3", c.configs[1].Peer), intent.Conflict, "member host2 is at "+c.configs[1].Peer)
-	refusal(t, "TLS among those without", add("host3", "https://127.0.0.1:1234"), intent.Conflict, "write http://127.0.0.1:1234")
-	refusal(t, "an address beyond a store on loopback", add("host3", "http://10.0.0.3:2380"), intent.Conflict, "cannot reach member host1")
-	refusal(t, "a host that is not known", add("host3", ""), intent.NotFound, "host host3 does not exist", "--url http://ADDRESS:")
+	refusedAs(t, "a name that is taken", add("host2", freePeer(t)), intent.Conflict, "has a member host2 already", "member remove host2")
+	refusedAs(t, "an address that is taken", add("host3", c.configs[1].Peer), intent.Conflict, "member host2 is at "+c.configs[1].Peer)
+	refusedAs(t, "TLS among those without", add("host3", "https://127.0.0.1:1234"), intent.Conflict, "write http://127.0.0.1:1234")
+	refusedAs(t, "an address beyond a store on loopback", add("host3", "http://10.0.0.3:2380"), intent.Conflict, "cannot reach member host1")
+	refusedAs(t, "a host that is not known", add("host3", ""), intent.NotFound, "host host3 does not exist", "--url http://ADDRESS:")
 	for _, bad := range []string{"10.0.0.3", "http://", "http://0.0.0.0:2380", "http://10.0.0.3", "http://10.0.0.3:0", "http://10.0.0.3:2380/x", "unix:///x"} {
-		refusal(t, bad, add("host3", bad), intent.Invalid, "write a URL such as https://10.0.0.1:2380")
+		refusedAs(t, bad, add("host3", bad), intent.Invalid, "write a URL such as https://10.0.0.1:2380")
 	}
-	refusal(t, "a name that is none", add("Host_3", freePeer(t)), intent.Invalid)
+	refusedAs(t, "a name that is none", add("Host_3", freePeer(t)), intent.Invalid)
 	_, err = s.RemoveMember(t.Context(), "host9")
-	refusal(t, "removing what is not there", err, intent.NotFound, "see: ovloom store member list")
+	refusedAs(t, "removing what is not there", err, intent.NotFound, "see: ovloom store member list")
 
 	peer := freePeer(t)
 	if err := add("host3", peer); err != nil {
 		t.Fatal(err)
 	}
-	refusal(t, "two at a time", add("host4", freePeer(t)), intent.Conflict, "still expects a member at "+peer, "member remove "+peer)
+	refusedAs(t, "two at a time", add("host4", freePeer(t)), intent.Conflict, "still expects a member at "+peer, "member remove "+peer)
 	if m, err := s.RemoveMember(t.Context(), peer); err != nil || m.State != MemberExpected {
 		t.Errorf("taking back what was added: %+v, %v", m, err)
 	}
@@ -222,9 +222,9 @@ func TestMembersThatAreRefused(t *testing.T) {
 		}
 		return nil
 	})
-	refusal(t, "while a member is lost", add("host4", freePeer(t)), intent.Conflict, "member host2 of the store does not answer", "member remove host2")
+	refusedAs(t, "while a member is lost", add("host4", freePeer(t)), intent.Conflict, "member host2 of the store does not answer", "member remove host2")
 	_, err = s.RemoveMember(t.Context(), "host3")
-	refusal(t, "removing one of the two that are left", err, intent.Conflict, "too few would answer: of 2 that are left, host2 is away", "member remove host2")
+	refusedAs(t, "removing one of the two that are left", err, intent.Conflict, "too few would answer: of 2 that are left, host2 is away", "member remove host2")
 	if _, err := s.RemoveMember(t.Context(), "host2"); err != nil {
 		t.Errorf("removing the lost one: %v", err)
 	}
@@ -253,7 +253,7 @@ func TestRemovedMember(t *testing.T) {
 	})
 	c.stop(2)
 	_, err := Open(t.Context(), c.configs[2])
-	refusal(t, "a removed member", err, intent.Conflict, told, "ovloom store member add host3 --url "+c.configs[2].Peer)
+	refusedAs(t, "a removed member", err, intent.Conflict, told, "ovloom store member add host3 --url "+c.configs[2].Peer)
 	c.join(2)
 	c.writes(2, "acme/web/again")
 	if kept, err := filepath.Glob(dataDir(c.configs[2].StateDir) + "-before-*"); err != nil || len(kept) != 1 {
@@ -273,7 +273,7 @@ func TestRemovedMember(t *testing.T) {
 		if err == nil {
 			return fmt.Errorf("it started: %v", s.Close())
 		}
-		refusal(t, "a member that was removed while it was away", err, intent.Conflict, told)
+		refusedAs(t, "a member that was removed while it was away", err, intent.Conflict, told)
 		return nil
 	})
 }
@@ -288,7 +288,7 @@ func TestJoinsThatAreRefused(t *testing.T) {
 		if err == nil {
 			t.Fatal(what, s.Close())
 		}
-		refusal(t, what, err, kind, words...)
+		refusedAs(t, what, err, kind, words...)
 	}
 	stranger := memberConfig(t, "host3")
 	refused("nobody's member", stranger, intent.NotFound, "does not expect a member at "+stranger.Peer, "ovloom store member add host3 --url "+stranger.Peer)
@@ -316,7 +316,7 @@ func TestJoinsThatAreRefused(t *testing.T) {
 	if s, err := Open(t.Context(), moved); err == nil {
 		t.Error("one that moved", s.Close())
 	} else {
-		refusal(t, "one that moved", err, intent.Conflict, "look for this one at "+c.configs[1].Peer, "--store-peer "+c.configs[1].Peer)
+		refusedAs(t, "one that moved", err, intent.Conflict, "look for this one at "+c.configs[1].Peer, "--store-peer "+c.configs[1].Peer)
 	}
 	c.start(1)
 	c.allUp(2)
@@ -332,7 +332,7 @@ func TestJoinsThatAreRefused(t *testing.T) {
 	away, nobody := memberConfig(t, "host3"), freeURL(t)
 	away.Join, away.Timeout = []string{nobody.String()}, time.Second
 	_, err := Open(t.Context(), away)
-	refusal(t, "a store that is not there", err, intent.Unavailable, "join the store at "+away.Join[0])
+	refusedAs(t, "a store that is not there", err, intent.Unavailable, "join the store at "+away.Join[0])
 	for what, bad := range map[string]Config{
 		"both client and member": {Endpoints: join, Join: join},
 		"without an address":     {Join: join},
@@ -341,7 +341,7 @@ func TestJoinsThatAreRefused(t *testing.T) {
 		"beyond without TLS":     {Peer: "http://10.0.0.1:2380"},
 	} {
 		bad.StateDir = stateDir(t)
-		refusal(t, what, bad.Validate(), intent.Invalid)
+		refusedAs(t, what, bad.Validate(), intent.Invalid)
 	}
 }
 
