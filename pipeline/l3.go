@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
@@ -27,7 +28,7 @@ var l3In = &Table{
 // Priorities of l3_in.
 const (
 	l3Learn    = 120 // answers to questions of ours
-	l3Rest     = 101 // the rest of a ping in fragments
+	l3Part     = 101 // a fragment of a ping
 	l3Echo     = 100
 	l3Gateway  = 90
 	l3OnLink   = 60 // what no router may send on
@@ -50,8 +51,11 @@ const protoICMP = 1
 // routedTTL is the TTL of what a gateway says itself (RFC 1700).
 const routedTTL = 64
 
-// Fragments behind the first one (ovs-fields(7), ip_frag).
-var laterFragment = of.Exact(of.FieldIPFrag, 3)
+// Fragments: the first one, and those behind it (ovs-fields(7), ip_frag).
+var (
+	firstFragment = of.Exact(of.FieldIPFrag, 1)
+	laterFragment = of.Exact(of.FieldIPFrag, 3)
+)
 
 // neverRouted are the destinations that have a meaning on one link, or on one host,
 // only.
@@ -108,9 +112,11 @@ func echo(r rules, note string, in []of.Term, a netip.Addr) {
 		of.Copy(of.FieldTunSrc.All(), of.FieldTunDst.All()), // of a packet that came by a tunnel
 	}
 	out := of.Output{Port: of.PortInPort}
-	r.add(l3In, l3Echo, note, with(to, request, ping), append(append(back, reply), out)...)
-	// Its checksum changes with the type, in the first fragment.
-	r.add(l3In, l3Rest, note+": the rest of a large one", with(to, request, laterFragment), append(back, out)...)
+	r.add(l3In, l3Echo, note, with(to, request, ping), append(slices.Clip(back), reply, out)...)
+	// Of fragments no flow sees the type. The checksum, which changes with it, is in the
+	// first one.
+	r.add(l3In, l3Part, note+": the first part of a large one", with(to, request, firstFragment), append(slices.Clip(back), reply, out)...)
+	r.add(l3In, l3Part, note+": the rest of a large one", with(to, request, laterFragment), append(slices.Clip(back), out)...)
 }
 
 // The fields of an address's family.

@@ -1,0 +1,204 @@
+package integration_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/ovloom/ovloom/integration/lab"
+)
+
+// routed is a tenant with two networks: web has a port on the first two hosts, db on
+// the first and the third.
+type routed struct {
+	web1, web2, db1, db3 *machine
+}
+
+func (o *overlay) routed(tenant string) routed {
+	o.t.Helper()
+	o.run("tenant", "add", tenant)
+	o.run("network", "add", tenant+"/web", "--subnet", "10.0.1.0/24", "--subnet", "fd00:1::/64")
+	o.run("network", "add", tenant+"/db", "--subnet", "10.0.2.0/24", "--subnet", "fd00:2::/64", "--mtu", "1300")
+	return routed{
+		o.plug(o.Hosts[0], tenant+"/web/c1"), o.plug(o.Hosts[1], tenant+"/web/c2"),
+		o.plug(o.Hosts[0], tenant+"/db/c1"), o.plug(o.Hosts[2], tenant+"/db/c3"),
+	}
+}
+
+// pingTTL pings once and returns what ping printed, if the answer had a TTL.
+func pingTTL(ctx context.Context, from *machine, to netip.Addr, ttl int) error {
+	out, err := from.Exec(ctx, "ping", "-c", "1", "-W", "2", to.String())
+	if err != nil {
+		return err
+	}
+	if want := fmt.Sprintf("ttl=%d ", ttl); !strings.Contains(out, want) {
+		return fmt.Errorf("want %s in: %s", want, out)
+	}
+	return nil
+}
+
+// traceroute returns the addresses on the way.
+func traceroute(ctx context.Context, from *machine, to netip.Addr) ([]string, error) {
+	applet := "traceroute"
+	if to.Is6() {
+		applet = "traceroute6"
+	}
+	out, err := from.Exec(ctx, "busybox", applet, "-n", "-q", "1", "-w", "3", "-m", "4", to.String())
+	if err != nil {
+		return nil, err
+	}
+	var hops []string
+	for _, line := range strings.Split(strings.TrimSpace(out), "\n")[1:] {
+		if f := strings.Fields(line); len(f) > 1 {
+			hops = append(hops, f[1])
+		}
+	}
+	return hops, nil
+}
+
+func TestRoutingBetweenNetworks(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 3})
+	acme := o.routed("acme")
+	other := o.routed("umbrella") // the same addresses, another tenant
+
+	gateway4, gateway6 := netip.MustParseAddr("10.0.1.1"), netip.MustParseAddr("fd00:1::1")
+	for _, r := range []routed{acme, other} {
+		for _, pair := range [][2]*machine{{r.web1, r.db1}, {r.web1, r.db3}, {r.db3, r.web2}} {
+			from, to := pair[0], pair[1]
+			for _, a := range []netip.Addr{to.v4(), to.v6()} {
+				o.reaches(from, a)
+				if err := pingTTL(t.Context(), from, a, 63); err != nil {
+					t.Errorf("%s to %s: %v", from.port.Ref(), a, err)
+				}
+			}
+		}
+		for _, g := range []netip.Addr{gateway4, gateway6, netip.MustParseAddr("10.0.2.1"), netip.MustParseAddr("fd00:2::1")} {
+			if err := pingTTL(t.Context(), r.web2, g, 64); err != nil {
+				t.Errorf("the gateway %s: %v", g, err)
+			}
+		}
+		for _, g := range []netip.Addr{gateway4, gateway6} {
+			if _, err := r.web1.Exec(t.Context(), "ping", "-c", "1", "-W", "2", "-s", "4000", g.String()); err != nil {
+				t.Errorf("a ping of the gateway in fragments: %v", err)
+			}
+		}
+	}
+
+	t.Run("traceroute shows the gateway", func(t *testing.T) {
+		for _, to := range []netip.Addr{acme.db3.v4(), acme.db3.v6()} {
+			want := []string{gateway4.String(), to.String()}
+			if to.Is6() {
+				want[0] = gateway6.String()
+			}
+			lab.Eventually(t, pollTime, "traceroute to "+to.String(), func() error {
+				hops, err := traceroute(t.Context(), acme.web1, to)
+				if err == nil && strings.Join(hops, " ") != strings.Join(want, " ") {
+					err = fmt.Errorf("hops %v, want %v", hops, want)
+				}
+				return err
+			})
+		}
+	})
+
+	t.Run("what cannot be reached is said to be", func(t *testing.T) {
+		for to, want := range map[string]string{
+			"10.0.2.99":  "From 10.0.1.1 icmp_seq=1 Destination Host Unreachable",
+			"10.77.0.1":  "From 10.0.1.1 icmp_seq=1 Destination Net Unreachable",
+			"fd00:2::99": "From fd00:1::1 icmp_seq=1 Destination unreachable: Address unreachable",
+			"fd00:77::1": "From fd00:1::1 icmp_seq=1 Destination unreachable: No route",
+		} {
+			lab.Eventually(t, pollTime, to+" is unreachable", func() error {
+				// It fails; what it prints is with the error.
+				out, err := acme.web1.Exec(t.Context(), "ping", "-c", "1", "-W", "2", to)
+				if said := out + fmt.Sprint(err); !strings.Contains(said, want) {
+					return errors.New(said)
+				}
+				return nil
+			})
+		}
+		for _, reason := range []string{"no-such-address", "no-route"} {
+			if o.drops(o.Hosts[0], reason) == 0 {
+				t.Errorf("no drop is counted as %s", reason)
+			}
+		}
+	})
+
+	t.Run("a wide network reaches a narrow one", func(t *testing.T) {
+		for _, to := range []*machine{acme.db1, acme.db3} {
+			for _, a := range []netip.Addr{to.v4(), to.v6()} {
+				for _, pair := range [][2]*machine{{acme.web1, to}, {to, acme.web1}} {
+					addr := a
+					if pair[1] == acme.web1 {
+						addr = acme.web1.v4()
+						if a.Is6() {
+							addr = acme.web1.v6()
+						}
+					}
+					if _, err := lab.Transfer(t.Context(), pair[0].Workload, pair[1].Workload, addr, 1<<20); err != nil {
+						t.Errorf("%s to %s: %v", pair[0].port.Ref(), addr, err)
+					}
+				}
+			}
+		}
+		// Without DF the gateway cuts what is too large.
+		lab.Eventually(t, pollTime, "a large ping that may be fragmented", func() error {
+			_, err := acme.web2.Exec(t.Context(), "ping", "-c", "1", "-W", "2", "-s", "1400", "-M", "dont", acme.db3.v4().String())
+			return err
+		})
+	})
+
+	t.Run("tenants never meet", func(t *testing.T) {
+		seen := o.capture(other.db3)
+		o.reaches(other.web1, other.db3.v4())
+		seen.MustSee(t, pollTime, "an echo of its own tenant", lab.IsEcho)
+		seen.Reset()
+		o.reaches(acme.web1, acme.db3.v4())
+		seen.MustNotSee(t, "an echo of the other tenant", lab.IsEcho)
+	})
+}
+
+// A peer's machine has the gateway, too: one host is it for all peers of a network,
+// and that host's switch asks for machines behind peers, which the store does not
+// know.
+func TestPeersRouteThroughTheGateway(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 3}, 2)
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24", "--subnet", "fd00:1::/64")
+	o.run("network", "add", "acme/db", "--subnet", "10.0.2.0/24", "--subnet", "fd00:2::/64")
+	web1, web2 := o.plug(o.Hosts[0], "acme/web/c1"), o.plug(o.Hosts[1], "acme/web/c2")
+	db1, db2 := o.plug(o.Hosts[0], "acme/db/c1"), o.plug(o.Hosts[1], "acme/db/c2")
+	o.reaches(web1, web2.v4())
+	o.run("peer", "add", "acme/web/tor1", "--vtep", o.Hosts[2].VTEP.String())
+	m := o.foreignMachine(o.Hosts[2], o.networkNamed("acme/web"), "behind", fdbLearning, o.Hosts[:2], 1)
+	o.script(m.Exec, "ip route add default via 10.0.0.1; ip -6 route add default via fd00:1::1")
+
+	// The first word comes from either side: of v4 from a port, of v6 from the machine.
+	o.reaches(db2, m.v4())
+	o.reaches(m.machine, db2.v6())
+	for _, to := range []*machine{db1, db2} {
+		for _, a := range []netip.Addr{to.v4(), to.v6()} {
+			o.reaches(m.machine, a)
+			if err := pingTTL(t.Context(), m.machine, a, 63); err != nil {
+				t.Errorf("%s from behind the peer: %v", a, err)
+			}
+			if _, err := lab.Transfer(t.Context(), m.Workload, to.Workload, a, 256<<10); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	// One packet, one answer: only one host took it.
+	out, err := m.Exec(t.Context(), "ping", "-c", "3", "-i", "0.2", "-W", "2", db1.v4().String())
+	if err != nil || strings.Contains(out, "DUP") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	lab.Eventually(t, pollTime, "an address of nobody is said to be unreachable", func() error {
+		out, err := db1.Exec(t.Context(), "ping", "-c", "1", "-W", "4", "10.0.0.99")
+		if said := out + fmt.Sprint(err); !strings.Contains(said, "From 10.0.2.1 icmp_seq=1 Destination Host Unreachable") {
+			return errors.New(said)
+		}
+		return nil
+	})
+}
