@@ -3,10 +3,12 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/ovsdb"
 )
 
 // leaver implements api.Local.
@@ -26,7 +28,7 @@ func (l leaver) steps() ([]step, error) {
 		if i.IfaceID == "" {
 			continue
 		}
-		steps = append(steps, step{"unplug " + i.Name, func(ctx context.Context) error { return l.remove(ctx, i) }})
+		steps = append(steps, step{"unplug " + carried(i), func(ctx context.Context) error { return l.remove(ctx, i) }})
 	}
 	steps = append(steps,
 		step{"stop driving the switch", func(context.Context) error { l.stopLoops(); return nil }},
@@ -46,6 +48,12 @@ func (l leaver) steps() ([]step, error) {
 		}
 		return err
 	}}), nil
+}
+
+// carried names what an interface carries: "port acme/web/c1 (interface ovl1)". One
+// that somebody else plugged may say no more than the port's UUID.
+func carried(i ovsdb.Interface) string {
+	return fmt.Sprintf("port %s (interface %s)", cmp.Or(i.PluggedFor, i.IfaceID), i.Name)
 }
 
 // PlanLeave implements api.Local.
@@ -93,7 +101,7 @@ func (l leaver) mayLeave(ctx context.Context, cascade bool) error {
 	var users []string
 	for _, i := range l.db.Interfaces(l.cfg.Bridge) {
 		if i.IfaceID != "" {
-			users = append(users, "interface "+i.Name)
+			users = append(users, carried(i))
 		}
 	}
 	if len(users) > 0 && !cascade {
