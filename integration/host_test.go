@@ -127,10 +127,10 @@ func TestHostLeaves(t *testing.T) {
 	}
 
 	o.refused(first, 4, say("is in use", "used by host host2", "let those hosts leave first"), "host", "leave", "--cascade")
-	o.refused(second, 4, say("host host2 is in use", "used by interface ovl", "--cascade"), "host", "leave")
+	o.refused(second, 4, say("host host2 is in use", "used by port acme/web/", "--cascade"), "host", "leave")
 	o.reaches(a, b.v4())
 	plan := o.runOn(second, "host", "leave", "--cascade", "--dry-run")
-	for _, step := range []string{"unplug ovl", "delete bridge br-int", "give back eth1", "remove host host2"} {
+	for _, step := range []string{"unplug port acme/web/", "delete bridge br-int", "give back eth1", "remove host host2"} {
 		if !strings.Contains(plan, "to do: "+step) {
 			t.Errorf("the plan of leaving lacks %q:\n%s", step, plan)
 		}
