@@ -21,6 +21,10 @@ type Backend struct {
 	// lacks to hold what a new process would want it to hold.
 	FlowsDiff func(ctx context.Context) ([]string, error)
 
+	// Fix sets what the host lacks for tenants to leave through it, and says what it
+	// did, also when it fails half-way.
+	Fix func(ctx context.Context) (done []string, err error)
+
 	// Health has every live host examine its paths to the others.
 	Health func(ctx context.Context) (intent.Health, error)
 
@@ -42,6 +46,9 @@ type Store interface {
 	PortStore
 	PeerStore
 	HostStore
+	RouteStore
+	ExternalStore
+	NATStore
 }
 
 // TenantStore keeps tenants.

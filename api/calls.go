@@ -65,6 +65,14 @@ func (c *Client) FlowsDiff(ctx context.Context) ([]string, error) {
 	return mods, err
 }
 
+// Fix sets what the host lacks for tenants to leave through it, such as forwarding
+// of packets, and says what it did.
+func (c *Client) Fix(ctx context.Context) (Fixed, error) {
+	var v Fixed
+	err := c.do(ctx, http.MethodPost, "/v1/status/fix", nil, nil, &v)
+	return v, err
+}
+
 // Health has every live host examine its paths to the others, and returns what they
 // found. It takes up to 20 s when something is wrong.
 func (c *Client) Health(ctx context.Context) (intent.Health, error) {

@@ -105,7 +105,7 @@ func TestEveryCallReachesTheBackend(t *testing.T) {
 
 	db := must(c.Network(ctx, intent.NetworkRef{Tenant: "acme", Network: "db"}))(t)
 	db.ID = 0
-	want(t, "network", db, api.Network{Network: intent.Network{Tenant: "acme", Name: "db", VNI: 77, MTU: 1400, Unknown: intent.UnknownFlood, Learning: true}, Hosts: []string{}})
+	want(t, "network", db, api.Network{Network: intent.Network{Tenant: "acme", Name: "db", VNI: 77, MTU: 1400, Unknown: intent.UnknownFlood, Learning: true}, Hosts: []string{}, Routes: []netip.Prefix{}})
 
 	mtu, addr, learn := 1300, []netip.Addr{netip.MustParseAddr("10.0.0.9")}, 3
 	want(t, "changed MTU", must(c.SetNetwork(ctx, web, api.NetworkChange{MTU: &mtu}))(t).Network.MTU, 1300)

@@ -91,7 +91,7 @@ func jsonType(t reflect.Type) string {
 		return "true or false"
 	case reflect.Int, reflect.Int64:
 		return "a whole number"
-	case reflect.Uint32, reflect.Uint64:
+	case reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return "a whole number, not negative, of at most " + strconv.Itoa(t.Bits()) + " bits"
 	case reflect.Slice:
 		return "a list"

@@ -5,6 +5,7 @@ package api
 import (
 	"cmp"
 	"context"
+	"net/netip"
 	"slices"
 
 	"github.com/ovloom/ovloom/intent"
@@ -54,7 +55,8 @@ func (s *Server) tenant(c *call) (any, error) {
 		return nil, err
 	}
 	ps := viewPorts(snap)
-	v := Tenant{Tenant: snap.Tenant, Networks: []string{}, Ports: len(ps), Hosts: hostsOf(ps)}
+	v := Tenant{Tenant: snap.Tenant, Networks: []string{}, Ports: len(ps), Hosts: hostsOf(ps),
+		Routes: len(snap.Routes), SNATs: list(snap.SNATs), Floatings: len(snap.Floatings), Forwards: len(snap.Forwards)}
 	for _, n := range snap.Networks {
 		v.Networks = append(v.Networks, n.Name)
 	}
@@ -112,24 +114,39 @@ func (s *Server) network(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	n, ps, err := s.networkPorts(c.r.Context(), ref)
-	return Network{Network: n, Ports: len(ps), Hosts: hostsOf(ps)}, err
+	n, ps, via, err := s.networkPorts(c.r.Context(), ref)
+	return Network{Network: n, Ports: len(ps), Hosts: hostsOf(ps), Routes: list(via)}, err
 }
 
-// networkPorts returns a network and its ports, as they were at one moment.
-func (s *Server) networkPorts(ctx context.Context, ref intent.NetworkRef) (intent.Network, []Port, error) {
+// routesVia returns those of routes that have a next hop in a network.
+func routesVia(routes []intent.Route, n intent.Network) []netip.Prefix {
+	var via []netip.Prefix
+	for _, r := range routes {
+		if slices.ContainsFunc(r.Via, func(a netip.Addr) bool {
+			return slices.ContainsFunc(n.Subnets, func(s intent.Subnet) bool { return s.Prefix.Contains(a) })
+		}) {
+			via = append(via, r.Prefix)
+		}
+	}
+	slices.SortFunc(via, comparePrefixes)
+	return via
+}
+
+// networkPorts returns a network, its ports and the routes via it, as they were at
+// one moment.
+func (s *Server) networkPorts(ctx context.Context, ref intent.NetworkRef) (n intent.Network, ps []Port, via []netip.Prefix, err error) {
 	snap, err := s.backend.Store.Snapshot(ctx, ref.Tenant)
 	if err != nil {
-		return intent.Network{}, nil, err
+		return n, nil, nil, err
 	}
 	i := slices.IndexFunc(snap.Networks, func(n intent.Network) bool { return n.Name == ref.Network })
 	if i < 0 {
 		// The store knows best what to say about it.
 		n, err := s.backend.Store.Network(ctx, ref)
-		return n, nil, err
+		return n, nil, nil, err
 	}
-	ps := slices.DeleteFunc(viewPorts(snap), func(p Port) bool { return p.Network != ref.Network })
-	return snap.Networks[i], ps, nil
+	ps = slices.DeleteFunc(viewPorts(snap), func(p Port) bool { return p.Network != ref.Network })
+	return snap.Networks[i], ps, routesVia(snap.Routes, snap.Networks[i]), nil
 }
 
 func (s *Server) setNetwork(c *call) (any, error) {
@@ -174,7 +191,7 @@ func (s *Server) ports(c *call) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, all, err = s.networkPorts(c.r.Context(), ref); err != nil {
+		if _, all, _, err = s.networkPorts(c.r.Context(), ref); err != nil {
 			return nil, err
 		}
 	} else {
@@ -220,7 +237,20 @@ func (s *Server) port(c *call) (any, error) {
 		return nil, err
 	}
 	claims, err := s.backend.Store.Bindings(c.r.Context(), ref)
-	return ViewPort(p, claims), err
+	if err != nil {
+		return nil, err
+	}
+	// Not a snapshot of the tenant, which may have many ports.
+	routes, err := s.backend.Store.Routes(c.r.Context(), ref.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	floatings, err := s.backend.Store.Floatings(c.r.Context(), ref.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	forwards, err := s.backend.Store.Forwards(c.r.Context(), ref.Tenant)
+	return leadsOf(routes, floatings, forwards).to(ViewPort(p, claims)), err
 }
 
 func (s *Server) setPort(c *call) (any, error) {
@@ -306,15 +336,17 @@ func goneMeanwhile(c *call, err error) bool {
 	return c.r.PathValue("tenant") == "" && intent.KindOf(err) == intent.NotFound
 }
 
-// viewPorts joins the ports of a tenant with the claims on them.
+// viewPorts joins the ports of a tenant with the claims on them and what leads to
+// them.
 func viewPorts(snap intent.Snapshot) []Port {
 	claims := map[intent.PortRef][]intent.Binding{}
 	for _, b := range snap.Bindings {
 		claims[b.PortRef()] = append(claims[b.PortRef()], b)
 	}
+	l := leadsOf(snap.Routes, snap.Floatings, snap.Forwards)
 	views := make([]Port, 0, len(snap.Ports))
 	for _, p := range snap.Ports {
-		views = append(views, ViewPort(p, claims[p.Ref()]))
+		views = append(views, l.to(ViewPort(p, claims[p.Ref()])))
 	}
 	return views
 }

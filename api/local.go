@@ -20,6 +20,7 @@ func (s *Server) status(c *call) (any, error) {
 	st.Connections = list(st.Connections)
 	st.Tenants = list(st.Tenants)
 	st.Ports = list(st.Ports)
+	st.Uplinks = list(st.Uplinks)
 	st.Conflicts = list(st.Conflicts)
 	st.Drops = list(st.Drops)
 	st.Warnings = list(st.Warnings)
@@ -40,6 +41,11 @@ func (s *Server) flows(c *call) (any, error) {
 func (s *Server) flowsDiff(c *call) (any, error) {
 	mods, err := s.backend.FlowsDiff(c.r.Context())
 	return list(mods), err
+}
+
+func (s *Server) fix(c *call) (any, error) {
+	done, err := s.backend.Fix(c.r.Context())
+	return Fixed{list(done)}, err
 }
 
 func (s *Server) health(c *call) (any, error) {

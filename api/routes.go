@@ -43,7 +43,17 @@ var (
 		Subnets: []intent.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1")}}}
 	examplePort = intent.Port{Tenant: "acme", Network: "web", Name: "c1", ID: 19, UUID: "6c8e2fd5-2c5a-4d0e-9d1c-0f1f1c9e7a11",
 		MAC: intent.MAC{0x0a, 0, 0, 0, 0, 0x13}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.2")}}
-	examplePeer   = intent.Peer{Tenant: "acme", Network: "web", Name: "tor1", ID: 20, VTEP: netip.MustParseAddr("192.0.2.40")}
+	examplePeer     = intent.Peer{Tenant: "acme", Network: "web", Name: "tor1", ID: 20, VTEP: netip.MustParseAddr("192.0.2.40")}
+	exampleRoute    = intent.Route{Tenant: "acme", Prefix: netip.MustParsePrefix("10.9.0.0/16"), ID: 21, Via: []netip.Addr{netip.MustParseAddr("10.0.0.7")}}
+	exampleInternet = intent.External{Name: "internet", ID: 22, Number: 1, Kind: intent.ExternalHost, Subnet: intent.DefaultHostRange,
+		Gateway: netip.MustParseAddr("100.64.0.1")}
+	exampleCampus = intent.External{Name: "campus", ID: 23, Number: 2, Kind: intent.ExternalBridge, Subnet: netip.MustParsePrefix("203.0.113.0/24"),
+		Gateway: netip.MustParseAddr("203.0.113.1"), Bridge: "br-ex", MTU: intent.ExternalMTUDefault,
+		Pool: intent.AddrRange{First: netip.MustParseAddr("203.0.113.10"), Last: netip.MustParseAddr("203.0.113.200")}}
+	exampleSNAT     = intent.SNAT{Tenant: "acme", External: "internet", ID: 24, Address: netip.MustParseAddr("100.64.0.2")}
+	exampleFloating = intent.Floating{Tenant: "acme", Network: "web", Port: "c1", ID: 25, External: "campus", Address: netip.MustParseAddr("203.0.113.10")}
+	exampleForward  = intent.Forward{Tenant: "acme", External: "internet", Protocol: intent.TCP, Port: 8080, ID: 26, Address: exampleSNAT.Address,
+		To: examplePort.Ref(), ToPort: 80}
 	exampleClaims = []intent.Binding{{Host: "host1", Generation: 41, Up: true}}
 	exampleHost   = intent.HostState{Host: intent.Host{Name: "host1", ID: 1, VTEP: netip.MustParseAddr("192.0.2.1"),
 		UnderlayMTU: 1500, Datapath: "system", Version: "v0.1.0"}, Alive: true, Applied: 57}
@@ -55,6 +65,7 @@ var (
 		Started: exampleTime, Uptime: 3600, Revision: 57, Resync: Resync{At: exampleTime, Messages: 0},
 		Connections: []Connection{{Name: "store", Target: "https://host1:2379", Connected: true, Since: exampleTime}},
 		Tenants:     []string{"acme"}, Ports: []BoundPort{{"acme/web/c1", "ovl13", 5, true}}, Flows: 61, Groups: 1,
+		Uplinks:   []Uplink{{External: "internet", Via: "host", Interface: "ovl0", OFPort: 2}},
 		Conflicts: []Conflict{}, Drops: []Drop{{"spoof", "the source MAC is not the port's", 3, 294}}, Warnings: []Warning{}}
 )
 
@@ -69,6 +80,11 @@ var exampleExamined = intent.Health{
 		Do:   "raise the MTU of every link and switch between them to 1500"}},
 }
 
+var exampleNAT = NAT{SNATs: []SNAT{{exampleSNAT, []HostAddress{}}}, Floatings: []intent.Floating{exampleFloating}, Forwards: []intent.Forward{exampleForward}}
+
+// examplePortView is a port that the outside reaches.
+var examplePortView = leadsOf(nil, []intent.Floating{exampleFloating}, []intent.Forward{exampleForward}).to(ViewPort(examplePort, exampleClaims))
+
 // ptr returns a pointer to v, for the examples of changes.
 func ptr[T any](v T) *T { return &v }
 
@@ -78,6 +94,8 @@ var routes = []route{
 		reply: Version{"v0.1.0"}, serve: (*Server).version},
 	{method: "GET", path: "/v1/status", summary: "The state of this host.",
 		reply: exampleStatus, serve: (*Server).status},
+	{method: "POST", path: "/v1/status/fix", summary: "Set what this host lacks for tenants to leave through it: forwarding of packets, and rules by which its packet filter lets them pass. The status says what that would be.",
+		reply: Fixed{Done: []string{"set net.ipv4.ip_forward=1, until the next boot: for ever with a file in /etc/sysctl.d"}}, serve: (*Server).fix},
 	{method: "GET", path: "/v1/flows", summary: "Flows of this host's switch, with the objects they belong to.",
 		query: []param{{"object", "only those of a tenant, network or port, such as `acme/web/c1`"}, {"table", "only those of one table"}},
 		reply: []Flow{{Table: "fdb", Object: "port acme/web/c1", Text: "table=fdb,priority=100,metadata=0x3001001/0xffffffffffff,dl_dst=0a:00:00:00:00:13 actions=set_field:5->reg2,goto_table:output"}},
@@ -98,7 +116,8 @@ var routes = []route{
 	{method: "POST", path: "/v1/tenants", summary: "Add a tenant.", status: http.StatusCreated,
 		body: &TenantSpec{"acme"}, reply: Written{Revision: 51, Tenant: &exampleTenant}, serve: (*Server).addTenant},
 	{method: "GET", path: "/v1/tenants/{tenant}", summary: "One tenant and what it has.",
-		reply: Tenant{exampleTenant, []string{"web"}, 2, []string{"host1", "host2"}}, serve: (*Server).tenant},
+		reply: Tenant{Tenant: exampleTenant, Networks: []string{"web"}, Ports: 2, Hosts: []string{"host1", "host2"}, Routes: 1,
+			SNATs: []intent.SNAT{exampleSNAT}, Floatings: 1, Forwards: 1}, serve: (*Server).tenant},
 	{method: "DELETE", path: "/v1/tenants/{tenant}", summary: "Delete a tenant.", query: deleteParams,
 		reply: Written{Revision: 60, Deleted: []string{"tenant acme"}}, serve: (*Server).deleteTenant},
 	{method: "GET", path: "/v1/tenants/{tenant}/applied", summary: "Wait until every live host that has the tenant has applied a revision. " +
@@ -114,7 +133,7 @@ var routes = []route{
 		status: http.StatusCreated,
 		body:   &NetworkSpec{Name: "web", Subnets: exampleNetwork.Subnets}, reply: Written{Revision: 52, Network: &exampleNetwork}, serve: (*Server).addNetwork},
 	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}", summary: "One network and what it has.",
-		reply: Network{exampleNetwork, 2, []string{"host1", "host2"}}, serve: (*Server).network},
+		reply: Network{Network: exampleNetwork, Ports: 2, Hosts: []string{"host1", "host2"}, Routes: []netip.Prefix{exampleRoute.Prefix}}, serve: (*Server).network},
 	{method: "PATCH", path: "/v1/tenants/{tenant}/networks/{network}", summary: "Change a network. What is left out or null stays; what is given replaces all that was there.",
 		body: &NetworkChange{MTU: ptr(1400)}, reply: Written{Revision: 53, Network: &exampleNetwork}, serve: (*Server).setNetwork},
 	{method: "DELETE", path: "/v1/tenants/{tenant}/networks/{network}", summary: "Delete a network.", query: deleteParams,
@@ -129,8 +148,8 @@ var routes = []route{
 	{method: "POST", path: "/v1/tenants/{tenant}/networks/{network}/ports", summary: "Add a port. What is left out is chosen: an address of each subnet, and a MAC.",
 		status: http.StatusCreated,
 		body:   &PortSpec{Name: "c1", Addrs: examplePort.Addrs}, reply: Written{Revision: 54, Port: &examplePort}, serve: (*Server).addPort},
-	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}", summary: "One port and where it is plugged.",
-		reply: ViewPort(examplePort, exampleClaims), serve: (*Server).port},
+	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}", summary: "One port, where it is plugged, and what leads to it.",
+		reply: examplePortView, serve: (*Server).port},
 	{method: "PATCH", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}", summary: "Change a port. What is left out or null stays; what is given replaces all that was there.",
 		body: &PortChange{Learn: ptr(4)}, reply: Written{Revision: 55, Port: &examplePort}, serve: (*Server).setPort},
 	{method: "DELETE", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}", summary: "Delete a port.", query: deleteParams,
@@ -157,6 +176,60 @@ var routes = []route{
 		reply: examplePeer, serve: (*Server).peer},
 	{method: "DELETE", path: "/v1/tenants/{tenant}/networks/{network}/peers/{peer}", summary: "Delete a peer.", query: deleteParams,
 		reply: Written{Revision: 57, Deleted: []string{"peer acme/web/tor1"}}, serve: (*Server).deletePeer},
+
+	{method: "GET", path: "/v1/routes", summary: "The static routes of all tenants, by prefix.",
+		reply: []intent.Route{exampleRoute}, serve: (*Server).routes},
+	{method: "GET", path: "/v1/tenants/{tenant}/routes", summary: "The static routes of one tenant, by prefix.",
+		reply: []intent.Route{exampleRoute}, serve: (*Server).routes},
+	{method: "POST", path: "/v1/tenants/{tenant}/routes", summary: "Add a static route: what goes to the prefix, and to no subnet of the tenant's own, is handed to a next hop. Several next hops share the connections.",
+		status: http.StatusCreated,
+		body:   &RouteSpec{Prefix: exampleRoute.Prefix, Via: exampleRoute.Via}, reply: Written{Revision: 62, Route: &exampleRoute}, serve: (*Server).addRoute},
+	{method: "GET", path: "/v1/tenants/{tenant}/routes/{address}/{length}", summary: "One static route, named by its prefix: `/v1/tenants/acme/routes/10.9.0.0/16`.",
+		reply: exampleRoute, serve: (*Server).route},
+	{method: "PATCH", path: "/v1/tenants/{tenant}/routes/{address}/{length}", summary: "Change a static route: `via` replaces all its next hops.",
+		body: &RouteChange{Via: &exampleRoute.Via}, reply: Written{Revision: 63, Route: &exampleRoute}, serve: (*Server).setRoute},
+	{method: "DELETE", path: "/v1/tenants/{tenant}/routes/{address}/{length}", summary: "Delete a static route.", query: deleteParams,
+		reply: Written{Revision: 64, Deleted: []string{"route acme 10.9.0.0/16"}}, serve: (*Server).deleteRoute},
+
+	{method: "GET", path: "/v1/externals", summary: "All externals, by name.",
+		reply: []intent.External{exampleCampus, exampleInternet}, serve: (*Server).externals},
+	{method: "POST", path: "/v1/externals", summary: "Add an external: of kind `host`, through the hosts' own routing, or of kind `bridge`, through a bridge that leads to a segment outside. What is left out is chosen: the range of one of kind `host`, the gateway, the MTU.",
+		status: http.StatusCreated,
+		body:   &ExternalSpec{Name: "internet", Kind: intent.ExternalHost}, reply: Written{Revision: 65, External: &exampleInternet}, serve: (*Server).addExternal},
+	{method: "GET", path: "/v1/externals/{external}", summary: "One external, and which of its addresses are used for what.",
+		reply: External{exampleInternet, []UsedAddress{{exampleSNAT.Address, []string{"snat acme through internet", "forward acme internet tcp/8080"}}}, 65532}, serve: (*Server).external},
+	{method: "PATCH", path: "/v1/externals/{external}", summary: "Change an external: what tenants may reach besides (`allow`) and no longer (`no_allow`); of kind `bridge` also its pool and MTU. What is left out or null stays.",
+		body: &ExternalChange{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.5/32")}}, reply: Written{Revision: 66, External: &exampleInternet}, serve: (*Server).setExternal},
+	{method: "DELETE", path: "/v1/externals/{external}", summary: "Delete an external.", query: deleteParams,
+		reply: Written{Revision: 67, Deleted: []string{"snat acme through internet", "external internet"}}, serve: (*Server).deleteExternal},
+
+	{method: "GET", path: "/v1/nat", summary: "The NAT of all tenants, by name.",
+		reply: exampleNAT, serve: (*Server).nat},
+	{method: "GET", path: "/v1/tenants/{tenant}/nat", summary: "The NAT of one tenant, by name.",
+		reply: exampleNAT, serve: (*Server).nat},
+	{method: "POST", path: "/v1/tenants/{tenant}/snats", summary: "Let the ports of a tenant reach what is beyond an external. A tenant has at most one SNAT.",
+		status: http.StatusCreated,
+		body:   &SNATSpec{External: "internet"}, reply: Written{Revision: 68, SNAT: &exampleSNAT}, serve: (*Server).addSNAT},
+	{method: "GET", path: "/v1/tenants/{tenant}/snats/{external}", summary: "The SNAT of a tenant, and what each host translates to where that differs.",
+		reply: exampleNAT.SNATs[0], serve: (*Server).snat},
+	{method: "PATCH", path: "/v1/tenants/{tenant}/snats/{external}", summary: "Change a SNAT.",
+		body: &SNATChange{MaxConnections: ptr[uint32](10000)}, reply: Written{Revision: 69, SNAT: &exampleSNAT}, serve: (*Server).setSNAT},
+	{method: "DELETE", path: "/v1/tenants/{tenant}/snats/{external}", summary: "Delete a SNAT; its connections end.", query: deleteParams,
+		reply: Written{Revision: 70, Deleted: []string{"snat acme through internet"}}, serve: (*Server).deleteSNAT},
+	{method: "POST", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}/floatings", summary: "Give a port an address of its own of an external of kind `bridge`. An address that is left out is chosen.",
+		status: http.StatusCreated,
+		body:   &FloatingSpec{External: "campus"}, reply: Written{Revision: 71, Floating: &exampleFloating}, serve: (*Server).addFloating},
+	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}/floatings/{external}", summary: "The floating address that a port has of an external.",
+		reply: Floating{exampleFloating, examplePort.Addrs, "host1"}, serve: (*Server).floating},
+	{method: "DELETE", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}/floatings/{external}", summary: "Take a floating address from its port; its connections end.", query: deleteParams,
+		reply: Written{Revision: 72, Deleted: []string{"floating acme/web/c1 on campus"}}, serve: (*Server).deleteFloating},
+	{method: "POST", path: "/v1/tenants/{tenant}/forwards", summary: "Lead what is sent to one port of an external address to a port of a port. All forwards that a tenant has of an external share an address.",
+		status: http.StatusCreated,
+		body:   &ForwardSpec{External: "internet", Protocol: intent.TCP, Port: 8080, To: examplePort.Ref(), ToPort: 80}, reply: Written{Revision: 73, Forward: &exampleForward}, serve: (*Server).addForward},
+	{method: "GET", path: "/v1/tenants/{tenant}/forwards/{external}/{protocol}/{number}", summary: "One forward, such as `/v1/tenants/acme/forwards/internet/tcp/8080`.",
+		reply: Forward{exampleForward, examplePort.Addrs, "host1"}, serve: (*Server).forward},
+	{method: "DELETE", path: "/v1/tenants/{tenant}/forwards/{external}/{protocol}/{number}", summary: "Delete a forward; its connections end.", query: deleteParams,
+		reply: Written{Revision: 74, Deleted: []string{"forward acme internet tcp/8080"}}, serve: (*Server).deleteForward},
 
 	{method: "GET", path: "/v1/hosts", summary: "All registered hosts, by name.",
 		reply: []intent.HostState{exampleHost}, serve: (*Server).hosts},

@@ -26,6 +26,7 @@ type Status struct {
 	Ports     []BoundPort `json:"ports"`   // plugged here
 	Flows     int         `json:"flows"`   // installed
 	Groups    int         `json:"groups"`
+	Uplinks   []Uplink    `json:"uplinks"` // the ways out of the overlay, of this host
 	Conflicts []Conflict  `json:"conflicts"`
 	Drops     []Drop      `json:"drops"`
 	Warnings  []Warning   `json:"warnings"`
@@ -46,6 +47,20 @@ type BoundPort struct {
 	Interface string `json:"interface"` // on the bridge
 	OFPort    uint32 `json:"ofport"`    // its OpenFlow number; 0: the switch has given none
 	Up        bool   `json:"up"`        // its flows are installed
+}
+
+// Uplink is how this host reaches an external.
+type Uplink struct {
+	External  string `json:"external"`
+	Via       string `json:"via"`                 // "host", or the bridge that leads outside
+	Interface string `json:"interface,omitempty"` // on the integration bridge
+	OFPort    uint32 `json:"ofport"`              // its OpenFlow number; 0: the switch has given none
+	Fault     string `json:"fault,omitempty"`     // why packets do not get out by it
+}
+
+// Fixed is what was set on this host.
+type Fixed struct {
+	Done []string `json:"done"`
 }
 
 // Conflict is a port that several hosts, or several interfaces of this one, claim.

@@ -71,7 +71,14 @@ type Written struct {
 	Network  *intent.Network `json:"network,omitempty"`
 	Port     *intent.Port    `json:"port,omitempty"`
 	Peer     *intent.Peer    `json:"peer,omitempty"`
-	Deleted  []string        `json:"deleted,omitempty"` // as "port acme/web/c1"
+
+	Route    *intent.Route    `json:"route,omitempty"`
+	External *intent.External `json:"external,omitempty"`
+	SNAT     *intent.SNAT     `json:"snat,omitempty"`
+	Floating *intent.Floating `json:"floating,omitempty"`
+	Forward  *intent.Forward  `json:"forward,omitempty"`
+
+	Deleted []string `json:"deleted,omitempty"` // as "port acme/web/c1"
 }
 
 // Tenant is a tenant with a summary of what it has.
@@ -80,21 +87,31 @@ type Tenant struct {
 	Networks []string `json:"networks"` // names
 	Ports    int      `json:"ports"`
 	Hosts    []string `json:"hosts"` // where its ports are bound
+
+	Routes    int           `json:"routes"`
+	SNATs     []intent.SNAT `json:"snats"` // at most one
+	Floatings int           `json:"floatings"`
+	Forwards  int           `json:"forwards"`
 }
 
 // Network is a network with a summary of what it has.
 type Network struct {
 	intent.Network
-	Ports int      `json:"ports"`
-	Hosts []string `json:"hosts"` // where its ports are bound
+	Ports  int            `json:"ports"`
+	Hosts  []string       `json:"hosts"`  // where its ports are bound
+	Routes []netip.Prefix `json:"routes"` // that have a next hop in it
 }
 
-// Port is a port and where it is plugged.
+// Port is a port, where it is plugged, and what leads to it from beyond its network.
 type Port struct {
 	intent.Port
 	Host   string  `json:"host,omitempty"` // of the claim in force
 	Up     bool    `json:"up"`             // its host has installed its flows
 	Claims []Claim `json:"claims"`         // newest first; more than one is a conflict
+
+	Floatings []intent.Floating `json:"floatings,omitempty"`
+	Forwards  []intent.Forward  `json:"forwards,omitempty"`
+	Routes    []netip.Prefix    `json:"routes,omitempty"` // that have one of its addresses as a next hop
 }
 
 // Claim is one host saying that a port is plugged there.
@@ -222,5 +239,41 @@ func ViewPort(p intent.Port, claims []intent.Binding) Port {
 	if w, ok := intent.Winner(claims); ok {
 		v.Host, v.Up = w.Host, w.Up
 	}
+	return v
+}
+
+// leads is what leads to ports of a tenant from beyond their networks.
+type leads struct {
+	floatings map[intent.PortRef][]intent.Floating
+	forwards  map[intent.PortRef][]intent.Forward
+	routes    map[netip.Addr][]netip.Prefix // by next hop
+}
+
+func leadsOf(routes []intent.Route, floatings []intent.Floating, forwards []intent.Forward) leads {
+	l := leads{map[intent.PortRef][]intent.Floating{}, map[intent.PortRef][]intent.Forward{}, map[netip.Addr][]netip.Prefix{}}
+	for _, f := range floatings {
+		l.floatings[f.PortRef()] = append(l.floatings[f.PortRef()], f)
+	}
+	for _, f := range forwards {
+		l.forwards[f.To] = append(l.forwards[f.To], f)
+	}
+	for _, r := range routes {
+		for _, hop := range r.Via {
+			l.routes[hop] = append(l.routes[hop], r.Prefix)
+		}
+	}
+	return l
+}
+
+// to returns the port with what leads to it.
+func (l leads) to(v Port) Port {
+	v.Floatings, v.Forwards = l.floatings[v.Ref()], l.forwards[v.Ref()]
+	for _, a := range v.Addrs {
+		v.Routes = append(v.Routes, l.routes[a]...)
+	}
+	slices.SortFunc(v.Floatings, compareFloatings)
+	slices.SortFunc(v.Forwards, compareForwards)
+	slices.SortFunc(v.Routes, comparePrefixes)
+	v.Routes = slices.Compact(v.Routes)
 	return v
 }

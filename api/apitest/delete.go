@@ -4,6 +4,7 @@ package apitest
 
 import (
 	"context"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -20,7 +21,9 @@ func (o *Overlay) TenantUsers(ctx context.Context, name string) ([]string, error
 	if _, err := o.findTenant(name); err != nil {
 		return nil, err
 	}
-	return o.under(name + "/"), nil
+	mine := func(ref intent.PortRef) bool { return ref.Tenant == name }
+	users := append(o.natOf(mine), o.under(name+"/", func(r intent.Route) bool { return r.Tenant == name })...)
+	return append(users, o.snatNames(func(n intent.SNAT) bool { return n.Tenant == name })...), nil
 }
 
 // DeleteTenant implements api.TenantStore.
@@ -36,10 +39,17 @@ func (o *Overlay) NetworkUsers(ctx context.Context, ref intent.NetworkRef) ([]st
 	if err != nil {
 		return nil, err
 	}
-	if _, err := o.findNetwork(ref); err != nil {
+	n, err := o.findNetwork(ref)
+	if err != nil {
 		return nil, err
 	}
-	return o.under(ref.String() + "/"), nil
+	via := func(r intent.Route) bool {
+		return r.Tenant == ref.Tenant && slices.ContainsFunc(r.Via, func(hop netip.Addr) bool {
+			return slices.ContainsFunc(n.Subnets, func(s intent.Subnet) bool { return s.Prefix.Contains(hop) })
+		})
+	}
+	mine := func(p intent.PortRef) bool { return p.NetworkRef() == ref }
+	return append(o.natOf(mine), o.under(ref.String()+"/", via)...), nil
 }
 
 // DeleteNetwork implements api.NetworkStore.
@@ -58,7 +68,7 @@ func (o *Overlay) PortUsers(ctx context.Context, ref intent.PortRef) ([]string, 
 	if _, ok := o.ports[ref]; !ok {
 		return nil, intent.NotFoundf("port %s does not exist", ref)
 	}
-	return o.bindings(ref), nil
+	return append(o.natOf(func(p intent.PortRef) bool { return p == ref }), o.bindings(ref)...), nil
 }
 
 // DeletePort implements api.PortStore.
@@ -76,9 +86,15 @@ func (o *Overlay) bindings(ref intent.PortRef) []string {
 	return users
 }
 
-// under lists the ports, after their bindings, the peers and the networks whose
-// names begin with prefix.
-func (o *Overlay) under(prefix string) []string {
+// natOf lists the floating addresses of ports, and the forwards that lead to them.
+func (o *Overlay) natOf(mine func(intent.PortRef) bool) []string {
+	return append(o.floatingNames(func(f intent.Floating) bool { return mine(f.PortRef()) }),
+		o.forwardNames(func(f intent.Forward) bool { return mine(f.To) })...)
+}
+
+// under lists the ports, after their bindings, and the peers whose names begin with
+// prefix; the routes that are theirs; and the networks.
+func (o *Overlay) under(prefix string, theirs func(intent.Route) bool) []string {
 	var ports, peers, networks, users []string
 	for ref := range o.ports {
 		if strings.HasPrefix(ref.String(), prefix) {
@@ -97,6 +113,7 @@ func (o *Overlay) under(prefix string) []string {
 	}
 	slices.Sort(peers)
 	users = append(users, peers...)
+	users = append(users, sortedNames(o.routes, "route ", intent.RouteRef.String, theirs)...)
 	for ref := range o.networks {
 		if strings.HasPrefix(ref.String(), prefix) {
 			networks = append(networks, "network "+ref.String())
@@ -149,9 +166,30 @@ func (o *Overlay) deleteOne(what string) {
 	case "peer":
 		ref, _ := intent.ParsePeerRef(name)
 		delete(o.peers, ref)
+	case "route":
+		remove(o.routes, name, intent.RouteRef.String)
+	case "external":
+		delete(o.externals, name)
+	case "snat":
+		tenant, external, _ := strings.Cut(name, " through ")
+		delete(o.snats, intent.SNATRef{Tenant: tenant, External: external})
+		o.taken = slices.DeleteFunc(o.taken, func(a intent.NATAddress) bool { return a.Tenant == tenant && a.External == external })
+	case "floating":
+		remove(o.floatings, name, intent.FloatingRef.String)
+	case "forward":
+		remove(o.forwards, name, intent.ForwardRef.String)
 	case "binding":
 		name, host, _ := strings.Cut(name, " on ")
 		ref, _ := intent.ParsePortRef(name)
 		o.claims[ref] = slices.DeleteFunc(o.claims[ref], func(b intent.Binding) bool { return b.Host == host })
+	}
+}
+
+// remove deletes what has a name.
+func remove[K comparable, V any](m map[K]V, name string, of func(K) string) {
+	for k := range m {
+		if of(k) == name {
+			delete(m, k)
+		}
 	}
 }

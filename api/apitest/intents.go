@@ -287,5 +287,9 @@ func (o *Overlay) Snapshot(ctx context.Context, tenant string) (intent.Snapshot,
 			snap.Peers = append(snap.Peers, p)
 		}
 	}
+	snap.Routes = pick(o.routes, func(r intent.RouteRef) bool { return r.Tenant == tenant })
+	snap.SNATs = pick(o.snats, func(r intent.SNATRef) bool { return r.Tenant == tenant })
+	snap.Floatings = pick(o.floatings, func(r intent.FloatingRef) bool { return r.Tenant == tenant })
+	snap.Forwards = pick(o.forwards, func(r intent.ForwardRef) bool { return r.Tenant == tenant })
 	return snap, nil
 }

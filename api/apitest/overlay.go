@@ -33,6 +33,13 @@ type Overlay struct {
 	plugged  map[intent.PortRef]api.PlugRequest
 	left     bool
 
+	routes    map[intent.RouteRef]intent.Route
+	externals map[string]intent.External
+	snats     map[intent.SNATRef]intent.SNAT
+	floatings map[intent.FloatingRef]intent.Floating
+	forwards  map[intent.ForwardRef]intent.Forward
+	taken     []intent.NATAddress
+
 	// Set by tests.
 	fail    func(op string) error
 	pending []string // hosts that do not apply anything
@@ -41,6 +48,7 @@ type Overlay struct {
 	diff    []string
 	health  intent.Health
 	trace   intent.Trace
+	lacks   []string
 }
 
 // ThisHost is the host that ports are plugged on.
@@ -54,6 +62,8 @@ func New() *Overlay {
 		ports: map[intent.PortRef]intent.Port{}, claims: map[intent.PortRef][]intent.Binding{},
 		peers: map[intent.PeerRef]intent.Peer{},
 		hosts: map[string]intent.HostState{}, plugged: map[intent.PortRef]api.PlugRequest{},
+		routes: map[intent.RouteRef]intent.Route{}, externals: map[string]intent.External{}, snats: map[intent.SNATRef]intent.SNAT{},
+		floatings: map[intent.FloatingRef]intent.Floating{}, forwards: map[intent.ForwardRef]intent.Forward{},
 		fail: func(string) error { return nil },
 	}
 	for i, name := range []string{ThisHost, "host2"} {
@@ -66,7 +76,7 @@ func New() *Overlay {
 
 // Backend returns what an api.Server needs to serve the overlay.
 func (o *Overlay) Backend() api.Backend {
-	return api.Backend{Store: o, Local: o, Plug: o, Upkeep: o, Status: o.status, Flows: o.listFlows, FlowsDiff: o.listDiff, Health: o.examined, Trace: o.traced}
+	return api.Backend{Store: o, Local: o, Plug: o, Upkeep: o, Status: o.status, Flows: o.listFlows, FlowsDiff: o.listDiff, Health: o.examined, Trace: o.traced, Fix: o.fix}
 }
 
 // FailWith makes every later call of an operation fail with f's result, unless
@@ -84,6 +94,9 @@ func (o *Overlay) SetDiff(mods ...string) { o.locked(func() { o.diff = mods }) }
 
 // SetHealth sets what an examination finds.
 func (o *Overlay) SetHealth(h intent.Health) { o.locked(func() { o.health = h }) }
+
+// SetLacks sets what a call of Fix will set on this host.
+func (o *Overlay) SetLacks(what ...string) { o.locked(func() { o.lacks = what }) }
 
 // SetFlows sets the switch's flows.
 func (o *Overlay) SetFlows(fs ...api.Flow) { o.locked(func() { o.flows = fs }) }
@@ -322,6 +335,11 @@ func (o *Overlay) status(ctx context.Context) (api.Status, error) {
 		s.Ports = append(s.Ports, api.BoundPort{Port: ref.String(), Interface: fmt.Sprintf("ovl%x", uint64(o.ports[ref].ID)), OFPort: 5, Up: true})
 	}
 	return s, nil
+}
+
+func (o *Overlay) fix(ctx context.Context) (done []string, err error) {
+	o.locked(func() { done, o.lacks = o.lacks, nil })
+	return done, nil
 }
 
 func (o *Overlay) examined(ctx context.Context) (intent.Health, error) {

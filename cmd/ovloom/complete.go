@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -71,15 +72,15 @@ func (p *program) candidates(before []string, last string) []string {
 	}
 	c := l.command()
 	if l.valueOf != nil {
-		return p.values(l, l.valueOf)
+		return p.values(l, l.valueOf, last)
 	}
-	if name, _, ok := strings.Cut(last, "="); ok && strings.HasPrefix(last, "--") {
+	if name, begun, ok := strings.Cut(last, "="); ok && strings.HasPrefix(last, "--") {
 		f := findFlag(slices.Concat(c.Flags, root.Flags), strings.TrimPrefix(name, "--"))
 		if f == nil {
 			return nil
 		}
 		var out []string
-		for _, v := range p.values(l, f) {
+		for _, v := range p.values(l, f, begun) {
 			out = append(out, name+"="+v)
 		}
 		return out
@@ -98,14 +99,11 @@ func (p *program) candidates(before []string, last string) []string {
 		}
 		return out
 	}
-	if len(l.args) > 0 && (len(l.args) > 1 || c.ArgsUsage != traceUsage) {
-		return nil
-	}
 	return p.arguments(l, last)
 }
 
-// values returns what a flag's value may be.
-func (p *program) values(l line, f cli.Flag) []string {
+// values returns what a flag's value may be, of which last is the beginning.
+func (p *program) values(l line, f cli.Flag, last string) []string {
 	switch f.Names()[0] {
 	case "output":
 		return []string{"json", "table"}
@@ -115,8 +113,14 @@ func (p *program) values(l line, f cli.Flag) []string {
 		return verdicts
 	case "netns":
 		return dirNames("/run/netns")
-	case "tap":
+	case "tap", "bridge":
 		return dirNames("/sys/class/net")
+	case "external":
+		return p.externalNames(l)
+	case "to":
+		return p.targets(l, last)
+	case "tcp", "udp", "sctp":
+		return p.forwarded(l, f.Names()[0])
 	}
 	return nil
 }
@@ -133,25 +137,44 @@ func dirNames(dir string) []string {
 	return names
 }
 
-// arguments returns what a command's argument may be, by what its usage calls it.
+// newNames are the nouns whose add names, with its argument, what does not exist yet.
+var newNames = []string{"tenant", "network", "port", "peer", "external"}
+
+// arguments returns what a command's next argument may be, by what its usage calls
+// it.
 func (p *program) arguments(l line, last string) []string {
-	parts := map[string]int{
+	depths := map[string]int{
 		"TENANT": 1, "[TENANT]": 1, "TENANT/NETWORK": 2, "[TENANT[/NETWORK]]": 2,
 		"TENANT/NETWORK/PORT": 3, "TENANT/NETWORK/PEER": 3, "[TENANT[/NETWORK[/PORT]]]": 3,
-		traceUsage: 3,
+		"DESTINATION": 3, // a port, or what is no name
 	}
-	usage := l.command().ArgsUsage
+	arguments := strings.Fields(l.command().ArgsUsage)
+	if len(l.args) >= len(arguments) {
+		return nil
+	}
+	usage := arguments[len(l.args)]
+	isNew := l.command().Name == "add" && slices.Contains(newNames, l.path[1].Name)
 	switch usage {
 	case "SHELL":
 		return shells()
 	case "HOST":
 		return p.hostNames(l)
+	case "EXTERNAL":
+		if isNew {
+			return nil
+		}
+		return p.externalNames(l)
+	case "PREFIX":
+		if l.command().Name == "add" {
+			return nil
+		}
+		return p.prefixesOf(l, l.args[0])
 	}
-	depth := parts[usage]
+	depth := depths[usage]
 	if depth == 0 {
 		return nil
 	}
-	if l.command().Name == "add" {
+	if isNew {
 		// The last part is new: only those above it exist.
 		if strings.Count(last, "/") >= depth-1 {
 			return nil
@@ -159,6 +182,17 @@ func (p *program) arguments(l line, last string) []string {
 		return p.objects(l, last, depth, false)
 	}
 	return p.objects(l, last, depth, strings.HasPrefix(usage, "["))
+}
+
+// targets returns where a forward may lead, as far as a port's name goes.
+func (p *program) targets(l line, last string) []string {
+	names := p.objects(l, last, 3, false)
+	for i, n := range names {
+		if !strings.HasSuffix(n, "/") {
+			names[i] = n + ":"
+		}
+	}
+	return names
 }
 
 // objects returns the names at the level that last has reached, of at most
@@ -231,6 +265,55 @@ func (p *program) hostNames(l line) []string {
 		names = append(names, h.Name)
 	}
 	return names
+}
+
+func (p *program) externalNames(l line) []string {
+	client, ctx, done := p.completionClient(l)
+	defer done()
+	es, err := client.Externals(ctx)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, e := range es {
+		names = append(names, e.Name)
+	}
+	return names
+}
+
+// prefixesOf returns where a tenant's routes lead.
+func (p *program) prefixesOf(l line, tenant string) []string {
+	client, ctx, done := p.completionClient(l)
+	defer done()
+	rs, err := client.Routes(ctx, tenant)
+	if err != nil {
+		return nil
+	}
+	var prefixes []string
+	for _, r := range rs {
+		prefixes = append(prefixes, r.Prefix.String())
+	}
+	return prefixes
+}
+
+// forwarded returns which ports of a protocol the tenant of the line forwards.
+func (p *program) forwarded(l line, protocol string) []string {
+	if l.command().Name == "add" || len(l.path) < 3 || l.path[2].Name != "forward" || len(l.args) == 0 {
+		return nil
+	}
+	client, ctx, done := p.completionClient(l)
+	defer done()
+	nat, err := client.NAT(ctx, l.args[0])
+	if err != nil {
+		return nil
+	}
+	var ports []string
+	for _, f := range nat.Forwards {
+		if string(f.Protocol) == protocol {
+			ports = append(ports, strconv.Itoa(int(f.Port)))
+		}
+	}
+	return ports
 }
 
 // completionClient returns a client of the ovloomd that the line names.

@@ -49,13 +49,13 @@ func shells() []string {
 // is no part of the command tree: users have no use for it.
 const completeCommand = "__complete"
 
-// A name that ends in a slash is half a name: no space follows it.
+// A name that ends in a slash or a colon is half a name: no space follows it.
 var completionScripts = map[string]string{
 	"bash": `# bash completion for ovloom
 _ovloom() {
 	local IFS=$'\n'
 	COMPREPLY=($("${COMP_WORDS[0]}" __complete "${COMP_WORDS[@]:1:COMP_CWORD}" 2>/dev/null))
-	if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == */ ]]; then
+	if [[ ${#COMPREPLY[@]} -eq 1 && ${COMPREPLY[0]} == *[/:] ]]; then
 		compopt -o nospace 2>/dev/null
 	fi
 }
@@ -68,7 +68,7 @@ _ovloom() {
 	local f
 	for f in $found; do
 		if [[ -z $f ]]; then continue; fi
-		if [[ $f == */ ]]; then half+=("$f"); else whole+=("$f"); fi
+		if [[ $f == *[/:] ]]; then half+=("$f"); else whole+=("$f"); fi
 	done
 	(( ${#whole} )) && compadd -- $whole
 	(( ${#half} )) && compadd -S '' -- $half

@@ -19,13 +19,14 @@ func TestMain(m *testing.M) {
 
 func TestComplete(t *testing.T) {
 	s := newSession(t)
-	s.run("tenant add acme", "tenant add umbrella", "network add acme/web --subnet 10.0.0.0/24", "network add acme/db", "port add acme/web/c1", "port add acme/web/c2", "peer add acme/web/tor1 --vtep 192.0.2.40")
+	s.run("tenant add acme", "tenant add umbrella", "network add acme/web --subnet 10.0.0.0/24", "network add acme/db", "port add acme/web/c1", "port add acme/web/c2", "peer add acme/web/tor1 --vtep 192.0.2.40",
+		"route add acme 10.9.0.0/16 --via 10.0.0.7", "external add internet --host", "external add campus --bridge br-ex --subnet 203.0.113.0/24 --pool 203.0.113.10-203.0.113.20", "nat forward add acme --external internet --tcp 8080 --to acme/web/c1:80", "nat forward add acme --external internet --udp 53 --to acme/web/c1:53")
 	for _, tc := range []struct {
 		name  string
 		words []string
 		want  string
 	}{
-		{"nouns", []string{""}, "tenant network port peer host store status doctor trace flows cert version completion"},
+		{"nouns", []string{""}, "tenant network port peer route external nat host store status doctor trace flows cert version completion"},
 		{"part of a noun", []string{"te"}, "tenant"},
 		{"verbs", []string{"host", ""}, "list show remove leave"},
 		{"verbs after a flag", []string{"-o", "json", "host", "l"}, "list leave"},
@@ -50,6 +51,22 @@ func TestComplete(t *testing.T) {
 		{"a new network's name is open", []string{"network", "add", "acme/"}, ""},
 		{"a new tenant's name is open", []string{"tenant", "add", ""}, ""},
 		{"host", []string{"host", "remove", "h"}, "host1 host2"},
+		{"tenant of a route", []string{"route", "add", "a"}, "acme"},
+		{"prefix of a new route is open", []string{"route", "add", "acme", ""}, ""},
+		{"prefix", []string{"route", "show", "acme", "10"}, "10.9.0.0/16"},
+		{"prefix of another tenant", []string{"route", "show", "umbrella", ""}, ""},
+		{"more than a prefix", []string{"route", "show", "acme", "10.9.0.0/16", ""}, ""},
+		{"external", []string{"external", "show", ""}, "campus internet"},
+		{"a new external's name is open", []string{"external", "add", ""}, ""},
+		{"verbs of a noun in a noun", []string{"nat", "snat", ""}, "add set list show delete"},
+		{"tenant of a snat", []string{"nat", "snat", "add", "u"}, "umbrella"},
+		{"external of a snat", []string{"nat", "snat", "add", "acme", "--external", "i"}, "internet"},
+		{"port of a floating address", []string{"nat", "floating", "add", "acme/web/"}, "acme/web/c1 acme/web/c2"},
+		{"port that a forward leads to", []string{"nat", "forward", "add", "acme", "--to", "acme/web/"}, "acme/web/c1: acme/web/c2:"},
+		{"network that a forward leads to", []string{"nat", "forward", "add", "acme", "--to=acme/w"}, "--to=acme/web/"},
+		{"forwarded port", []string{"nat", "forward", "delete", "acme", "--udp", ""}, "53"},
+		{"a new forwarded port is open", []string{"nat", "forward", "add", "acme", "--tcp", ""}, ""},
+		{"port to trace to", []string{"trace", "acme/web/c1", "acme/web/"}, "acme/web/c1 acme/web/c2"},
 		{"shell", []string{"completion", ""}, "bash fish zsh"},
 		{"where a packet goes", []string{"trace", "acme/web/c1", "acme/web/"}, "acme/web/c1 acme/web/c2"},
 		{"too many arguments", []string{"tenant", "show", "acme", ""}, ""},
@@ -83,7 +100,7 @@ func TestCompleteIsSilentWithoutDaemon(t *testing.T) {
 // function that the script registers, and prints what that offers.
 func TestBash(t *testing.T) {
 	s := newSession(t)
-	s.run("tenant add acme", "tenant add umbrella", "network add acme/web --subnet 10.0.0.0/24", "port add acme/web/c1")
+	s.run("tenant add acme", "tenant add umbrella", "network add acme/web --subnet 10.0.0.0/24", "port add acme/web/c1", "external add internet --host")
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
@@ -124,6 +141,8 @@ printf '%s\n' "${COMPREPLY[@]:-}"
 		{[]string{"port", "show", "acme/web/"}, "acme/web/c1"},
 		{[]string{"network", "add", "acme/x", "--unknown", "=", "d"}, "drop"},
 		{[]string{"network", "add", "u"}, "compopt -o nospace umbrella/"},
+		{[]string{"external", "show", "i"}, "internet"},
+		{[]string{"nat", "forward", "add", "acme", "--to", "acme/web/"}, "compopt -o nospace acme/web/c1:"},
 		{[]string{"frob", ""}, ""},
 	} {
 		if got := tab(t, tc.words...); got != tc.want {

@@ -72,7 +72,7 @@ late, the exit code is 5, and the change is stored all the same.
 
 func TestHelp(t *testing.T) {
 	s := newSession(t)
-	s.run("--help", "help", "network --help", "help network add", "network add --help", "network add -h acme/web --frob", "--help network add", "port plug --help", "host -h")
+	s.run("--help", "help", "network --help", "help network add", "network add --help", "network add -h acme/web --frob", "--help network add", "port plug --help", "host -h", "nat --help", "nat forward add --help", "external add -h")
 	s.golden("help")
 }
 

@@ -107,6 +107,8 @@ func (p *program) commands() *cli.Command {
    ovloom network add acme/web --subnet 10.0.0.0/24
    ovloom port add acme/web/c1
    ovloom port plug acme/web/c1 --netns c1
+   ovloom external add internet --host
+   ovloom nat snat add acme --external internet
    ovloom status`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "socket", Value: api.DefaultSocket, Usage: "where ovloomd listens: `PATH` (environment: OVLOOM_SOCKET)"},
@@ -116,7 +118,8 @@ func (p *program) commands() *cli.Command {
 			&cli.BoolFlag{Name: "no-wait", Usage: "return when the change is stored"},
 		},
 		Subcommands: []*cli.Command{
-			p.tenantCommand(), p.networkCommand(), p.portCommand(), p.peerCommand(), p.hostCommand(),
+			p.tenantCommand(), p.networkCommand(), p.portCommand(), p.peerCommand(),
+			p.routeCommand(), p.externalCommand(), p.natCommand(), p.hostCommand(),
 			p.storeCommand(), p.statusCommand(), p.doctorCommand(), p.traceCommand(), p.flowsCommand(), p.certCommand(), p.versionCommand(), p.completionCommand(),
 		},
 	}

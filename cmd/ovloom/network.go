@@ -45,7 +45,7 @@ func (p *program) networkCommand() *cli.Command {
 			{Name: "show", Usage: "show a network", ArgsUsage: "TENANT/NETWORK", Action: p.networkShow,
 				Description: "   ovloom network show acme/web"},
 			{Name: "delete", Usage: "delete a network", ArgsUsage: "TENANT/NETWORK", Flags: deleteFlags(), Action: p.networkDelete,
-				Description: "A network that has ports is deleted only with --cascade, which prints what goes first.\n\n   ovloom network delete acme/web\n   ovloom network delete acme/web --cascade"},
+				Description: "A network that has ports, or next hops of routes, is deleted only with --cascade, which prints what goes first.\n\n   ovloom network delete acme/web\n   ovloom network delete acme/web --cascade"},
 		},
 	}
 }
@@ -285,7 +285,8 @@ func (p *program) networkShow(c *cli.Context) error {
 			[2]string{"unknown", string(n.Unknown)},
 			[2]string{"learning", yesNo(n.Learning)},
 			[2]string{"ports", strconv.Itoa(n.Ports)},
-			[2]string{"hosts", strings.Join(n.Hosts, ", ")})...)
+			[2]string{"hosts", strings.Join(n.Hosts, ", ")},
+			[2]string{"routes", joined(n.Routes)})...)
 	})
 }
 

@@ -39,10 +39,10 @@ func (p *program) portCommand() *cli.Command {
    ovloom port set acme/web/c1 --ip 10.0.0.21`},
 			{Name: "list", Usage: "list the ports of all tenants, of one, or of a network", ArgsUsage: "[TENANT[/NETWORK]]", Action: p.portList,
 				Description: "   ovloom port list\n   ovloom port list acme/web\n   ovloom port list acme -o json"},
-			{Name: "show", Usage: "show a port and where it is plugged", ArgsUsage: "TENANT/NETWORK/PORT", Action: p.portShow,
+			{Name: "show", Usage: "show a port, where it is plugged, and what leads to it", ArgsUsage: "TENANT/NETWORK/PORT", Action: p.portShow,
 				Description: "   ovloom port show acme/web/c1"},
 			{Name: "delete", Usage: "delete a port", ArgsUsage: "TENANT/NETWORK/PORT", Flags: deleteFlags(), Action: p.portDelete,
-				Description: "A port that is plugged is deleted only with --cascade.\n\n   ovloom port delete acme/web/c1"},
+				Description: "A port that is plugged, or that NAT leads to, is deleted only with --cascade.\n\n   ovloom port delete acme/web/c1"},
 			p.plugCommand(), p.unplugCommand(),
 		},
 	}
@@ -215,6 +215,15 @@ func (p *program) portShow(c *cli.Context) error {
 			{"learn", strconv.Itoa(v.Learn)},
 			{"host", v.Host},
 			{"state", portState(v)},
+		}
+		for _, f := range v.Floatings {
+			pairs = append(pairs, [2]string{"floating", f.Address.String() + " on " + f.External})
+		}
+		for _, f := range v.Forwards {
+			pairs = append(pairs, [2]string{"forward", fmt.Sprintf("%s on %s to %d", outside(f), f.External, f.ToPort)})
+		}
+		if len(v.Routes) > 0 {
+			pairs = append(pairs, [2]string{"next hop of", joined(v.Routes)})
 		}
 		if len(v.Claims) > 1 {
 			for _, cl := range v.Claims {

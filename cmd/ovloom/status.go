@@ -4,6 +4,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"strconv"
@@ -20,8 +21,13 @@ func (p *program) statusCommand() *cli.Command {
 		Name: "status", Usage: "show how this host is", Action: p.showStatus,
 		Description: `Connections, the ports plugged here, conflicts, what is dropped and why, and warnings with what to do.
 
+With --fix it first sets what this host lacks for tenants to leave through it (external add --host): forwarding of IPv4 packets, and rules by which
+its packet filter lets them pass. Nothing of that is ever set without --fix.
+
    ovloom status
-   ovloom status -o json`,
+   ovloom status -o json
+   ovloom status --fix`,
+		Flags: []cli.Flag{&cli.BoolFlag{Name: "fix", Usage: "set what this host lacks for tenants to leave through it, and say what was set"}},
 	}
 }
 
@@ -31,11 +37,29 @@ func (p *program) showStatus(c *cli.Context) error {
 	}
 	ctx, cancel := p.call(c)
 	defer cancel()
+	if c.Bool("fix") {
+		if err := p.fix(ctx); err != nil {
+			return err
+		}
+	}
 	s, err := p.client.Status(ctx)
 	if err != nil {
 		return err
 	}
 	return p.print(s, func(out io.Writer) { printStatus(out, s) })
+}
+
+// fix has ovloomd set what the host lacks. What it did goes to stderr: the status
+// is the command's result.
+func (p *program) fix(ctx context.Context) error {
+	fixed, err := p.client.Fix(ctx)
+	for _, d := range fixed.Done {
+		fmt.Fprintln(p.stderr, d)
+	}
+	if err == nil && len(fixed.Done) == 0 {
+		fmt.Fprintln(p.stderr, "nothing to set")
+	}
+	return err
 }
 
 func printStatus(w io.Writer, s api.Status) {
@@ -66,6 +90,13 @@ func printStatus(w io.Writer, s api.Status) {
 			state = "up"
 		}
 		return []string{b.Port, b.Interface, number(int(b.OFPort)), state}
+	})
+	section(w, "Ways out", []string{"EXTERNAL", "VIA", "INTERFACE", "OFPORT", "STATE"}, s.Uplinks, func(u api.Uplink) []string {
+		state := "up"
+		if u.Fault != "" {
+			state = u.Fault
+		}
+		return []string{u.External, u.Via, u.Interface, number(int(u.OFPort)), state}
 	})
 	section(w, "Conflicts: ports claimed more than once, the claim in force first", []string{"PORT", "CLAIMS", "INTERFACES HERE"}, s.Conflicts, func(c api.Conflict) []string {
 		var claims []string

@@ -27,7 +27,7 @@ func (p *program) tenantCommand() *cli.Command {
 			{Name: "show", Usage: "show a tenant and what it has", ArgsUsage: "TENANT", Action: p.tenantShow,
 				Description: "   ovloom tenant show acme"},
 			{Name: "delete", Usage: "delete a tenant", ArgsUsage: "TENANT", Flags: deleteFlags(), Action: p.tenantDelete,
-				Description: "A tenant that has networks is deleted only with --cascade, which prints what goes first.\n\n   ovloom tenant delete acme\n   ovloom tenant delete acme --cascade --dry-run"},
+				Description: "A tenant that has networks or NAT is deleted only with --cascade, which prints what goes first.\n\n   ovloom tenant delete acme\n   ovloom tenant delete acme --cascade --dry-run"},
 		},
 	}
 }
@@ -97,8 +97,25 @@ func (p *program) tenantShow(c *cli.Context) error {
 			[2]string{"vrf", strconv.FormatUint(uint64(t.VRF), 10)},
 			[2]string{"networks", strings.Join(t.Networks, ", ")},
 			[2]string{"ports", strconv.Itoa(t.Ports)},
-			[2]string{"hosts", strings.Join(t.Hosts, ", ")})
+			[2]string{"hosts", strings.Join(t.Hosts, ", ")},
+			[2]string{"routes", strconv.Itoa(t.Routes)},
+			[2]string{"nat", tenantNAT(t)})
 	})
+}
+
+// tenantNAT sums up what a tenant has of NAT.
+func tenantNAT(t api.Tenant) string {
+	var s []string
+	for _, n := range t.SNATs {
+		s = append(s, "snat through "+n.External)
+	}
+	if t.Floatings > 0 {
+		s = append(s, strconv.Itoa(t.Floatings)+" floating")
+	}
+	if t.Forwards > 0 {
+		s = append(s, count(t.Forwards, "forward"))
+	}
+	return strings.Join(s, ", ")
 }
 
 func (p *program) tenantDelete(c *cli.Context) error {

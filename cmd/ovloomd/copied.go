@@ -91,6 +91,85 @@ func (r reader) Bindings(ctx context.Context, ref intent.PortRef) ([]intent.Bind
 		})
 }
 
+// Routes is store.Routes, or what the copy has.
+func (r reader) Routes(ctx context.Context, tenant string) ([]intent.Route, error) {
+	return readOr(ctx, r, tenant, func() ([]intent.Route, error) { return r.Store.Routes(ctx, tenant) },
+		func(s intent.Snapshot) ([]intent.Route, bool) { return s.Routes, true })
+}
+
+// Route is store.Route, or what the copy has.
+func (r reader) Route(ctx context.Context, ref intent.RouteRef) (intent.Route, error) {
+	return readOr(ctx, r, ref.Tenant, func() (intent.Route, error) { return r.Store.Route(ctx, ref) },
+		func(s intent.Snapshot) (intent.Route, bool) {
+			return one(s.Routes, func(v intent.Route) bool { return v.Ref() == ref })
+		})
+}
+
+// SNATs is store.SNATs, or what the copy has.
+func (r reader) SNATs(ctx context.Context, tenant string) ([]intent.SNAT, error) {
+	return readOr(ctx, r, tenant, func() ([]intent.SNAT, error) { return r.Store.SNATs(ctx, tenant) },
+		func(s intent.Snapshot) ([]intent.SNAT, bool) { return s.SNATs, true })
+}
+
+// SNAT is store.SNAT, or what the copy has.
+func (r reader) SNAT(ctx context.Context, ref intent.SNATRef) (intent.SNAT, error) {
+	return readOr(ctx, r, ref.Tenant, func() (intent.SNAT, error) { return r.Store.SNAT(ctx, ref) },
+		func(s intent.Snapshot) (intent.SNAT, bool) {
+			return one(s.SNATs, func(v intent.SNAT) bool { return v.Ref() == ref })
+		})
+}
+
+// NATAddresses is store.NATAddresses, or what the copy has.
+func (r reader) NATAddresses(ctx context.Context, tenant string) ([]intent.NATAddress, error) {
+	return readOr(ctx, r, tenant, func() ([]intent.NATAddress, error) { return r.Store.NATAddresses(ctx, tenant) },
+		func(s intent.Snapshot) ([]intent.NATAddress, bool) { return s.NATAddresses, true })
+}
+
+// Floatings is store.Floatings, or what the copy has.
+func (r reader) Floatings(ctx context.Context, tenant string) ([]intent.Floating, error) {
+	return readOr(ctx, r, tenant, func() ([]intent.Floating, error) { return r.Store.Floatings(ctx, tenant) },
+		func(s intent.Snapshot) ([]intent.Floating, bool) { return s.Floatings, true })
+}
+
+// Floating is store.Floating, or what the copy has.
+func (r reader) Floating(ctx context.Context, ref intent.FloatingRef) (intent.Floating, error) {
+	return readOr(ctx, r, ref.Tenant, func() (intent.Floating, error) { return r.Store.Floating(ctx, ref) },
+		func(s intent.Snapshot) (intent.Floating, bool) {
+			return one(s.Floatings, func(v intent.Floating) bool { return v.Ref() == ref })
+		})
+}
+
+// Forwards is store.Forwards, or what the copy has.
+func (r reader) Forwards(ctx context.Context, tenant string) ([]intent.Forward, error) {
+	return readOr(ctx, r, tenant, func() ([]intent.Forward, error) { return r.Store.Forwards(ctx, tenant) },
+		func(s intent.Snapshot) ([]intent.Forward, bool) { return s.Forwards, true })
+}
+
+// Forward is store.Forward, or what the copy has.
+func (r reader) Forward(ctx context.Context, ref intent.ForwardRef) (intent.Forward, error) {
+	return readOr(ctx, r, ref.Tenant, func() (intent.Forward, error) { return r.Store.Forward(ctx, ref) },
+		func(s intent.Snapshot) (intent.Forward, bool) {
+			return one(s.Forwards, func(v intent.Forward) bool { return v.Ref() == ref })
+		})
+}
+
+// Externals is store.Externals, or the copy.
+func (r reader) Externals(ctx context.Context) ([]intent.External, error) {
+	err := r.link.down()
+	if err == nil {
+		var list []intent.External
+		if list, err = r.Store.Externals(ctx); intent.KindOf(err) != intent.Unavailable {
+			return list, err
+		}
+	}
+	u, ok := r.CopiedExternals()
+	if !ok {
+		return nil, err
+	}
+	api.NoteCopy(ctx, u.Revision)
+	return u.Externals, nil
+}
+
 // readOr asks the store; if it does not answer, it looks into the copy of a
 // tenant. What the copy lacks may exist all the same: then the store's failure is
 // returned. A store that is known to be down is not waited for.
