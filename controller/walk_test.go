@@ -1,6 +1,7 @@
 package controller
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -11,6 +12,13 @@ import (
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/pipeline"
+)
+
+// How far the tests walk. After a change to what is compiled, or to how, walk further:
+// go test ./controller -walk-seeds 50 -walk-steps 300
+var (
+	walkSeeds = flag.Uint64("walk-seeds", 5, "random walks of each test")
+	walkSteps = flag.Int("walk-steps", 100, "steps of each walk that checks after every one")
 )
 
 // table is a switch without packets: it takes mods as Open vSwitch does and
@@ -363,7 +371,7 @@ func (w *walker) fresh() *world {
 
 // Whatever way leads to a state, the switch then holds what a recompute gives.
 func TestIncrementalEqualsRecompute(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range *walkSeeds {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
 			walk := newWalker(seed)
 			w := newWorld(self)
@@ -374,7 +382,7 @@ func TestIncrementalEqualsRecompute(t *testing.T) {
 			if err := sw.apply(w.resync(sw.dump())); err != nil {
 				t.Fatal(err)
 			}
-			for step := range 300 {
+			for step := range *walkSteps {
 				for range 1 + walk.IntN(3) {
 					walk.step(w)
 				}
@@ -403,7 +411,7 @@ func TestIncrementalEqualsRecompute(t *testing.T) {
 
 // A switch in any state is brought to what is wanted by one comparison.
 func TestResyncFromAnotherState(t *testing.T) {
-	for seed := range uint64(20) {
+	for seed := range *walkSeeds {
 		walk := newWalker(seed)
 		w := newWorld(self)
 		w.setSwitch(pipeline.Switch{VXLANPort: 1})

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/hostnet"
@@ -21,11 +22,7 @@ type plugger struct{ *daemon }
 
 // Plug implements api.Plugger.
 func (p plugger) Plug(ctx context.Context, r api.PlugRequest) (api.PlugResult, error) {
-	port, err := p.store.Port(ctx, r.Ref)
-	if err != nil {
-		return api.PlugResult{}, err
-	}
-	network, err := p.store.Network(ctx, r.Ref.NetworkRef())
+	port, network, err := p.wanted(ctx, r.Ref)
 	if err != nil {
 		return api.PlugResult{}, err
 	}
@@ -47,6 +44,19 @@ func (p plugger) Plug(ctx context.Context, r api.PlugRequest) (api.PlugResult, e
 		return api.PlugResult{}, err
 	}
 	return api.PlugResult{Interface: plugged.HostIf, Ifname: r.Ifname, MAC: port.MAC, Addrs: port.Addrs, MTU: mtu}, nil
+}
+
+// wanted asks the store for a port and its network, both at once: whoever plugs waits.
+func (p plugger) wanted(ctx context.Context, ref intent.PortRef) (port intent.Port, network intent.Network, err error) {
+	var noNetwork error
+	var asked sync.WaitGroup
+	asked.Go(func() { network, noNetwork = p.store.Network(ctx, ref.NetworkRef()) })
+	port, err = p.store.Port(ctx, ref)
+	asked.Wait()
+	if err == nil {
+		err = noNetwork
+	}
+	return port, network, err
 }
 
 func (p plugger) attach(ctx context.Context, r api.PlugRequest, port intent.Port, network intent.Network, mtu int) (hostnet.Plugged, error) {
