@@ -75,7 +75,8 @@ func ParseDestination(s string) (netip.Prefix, error) {
 		if err := validateAddr(a); err != nil {
 			return netip.Prefix{}, err
 		}
-		return netip.PrefixFrom(a, a.BitLen()), nil
+		p := netip.PrefixFrom(a, a.BitLen())
+		return p, validateDestination(p)
 	}
 	p, err := netip.ParsePrefix(s)
 	if err != nil {

@@ -71,6 +71,7 @@ func TestParseDestination(t *testing.T) {
 		"10.9.1.0/16":  "write 10.9.0.0/16",
 		"fe80::1%eth0": "has a zone",
 		"127.0.0.1/32": "is loopback address space",
+		"127.0.0.1":    "is loopback address space",
 	} {
 		_, err := ParseDestination(text)
 		check(t, err, says)
@@ -98,7 +99,7 @@ func TestRouterMAC(t *testing.T) {
 
 // What parses is a destination, and is written as it was read.
 func FuzzDestination(f *testing.F) {
-	for _, s := range []string{"10.9.0.0/16", "10.9.0.1", "::/0", "fe80::1%eth0", "::ffff:10.0.0.0/120"} {
+	for _, s := range []string{"10.9.0.0/16", "10.9.0.1", "::", "::/0", "fe80::1%eth0", "::ffff:10.0.0.0/120"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
