@@ -19,7 +19,7 @@ import (
 const manyPorts = 100_000 / flowsPerPort
 
 // flowsPerPort is what a remote port with one IPv4 address needs.
-const flowsPerPort = 2
+const flowsPerPort = 3
 
 // install compares a snapshot of intent becoming flows with ovs-ofctl, which gets
 // the flows' text.
