@@ -27,6 +27,16 @@ func FuzzRequest(f *testing.F) {
 	f.Add("DELETE", "/v1/tenants/acme", "cascade=true&dry-run=true", "")
 	f.Add("GET", "/v1/tenants/acme/applied", "revision=1&timeout=1ms", "")
 	f.Add("GET", "/v1/flows", "object=acme/web/c1&table=fdb", "")
+	f.Add("POST", "/v1/tenants/acme/routes", "", `{"prefix":"10.9.0.0/16","via":["10.0.0.7"]}`)
+	f.Add("PATCH", "/v1/tenants/acme/routes/10.9.0.0/16", "", `{"via":[]}`)
+	f.Add("DELETE", "/v1/tenants/acme/routes/fd00::/64", "dry-run=true", "")
+	f.Add("POST", "/v1/externals", "", `{"name":"campus","kind":"bridge","bridge":"br-ex","subnet":"203.0.113.0/24","pool":{"first":"203.0.113.10","last":"203.0.113.20"},"mtu":1400,"allow":["192.0.2.0/24"]}`)
+	f.Add("PATCH", "/v1/externals/internet", "", `{"allow":["192.0.2.5/32"],"no_allow":["0.0.0.0/0"],"pool":null,"mtu":1}`)
+	f.Add("GET", "/v1/externals/internet", "", "")
+	f.Add("POST", "/v1/tenants/acme/snats", "", `{"external":"internet","address":"100.64.0.9","max_connections":1}`)
+	f.Add("POST", port+"/floatings", "", `{"external":"internet"}`)
+	f.Add("POST", "/v1/tenants/acme/forwards", "", `{"external":"internet","protocol":"tcp","port":8080,"to":"acme/web/c1","to_port":80}`)
+	f.Add("GET", "/v1/tenants/acme/forwards/internet/tcp/8080", "", "")
 	f.Fuzz(func(t *testing.T, method, path, query, body string) {
 		if !strings.HasPrefix(path, "/") {
 			path = "/" + path
@@ -37,6 +47,7 @@ func FuzzRequest(f *testing.F) {
 			{"/v1/tenants", `{"name":"acme"}`},
 			{"/v1/tenants/acme/networks", `{"name":"web","subnets":[{"prefix":"10.0.0.0/24"}]}`},
 			{"/v1/tenants/acme/networks/web/ports", `{"name":"c1"}`},
+			{"/v1/externals", `{"name":"internet","kind":"host"}`},
 		} {
 			if rec, _ := send(srv, "POST", setup[0], setup[1]); rec.Code != http.StatusCreated {
 				t.Fatal(rec.Body)
