@@ -2,15 +2,17 @@
 // it (ofproto/trace) on every host that it would pass, and tells each step by what
 // the flow there is for and whose it is.
 //
-//	follow.go   Tracer: the question for the MAC address, the packet, from host to host
-//	packet.go   the packets that are traced
-//	switch.go   Switch: one host's part
-//	walk.go     the way through the tables of one host, and its ends
-//	text.go     what ofproto/trace prints, taken apart
-//	fields.go   the packet's fields as actions change them
-//	words.go    actions in words
-//	verdict.go  ends in a sentence
-//	advice.go   what would change a drop
+//	follow.go        Tracer: the question for the MAC address, the packet, from host to host
+//	destination.go   what the user wants reached, as addresses
+//	packet.go        the packets that are traced
+//	switch.go        Switch: one host's part
+//	walk.go          the way through the tables of one host, and its ends
+//	sending.go       where a packet leaves the switch
+//	text.go          what ofproto/trace prints, taken apart
+//	fields.go        the packet's fields as actions change them
+//	words.go         actions in words
+//	verdict.go       ends in a sentence
+//	advice.go        what would change a drop
 //
 // A trace changes nothing: no packet is sent, nothing is learned. It sees a new
 // connection: connection tracking is taken to say so at each step (Open vSwitch

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/pipeline"
 )
 
 // A tenant with three hosts, of which the last is down.
@@ -141,6 +142,18 @@ func TestTracerWithoutStore(t *testing.T) {
 	got, err := tr.Trace(t.Context(), intent.TraceQuery{From: intent.PortRef{Tenant: "acme", Network: "web", Port: "a"}, To: "10.0.0.3"})
 	if err != nil || got.Verdict != intent.TraceUnknown || len(got.Silent) != 1 {
 		t.Errorf("%+v, %v", got, err)
+	}
+}
+
+// Whoever adds a reason for dropping says what would change it.
+func TestEveryReasonHasAdvice(t *testing.T) {
+	for _, r := range pipeline.Reasons() {
+		if adviceFor[r.String()] == "" {
+			t.Errorf("no advice for reason %s: %s", r, r.Meaning())
+		}
+	}
+	if n := len(pipeline.Reasons()); len(adviceFor) != n {
+		t.Errorf("advice for %d reasons, and there are %d", len(adviceFor), n)
 	}
 }
 

@@ -40,8 +40,11 @@ type Tunnel struct {
 
 // Attached is what is behind an OpenFlow port of the switch.
 type Attached struct {
-	Port     string // acme/web/c1, or
-	External string // the name of an external
+	Port string // acme/web/c1
+
+	// Of ways out of the overlay.
+	Uplink   string // in words, such as "external campus"
+	External string // the name of the external, if the port is that of one only
 }
 
 // Switch is the local switch. It is made for one request: what it knows may change.

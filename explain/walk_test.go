@@ -23,7 +23,7 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func testSwitch(text string) *Switch {
 	return &Switch{
 		Host: "host1", VTEP: netip.MustParseAddr("172.31.0.1"), Bridge: "br-int", Tunnel: 1,
-		Ports: map[of.PortNo]Attached{2: {Port: "acme/web/a"}, 3: {Port: "acme/web/b"}, 9: {External: "campus"}},
+		Ports: map[of.PortNo]Attached{2: {Port: "acme/web/a"}, 3: {Port: "acme/web/b"}, 9: {Uplink: "external campus", External: "campus"}},
 		Call: func(context.Context, string, ...string) (string, error) {
 			return text, nil
 		},

@@ -92,6 +92,9 @@ func (o *Overlay) SetStatus(s api.Status) { o.locked(func() { o.state = s }) }
 // SetDiff sets how the switch differs from what it should hold.
 func (o *Overlay) SetDiff(mods ...string) { o.locked(func() { o.diff = mods }) }
 
+// SetTrace sets what a trace is but for what was asked.
+func (o *Overlay) SetTrace(t intent.Trace) { o.locked(func() { o.trace = t }) }
+
 // SetHealth sets what an examination finds.
 func (o *Overlay) SetHealth(h intent.Health) { o.locked(func() { o.health = h }) }
 

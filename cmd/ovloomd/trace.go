@@ -7,12 +7,15 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/explain"
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/openflow/ofconn"
+	"github.com/ovloom/ovloom/ovsdb"
 	"github.com/ovloom/ovloom/pipeline"
 	"github.com/ovloom/ovloom/store"
 	"github.com/ovloom/ovloom/unixctl"
@@ -135,7 +138,20 @@ func (l *traceLink) local(ctx context.Context, r explain.Request) (intent.TraceH
 			s.Ports[p.OFPort] = explain.Attached{Port: p.Ref.String()}
 		}
 	}
+	for _, i := range l.db.Interfaces(l.cfg.Bridge) {
+		if i.Uplink != "" && i.OFPort > 0 {
+			s.Ports[of.PortNo(i.OFPort)] = uplink(i)
+		}
+	}
 	return s.Trace(ctx, r)
+}
+
+// uplink says where an interface leads that leaves the overlay.
+func uplink(i ovsdb.Interface) explain.Attached {
+	if name, ok := strings.CutPrefix(i.Uplink, "external:"); ok {
+		return explain.Attached{Uplink: "external " + name, External: name}
+	}
+	return explain.Attached{Uplink: fmt.Sprintf("the host's own routing (%s)", i.Name)}
 }
 
 // room says whether the switch has learned a MAC address with a cookie, or may learn
