@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/pki"
@@ -232,4 +233,20 @@ func TestDataSurvivesARestart(t *testing.T) {
 		t.Errorf("after the restart: %+v", q)
 	}
 	checked(t, s)
+}
+
+// What a store that is known to be away is asked fails soon, with the reason.
+func TestFailsSoonWhenTheStoreIsAway(t *testing.T) {
+	nobody := freeURL(t)
+	s := open(t, Config{Endpoints: []string{nobody.String()}, Timeout: 4 * time.Second})
+	for _, limit := range []time.Duration{time.Minute, 3 * time.Second} { // the first finds out
+		began := time.Now()
+		_, _, err := s.AddTenant(t.Context(), "acme")
+		if intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "connection refused") {
+			t.Errorf("got %v", err)
+		}
+		if took := time.Since(began); took > limit {
+			t.Errorf("it took %s", took)
+		}
+	}
 }

@@ -37,6 +37,13 @@ func (r *reason) set(err error) {
 	r.err = err
 }
 
+// known says whether the last attempt did not reach the store.
+func (r *reason) known() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err != nil
+}
+
 // of returns the reason instead of an err that only says that the time was up.
 func (r *reason) of(err error) error {
 	r.mu.Lock()

@@ -20,6 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/connectivity"
 
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/pki"
@@ -161,10 +162,22 @@ func (s *Store) Ping(ctx context.Context) (revision int64, err error) {
 // call runs one exchange with the store under its deadline, and makes its
 // failure one that a user can be told.
 func (s *Store) call(ctx context.Context, op string, do func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	limited, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
 	defer context.AfterFunc(s.closed, cancel)()
 	return s.failure(ctx, op, do(limited))
+}
+
+// brokenPatience is how long a call waits for a connection that is known to be
+// broken to come back.
+const brokenPatience = time.Second
+
+// patience is how long a call may take.
+func (s *Store) patience() time.Duration {
+	if conn := s.client.ActiveConnection(); conn != nil && conn.GetState() != connectivity.Ready && s.reason.known() {
+		return min(s.cfg.Timeout, brokenPatience)
+	}
+	return s.cfg.Timeout
 }
 
 // failure is what the caller of op, which called with ctx, is told of err.
