@@ -90,7 +90,9 @@ func (k *kind[K, V]) advance(d *delta) {
 			k.changed(ref, old, now)
 		}
 	}
-	clear(k.dirty)
+	// Not cleared: a map keeps the room that it once needed, and to walk through that
+	// takes its time at every change.
+	k.dirty = map[K]bool{}
 }
 
 // forget deletes what the switch learned for an object as it was.
