@@ -1,0 +1,125 @@
+package integration_test
+
+// What must hold when members of a store of three are lost.
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/integration/lab"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// members waits until so many members of the store answer, have a vote, and one
+// leads.
+func (o *overlay) members(h *lab.Host, up int) []api.StoreMember {
+	o.t.Helper()
+	var list []api.StoreMember
+	lab.Eventually(o.t, 3*pollTime, fmt.Sprintf("%d members of the store to be up", up), func() error {
+		o.get(h, &list, "store", "member", "list")
+		n, leaders := 0, 0
+		for _, m := range list {
+			if m.State == "up" {
+				n++
+			}
+			if m.Leader {
+				leaders++
+			}
+		}
+		if n != up || leaders != 1 {
+			return fmt.Errorf("%+v", list)
+		}
+		return nil
+	})
+	return list
+}
+
+// restartOvloomd starts a host's ovloomd with flags of its own.
+func (o *overlay) restartOvloomd(h *lab.Host, flags []string) {
+	o.t.Helper()
+	if h.Ovloomd.Running() {
+		if err := h.Ovloomd.Stop(); err != nil {
+			o.t.Fatal(err)
+		}
+	}
+	p, err := h.Start(o.t.Context(), "ovloomd", append([]string{filepath.Join(lab.Programs(), "ovloomd")}, flags...)...)
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	h.Ovloomd = p
+	lab.Eventually(o.t, 3*pollTime, "ovloomd of "+h.Name+" to answer", func() error {
+		_, err := h.Ovloom(o.t.Context(), "status")
+		return err
+	})
+}
+
+// From one member to three by two commands a host; each may be lost, two are too
+// many, and all that come back go on.
+func TestMembersOfTheStoreLost(t *testing.T) {
+	o := newOverlay(t, lab.Config{AllowLog: append([]string{`member`, `lease`}, storeGone...)})
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
+	machines := make([]*machine, len(o.Hosts))
+	for i, h := range o.Hosts {
+		machines[i] = o.plug(h, fmt.Sprintf("acme/web/c%d", i+1))
+	}
+	flags := map[*lab.Host][]string{o.Hosts[0]: o.Hosts[0].OvloomdFlags()}
+	for i, h := range o.Hosts[1:] {
+		var j api.StoreJoining
+		o.get(o.Hosts[0], &j, "store", "member", "add", h.Name, "--url", fmt.Sprintf("http://%s:2380", h.Mgmt))
+		own := h.OvloomdFlags()
+		at := slices.Index(own, "--store")
+		own = append(slices.Delete(own, at, at+2), "--store-listen", j.Listen)
+		for _, u := range j.Join {
+			own = append(own, "--store-join", u)
+		}
+		flags[h] = own
+		o.restartOvloomd(h, own)
+		o.members(o.Hosts[0], i+2)
+	}
+
+	for i, h := range o.Hosts {
+		others := slices.Delete(slices.Clone(o.Hosts), i, i+1)
+		if err := h.Ovloomd.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		for n, other := range others {
+			ref := fmt.Sprintf("acme/web/lost%d-%d", i, n)
+			lab.Eventually(t, 3*pollTime, "a change on "+other.Name, func() error {
+				_, err := other.Ovloom(t.Context(), "port", "add", ref, "--no-wait")
+				if lab.ExitCode(err) == 4 {
+					return nil // stored, and the answer lost
+				}
+				return err
+			})
+			o.runOn(others[1-n], "port", "show", ref)
+		}
+		o.reaches(machines[(i+1)%3], machines[i].v4()) // also to the host without ovloomd
+		o.restartOvloomd(h, flags[h])
+		o.members(h, 3)
+		o.runOn(h, "port", "show", fmt.Sprintf("acme/web/lost%d-0", i))
+	}
+
+	last := o.Hosts[2]
+	for _, h := range o.Hosts[:2] {
+		if err := h.Ovloomd.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o.connection(last, "store", false)
+	o.unavailable(last, "port", "add", "acme/web/none")
+	var tenants []intent.Tenant
+	if o.get(last, &tenants, "tenant", "list"); len(tenants) != 1 {
+		t.Errorf("tenants in the copy: %v", tenants)
+	}
+	o.reaches(machines[2], machines[0].v4())
+	for _, h := range o.Hosts[:2] {
+		o.restartOvloomd(h, flags[h])
+	}
+	o.connection(last, "store", true)
+	o.members(last, 3)
+	o.reaches(o.plug(last, "acme/web/c4"), machines[1].v4())
+}
