@@ -244,3 +244,31 @@ func (o *overlay) awaitTaken(h *lab.Host) {
 		return err
 	})
 }
+
+// Without the store a host still says what it sees by itself.
+func TestDoctorWithoutStore(t *testing.T) {
+	o := newOverlay(t, lab.Config{AllowLog: []string{`store does not answer`, `cannot`, `unavailable`}})
+	o.healthy()
+	if err := o.Hosts[0].Ovloomd.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	host2, host3 := o.Hosts[1], o.Hosts[2]
+	if err := host2.SetPathMTU(1400); err != nil {
+		t.Fatal(err)
+	}
+	h := o.examine(host2)
+	o.found(h,
+		finding("host2", "only host2 was examined", "the store does not answer", "ovloom status"),
+		finding("host1 host2", "host1 (172.31.0.1) answers no tunnel packet of host2"),
+		finding("host2 host3", "from host2 to host3 is too small", "packets of 1600 bytes are lost"))
+	if p := one(h, host2.Name, host3.Name); p.State != intent.PathMTU || p.RTT <= 0 {
+		t.Errorf("the path between those that are up: %+v", p)
+	}
+	if err := host2.SetPathMTU(1600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := o.Hosts[0].StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.healthy()
+}
