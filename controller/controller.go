@@ -339,7 +339,7 @@ func (c *Controller) bringSwitch(ctx context.Context) {
 	if len(mods) == 0 {
 		return
 	}
-	if err := c.apply(ctx, mods); err != nil {
+	if err := c.apply(ctx, mods); err != nil && ctx.Err() == nil { // else Run ends
 		c.log.Error("changing the switch failed; comparing everything", "error", err)
 		c.synced = false
 		c.resync(ctx)
@@ -354,6 +354,9 @@ func (c *Controller) resync(ctx context.Context) {
 	mods, err := c.compare(ctx)
 	if err == nil {
 		err = c.apply(ctx, mods)
+	}
+	if ctx.Err() != nil {
+		return // Run ends
 	}
 	if err != nil {
 		c.syncBackoff = min(max(2*c.syncBackoff, retryFirst), retryMost)
