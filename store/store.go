@@ -149,7 +149,7 @@ func (s *Store) URLs() []string {
 
 // Ping asks the store for its revision, to learn whether it answers.
 func (s *Store) Ping(ctx context.Context) (revision int64, err error) {
-	err = s.call(ctx, "ask the store", func(ctx context.Context) error {
+	err = s.call(ctx, "read the revision", func(ctx context.Context) error {
 		r, err := s.client.Get(ctx, tenantsRoot, clientv3.WithCountOnly())
 		if err == nil {
 			revision = r.Header.Revision
@@ -200,8 +200,12 @@ func (s *Store) failure(ctx context.Context, op string, err error) error {
 	case s.removed.Load():
 		return intent.Unavailablef("%s: %w", op, errRemoved(s.cfg))
 	}
-	return intent.Unavailablef("%s: the store does not answer: %w", op, s.reason.of(err)).
-		WithHint("a change may have been stored all the same; forwarding goes on as it was")
+	const hint = "a change may have been stored all the same; forwarding goes on as it was"
+	why := s.reason.of(err)
+	if errors.Is(why, context.DeadlineExceeded) { // which says no more than this does
+		return intent.Unavailablef("%s: the store does not answer in time", op).WithHint(hint)
+	}
+	return intent.Unavailablef("%s: the store does not answer: %w", op, why).WithHint(hint)
 }
 
 // editError is what the caller's own function returned: it goes back as it is.
