@@ -20,6 +20,8 @@ type Deps struct {
 	Interfaces Interfaces
 	Log        *slog.Logger
 
+	NAT *NAT // nil: no tenant leaves the overlay
+
 	// KernelDatapath: the switch's packets are handled by Linux's own datapath.
 	KernelDatapath bool
 }
@@ -50,6 +52,7 @@ type Controller struct {
 	lanes    map[string]lane
 	waiters  []waiter
 	stats    Stats
+	nat      natState
 
 	// What must be known before anything is done: a switch that works must not be
 	// emptied because the store has not told yet.
@@ -102,6 +105,7 @@ func New(host string, deps Deps) *Controller {
 		applied:  map[string]int64{},
 		lanes:    map[string]lane{},
 		answered: map[string]bool{},
+		nat:      natState{limits: map[uint16]uint32{}, judged: map[string]natRules{}},
 	}
 	c.binder = newBinder(host, c.busy, c.told)
 	return c
@@ -112,6 +116,9 @@ func New(host string, deps Deps) *Controller {
 func (c *Controller) Run(ctx context.Context) error {
 	defer close(c.ended)
 	go c.watchHosts(ctx)
+	if c.deps.NAT != nil {
+		go c.watchExternals(ctx)
+	}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
 	for {
@@ -171,6 +178,8 @@ func (c *Controller) Connected(ctx context.Context, sw Switch, vxlan of.PortNo) 
 	c.send(ctx, func() {
 		c.world.setSwitch(pipeline.Switch{VXLANPort: vxlan, KernelDatapath: c.deps.KernelDatapath})
 		c.sw, c.synced = sw, false
+		clear(c.nat.limits) // it may have started anew
+		c.world.suspectAll()
 		c.retrySync, c.syncBackoff = time.Time{}, 0
 	})
 }
@@ -215,7 +224,7 @@ func (c *Controller) mayStart() bool {
 	if c.started {
 		return true
 	}
-	if !c.hostsHeard || !c.interfacesHeard || !c.recalled {
+	if !c.hostsHeard || !c.interfacesHeard || !c.recalled || !c.natKnown() {
 		return false
 	}
 	for id := range c.resolves {
@@ -248,12 +257,14 @@ func (c *Controller) watchHosts(ctx context.Context) {
 func (c *Controller) step(ctx context.Context) {
 	c.followTenants(ctx)
 	c.bringSwitch(ctx)
+	c.lookAfterZones(ctx)
 	if !c.mayStart() {
 		return // a claim whose interface was not heard of yet would be given up
 	}
 	for _, d := range c.binder.deeds(c.world, c.synced, c.deps.Claims, c.deps.Interfaces) {
 		c.do(ctx, d)
 	}
+	c.natDeeds(ctx)
 	if c.synced {
 		c.tellApplied(ctx)
 	}
@@ -263,6 +274,11 @@ func (c *Controller) step(ctx context.Context) {
 // followTenants watches the tenants that concern this host, and no others.
 func (c *Controller) followTenants(ctx context.Context) {
 	span := c.binder.tenants()
+	for t := range c.follows {
+		if c.world.holdsAddress(t) {
+			span[t] = true
+		}
+	}
 	for t := range span {
 		c.follow(ctx, t)
 	}
@@ -431,6 +447,9 @@ func (c *Controller) tellApplied(ctx context.Context) {
 	for t := range c.follows {
 		if w := c.world.tenants[t]; w != nil {
 			now[t] = w.revision
+			if told, ok := c.applied[t]; ok && c.natUnderWay(w) {
+				now[t] = told
+			}
 		}
 	}
 	if maps.Equal(now, c.applied) {

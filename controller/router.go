@@ -25,6 +25,8 @@ type Router struct {
 
 	questions map[neighbourKey]*question
 	held      int // packets, in all questions
+
+	announced, gatewaysAsked time.Time // when the uplinks were last looked after
 }
 
 // neighbourKey is an address in a network.
@@ -67,7 +69,7 @@ func (r *Router) Run(ctx context.Context, packets <-chan of.PacketIn) {
 		case p := <-packets:
 			out = r.receive(p, time.Now())
 		case now := <-ticker.C:
-			out = r.remind(now)
+			out = append(r.remind(now), r.speakOutside(now)...)
 		}
 		if len(out) == 0 {
 			continue
@@ -109,6 +111,10 @@ func (r *Router) handle(cause pipeline.Cause, in of.PacketIn, now time.Time) ([]
 		return r.question(in, now)
 	case pipeline.CauseAnswer:
 		return r.answer(in)
+	case pipeline.CauseUplinkAsk:
+		return r.question(in, now)
+	case pipeline.CauseUplinkAnswer:
+		return r.answerOutside(in)
 	case pipeline.CauseSolicitation:
 		return r.advertise(in)
 	}
@@ -122,6 +128,9 @@ func (r *Router) complain(in of.PacketIn, what packet.Problem) ([]of.PacketOut, 
 		return nil, err
 	}
 	at := pipeline.PlaceOf(in.Metadata)
+	if at.Outside() {
+		return r.complainOutside(in, what)
+	}
 	from, ok := r.routing.segment(at.Source)
 	if !ok {
 		return nil, fmt.Errorf("a packet from network %d, which is not known", at.Source)
@@ -236,6 +245,9 @@ func (r *Router) question(in of.PacketIn, now time.Time) ([]of.PacketOut, error)
 // ask asks everybody in the network for an address.
 func (r *Router) ask(key neighbourKey, q *question, now time.Time) []of.PacketOut {
 	q.asked = now
+	if isOutside(key.vni) {
+		return r.routing.askOutside(key.vni, key.addr)
+	}
 	own, _ := r.routing.self()
 	return []of.PacketOut{pipeline.Flood(key.vni, q.vrf, packet.Ask(own, netip.IPv4Unspecified(), key.addr))}
 }
@@ -247,6 +259,9 @@ func (r *Router) remind(now time.Time) []of.PacketOut {
 		switch {
 		case now.Sub(q.since) >= askUntil:
 			for _, in := range r.release(key) {
+				if isOutside(key.vni) {
+					continue // translated already: nobody could tell whose it was
+				}
 				told, err := r.complain(in, packet.HostUnreachable)
 				if err != nil {
 					r.log.Debug("cannot tell that an address is unreachable", "address", key.addr, "error", err)

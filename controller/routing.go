@@ -15,6 +15,7 @@ type routing struct {
 	tunnel   of.PortNo
 	mac      intent.MAC         // this host's as a router
 	segments map[uint32]segment // by VNI
+	outside
 }
 
 // segment is what the router must know of a network to speak as its gateway.
@@ -26,7 +27,9 @@ type segment struct {
 	mtu     int // of its ports, in bytes
 }
 
-func newRouting() *routing { return &routing{segments: map[uint32]segment{}} }
+func newRouting() *routing {
+	return &routing{segments: map[uint32]segment{}, outside: outside{map[uint32]uplinkState{}}}
+}
 
 func (r *routing) setTunnel(p of.PortNo) {
 	r.mu.Lock()

@@ -22,6 +22,7 @@ type world struct {
 	ports    *kind[intent.PortRef, pipeline.PortView]
 	peers    *kind[intent.PeerRef, pipeline.PeerView]
 	routes   *kind[intent.RouteRef, pipeline.RouteView]
+	nat      natObjects
 
 	// Derived from those: where each network's ports are, and how many flows and
 	// groups there are, without those of the base.
@@ -40,6 +41,7 @@ type facts struct {
 	known   map[string]intent.Host
 	tenants map[string]*tenant
 	local   map[intent.PortRef]of.PortNo // interfaces here that carry a port, in force or not
+	natFacts
 }
 
 // tenant is a tenant of the host's span.
@@ -49,6 +51,7 @@ type tenant struct {
 	networks map[string]*network
 	routes   map[netip.Prefix]intent.Route
 	hops     map[netip.Addr][]netip.Prefix // where routes lead, by next hop, ascending
+	nat      tenantNAT
 }
 
 // network is a network, its ports and its peers, which may come before the network
@@ -70,10 +73,11 @@ type hostView struct {
 func newWorld(self string) *world {
 	w := &world{
 		facts: facts{
-			self:    self,
-			known:   map[string]intent.Host{},
-			tenants: map[string]*tenant{},
-			local:   map[intent.PortRef]of.PortNo{},
+			self:     self,
+			known:    map[string]intent.Host{},
+			tenants:  map[string]*tenant{},
+			local:    map[intent.PortRef]of.PortNo{},
+			natFacts: newNATFacts(),
 		},
 		members:   map[intent.NetworkRef]*members{},
 		hopsMoved: map[string]map[netip.Addr]bool{},
@@ -135,13 +139,16 @@ func newWorld(self string) *world {
 		flows:  func(r *pipeline.RouteView, emit pipeline.Emit) { pipeline.Route(w.sw, r, emit) },
 		groups: pipeline.RouteGroups,
 	}).ready()
+	w.nat = w.newNATObjects()
 	return w
 }
 
 // kinds lists all kinds of objects in the order in which they are taken in. Ports come
 // before networks, because they say where their networks' members are.
 func (w *world) kinds() []objects {
-	return []objects{w.hosts, w.ports, w.networks, w.peers, w.routes}
+	n := &w.nat
+	return []objects{w.hosts, w.ports, w.networks, w.peers, w.routes,
+		n.externals, n.addresses, n.tenantNAT, n.snats, n.floatings, n.forwards, n.guards}
 }
 
 // setSwitch says what the local switch looks like. A change concerns every flow:
@@ -176,6 +183,10 @@ func (w *world) setHosts(hosts []intent.Host) {
 	if len(moved) == 0 {
 		return
 	}
+	w.nat.guards.touch("")
+	if _, changed := moved[w.self]; changed {
+		w.touchOutside()
+	}
 	for _, t := range w.tenants {
 		for name, n := range t.networks {
 			if narrower || moved[w.self] {
@@ -201,6 +212,9 @@ func (w *world) setLocal(ref intent.PortRef, p of.PortNo) {
 		w.local[ref] = p
 	}
 	w.ports.touch(ref)
+	if t := w.tenants[ref.Tenant]; t != nil {
+		w.touchTarget(t, ref)
+	}
 }
 
 // span takes in what the store says of one tenant.
@@ -229,6 +243,7 @@ func (w *world) forget(name string) {
 	}
 	w.touchAll(t)
 	delete(w.tenants, name)
+	w.suspect(name)
 }
 
 func (w *world) snapshot(name string, s *intent.Snapshot) {
@@ -253,6 +268,7 @@ func (w *world) snapshot(name string, s *intent.Snapshot) {
 	for _, r := range s.Routes {
 		w.change(t, intent.Change{Object: r})
 	}
+	w.snapshotNAT(t, s)
 }
 
 // touchAll marks everything of a tenant. What turns out to be the same costs a
@@ -266,6 +282,8 @@ func (w *world) touchAll(t *tenant) {
 		}
 	}
 	w.touchRoutes(t)
+	w.touchNAT(t)
+	w.nat.guards.touch("")
 }
 
 // touchNetwork marks a network, its ports and its peers: their flows depend on it.
@@ -286,6 +304,7 @@ func (w *world) tenant(name string) *tenant {
 			networks: map[string]*network{},
 			routes:   map[netip.Prefix]intent.Route{},
 			hops:     map[netip.Addr][]netip.Prefix{},
+			nat:      newTenantNAT(),
 		}
 		t.Name = name
 		w.tenants[name] = t
@@ -310,9 +329,9 @@ func (t *tenant) network(name string) *network {
 func (w *world) change(t *tenant, c intent.Change) {
 	switch o := c.Object.(type) {
 	case intent.Tenant:
-		vrf := t.VRF
+		vrf, id := t.VRF, t.ID
 		t.Tenant = o
-		if t.VRF != vrf {
+		if t.VRF != vrf || t.ID != id {
 			w.touchAll(t)
 		}
 	case intent.Network:
@@ -324,6 +343,8 @@ func (w *world) change(t *tenant, c intent.Change) {
 		w.touchNetwork(o.Ref(), n)
 		w.touchWidths(t) // the widest decides what has to be measured
 		w.touchRoutes(t)
+		w.touchNAT(t)
+		w.touchExternals() // how wide they have to be
 		t.prune(o.Name)
 	case intent.Port:
 		n := t.network(o.Network)
@@ -333,6 +354,7 @@ func (w *world) change(t *tenant, c intent.Change) {
 			n.ports[o.Name] = o
 		}
 		w.ports.touch(o.Ref())
+		w.touchTarget(t, o.Ref())
 		t.prune(o.Network)
 	case intent.Binding:
 		n := t.network(o.Network)
@@ -347,6 +369,7 @@ func (w *world) change(t *tenant, c intent.Change) {
 			n.claims[o.Port] = claims
 		}
 		w.ports.touch(o.PortRef())
+		w.touchTarget(t, o.PortRef())
 		t.prune(o.Network)
 	case intent.Peer:
 		n := t.network(o.Network)
@@ -357,6 +380,7 @@ func (w *world) change(t *tenant, c intent.Change) {
 			n.peers[o.Name] = o
 		}
 		w.peers.touch(o.Ref())
+		w.nat.guards.touch("")
 		ref := o.Ref().NetworkRef()
 		w.networks.touch(ref)
 		if had != (len(n.peers) > 0) {
@@ -365,6 +389,8 @@ func (w *world) change(t *tenant, c intent.Change) {
 		t.prune(o.Network)
 	case intent.Route:
 		w.changeRoute(t, c.Deleted, o)
+	case intent.SNAT, intent.Floating, intent.Forward, intent.NATAddress:
+		w.changeNAT(t, c)
 	}
 }
 
@@ -488,7 +514,8 @@ type members struct {
 }
 
 // portChanged keeps the members of the port's network.
-func (w *world) portChanged(_ intent.PortRef, old, now *pipeline.PortView) {
+func (w *world) portChanged(ref intent.PortRef, old, now *pipeline.PortView) {
+	w.portLeft(ref.Tenant, old, now)
 	if old != nil {
 		w.count(old, -1)
 	}

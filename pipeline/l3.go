@@ -113,6 +113,9 @@ func echo(r rules, note string, in []of.Term, a netip.Addr) {
 	}
 	out := of.Output{Port: of.PortInPort}
 	r.add(l3In, l3Echo, note, with(to, request, ping), append(slices.Clip(back), reply, out)...)
+	if a.Is6() {
+		return // what Open vSwitch 3.1 makes of the first fragment no host takes
+	}
 	// Of fragments no flow sees the type. The checksum, which changes with it, is in the
 	// first one.
 	r.add(l3In, l3Part, note+": the first part of a large one", with(to, request, firstFragment), append(slices.Clip(back), reply, out)...)

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"net/netip"
+	"slices"
 
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
@@ -15,7 +16,7 @@ var portSecurity = &Table{
 	Purpose: "Let a port speak only as the MAC and the addresses it owns.",
 	Reads: []of.Field{
 		of.FieldReg1, of.FieldEthSrc, of.FieldEthType, of.FieldIPSrc, of.FieldIPDst, of.FieldIPProto,
-		of.FieldUDPSrc, of.FieldUDPDst, of.FieldARPSPA, of.FieldARPSHA, of.FieldIPv6Src,
+		of.FieldUDPSrc, of.FieldUDPDst, of.FieldARPOp, of.FieldARPSPA, of.FieldARPSHA, of.FieldIPv6Src,
 		of.FieldICMPv6Type, of.FieldNDTarget, of.FieldNDSLL, of.FieldNDTLL,
 	},
 	Writes: []of.Field{of.FieldReg0, of.FieldReg15},
@@ -104,8 +105,14 @@ func securityIPv4(r rules, p *PortView, sender []of.Term) {
 			with(sender, of.IPv4, of.Addr(of.FieldIPSrc, a)), pass)
 	}
 	for _, prefix := range p.Routed {
-		if prefix.Addr().Is4() {
-			r.add(portSecurity, securityRouted, "IPv4 from what is behind the port", with(sender, of.IPv4, of.Prefix(of.FieldIPSrc, prefix)), pass)
+		if !prefix.Addr().Is4() {
+			continue
+		}
+		r.add(portSecurity, securityRouted, "IPv4 from what is behind the port", with(sender, of.IPv4, of.Prefix(of.FieldIPSrc, prefix)), pass)
+		if !slices.ContainsFunc(p.Network.Subnets, func(s intent.Subnet) bool { return s.Prefix.Overlaps(prefix) }) {
+			// Linux asks for its gateway under the address that it answers from.
+			r.add(portSecurity, securityRouted, "asks by ARP as what is behind the port",
+				with(sender, of.ARP, of.Exact(of.FieldARPOp, arpRequest), ownARP, of.Prefix(of.FieldARPSPA, prefix)), pass)
 		}
 	}
 	if hasFamily(p.Network, false) {

@@ -1,0 +1,282 @@
+package controller
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// NAT are the parts of the world that externals and NAT need. Whoever gives them to
+// a Controller also calls SetUplinks and SetSurroundings, once at least: until then
+// no switch is touched.
+type NAT struct {
+	Externals Externals
+	Zones     Zones
+	Conntrack Conntrack
+	Addresses NATAddresses
+}
+
+// Externals tells of all externals. The watch blocks until ctx ends and hides lost
+// connections.
+type Externals interface {
+	WatchExternals(ctx context.Context, deliver func(intent.ExternalsUpdate)) error
+}
+
+// Zones keeps, for as long as the bridge exists, which zone of the connection tracker
+// belongs to whom.
+type Zones interface {
+	LoadZones(ctx context.Context) (map[string]uint16, error) // none yet: empty
+	SaveZones(ctx context.Context, zones map[string]uint16) error
+}
+
+// Conntrack is the switch's connection tracker.
+type Conntrack interface {
+	// Connections returns those of a zone. Before it looks it waits until all packets
+	// follow the flows that the switch has by now (unixctl: revalidator/wait): one that
+	// still follows older ones might make a connection that was to be cut.
+	Connections(ctx context.Context, zone uint16) ([]of.Connections, error)
+	// Cut ends connections. One without tuples stands for all of its zone.
+	Cut(ctx context.Context, which ...of.Connections) error
+	// Limit bounds the connections of a zone; 0: no bound. It is forgotten when
+	// ovs-vswitchd ends.
+	Limit(ctx context.Context, zone uint16, most uint32) error
+}
+
+// NATAddresses are the addresses that hosts take from the pools of externals of kind
+// bridge, in the store. Claiming again what a host has returns the same.
+type NATAddresses interface {
+	ClaimNATAddress(ctx context.Context, tenant, external, host string) (netip.Addr, error)
+	ReleaseNATAddress(ctx context.Context, tenant, external, host string) error
+}
+
+// Uplink is the port of the switch by which packets leave to an external.
+type Uplink struct {
+	OFPort of.PortNo  // 0: there is none
+	MAC    intent.MAC // kind host only: of the interface that the port is
+}
+
+// Surroundings is what there is around this host that tenants must not reach.
+type Surroundings struct {
+	Addresses []netip.Addr   // the host's own, IPv4, without those of externals
+	Underlay  []netip.Prefix // in which its VTEP is
+	Store     []netip.Addr   // endpoints of the store
+}
+
+// natState is what the controller remembers of what it did for NAT.
+type natState struct {
+	uplinksHeard, surroundingsHeard, externalsHeard bool
+
+	zonesLoaded bool
+	zones       map[string]uint16   // as the bridge keeps them
+	limits      map[uint16]uint32   // as the switch has them
+	judged      map[string]natRules // by tenant: the rules that its connections were last held against
+}
+
+// SetUplinks takes in which externals have a port here, by their names.
+func (c *Controller) SetUplinks(ctx context.Context, uplinks map[string]Uplink) {
+	uplinks = maps.Clone(uplinks)
+	c.send(ctx, func() {
+		c.nat.uplinksHeard = true
+		c.world.setUplinks(uplinks)
+	})
+}
+
+// SetSurroundings takes in what tenants must not reach.
+func (c *Controller) SetSurroundings(ctx context.Context, s Surroundings) {
+	c.send(ctx, func() {
+		c.nat.surroundingsHeard = true
+		c.world.setSurroundings(s)
+	})
+}
+
+func (c *Controller) watchExternals(ctx context.Context) {
+	err := c.deps.NAT.Externals.WatchExternals(ctx, func(u intent.ExternalsUpdate) {
+		c.send(ctx, func() {
+			c.nat.externalsHeard = true
+			c.world.setExternals(u.Externals)
+		})
+	})
+	if err != nil && ctx.Err() == nil {
+		c.log.Error("the watch on externals ended", "error", err)
+	}
+}
+
+// natKnown says whether enough is known of NAT to touch a switch.
+func (c *Controller) natKnown() bool {
+	return c.deps.NAT == nil || c.nat.uplinksHeard && c.nat.surroundingsHeard && c.nat.externalsHeard && c.nat.zonesLoaded
+}
+
+// lookAfterZones loads which zones there are, gives one to each tenant that has come
+// to need one, and takes back those that nobody needs. A zone is empty when it
+// is given: what another tenant left there would be taken for the new one's.
+func (c *Controller) lookAfterZones(ctx context.Context) {
+	if c.deps.NAT == nil || c.busy(zonesLane) {
+		return
+	}
+	if !c.nat.zonesLoaded {
+		var loaded map[string]uint16
+		c.do(ctx, deed{lane: zonesLane, what: "load the zones of the connection tracker",
+			do: func(ctx context.Context) (err error) {
+				loaded, err = c.deps.NAT.Zones.LoadZones(ctx)
+				return err
+			},
+			done: func() {
+				c.nat.zonesLoaded, c.nat.zones = true, loaded
+				c.world.setZones(loaded)
+			},
+		})
+		return
+	}
+	if !c.synced {
+		return
+	}
+	plan := planZones(c.nat.zones, c.world.zoneNames())
+	if len(plan.empty) == 0 {
+		// All is as it is kept, but perhaps one was taken back that is needed again.
+		c.world.setZones(c.nat.zones)
+		return
+	}
+	// Whoever lost its zone has no flows with it since the last flush.
+	c.world.setZones(plan.keep)
+	c.do(ctx, deed{lane: zonesLane, what: "share out zones of the connection tracker",
+		do: func(ctx context.Context) error {
+			for _, z := range plan.empty {
+				if err := c.deps.NAT.Conntrack.Cut(ctx, of.Connections{Zone: z}); err != nil {
+					return err
+				}
+			}
+			return c.deps.NAT.Zones.SaveZones(ctx, plan.next)
+		},
+		done: func() {
+			for _, z := range plan.empty {
+				delete(c.nat.limits, z)
+			}
+			c.nat.zones = plan.next
+			c.world.setZones(plan.next)
+		},
+	})
+}
+
+// natDeeds does what NAT needs done outside: addresses for this host, limits, and
+// cutting what the rules do not allow any more.
+func (c *Controller) natDeeds(ctx context.Context) {
+	if c.deps.NAT == nil || !c.synced {
+		return
+	}
+	for _, a := range c.world.natAddressesDue() {
+		c.claimAddress(ctx, a)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.world.nat.suspects)) {
+		rules, ok := c.world.natRules(c.world.tenants[name])
+		if !ok {
+			delete(c.nat.judged, name) // its zone is emptied as a whole
+			c.world.judged(name, rules.left)
+			continue
+		}
+		c.limit(ctx, rules)
+		c.judge(ctx, name, rules)
+	}
+}
+
+// natUnderWay says whether something is still being done for a tenant's NAT. What
+// failed is not: it is tried again, but nobody need wait for it.
+func (c *Controller) natUnderWay(t *tenant) bool {
+	if c.deps.NAT == nil {
+		return false
+	}
+	lanes := []string{}
+	if t.nat.any() && c.world.zone(t) == 0 {
+		lanes = append(lanes, zonesLane)
+	}
+	if c.world.nat.suspects[t.Name] {
+		lanes = append(lanes, connectionsLane(t.Name))
+	}
+	for _, a := range c.world.addressesDue(t) {
+		lanes = append(lanes, a.lane())
+	}
+	return slices.ContainsFunc(lanes, func(l string) bool { return c.lanes[l].wait == 0 })
+}
+
+// Lanes of deeds.
+
+const zonesLane = "zones"
+
+func connectionsLane(tenant string) string { return "connections of " + tenant }
+
+func (a addressDue) lane() string { return fmt.Sprintf("address of %s on %s", a.tenant, a.external) }
+
+func (c *Controller) claimAddress(ctx context.Context, a addressDue) {
+	d := deed{lane: a.lane(), goal: fmt.Sprint(a.due)}
+	if a.due {
+		d.what = "claim an external address"
+		d.do = func(ctx context.Context) error {
+			_, err := c.deps.NAT.Addresses.ClaimNATAddress(ctx, a.tenant, a.external, c.host)
+			return err
+		}
+	} else {
+		d.what = "release an external address"
+		d.do = func(ctx context.Context) error {
+			return c.deps.NAT.Addresses.ReleaseNATAddress(ctx, a.tenant, a.external, c.host)
+		}
+	}
+	c.do(ctx, d)
+}
+
+// limit bounds the connections of a zone.
+func (c *Controller) limit(ctx context.Context, r natRules) {
+	if most, ok := c.nat.limits[r.zone]; ok && most == r.limit {
+		return
+	}
+	c.do(ctx, deed{lane: fmt.Sprintf("limit of zone %d", r.zone), what: "bound the connections of a tenant",
+		do:   func(ctx context.Context) error { return c.deps.NAT.Conntrack.Limit(ctx, r.zone, r.limit) },
+		done: func() { c.nat.limits[r.zone] = r.limit },
+	})
+}
+
+// judge cuts the connections of a tenant that the rules in force would not have
+// made.
+func (c *Controller) judge(ctx context.Context, tenant string, rules natRules) {
+	if old, ok := c.nat.judged[tenant]; ok && reflect.DeepEqual(old, rules) {
+		if most, ok := c.nat.limits[rules.zone]; ok && most == rules.limit {
+			c.world.judged(tenant, rules.left)
+		}
+		return
+	}
+	var cut int
+	c.do(ctx, deed{lane: connectionsLane(tenant), what: "hold the connections of a tenant against its rules",
+		do: func(ctx context.Context) error {
+			all, err := c.deps.NAT.Conntrack.Connections(ctx, rules.zone)
+			if err != nil {
+				return err
+			}
+			bad := slices.DeleteFunc(all, rules.allow)
+			if cut = len(bad); cut == 0 {
+				return nil
+			}
+			return c.deps.NAT.Conntrack.Cut(ctx, bad...)
+		},
+		done: func() {
+			c.world.forgive(tenant, rules.left)
+			rules.left = nil
+			c.nat.judged[tenant] = rules
+			if cut > 0 {
+				c.log.Info("connections cut", "tenant", tenant, "connections", cut)
+			}
+		},
+	})
+}
+
+// How often ovloomd asks for the gateway of an uplink, so that it is known before it
+// is needed, and how it tells of an address that has come here.
+const (
+	gatewayEvery  = 30 * time.Second
+	announceTimes = 3
+	announceEvery = time.Second
+)

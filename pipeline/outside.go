@@ -1,0 +1,22 @@
+package pipeline
+
+import (
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// This file puts packets into the switch that have to do with the outside.
+
+// LeaveAgain looks again for the next hop of a packet that leaves.
+func LeaveAgain(in of.PacketIn) of.PacketOut { return again(in, externalNeighbour) }
+
+// Outside says whether a packet came in by an uplink.
+func (p Place) Outside() bool { return p.Source >= intent.VNIReserved }
+
+// ToOutside sends a tenant's IP packet on its way out, as if it were a gateway's: an
+// ICMP error gets the address of the connection that it is about.
+func ToOutside(vrf uint32, frame []byte) of.PacketOut {
+	return of.PacketOut{Packet: frame, InPort: of.PortController,
+		Metadata: of.MatchOf(regTenant.is(uint64(vrf))),
+		Actions:  []of.Action{of.Resubmit{InPort: of.PortInPort, Table: route.ID}}}
+}
