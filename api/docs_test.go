@@ -95,9 +95,11 @@ curl --unix-socket /run/ovloom/ovloomd.sock http://ovloomd/v1/tenants -d '{"name
   errors, never ignored.
 - A change is answered when it is stored, with the store's ` + "`revision`" + ` that has it. A change goes on when its client goes
   away; a client that gave up does not know whether it was made, and should look.
-- Whether the change has reached the switches is asked afterwards: ` + "`GET /v1/tenants/{tenant}/applied?revision=…`" + `.
-- While the store does not answer, tenants, networks and ports are read from what the host keeps of it on disk: of the
-  tenants that have a port on this host. Such an answer has a header, ` + "`Ovloom-Copy`" + `: the store's revision of that.
+- Whether the change has reached the switches is asked afterwards: ` + "`GET /v1/tenants/{tenant}/applied?revision=…`" + `. An external is no tenant's:
+  hosts take a change of it in at once, but it is not known when.
+- While the store does not answer, tenants and what they have are read from what the host keeps of it on disk: of the
+  tenants that have a port on this host. So is the list of externals. Such an answer has a header, ` + "`Ovloom-Copy`" + `: the
+  store's revision of that.
 - Lists are ordered by name. Fields may be added within ` + "`/v1`" + `; clients ignore those they do not know.
 
 ## Errors
