@@ -39,3 +39,41 @@ func BenchmarkSnapshot(b *testing.B) {
 		}
 	}
 }
+
+// The time to take an address must not grow with how many of an external are in use.
+func BenchmarkClaimNATAddress(b *testing.B) {
+	for _, used := range []int{10, 1000, 60000} {
+		b.Run(strconv.Itoa(used), func(b *testing.B) {
+			s := open(b, Config{})
+			ctx := b.Context()
+			outside(b, s)
+			host(b, s, "host1", "192.0.2.1")
+			e := campus()
+			e.Name, e.Bridge, e.Subnet = "wide", "br-wide", prefix("198.18.0.0/16")
+			e.Pool = intent.AddrRange{First: addr("198.18.0.2"), Last: addr("198.18.255.254")}
+			must[intent.External](b)(s.AddExternal(ctx, e))
+			must[intent.SNAT](b)(s.AddSNAT(ctx, snat("acme", "wide")))
+			a := e.Pool.First
+			for n := 0; n < used; {
+				var tx txn
+				for range min(used-n, txnOps-1) {
+					tx.put(outsideKey("wide", a), "tenant initech")
+					a = a.Next()
+					n++
+				}
+				tx.put(lastOutsideKey("wide"), sortable(a.Prev()))
+				if _, err := s.commit(ctx, &tx); err != nil {
+					b.Fatal(err)
+				}
+			}
+			for b.Loop() {
+				if _, err := s.ClaimNATAddress(ctx, "acme", "wide", "host1"); err != nil {
+					b.Fatal(err)
+				}
+				if err := s.ReleaseNATAddress(ctx, "acme", "wide", "host1"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
