@@ -51,7 +51,8 @@ var adviceFor = map[string]string{
 	"split-horizon":        "the sender's host and this one disagree about where the destination is: look whether both are up to date (`ovloom flows --diff` on each)",
 }
 
-// advice returns what would change the drops of a packet that went nowhere else.
+// advice returns what would change the drops of a packet that went nowhere else, and
+// what else there is to know of its way.
 func (j *journey) advice(p intent.TracePacket) []string {
 	var all []string
 	add := func(text string) {
@@ -71,6 +72,9 @@ func (j *journey) advice(p intent.TracePacket) []string {
 		}
 		for _, s := range h.Steps {
 			for _, note := range s.Notes {
+				if strings.HasPrefix(note, "using bucket ") {
+					add("this is one of several ways, over which connections are spread by a hash that only real packets have")
+				}
 				if strings.HasPrefix(note, "neighbor cache miss") {
 					add("the underlay does not know yet where the other host is: the first packet may be lost. `ovloom doctor` says if more are")
 				}
