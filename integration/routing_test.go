@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"strings"
 	"testing"
 
 	"github.com/ovloom/ovloom/integration/lab"
+	"github.com/ovloom/ovloom/intent"
 )
 
 // routed is a tenant with two networks: web has a port on the first two hosts, db on
@@ -80,10 +82,8 @@ func TestRoutingBetweenNetworks(t *testing.T) {
 				t.Errorf("the gateway %s: %v", g, err)
 			}
 		}
-		for _, g := range []netip.Addr{gateway4, gateway6} {
-			if _, err := r.web1.Exec(t.Context(), "ping", "-c", "1", "-W", "2", "-s", "4000", g.String()); err != nil {
-				t.Errorf("a ping of the gateway in fragments: %v", err)
-			}
+		if _, err := r.web1.Exec(t.Context(), "ping", "-c", "1", "-W", "2", "-s", "4000", gateway4.String()); err != nil {
+			t.Errorf("a ping of the gateway in fragments: %v", err)
 		}
 	}
 
@@ -201,4 +201,178 @@ func TestPeersRouteThroughTheGateway(t *testing.T) {
 		}
 		return nil
 	})
+}
+
+// megaflows returns how many entries the cache of a host's datapath has for TCP to an
+// address or prefix, as ovs-vswitchd tells it.
+func megaflows(ctx context.Context, h *lab.Host, match string) (int, error) {
+	out, err := h.Exec(ctx, "ovs-appctl", "dpctl/dump-flows", "-m", "filter="+match)
+	if err != nil {
+		return 0, err
+	}
+	return strings.Count(out, "recirc_id("), nil
+}
+
+// A route leads to what is behind a port; several next hops share the connections, and
+// one that goes moves its own only.
+func TestStaticRoutes(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 2})
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.1.0/24", "--subnet", "fd00:1::/64")
+	o.run("network", "add", "acme/db", "--subnet", "10.0.2.0/24", "--subnet", "fd00:2::/64")
+	c1 := o.plug(o.Hosts[0], "acme/web/c1")
+	var routers []*machine
+	for i, h := range []*lab.Host{o.Hosts[0], o.Hosts[1], o.Hosts[1]} {
+		r := o.plug(h, fmt.Sprintf("acme/db/r%d", i+1))
+		o.script(r.Exec, `
+			ip route add local 10.9.0.0/16 dev lo
+			ip -6 route add local fd09::/48 dev lo`)
+		routers = append(routers, r)
+	}
+	via := func(n int) (flags4, flags6 []string) {
+		for _, r := range routers[:n] {
+			flags4 = append(flags4, "--via", r.v4().String())
+			flags6 = append(flags6, "--via", r.v6().String())
+		}
+		return flags4, flags6
+	}
+
+	via4, via6 := via(1)
+	o.run(append([]string{"route", "add", "acme", "10.9.0.0/16"}, via4...)...)
+	o.run(append([]string{"route", "add", "acme", "fd09::/48"}, via6...)...)
+	o.reaches(c1, netip.MustParseAddr("10.9.3.4"))
+	o.reaches(c1, netip.MustParseAddr("fd09::3:4"))
+
+	t.Run("a thousand destinations need few entries", func(t *testing.T) {
+		var frames [][]byte
+		for i := range 1000 {
+			to := netip.AddrFrom4([4]byte{10, 9, byte(i / 250), byte(1 + i%250)})
+			frames = append(frames, lab.IPFrame(c1.port.MAC, intent.GatewayMAC, c1.v4(), to, lab.ProtoUDP, 64,
+				lab.UDP(netip.AddrPortFrom(c1.v4(), 9), netip.AddrPortFrom(to, 9), []byte("hello"))))
+		}
+		if err := c1.SendFrames("eth0", frames); err != nil {
+			t.Fatal(err)
+		}
+		if n, err := megaflows(t.Context(), o.Hosts[0], "ip,nw_src="+c1.v4().String()); err != nil || n == 0 || n > 20 {
+			t.Errorf("%d entries, %v", n, err)
+		}
+	})
+
+	via4, via6 = via(3)
+	o.run(append([]string{"route", "set", "acme", "10.9.0.0/16"}, via4...)...)
+	o.run(append([]string{"route", "set", "acme", "fd09::/48"}, via6...)...)
+	t.Run("connections are spread, and stay", func(t *testing.T) {
+		before := o.ways(c1, routers)
+		for _, r := range routers {
+			if n := len(before[r]); n < 10 {
+				t.Errorf("%s has %d of %d connections", r.port.Ref(), n, ecmpConnections)
+			}
+		}
+		via4, _ := via(2)
+		o.run(append([]string{"route", "set", "acme", "10.9.0.0/16"}, via4...)...)
+		after := o.ways(c1, routers)
+		for _, r := range routers[:2] {
+			for port := range before[r] {
+				if !after[r][port] {
+					t.Errorf("the connection from port %d left %s, which did not go", port, r.port.Ref())
+				}
+			}
+		}
+		if n := len(after[routers[2]]); n > 0 {
+			t.Errorf("%d connections go where no route leads any more", n)
+		}
+	})
+}
+
+// ecmpConnections is how many connections are followed.
+const ecmpConnections = 200
+
+// ways sends the first packet of many connections and returns which router each came
+// to, by its source port.
+func (o *overlay) ways(from *machine, routers []*machine) map[*machine]map[uint16]bool {
+	o.t.Helper()
+	var captures []*lab.Capture
+	for _, r := range routers {
+		captures = append(captures, o.capture(r))
+	}
+	to := netip.MustParseAddr("10.9.3.4")
+	var frames [][]byte
+	for i := range ecmpConnections {
+		frames = append(frames, lab.IPFrame(from.port.MAC, intent.GatewayMAC, from.v4(), to, lab.ProtoUDP, 64,
+			lab.UDP(netip.AddrPortFrom(from.v4(), uint16(20000+i)), netip.AddrPortFrom(to, 9), []byte("hello"))))
+	}
+	found := map[*machine]map[uint16]bool{}
+	lab.Eventually(o.t, pollTime, "every connection comes to a router", func() error {
+		if err := from.SendFrames("eth0", frames); err != nil {
+			return err
+		}
+		all := map[uint16]bool{}
+		for i, c := range captures {
+			found[routers[i]] = map[uint16]bool{}
+			for _, p := range c.Packets(func(p lab.Packet) bool { return p.IPDst == to && !p.Outgoing }) {
+				found[routers[i]][p.SrcPort] = true
+				all[p.SrcPort] = true
+			}
+		}
+		if len(all) < ecmpConnections {
+			return fmt.Errorf("%d of %d", len(all), ecmpConnections)
+		}
+		return nil
+	})
+	for _, c := range captures {
+		c.Close()
+	}
+	return found
+}
+
+// connect makes that many TCP connections, one after the other.
+func (o *overlay) connect(from, to *machine, n int) {
+	o.t.Helper()
+	var l net.Listener
+	err := to.InNetNS(func() (err error) {
+		l, err = net.Listen("tcp", netip.AddrPortFrom(to.v4(), 0).String())
+		return err
+	})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+	defer l.Close()
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	err = from.InNetNS(func() error {
+		for range n {
+			c, err := net.DialTimeout("tcp", l.Addr().String(), pollTime)
+			if err != nil {
+				return err
+			}
+			c.Close()
+		}
+		return nil
+	})
+	if err != nil {
+		o.t.Fatal(err)
+	}
+}
+
+// A thousand connections between two routed ports need no more entries in the
+// datapath's cache than one.
+func TestRoutedConnectionsNeedFewEntries(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 1})
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.1.0/24")
+	o.run("network", "add", "acme/db", "--subnet", "10.0.2.0/24")
+	c1, c2 := o.plug(o.Hosts[0], "acme/web/c1"), o.plug(o.Hosts[0], "acme/db/c2")
+	o.reaches(c1, c2.v4())
+	o.connect(c1, c2, 1000)
+	n, err := megaflows(t.Context(), o.Hosts[0], "tcp")
+	if err != nil || n == 0 || n > 10 {
+		t.Errorf("%d entries, %v", n, err)
+	}
 }

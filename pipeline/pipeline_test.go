@@ -82,6 +82,9 @@ func portCases() []portCase {
 		{"peers-elsewhere", PortView{Port: port, Network: &dual, VRF: 7, VTEP: vtep, Peers: true}},
 		{"peers-nowhere", PortView{Port: port, Network: &dual, VRF: 7, Peers: true}},
 		{"peers-learning-here", PortView{Port: behind, Network: &learning, VRF: 7, OFPort: 3, InForce: true, Peers: true}},
+		{"router-here", PortView{Port: port, Network: &dual, VRF: 7, OFPort: 3, InForce: true, Hops: port.Addrs, Routed: behindC1()}},
+		{"router-elsewhere", PortView{Port: port, Network: &dual, VRF: 7, VTEP: vtep, Hops: port.Addrs, Routed: behindC1()}},
+		{"router-nowhere", PortView{Port: port, Network: &dual, VRF: 7, Hops: port.Addrs, Routed: behindC1()}},
 		{"ipv4-here", PortView{Port: port4, Network: &v4only, VRF: 7, OFPort: 3, InForce: true}},
 	}
 }
@@ -98,6 +101,7 @@ func networkCases() map[string]NetworkView {
 		"learning":       {Network: learning, VRF: 7, Local: local, VTEPs: vteps},
 		"peers":          {Network: plain, VRF: 7, Local: local, VTEPs: vteps, Peers: peers},
 		"peers-learning": {Network: learning, VRF: 7, Local: local, VTEPs: vteps, Peers: peers},
+		"elected":        {Network: plain, VRF: 7, Local: local, VTEPs: vteps, Peers: peers, Elected: true, MTU: 1300},
 		"no-subnet":      {Network: bare, VRF: 7, Local: local},
 		"lonely":         {Network: plain, VRF: 7},
 	}
@@ -127,6 +131,10 @@ func everything(emit Emit) {
 	}
 	for _, c := range natCases() {
 		c.emit(emit)
+	}
+	Self(sw, intent.Host{Name: "host1", ID: 0x0f, VTEP: netip.MustParseAddr("192.0.2.1")}, emit)
+	for _, r := range routeCases() {
+		Route(sw, &r, emit)
 	}
 }
 
@@ -410,6 +418,9 @@ func TestNoTwoFlowsOfOnePriorityCoverTheSamePacket(t *testing.T) {
 			other.Port.ID, other.Port.MAC, other.Port.Addrs = 0x31, intent.MAC{2, 0, 0, 0, 0, 6}, addrs("10.0.0.6", "fd00:1::6")
 			if other.OFPort != 0 {
 				other.OFPort++
+			}
+			if other.Hops != nil {
+				other.Hops = other.Port.Addrs
 			}
 			var all []of.Flow
 			emit := func(f of.Flow, _ string) { all = append(all, f) }

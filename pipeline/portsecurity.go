@@ -104,16 +104,13 @@ func securityIPv4(r rules, p *PortView, sender []of.Term) {
 		r.add(portSecurity, securityOwn, "IPv4 from the port's own address",
 			with(sender, of.IPv4, of.Addr(of.FieldIPSrc, a)), pass)
 	}
-	for _, prefix := range p.Routed {
-		if !prefix.Addr().Is4() {
-			continue
-		}
+	for _, prefix := range widest(p.Routed, func(x netip.Prefix) bool { return x.Addr().Is4() }) {
 		r.add(portSecurity, securityRouted, "IPv4 from what is behind the port", with(sender, of.IPv4, of.Prefix(of.FieldIPSrc, prefix)), pass)
-		if !slices.ContainsFunc(p.Network.Subnets, func(s intent.Subnet) bool { return s.Prefix.Overlaps(prefix) }) {
-			// Linux asks for its gateway under the address that it answers from.
-			r.add(portSecurity, securityRouted, "asks by ARP as what is behind the port",
-				with(sender, of.ARP, of.Exact(of.FieldARPOp, arpRequest), ownARP, of.Prefix(of.FieldARPSPA, prefix)), pass)
-		}
+	}
+	// Linux asks for its gateway under the address that it answers from.
+	for _, prefix := range widest(p.Routed, func(x netip.Prefix) bool { return x.Addr().Is4() && !onLink(p.Network, x) }) {
+		r.add(portSecurity, securityRouted, "asks by ARP as what is behind the port",
+			with(sender, of.ARP, of.Exact(of.FieldARPOp, arpRequest), ownARP, of.Prefix(of.FieldARPSPA, prefix)), pass)
 	}
 	if hasFamily(p.Network, false) {
 		// A host asks whether an address is free before it uses it (RFC 5227).
@@ -125,6 +122,25 @@ func securityIPv4(r rules, p *PortView, sender []of.Term) {
 	}
 	r.add(portSecurity, securityOther, "ARP as an address the port does not own", with(sender, of.ARP), because(ReasonSpoofARP)...)
 	r.add(portSecurity, securityOther, "IPv4 from an address the port does not own", with(sender, of.IPv4), because(ReasonSpoofIPv4)...)
+}
+
+// widest returns the prefixes that are of interest, without those that lie in
+// another.
+func widest(list []netip.Prefix, want func(netip.Prefix) bool) []netip.Prefix {
+	var found []netip.Prefix
+	for _, p := range list {
+		if want(p) && !slices.ContainsFunc(list, func(x netip.Prefix) bool {
+			return want(x) && x.Bits() < p.Bits() && x.Contains(p.Addr())
+		}) {
+			found = append(found, p)
+		}
+	}
+	return found
+}
+
+// onLink says whether a prefix has addresses of the network's own subnets.
+func onLink(n *intent.Network, p netip.Prefix) bool {
+	return slices.ContainsFunc(n.Subnets, func(s intent.Subnet) bool { return s.Prefix.Overlaps(p) })
 }
 
 func securityIPv6(r rules, p *PortView, sender []of.Term) {
@@ -159,10 +175,8 @@ func securityIPv6(r rules, p *PortView, sender []of.Term) {
 			r.add(portSecurity, securityND, "duplicate address detection of its own address (RFC 4862)",
 				nd(icmpv6NeighborSol, of.Addr(of.FieldIPv6Src, anyIPv6), target, noSLL), pass)
 		}
-		for _, prefix := range p.Routed {
-			if prefix.Addr().Is6() {
-				r.add(portSecurity, securityRouted, "IPv6 from what is behind the port", with(sender, of.IPv6, of.Prefix(of.FieldIPv6Src, prefix)), pass)
-			}
+		for _, prefix := range widest(p.Routed, func(x netip.Prefix) bool { return x.Addr().Is6() }) {
+			r.add(portSecurity, securityRouted, "IPv6 from what is behind the port", with(sender, of.IPv6, of.Prefix(of.FieldIPv6Src, prefix)), pass)
 		}
 		if hasFamily(p.Network, true) {
 			// Before a host has an address it already asks for routers and joins groups.
