@@ -265,6 +265,7 @@ func (c *Controller) step(ctx context.Context) {
 		c.do(ctx, d)
 	}
 	c.natDeeds(ctx)
+	c.tellForwards()
 	if c.synced {
 		c.tellApplied(ctx)
 	}

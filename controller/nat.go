@@ -21,6 +21,10 @@ type NAT struct {
 	Zones     Zones
 	Conntrack Conntrack
 	Addresses NATAddresses
+
+	// HostForwards is told of the forwards that begin at the host's own addresses and
+	// lead into ports here, whenever they change. It must not wait. nil: nobody is.
+	HostForwards func([]intent.Forward)
 }
 
 // Externals tells of all externals. The watch blocks until ctx ends and hides lost
@@ -76,6 +80,7 @@ type natState struct {
 	zonesLoaded bool
 	zones       map[string]uint16   // as the bridge keeps them
 	limits      map[uint16]uint32   // as the switch has them
+	forwards    []intent.Forward    // that HostForwards was told
 	judged      map[string]natRules // by tenant: the rules that its connections were last held against
 }
 
@@ -105,6 +110,18 @@ func (c *Controller) watchExternals(ctx context.Context) {
 	})
 	if err != nil && ctx.Err() == nil {
 		c.log.Error("the watch on externals ended", "error", err)
+	}
+}
+
+// tellForwards tells of forwards that the host's own packet filter has to begin.
+func (c *Controller) tellForwards() {
+	if c.deps.NAT == nil || c.deps.NAT.HostForwards == nil {
+		return
+	}
+	now := c.world.hostForwards()
+	if !slices.Equal(now, c.nat.forwards) {
+		c.nat.forwards = now
+		c.deps.NAT.HostForwards(slices.Clone(now))
 	}
 }
 

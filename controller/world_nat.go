@@ -574,6 +574,19 @@ func (w *world) forwardView(ref intent.ForwardRef) *pipeline.ForwardView {
 	return v
 }
 
+// hostForwards returns the forwards of externals of kind host whose target is here,
+// in order.
+func (w *world) hostForwards() []intent.Forward {
+	var list []intent.Forward
+	for ref, v := range w.nat.forwards.done {
+		if e := w.externals[ref.External]; e != nil && e.Kind == intent.ExternalHost {
+			list = append(list, v.Forward)
+		}
+	}
+	slices.SortFunc(list, func(a, b intent.Forward) int { return compareForwards(a.Ref(), b.Ref()) })
+	return list
+}
+
 // guardView lists what tenants must not reach. Of several reasons for one prefix the
 // first one counts.
 func (w *world) guardView(string) *pipeline.GuardView {

@@ -35,8 +35,10 @@ type config struct {
 	VXLANPort int    `yaml:"vxlan-port"`
 	TakeNIC   string `yaml:"take-nic"`
 	PhyBridge string `yaml:"phy-bridge"`
-	OVSDB     string `yaml:"ovsdb"`
-	OVSRunDir string `yaml:"ovs-run-dir"`
+	// HostUplink is the interface by which tenants leave through the host's routing.
+	HostUplink string `yaml:"host-uplink"`
+	OVSDB      string `yaml:"ovsdb"`
+	OVSRunDir  string `yaml:"ovs-run-dir"`
 
 	Store         []string `yaml:"store"`
 	StoreListen   []string `yaml:"store-listen"`
@@ -61,6 +63,9 @@ func defaultConfig() config {
 		VXLANName: "vx0",
 		VXLANPort: 4789,
 		PhyBridge: "br-phy",
+
+		HostUplink: intent.HostUplink,
+
 		OVSDB:     "unix:/run/openvswitch/db.sock",
 		OVSRunDir: "/run/openvswitch",
 		StateDir:  "/var/lib/ovloom",
@@ -90,6 +95,7 @@ func flags() []cli.Flag {
 		&cli.IntFlag{Name: "vxlan-port", DefaultText: fmt.Sprint(d.VXLANPort), Usage: "UDP `PORT` of the tunnels"},
 		text("take-nic", "", "netdev datapath: move the underlay's `NIC` with its addresses and routes into --phy-bridge"),
 		text("phy-bridge", d.PhyBridge, "netdev datapath: `BRIDGE` that holds the underlay's NIC"),
+		text("host-uplink", d.HostUplink, "`INTERFACE`, made when it is needed, by which tenants leave through this host's routing"),
 		text("ovsdb", d.OVSDB, "`SOCKET` of the local ovsdb-server"),
 		text("ovs-run-dir", d.OVSRunDir, "`DIR` with the sockets of ovs-vswitchd"),
 

@@ -21,6 +21,7 @@ import (
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/ovsdb"
+	"github.com/ovloom/ovloom/pipeline"
 	"github.com/ovloom/ovloom/store"
 	"github.com/ovloom/ovloom/underlay"
 )
@@ -44,6 +45,7 @@ type daemon struct {
 	controller *controller.Controller
 	openflow   *openflowLink
 	storeLink  *storeLink
+	exits      *exits
 	end        context.CancelCauseFunc // ends the daemon, and says why
 	stopLoops  func()                  // ends what drives the switch and shows the host to be alive
 }
@@ -135,7 +137,7 @@ func (d *daemon) storeConfig() store.Config {
 func (d *daemon) bridge() ovsdb.Bridge {
 	return ovsdb.Bridge{
 		Name: d.cfg.Bridge, Datapath: d.datapath, VTEP: d.host.VTEP,
-		VXLANPort: d.cfg.VXLANName, VXLANUDPPort: d.cfg.VXLANPort,
+		VXLANPort: d.cfg.VXLANName, VXLANUDPPort: d.cfg.VXLANPort, Prefixes: pipeline.Prefixes(),
 	}
 }
 
@@ -214,8 +216,13 @@ func (d *daemon) vtep() (netip.Addr, error) {
 
 // run starts the loops and returns when ctx ends or one of them fails.
 func (d *daemon) run(ctx context.Context, listener net.Listener) error {
+	d.exits = newExits(d)
 	d.controller = controller.New(d.cfg.HostName, controller.Deps{
 		Span: span{d.store}, Claims: d.store, Progress: d.store, Interfaces: d.db,
+		NAT: &controller.NAT{
+			Externals: span{d.store}, Zones: zones{d}, Conntrack: newConntrack(d), Addresses: d.store,
+			HostForwards: func(f []intent.Forward) { d.exits.set(func() { d.exits.forwards = f }) },
+		},
 		KernelDatapath: d.datapath == ovsdb.DatapathSystem,
 		Log:            d.log.With("part", "controller"),
 	})
@@ -225,7 +232,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	trace := newTraceLink(d)
 	server := api.NewServer(api.Backend{
 		Store: reader{d.store, d.storeLink}, Local: leaver{d}, Plug: plugger{d}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
-		Health: doctor.health, Trace: trace.trace,
+		Health: doctor.health, Trace: trace.trace, Fix: d.exits.fix,
 	}, d.log.With("part", "api"))
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -233,7 +240,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	defer stop()
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context) error{
-		d.controller.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, trace.keep,
+		d.controller.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, trace.keep, d.exits.keep,
 	} {
 		loops.Add(1)
 		g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })

@@ -53,6 +53,20 @@ func (s span) WatchHosts(ctx context.Context, deliver func(intent.HostsUpdate)) 
 	})
 }
 
+// WatchExternals is store.WatchExternals, with the copy on disk as its first update
+// if the store is slow or down.
+func (s span) WatchExternals(ctx context.Context, deliver func(intent.ExternalsUpdate)) error {
+	first := newFirst(ctx, patience, func() {
+		if copied, ok := s.CopiedExternals(); ok {
+			deliver(copied)
+		}
+	})
+	return s.Store.WatchExternals(ctx, func(u intent.ExternalsUpdate) {
+		first.answered()
+		deliver(u)
+	})
+}
+
 // WatchResolve is store.WatchResolve; if the store is slow or down it looks for
 // the port in the copies on disk. One that is in none may have been plugged just
 // before the copy would have been written: for that the store is waited for longer,

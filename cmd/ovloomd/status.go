@@ -57,6 +57,8 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 	}
 	s.Drops, err = d.drops(ctx)
 	s.Warnings = d.warnings(c, err)
+	uplinks, warnings := d.exits.status()
+	s.Uplinks, s.Warnings = uplinks, append(s.Warnings, warnings...)
 	return s, nil
 }
 

@@ -1,0 +1,182 @@
+// What NAT needs of this host besides flows: zones kept with the bridge, the
+// switch's connection tracker, and what there is around the host.
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/ovsdb"
+	"github.com/ovloom/ovloom/unixctl"
+)
+
+// zonesNote is the note on the bridge that holds the zones: tracked connections live
+// as long as the bridge's datapath, and so must the numbers of their zones.
+const zonesNote = "zones"
+
+// zones implements controller.Zones.
+type zones struct{ *daemon }
+
+func (z zones) LoadZones(context.Context) (map[string]uint16, error) {
+	text, err := z.db.BridgeNote(z.cfg.Bridge, zonesNote)
+	if err != nil || text == "" {
+		return map[string]uint16{}, err
+	}
+	kept := map[string]uint16{}
+	if err := json.Unmarshal([]byte(text), &kept); err != nil {
+		// Somebody wrote into our note. Whoever needs a zone gets one, emptied first.
+		z.log.Warn("the note on the bridge that holds the zones is damaged: starting without", "note", text, "error", err)
+		return map[string]uint16{}, nil
+	}
+	return kept, nil
+}
+
+func (z zones) SaveZones(ctx context.Context, kept map[string]uint16) error {
+	text, err := json.Marshal(kept)
+	if err != nil {
+		return err
+	}
+	if len(kept) == 0 {
+		text = nil
+	}
+	return z.db.SetBridgeNote(ctx, z.cfg.Bridge, zonesNote, string(text))
+}
+
+// conntrack implements controller.Conntrack.
+type conntrack struct {
+	*daemon
+	vswitchd *unixctl.Client
+}
+
+func newConntrack(d *daemon) conntrack {
+	return conntrack{d, unixctl.New(d.cfg.OVSRunDir, "ovs-vswitchd")}
+}
+
+// datapathName is that of the one datapath that all bridges of a type share
+// (ovs-dpctl(8)).
+func (d *daemon) datapathName() string {
+	if d.datapath == ovsdb.DatapathSystem {
+		return "system@ovs-system"
+	}
+	return "netdev@ovs-netdev"
+}
+
+func (c conntrack) Connections(ctx context.Context, zone uint16) ([]of.Connections, error) {
+	if _, err := c.vswitchd.Call(ctx, "revalidator/wait"); err != nil {
+		return nil, err
+	}
+	out, err := c.vswitchd.Call(ctx, "dpctl/dump-conntrack", c.datapathName(), fmt.Sprintf("zone=%d", zone))
+	if err != nil {
+		return nil, err
+	}
+	var all []of.Connections
+	for line := range strings.Lines(out) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		one, err := of.ParseConnection(line)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+func (c conntrack) Cut(ctx context.Context, which ...of.Connections) error {
+	conn, err := c.openflow.current()
+	if err != nil {
+		return err
+	}
+	return conn.CTFlush(ctx, which...)
+}
+
+func (c conntrack) Limit(ctx context.Context, zone uint16, most uint32) error {
+	var err error
+	if most == 0 {
+		_, err = c.vswitchd.Call(ctx, "dpctl/ct-del-limits", c.datapathName(), "zone="+strconv.Itoa(int(zone)))
+	} else {
+		_, err = c.vswitchd.Call(ctx, "dpctl/ct-set-limits", c.datapathName(), fmt.Sprintf("zone=%d,limit=%d", zone, most))
+	}
+	return err
+}
+
+// tellUplinks tells the controller by which ports externals are reached.
+func (x *exits) tellUplinks(ctx context.Context) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	at := map[string]ovsdb.Interface{}
+	for _, i := range x.db.Interfaces(x.cfg.Bridge) {
+		if i.Uplink != "" && i.OFPort > 0 {
+			at[i.Uplink] = i
+		}
+	}
+	uplinks := map[string]controller.Uplink{}
+	for _, e := range x.externals {
+		via := viaExternal + e.Name
+		if e.Kind == intent.ExternalHost {
+			via = viaHost
+		}
+		i, ok := at[via]
+		if !ok {
+			continue
+		}
+		u := controller.Uplink{OFPort: of.PortNo(i.OFPort)}
+		if e.Kind == intent.ExternalHost {
+			u.MAC = uplinkMAC
+		}
+		uplinks[e.Name] = u
+	}
+	x.controller.SetUplinks(ctx, uplinks)
+}
+
+// ownEvery is how often the host's own addresses are read.
+const ownEvery = 2 * time.Second
+
+// tellSurroundings tells the controller what tenants must not reach, whenever that
+// changes.
+func (x *exits) tellSurroundings(ctx context.Context) {
+	var told controller.Surroundings
+	first := true
+	for {
+		own, err := hostnet.OwnAddrs()
+		if err != nil {
+			x.log.Warn("cannot read this host's addresses", "error", err)
+		} else {
+			now := controller.Surroundings{Addresses: x.withoutGateways(own), Store: x.storeAddrs()}
+			if first || !slices.Equal(now.Addresses, told.Addresses) {
+				x.controller.SetSurroundings(ctx, now)
+				told, first = now, false
+			}
+		}
+		select {
+		case <-time.After(ownEvery):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// withoutGateways leaves out the addresses that this host has for externals of kind
+// host: those are the externals' own.
+func (x *exits) withoutGateways(own []netip.Addr) []netip.Addr {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return slices.DeleteFunc(own, func(a netip.Addr) bool {
+		return slices.ContainsFunc(x.externals, func(e intent.External) bool {
+			return e.Kind == intent.ExternalHost && e.Gateway == a
+		})
+	})
+}
