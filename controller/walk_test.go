@@ -140,6 +140,8 @@ type walker struct {
 	tenants map[string]*intent.Snapshot
 	hosts   []intent.Host
 	local   map[intent.PortRef]of.PortNo
+
+	outside outsideFacts
 }
 
 const self = "host1"
@@ -176,7 +178,7 @@ func (w *walker) step(world *world) {
 	tenant := []string{"acme", "umbrella"}[w.IntN(2)]
 	s := w.tenants[tenant]
 	var changes []intent.Change
-	switch w.IntN(13) {
+	switch w.IntN(18) {
 	case 0: // a host comes, goes or moves
 		h := w.host()
 		w.hosts = slices.DeleteFunc(w.hosts, func(x intent.Host) bool { return x.Name == h.Name })
@@ -212,11 +214,17 @@ func (w *walker) step(world *world) {
 		changes = w.peer(s)
 	case 11, 12:
 		changes = w.route(s)
+	case 13: // something beyond the tenants
+		w.change(world)
+		return
+	case 14, 15, 16, 17:
+		changes = w.nat(s)
 	default:
 		changes = w.claim(s)
 	}
 	if w.IntN(20) == 0 {
-		snapshot := intent.Snapshot{Tenant: s.Tenant, Networks: slices.Clone(s.Networks), Ports: slices.Clone(s.Ports), Bindings: slices.Clone(s.Bindings), Peers: slices.Clone(s.Peers), Routes: slices.Clone(s.Routes)}
+		snapshot := intent.Snapshot{Tenant: s.Tenant, Networks: slices.Clone(s.Networks), Ports: slices.Clone(s.Ports), Bindings: slices.Clone(s.Bindings), Peers: slices.Clone(s.Peers), Routes: slices.Clone(s.Routes),
+			SNATs: slices.Clone(s.SNATs), Floatings: slices.Clone(s.Floatings), Forwards: slices.Clone(s.Forwards), NATAddresses: slices.Clone(s.NATAddresses)}
 		world.span(intent.SpanUpdate{Tenant: tenant, Snapshot: &snapshot})
 		return
 	}
@@ -359,6 +367,7 @@ func (w *walker) fresh() *world {
 	f := newWorld(self)
 	f.setSwitch(pipeline.Switch{VXLANPort: 1})
 	f.setHosts(w.hosts)
+	w.outside.tell(f)
 	for name, s := range w.tenants {
 		f.span(intent.SpanUpdate{Tenant: name, Snapshot: s})
 	}

@@ -567,6 +567,7 @@ func (w *world) recomputed() *world {
 	for name := range f.known {
 		f.hosts.touch(name)
 	}
+	f.touchOutside()
 	for _, t := range f.tenants {
 		f.touchAll(t)
 	}
