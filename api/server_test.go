@@ -342,7 +342,7 @@ func TestSlowClientsAreGivenUp(t *testing.T) {
 	}
 	t.Run("does not read", func(t *testing.T) {
 		var fs []api.Flow
-		for range 5000 {
+		for range 1000 { // more than a socket holds
 			fs = append(fs, api.Flow{Text: strings.Repeat("x", 1000)})
 		}
 		o.SetFlows(fs...)
@@ -359,11 +359,12 @@ func TestSlowClientsAreGivenUp(t *testing.T) {
 		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 			t.Fatal(err)
 		}
+		// On a slow machine the time may be over before the first byte is written.
 		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Fatal(err)
+		if err == nil {
+			_, err = io.ReadAll(resp.Body)
 		}
-		if _, err := io.ReadAll(resp.Body); !errors.Is(err, io.ErrUnexpectedEOF) {
+		if !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Errorf("reading the answer late: %v, want an end before the end", err)
 		}
 	})
