@@ -2,6 +2,7 @@ package integration_test
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
@@ -250,9 +251,20 @@ func TestStaticRoutes(t *testing.T) {
 			frames = append(frames, lab.IPFrame(c1.port.MAC, intent.GatewayMAC, c1.v4(), to, lab.ProtoUDP, 64,
 				lab.UDP(netip.AddrPortFrom(c1.v4(), 9), netip.AddrPortFrom(to, 9), []byte("hello"))))
 		}
-		if err := c1.SendFrames("eth0", frames); err != nil {
-			t.Fatal(err)
-		}
+		seen := o.capture(routers[0])
+		lab.Eventually(t, pollTime, "a datagram comes to every destination", func() error {
+			if err := c1.SendFrames("eth0", frames); err != nil {
+				return err
+			}
+			to := map[netip.Addr]bool{}
+			for _, p := range seen.Packets(func(p lab.Packet) bool { return p.Proto == lab.ProtoUDP && !p.Outgoing }) {
+				to[p.IPDst] = true
+			}
+			if len(to) < len(frames) {
+				return fmt.Errorf("%d of %d", len(to), len(frames))
+			}
+			return nil
+		})
 		if n, err := megaflows(t.Context(), o.Hosts[0], "ip,nw_src="+c1.v4().String()); err != nil || n == 0 || n > 20 {
 			t.Errorf("%d entries, %v", n, err)
 		}
@@ -287,8 +299,8 @@ func TestStaticRoutes(t *testing.T) {
 // ecmpConnections is how many connections are followed.
 const ecmpConnections = 200
 
-// ways sends the first packet of many connections and returns which router each came
-// to, by its source port.
+// ways sends the first packet of many TCP connections and returns which router each
+// came to, by its source port. Of UDP the userspace datapath hashes no ports.
 func (o *overlay) ways(from *machine, routers []*machine) map[*machine]map[uint16]bool {
 	o.t.Helper()
 	var captures []*lab.Capture
@@ -298,8 +310,11 @@ func (o *overlay) ways(from *machine, routers []*machine) map[*machine]map[uint1
 	to := netip.MustParseAddr("10.9.3.4")
 	var frames [][]byte
 	for i := range ecmpConnections {
-		frames = append(frames, lab.IPFrame(from.port.MAC, intent.GatewayMAC, from.v4(), to, lab.ProtoUDP, 64,
-			lab.UDP(netip.AddrPortFrom(from.v4(), uint16(20000+i)), netip.AddrPortFrom(to, 9), []byte("hello"))))
+		syn := make([]byte, 20) // its checksum is wrong: nobody answers
+		binary.BigEndian.PutUint16(syn, uint16(20000+i))
+		binary.BigEndian.PutUint16(syn[2:], 9)
+		syn[12], syn[13] = 5<<4, 2
+		frames = append(frames, lab.IPFrame(from.port.MAC, intent.GatewayMAC, from.v4(), to, lab.ProtoTCP, 64, syn))
 	}
 	found := map[*machine]map[uint16]bool{}
 	lab.Eventually(o.t, pollTime, "every connection comes to a router", func() error {

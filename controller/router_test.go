@@ -1,0 +1,189 @@
+package controller
+
+import (
+	"context"
+	"encoding/binary"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/packet"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// routerRig is a router of host 1, which knows acme/web (VNI 10) and the narrow
+// acme/db (VNI 20).
+func routerRig(t *testing.T) *Router {
+	c := New(self, Deps{Log: slog.New(slog.DiscardHandler)})
+	w := c.world
+	w.setSwitch(pipeline.Switch{VXLANPort: 1})
+	w.setHosts([]intent.Host{{Name: self, ID: 1, VTEP: netip.MustParseAddr("192.0.2.1")}})
+	network := func(name string, vni uint32, mtu int, prefix string) intent.Network {
+		p := netip.MustParsePrefix(prefix)
+		return intent.Network{Tenant: "acme", Name: name, ID: intent.ID(vni), VNI: vni, MTU: mtu, Learning: true,
+			Subnets: []intent.Subnet{{Prefix: p, Gateway: intent.DefaultGateway(p)}}}
+	}
+	w.span(intent.SpanUpdate{Tenant: "acme", Snapshot: &intent.Snapshot{Tenant: intent.Tenant{Name: "acme", VRF: 7},
+		Networks: []intent.Network{network("web", 10, 1450, "10.0.1.0/24"), network("db", 20, 1300, "10.0.2.0/24")}}})
+	w.settle()
+	return c.Router(func(context.Context, ...of.PacketOut) error { t.Error("sent by itself"); return nil })
+}
+
+// datagram is a packet from 10.0.1.5 to an address, with flags and size bytes behind
+// its header.
+func datagram(to string, flags uint16, size int) []byte {
+	b := make([]byte, 14+20+size)
+	copy(b, intent.GatewayMAC[:])
+	copy(b[6:], []byte{2, 0, 0, 0, 0, 5})
+	binary.BigEndian.PutUint16(b[12:], 0x0800)
+	ip := b[14:]
+	ip[0], ip[8], ip[9] = 0x45, 64, 17
+	binary.BigEndian.PutUint16(ip[2:], uint16(20+size))
+	binary.BigEndian.PutUint16(ip[6:], flags)
+	copy(ip[12:], []byte{10, 0, 1, 5})
+	copy(ip[16:], netip.MustParseAddr(to).AsSlice())
+	return b
+}
+
+// heard is a packet-in of a cause, with metadata.
+func heard(cause pipeline.Cause, frame []byte, terms ...of.Term) of.PacketIn {
+	return of.PacketIn{Packet: frame, Userdata: string([]byte{byte(cause)}), Metadata: of.MatchOf(terms...)}
+}
+
+func text(out []of.PacketOut) string {
+	var lines []string
+	for _, o := range out {
+		lines = append(lines, of.ActionsString(o.Actions))
+	}
+	return strings.Join(lines, "; ")
+}
+
+var (
+	inWeb = of.Exact(of.FieldMetadata, 7<<24|10)
+	toDB  = of.Exact(of.FieldMetadata, 7<<24|20)
+	web   = of.Exact(of.FieldReg9, 10)
+	port3 = of.Exact(of.FieldReg1, 3)
+)
+
+func TestRouterTellsSenders(t *testing.T) {
+	r := routerRig(t)
+	peer := []of.Term{inWeb, of.Exact(of.FieldReg0, 1|8), of.Exact(of.FieldTunSrc, 0xc0000228)}
+	other := []of.Term{inWeb, of.Exact(of.FieldReg0, 1), of.Exact(of.FieldTunSrc, 0xc0000202)}
+	icmp := datagram("10.0.1.1", 0, 8)
+	icmp[14+9] = 1
+	for _, c := range []struct {
+		name    string
+		in      of.PacketIn
+		actions string // "": nothing is sent
+		src     intent.MAC
+		from    string
+		kind    [2]byte // type and code
+	}{
+		{"expired", heard(pipeline.CauseExpired, datagram("10.0.2.7", 0, 8), inWeb, port3), "output:3", intent.GatewayMAC, "10.0.1.1", [2]byte{11, 0}},
+		{"a port of the gateway", heard(pipeline.CauseGateway, datagram("10.0.2.1", 0, 8), inWeb, port3), "output:3", intent.GatewayMAC, "10.0.2.1", [2]byte{3, 3}},
+		{"ICMP to the gateway", heard(pipeline.CauseGateway, icmp, inWeb, port3), "", intent.MAC{}, "", [2]byte{}},
+		{"no route", heard(pipeline.CauseNoRoute, datagram("10.7.0.1", 0, 8), inWeb, web, port3), "output:3", intent.GatewayMAC, "10.0.1.1", [2]byte{3, 0}},
+		{"nobody there", heard(pipeline.CauseUnreachable, datagram("10.0.2.9", 0, 8), toDB, web, port3), "output:3", intent.GatewayMAC, "10.0.1.1", [2]byte{3, 1}},
+		{"too large", heard(pipeline.CauseOversize, datagram("10.0.2.7", 0x4000, 1400), toDB, web, port3), "output:3", intent.GatewayMAC, "10.0.1.1", [2]byte{3, 4}},
+		{"from a peer", heard(pipeline.CauseExpired, datagram("10.0.2.7", 0, 8), peer...),
+			"set_field:10->tun_id,set_field:192.0.2.40->tun_dst,output:1", intent.GatewayMAC, "10.0.1.1", [2]byte{11, 0}},
+		{"from another host", heard(pipeline.CauseExpired, datagram("10.0.2.7", 0, 8), other...),
+			"set_field:10->tun_id,set_field:192.0.2.2->tun_dst,output:1", intent.RouterMAC(1), "10.0.1.1", [2]byte{11, 0}},
+		{"from a network that is gone", heard(pipeline.CauseExpired, datagram("10.0.2.7", 0, 8), of.Exact(of.FieldMetadata, 99), port3), "", intent.MAC{}, "", [2]byte{}},
+		{"rubbish", heard(pipeline.CauseExpired, []byte{1, 2, 3}, inWeb, port3), "", intent.MAC{}, "", [2]byte{}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			out := r.receive(c.in, time.Now())
+			if strings.ReplaceAll(text(out), "0xa->", "10->") != c.actions {
+				t.Fatalf("does %q, want %q", text(out), c.actions)
+			}
+			if c.actions == "" {
+				return
+			}
+			p, err := packet.ParseIP(out[0].Packet)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if kind := [2]byte(out[0].Packet[34:]); p.EthSrc != c.src || p.Src.String() != c.from || kind != c.kind || p.Dst.String() != "10.0.1.5" {
+				t.Errorf("%s %s says %v to %s", p.EthSrc, p.Src, kind, p.Dst)
+			}
+		})
+	}
+}
+
+func TestRouterFragments(t *testing.T) {
+	r := routerRig(t)
+	out := r.receive(heard(pipeline.CauseOversize, datagram("10.0.2.7", 0, 1420), toDB, web, port3, of.Exact(of.FieldReg0, 0x20)), time.Now())
+	if text(out) != "resubmit(,72); resubmit(,72)" || len(out[0].Packet) != 14+1300 {
+		t.Fatalf("does %q", text(out))
+	}
+	for _, o := range out {
+		if at := pipeline.PlaceOf(o.Metadata); at.Network != 20 || at.Source != 10 || o.Metadata.String() != "reg0=0,reg1=0x3,reg9=0xa,metadata=0x7000014" {
+			t.Errorf("a fragment goes on with %s", o.Metadata)
+		}
+	}
+}
+
+func TestRouterAsksForNeighbours(t *testing.T) {
+	r := routerRig(t)
+	now := time.Now()
+	question := heard(pipeline.CauseQuestion, datagram("10.0.2.50", 0, 8), toDB, web, port3, of.Exact(of.FieldReg4, 0x0a000232))
+	out := r.receive(question, now)
+	if text(out) != "resubmit(,52)" {
+		t.Fatalf("does %q", text(out))
+	}
+	n, err := packet.ParseNeighbour(out[0].Packet)
+	if err != nil || n.Answer || n.MAC != intent.RouterMAC(1) || !n.Sender.IsUnspecified() || n.Target.String() != "10.0.2.50" {
+		t.Errorf("asks %+v, %v", n, err)
+	}
+	if out := r.receive(question, now); len(out) > 0 {
+		t.Errorf("asks again at once: %q", text(out))
+	}
+	if out := r.remind(now.Add(askAgain)); text(out) != "resubmit(,52)" {
+		t.Errorf("later it does %q, want to ask again", text(out))
+	}
+
+	reply := make([]byte, 42)
+	copy(reply, []byte{0x0e, 0x0e, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 8, 6, 0, 1, 8, 0, 6, 4, 0, 2, 2, 0, 0, 0, 0, 9, 10, 0, 2, 50})
+	if out := r.receive(heard(pipeline.CauseAnswer, reply, inWeb), now); len(out) > 0 {
+		t.Errorf("an answer from another network is taken: %q", text(out))
+	}
+	if out := r.receive(heard(pipeline.CauseAnswer, reply, toDB), now); text(out) != "resubmit(,64); resubmit(,64)" {
+		t.Errorf("after the answer it does %q, want both packets sent on", text(out))
+	}
+	if len(r.questions) != 0 || r.held != 0 {
+		t.Errorf("%d questions and %d packets are left", len(r.questions), r.held)
+	}
+
+	for range heldEach + 5 {
+		r.receive(question, now)
+	}
+	if out := r.remind(now.Add(askUntil)); len(out) != heldEach || out[0].Packet[34] != 3 || out[0].Packet[35] != 1 || r.held != 0 {
+		t.Errorf("without an answer %d senders are told, and %d packets are left", len(out), r.held)
+	}
+	for i := range asksMax + 10 {
+		q := question
+		q.Metadata = of.MatchOf(toDB, web, port3, of.Exact(of.FieldReg4, uint64(i+1)))
+		r.receive(q, now)
+	}
+	if len(r.questions) != asksMax {
+		t.Errorf("%d addresses are asked for at a time", len(r.questions))
+	}
+}
+
+func TestRouterAdvertisesWhereTheSwitchCannot(t *testing.T) {
+	r := routerRig(t)
+	ask := packet.Ask(intent.MAC{2, 0, 0, 0, 0, 5}, netip.Addr{}, netip.MustParseAddr("fd00::1"))
+	out := r.receive(heard(pipeline.CauseSolicitation, ask, inWeb, port3), time.Now())
+	if text(out) != "output:3" {
+		t.Fatalf("does %q", text(out))
+	}
+	n, err := packet.ParseNeighbour(out[0].Packet)
+	if err != nil || !n.Answer || n.MAC != intent.GatewayMAC || n.Target.String() != "fd00::1" {
+		t.Errorf("advertises %+v, %v", n, err)
+	}
+}
