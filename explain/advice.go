@@ -66,7 +66,7 @@ func (j *journey) advice(p intent.TracePacket) []string {
 			add("see whether " + h.Host + " is up: `ovloom host list`, and `ovloom status` there")
 		}
 		for _, e := range h.Ends {
-			if p.Verdict == intent.TraceDropped && e.Kind == intent.TraceDropped {
+			if (p.Verdict == intent.TraceDropped || p.Verdict == intent.TraceUnknown) && e.Kind == intent.TraceDropped {
 				add(fill.Replace(adviceFor[e.Reason]))
 			}
 		}

@@ -98,6 +98,8 @@ func TestTracer(t *testing.T) {
 			intent.TraceAnswered, "answered by the switch of host1 with 02:00:00:00:00:02", "[]", ""},
 		{"to ovloomd", "10.0.0.3", nil, fakeHosts{"host1 arp": {answer}, "host1 ip": {{Kind: intent.TraceHanded, Table: "unresolved", Words: "asks for it"}}},
 			intent.TraceUnknown, "ovloomd of host1: asks for it", "[]", ""},
+		{"held by ovloomd", "10.0.0.3", nil, fakeHosts{"host1 arp": {answer}, "host1 ip": {{Kind: intent.TraceHanded, Table: "external_send", Words: "a next hop to ask for"}, drop("external_send", "next-hop")}},
+			intent.TraceUnknown, "ovloomd of host1: a next hop to ask for", "[]", "try again"},
 		{"the subnet's last address is for all", "10.0.0.255", nil, fakeHosts{"host1 ip": {delivered}},
 			intent.TraceDelivered, "delivered to acme/web/b on host1", "[]", ""},
 	} {

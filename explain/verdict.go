@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/pipeline"
 )
 
 // portsShown bounds how many ports a verdict lists.
@@ -30,6 +31,9 @@ func judge(p *intent.TracePacket) {
 			case intent.TraceLeft:
 				left = append(left, fmt.Sprintf("leaves on %s: %s", h.Host, e.Words))
 			case intent.TraceDropped:
+				if e.Reason == pipeline.ReasonNextHop.String() {
+					continue // only until ovloomd has asked: it sends the packet on
+				}
 				dropped = append(dropped, describeDrop(h.Host, e))
 			case intent.TraceHanded:
 				handed = append(handed, fmt.Sprintf("ovloomd of %s: %s", h.Host, e.Words))

@@ -283,6 +283,37 @@ func TestTraceWithoutAHost(t *testing.T) {
 	o.reaches(a, b.v4())
 }
 
+// While the store is down, a host traces through its own switch, from its copy of the
+// tenant.
+func TestTraceWithoutStore(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 2, AllowLog: storeGone})
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
+	a, b := o.plug(o.Hosts[0], "acme/web/a"), o.plug(o.Hosts[1], "acme/web/b")
+	c := o.plug(o.Hosts[1], "acme/web/c")
+	o.reaches(b, a.v4())
+	o.reaches(b, c.v4())
+	if err := o.Hosts[0].Ovloomd.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	traces := func(to netip.Addr, code int, want string) {
+		t.Helper()
+		lab.Eventually(t, pollTime, fmt.Sprintf("a trace to %s from the copy", to), func() error {
+			out, err := o.Hosts[1].Ovloom(t.Context(), "trace", "acme/web/b", to.String())
+			if lab.ExitCode(err) != code || !strings.Contains(out, want) {
+				return fmt.Errorf("exit code %d, want %d and %q: %v\n%s", lab.ExitCode(err), code, want, err, out)
+			}
+			return nil
+		})
+	}
+	traces(c.v4(), 0, "delivered to acme/web/c on host2")
+	traces(a.v4(), 5, "but which host that is is not known")
+	if err := startAgain(t, o.Hosts[0]); err != nil {
+		t.Fatal(err)
+	}
+	traces(a.v4(), 0, "delivered to acme/web/a on host1")
+}
+
 func startAgain(t *testing.T, h *lab.Host) error {
 	_, err := h.StartOvloomd(t.Context())
 	return err
