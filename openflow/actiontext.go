@@ -99,6 +99,9 @@ func (a SetField) appendText(b []byte) []byte {
 	b = append(b, "set_field:"...)
 	b = appendValue(b, a.Field, a.Value, a.Mask)
 	b = append(b, "->"...)
+	if a.Field == FieldInPort {
+		return append(b, "in_port"...) // that is the one that can be set
+	}
 	return append(b, a.Field.String()...)
 }
 

@@ -85,7 +85,11 @@ func appendAction(b []byte, action openflow.Action) ([]byte, error) {
 		b = appendToController(b, &a)
 	case openflow.SetField:
 		b = append(b, 0, actionSetField, 0, 0)
-		b, err = appendOXM(b, a.Field, a.Value.And(a.Mask), a.Mask)
+		if a.Field == openflow.FieldInPort {
+			b, err = appendSetInPort(b, a)
+		} else {
+			b, err = appendOXM(b, a.Field, a.Value.And(a.Mask), a.Mask)
+		}
 	case openflow.CopyField:
 		b, err = appendCopyField(b, &a)
 	case openflow.Push:

@@ -98,6 +98,9 @@ func decodeStandard(raw []byte) openflow.Action {
 			return openflow.DecTTL{}
 		}
 	case actionSetField:
+		if len(raw) == 16 && binary.BigEndian.Uint32(raw[4:]) == nxmInPort && allZero(raw[10:]) {
+			return openflow.Set(openflow.FieldInPort, uint64(portFrom16(binary.BigEndian.Uint16(raw[8:]))))
+		}
 		e, rest, err := nextOXM(raw[4:])
 		if err == nil && e.field != openflow.FieldNone && isPadding(rest) {
 			return openflow.SetField{Field: e.field, Value: e.value, Mask: e.mask}

@@ -160,6 +160,7 @@ var flowCases = []string{
 	"actions=set_field:0x5/0xff->reg0",
 	"actions=set_field:0/0xff->reg0",
 	"actions=set_field:0->reg15",
+	"actions=set_field:0->in_port,set_field:7->in_port,set_field:LOCAL->in_port",
 	"actions=set_field:0x100000002->xreg2",
 	"actions=set_field:0x20010db8000000000000000000000001->xxreg1",
 	"actions=set_field:0x7b00000000/0xffffff00000000->xreg0",

@@ -254,3 +254,29 @@ func nextOXM(b []byte) (e oxm, rest []byte, err error) {
 	e.field = f
 	return e, rest, nil
 }
+
+// nxmInPort is the header of NXM_OF_IN_PORT, the only name by which Open vSwitch lets
+// an action set the port that a packet came in by: OXM_OF_IN_PORT is for matches.
+const nxmInPort = classNXM0<<16 | 0<<9 | 2
+
+// Ports of 16 bits, as OpenFlow 1.0 has them: the reserved ones are the highest.
+const (
+	reserved16 = 0xff00
+	reserved32 = 0xffffff00
+)
+
+func appendSetInPort(b []byte, a openflow.SetField) ([]byte, error) {
+	p := a.Value.Uint64()
+	if a.Mask != a.Field.Mask() || p >= reserved16 && p < reserved32 {
+		return b, fmt.Errorf("ofp: set_field: %#x is no port that in_port can be set to", p)
+	}
+	b = binary.BigEndian.AppendUint32(b, nxmInPort)
+	return binary.BigEndian.AppendUint16(b, uint16(p)), nil
+}
+
+func portFrom16(p uint16) uint32 {
+	if p >= reserved16 {
+		return reserved32 | uint32(p&0xff)
+	}
+	return uint32(p)
+}
