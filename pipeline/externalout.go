@@ -61,6 +61,7 @@ const (
 // Priorities of external_neighbour.
 const (
 	outHairpin = 50
+	outForeign = 40
 	outOnLink  = 20
 	outGateway = 10
 	outNowhere = 0
@@ -98,13 +99,20 @@ func externalOutAddress(r rules, v *AddressView) {
 	// with the connection tracker's verdict forgotten: it becomes part of a second
 	// connection, from one external address to another. Without in_port it can leave
 	// by the port that it came from.
-	r.add(externalNeighbour, outHairpin, "to an address of this host: comes in again",
-		on(of.IPv4, of.Addr(of.FieldIPDst, v.Address)),
+	again := []of.Action{
 		of.CTClear{}, of.Set(of.FieldInPort, 0),
 		enter(uplinkVNI(v.External), 0), of.SetMAC(of.FieldEthDst, v.Router),
 		of.SetMasked(of.FieldReg0, flagFromExternal.mask(), 0xffffffff),
 		regOutPort.set(0), regVTEP.set(0), regHop4.set(0), regReason.set(0),
-		of.Resubmit{InPort: of.PortInPort, Table: externalIn.ID})
+		of.Resubmit{InPort: of.PortInPort, Table: externalIn.ID},
+	}
+	to := on(of.IPv4, of.Addr(of.FieldIPDst, v.Address))
+	// The tenant's own, by whatever external it leaves; and another's that the external
+	// allows. Externals behind different bridges may have the same addresses.
+	r.add(externalNeighbour, outHairpin, "to the tenant's own address, which is here: comes in again",
+		with(to, regTenant.is(uint64(v.VRF))), again...)
+	r.add(externalNeighbour, outForeign, "to an address which is here: comes in again",
+		with(to, regNetwork.is(uint64(v.External.VNI()))), again...)
 }
 
 // externalNeighbourUplink leads out by the uplink. Only the gateway's MAC in the
