@@ -45,7 +45,7 @@ func (d *daemon) flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error)
 		return nil, err
 	}
 	dumped = slices.DeleteFunc(dumped, func(f of.FlowStats) bool {
-		return q.Object != "" && !concerns(objects[pipeline.Cookie(f.Cookie)], q.Object)
+		return q.Object != "" && !concerns(pipeline.Cookie(f.Cookie), objects[pipeline.Cookie(f.Cookie)], q.Object)
 	})
 	slices.SortFunc(dumped, func(a, b of.FlowStats) int {
 		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Flow.String(), b.Flow.String()))
@@ -92,20 +92,22 @@ func words(f of.Flow, described []controller.Described) string {
 	return ""
 }
 
-// concerns says whether an object's flows, such as those of "port acme/web/c1",
-// are about acme, acme/web or acme/web/c1.
-func concerns(object, about string) bool {
-	_, name, _ := strings.Cut(object, " ")
-	if i := strings.LastIndex(name, " "); i >= 0 { // "learned in network acme/web"
-		name = name[i+1:]
+// concerns says whether the flows of an object, such as "port acme/web/c1" or "route
+// acme 10.9.0.0/16", are about acme, acme/web or acme/web/c1.
+func concerns(owner pipeline.Cookie, object, about string) bool {
+	names, ok := strings.CutPrefix(object, owner.Kind().String()+" ")
+	if !ok { // "table fork"
+		_, names, _ = strings.Cut(object, " ")
 	}
-	return name == about || strings.HasPrefix(name, about+"/")
+	return slices.ContainsFunc(strings.Fields(names), func(name string) bool {
+		return name == about || strings.HasPrefix(name, about+"/")
+	})
 }
 
 // known says whether any object's flows are about the name.
 func known(objects map[pipeline.Cookie]string, about string) bool {
-	for _, o := range objects {
-		if concerns(o, about) {
+	for owner, o := range objects {
+		if concerns(owner, o, about) {
 			return true
 		}
 	}
