@@ -14,6 +14,7 @@
 //	udp.go        who else uses the tunnels' UDP port
 //	exit.go       the way out of the overlay through the host: addresses and packet filter
 //	exitfault.go  what the host lacks for that, found and on request set
+//	listen.go     which ports of the host's own addresses its programs use
 //	sysctl.go     settings of one interface under /proc/sys/net; never of the host
 //	datapath.go   whether the kernel has the openvswitch module
 //

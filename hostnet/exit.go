@@ -109,13 +109,13 @@ func (e Exit) rules() string {
 	line("\tchain prerouting {")
 	line("\t\ttype nat hook prerouting priority dstnat; policy accept;")
 	for _, f := range e.Forwards {
-		line("\t\tiifname != %q fib daddr type local %s dport %d dnat to %s", e.Link, f.Protocol, f.Port, f.To)
+		line("\t\tiifname != %q ip daddr != 127.0.0.0/8 fib daddr type local %s dport %d dnat to %s", e.Link, f.Protocol, f.Port, f.To)
 	}
 	line("\t}")
 	line("\tchain output {")
 	line("\t\ttype nat hook output priority -100; policy accept;")
 	for _, f := range e.Forwards {
-		line("\t\tfib daddr type local %s dport %d dnat to %s", f.Protocol, f.Port, f.To)
+		line("\t\tip daddr != 127.0.0.0/8 fib daddr type local %s dport %d dnat to %s", f.Protocol, f.Port, f.To)
 	}
 	line("\t}")
 

@@ -53,6 +53,7 @@ type exits struct {
 	uplinkFaults map[string]error // by port of the integration bridge
 	exitError    error            // why the way through the host is not made
 	exitFaults   []hostnet.ExitFault
+	taken        []hostnet.ExitForward // left out: this host's own programs serve those ports
 }
 
 func newExits(d *daemon) *exits {
@@ -158,6 +159,10 @@ func (x *exits) ensure(ctx context.Context, look bool) {
 	x.mu.Lock()
 	externals, exit := x.externals, x.exit()
 	x.mu.Unlock()
+	taken, err := x.leaveServices(&exit)
+	if err != nil {
+		x.log.Warn("cannot see which ports of this host are in use", "error", err)
+	}
 
 	faults, err := x.db.EnsureUplinks(ctx, x.cfg.Bridge, x.uplinks(externals))
 	if err != nil {
@@ -172,7 +177,25 @@ func (x *exits) ensure(ctx context.Context, look bool) {
 	if err != nil && text(err) != text(x.exitError) {
 		x.log.Warn("cannot set up the way out through the host", "error", err)
 	}
-	x.uplinkFaults, x.exitError = faults, err
+	x.uplinkFaults, x.exitError, x.taken = faults, err, taken
+}
+
+// leaveServices drops the forwards of ports that programs of this host serve, or would
+// not hear from anybody any more, and returns them.
+func (x *exits) leaveServices(e *hostnet.Exit) (taken []hostnet.ExitForward, err error) {
+	e.Forwards = slices.DeleteFunc(e.Forwards, func(f hostnet.ExitForward) bool {
+		used := f.Protocol == intent.UDP && int(f.Port) == x.cfg.VXLANPort
+		if !used {
+			var failed error
+			used, failed = hostnet.Listens(f.Protocol, f.Port)
+			err = errors.Join(err, failed)
+		}
+		if used {
+			taken = append(taken, f)
+		}
+		return used
+	})
+	return taken, err
 }
 
 // exit returns the way out through the host as it must be; without Subnets: none.
@@ -271,6 +294,9 @@ func (x *exits) fix(ctx context.Context) (done []string, err error) {
 	x.mu.Lock()
 	exit := x.exit()
 	x.mu.Unlock()
+	if _, e := x.leaveServices(&exit); e != nil {
+		return done, errors.Join(err, e)
+	}
 	if len(exit.Subnets) > 0 && err == nil {
 		err = x.ensureExit(ctx, exit, true)
 	}
@@ -307,6 +333,11 @@ func (x *exits) status() (uplinks []api.Uplink, warnings []api.Warning) {
 	}
 	if x.exitError != nil {
 		warnings = append(warnings, warning(x.exitError))
+	}
+	for _, f := range x.taken {
+		warnings = append(warnings, api.Warning{
+			What: fmt.Sprintf("%s port %d is not forwarded from this host's own addresses: a program of the host serves it", f.Protocol, f.Port),
+			Do:   "forward another port"})
 	}
 	for _, f := range x.exitFaults {
 		warnings = append(warnings, api.Warning{What: f.What + ": tenants cannot leave through it",

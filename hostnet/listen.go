@@ -1,0 +1,83 @@
+package hostnet
+
+// Which ports of the host's own addresses its programs use.
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Listens says whether a program of this host's namespace serves a port on an address
+// that others can reach over IPv4: for TCP it listens there, for UDP it has the port
+// and no partner. What SCTP is served the kernel does not tell alike; the answer is no.
+func Listens(p intent.Protocol, port uint16) (bool, error) {
+	for _, file := range []string{string(p), string(p) + "6"} {
+		if p == intent.SCTP {
+			return false, nil
+		}
+		b, err := os.ReadFile("/proc/thread-self/net/" + file)
+		if os.IsNotExist(err) {
+			continue // a kernel without IPv6
+		}
+		if err != nil {
+			return false, fmt.Errorf("see whether %s port %d is in use: %w", p, port, err)
+		}
+		if serves(b, p, port) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// tcpListen is TCP_LISTEN as /proc/net/tcp writes it.
+const tcpListen = "0A"
+
+// serves looks for a port in a table as /proc/net/tcp and udp are (proc(5)): local and
+// remote address in the second and third column, the state in the fourth.
+func serves(table []byte, p intent.Protocol, port uint16) bool {
+	lines := bufio.NewScanner(bytes.NewReader(table))
+	for lines.Scan() {
+		f := strings.Fields(lines.Text())
+		if len(f) < 4 {
+			continue
+		}
+		local, ok := parseSocketAddr(f[1])
+		remote, ok2 := parseSocketAddr(f[2])
+		a := local.Addr()
+		switch {
+		case !ok || !ok2 || local.Port() != port || a.IsLoopback():
+		case a.Is6() && !a.IsUnspecified(): // of IPv6 only
+		case p == intent.TCP && f[3] == tcpListen, p == intent.UDP && remote.Port() == 0:
+			return true
+		}
+	}
+	return false
+}
+
+// parseSocketAddr reads an address as the tables have it: words of 32 bits in the
+// machine's order, in hexadecimal.
+func parseSocketAddr(s string) (netip.AddrPort, bool) {
+	addr, port, _ := strings.Cut(s, ":")
+	b, err := hex.DecodeString(addr)
+	n, err2 := strconv.ParseUint(port, 16, 16)
+	if err != nil || err2 != nil || len(b) != 4 && len(b) != 16 {
+		return netip.AddrPort{}, false
+	}
+	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+		for word := range slices.Chunk(b, 4) {
+			slices.Reverse(word)
+		}
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return netip.AddrPortFrom(a.Unmap(), uint16(n)), true
+}
