@@ -282,25 +282,26 @@ func (x *exits) setExitFaults(f []hostnet.ExitFault) {
 // fix implements api.Backend.
 func (x *exits) fix(ctx context.Context) (done []string, err error) {
 	x.mu.Lock()
-	faults, broken := x.exitFaults, x.exitError
+	exit := x.exit()
 	x.mu.Unlock()
-	if broken != nil {
-		return nil, broken
+	if len(exit.Subnets) == 0 {
+		return nil, nil
 	}
+	if _, err := x.leaveServices(&exit); err != nil {
+		return nil, err
+	}
+	// What was seen last may be old, or nothing yet.
+	if err := x.ensureExit(ctx, exit, true); err != nil {
+		return nil, err
+	}
+	x.mu.Lock()
+	faults := x.exitFaults
+	x.mu.Unlock()
 	done, err = hostnet.FixExit(ctx, faults)
 	for _, what := range done {
 		x.log.Info("host changed on request", "what", what)
 	}
-	x.mu.Lock()
-	exit := x.exit()
-	x.mu.Unlock()
-	if _, e := x.leaveServices(&exit); e != nil {
-		return done, errors.Join(err, e)
-	}
-	if len(exit.Subnets) > 0 && err == nil {
-		err = x.ensureExit(ctx, exit, true)
-	}
-	return done, err
+	return done, errors.Join(err, x.ensureExit(ctx, exit, true))
 }
 
 // status returns the ways out, and what is wrong with them.
