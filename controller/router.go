@@ -23,8 +23,9 @@ type Router struct {
 	log     *slog.Logger
 	send    func(context.Context, ...of.PacketOut) error
 
-	questions map[neighbourKey]*question
-	held      int // packets, in all questions
+	announcing map[uint32]time.Time // by VNI: when the gateway was taken over from another host
+	questions  map[neighbourKey]*question
+	held       int // packets, in all questions
 
 	announced, gatewaysAsked time.Time // when the uplinks were last looked after
 }
@@ -43,18 +44,20 @@ type question struct {
 }
 
 const (
-	askAgain  = 500 * time.Millisecond
-	askUntil  = 1500 * time.Millisecond // then the address is unreachable
-	askTick   = 100 * time.Millisecond
-	asksMax   = 1024 // addresses asked for at a time
-	heldMax   = 2048 // packets, in all
-	heldEach  = 16   // packets for one address
-	sendLimit = 2 * time.Second
+	askAgain      = 500 * time.Millisecond
+	askUntil      = 1500 * time.Millisecond // then the address is unreachable
+	askTick       = 100 * time.Millisecond
+	announceAfter = time.Second // after a host became the gateway of peers; its flows are in place then
+	asksMax       = 1024        // addresses asked for at a time
+	heldMax       = 2048        // packets, in all
+	heldEach      = 16          // packets for one address
+	sendLimit     = 2 * time.Second
 )
 
 // Router returns the router of the host. send puts packets into the switch.
 func (c *Controller) Router(send func(context.Context, ...of.PacketOut) error) *Router {
-	return &Router{routing: c.world.routing, log: c.log, send: send, questions: map[neighbourKey]*question{}}
+	return &Router{routing: c.world.routing, log: c.log, send: send,
+		announcing: map[uint32]time.Time{}, questions: map[neighbourKey]*question{}}
 }
 
 // Run takes in packets until ctx ends.
@@ -254,7 +257,7 @@ func (r *Router) ask(key neighbourKey, q *question, now time.Time) []of.PacketOu
 
 // remind asks again for what nobody answered, and gives up what nobody answers.
 func (r *Router) remind(now time.Time) []of.PacketOut {
-	var out []of.PacketOut
+	out := r.announce(now)
 	for key, q := range r.questions {
 		switch {
 		case now.Sub(q.since) >= askUntil:
@@ -270,6 +273,31 @@ func (r *Router) remind(now time.Time) []of.PacketOut {
 			}
 		case now.Sub(q.asked) >= askAgain:
 			out = append(out, r.ask(key, q, now)...)
+		}
+	}
+	return out
+}
+
+// announce tells peers where their gateway is now: else they would go on sending to
+// the host that was it before, until their ARP entries age.
+func (r *Router) announce(now time.Time) []of.PacketOut {
+	for _, vni := range r.routing.takeGained() {
+		r.announcing[vni] = now
+	}
+	var out []of.PacketOut
+	for vni, since := range r.announcing {
+		if now.Sub(since) < announceAfter {
+			continue
+		}
+		delete(r.announcing, vni)
+		s, ok := r.routing.segment(vni)
+		if !ok || !s.elected {
+			continue // it went on to another host
+		}
+		for _, n := range s.subnets {
+			if n.Gateway.IsValid() {
+				out = append(out, pipeline.ToPeers(vni, packet.Announce(intent.GatewayMAC, n.Gateway)))
+			}
 		}
 	}
 	return out

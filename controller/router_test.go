@@ -187,3 +187,34 @@ func TestRouterAdvertisesWhereTheSwitchCannot(t *testing.T) {
 		t.Errorf("advertises %+v, %v", n, err)
 	}
 }
+
+// A host that becomes the gateway of a network's peers says so once, unless another is
+// it again by then.
+func TestRouterAnnouncesItself(t *testing.T) {
+	r := routerRig(t)
+	now := time.Now()
+	elect := func(yes bool) {
+		old, _ := r.routing.segment(10)
+		is := old
+		is.elected = yes
+		r.routing.setSegment(&old, &is)
+	}
+	elect(true)
+	if out := r.remind(now); len(out) > 0 {
+		t.Errorf("announces before its flows can be there: %q", text(out))
+	}
+	out := r.remind(now.Add(announceAfter))
+	if text(out) != "set_field:0xa->tun_id,group:50331658" {
+		t.Fatalf("does %q", text(out))
+	}
+	if n, err := packet.ParseNeighbour(out[0].Packet); err != nil || n.MAC != intent.GatewayMAC || n.Sender.String() != "10.0.1.1" {
+		t.Errorf("announces %+v, %v", n, err)
+	}
+	elect(false)
+	elect(true)
+	r.remind(now)
+	elect(false)
+	if out := r.remind(now.Add(announceAfter)); len(out) > 0 {
+		t.Errorf("announces what another host is: %q", text(out))
+	}
+}

@@ -15,6 +15,7 @@ type routing struct {
 	tunnel   of.PortNo
 	mac      intent.MAC         // this host's as a router
 	segments map[uint32]segment // by VNI
+	gained   []uint32           // networks whose peers this host became the gateway of
 	outside
 }
 
@@ -24,7 +25,8 @@ type segment struct {
 	vni     uint32
 	vrf     uint32
 	subnets []intent.Subnet
-	mtu     int // of its ports, in bytes
+	mtu     int  // of its ports, in bytes
+	elected bool // this host is the gateway of the network's peers
 }
 
 func newRouting() *routing {
@@ -52,7 +54,20 @@ func (r *routing) setSegment(old, now *segment) {
 	}
 	if now != nil {
 		r.segments[now.vni] = *now
+		if now.elected && (old == nil || !old.elected) {
+			r.gained = append(r.gained, now.vni)
+		}
 	}
+}
+
+// takeGained returns the networks whose peers this host became the gateway of since
+// the last call.
+func (r *routing) takeGained() []uint32 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	gained := r.gained
+	r.gained = nil
+	return gained
 }
 
 func (r *routing) segment(vni uint32) (segment, bool) {

@@ -147,6 +147,9 @@ func (w *world) narrow(t *tenant, n *network) int {
 			return own
 		}
 	}
+	if w.widerOutside(t, own) {
+		return own
+	}
 	return 0
 }
 
@@ -156,12 +159,12 @@ func (w *world) portMTU(n *network) int { return n.intent.PortMTU(w.known[w.self
 func (w *world) networkChanged(ref intent.NetworkRef, old, now *pipeline.NetworkView) {
 	var was, is *segment
 	if old != nil {
-		was = &segment{name: ref, vni: old.Network.VNI}
+		was = &segment{name: ref, vni: old.Network.VNI, elected: old.Elected}
 	}
 	if now != nil {
 		is = &segment{
 			name: ref, vni: now.Network.VNI, vrf: now.VRF, subnets: now.Network.Subnets,
-			mtu: now.Network.PortMTU(w.known[w.self].UnderlayMTU),
+			mtu: now.Network.PortMTU(w.known[w.self].UnderlayMTU), elected: now.Elected,
 		}
 	}
 	w.routing.setSegment(was, is)

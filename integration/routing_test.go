@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -195,6 +196,19 @@ func TestPeersRouteThroughTheGateway(t *testing.T) {
 	if err != nil || strings.Contains(out, "DUP") {
 		t.Errorf("%v\n%s", err, out)
 	}
+	// The first host is the gateway, until it has no port of the network any more.
+	o.runOn(o.Hosts[0], "port", "unplug", "acme/web/c1")
+	lab.Eventually(t, pollTime, "the peer knows the gateway's new place", func() error {
+		out, err := o.Hosts[2].Exec(t.Context(), "bridge", "fdb", "show")
+		if want := fmt.Sprintf("dst %s", o.Hosts[1].VTEP); err == nil && !slices.ContainsFunc(strings.Split(out, "\n"), func(line string) bool {
+			return strings.HasPrefix(line, intent.GatewayMAC.String()) && strings.Contains(line, want)
+		}) {
+			err = errors.New(out)
+		}
+		return err
+	})
+	o.reaches(m.machine, db1.v4())
+
 	lab.Eventually(t, pollTime, "an address of nobody is said to be unreachable", func() error {
 		out, err := db1.Exec(t.Context(), "ping", "-c", "1", "-W", "4", "10.0.0.99")
 		if said := out + fmt.Sprint(err); !strings.Contains(said, "From 10.0.2.1 icmp_seq=1 Destination Host Unreachable") {

@@ -30,8 +30,11 @@ const (
 	optionTarget = 2
 )
 
-// Flags of an advertisement (RFC 4861, 4.4): router, solicited, override.
-const routerAnswers = 0xe0
+// Flags of an advertisement (RFC 4861, 4.4).
+const (
+	routerSays = 0xa0 // router, override
+	solicited  = 0x40
+)
 
 var broadcast = intent.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
@@ -83,21 +86,24 @@ func Ask(mac intent.MAC, sender, target netip.Addr) []byte {
 	return appendND(b, mac, linkLocal(mac), group, solicitation, 0, target, optionSource)
 }
 
-// Announce returns the frame that tells everybody that an IPv4 address has a
-// MAC (RFC 5227, 3).
+// Announce returns the frame that tells everybody that an address has a MAC (RFC
+// 5227, 3). That of IPv6 is a router's.
 func Announce(mac intent.MAC, a netip.Addr) []byte {
+	if a.Is6() {
+		return Neighbour{Sender: netip.IPv6Unspecified(), Target: a}.Answer6(mac)
+	}
 	return arp(broadcast, mac, arpRequest, a, intent.MAC{}, a)
 }
 
 // Answer6 returns the frame that answers a neighbour solicitation of IPv6 for a
 // router with a MAC.
 func (n Neighbour) Answer6(mac intent.MAC) []byte {
-	to, ethernet := n.Sender, n.MAC
+	to, ethernet, flags := n.Sender, n.MAC, uint8(routerSays|solicited)
 	if to.IsUnspecified() { // it wants to know whether its own address is free
-		to, ethernet = netip.IPv6LinkLocalAllNodes(), intent.MAC{0x33, 0x33, 0, 0, 0, 1}
+		to, ethernet, flags = netip.IPv6LinkLocalAllNodes(), intent.MAC{0x33, 0x33, 0, 0, 0, 1}, routerSays
 	}
 	b := appendEthernet(nil, ethernet, mac, typeIPv6)
-	return appendND(b, mac, n.Target, to, advertised, routerAnswers, n.Target, optionTarget)
+	return appendND(b, mac, n.Target, to, advertised, flags, n.Target, optionTarget)
 }
 
 func arp(to, mac intent.MAC, op uint16, sender netip.Addr, theirs intent.MAC, target netip.Addr) []byte {

@@ -93,3 +93,8 @@ func Flood(vni, vrf uint32, frame []byte) of.PacketOut {
 		Metadata: of.MatchOf(of.Exact(of.FieldMetadata, uint64(vrf)<<regTenant.Sub.Offset|uint64(vni))),
 		Actions:  []of.Action{of.Resubmit{InPort: of.PortInPort, Table: flood.ID}}}
 }
+
+// ToPeers returns a frame of a gateway's for all peers of a network.
+func ToPeers(vni uint32, frame []byte) of.PacketOut {
+	return of.PacketOut{Packet: frame, Actions: []of.Action{of.Set(of.FieldTunID, uint64(vni)), of.ToGroup{ID: groupPeers | vni}}}
+}
