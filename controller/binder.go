@@ -15,9 +15,10 @@ import (
 // changes nothing.
 type binder struct {
 	// Set by newBinder.
-	self string
-	busy func(lane string) bool   // a lane's deed is under way
-	told func(tenant string) bool // the store has told of the tenant, if only that it is gone
+	self  string
+	busy  func(lane string) bool    // a lane's deed is under way
+	told  func(tenant string) bool  // the store has told of the tenant, if only that it is gone
+	named func(ifaceID string) bool // it is known which port an interface is, if any
 
 	plugs  map[string]*plug                    // by the interface's row
 	owners map[intent.PortRef]string           // which plug carries a port: one of them, if several want to
@@ -33,9 +34,9 @@ type plug struct {
 	granted  uint64 // generation that the store gave us; the row may not carry it yet
 }
 
-func newBinder(self string, busy, told func(string) bool) *binder {
+func newBinder(self string, busy, told, named func(string) bool) *binder {
 	return &binder{
-		self: self, busy: busy, told: told,
+		self: self, busy: busy, told: told, named: named,
 		plugs:  map[string]*plug{},
 		owners: map[intent.PortRef]string{},
 		stale:  map[intent.PortRef]uint64{},
@@ -236,11 +237,16 @@ func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) [
 				}
 			}
 		}
-		if flowsIn && up != p.Installed {
+		if flowsIn && up != p.Installed && (up || b.known(p)) {
 			list = append(list, install(uuid, up, rows))
 		}
 	}
 	return append(list, b.releases(w, claims)...)
+}
+
+// known says whether the store, or a copy of it, has told all that concerns a plug.
+func (b *binder) known(p *plug) bool {
+	return b.named(p.IfaceID) && (!p.resolved || b.told(p.ref.Tenant))
 }
 
 // settleClaim claims the port of a plug where that was not done, and keeps the
@@ -288,8 +294,14 @@ func install(uuid string, on bool, rows Interfaces) deed {
 	}
 }
 
-// releases gives up the claims that no interface is behind.
+// releases gives up the claims that no interface is behind: not while nobody knows
+// which port an interface is.
 func (b *binder) releases(w *world, claims Claims) []deed {
+	for _, p := range b.plugs {
+		if !b.named(p.IfaceID) {
+			return nil
+		}
+	}
 	var list []deed
 	for _, ref := range slices.SortedFunc(maps.Keys(b.stale), comparePorts) {
 		own, _ := w.claim(ref)

@@ -58,7 +58,9 @@ type Controller struct {
 	// emptied because the store has not told yet.
 	hostsHeard, interfacesHeard, recalled bool
 	answered                              map[string]bool // interface ids that were looked up
-	started                               bool            // all of it was known once
+	waitsSince                            time.Time       // since when only tenants and ids are waited for
+	started                               bool            // all of it was known once, or waited for long enough
+	spared                                spare
 }
 
 // lane is where deeds for one thing are done, one at a time.
@@ -107,7 +109,7 @@ func New(host string, deps Deps) *Controller {
 		answered: map[string]bool{},
 		nat:      natState{limits: map[uint16]uint32{}, judged: map[string]natRules{}},
 	}
-	c.binder = newBinder(host, c.busy, c.told)
+	c.binder = newBinder(host, c.busy, c.told, c.named)
 	return c
 }
 
@@ -219,28 +221,6 @@ func (c *Controller) Claimed(ctx context.Context, refs []intent.PortRef) {
 	})
 }
 
-// mayStart says whether enough is known to act on it.
-func (c *Controller) mayStart() bool {
-	if c.started {
-		return true
-	}
-	if !c.hostsHeard || !c.interfacesHeard || !c.recalled || !c.natKnown() {
-		return false
-	}
-	for id := range c.resolves {
-		if !c.answered[id] {
-			return false
-		}
-	}
-	for t := range c.follows {
-		if !c.heard[t] {
-			return false
-		}
-	}
-	c.started = true
-	return true
-}
-
 func (c *Controller) watchHosts(ctx context.Context) {
 	err := c.deps.Span.WatchHosts(ctx, func(u intent.HostsUpdate) {
 		c.send(ctx, func() {
@@ -345,6 +325,9 @@ func (c *Controller) resolve(ctx context.Context, ifaceID string) {
 // bringSwitch brings the switch to what is wanted: by the delta if it held what
 // was wanted before, else by comparing everything.
 func (c *Controller) bringSwitch(ctx context.Context) {
+	if !c.lookAfterSpared() {
+		return
+	}
 	if c.sw == nil || !c.synced || !c.mayStart() {
 		c.world.settle()
 		if c.sw != nil && c.mayStart() {
@@ -368,7 +351,9 @@ func (c *Controller) resync(ctx context.Context) {
 		return
 	}
 	start := time.Now()
-	mods, err := c.compare(ctx)
+	tenants, ids := c.unheard()
+	sparing := len(tenants)+len(ids) > 0
+	mods, err := c.compare(ctx, sparing)
 	if err == nil {
 		err = c.apply(ctx, mods)
 	}
@@ -384,22 +369,30 @@ func (c *Controller) resync(ctx context.Context) {
 		return
 	}
 	c.synced, c.syncBackoff = true, 0
+	c.spared = spare{on: sparing, tenants: len(tenants)}
 	c.stats.Resyncs++
 	c.stats.LastResync, c.stats.LastResyncMods, c.stats.LastError = start, len(mods), ""
 	c.log.Info("switch compared with what is wanted", "messages", len(mods), "took", time.Since(start).Round(time.Millisecond))
 }
 
-func (c *Controller) compare(ctx context.Context) ([]of.Mod, error) {
+func (c *Controller) compare(ctx context.Context, sparing bool) ([]of.Mod, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	return compare(ctx, c.sw, c.world)
+	return compare(ctx, c.sw, c.world, sparing)
 }
 
 // compare returns the mods that lead from what a switch holds to what w's last flush
-// wants. While the switch tells what it holds, all that is wanted is compiled.
-func compare(ctx context.Context, sw Switch, w *world) ([]of.Mod, error) {
+// wants. While the switch tells what it holds, all that is wanted is compiled. If
+// sparing, what may be that of a tenant which w does not know is left alone.
+func compare(ctx context.Context, sw Switch, w *world, sparing bool) ([]of.Mod, error) {
 	compiled := make(chan target, 1)
-	go func() { compiled <- w.target() }()
+	go func() {
+		t := w.target()
+		if sparing {
+			t.known = w.knownOwners()
+		}
+		compiled <- t
+	}()
 	mods, flows, groups, err := held(ctx, sw, w.sw)
 	want := <-compiled // also after an error: w must not change meanwhile
 	if err != nil {
@@ -474,6 +467,10 @@ func (c *Controller) busy(lane string) bool { return c.lanes[lane].busy }
 
 // told says whether the store has told of a tenant, if only that it is gone.
 func (c *Controller) told(tenant string) bool { return c.heard[tenant] }
+
+// named says whether it is known what an interface id means, if only that it means
+// nothing.
+func (c *Controller) named(ifaceID string) bool { return c.answered[ifaceID] }
 
 // do starts a deed, unless its lane is busy, waits after a failure, or has just
 // reached the deed's goal. Either way the next step finds out anew what is still to

@@ -93,20 +93,30 @@ type target struct {
 	owners map[pipeline.Cookie]bool // of learned flows that may stay
 	flows  *of.FlowIndex
 	groups []of.Group
+
+	// Unless nil, flows of none of these objects are left alone: of tenants that nobody
+	// has told of. So are groups.
+	known map[pipeline.Cookie]bool
 }
 
 func (w *world) target() target {
 	flows, groups := w.wanted()
-	return target{w.learnedOwners(), of.IndexFlows(flows), groups}
+	return target{owners: w.learnedOwners(), flows: of.IndexFlows(flows), groups: groups}
 }
 
 // resync returns the mods that lead from what a switch holds to what the last
 // flush wants. Learned flows are left alone as long as what they were learned for
 // exists.
 func (t target) resync(flows []of.Flow, groups []of.Group) []of.Mod {
-	have := slices.DeleteFunc(flows, func(f of.Flow) bool { return t.owners[pipeline.Cookie(f.Cookie)] })
+	have := slices.DeleteFunc(flows, func(f of.Flow) bool {
+		c := pipeline.Cookie(f.Cookie)
+		return t.owners[c] || t.spares(c)
+	})
 	var d delta
 	d.groups(groups, t.groups)
+	if t.known != nil {
+		d.groupsGone = nil
+	}
 	return d.order(t.flows.Diff(have))
 }
 

@@ -154,7 +154,7 @@ func (c *Controller) lookAfterZones(ctx context.Context) {
 	if !c.synced {
 		return
 	}
-	plan := planZones(c.nat.zones, c.world.zoneNames())
+	plan := planZones(c.nat.zones, c.zonesNeeded())
 	if len(plan.empty) == 0 {
 		// All is as it is kept, but perhaps one was taken back that is needed again.
 		c.world.setZones(c.nat.zones)

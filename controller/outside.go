@@ -33,9 +33,11 @@ func (r *routing) setUplink(old, now *pipeline.ExternalView) {
 	defer r.mu.Unlock()
 	if old != nil && (now == nil || now.External.VNI() != old.External.VNI()) {
 		r.edit(old.External.VNI(), func(u *uplinkState) { u.port = 0 })
+		delete(r.segments, old.External.VNI())
 	}
 	if now != nil && now.External.Kind == intent.ExternalBridge {
 		r.edit(now.External.VNI(), func(u *uplinkState) { u.port, u.gateway = now.OFPort, now.External.Gateway })
+		r.segments[now.External.VNI()] = segment{vni: now.External.VNI(), mtu: now.External.MTU} // what is too large for it
 	}
 }
 

@@ -29,6 +29,7 @@ type Status struct {
 	Flows     int  // wanted
 	Groups    int
 	Tenants   []TenantStatus
+	Unheard   []string     // tenants that were here, of which neither the store nor a copy tells; their flows stay as they are
 	Ports     []PortStatus // plugged here
 	Conflicts []Conflict
 }
@@ -44,6 +45,7 @@ type TenantStatus struct {
 type PortStatus struct {
 	Interface
 	Ref     intent.PortRef
+	Unheard bool // nobody has told yet which port it is
 	Known   bool // the store has such a port
 	InForce bool // this host's claim is the one in force
 }
@@ -100,7 +102,8 @@ func (c *Controller) Compare(ctx context.Context) ([]of.Mod, error) {
 		}
 		ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 		defer cancel()
-		mods, err := compare(ctx, c.sw, c.world.recomputed())
+		tenants, ids := c.unheard()
+		mods, err := compare(ctx, c.sw, c.world.recomputed(), len(tenants)+len(ids) > 0)
 		return answer{mods, err}
 	})
 	if err != nil {
@@ -145,9 +148,13 @@ func (c *Controller) status() Status {
 		_, inForce := c.world.claim(p.ref)
 		s.Ports = append(s.Ports, PortStatus{
 			Interface: p.Interface, Ref: p.ref,
+			Unheard: !c.answered[p.IfaceID],
 			Known:   p.resolved && known,
 			InForce: p.resolved && inForce && c.binder.owners[p.ref] == p.UUID,
 		})
+	}
+	if c.started {
+		s.Unheard, _ = c.unheard()
 	}
 	s.Conflicts = c.conflicts()
 	return s

@@ -198,6 +198,7 @@ func (w *world) touchOutside() {
 	w.nat.guards.touch("")
 	for _, t := range w.tenants {
 		w.touchNAT(t)
+		w.touchWidths(t)
 	}
 }
 
@@ -266,6 +267,12 @@ func (w *world) touchForwards(t *tenant, external string) {
 func (w *world) changeNAT(t *tenant, c intent.Change) {
 	n := &t.nat
 	w.nat.tenantNAT.touch(t.Name)
+	had := n.any()
+	defer func() {
+		if n.any() != had {
+			w.touchWidths(t) // packets from outside may be too large
+		}
+	}()
 	switch o := c.Object.(type) {
 	case intent.SNAT:
 		w.touchAddress(t, o.External, n.snats[o.External].Address)
@@ -398,6 +405,23 @@ func (w *world) externalView(name string) *pipeline.ExternalView {
 	return v
 }
 
+// widerOutside says whether what comes in for a tenant may be larger than an MTU.
+func (w *world) widerOutside(t *tenant, mtu int) bool {
+	if !t.nat.any() {
+		return false
+	}
+	for _, e := range w.externals {
+		from := e.MTU
+		if e.Kind == intent.ExternalHost { // the host's end of it is as wide as a port without an MTU of its own
+			from = intent.Network{}.PortMTU(w.known[w.self].UnderlayMTU)
+		}
+		if from > mtu {
+			return true
+		}
+	}
+	return false
+}
+
 // widest returns the largest MTU of the networks here.
 func (w *world) widest() int {
 	most := 0
@@ -478,7 +502,7 @@ func (w *world) tenantNATView(name string) *pipeline.TenantView {
 	if zone == 0 {
 		return nil
 	}
-	v := &pipeline.TenantView{Tenant: t.Tenant, Zone: zone}
+	v := &pipeline.TenantView{Tenant: t.Tenant, Zone: zone, Out: w.wayOfAnswers(t)}
 	for _, n := range t.networks {
 		if !n.known {
 			continue
@@ -491,6 +515,19 @@ func (w *world) tenantNATView(name string) *pipeline.TenantView {
 	}
 	slices.SortFunc(v.Subnets, comparePrefixes)
 	return v
+}
+
+// wayOfAnswers returns the VNI of an external that the tenant is reached by: that of
+// its oldest forward, or any.
+func (w *world) wayOfAnswers(t *tenant) uint32 {
+	var oldest intent.Forward
+	vni := uint32(intent.VNIReserved)
+	for ref, f := range t.nat.forwards {
+		if e := w.externals[ref.External]; e != nil && (oldest.ID == 0 || f.ID < oldest.ID) {
+			oldest, vni = f, e.VNI()
+		}
+	}
+	return vni
 }
 
 func (w *world) snatView(ref intent.SNATRef) *pipeline.SNATView {

@@ -59,7 +59,7 @@ func natCases() []natCase {
 		{"address-bridge", address(bridgeAddr, &bridge, true)},
 		{"address-elsewhere", address(netip.MustParseAddr("203.0.113.12"), &bridge, false)},
 		{"tenant", func(emit Emit) {
-			TenantNAT(&TenantView{Tenant: intent.Tenant{Name: "acme", ID: 0x5, VRF: 7}, Zone: 16400,
+			TenantNAT(&TenantView{Tenant: intent.Tenant{Name: "acme", ID: 0x5, VRF: 7}, Zone: 16400, Out: bridge.VNI(),
 				Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("10.0.1.0/24")}}, emit)
 		}},
 		{"snat", snat(hostAddr)},

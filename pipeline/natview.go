@@ -52,6 +52,7 @@ func AddressID(external uint8, a netip.Addr) intent.ID {
 type TenantView struct {
 	Tenant  intent.Tenant
 	Zone    uint16
+	Out     uint32         // VNI of the external that answers leave by, as long as nothing says another
 	Subnets []netip.Prefix // IPv4, of all its networks, ascending
 }
 

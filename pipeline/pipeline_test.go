@@ -350,6 +350,15 @@ func TestKernelDatapathGetsNoFlowThatItRefuses(t *testing.T) {
 			}
 		}
 		Base(sw, see)
+		for _, n := range networkCases() {
+			Network(sw, &n, see)
+		}
+		for _, p := range peerCases() {
+			Peer(sw, &p, see)
+		}
+		for _, r := range routeCases() {
+			Route(sw, &r, see)
+		}
 		for _, c := range portCases() {
 			Port(sw, &c.view, see)
 		}

@@ -65,17 +65,13 @@ func floatingRules(r rules, v *FloatingView) {
 // tenantRules is the way out of answers, to tenants that have no SNAT too.
 func tenantRules(r rules, v *TenantView) {
 	in := on(regTenant.is(uint64(v.Tenant.VRF)), of.IPv4)
-	r.add(route, routeAnswer, "out, if it is an answer", in, leave(vniAnyExternal, v.Zone)...)
+	r.add(route, routeAnswer, "out, if it is an answer", in, leave(v.Out, v.Zone)...)
 	r.add(snat, snatAnswer, "from the address that was asked", in,
 		of.CT{Zone: v.Zone, Table: externalOut.ID, Actions: []of.Action{of.NAT{}}})
 }
 
 // toExternal matches the numbers that stand for externals.
 var toExternal = of.Masked(of.FieldMetadata, intent.VNIReserved, intent.VNIReserved)
-
-// vniAnyExternal stands for an external that is still to be found: by the address
-// that a packet is translated to.
-const vniAnyExternal = intent.VNIReserved
 
 func translate(zone uint16, nat of.NAT) of.Action {
 	return of.CT{Commit: true, Zone: zone, Table: externalOut.ID, Actions: []of.Action{nat}}
