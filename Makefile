@@ -19,7 +19,7 @@ UNIT = $(shell $(GO) list ./... | grep -v '/integration$$')
 
 # One after the other: the first failure is to be the last thing said.
 .NOTPARALLEL:
-.PHONY: help build install uninstall test unit lint lab peers demo bench microbench fuzz generate check-generated setup clean
+.PHONY: help build install uninstall test unit lint lab peers demo playground bench microbench fuzz generate check-generated setup clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,12 @@ demo: ## two tenants on three hosts, shown in a minute; installs what it needs, 
 	$(MAKE) --no-print-directory build
 	CGO_ENABLED=0 $(GO) build -o bin/ ./integration/cmd/demo
 	@OVLOOM_BIN=$(CURDIR)/bin $(AS_ROOT) bin/demo
+
+playground: ## three hosts and an internet to try ovloom on, with nothing in the overlay yet; make clean removes them
+	scripts/setup.sh demo
+	$(MAKE) --no-print-directory build
+	CGO_ENABLED=0 $(GO) build -o bin/ ./integration/cmd/demo
+	@OVLOOM_BIN=$(CURDIR)/bin $(AS_ROOT) bin/demo playground
 
 bench: build ## measure ovloom beside other tools, in one table; ROWS=install,stall for some rows, ROUNDS=1 for a quick look
 	$(GO) build -o bin/ ./integration/cmd/bench

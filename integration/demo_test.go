@@ -28,7 +28,8 @@ func TestDemo(t *testing.T) {
 
 	t.Run("passes", func(t *testing.T) {
 		out := demo(t, program, lab.Programs(), 0, nil)
-		for _, want := range []string{"acme/web/c1# ping", "VNI 10001 is umbrella/web", "dropped 1: spoof-ipv4", "== Clean up"} {
+		for _, want := range []string{"acme/web/c1# ping", "VNI 10001 is umbrella/web", "dropped 1: spoof-ipv4",
+			"internet sees 198.51.100.10:", "umbrella/web/c2 sees 203.0.113.1:", "leaves on host1", "dropped on host1", "== Clean up"} {
 			if !strings.Contains(out, want) {
 				t.Errorf("it does not say %q:\n%s", want, out)
 			}
@@ -45,7 +46,9 @@ func TestDemo(t *testing.T) {
 		}
 	})
 	t.Run("leaves nothing when interrupted", func(t *testing.T) {
-		demo(t, program, lab.Programs(), 130, func(out string) bool { return strings.Contains(out, "port plug") })
+		for _, when := range []string{"port plug", "nat forward add"} {
+			demo(t, program, lab.Programs(), 130, func(out string) bool { return strings.Contains(out, when) })
+		}
 	})
 }
 

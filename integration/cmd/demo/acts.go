@@ -59,6 +59,7 @@ func (d *demo) tenants(ctx context.Context) error {
 		"network add acme/web --subnet 10.0.0.0/24 --subnet fd00::/64",
 		"network add umbrella/web --subnet 10.0.0.0/24 --subnet fd00::/64",
 		"network add acme/db --subnet 10.0.1.0/24 --subnet fd00:1::/64",
+		"network add umbrella/vault --subnet 10.7.0.0/24 --subnet fd00:7::/64",
 	} {
 		if err := d.ovloom(ctx, d.Hosts[0], strings.Fields(command)...); err != nil {
 			return err
@@ -83,6 +84,7 @@ func (d *demo) ports(ctx context.Context) error {
 		{"umbrella/web/c3", 2, nil},
 		{"umbrella/web/safe", 1, []string{"--ip", "10.0.0.99", "--ip", "fd00::99"}},
 		{"acme/db/d1", 1, nil},
+		{"umbrella/vault/v1", 2, nil},
 	} {
 		m, err := d.container(ctx, d.Hosts[p.host], p.ref)
 		if err != nil {
@@ -215,9 +217,9 @@ func (d *demo) status(ctx context.Context) error {
 	return d.ovloom(ctx, d.Hosts[0], "status")
 }
 
-// until tries until try succeeds, for a few seconds.
+// until tries until try succeeds, for long enough even on a busy machine.
 func until(ctx context.Context, try func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
 	for {
 		err := try()

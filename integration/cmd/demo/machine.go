@@ -17,6 +17,7 @@ import (
 type demo struct {
 	*lab.Lab
 	*page
+	outside  *lab.Outside
 	machines []*machine
 	wires    *lab.Capture // the underlay, since before the first port was plugged
 }

@@ -30,7 +30,7 @@ func (d *demo) refuse(ctx context.Context) error {
 		return err
 	}
 
-	safe, db := d.find("umbrella/web/safe"), d.find("acme/db/d1")
+	safe, vault, db := d.find("umbrella/web/safe"), d.find("umbrella/vault/v1"), d.find("acme/db/d1")
 	forged := "10.0.0.77"
 	for _, t := range []trial{
 		{
@@ -45,7 +45,12 @@ func (d *demo) refuse(ctx context.Context) error {
 			reason: "unknown-destination",
 		},
 		{
-			what: fmt.Sprintf("Another network of the same tenant: %s, MAC known. Networks are not routed to each other.", db.ref),
+			what: fmt.Sprintf("By the gateway: %s at %s is in a network that only the other tenant has.", vault.ref, vault.v4),
+			ping: []string{vault.v4.String()}, victim: vault, control: d.find("umbrella/web/c1"),
+			reason: "no-route",
+		},
+		{
+			what: fmt.Sprintf("Another network of the same tenant, %s, MAC known: the way there is the gateway, and no other.", db.ref),
 			prepare: []string{
 				fmt.Sprintf("ip route add %s dev eth0", db.v4),
 				fmt.Sprintf("ip neigh replace %s lladdr %s dev eth0", db.v4, db.mac),
