@@ -351,9 +351,8 @@ func (c *Controller) resync(ctx context.Context) {
 		return
 	}
 	start := time.Now()
-	tenants, ids := c.unheard()
-	sparing := len(tenants)+len(ids) > 0
-	mods, err := c.compare(ctx, sparing)
+	sparing := !c.allHeard()
+	mods, err := c.compare(ctx, c.world)
 	if err == nil {
 		err = c.apply(ctx, mods)
 	}
@@ -369,31 +368,29 @@ func (c *Controller) resync(ctx context.Context) {
 		return
 	}
 	c.synced, c.syncBackoff = true, 0
+	tenants, _ := c.unheard()
 	c.spared = spare{on: sparing, tenants: len(tenants)}
 	c.stats.Resyncs++
 	c.stats.LastResync, c.stats.LastResyncMods, c.stats.LastError = start, len(mods), ""
 	c.log.Info("switch compared with what is wanted", "messages", len(mods), "took", time.Since(start).Round(time.Millisecond))
 }
 
-func (c *Controller) compare(ctx context.Context, sparing bool) ([]of.Mod, error) {
+// compare returns the mods that lead from what the switch holds to what w's last flush
+// wants. While the switch tells what it holds, all that is wanted is compiled. What
+// may be that of a tenant which nobody has told of is left alone.
+func (c *Controller) compare(ctx context.Context, w *world) ([]of.Mod, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	return compare(ctx, c.sw, c.world, sparing)
-}
-
-// compare returns the mods that lead from what a switch holds to what w's last flush
-// wants. While the switch tells what it holds, all that is wanted is compiled. If
-// sparing, what may be that of a tenant which w does not know is left alone.
-func compare(ctx context.Context, sw Switch, w *world, sparing bool) ([]of.Mod, error) {
+	sparing, externalsKnown := !c.allHeard(), c.externalsKnown()
 	compiled := make(chan target, 1)
 	go func() {
 		t := w.target()
 		if sparing {
-			t.known = w.knownOwners()
+			t.known = w.knownOwners(externalsKnown)
 		}
 		compiled <- t
 	}()
-	mods, flows, groups, err := held(ctx, sw, w.sw)
+	mods, flows, groups, err := held(ctx, c.sw, w.sw)
 	want := <-compiled // also after an error: w must not change meanwhile
 	if err != nil {
 		return nil, err

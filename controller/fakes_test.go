@@ -27,6 +27,7 @@ type rig struct {
 	*Controller
 	t     *testing.T
 	ctx   context.Context
+	stop  func() // ends the controller
 	calls *calls
 	store *fakeStore
 	rows  *fakeRows
@@ -38,7 +39,7 @@ type rig struct {
 func newRig(t *testing.T) *rig {
 	ctx, stop := context.WithCancel(t.Context())
 	log := &calls{start: time.Now()}
-	r := &rig{t: t, ctx: ctx, calls: log,
+	r := &rig{t: t, ctx: ctx, stop: stop, calls: log,
 		store: newFakeStore(log),
 		rows:  &fakeRows{calls: log, rows: map[string]Interface{}},
 		sw:    &fakeSwitch{table: newTable()},

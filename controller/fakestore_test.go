@@ -25,6 +25,7 @@ type fakeStore struct {
 	watches  map[*watch]bool
 	lookups  map[*lookup]bool
 	silent   bool          // watches that begin are told nothing yet
+	hidden   string        // a tenant of which, and of whose ports, nothing is told yet
 	fail     error         // of the calls that write
 	slow     time.Duration // how long those take
 	applied  map[string]int64
@@ -149,7 +150,7 @@ func replace[T any](list []T, object T, deleted bool, same func(T) bool) []T {
 func (s *fakeStore) speak() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.silent = false
+	s.silent, s.hidden = false, ""
 	s.tell()
 }
 
@@ -159,7 +160,7 @@ func (s *fakeStore) tell() {
 		return
 	}
 	for w := range s.watches {
-		if w.told {
+		if w.told || w.tenant == s.hidden {
 			continue
 		}
 		w.told = true
@@ -171,7 +172,7 @@ func (s *fakeStore) tell() {
 		w.updates <- u
 	}
 	for l := range s.lookups {
-		if now := s.find(l.ifaceID); !l.told || now != l.last {
+		if now := s.find(l.ifaceID); (!l.told || now != l.last) && (s.hidden == "" || now.ref.Tenant != s.hidden) {
 			l.told, l.last = true, now
 			l.answers <- now
 		}

@@ -125,9 +125,9 @@ func (c *Controller) tellForwards() {
 	}
 }
 
-// natKnown says whether enough is known of NAT to touch a switch.
+// natKnown says whether this host has told enough of itself to touch a switch.
 func (c *Controller) natKnown() bool {
-	return c.deps.NAT == nil || c.nat.uplinksHeard && c.nat.surroundingsHeard && c.nat.externalsHeard && c.nat.zonesLoaded
+	return c.deps.NAT == nil || c.nat.uplinksHeard && c.nat.surroundingsHeard && c.nat.zonesLoaded
 }
 
 // lookAfterZones loads which zones there are, gives one to each tenant that has come
@@ -184,7 +184,7 @@ func (c *Controller) lookAfterZones(ctx context.Context) {
 // natDeeds does what NAT needs done outside: addresses for this host, limits, and
 // cutting what the rules do not allow any more.
 func (c *Controller) natDeeds(ctx context.Context) {
-	if c.deps.NAT == nil || !c.synced {
+	if c.deps.NAT == nil || !c.synced || !c.nat.externalsHeard {
 		return
 	}
 	for _, a := range c.world.natAddressesDue() {

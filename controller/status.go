@@ -29,6 +29,7 @@ type Status struct {
 	Flows     int  // wanted
 	Groups    int
 	Tenants   []TenantStatus
+	NoHosts   bool         // nobody has told of the hosts: nothing is done here
 	Unheard   []string     // tenants that were here, of which neither the store nor a copy tells; their flows stay as they are
 	Ports     []PortStatus // plugged here
 	Conflicts []Conflict
@@ -100,10 +101,7 @@ func (c *Controller) Compare(ctx context.Context) ([]of.Mod, error) {
 		if c.sw == nil || !c.synced {
 			return answer{err: intent.Unavailablef("the switch has not been brought up to date yet")}
 		}
-		ctx, cancel := context.WithTimeout(ctx, applyTimeout)
-		defer cancel()
-		tenants, ids := c.unheard()
-		mods, err := compare(ctx, c.sw, c.world.recomputed(), len(tenants)+len(ids) > 0)
+		mods, err := c.compare(ctx, c.world.recomputed())
 		return answer{mods, err}
 	})
 	if err != nil {
@@ -153,6 +151,7 @@ func (c *Controller) status() Status {
 			InForce: p.resolved && inForce && c.binder.owners[p.ref] == p.UUID,
 		})
 	}
+	s.NoHosts = !c.hostsHeard
 	if c.started {
 		s.Unheard, _ = c.unheard()
 	}

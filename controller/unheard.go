@@ -1,7 +1,6 @@
 package controller
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 
 // startPatience is how long a start waits for the store to tell of tenants and
 // interfaces that no copy on disk knows. The switch keeps its flows meanwhile.
-const startPatience = 5 * time.Second
+const startPatience = 3 * time.Second
 
 // mayStart says whether enough is known to act on it.
 func (c *Controller) mayStart() bool {
@@ -27,12 +26,13 @@ func (c *Controller) mayStart() bool {
 	if c.waitsSince.IsZero() {
 		c.waitsSince = time.Now()
 	}
-	if tenants, ids := c.unheard(); len(tenants)+len(ids) > 0 {
+	if !c.allHeard() {
 		if time.Since(c.waitsSince) < startPatience {
 			return false
 		}
+		tenants, ids := c.unheard()
 		c.log.Warn("starting without what neither the store nor the copies on disk tell of: its flows stay as they are",
-			"tenants", tenants, "interfaces", ids)
+			"tenants", tenants, "interfaces", ids, "externals-known", c.externalsKnown())
 	}
 	c.started = true
 	return true
@@ -56,6 +56,15 @@ func (c *Controller) unheard() (tenants, ids []string) {
 	return tenants, ids
 }
 
+// allHeard says whether all has been told of.
+func (c *Controller) allHeard() bool {
+	tenants, ids := c.unheard()
+	return len(tenants)+len(ids) == 0 && c.externalsKnown()
+}
+
+// externalsKnown says whether the ways out of the overlay have been told of.
+func (c *Controller) externalsKnown() bool { return c.deps.NAT == nil || c.nat.externalsHeard }
+
 // spare is what the last comparison left alone because nobody had told of it.
 type spare struct {
 	on      bool
@@ -72,7 +81,7 @@ func (c *Controller) lookAfterSpared() bool {
 	}
 	tenants, ids := c.unheard()
 	switch {
-	case len(tenants)+len(ids) == 0:
+	case c.allHeard():
 		c.spared = spare{}
 		c.synced = false
 	case len(tenants) == c.spared.tenants || len(ids) == 0:
@@ -87,13 +96,24 @@ func (c *Controller) lookAfterSpared() bool {
 	return true
 }
 
-// knownOwners returns the cookies of all objects of the last flush.
-func (w *world) knownOwners() map[pipeline.Cookie]bool {
+// knownOwners returns the cookies of the objects of the last flush of which all is
+// known.
+func (w *world) knownOwners(externalsKnown bool) map[pipeline.Cookie]bool {
 	known := map[pipeline.Cookie]bool{}
 	for _, o := range w.all() {
-		known[o.cookie()] = true
+		known[o.cookie()] = externalsKnown || !needsExternals(o.cookie().Kind())
 	}
 	return known
+}
+
+// needsExternals says whether flows of a kind can be told only by who knows the
+// externals.
+func needsExternals(k pipeline.Kind) bool {
+	switch k {
+	case pipeline.KindTenant, pipeline.KindSNAT, pipeline.KindFloating, pipeline.KindForward, pipeline.KindAddress:
+		return true
+	}
+	return false
 }
 
 // spares says whether a flow that is not wanted may be that of a tenant that nobody
@@ -116,7 +136,7 @@ func (t target) spares(c pipeline.Cookie) bool {
 func (c *Controller) zonesNeeded() map[string]bool {
 	names := c.world.zoneNames()
 	if tenants, _ := c.unheard(); len(tenants) > 0 {
-		for name := range maps.Keys(c.nat.zones) {
+		for name := range c.nat.zones {
 			names[name] = true
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/integration/lab"
 	"github.com/ovloom/ovloom/intent"
 )
@@ -269,4 +270,89 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Errorf("tenants: %v", tenants)
 	}
 	o.reaches(o.plug(o.Hosts[1], "acme/web/c4"), a.v4())
+}
+
+// A host whose copy of one tenant is damaged starts while the store is down: it acts for
+// the other tenant, and leaves alone what it does not know.
+func TestDamagedCopyWhileTheStoreIsDown(t *testing.T) {
+	o := newOverlay(t, lab.Config{AllowLog: storeGone})
+	h := o.Hosts[1]
+	machines := map[string][2]*machine{}
+	for _, tenant := range []string{"acme", "umbrella"} {
+		o.run("tenant", "add", tenant)
+		o.run("network", "add", tenant+"/web", "--subnet", "10.0.0.0/24")
+		machines[tenant] = [2]*machine{o.plug(h, tenant+"/web/c1"), o.plug(o.Hosts[2], tenant+"/web/c2")}
+		o.reaches(machines[tenant][0], machines[tenant][1].v4())
+	}
+	lab.Eventually(t, pollTime, "the copy of acme", func() error {
+		out, err := h.Exec(t.Context(), "sh", "-c", "grep -c '\"up\":true' "+h.StateDir()+"/store/span/acme.copy")
+		if err == nil && strings.TrimSpace(out) != "2" {
+			err = fmt.Errorf("%s bindings are up in it", out)
+		}
+		return err
+	})
+	before := o.status(h)
+
+	known, unknown := machines["acme"], machines["umbrella"]
+	echo, err := lab.StartEcho(unknown[0].Workload, unknown[1].Workload, unknown[1].v4(), 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []*lab.Process{o.Hosts[0].Ovloomd, h.Ovloomd} {
+		if err := p.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.Exec(t.Context(), "sh", "-c", "echo rubbish >> "+h.StateDir()+"/store/span/umbrella.copy && sed -i 's/c1/x1/' "+h.StateDir()+"/store/span/umbrella.copy"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := h.StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := o.synced(h)
+	if !slices.ContainsFunc(s.Warnings, func(w api.Warning) bool {
+		return strings.Contains(w.What, "the copy of tenant umbrella on disk is damaged")
+	}) {
+		t.Errorf("warnings: %+v", s.Warnings)
+	}
+
+	// acme's interface takes another number, which concerns its flows.
+	i := slices.IndexFunc(before.Ports, func(p api.BoundPort) bool { return p.Port == "acme/web/c1" })
+	if i < 0 {
+		t.Fatalf("ports: %+v", before.Ports)
+	}
+	if _, err := h.Vsctl(t.Context(), "set", "Interface", before.Ports[i].Interface, "ofport_request=777"); err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, pollTime, "acme's interface to have its new number", func() error {
+		if s := o.status(h); !slices.ContainsFunc(s.Ports, func(p api.BoundPort) bool { return p.OFPort == 777 && p.Up }) {
+			return fmt.Errorf("%+v", s.Ports)
+		}
+		return nil
+	})
+	o.reaches(known[0], known[1].v4())
+	o.reaches(unknown[0], unknown[1].v4())
+
+	if _, err := o.Hosts[0].StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.connection(h, "store", true)
+	lab.Eventually(t, pollTime, "the host to know all again", func() error {
+		s := o.status(h)
+		for _, w := range s.Warnings {
+			if strings.Contains(w.What, "umbrella") {
+				return errors.New(w.What)
+			}
+		}
+		for _, p := range s.Ports {
+			if !p.Up {
+				return fmt.Errorf("%s is not up", p.Port)
+			}
+		}
+		return nil
+	})
+	if r := echo.Stop(); r.Lost() > r.Sent/100 {
+		t.Errorf("%d of %d packets of the tenant that was not known lost", r.Lost(), r.Sent)
+	}
+	o.reaches(o.plug(h, "umbrella/web/c3"), unknown[1].v4())
 }

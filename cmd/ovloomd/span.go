@@ -16,10 +16,6 @@ import (
 // disk is used. Forwarding does not wait for it: the switch keeps its flows.
 const patience = time.Second
 
-// patienceUnknown is how long the store may take to say what an interface is that
-// no copy knows.
-const patienceUnknown = 5 * time.Second
-
 // span answers from the copies on disk what the store does not answer in time.
 type span struct {
 	*store.Store
@@ -68,23 +64,16 @@ func (s span) WatchExternals(ctx context.Context, deliver func(intent.ExternalsU
 }
 
 // WatchResolve is store.WatchResolve; if the store is slow or down it looks for
-// the port in the copies on disk. One that is in none may have been plugged just
-// before the copy would have been written: for that the store is waited for longer,
-// but not for ever, for without an answer nothing is done on this host.
+// the port in the copies on disk. Of one that is in none nothing is said: it may have
+// been plugged just before the copy would have been written, or that is damaged.
 func (s span) WatchResolve(ctx context.Context, ifaceID string, deliver func(ref intent.PortRef, ok bool)) error {
-	known := newFirst(ctx, patience, func() {
+	first := newFirst(ctx, patience, func() {
 		if ref, ok := s.copied(ifaceID); ok {
 			deliver(ref, true)
 		}
 	})
-	unknown := newFirst(ctx, patienceUnknown, func() {
-		if _, ok := s.copied(ifaceID); !ok {
-			deliver(intent.PortRef{}, false)
-		}
-	})
 	return s.Store.WatchResolve(ctx, ifaceID, func(ref intent.PortRef, ok bool) {
-		known.answered()
-		unknown.answered()
+		first.answered()
 		deliver(ref, ok)
 	})
 }

@@ -151,6 +151,14 @@ func (d *daemon) warnings(c controller.Status, dropsErr error) []api.Warning {
 			add("see whether ovs-vswitchd runs: systemctl status openvswitch-switch", "ovs-vswitchd does not answer: %s", conn.Error)
 		}
 	}
+	if connected, _, _ := d.storeLink.get(); c.NoHosts && !connected {
+		add("see that the store is back; until then the switch keeps the flows that it has",
+			"the copy of the list of hosts on disk is damaged and the store does not answer: nothing is done on this host")
+	}
+	for _, t := range c.Unheard {
+		add("see that the store is back; until then a crash of ovs-vswitchd takes what is left of it",
+			"the copy of tenant %s on disk is damaged and the store does not answer: its flows stay as they are", t)
+	}
 	if c.LastError != "" {
 		add("see the log of ovloomd; it tries again by itself", "the switch could not be brought up to date: %s", c.LastError)
 	}
@@ -168,6 +176,7 @@ func (d *daemon) warnings(c controller.Status, dropsErr error) []api.Warning {
 				"interface %s of %s is gone: the namespace or container that it was plugged into has ended", p.Name, p.Ref)
 		case p.Error != "":
 			add("see whether the interface exists: ip link show "+p.Name, "Open vSwitch cannot open interface %s of %s: %s", p.Name, portName(p), p.Error)
+		case p.Unheard: // what the store does not tell is not the interface's fault
 		case !p.Known && plugged[p.UUID] != "":
 			add("ovloom port unplug "+plugged[p.UUID],
 				"interface %s was plugged for port %s, which was deleted", p.Name, plugged[p.UUID])
