@@ -13,7 +13,7 @@ var natIn = &Table{
 	Purpose: "Translate connections from the outside to the port that they are meant for.",
 	Reads: []of.Field{
 		of.FieldCTState, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc, of.FieldIPDst, of.FieldIPProto, of.FieldIPFrag,
-		of.FieldTCPDst, of.FieldUDPDst, of.FieldSCTPDst,
+		of.FieldCTNwProto, of.FieldCTTpDst,
 	},
 	Writes: []of.Field{of.FieldReg15},
 	Next:   []*Table{l3In, drop},
@@ -61,10 +61,12 @@ func natInFloating(r rules, v *FloatingView) {
 
 func natInForward(r rules, v *ForwardView) {
 	f := &v.Forward
+	// The port is read from what the connection tracker knows: Open vSwitch pretends that
+	// no fragment has ports, the first one included (ovs-fields(7), fragments).
 	at := on(regTenant.is(uint64(v.VRF)), isNew, of.IPv4, of.Addr(of.FieldIPDst, f.Address), of.IPProto(f.Protocol.Number()))
 	lead := of.CT{Commit: true, Zone: v.Zone, Table: l3In.ID,
 		Actions: []of.Action{of.NAT{Dst: true, AddrMin: v.Inner, PortMin: f.ToPort}}}
-	r.add(natIn, natForward, "to the forwarded port: to its target", with(at, of.Exact(dstPort(f.Protocol.Number()), uint64(f.Port))), lead)
+	r.add(natIn, natForward, "to the forwarded port: to its target", with(at, of.Exact(of.FieldCTNwProto, uint64(f.Protocol.Number())), of.Exact(of.FieldCTTpDst, uint64(f.Port))), lead)
 	if v.Only {
 		// The fragments behind the first have no ports, but the connection tracker wants
 		// all of them before it translates any. Where several ports are forwarded, a first
@@ -72,16 +74,3 @@ func natInForward(r rules, v *ForwardView) {
 		r.add(natIn, natForwardRest, "the rest of a first packet in fragments", with(at, laterFragment), lead)
 	}
 }
-
-// dstPort returns the field of a protocol's destination port.
-func dstPort(proto uint8) of.Field {
-	switch proto {
-	case protoUDP:
-		return of.FieldUDPDst
-	case protoSCTP:
-		return of.FieldSCTPDst
-	}
-	return of.FieldTCPDst
-}
-
-const protoSCTP = 132
