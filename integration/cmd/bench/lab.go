@@ -38,8 +38,12 @@ type station struct {
 }
 
 // startOverlay starts hosts and makes a network.
-func startOverlay(ctx context.Context, hosts int) (o *overlay, err error) {
-	l, err := lab.Start(ctx, lab.Config{Hosts: hosts})
+func startOverlay(ctx context.Context, hosts int) (*overlay, error) {
+	return startOverlayOn(ctx, lab.Config{Hosts: hosts})
+}
+
+func startOverlayOn(ctx context.Context, config lab.Config) (o *overlay, err error) {
+	l, err := lab.Start(ctx, config)
 	if err != nil {
 		return nil, err
 	}
@@ -106,14 +110,19 @@ func (o *overlay) plug(ctx context.Context, host int) (*station, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s, o.attach(ctx, host, s)
+}
+
+// attach stores and plugs the port of a station.
+func (o *overlay) attach(ctx context.Context, host int, s *station) error {
 	c := o.clients[host]
 	if err := o.add(ctx, c, s); err != nil {
-		return nil, err
+		return err
 	}
 	if _, err := c.Plug(ctx, api.PlugRequest{Ref: s.ref, Netns: s.NetNS}); err != nil {
-		return nil, err
+		return err
 	}
-	return s, c.WaitUp(ctx, s.ref, waitLimit)
+	return c.WaitUp(ctx, s.ref, waitLimit)
 }
 
 // pair plugs a station on each of the first two hosts, between which packets pass.

@@ -11,6 +11,7 @@
 //	wait.go      waiting for conditions
 //	peers.go     the row about another project's OpenFlow library
 //	plug.go, crash.go, outage.go, cold.go        rows about whole hosts
+//	wire.go      the row about packets through the tables, beside NORMAL
 //	fleet.go, fleetagent.go, fleetstore.go       rows about 200 hosts without switches
 //
 // What is compared runs in turns, in rounds, and the table has the medians: what else
@@ -56,6 +57,7 @@ var rows = []row{
 	{"outage", (*bench).outage},
 	{"cold", (*bench).cold},
 	{"fleet", (*bench).fleet},
+	{"wire", (*bench).wire},
 }
 
 // most is far above what one row takes.

@@ -1,0 +1,397 @@
+package main
+
+// This file compares packets through ovloom's tables with packets through one flow
+// that says NORMAL, in the same switch, between ports of the same type.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/integration/lab"
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/unixctl"
+)
+
+// portKind is how ovs-vswitchd reads and writes the frames of ports.
+type portKind struct {
+	name    string
+	options []string // for ovs-vsctl set Interface; none: as ports are made
+}
+
+var portKinds = []portKind{
+	{name: "AF_PACKET"},
+	{name: "AF_XDP", options: []string{"type=afxdp", "options:xdp-mode=native"}},
+}
+
+// way is where packets go in one direction, and those of their answers back.
+type way struct {
+	name     string
+	from, to *lab.Workload
+	addr     netip.Addr // of to
+	peer     *way       // what it is compared with; nil: this is what is compared with
+	least    float64    // of the peer's speed; 0: no target
+}
+
+const (
+	normalBridge = "br-normal"
+	wireTurns    = 4                      // in a round; more and shorter ones meet the same as what they are compared with
+	wireBytes    = 32 << 20               // of one transfer
+	wireTime     = 250 * time.Millisecond // for opening connections
+	wireDiallers = 4                      // that open connections beside each other
+	wireMTU      = 1500                   // of all ports
+	wireExternal = "campus"
+)
+
+// wire measures all ways with each type of port.
+func (b *bench) wire(ctx context.Context) ([]figure, error) {
+	var figures []figure
+	for _, kind := range portKinds {
+		got, err := b.wireOf(ctx, kind)
+		figures = append(figures, got...)
+		if err != nil {
+			return figures, fmt.Errorf("%s: %w", kind.name, err)
+		}
+	}
+	return figures, nil
+}
+
+// carried is what was measured of one way, a value for each turn.
+type carried struct {
+	throughput  []float64 // bits a second
+	connections []float64 // a second
+	cpu         []float64 // nanoseconds that ovs-vswitchd needs for a packet
+}
+
+func (b *bench) wireOf(ctx context.Context, kind portKind) (_ []figure, err error) {
+	o, err := startOverlayOn(ctx, lab.Config{Hosts: 1, UnderlayMTU: wireMTU + 50})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, o.close()) }()
+	ways, err := o.ways(ctx, kind)
+	if err != nil {
+		return nil, err
+	}
+	got := map[*way]*carried{}
+	for turn := range wireTurns*b.rounds + 1 {
+		for i := range ways {
+			w := ways[i]
+			if turn%2 == 0 { // who comes first has no advantage
+				w = ways[len(ways)-1-i]
+			}
+			if turn <= 1 {
+				got[w] = &carried{} // the first turn fills caches
+			}
+			if err := o.carry(ctx, w, got[w]); err != nil {
+				return nil, fmt.Errorf("%s: %w", w.name, err)
+			}
+		}
+	}
+	var figures []figure
+	for _, w := range ways {
+		if w.peer == nil {
+			continue
+		}
+		us, them := got[w], got[w.peer]
+		name := w.name + ", " + kind.name
+		compare := func(what string, ours, theirs []float64, show func(float64) string) figure {
+			return figure{what: name + ": " + what, ours: show(medianOf(ours)), peer: w.peer.name + ": " + show(medianOf(theirs))}
+		}
+		tcp := compare("TCP", us.throughput, them.throughput, func(v float64) string { return fmt.Sprintf("%.2f Gbit/s", v/1e9) })
+		connections := compare("connections", us.connections, them.connections, func(v float64) string { return fmt.Sprintf("%.0f/s", v) })
+		cpu := compare("the switch's CPU for a packet", us.cpu, them.cpu, func(v float64) string { return fmt.Sprintf("%.0f ns", v) })
+		for _, c := range []struct {
+			figure
+			ratio float64
+		}{{tcp, medianRatio(us.throughput, them.throughput)}, {connections, medianRatio(us.connections, them.connections)},
+			{cpu, medianRatio(them.cpu, us.cpu)}} {
+			c.figure.ratio = fmt.Sprintf("%.2f ×", c.ratio)
+			if w.least > 0 {
+				c.target, c.met = fmt.Sprintf("≥ %.2f ×", w.least), judge(c.ratio >= w.least)
+			}
+			figures = append(figures, c.figure)
+		}
+	}
+	return figures, nil
+}
+
+// ways plugs the ends of all ways, and returns when packets pass on each.
+func (o *overlay) ways(ctx context.Context, kind portKind) ([]*way, error) {
+	outside, err := o.NewOutside(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.leave(ctx); err != nil {
+		return nil, err
+	}
+	a, err := o.plug(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	b, err := o.plug(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	c, err := o.plugBeside(ctx)
+	if err != nil {
+		return nil, err
+	}
+	h := o.Hosts[0]
+	if _, err := h.Vsctl(ctx, "add-br", normalBridge, "--", "set", "Bridge", normalBridge, "datapath_type=netdev", "fail_mode=secure"); err != nil {
+		return nil, err
+	}
+	if _, err := h.Exec(ctx, "ovs-ofctl", "add-flow", "unix:"+h.MgmtSock(normalBridge), "actions=NORMAL"); err != nil {
+		return nil, err
+	}
+	var plain []*lab.Workload
+	for _, p := range []struct{ bridge, name, addr string }{
+		{normalBridge, "plain1", "172.30.0.1/24"}, {normalBridge, "plain2", "172.30.0.2/24"}, {lab.CampusBridge, "desk", "203.0.113.220/24"},
+	} {
+		w, err := h.NewWorkload(ctx, p.name)
+		if err != nil {
+			return nil, err
+		}
+		if err := w.PlugVeth(ctx, lab.Veth{Bridge: p.bridge, HostIf: p.name, MTU: wireMTU, Addrs: []netip.Prefix{netip.MustParsePrefix(p.addr)}}); err != nil {
+			return nil, err
+		}
+		plain = append(plain, w)
+	}
+	if err := o.retype(ctx, kind, "plain1", "plain2", "desk", lab.CampusNIC); err != nil {
+		return nil, err
+	}
+	normal := &way{name: "NORMAL", from: plain[0], to: plain[1], addr: netip.MustParseAddr("172.30.0.2")}
+	normalOut := &way{name: "NORMAL to the outside", from: plain[2], to: outside.Workload, addr: lab.CampusServer}
+	ways := []*way{
+		normal,
+		{name: "NORMAL once more", from: plain[0], to: plain[1], addr: netip.MustParseAddr("172.30.0.2"), peer: normal}, // how far chance goes
+		{name: "within a network", from: a.Workload, to: b.Workload, addr: b.addr, peer: normal, least: 0.95},
+		{name: "routed", from: a.Workload, to: c.Workload, addr: c.addr, peer: normal, least: 0.95},
+		normalOut,
+		{name: "SNAT to the outside", from: a.Workload, to: outside.Workload, addr: lab.CampusServer, peer: normalOut, least: 0.8},
+	}
+	for _, w := range ways {
+		err := until(ctx, func() error {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			_, err := w.from.Ping(ctx, w.addr)
+			return err
+		})
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", w.name, err)
+		}
+	}
+	return ways, nil
+}
+
+// leave gives the tenant a way out by the campus' bridge.
+func (o *overlay) leave(ctx context.Context) error {
+	c := o.clients[0]
+	_, err := c.AddExternal(ctx, api.ExternalSpec{
+		Name: wireExternal, Kind: intent.ExternalBridge, Bridge: lab.CampusBridge, Subnet: lab.Campus, Gateway: lab.CampusGateway,
+		Pool: intent.AddrRange{First: netip.MustParseAddr("203.0.113.10"), Last: netip.MustParseAddr("203.0.113.200")},
+	})
+	if err != nil {
+		return err
+	}
+	_, err = c.AddSNAT(ctx, web.Tenant, api.SNATSpec{External: wireExternal})
+	return err
+}
+
+// plugBeside plugs a station in another network of the tenant.
+func (o *overlay) plugBeside(ctx context.Context) (*station, error) {
+	beside := netip.MustParsePrefix("172.20.0.0/16")
+	if _, err := o.clients[0].AddNetwork(ctx, web.Tenant, api.NetworkSpec{Name: "db", Subnets: []intent.Subnet{{Prefix: beside}}}); err != nil {
+		return nil, err
+	}
+	s, err := o.station(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	s.ref.Network, s.addr = "db", netip.MustParseAddr("172.20.0.10")
+	return s, o.attach(ctx, 0, s)
+}
+
+// retype makes ports of a type: those named, and all that ovloom plugged.
+func (o *overlay) retype(ctx context.Context, kind portKind, names ...string) error {
+	if len(kind.options) == 0 {
+		return nil
+	}
+	h := o.Hosts[0]
+	out, err := h.Vsctl(ctx, "--bare", "--columns=name", "find", "Interface", "external_ids:iface-id!=\"\"")
+	if err != nil {
+		return err
+	}
+	for _, name := range append(names, strings.Fields(out)...) {
+		if _, err := h.Vsctl(ctx, append([]string{"set", "Interface", name}, kind.options...)...); err != nil {
+			return err
+		}
+		fault, err := h.Vsctl(ctx, "--bare", "get", "Interface", name, "error")
+		if err != nil {
+			return err
+		}
+		if fault = strings.Trim(strings.TrimSpace(fault), "[]\""); fault != "" {
+			return fmt.Errorf("%s: %s", name, fault)
+		}
+	}
+	return nil
+}
+
+// carry sends on one way, and adds what that shows.
+func (o *overlay) carry(ctx context.Context, w *way, into *carried) error {
+	before, err := o.spent(ctx)
+	if err != nil {
+		return err
+	}
+	t, err := lab.Transfer(ctx, w.from, w.to, w.addr, wireBytes)
+	if err != nil {
+		return err
+	}
+	after, err := o.spent(ctx)
+	if err != nil {
+		return err
+	}
+	into.throughput = append(into.throughput, 8*float64(t.Bytes)/t.Elapsed.Seconds())
+	into.cpu = append(into.cpu, float64(after.work(before))/float64(after.packets-before.packets))
+	n, err := connectMany(ctx, w)
+	into.connections = append(into.connections, n)
+	return err
+}
+
+// spending is what the datapath has done since it started.
+type spending struct {
+	packets    int64
+	busy, idle int64         // cycles of threads that do nothing but poll ports
+	cpu        time.Duration // of all of ovs-vswitchd
+}
+
+// work returns the CPU time since before, without what was polling in vain. The cycles
+// are those of a clock that goes on while a thread has to wait for its CPU.
+func (s spending) work(before spending) time.Duration {
+	cpu, busy, idle := s.cpu-before.cpu, s.busy-before.busy, s.idle-before.idle
+	if busy == 0 {
+		return cpu // no thread polls
+	}
+	return time.Duration(float64(cpu) * float64(busy) / float64(busy+idle))
+}
+
+// spent asks ovs-vswitchd. The datapath is the same for all bridges.
+func (o *overlay) spent(ctx context.Context) (s spending, err error) {
+	h := o.Hosts[0]
+	out, err := unixctl.New(h.OVSRunDir(), "ovs-vswitchd").Call(ctx, "dpif-netdev/pmd-stats-show")
+	if err != nil {
+		return s, err
+	}
+	for line := range strings.Lines(out) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		number, _, _ := strings.Cut(value, " ")
+		into := map[string]*int64{"packets received": &s.packets, "processing cycles": &s.busy, "idle cycles": &s.idle}[name]
+		if into == nil {
+			continue
+		}
+		n, err := strconv.ParseInt(number, 10, 64)
+		if err != nil {
+			return s, fmt.Errorf("read the datapath's statistics: %w", err)
+		}
+		*into += n
+	}
+	used, err := usageOf(h.Vswitchd.Pid())
+	s.cpu = used.cpu
+	return s, err
+}
+
+// connectMany opens connections, asks a byte on each, and returns how many a second.
+func connectMany(ctx context.Context, w *way) (float64, error) {
+	var l net.Listener
+	err := w.to.InNetNS(func() (err error) {
+		l, err = net.Listen("tcp", netip.AddrPortFrom(w.addr, 0).String())
+		return err
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer l.Close()
+	go answerMany(l)
+	ctx, cancel := context.WithTimeout(ctx, wireTime)
+	defer cancel()
+	var opened atomic.Int64
+	var diallers sync.WaitGroup
+	failed := make([]error, wireDiallers)
+	start := time.Now()
+	for i := range failed {
+		diallers.Go(func() {
+			failed[i] = w.from.InNetNS(func() error {
+				for ctx.Err() == nil {
+					if err := askOnce(l.Addr().String()); err != nil {
+						return err
+					}
+					opened.Add(1)
+				}
+				return nil
+			})
+		})
+	}
+	diallers.Wait()
+	return float64(opened.Load()) / time.Since(start).Seconds(), errors.Join(failed...)
+}
+
+// askOnce opens a connection, and closes it when a byte was answered. It is reset at
+// the end: those that are closed well keep their port for a minute.
+func askOnce(addr string) error {
+	conn, err := net.DialTimeout("tcp", addr, waitLimit)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := errors.Join(conn.SetDeadline(time.Now().Add(waitLimit)), conn.(*net.TCPConn).SetLinger(0)); err != nil {
+		return err
+	}
+	b := make([]byte, 1)
+	if _, err := conn.Write(b); err != nil {
+		return err
+	}
+	_, err = conn.Read(b)
+	return err
+}
+
+// answerMany answers one byte on each connection until the listener is closed.
+func answerMany(l net.Listener) {
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		go func() {
+			defer conn.Close()
+			b := make([]byte, 1)
+			if _, err := conn.Read(b); err == nil {
+				_, _ = conn.Write(b) // who asked sees that nothing comes
+				_, _ = conn.Read(b)  // until it ends
+			}
+		}()
+	}
+}
+
+// medianOf returns the middle of a list that is not empty.
+func medianOf(list []float64) float64 {
+	list = slices.Sorted(slices.Values(list))
+	return list[len(list)/2]
+}
+
+// medianRatio returns the middle of what each turn says of two values.
+func medianRatio(a, b []float64) float64 {
+	ratios := make([]float64, len(a))
+	for i := range ratios {
+		ratios[i] = a[i] / b[i]
+	}
+	return medianOf(ratios)
+}
