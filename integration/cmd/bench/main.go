@@ -11,6 +11,7 @@
 //	wait.go      waiting for conditions
 //	peers.go     the row about another project's OpenFlow library
 //	plug.go, crash.go, outage.go, cold.go        rows about whole hosts
+//	compile.go   the row about a host that must know of 20,000 ports
 //	wire.go      the row about packets through the tables, beside NORMAL
 //	fleet.go, fleetagent.go, fleetstore.go       rows about 200 hosts without switches
 //
@@ -57,6 +58,7 @@ var rows = []row{
 	{"outage", (*bench).outage},
 	{"cold", (*bench).cold},
 	{"fleet", (*bench).fleet},
+	{"compile", (*bench).compile},
 	{"wire", (*bench).wire},
 }
 
