@@ -14,11 +14,15 @@ import (
 
 var traceParams = []param{
 	{"from", "the port that sends, such as `acme/web/c1`"},
+	{"external", "instead of `from`: the external that the packet comes in by; then `to` is an IPv4 address"},
+	{"host", "with `external`: the host where it comes in, instead of any that answers for the address"},
 	{"to", "an IP address, a port, a MAC address, or `broadcast`"},
 	{"protocol", "`tcp`, `udp` or `sctp`; else an ICMP echo request is sent"},
 	{"dst-port", "the destination port of the protocol"},
 	{"src-port", "the source port of the protocol"},
 	{"icmp-type", "the number of another ICMP or ICMPv6 message"},
+	{"ttl", "the TTL or hop limit (default: 64)"},
+	{"size", "the size of the IP packet in bytes (default: a small one)"},
 	{"src", "a source address that is not the port's"},
 	{"src-mac", "a source MAC address that is not the port's"},
 	{"ask", "`true`: only the question for the destination's MAC address"},
@@ -26,8 +30,10 @@ var traceParams = []param{
 
 // traceRequest reads the parameters of a trace.
 func traceRequest(q url.Values) (t intent.TraceQuery, err error) {
-	if t.From, err = intent.ParsePortRef(q.Get("from")); err != nil {
-		return t, err
+	if t.External, t.Host = q.Get("external"), q.Get("host"); t.External == "" || q.Has("from") {
+		if t.From, err = intent.ParsePortRef(q.Get("from")); err != nil {
+			return t, err
+		}
 	}
 	t.To, t.Protocol = q.Get("to"), intent.Protocol(q.Get("protocol"))
 	number := func(name string, bits int) uint64 {
@@ -42,6 +48,7 @@ func traceRequest(q url.Values) (t intent.TraceQuery, err error) {
 		return n
 	}
 	t.DstPort, t.SrcPort = uint16(number("dst-port", 16)), uint16(number("src-port", 16))
+	t.TTL, t.Size = uint8(number("ttl", 8)), int(number("size", 16))
 	if q.Has("icmp-type") {
 		n := uint8(number("icmp-type", 8))
 		t.ICMPType = &n
@@ -67,12 +74,17 @@ func traceRequest(q url.Values) (t intent.TraceQuery, err error) {
 
 // traceQuery is traceRequest's inverse.
 func traceQuery(t intent.TraceQuery) url.Values {
-	q := url.Values{"from": {t.From.String()}, "to": {t.To}}
+	q := url.Values{"to": {t.To}}
 	set := func(name, value string, given bool) {
 		if given {
 			q.Set(name, value)
 		}
 	}
+	set("from", t.From.String(), t.From != intent.PortRef{})
+	set("external", t.External, t.External != "")
+	set("host", t.Host, t.Host != "")
+	set("ttl", strconv.Itoa(int(t.TTL)), t.TTL != 0)
+	set("size", strconv.Itoa(t.Size), t.Size != 0)
 	set("protocol", string(t.Protocol), t.Protocol != "")
 	set("dst-port", strconv.Itoa(int(t.DstPort)), t.DstPort != 0)
 	set("src-port", strconv.Itoa(int(t.SrcPort)), t.SrcPort != 0)

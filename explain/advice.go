@@ -1,6 +1,9 @@
 package explain
 
 import (
+	"cmp"
+	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -8,7 +11,8 @@ import (
 )
 
 // adviceFor says for each reason of a drop what would change it. {port}, {network}
-// and {tenant} are the sender's, {to} is the destination as the user gave it.
+// and {tenant} are the sender's, {to} is the destination as the user gave it, {address}
+// if it is an address; {external} is the one that the packet comes in by, or goes to.
 var adviceFor = map[string]string{
 	"unknown-port":         "plug the port with `ovloom port plug`, or set external_ids:iface-id of the interface to the port's name",
 	"unknown-vtep":         "only hosts of the overlay and peers may send into tunnels: start ovloomd on that machine, or add it with `ovloom peer add`",
@@ -35,15 +39,15 @@ var adviceFor = map[string]string{
 	"gateway":              "nothing: gateways answer ARP, neighbour solicitations and pings only",
 	"no-route":             "look whether the address is right; else add a network that has it, a route (`ovloom route add {tenant} PREFIX --via ADDRESS`), or a way out (`ovloom nat snat add {tenant} --external NAME`)",
 	"oversize":             "send smaller packets, or without \"don't fragment\"; or raise the MTU of the network that it goes to: `ovloom network set {tenant}/NETWORK --mtu N`",
-	"not-ours":             "give a port the address (`ovloom nat floating add PORT --external NAME --address ADDRESS`), or forward to one",
+	"not-ours":             "give a port the address (`ovloom nat floating add PORT --external {external} --address {address}`), or forward to one",
 	"invalid":              "nothing: it is part of no connection. One that was cut has to be opened anew",
 	"martian":              "nothing: outside nobody has the tenant's inner addresses",
-	"no-forward":           "forward the port: `ovloom nat forward add {tenant} --external NAME --tcp PORT --to TENANT/NETWORK/PORT:PORT`",
-	"host-address":         "allow it, if tenants may reach the host there: `ovloom external set NAME --allow ADDRESS/32`",
+	"no-forward":           "forward it: `ovloom nat forward add {tenant} --external {external} {proto} --to TENANT/NETWORK/PORT:PORT`",
+	"host-address":         "allow it, if tenants may reach the host there: `ovloom external set {external} --allow {address}/32`",
 	"vtep":                 "nothing should: who can send to tunnels can speak for every tenant",
-	"underlay":             "allow single addresses, if tenants may reach them: `ovloom external set NAME --allow ADDRESS/32`",
+	"underlay":             "allow single addresses, if tenants may reach them: `ovloom external set {external} --allow {address}/32`",
 	"store":                "nothing should: who reaches the store may reach every tenant",
-	"foreign-nat-address":  "allow it, if the tenants are to meet there: `ovloom external set NAME --allow ADDRESS/32`",
+	"foreign-nat-address":  "allow it, if the tenants are to meet there: `ovloom external set {external} --allow {address}/32`",
 	"no-nat":               "give the tenant a way out: `ovloom nat snat add {tenant} --external NAME`; or the port an address: `ovloom nat floating add {port} --external NAME`",
 	"nat-full":             "raise the tenant's limit, or look who opens so many connections: `ovloom nat list {tenant}`",
 	"no-uplink":            "see on that host what is missing: `ovloom status`; `ovloom status --fix` sets what it can",
@@ -60,14 +64,13 @@ func (j *journey) advice(p intent.TracePacket) []string {
 			all = append(all, text)
 		}
 	}
-	fill := strings.NewReplacer("{port}", j.q.From.String(), "{network}", j.network.Ref().String(), "{tenant}", j.q.From.Tenant, "{to}", j.q.To)
 	for _, h := range p.Hops {
 		if h.Error != "" {
 			add("see whether " + h.Host + " is up: `ovloom host list`, and `ovloom status` there")
 		}
 		for _, e := range h.Ends {
 			if (p.Verdict == intent.TraceDropped || p.Verdict == intent.TraceUnknown) && e.Kind == intent.TraceDropped {
-				add(fill.Replace(adviceFor[e.Reason]))
+				add(j.placeholders(e).Replace(adviceFor[e.Reason]))
 			}
 		}
 		for _, s := range h.Steps {
@@ -82,4 +85,22 @@ func (j *journey) advice(p intent.TracePacket) []string {
 		}
 	}
 	return all
+}
+
+// placeholders fill what is advised about an end.
+func (j *journey) placeholders(e intent.TraceEnd) *strings.Replacer {
+	port, network, tenant := j.q.From.String(), j.network.Ref().String(), j.q.From.Tenant
+	if j.q.External != "" {
+		port, network, tenant = "TENANT/NETWORK/PORT", "TENANT/NETWORK", "TENANT"
+	}
+	address := "ADDRESS"
+	if _, err := netip.ParseAddr(j.q.To); err == nil {
+		address = j.q.To
+	}
+	proto := "--tcp PORT"
+	if j.q.Protocol != "" {
+		proto = fmt.Sprintf("--%s %d", j.q.Protocol, j.q.DstPort)
+	}
+	return strings.NewReplacer("{port}", port, "{network}", network, "{tenant}", tenant, "{to}", j.q.To,
+		"{address}", address, "{external}", cmp.Or(j.q.External, e.External, "NAME"), "{proto}", proto)
 }

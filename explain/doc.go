@@ -3,6 +3,7 @@
 // the flow there is for and whose it is.
 //
 //	follow.go        Tracer: the question for the MAC address, the packet, from host to host
+//	outside.go       the same for packets that come in by an external
 //	destination.go   what the user wants reached, as addresses
 //	packet.go        the packets that are traced
 //	switch.go        Switch: one host's part

@@ -32,6 +32,8 @@ type Tracer struct {
 	// Hosts returns all hosts. Without an answer packets are followed on their
 	// sender's host only.
 	Hosts func(ctx context.Context) ([]intent.HostState, error)
+	// Externals returns all externals.
+	Externals func(ctx context.Context) ([]intent.External, error)
 	// Hop has a host do its part: Switch.Trace there.
 	Hop func(ctx context.Context, host string, r Request) (intent.TraceHop, error)
 }
@@ -43,7 +45,7 @@ type journey struct {
 	snap  intent.Snapshot
 	hosts []intent.HostState
 
-	// Of the sender.
+	// Of the sender, if that is a port.
 	port    intent.Port
 	network intent.Network
 	host    string
@@ -58,7 +60,14 @@ func (t Tracer) Trace(ctx context.Context, q intent.TraceQuery) (intent.Trace, e
 		return intent.Trace{}, err
 	}
 	j := journey{Tracer: t, q: q}
-	j.trace = intent.Trace{From: q.From.String(), To: q.To, Advice: []string{}, Silent: []string{}, Packets: []intent.TracePacket{}}
+	from := q.From.String()
+	if q.External != "" {
+		from = "external " + q.External
+	}
+	j.trace = intent.Trace{From: from, To: q.To, Advice: []string{}, Silent: []string{}, Packets: []intent.TracePacket{}}
+	if q.External != "" {
+		return j.trace, j.arrive(ctx)
+	}
 	if err := j.prepare(ctx); err != nil {
 		return intent.Trace{}, err
 	}
@@ -138,7 +147,7 @@ func (j *journey) send(ctx context.Context, d destination) error {
 	if d.addr.IsValid() {
 		frame = ipPacket(j.q, mac, d.mac, src, d.addr)
 	}
-	j.conclude(j.follow(ctx, frame))
+	j.conclude(j.follow(ctx, frame, []leg{{j.host, Request{Port: &j.q.From, Packet: exact(frame), Size: j.q.Size}}}))
 	return nil
 }
 
@@ -156,10 +165,11 @@ func (j *journey) ask(ctx context.Context, mac intent.MAC, a netip.Addr) (intent
 		mac = j.port.MAC
 	}
 	next := a
-	if s, ok := j.subnet(own); ok && !s.Prefix.Contains(a) && !a.IsLinkLocalUnicast() {
+	if s, ok := j.subnet(own); ok && !s.Prefix.Contains(a) && (a.Is4() || !a.IsLinkLocalUnicast()) {
 		next = s.Gateway
 	}
-	p := j.follow(ctx, question(mac, own, next))
+	m := question(mac, own, next)
+	p := j.follow(ctx, m, []leg{{j.host, Request{Port: &j.q.From, Packet: exact(m)}}})
 	if next != a {
 		p.What += fmt.Sprintf(" (the gateway, for %s)", a)
 	}
@@ -200,14 +210,15 @@ func (j *journey) answered(p intent.TracePacket, a netip.Addr) intent.MAC {
 	return intent.MAC{}
 }
 
+// leg is a part of a packet's way that one host does.
+type leg struct {
+	host string
+	r    Request
+}
+
 // follow traces a packet on every host that it reaches.
-func (j *journey) follow(ctx context.Context, m of.Match) intent.TracePacket {
+func (j *journey) follow(ctx context.Context, m of.Match, legs []leg) intent.TracePacket {
 	p := intent.TracePacket{What: describePacket(parseFields(m.String())), Hops: []intent.TraceHop{}}
-	type leg struct {
-		host string
-		r    Request
-	}
-	legs := []leg{{j.host, Request{Port: &j.q.From, Packet: exact(m)}}}
 	for range tunnelsMax {
 		hops := make([]intent.TraceHop, len(legs))
 		var g errgroup.Group
@@ -219,12 +230,13 @@ func (j *journey) follow(ctx context.Context, m of.Match) intent.TracePacket {
 			})
 		}
 		_ = g.Wait() // failures are in the hops
+		before := legs
 		legs = nil
 		for i := range hops {
 			for k := range hops[i].Ends {
 				e := &hops[i].Ends[k]
 				if e.Kind == intent.TraceTunnelled && j.receiver(e) {
-					legs = append(legs, leg{e.Host, Request{Packet: e.Packet,
+					legs = append(legs, leg{e.Host, Request{Packet: e.Packet, Size: before[i].r.Size,
 						Tunnel: &Tunnel{Src: j.vtep(hops[i].Host), VNI: e.VNI, SrcHost: hops[i].Host}}})
 				}
 			}
@@ -249,6 +261,9 @@ func (j *journey) hop(ctx context.Context, host string, r Request) intent.TraceH
 	var h intent.TraceHop
 	if err == nil {
 		h, err = j.Hop(ctx, host, r)
+	}
+	if r.External != "" && intent.KindOf(err) == intent.NotFound {
+		h.Host, h.Via, err = host, noUplink, nil
 	}
 	if err != nil {
 		h.Host, h.Error = host, err.Error()

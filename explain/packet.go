@@ -1,6 +1,7 @@
 package explain
 
 import (
+	"cmp"
 	"net/netip"
 
 	"github.com/ovloom/ovloom/intent"
@@ -28,7 +29,10 @@ const (
 
 var (
 	broadcastMAC = intent.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-	limited      = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+	// outsideMAC is that of whoever sends from beyond an external. It makes no
+	// difference.
+	outsideMAC = intent.MAC{0x02, 0x00, 0x5e, 0x00, 0x53, 0x01}
+	limited    = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 )
 
 // question is ARP or a neighbour solicitation for the MAC address of target.
@@ -56,7 +60,7 @@ func groupMAC(a netip.Addr) intent.MAC {
 
 // ipPacket is what q asks for, between addresses of one family.
 func ipPacket(q intent.TraceQuery, srcMAC, dstMAC intent.MAC, src, dst netip.Addr) of.Match {
-	terms := []of.Term{of.EthSrc(srcMAC), of.EthDst(dstMAC), of.Exact(of.FieldIPTTL, ttl)}
+	terms := []of.Term{of.EthSrc(srcMAC), of.EthDst(dstMAC), of.Exact(of.FieldIPTTL, uint64(cmp.Or(q.TTL, ttl)))}
 	if dst.Is4() {
 		terms = append(terms, of.IPv4, of.Addr(of.FieldIPSrc, src), of.Addr(of.FieldIPDst, dst))
 	} else {

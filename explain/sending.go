@@ -64,6 +64,11 @@ func (w *walk) sent() {
 		e.Words = fmt.Sprintf("through the tunnel to %s, VNI %d", e.VTEP, e.VNI)
 	case known && at.Uplink != "":
 		e.Kind, e.External, e.Words = intent.TraceLeft, at.External, "out by "+at.Uplink
+		if at.External == "" {
+			if e.External = w.sw.external(s.state); e.External != "" {
+				e.Words = fmt.Sprintf("out by external %s, %s", e.External, at.Uplink)
+			}
+		}
 		if src := s.state.addr4(of.FieldIPSrc); s.state.number(of.FieldEthType) == 0x0800 {
 			e.Words += ", from " + src.String()
 		}
@@ -73,6 +78,13 @@ func (w *walk) sent() {
 		e.Kind, e.Words = intent.TraceLeft, fmt.Sprintf("out of OpenFlow port %d, which is no port of the overlay", s.port)
 	}
 	w.ends = append(w.ends, e)
+}
+
+// external returns the name of the external that a packet is on its way to; "" if it
+// is not.
+func (s *Switch) external(f fields) string {
+	const vni = 1<<24 - 1 // the bits of metadata that hold it
+	return s.Externals[uint32(f.number(of.FieldMetadata)&vni)].Name
 }
 
 // answerOf returns the MAC address that an answer to a question for it tells.

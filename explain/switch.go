@@ -29,6 +29,7 @@ type Request struct {
 
 	// Packet holds the headers as ofproto/trace takes them.
 	Packet string `json:"packet"`
+	Size   int    `json:"size,omitempty"` // bytes of IP packet; 0: it fits everywhere
 }
 
 // Tunnel is how a packet comes through the tunnel.
@@ -44,7 +45,7 @@ type Attached struct {
 
 	// Of ways out of the overlay.
 	Uplink   string // in words, such as "external campus"
-	External string // the name of the external, if the port is that of one only
+	External string // the name of the external; of the host's own routing, none: all such share the port
 }
 
 // Switch is the local switch. It is made for one request: what it knows may change.
@@ -54,6 +55,8 @@ type Switch struct {
 	Bridge string    // ours
 	Tunnel of.PortNo // the tunnel port
 	Ports  map[of.PortNo]Attached
+	// Externals are by the numbers that stand for them in packets.
+	Externals map[uint32]intent.External
 
 	// Call calls ovs-vswitchd, as unixctl.Client does.
 	Call func(ctx context.Context, method string, params ...string) (string, error)
@@ -79,7 +82,7 @@ func (s *Switch) Trace(ctx context.Context, r Request) (intent.TraceHop, error) 
 	if in, hop.Via, err = s.entry(r); err != nil {
 		return hop, err
 	}
-	w := walk{sw: s}
+	w := walk{sw: s, size: r.Size}
 	text, err := s.call(ctx, in+","+hop.Packet)
 	if err == nil && hashed(text) {
 		// Open vSwitch traces no further than to where the datapath would compute the
@@ -139,7 +142,7 @@ func hashed(text string) bool {
 // read takes in what ofproto/trace printed.
 func (w *walk) read(text string) {
 	for _, r := range parseOutput(text).rounds {
-		if w.resume == nil {
+		if w.resume == nil && !w.tooLarge {
 			w.round(r)
 		}
 	}
@@ -171,7 +174,11 @@ func (s *Switch) entry(r Request) (flow, words string, err error) {
 		return fmt.Sprintf("in_port=%d,tun_src=%s,tun_dst=%s,tun_id=%d", s.Tunnel, r.Tunnel.Src, s.VTEP, r.Tunnel.VNI),
 			fmt.Sprintf("through the tunnel from %s, VNI %d", r.Tunnel.SrcHost, r.Tunnel.VNI), nil
 	case r.External != "":
-		no, ok := port(func(a Attached) bool { return a.External == r.External })
+		host := false
+		for _, e := range s.Externals {
+			host = host || e.Name == r.External && e.Kind == intent.ExternalHost
+		}
+		no, ok := port(func(a Attached) bool { return a.Uplink != "" && (a.External == r.External || host && a.External == "") })
 		if !ok {
 			return "", "", intent.NotFoundf("external %s has no uplink on %s", r.External, s.Host)
 		}

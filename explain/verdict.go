@@ -5,15 +5,17 @@ import (
 	"strings"
 
 	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// portsShown bounds how many ports a verdict lists.
+// portsShown bounds how many ports or hosts a verdict lists.
 const portsShown = 8
 
 // judge says what becomes of a packet whose hops are all there.
 func judge(p *intent.TracePacket) {
-	var delivered, answered, left, dropped, handed, silent []string
+	var delivered, answered, left, handed, silent []string
+	var dropped drops
 	for _, h := range p.Hops {
 		if h.Error != "" {
 			silent = append(silent, fmt.Sprintf("what %s does is not known: %s", h.Host, h.Error))
@@ -31,10 +33,10 @@ func judge(p *intent.TracePacket) {
 			case intent.TraceLeft:
 				left = append(left, fmt.Sprintf("leaves on %s: %s", h.Host, e.Words))
 			case intent.TraceDropped:
-				if e.Reason == pipeline.ReasonNextHop.String() {
-					continue // only until ovloomd has asked: it sends the packet on
+				if sentOn(e) {
+					continue
 				}
-				dropped = append(dropped, describeDrop(h.Host, e))
+				dropped.add(h.Host, e)
 			case intent.TraceHanded:
 				handed = append(handed, fmt.Sprintf("ovloomd of %s: %s", h.Host, e.Words))
 			case intent.TraceUnknown:
@@ -63,7 +65,7 @@ func judge(p *intent.TracePacket) {
 		p.Verdict = intent.TraceUnknown
 	case len(dropped) > 0:
 		p.Verdict = intent.TraceDropped
-		parts = append(parts, dropped...)
+		parts = append(parts, dropped.strings()...)
 	default:
 		p.Verdict = intent.TraceUnknown
 	}
@@ -76,13 +78,56 @@ func judge(p *intent.TracePacket) {
 	p.Summary = strings.Join(parts, "; ")
 }
 
-func describeDrop(host string, e intent.TraceEnd) string {
-	where := "dropped on " + host
-	if e.Table != "" {
-		where += " in table " + e.Table
+// sentOn says whether ovloomd sends on what the switch drops: it asks for the next
+// hop first, or fragments what is too large, unless its sender forbids that. IPv6 has no
+// such fragments.
+func sentOn(e intent.TraceEnd) bool {
+	switch e.Reason {
+	case pipeline.ReasonNextHop.String():
+		return true
+	case pipeline.ReasonOversize.String():
+		return parseFields(e.Packet).number(of.FieldEthType) == 0x0800
 	}
-	if e.Reason != "" {
-		return fmt.Sprintf("%s: %s, %s", where, e.Reason, e.Words)
+	return false
+}
+
+// drops collects where a packet is dropped: hosts that do it for the same reason are
+// told of together.
+type drops []struct {
+	hosts []string
+	end   intent.TraceEnd
+}
+
+func (d *drops) add(host string, e intent.TraceEnd) {
+	for i := range *d {
+		known := &(*d)[i]
+		if known.end.Table == e.Table && known.end.Reason == e.Reason && known.end.Words == e.Words {
+			known.hosts = append(known.hosts, host)
+			return
+		}
 	}
-	return where + ": " + e.Words
+	*d = append(*d, struct {
+		hosts []string
+		end   intent.TraceEnd
+	}{[]string{host}, e})
+}
+
+func (d drops) strings() []string {
+	var all []string
+	for _, x := range d {
+		where := "dropped on " + strings.Join(x.hosts, ", ")
+		if len(x.hosts) > portsShown {
+			where = fmt.Sprintf("dropped on %s and %d more", strings.Join(x.hosts[:portsShown], ", "), len(x.hosts)-portsShown)
+		}
+		if x.end.Table != "" {
+			where += " in table " + x.end.Table
+		}
+		if x.end.Reason != "" {
+			where += ": " + x.end.Reason + ", " + x.end.Words
+		} else {
+			where += ": " + x.end.Words
+		}
+		all = append(all, where)
+	}
+	return all
 }

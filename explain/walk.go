@@ -13,8 +13,12 @@ import (
 // walk follows a packet through what ofproto/trace printed.
 type walk struct {
 	sw    *Switch
+	size  int // bytes of IP packet; 0: it fits everywhere
 	steps []intent.TraceStep
 	ends  []intent.TraceEnd
+	// tooLarge: a check found it so, and all that Open vSwitch says of later rounds is
+	// about smaller ones.
+	tooLarge bool
 
 	// Of the round under way.
 	state   fields
@@ -49,12 +53,18 @@ func (w *walk) round(r round) {
 	if r.recirc != "" {
 		w.resumed(r)
 	}
-	for i := 0; i < len(r.nodes) && w.resume == nil; i++ {
+	end := len(r.nodes)
+	for i := 0; i < end && w.resume == nil; i++ {
 		n := r.nodes[i]
 		w.leave(n)
 		w.node(n, r.nodes[i+1:])
-		if strings.HasPrefix(n.text, "check_pkt_larger(") {
-			i += largerBranch(r.nodes[i+1:], n.indent)
+		if !strings.HasPrefix(n.text, "check_pkt_larger(") {
+			continue
+		}
+		if larger := largerBranch(r.nodes[i+1:], n.indent); w.larger(n) {
+			end, w.tooLarge = i+1+larger, true
+		} else {
+			i += larger
 		}
 	}
 	w.sent()
@@ -93,6 +103,24 @@ func largerBranch(nodes []node, indent int) int {
 	}
 	return at[len(at)/2]
 }
+
+// larger says whether the packet is larger than a check allows, and notes that it
+// is.
+func (w *walk) larger(n node) bool {
+	parsed, err := of.ParseActions(n.text)
+	if err != nil || len(parsed) != 1 || w.foreign() {
+		return false
+	}
+	check, ok := parsed[0].(of.CheckPktLarger)
+	if !ok || w.size == 0 || w.size+ethernetHeader <= int(check.Len) {
+		return false
+	}
+	w.state.setSub(check.Dst)
+	return true
+}
+
+// ethernetHeader is what a frame has more than its IP packet, in bytes.
+const ethernetHeader = 14
 
 // noEnd says why a packet ends without being sent or counted as dropped.
 func (w *walk) noEnd(r round) string {
@@ -369,5 +397,6 @@ func countActions(text string) int {
 
 func (w *walk) end(e intent.TraceEnd) {
 	e.Packet = w.state.packet()
+	e.External = w.sw.external(w.state)
 	w.ends = append(w.ends, e)
 }

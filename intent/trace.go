@@ -2,17 +2,26 @@ package intent
 
 import "net/netip"
 
-// TraceQuery asks what would become of a packet that a port might send.
+// TraceQuery asks what would become of a packet that a port might send, or that might
+// come from outside.
 type TraceQuery struct {
 	From PortRef `json:"from"`
 	// To is an IP address, a port (acme/web/c2), a MAC address, or "broadcast".
 	To string `json:"to"`
+
+	// External is the one that the packet comes in by. Then From is not set, and To is an
+	// IPv4 address.
+	External string `json:"external,omitempty"`
+	Host     string `json:"host,omitempty"` // by whose uplink it comes in; "": that of any which answers for To
 
 	// Protocol of the packet, with its ports; "": an ICMP echo request.
 	Protocol Protocol `json:"protocol,omitempty"`
 	DstPort  uint16   `json:"dst_port,omitempty"`
 	SrcPort  uint16   `json:"src_port,omitempty"` // 0: one is chosen
 	ICMPType *uint8   `json:"icmp_type,omitempty"`
+
+	TTL  uint8 `json:"ttl,omitempty"`  // or hop limit; 0: 64
+	Size int   `json:"size,omitempty"` // bytes of IP packet; 0: a small one
 
 	// What the packet says of its sender, if that is not the truth.
 	SrcAddr netip.Addr `json:"src,omitzero"`
@@ -25,11 +34,11 @@ type TraceQuery struct {
 
 // Validate checks what can be checked without the store.
 func (q TraceQuery) Validate() error {
-	if err := q.From.Validate(); err != nil {
+	if err := q.validateWay(); err != nil {
 		return err
 	}
-	if q.To == "" {
-		return Invalidf("no destination is given").WithHint("give an IP address, a port such as acme/web/c2, a MAC address, or broadcast")
+	if q.Size != 0 && (q.Size < traceSizeMin || q.Size > traceSizeMax) {
+		return Invalidf("a packet cannot have %d bytes", q.Size).WithHint("choose between %d and %d", traceSizeMin, traceSizeMax)
 	}
 	switch {
 	case q.Protocol != "":
@@ -51,10 +60,48 @@ func (q TraceQuery) Validate() error {
 	return nil
 }
 
+// Sizes of packets that can be traced, in bytes (RFC 791, 3.1).
+const (
+	traceSizeMin = 20
+	traceSizeMax = 65535
+)
+
+// validateWay checks where the packet comes from and goes to.
+func (q TraceQuery) validateWay() error {
+	if q.External == "" {
+		if err := q.From.Validate(); err != nil {
+			return err
+		}
+		if q.Host != "" {
+			return Invalidf("host %s is given, but no external", q.Host).WithHint("a port is where it is plugged: leave the host out")
+		}
+		if q.To == "" {
+			return Invalidf("no destination is given").WithHint("give an IP address, a port such as acme/web/c2, a MAC address, or broadcast")
+		}
+		return nil
+	}
+	if q.From != (PortRef{}) {
+		return Invalidf("a packet comes either from port %s or by external %s", q.From, q.External).WithHint("leave one of them out")
+	}
+	if err := ValidateName("external", q.External); err != nil {
+		return err
+	}
+	if q.To == "" {
+		return Invalidf("no destination is given").WithHint("give an external address that a tenant uses: `ovloom nat list` shows them")
+	}
+	if a, err := netip.ParseAddr(q.To); err != nil || !a.Is4() {
+		return Invalidf("destination %q is not an IPv4 address", q.To).WithHint("give an external address that a tenant uses: `ovloom nat list` shows them")
+	}
+	if q.SrcAddr.IsValid() && !q.SrcAddr.Is4() {
+		return Invalidf("source address %s is not IPv4", q.SrcAddr).WithHint("what comes by an external is IPv4")
+	}
+	return nil
+}
+
 // Trace is the way of a packet that was not sent: what the switches would do with
 // it, as they are now.
 type Trace struct {
-	From    string       `json:"from"` // port
+	From    string       `json:"from"` // port, or "external campus"
 	To      string       `json:"to"`   // as it was asked for
 	Verdict TraceVerdict `json:"verdict"`
 	Summary string       `json:"summary"` // the verdict in a sentence
@@ -71,7 +118,7 @@ type TracePacket struct {
 	What    string       `json:"what"` // in words
 	Verdict TraceVerdict `json:"verdict"`
 	Summary string       `json:"summary"`
-	Hops    []TraceHop   `json:"hops"` // the sender's host first, then those that get it through the tunnel
+	Hops    []TraceHop   `json:"hops"` // where it begins first, then those that get it through the tunnel
 }
 
 // TraceVerdict is what becomes of a packet.
@@ -126,7 +173,7 @@ type TraceEnd struct {
 	VNI  uint32     `json:"vni,omitempty"`
 	Host string     `json:"host,omitempty"` // or "peer acme/web/tor1"
 
-	// Left by an external.
+	// By which it left, or would have if it had not been dropped.
 	External string `json:"external,omitempty"`
 
 	Packet string `json:"packet"` // as it is there

@@ -16,7 +16,10 @@ import (
 )
 
 // traceUsage is also what completion knows the arguments by.
-const traceUsage = "TENANT/NETWORK/PORT DESTINATION"
+const (
+	traceUsage     = "TENANT/NETWORK/PORT DESTINATION"
+	traceFromUsage = "--from-external EXTERNAL DESTINATION"
+)
 
 func (p *program) traceCommand() *cli.Command {
 	return &cli.Command{
@@ -27,7 +30,11 @@ func (p *program) traceCommand() *cli.Command {
 			&cli.Uint64Flag{Name: "sctp", Usage: "an SCTP packet to `PORT`"},
 			&cli.Uint64Flag{Name: "sport", Usage: "from `PORT` (default: 40000)"},
 			&cli.Uint64Flag{Name: "icmp", Usage: "an ICMP or ICMPv6 message of type `NUMBER`"},
-			&cli.StringFlag{Name: "src", Usage: "lie: send from `ADDRESS`, which need not be the port's"},
+			&cli.Uint64Flag{Name: "ttl", Usage: "with a TTL or hop limit of `NUMBER` (default: 64)"},
+			&cli.Uint64Flag{Name: "size", Usage: "an IP packet of `BYTES` (default: a small one)"},
+			&cli.StringFlag{Name: "from-external", Usage: "from outside, by external `NAME`, instead of from a port"},
+			&cli.StringFlag{Name: "host", Usage: "with --from-external: by the uplink of `HOST`, instead of any that answers for the destination"},
+			&cli.StringFlag{Name: "src", Usage: "send from `ADDRESS`: a lie, if it is not the port's; with --from-external, instead of from the gateway"},
 			&cli.StringFlag{Name: "src-mac", Usage: "lie: send from `MAC`, which need not be the port's"},
 			&cli.BoolFlag{Name: "ask", Usage: "only the question for the destination's MAC address (ARP or neighbour solicitation)"},
 			&cli.BoolFlag{Name: "long", Usage: "also show each flow, as ovs-ofctl writes it, and its actions"},
@@ -35,9 +42,13 @@ func (p *program) traceCommand() *cli.Command {
 		},
 		Description: `DESTINATION is an IP address, a port, a MAC address, or broadcast. Nothing is sent: the switches of the hosts concerned are asked what they would do. First comes the question for the destination's MAC address, as a machine would ask it, then the packet. The last line is the verdict. If a host does not answer, what is known is shown, and the exit code is 5.
 
+With --from-external the packet comes from outside, and the only argument is an external address that a tenant uses.
+
    ovloom trace acme/web/c1 10.0.0.3
    ovloom trace acme/web/c1 acme/web/c2 --tcp 443
    ovloom trace acme/web/c1 10.0.0.3 --src 10.0.0.99 --expect dropped
+   ovloom trace acme/web/c1 192.0.2.80 --tcp 443 --size 1500
+   ovloom trace --from-external campus 203.0.113.10 --tcp 443 --src 198.51.100.7
    ovloom trace acme/web/c1 broadcast --long
    ovloom trace acme/web/c1 fd00:1::3 --ask -o json`,
 	}
@@ -75,13 +86,20 @@ func (p *program) trace(c *cli.Context) error {
 
 // traceQuery reads a command line.
 func traceQuery(c *cli.Context) (q intent.TraceQuery, err error) {
-	if c.NArg() != 2 {
+	q.External, q.Host, q.Ask = c.String("from-external"), c.String("host"), c.Bool("ask")
+	switch {
+	case c.IsSet("from-external") && c.NArg() != 1:
+		return q, argumentCount(c, traceFromUsage)
+	case c.IsSet("from-external"):
+		q.To = c.Args().Get(0)
+	case c.NArg() != 2:
 		return q, argumentCount(c, traceUsage)
+	default:
+		if q.From, err = intent.ParsePortRef(c.Args().Get(0)); err != nil {
+			return q, err
+		}
+		q.To = c.Args().Get(1)
 	}
-	if q.From, err = intent.ParsePortRef(c.Args().Get(0)); err != nil {
-		return q, err
-	}
-	q.To, q.Ask = c.Args().Get(1), c.Bool("ask")
 	number := func(flag string, most uint64) uint64 {
 		n := c.Uint64(flag)
 		if n > most && err == nil {
@@ -99,6 +117,7 @@ func traceQuery(c *cli.Context) (q intent.TraceQuery, err error) {
 		q.Protocol, q.DstPort = proto, uint16(number(string(proto), 65535))
 	}
 	q.SrcPort = uint16(number("sport", 65535))
+	q.TTL, q.Size = uint8(number("ttl", 255)), int(number("size", 65535))
 	if c.IsSet("icmp") {
 		kind := uint8(number("icmp", 255))
 		q.ICMPType = &kind

@@ -76,7 +76,7 @@ func (l *traceLink) answer(ctx context.Context, q store.Question) {
 // trace implements api.Backend.
 func (l *traceLink) trace(ctx context.Context, q intent.TraceQuery) (intent.Trace, error) {
 	r := reader{l.store, l.storeLink}
-	return explain.Tracer{Snapshot: r.Snapshot, Hosts: l.hosts, Hop: l.hop}.Trace(ctx, q)
+	return explain.Tracer{Snapshot: r.Snapshot, Hosts: l.hosts, Externals: r.Externals, Hop: l.hop}.Trace(ctx, q)
 }
 
 // hosts returns all hosts, or that the store is down, for which it is not waited.
@@ -125,7 +125,7 @@ func (l *traceLink) local(ctx context.Context, r explain.Request) (intent.TraceH
 	}
 	s := explain.Switch{
 		Host: l.cfg.HostName, VTEP: l.host.VTEP, Bridge: l.cfg.Bridge, Tunnel: l.openflow.tunnelPort(),
-		Ports:  map[of.PortNo]explain.Attached{},
+		Ports: map[of.PortNo]explain.Attached{}, Externals: map[uint32]intent.External{},
 		Call:   l.vswitchd.Call,
 		Object: func(c pipeline.Cookie) string { return objects[c] },
 		Note:   l.notes(ctx),
@@ -142,6 +142,13 @@ func (l *traceLink) local(ctx context.Context, r explain.Request) (intent.TraceH
 		if i.Uplink != "" && i.OFPort > 0 {
 			s.Ports[of.PortNo(i.OFPort)] = uplink(i)
 		}
+	}
+	externals, err := reader{l.store, l.storeLink}.Externals(ctx)
+	if err != nil {
+		l.log.Debug("externals without names in a trace", "error", err)
+	}
+	for _, e := range externals {
+		s.Externals[e.VNI()] = e
 	}
 	return s.Trace(ctx, r)
 }
