@@ -57,7 +57,7 @@ var table = map[string]rule{
 	"integration":           {outside: netlink}, // its tests use everything of ours
 	"integration/lab":       {ours: "intent", outside: netlink},
 	"integration/cmd/":      {ours: "integration/lab"},
-	"integration/cmd/bench": {ours: "integration/lab api intent store openflow openflow/ofconn controller", outside: etcd}, // a store of three members
+	"integration/cmd/bench": {ours: "integration/lab api intent store openflow openflow/ofconn controller unixctl", outside: etcd}, // a store of three members
 
 	// What tests share. It knows what it stands in for.
 	"api/apitest":               {ours: "api intent"},
