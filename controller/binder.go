@@ -15,10 +15,11 @@ import (
 // changes nothing.
 type binder struct {
 	// Set by newBinder.
-	self  string
-	busy  func(lane string) bool    // a lane's deed is under way
-	told  func(tenant string) bool  // the store has told of the tenant, if only that it is gone
-	named func(ifaceID string) bool // it is known which port an interface is, if any
+	self   string
+	busy   func(lane string) bool    // a lane's deed is under way
+	told   func(tenant string) bool  // the store has told of the tenant, if only that it is gone
+	named  func(ifaceID string) bool // it is known which port an interface is, if any
+	arrive func(intent.PortRef)      // told of each port that is up here now and was not
 
 	plugs  map[string]*plug                    // by the interface's row
 	owners map[intent.PortRef]string           // which plug carries a port: one of them, if several want to
@@ -34,9 +35,9 @@ type plug struct {
 	granted  uint64 // generation that the store gave us; the row may not carry it yet
 }
 
-func newBinder(self string, busy, told, named func(string) bool) *binder {
+func newBinder(self string, busy, told, named func(string) bool, arrive func(intent.PortRef)) *binder {
 	return &binder{
-		self: self, busy: busy, told: told, named: named,
+		self: self, busy: busy, told: told, named: named, arrive: arrive,
 		plugs:  map[string]*plug{},
 		owners: map[intent.PortRef]string{},
 		stale:  map[intent.PortRef]uint64{},
@@ -284,6 +285,11 @@ func (b *binder) markUp(ref intent.PortRef, generation uint64, up bool, claims C
 	return deed{
 		lane: storeLane(ref), what: "mark the binding", goal: fmt.Sprintf("%d up %v", generation, up),
 		do: func(ctx context.Context) error { return claims.MarkUp(ctx, ref, b.self, generation, up) },
+		done: func() {
+			if up {
+				b.arrive(ref)
+			}
+		},
 	}
 }
 

@@ -61,6 +61,8 @@ type Controller struct {
 	waitsSince                            time.Time       // since when only tenants and ids are waited for
 	started                               bool            // all of it was known once, or waited for long enough
 	spared                                spare
+
+	arrivals map[intent.PortRef]int // ports that came up: how often that is still to be told
 }
 
 // lane is where deeds for one thing are done, one at a time.
@@ -107,9 +109,10 @@ func New(host string, deps Deps) *Controller {
 		applied:  map[string]int64{},
 		lanes:    map[string]lane{},
 		answered: map[string]bool{},
+		arrivals: map[intent.PortRef]int{},
 		nat:      natState{limits: map[uint16]uint32{}, judged: map[string]natRules{}},
 	}
-	c.binder = newBinder(host, c.busy, c.told, c.named)
+	c.binder = newBinder(host, c.busy, c.told, c.named, c.arrive)
 	return c
 }
 
@@ -132,6 +135,7 @@ func (c *Controller) Run(ctx context.Context) error {
 			c.drain()
 		case <-ticker.C:
 			c.sweepLanes()
+			c.announceArrivals()
 		}
 		c.step(ctx)
 	}

@@ -257,7 +257,7 @@ func (r *Router) ask(key neighbourKey, q *question, now time.Time) []of.PacketOu
 
 // remind asks again for what nobody answered, and gives up what nobody answers.
 func (r *Router) remind(now time.Time) []of.PacketOut {
-	out := r.announce(now)
+	out := append(r.routing.takeSayings(), r.announce(now)...)
 	for key, q := range r.questions {
 		switch {
 		case now.Sub(q.since) >= askUntil:

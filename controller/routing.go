@@ -16,6 +16,7 @@ type routing struct {
 	mac      intent.MAC         // this host's as a router
 	segments map[uint32]segment // by VNI
 	gained   []uint32           // networks whose peers this host became the gateway of
+	sayings  []of.PacketOut     // to be sent
 	outside
 }
 

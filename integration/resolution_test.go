@@ -74,7 +74,7 @@ func TestKnownAddressesAreAnsweredInTheSwitch(t *testing.T) {
 	// The capture has seen tunnel packets, and is not deaf to ARP either: the
 	// hosts' own resolution of their VTEPs is on it.
 	wire.MustSee(t, pollTime, "the hosts' own ARP", lab.IsARPOrND)
-	wire.MustNotSee(t, "ARP or neighbour discovery of a workload", lab.InsideAny(lab.IsARPOrND))
+	wire.MustNotSee(t, "a workload's question for an address, or an answer", lab.InsideAny(lab.IsResolution))
 }
 
 // Broadcast reaches every port of the network once, and only hosts that have one.

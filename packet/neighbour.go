@@ -34,6 +34,7 @@ const (
 const (
 	routerSays = 0xa0 // router, override
 	solicited  = 0x40
+	override   = 0x20
 )
 
 var broadcast = intent.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
@@ -93,6 +94,14 @@ func Announce(mac intent.MAC, a netip.Addr) []byte {
 		return Neighbour{Sender: netip.IPv6Unspecified(), Target: a}.Answer6(mac)
 	}
 	return arp(broadcast, mac, arpRequest, a, intent.MAC{}, a)
+}
+
+// Advertise returns the frame that tells everybody that an IPv6 address, which is not
+// a router's, has a MAC (RFC 4861, 7.2.6).
+func Advertise(mac intent.MAC, a netip.Addr) []byte {
+	all := netip.IPv6LinkLocalAllNodes()
+	b := appendEthernet(nil, intent.MAC{0x33, 0x33, 0, 0, 0, 1}, mac, typeIPv6)
+	return appendND(b, mac, a, all, advertised, override, a, optionTarget)
 }
 
 // Answer6 returns the frame that answers a neighbour solicitation of IPv6 for a

@@ -183,6 +183,7 @@ func TestNeighbours(t *testing.T) {
 		{"question", Ask(router, addr("10.0.0.1"), addr("10.0.0.5")), Neighbour{false, router, addr("10.0.0.1"), addr("10.0.0.5")}},
 		{"question of IPv6", Ask(router, netip.Addr{}, addr("fd00::5")), Neighbour{false, router, own, addr("fd00::5")}},
 		{"announcement", Announce(router, addr("10.0.0.1")), Neighbour{false, router, addr("10.0.0.1"), addr("10.0.0.1")}},
+		{"advertisement", Advertise(host, addr("fd00::5")), Neighbour{true, host, addr("fd00::5"), addr("fd00::5")}},
 		{"announcement of IPv6", Announce(router, addr("fd00::1")), Neighbour{true, router, addr("fd00::1"), addr("fd00::1")}},
 		{"ARP reply", arp(router, host, arpReply, addr("10.0.0.5"), router, addr("10.0.0.1")), Neighbour{true, host, addr("10.0.0.5"), addr("10.0.0.5")}},
 		{"answer of IPv6", Neighbour{MAC: host, Sender: addr("fd00::5"), Target: addr("fd00::1")}.Answer6(router),

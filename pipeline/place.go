@@ -94,6 +94,13 @@ func Flood(vni, vrf uint32, frame []byte) of.PacketOut {
 		Actions:  []of.Action{of.Resubmit{InPort: of.PortInPort, Table: flood.ID}}}
 }
 
+// FloodFrom returns a frame for everybody in a network but the port that it speaks of.
+func FloodFrom(port of.PortNo, vni, vrf uint32, frame []byte) of.PacketOut {
+	out := Flood(vni, vrf, frame)
+	out.InPort = port
+	return out
+}
+
 // ToPeers returns a frame of a gateway's for all peers of a network.
 func ToPeers(vni uint32, frame []byte) of.PacketOut {
 	return of.PacketOut{Packet: frame, Actions: []of.Action{of.Set(of.FieldTunID, uint64(vni)), of.ToGroup{ID: groupPeers | vni}}}

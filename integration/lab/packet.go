@@ -213,6 +213,15 @@ func IsARPOrND(p Packet) bool {
 		(p.ICMPType == ICMPv6NeighbourSol || p.ICMPType == ICMPv6NeighbourAdv)
 }
 
+// IsResolution matches questions and answers of address resolution, but not what tells
+// all of an address unasked.
+func IsResolution(p Packet) bool {
+	if p.ARP != nil {
+		return p.ARP.SPA != p.ARP.TPA
+	}
+	return IsARPOrND(p) && !(p.ICMPType == ICMPv6NeighbourAdv && p.IPDst == netip.IPv6LinkLocalAllNodes())
+}
+
 // IsEcho matches echo requests and replies in IPv4 and IPv6.
 func IsEcho(p Packet) bool {
 	switch p.Proto {

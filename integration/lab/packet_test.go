@@ -61,6 +61,8 @@ func TestMatches(t *testing.T) {
 		want  bool
 	}{
 		{"ARP", IsARPOrND, arp, true},
+		{"a question", IsResolution, arp, true},
+		{"an announcement", IsResolution, ARP{Op: 1, SHA: macA, SPA: addrA, TPA: addrA}.Frame(macA, Broadcast), false},
 		{"ARP inside a tunnel is not ARP outside", IsARPOrND, vxlan(1, arp), false},
 		{"ARP inside its VNI", Inside(1, IsARPOrND), vxlan(1, arp), true},
 		{"ARP inside another VNI", Inside(2, IsARPOrND), vxlan(1, arp), false},

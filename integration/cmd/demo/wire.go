@@ -14,14 +14,14 @@ import (
 // are the same, the VNI tells them apart.
 func (d *demo) wire(ctx context.Context) error {
 	d.section("What is on the wire between two hosts")
-	echoes, questions := d.wires.Count(lab.InsideAny(lab.IsEcho)), d.wires.Packets(lab.InsideAny(lab.IsARPOrND))
+	echoes, questions := d.wires.Count(lab.InsideAny(lab.IsEcho)), d.wires.Packets(lab.InsideAny(lab.IsResolution))
 	switch {
 	case echoes == 0:
 		return errors.New("not one ping has crossed the underlay in a tunnel")
 	case len(questions) > 0:
 		return fmt.Errorf("address resolution crossed the underlay, which a host should have answered: %s", questions[0])
 	}
-	d.ok("%d pings and answers have crossed so far, and no ARP or neighbour discovery: every host answers it itself\n", echoes)
+	d.ok("%d pings and answers have crossed so far, and no question for an address: every host answers those itself\n", echoes)
 	for _, tenant := range []string{"acme", "umbrella"} {
 		from, to := d.find(tenant+"/web/c1"), d.find(tenant+"/web/c2")
 		vni, err := d.vni(ctx, from.network())

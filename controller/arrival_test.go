@@ -1,0 +1,67 @@
+package controller
+
+import (
+	"net/netip"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/packet"
+)
+
+// said returns who was announced where since the last look, as sender, MAC and the port
+// that does not hear it.
+func (r *rig) said() []string {
+	r.t.Helper()
+	synctest.Wait()
+	var all []string
+	for _, o := range r.world.routing.takeSayings() {
+		n, err := packet.ParseNeighbour(o.Packet)
+		if err != nil || n.Sender != n.Target {
+			r.t.Errorf("announces %+v, %v", n, err)
+		}
+		all = append(all, n.Target.String()+" "+n.MAC.String()+" not to "+o.InPort.String())
+	}
+	return all
+}
+
+func (r *rig) saidOnly(want ...string) {
+	r.t.Helper()
+	if got := r.said(); len(got) != len(want) || len(got) > 0 && (got[0] != want[0] || got[len(got)-1] != want[len(want)-1]) {
+		r.t.Errorf("said %q, want %q", got, want)
+	}
+}
+
+// A port that comes up is announced some times by the host where it is, a restart is
+// no news, and what has gone elsewhere is not announced any more.
+func TestArrivalsAreAnnounced(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.store.put("acme", intent.Port{Tenant: "acme", Network: "web", Name: "c1", ID: 11, UUID: uuidOf(11), MAC: intent.MAC{2, 0, 0, 0, 0, 11},
+			Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("fd00::2")}})
+		both := []string{"10.0.0.2 02:00:00:00:00:0b not to 5", "fd00::2 02:00:00:00:00:0b not to 5"}
+		r.bound()
+		time.Sleep(2 * arrivalTimes * tick)
+		all := r.said()
+		if len(all) != arrivalTimes*len(both) || all[0] != both[0] || all[1] != both[1] {
+			t.Errorf("said %q", all)
+		}
+
+		// A new connection to the switch is no news.
+		r.Disconnected(r.ctx, r.sw)
+		r.Connected(r.ctx, r.sw, 1)
+		time.Sleep(2 * arrivalTimes * tick)
+		r.saidOnly()
+
+		// It leaves in the midst of being announced again.
+		r.rows.unplug("if1")
+		time.Sleep(2 * tick)
+		r.saidOnly()
+		r.rows.plug(Interface{Name: "if1", IfaceID: uuidOf(11), OFPort: 5})
+		r.saidOnly(both...)
+		r.store.claimElsewhere(portRef("c1"), "host2")
+		time.Sleep(2 * arrivalTimes * tick)
+		r.saidOnly()
+		r.calls.take()
+	})
+}
