@@ -139,7 +139,9 @@ func TestPeersAndPortsReachEachOther(t *testing.T) {
 			heard := o.capture(m.machine)
 			for i, p := range ports {
 				reply := func(q lab.Packet) bool { return q.ARP != nil && q.ARP.Op == 2 && q.ARP.SPA == p.v4() }
-				advert := func(q lab.Packet) bool { return q.ICMPType == lab.ICMPv6NeighbourAdv && q.NDTarget == p.v6() && lab.IsResolution(q) }
+				advert := func(q lab.Packet) bool {
+					return q.ICMPType == lab.ICMPv6NeighbourAdv && q.NDTarget == p.v6() && lab.IsResolution(q)
+				}
 				heard.Reset()
 				wire.Reset()
 				o.send(m.machine, lab.ARP{Op: 1, SHA: m.port.MAC, SPA: m.v4(), TPA: p.v4()}.Frame(m.port.MAC, lab.Broadcast))
