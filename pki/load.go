@@ -53,23 +53,6 @@ func LoadClient(f Files) (*tls.Config, error) {
 	}, nil
 }
 
-// LoadServer returns the configuration of a server: TLS 1.3, clients must have a
-// certificate of the authority. A renewed certificate is used without a restart.
-func LoadServer(f Files) (*tls.Config, error) {
-	pool, err := f.load()
-	if err != nil {
-		return nil, err
-	}
-	return &tls.Config{
-		MinVersion: tls.VersionTLS13,
-		ClientCAs:  pool,
-		ClientAuth: tls.RequireAndVerifyClientCert,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return f.pair()
-		},
-	}, nil
-}
-
 func (f Files) pair() (*tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(f.Cert, f.Key)
 	if err != nil {

@@ -11,26 +11,15 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// SetApplied says that a host's switch has every change of its span up to a
-// revision.
-func (s *Store) SetApplied(ctx context.Context, host string, revision int64) error {
-	return s.setApplied(ctx, host, appliedValue{Revision: revision})
-}
-
 // SetAppliedSpan says up to which revision a host's switch has the changes of
 // each tenant of its span; tenants that it no longer has anything of are left
-// out. It says more than SetApplied: the updates of two tenants may come in
-// another order than their revisions, so that one number for both would be
-// ahead of one of them; and a host that dropped a tenant is known to have done so.
+// out. One number for all would not do: the updates of two tenants may come in
+// another order than their revisions, so that it would be ahead of one of them.
 func (s *Store) SetAppliedSpan(ctx context.Context, host string, tenants map[string]int64) error {
 	a := appliedValue{Tenants: tenants}
 	for _, r := range tenants {
 		a.Revision = max(a.Revision, r)
 	}
-	return s.setApplied(ctx, host, a)
-}
-
-func (s *Store) setApplied(ctx context.Context, host string, a appliedValue) error {
 	return s.update(ctx, "store what host "+host+" has applied", func(ctx context.Context) error {
 		v, err := s.read(ctx, key(hostKey(host)), key(appliedKey(host)))
 		if err != nil {
@@ -65,12 +54,19 @@ func (s *Store) setApplied(ctx context.Context, host string, a appliedValue) err
 // waited for, at first and whenever they change. When ctx ends first, the error
 // (kind Unavailable) names them and says that the change is stored.
 func (s *Store) WaitApplied(ctx context.Context, tenant string, revision int64, progress func(pending []string)) error {
+	among, read, err := s.alive(ctx)
+	if err != nil {
+		if ctx.Err() != nil {
+			return notApplied(revision, nil)
+		}
+		return err
+	}
 	var last []string
 	for {
-		pending, read, err := s.pending(ctx, tenant, revision)
+		pending, err := s.pending(ctx, among, tenant, revision)
 		switch {
 		case ctx.Err() != nil:
-			return notApplied(revision, last, ctx.Err())
+			return notApplied(revision, last)
 		case err != nil:
 			return err
 		case len(pending) == 0:
@@ -79,82 +75,84 @@ func (s *Store) WaitApplied(ctx context.Context, tenant string, revision int64, 
 		if progress != nil && !slices.Equal(pending, last) {
 			progress(pending)
 		}
-		last = pending
-		s.hostsMove(ctx, read)
+		// Who is done stays so, and who comes now begins with what there is.
+		among, last = pending, pending
+		read = s.hostsMove(ctx, read)
 	}
 }
 
-func notApplied(revision int64, pending []string, err error) error {
-	who := "hosts"
-	if len(pending) > 0 {
-		who = strings.Join(pending, ", ")
+func notApplied(revision int64, pending []string) error {
+	who := "not all hosts have"
+	switch len(pending) {
+	case 0:
+	case 1:
+		who = pending[0] + " has not"
+	default:
+		who = strings.Join(pending, ", ") + " have not"
 	}
-	return intent.Unavailablef("%s: revision %d not applied in time: %w", who, revision, err).
+	return intent.Unavailablef("%s applied revision %d in time", who, revision).
 		WithHint("the change is stored, and is applied as soon as they can; see: ovloom host list")
 }
 
-// pending returns which hosts WaitApplied waits for, and the revision at which
-// that was read.
-func (s *Store) pending(ctx context.Context, tenant string, revision int64) (hosts []string, read int64, err error) {
-	err = s.call(ctx, "read what hosts have applied", func(ctx context.Context) error {
-		v, err := s.read(ctx, below(aliveRoot, clientv3.WithKeysOnly()), below(appliedRoot))
+// alive returns which hosts are alive, and the revision at which that was read.
+func (s *Store) alive(ctx context.Context) (hosts []string, revision int64, err error) {
+	err = s.call(ctx, "read which hosts are alive", func(ctx context.Context) error {
+		v, err := s.read(ctx, below(aliveRoot, clientv3.WithKeysOnly()))
 		if err != nil {
 			return err
 		}
-		read = v.revision
-		applied := map[string]appliedValue{}
-		for _, it := range v.found[1] {
-			if applied[it.key[len(appliedRoot):]], err = decode[appliedValue](it.value); err != nil {
-				return err
-			}
-		}
-		var alive []string
+		revision = v.revision
 		for _, it := range v.found[0] {
-			alive = append(alive, it.key[len(aliveRoot):])
-		}
-		bound, err := s.boundTo(ctx, alive, tenant, read)
-		if err != nil {
-			return err
-		}
-		hosts = nil
-		for _, h := range alive {
-			a := applied[h]
-			at, says := a.Tenants[tenant]
-			if a.Tenants == nil {
-				at = a.Revision
-			}
-			if (bound[h] || says) && at < revision {
-				hosts = append(hosts, h)
-			}
+			hosts = append(hosts, it.key[len(aliveRoot):])
 		}
 		return nil
 	})
-	return hosts, read, err
+	return hosts, revision, err
 }
 
-// boundTo returns which of the hosts claim a port of a tenant.
-func (s *Store) boundTo(ctx context.Context, hosts []string, tenant string, revision int64) (map[string]bool, error) {
-	bound := map[string]bool{}
-	for chunk := range slices.Chunk(hosts, txnOps) {
-		var reads []clientv3.Op
-		for _, h := range chunk {
-			reads = append(reads, below(boundTenant(h, tenant), clientv3.WithLimit(1), clientv3.WithKeysOnly(), clientv3.WithRev(revision)))
-		}
-		v, err := s.read(ctx, reads...)
+// pending returns for which of the hosts WaitApplied has to wait.
+func (s *Store) pending(ctx context.Context, hosts []string, tenant string, revision int64) (pending []string, err error) {
+	const reads = 3 // of each host
+	for chunk := range slices.Chunk(hosts, txnOps/reads) {
+		err = s.call(ctx, "read what hosts have applied", func(ctx context.Context) error {
+			var ops []clientv3.Op
+			for _, h := range chunk {
+				ops = append(ops, key(aliveKey(h)), key(appliedKey(h)),
+					below(boundTenant(h, tenant), clientv3.WithLimit(1), clientv3.WithKeysOnly()))
+			}
+			v, err := s.read(ctx, ops...)
+			if err != nil {
+				return err
+			}
+			for i, h := range chunk {
+				alive, bound := len(v.found[reads*i]) > 0, len(v.found[reads*i+2]) > 0
+				var a appliedValue
+				if it := v.one(reads*i + 1); it.value != nil {
+					if a, err = decode[appliedValue](it.value); err != nil {
+						return err
+					}
+				}
+				at, says := a.Tenants[tenant]
+				if a.Tenants == nil {
+					at = a.Revision
+				}
+				if alive && (bound || says) && at < revision {
+					pending = append(pending, h)
+				}
+			}
+			return nil
+		})
 		if err != nil {
 			return nil, err
 		}
-		for i, h := range chunk {
-			bound[h] = len(v.found[i]) > 0
-		}
 	}
-	return bound, nil
+	return pending, nil
 }
 
 // hostsMove waits until a host has come, gone or applied something since
-// revision. It may return early: the caller reads anew, and is told then if the
-// store is gone.
-func (s *Store) hostsMove(ctx context.Context, revision int64) {
+// revision, and returns the revision of that. It may return early: the caller reads
+// anew, and is told then if the store is gone.
+func (s *Store) hostsMove(ctx context.Context, revision int64) int64 {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(s.closed, cancel)()
@@ -166,11 +164,12 @@ func (s *Store) hostsMove(ctx context.Context, revision int64) {
 			break
 		}
 		if len(r.Events) > 0 {
-			return
+			return r.Events[len(r.Events)-1].Kv.ModRevision
 		}
 	}
 	select {
 	case <-time.After(watchPause):
 	case <-ctx.Done():
 	}
+	return revision
 }

@@ -325,10 +325,10 @@ func TestWaitApplied(t *testing.T) {
 		}
 	}
 	// Only live hosts with a port of the tenant are waited for.
-	apply(s.SetApplied(ctx, "host1", rev-1))
+	apply(s.SetAppliedSpan(ctx, "host1", map[string]int64{"acme": rev - 1}))
 	seen, err := wait(50 * time.Millisecond)
 	if intent.KindOf(err) != intent.Unavailable || seen != "host1+host2" ||
-		!strings.Contains(err.Error(), "host1, host2: revision") || !strings.Contains(err.Error(), "the change is stored") {
+		!strings.Contains(err.Error(), fmt.Sprintf("host1, host2 have not applied revision %d in time", rev)) || !strings.Contains(err.Error(), "the change is stored") {
 		t.Errorf("%s; %v", seen, err)
 	}
 	done := make(chan string, 1)
@@ -337,7 +337,7 @@ func TestWaitApplied(t *testing.T) {
 		done <- fmt.Sprint(seen, " ", err)
 	}()
 	apply(s.SetAppliedSpan(ctx, "host1", map[string]int64{"acme": rev}))
-	apply(s.SetApplied(ctx, "host2", rev+5))
+	apply(s.SetAppliedSpan(ctx, "host2", map[string]int64{"acme": rev + 5}))
 	if got := <-done; !strings.HasSuffix(got, "<nil>") {
 		t.Error(got)
 	}
@@ -364,7 +364,7 @@ func TestWaitApplied(t *testing.T) {
 	if err != nil || hosts[2].Name != "host2" || hosts[2].Applied != rev {
 		t.Errorf("hosts: %+v, %v", hosts, err)
 	}
-	if err := s.SetApplied(ctx, "nobody", 1); intent.KindOf(err) != intent.NotFound {
+	if err := s.SetAppliedSpan(ctx, "nobody", map[string]int64{"acme": 1}); intent.KindOf(err) != intent.NotFound {
 		t.Errorf("applied by no host: %v", err)
 	}
 }
