@@ -225,31 +225,8 @@ func TestSNATThroughTheHost(t *testing.T) {
 	}
 
 	t.Run("many connections of two tenants with the same addresses", func(t *testing.T) {
-		var open []net.Conn
-		defer func() {
-			for _, c := range open {
-				c.Close()
-			}
-		}()
-		for i := range 200 {
-			m := []*machine{acme[0], other[0]}[i%2]
-			c, err := dial(m.Workload, "tcp", server)
-			if err != nil {
-				t.Fatalf("connection %d: %v", i, err)
-			}
-			open = append(open, c)
-		}
-		seen := map[netip.AddrPort]bool{}
-		for i, c := range open {
-			who, err := whoAmI(c, 10)
-			if err != nil {
-				t.Fatalf("connection %d: %v", i, err)
-			}
-			seen[who] = true
-		}
-		if len(seen) != len(open) {
-			t.Errorf("%d connections look like %d", len(open), len(seen))
-		}
+		o := &outdoors{&overlay{o.Lab, t}, o.outside}
+		o.manyConnections(acme[0], other[0], server, o.Hosts[0].InternetAddr())
 		if n, err := megaflows(t.Context(), o.Hosts[0], "tcp"); err != nil || n == 0 || n > 40 {
 			t.Errorf("%d entries in the datapath's cache, %v", n, err)
 		}
@@ -266,7 +243,7 @@ func TestSNATThroughTheHost(t *testing.T) {
 func TestSNATThroughABridge(t *testing.T) {
 	o := newOutdoors(t, 2)
 	tellTale(t, o.outside.Workload, lab.InternetServer, lab.CampusServer)
-	acme := o.tenant("acme", o.Hosts[0], o.Hosts[1])
+	acme, other := o.tenant("acme", o.Hosts[0], o.Hosts[1]), o.tenant("umbrella", o.Hosts[0])
 	o.snat("acme", "campus")
 	seen := map[netip.Addr]bool{}
 	for _, m := range acme {
@@ -285,6 +262,22 @@ func TestSNATThroughABridge(t *testing.T) {
 	if len(seen) != len(acme) {
 		t.Errorf("two hosts use %v", seen)
 	}
+
+	t.Run("many connections of two tenants with the same addresses", func(t *testing.T) {
+		o := &outdoors{&overlay{o.Lab, t}, o.outside}
+		o.snat("umbrella", "campus")
+		var a, b netip.AddrPort
+		lab.Eventually(t, pollTime, "answers to both", func() (err error) {
+			if a, err = askWho(acme[0].Workload, "tcp", at(lab.CampusServer), 10); err == nil {
+				b, err = askWho(other[0].Workload, "tcp", at(lab.CampusServer), 10)
+			}
+			return err
+		})
+		if a.Addr() == b.Addr() {
+			t.Errorf("both tenants are seen as %s", a.Addr())
+		}
+		o.manyConnections(acme[0], other[0], at(lab.CampusServer), a.Addr(), b.Addr())
+	})
 }
 
 func TestFloatingAddress(t *testing.T) {
