@@ -25,12 +25,13 @@ import (
 // portKind is how ovs-vswitchd reads and writes the frames of ports.
 type portKind struct {
 	name    string
+	needs   string   // a type of interface that Open vSwitch must know
 	options []string // for ovs-vsctl set Interface; none: as ports are made
 }
 
 var portKinds = []portKind{
-	{name: "AF_PACKET"},
-	{name: "AF_XDP", options: []string{"type=afxdp", "options:xdp-mode=native"}},
+	{name: "AF_PACKET", needs: "system"},
+	{name: "AF_XDP", needs: "afxdp", options: []string{"type=afxdp", "options:xdp-mode=native"}},
 }
 
 // way is where packets go in one direction, and those of their answers back.
@@ -78,6 +79,13 @@ func (b *bench) wireOf(ctx context.Context, kind portKind) (_ []figure, err erro
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, o.close()) }()
+	types, err := o.Hosts[0].Vsctl(ctx, "get", "Open_vSwitch", ".", "iface_types")
+	if err != nil {
+		return nil, err
+	}
+	if !strings.Contains(types, kind.needs) {
+		return []figure{{what: "packets by " + kind.name, ours: "this Open vSwitch was built without it"}}, nil
+	}
 	ways, err := o.ways(ctx, kind)
 	if err != nil {
 		return nil, err
