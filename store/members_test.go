@@ -49,15 +49,21 @@ func memberConfig(t *testing.T, name string) Config {
 // newThree makes a store of one member, with data, and lets others join it.
 func newThree(t *testing.T, members int) *three {
 	c := &three{t: t}
-	c.configs = append(c.configs, memberConfig(t, "host1"))
-	c.stores = []*Store{open(t, c.configs[0])}
-	acme(t, c.stores[0])
-	for n := 2; n <= members; n++ {
-		c.configs = append(c.configs, memberConfig(t, fmt.Sprintf("host%d", n)))
-		c.stores = append(c.stores, nil)
-		c.join(n - 1)
+	for n := range members {
+		c.configs = append(c.configs, memberConfig(t, fmt.Sprintf("host%d", n+1)))
 	}
+	c.startAll()
 	return c
+}
+
+// startAll opens the first member and lets the others join it.
+func (c *three) startAll() {
+	c.stores = make([]*Store, len(c.configs))
+	c.stores[0] = open(c.t, c.configs[0])
+	acme(c.t, c.stores[0])
+	for i := 1; i < len(c.configs); i++ {
+		c.join(i)
+	}
 }
 
 // join has the first member expect another, and starts that.

@@ -7,9 +7,40 @@ import (
 	"strings"
 	"sync"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
 )
+
+// errNoQuorum is why a store does nothing whose members, or one at least, answer.
+var errNoQuorum = errors.New("too few of its members are up")
+
+// leaderless says whether the store is known to lack the members that it takes to
+// agree on anything.
+func (s *Store) leaderless() bool {
+	if s.server != nil {
+		return s.server.Server.Leader() == 0
+	}
+	return errors.Is(s.reason.last(), errNoQuorum)
+}
+
+// tooFew says whether etcd refused, or gave up, for want of a leader.
+func tooFew(err error) bool {
+	switch rpctypes.Error(err) {
+	case rpctypes.ErrNoLeader, rpctypes.ErrLeaderChanged, rpctypes.ErrTimeoutDueToLeaderFail:
+		return true
+	}
+	return false
+}
+
+// timedOut says whether there was no answer in time.
+func timedOut(err error) bool {
+	switch rpctypes.Error(err) {
+	case rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToConnectionLost:
+		return true
+	}
+	return errors.Is(err, context.DeadlineExceeded)
+}
 
 // reason remembers why the last attempt to reach the store failed. Etcd's client
 // tries again and again, and in the end only says that the time was up, where a
@@ -23,9 +54,13 @@ type reason struct {
 // stands behind that of etcd's client, which repeats them.
 func (r *reason) observe(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	err := invoker(ctx, method, req, reply, cc, opts...)
-	if err == nil {
+	why, ok := connectionError(status.Convert(err).Message())
+	switch {
+	case err == nil:
 		r.set(nil)
-	} else if why, ok := connectionError(status.Convert(err).Message()); ok {
+	case errors.Is(rpctypes.Error(err), rpctypes.ErrNoLeader):
+		r.set(errNoQuorum)
+	case ok:
 		r.set(errors.New(why))
 	}
 	return err
@@ -37,11 +72,11 @@ func (r *reason) set(err error) {
 	r.err = err
 }
 
-// known says whether the last attempt did not reach the store.
-func (r *reason) known() bool {
+// last returns why the last attempt did not reach the store; nil: it did.
+func (r *reason) last() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.err != nil
+	return r.err
 }
 
 // of returns the reason instead of an err that only says that the time was up.

@@ -150,7 +150,7 @@ func (s *Store) URLs() []string {
 // Ping asks the store for its revision, to learn whether it answers.
 func (s *Store) Ping(ctx context.Context) (revision int64, err error) {
 	err = s.call(ctx, "read the revision", func(ctx context.Context) error {
-		r, err := s.client.Get(ctx, tenantsRoot, clientv3.WithCountOnly())
+		r, err := s.client.Get(clientv3.WithRequireLeader(ctx), tenantsRoot, clientv3.WithCountOnly())
 		if err == nil {
 			revision = r.Header.Revision
 		}
@@ -172,9 +172,16 @@ func (s *Store) call(ctx context.Context, op string, do func(context.Context) er
 // broken to come back.
 const brokenPatience = time.Second
 
+// leaderPatience is how long a call waits for members that are known to be too few:
+// they may be about to elect another leader, which takes a second or two.
+const leaderPatience = 2 * time.Second
+
 // patience is how long a call may take.
 func (s *Store) patience() time.Duration {
-	if conn := s.client.ActiveConnection(); conn != nil && conn.GetState() != connectivity.Ready && s.reason.known() {
+	if s.leaderless() {
+		return min(s.cfg.Timeout, leaderPatience)
+	}
+	if conn := s.client.ActiveConnection(); conn != nil && conn.GetState() != connectivity.Ready && s.reason.last() != nil {
 		return min(s.cfg.Timeout, brokenPatience)
 	}
 	return s.cfg.Timeout
@@ -202,7 +209,10 @@ func (s *Store) failure(ctx context.Context, op string, err error) error {
 	}
 	const hint = "a change may have been stored all the same; forwarding goes on as it was"
 	why := s.reason.of(err)
-	if errors.Is(why, context.DeadlineExceeded) { // which says no more than this does
+	switch {
+	case tooFew(why) || timedOut(why) && s.leaderless():
+		why = errNoQuorum
+	case timedOut(why): // which says no more than this does
 		return intent.Unavailablef("%s: the store does not answer in time", op).WithHint(hint)
 	}
 	return intent.Unavailablef("%s: the store does not answer: %w", op, why).WithHint(hint)

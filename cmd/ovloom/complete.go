@@ -4,6 +4,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -159,6 +160,8 @@ func (p *program) arguments(l line, last string) []string {
 		return shells()
 	case "HOST":
 		return p.hostNames(l)
+	case "MEMBER":
+		return p.memberNames(l)
 	case "EXTERNAL":
 		if isNew {
 			return nil
@@ -263,6 +266,21 @@ func (p *program) hostNames(l line) []string {
 	var names []string
 	for _, h := range hs {
 		names = append(names, h.Name)
+	}
+	return names
+}
+
+// memberNames returns the members of the store; the URLs of those that have no name yet.
+func (p *program) memberNames(l line) []string {
+	client, ctx, done := p.completionClient(l)
+	defer done()
+	h, err := client.StoreHealth(ctx)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, m := range h.Members {
+		names = append(names, cmp.Or(m.Name, m.Peer))
 	}
 	return names
 }

@@ -67,6 +67,7 @@ func TestComplete(t *testing.T) {
 		{"forwarded port", []string{"nat", "forward", "delete", "acme", "--udp", ""}, "53"},
 		{"a new forwarded port is open", []string{"nat", "forward", "add", "acme", "--tcp", ""}, ""},
 		{"port to trace to", []string{"trace", "acme/web/c1", "acme/web/"}, "acme/web/c1 acme/web/c2"},
+		{"member of the store", []string{"store", "member", "remove", ""}, "host1 http://192.0.2.2:2380"},
 		{"shell", []string{"completion", ""}, "bash fish zsh"},
 		{"where a packet goes", []string{"trace", "acme/web/c1", "acme/web/"}, "acme/web/c1 acme/web/c2"},
 		{"too many arguments", []string{"tenant", "show", "acme", ""}, ""},

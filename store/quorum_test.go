@@ -1,0 +1,128 @@
+package store
+
+// What clients and members are told when too few members are left, and members that
+// speak TLS with each other.
+
+import (
+	"crypto/tls"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/pki"
+)
+
+// A member that is left alone says so, soon, and so does who asks it.
+func TestTooFewMembers(t *testing.T) {
+	c := &three{t: t}
+	for _, name := range []string{"host1", "host2", "host3"} {
+		config := memberConfig(t, name)
+		config.Timeout = patience // nobody waits for that long
+		c.configs = append(c.configs, config)
+	}
+	c.startAll()
+	far := open(t, Config{Endpoints: c.configs[2].Listen, Timeout: patience})
+	if _, err := far.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c.stop(0)
+	c.stop(1)
+	for name, s := range map[string]*Store{"a member": c.stores[2], "a client": far} {
+		eventually(t, name+" to know it", func() error {
+			if !s.leaderless() {
+				// A client learns it by asking, which ovloomd does every two seconds.
+				go func() { _, _ = s.Ping(t.Context()) }()
+				time.Sleep(100 * time.Millisecond)
+				return intent.Unavailablef("it does not")
+			}
+			return nil
+		})
+		began := time.Now()
+		for op, err := range map[string]error{
+			"write": third(s.AddTenant(t.Context(), "umbrella")),
+			"read":  second(s.Tenant(t.Context(), "acme")),
+		} {
+			if intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "the store does not answer: too few of its members are up") {
+				t.Errorf("%s, %s: %v", name, op, err)
+			}
+		}
+		if took := time.Since(began); took > patience/2 {
+			t.Errorf("%s fails after %s", name, took)
+		}
+	}
+}
+
+// Members speak TLS with each other, and with nobody who has no certificate of their
+// authority.
+func TestMembersOverTLS(t *testing.T) {
+	certs := stateDir(t)
+	if _, err := pki.CreateCA(certs); err != nil {
+		t.Fatal(err)
+	}
+	secure := func(config Config) Config {
+		f, err := pki.CreateHost(certs, config.Name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		config.CA, config.Cert, config.Key = f.CA, f.Cert, f.Key
+		for _, u := range []*string{&config.Peer, &config.Listen[0]} {
+			*u = strings.Replace(*u, "http:", "https:", 1)
+		}
+		return config
+	}
+	c := &three{t: t}
+	for _, name := range []string{"host1", "host2", "host3"} {
+		c.configs = append(c.configs, secure(memberConfig(t, name)))
+	}
+	c.startAll()
+	list, err := c.stores[2].Members(t.Context())
+	for _, m := range list {
+		if !strings.HasPrefix(m.Peer, "https://") {
+			t.Errorf("member %s is reached at %s", m.Name, m.Peer)
+		}
+	}
+	if err != nil || len(list) != 3 {
+		t.Errorf("%+v, %v", list, err)
+	}
+
+	// One may be lost, and back.
+	c.stop(0)
+	eventually(t, "a change without the first member", func() error {
+		_, _, err := c.stores[1].AddPort(t.Context(), port("acme/web/c1"))
+		if intent.KindOf(err) == intent.Conflict {
+			return nil // stored, and the answer lost
+		}
+		return err
+	})
+	c.stores[0] = open(t, c.configs[0])
+	eventually(t, "the first member to have caught up", func() error {
+		_, err := c.stores[0].Port(t.Context(), port("acme/web/c1").Ref())
+		return err
+	})
+
+	// A stranger who trusts our authority is not trusted.
+	config, err := pki.LoadClient(c.configs[0].files())
+	if err != nil {
+		t.Fatal(err)
+	}
+	ask := func() error {
+		conn, err := tls.Dial("tcp", strings.TrimPrefix(c.configs[0].Peer, "https://"), config)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		if _, err := conn.Write([]byte("GET /version HTTP/1.0\r\n\r\n")); err != nil {
+			return err
+		}
+		_, err = conn.Read(make([]byte, 1))
+		return err
+	}
+	if err := ask(); err != nil {
+		t.Errorf("with a certificate: %v", err)
+	}
+	config.GetClientCertificate = nil
+	if err := ask(); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("without a certificate: %v", err)
+	}
+}
