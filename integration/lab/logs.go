@@ -15,6 +15,8 @@ import (
 var harmless = []string{
 	// The machine is busy; ovs-vswitchd says so, with some lines of statistics.
 	`\|timeval\|WARN\|`,
+	// An ovs-vsctl has ended before ovsdb-server told it what else has changed.
+	`\|(jsonrpc|reconnect)\|WARN\|unix#\d+: .*Broken pipe`,
 }
 
 // unwell matches what is worth a failure: Open vSwitch's warnings and worse, those
