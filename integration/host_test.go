@@ -177,6 +177,19 @@ func (o *overlay) left(h *lab.Host, before string) {
 	}
 }
 
+// Who asks for the hosts as soon as ovloomd answers finds this one among them.
+func TestHostsRightAfterTheStart(t *testing.T) {
+	l := lab.New(t, lab.Config{Hosts: 1})
+	if err := l.StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o := &overlay{l, t}
+	var hosts []intent.HostState
+	if o.get(l.Hosts[0], &hosts, "host", "list"); len(hosts) != 1 || hosts[0].Name != "host1" || !hosts[0].Alive {
+		t.Errorf("hosts: %+v", hosts)
+	}
+}
+
 // Daemons that cannot work here refuse to start, and touch nothing.
 func TestStartsThatAreRefused(t *testing.T) {
 	l := lab.New(t, lab.Config{Hosts: 1})

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/intent"
@@ -16,8 +17,33 @@ import (
 // the store is down; a change must, for a copy cannot decide what is unique.
 type reader struct {
 	*store.Store
-	link *storeLink
+	link  *storeLink
+	since time.Time // when it began to answer
 }
+
+// Hosts is store.Hosts. A moment after the start it waits until this host is in the list:
+// who has just started ovloomd looks for it.
+func (r reader) Hosts(ctx context.Context) ([]intent.HostState, error) {
+	for {
+		list, err := r.Store.Hosts(ctx)
+		if err != nil || time.Since(r.since) > registerPatience ||
+			slices.ContainsFunc(list, func(h intent.HostState) bool { return h.Name == r.link.host.Name && h.Alive }) {
+			return list, err
+		}
+		select {
+		case <-time.After(registerPoll):
+		case <-ctx.Done():
+			return list, nil
+		}
+	}
+}
+
+// How long after the start this host may be missing from the list of hosts, and how
+// often that is looked at.
+const (
+	registerPatience = 5 * time.Second
+	registerPoll     = 50 * time.Millisecond
+)
 
 // Tenants is store.Tenants, or those of which there are copies.
 func (r reader) Tenants(ctx context.Context) ([]intent.Tenant, error) {

@@ -231,7 +231,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	doctor := newDoctorLink(d)
 	trace := newTraceLink(d)
 	server := api.NewServer(api.Backend{
-		Store: reader{d.store, d.storeLink}, Local: leaver{d}, Plug: plugger{d}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
+		Store: reader{d.store, d.storeLink, time.Now()}, Local: leaver{d}, Plug: plugger{d}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
 		Health: doctor.health, Trace: trace.trace, Fix: d.exits.fix,
 	}, d.log.With("part", "api"))
 

@@ -75,7 +75,7 @@ func (l *traceLink) answer(ctx context.Context, q store.Question) {
 
 // trace implements api.Backend.
 func (l *traceLink) trace(ctx context.Context, q intent.TraceQuery) (intent.Trace, error) {
-	r := reader{l.store, l.storeLink}
+	r := reader{Store: l.store, link: l.storeLink}
 	return explain.Tracer{Snapshot: r.Snapshot, Hosts: l.hosts, Externals: r.Externals, Hop: l.hop}.Trace(ctx, q)
 }
 
@@ -143,7 +143,7 @@ func (l *traceLink) local(ctx context.Context, r explain.Request) (intent.TraceH
 			s.Ports[of.PortNo(i.OFPort)] = uplink(i)
 		}
 	}
-	externals, err := reader{l.store, l.storeLink}.Externals(ctx)
+	externals, err := reader{Store: l.store, link: l.storeLink}.Externals(ctx)
 	if err != nil {
 		l.log.Debug("externals without names in a trace", "error", err)
 	}
