@@ -57,9 +57,9 @@ peers: ## test against other OpenFlow codecs, in a module of their own
 lab: build ## test on real Open vSwitch hosts, in namespaces and containers; T=NAME for one, LAB_KEEP=1 keeps what fails
 	OVLOOM_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 15m $(EXEC) $(if $(T),-v -run '$(T)') ./integration/
 
-demo: ## two tenants on three hosts, shown in a minute; installs what it needs, LAB_KEEP=1 leaves the hosts standing
+demo: ## two tenants on three hosts and the internet, shown in a minute; installs what it needs, LAB_KEEP=1 leaves the hosts standing
 	@echo "demo: installs with apt-get what is missing (Open vSwitch, iproute2, ping and the like; no service is"
-	@echo "demo: started), builds ovloom into bin/, and shows it on three hosts made of network namespaces."
+	@echo "demo: started), builds ovloom into bin/, and shows it on hosts and an internet made of network namespaces."
 	scripts/setup.sh demo
 	$(MAKE) --no-print-directory build
 	CGO_ENABLED=0 $(GO) build -o bin/ ./integration/cmd/demo
