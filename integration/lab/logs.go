@@ -15,8 +15,9 @@ import (
 var harmless = []string{
 	// The machine is busy; ovs-vswitchd says so, with some lines of statistics.
 	`\|timeval\|WARN\|`,
-	// An ovs-vsctl has ended before ovsdb-server told it what else has changed.
-	`\|(jsonrpc|reconnect)\|WARN\|unix#\d+: .*Broken pipe`,
+	// A client has ended before it was told all, such as an ovs-vsctl before it was
+	// told what else has changed.
+	`\|(jsonrpc|reconnect)\|WARN\|unix#\d+: .*(Broken pipe|Connection reset by peer)`,
 }
 
 // unwell matches what is worth a failure: Open vSwitch's warnings and worse, those
