@@ -118,7 +118,7 @@ func TestRouterTellsSenders(t *testing.T) {
 func TestRouterFragments(t *testing.T) {
 	r := routerRig(t)
 	out := r.receive(heard(pipeline.CauseOversize, datagram("10.0.2.7", 0, 1420), toDB, web, port3, of.Exact(of.FieldReg0, 0x20)), time.Now())
-	if text(out) != "resubmit(,72); resubmit(,72)" || len(out[0].Packet) != 14+1300 {
+	if text(out) != "resubmit(,72); resubmit(,72)" || len(out[0].Packet) != 14+20+712 {
 		t.Fatalf("does %q", text(out))
 	}
 	for _, o := range out {

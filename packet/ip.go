@@ -97,7 +97,8 @@ func (p *IP) parse6(b []byte) error {
 }
 
 // Fragments cuts an IPv4 packet in frames whose packets have at most mtu bytes
-// (RFC 791, 3.2). It fails if the packet may not be cut, or is not whole.
+// (RFC 791, 3.2), all about as large: whoever puts them together may take small ones
+// for an attack. It fails if the packet may not be cut, or is not whole.
 func (p IP) Fragments(mtu int) ([][]byte, error) {
 	switch {
 	case !p.Src.Is4():
@@ -111,16 +112,22 @@ func (p IP) Fragments(mtu int) ([][]byte, error) {
 	later := laterHeader(header)
 	was := be.Uint16(header[6:])
 	offset := int(was&0x1fff) * 8
+	room := (mtu - len(header)) &^ 7
+	if room < 8 {
+		return nil, fmt.Errorf("an MTU of %d bytes has no room for the packet's header", mtu)
+	}
+	if len(p.payload) <= mtu-len(header) {
+		room = len(p.payload)
+	} else {
+		pieces := (len(p.payload) + room - 1) / room
+		room = ((len(p.payload)+pieces-1)/pieces + 7) &^ 7
+	}
 	var frames [][]byte
 	for rest := p.payload; ; {
-		room := (mtu - len(header)) &^ 7
-		if room < 8 {
-			return nil, fmt.Errorf("an MTU of %d bytes has no room for the packet's header", mtu)
-		}
 		if offset > 0x1fff*8 {
 			return nil, errors.New("the packet ends beyond what IPv4 can express")
 		}
-		last := len(rest) <= mtu-len(header)
+		last := len(rest) <= room
 		part := rest
 		flags := was & 0x2000 // more fragments, if it is one itself
 		if !last {

@@ -122,10 +122,12 @@ func TestFragments(t *testing.T) {
 		mtu   int
 		sizes []int // of packets
 	}{
-		{"in two", udp4(0, 1430), 1300, []int{1300, 170}},
-		{"in three", udp4(0, 3000), 1300, []int{1300, 1300, 460}},
+		{"in two", udp4(0, 1430), 1300, []int{740, 730}},
+		{"in three", udp4(0, 3000), 1300, []int{1020, 1020, 1020}},
 		{"fits", udp4(0, 100), 1300, []int{120}},
-		{"of a fragment that is not the last", udp4(0x2000|100, 1432), 1300, []int{1300, 172}},
+		{"of a fragment that is not the last", udp4(0x2000|100, 1432), 1300, []int{740, 732}},
+		{"just too large", udp4(0x2000, 1528), 1500, []int{788, 780}},
+		{"full to the last byte, which is no whole word", udp4(0, 1282), 1302, []int{1302}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p, err := ParseIP(c.frame)

@@ -133,6 +133,9 @@ func (l *openflowLink) use(ctx context.Context, conn *ofconn.Conn) error {
 	if err != nil {
 		return err
 	}
+	if err := newConntrack(l.daemon).takeFragments(ctx); err != nil {
+		l.log.Warn("small fragments of tenants' packets will be lost on their way out", "error", err)
+	}
 	l.setConn(conn)
 	l.set(true, nil)
 	l.controller.Connected(ctx, conn, of.PortNo(tunnel))

@@ -113,6 +113,21 @@ func (c conntrack) Limit(ctx context.Context, zone uint16, most uint32) error {
 	return err
 }
 
+// leastFragment is the least that Open vSwitch 3.1 can be told to take for a fragment of
+// IPv4, in bytes of its frame (ovs-vswitchd(8), dpctl/ipf-set-min-frag).
+const leastFragment = "400"
+
+// takeFragments lets the connection tracker of the userspace datapath put together what
+// a router has cut: by itself it loses fragments of less than 1200 bytes, and keeps
+// no word about it beyond the end of ovs-vswitchd. Linux takes fragments of any size.
+func (c conntrack) takeFragments(ctx context.Context) error {
+	if c.datapath == ovsdb.DatapathSystem {
+		return nil
+	}
+	_, err := c.vswitchd.Call(ctx, "dpctl/ipf-set-min-frag", c.datapathName(), "v4", leastFragment)
+	return err
+}
+
 // tellUplinks tells the controller by which ports externals are reached.
 func (x *exits) tellUplinks(ctx context.Context) {
 	x.mu.Lock()
