@@ -60,13 +60,15 @@ func (h *Host) OvloomdFlags() []string {
 	flags := []string{
 		"--host-name", h.Name,
 		"--vtep", h.VTEP.String(),
-		"--datapath", "netdev",
-		"--take-nic", UnderlayNIC,
+		"--datapath", Datapath(),
 		"--ovsdb", "unix:" + h.DBSock(),
 		"--ovs-run-dir", h.OVSRunDir(),
 		"--state-dir", h.StateDir(),
 		"--socket", h.Socket(),
 		"--store-insecure",
+	}
+	if !kernelDatapath() {
+		flags = append(flags, "--take-nic", UnderlayNIC)
 	}
 	if h == h.lab.Hosts[0] {
 		flags = append(flags, "--store-listen", h.lab.StoreURL())

@@ -130,7 +130,7 @@ func (h *Host) Exec(ctx context.Context, args ...string) (string, error) {
 func (h *Host) execIn(ctx context.Context, netns string, args []string) (string, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, execTimeout)
+		ctx, cancel = context.WithTimeout(ctx, Patient(execTimeout))
 		defer cancel()
 	}
 	line := h.lab.back.command(h, netns, h.env(), args)

@@ -103,7 +103,7 @@ func New(t testing.TB, c Config) *Lab {
 
 // Start builds a lab outside of a test. The caller closes it.
 func Start(ctx context.Context, c Config) (*Lab, error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	ctx, cancel := context.WithTimeout(ctx, Patient(startTimeout))
 	defer cancel()
 	if c.Hosts == 0 {
 		c.Hosts = 3

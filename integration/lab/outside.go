@@ -140,7 +140,7 @@ func (h *Host) connectOutside(ctx context.Context, wires *nsHandle, number int) 
 	if err := at.RouteAdd(&netlink.Route{LinkIndex: link.Attrs().Index, Family: unix.AF_INET, Gw: internetNet.Addr().Next().AsSlice()}); err != nil {
 		return fmt.Errorf("add the default route: %w", err)
 	}
-	_, err = h.Vsctl(ctx, "add-br", CampusBridge, "--", "set", "bridge", CampusBridge, "datapath_type=netdev",
+	_, err = h.Vsctl(ctx, "add-br", CampusBridge, "--", "set", "bridge", CampusBridge, "datapath_type="+Datapath(),
 		"--", "add-port", CampusBridge, CampusNIC)
 	return err
 }

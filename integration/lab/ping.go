@@ -61,7 +61,7 @@ func ping(ctx context.Context, netns string, to netip.Addr, size int) (time.Dura
 	start := time.Now()
 	deadline, ok := ctx.Deadline()
 	if !ok {
-		deadline = start.Add(pingTimeout)
+		deadline = start.Add(Patient(pingTimeout))
 	}
 	if err := conn.SetDeadline(deadline); err != nil {
 		return fail(err)

@@ -35,7 +35,7 @@ func poll(ctx context.Context, what string, try func() error) error {
 // as in "waited 5s for web/c1 to answer".
 func Eventually(t testing.TB, timeout time.Duration, what string, try func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), timeout)
+	ctx, cancel := context.WithTimeout(t.Context(), Patient(timeout))
 	defer cancel()
 	if err := poll(ctx, what, try); err != nil {
 		t.Fatal(err)

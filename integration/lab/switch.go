@@ -51,9 +51,11 @@ func (h *Host) StartVswitchd(ctx context.Context) error {
 	if h.Vswitchd != nil && h.Vswitchd.Running() {
 		return errors.New("start ovs-vswitchd: it runs already")
 	}
-	// Without the kernel's datapath, of which hosts in containers would share one.
-	p, err := h.Start(ctx, "ovs-vswitchd", "ovs-vswitchd", "unix:"+h.DBSock(), "--disable-system",
-		"--pidfile", "--log-file", "-vconsole:off", "-vsyslog:off")
+	args := []string{"ovs-vswitchd", "unix:" + h.DBSock(), "--pidfile", "--log-file", "-vconsole:off", "-vsyslog:off"}
+	if !kernelDatapath() {
+		args = append(args, "--disable-system")
+	}
+	p, err := h.Start(ctx, "ovs-vswitchd", args...)
 	if err != nil {
 		return err
 	}
@@ -77,7 +79,7 @@ func (h *Host) Vsctl(ctx context.Context, args ...string) (string, error) {
 
 // await waits until somebody listens on the unix socket, or p has ended.
 func (h *Host) await(ctx context.Context, p *Process, socket string) error {
-	ctx, cancel := context.WithTimeout(ctx, execTimeout)
+	ctx, cancel := context.WithTimeout(ctx, Patient(execTimeout))
 	defer cancel()
 	var ended error
 	err := poll(ctx, p.Name+" to answer", func() error {
