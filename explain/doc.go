@@ -8,6 +8,7 @@
 //	packet.go        the packets that are traced
 //	switch.go        Switch: one host's part
 //	walk.go          the way through the tables of one host, and its ends
+//	connection.go    what traces leave out of connection tracking
 //	sending.go       where a packet leaves the switch
 //	text.go          what ofproto/trace prints, taken apart
 //	fields.go        the packet's fields as actions change them

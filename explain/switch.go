@@ -18,7 +18,7 @@ import (
 const rawMax = 256 << 10
 
 // resumptionsMax bounds how often a way is taken up again.
-const resumptionsMax = 4
+const resumptionsMax = 8
 
 // Request asks a host what its switch would do with a packet that comes in by one of
 // these ways.

@@ -14,7 +14,7 @@ const portsShown = 8
 
 // judge says what becomes of a packet whose hops are all there.
 func judge(p *intent.TracePacket) {
-	var delivered, answered, left, handed, silent []string
+	var delivered, answered, left, handed, told, silent []string
 	var dropped drops
 	for _, h := range p.Hops {
 		if h.Error != "" {
@@ -39,6 +39,7 @@ func judge(p *intent.TracePacket) {
 				dropped.add(h.Host, e)
 			case intent.TraceHanded:
 				handed = append(handed, fmt.Sprintf("ovloomd of %s: %s", h.Host, e.Words))
+				told = append(told, fmt.Sprintf("ovloomd of %s tells the sender", h.Host))
 			case intent.TraceUnknown:
 				silent = append(silent, fmt.Sprintf("%s on %s", e.Words, h.Host))
 			}
@@ -66,6 +67,7 @@ func judge(p *intent.TracePacket) {
 	case len(dropped) > 0:
 		p.Verdict = intent.TraceDropped
 		parts = append(parts, dropped.strings()...)
+		handed = told // what is dropped is handed to it for that alone
 	default:
 		p.Verdict = intent.TraceUnknown
 	}

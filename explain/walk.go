@@ -27,6 +27,7 @@ type walk struct {
 	sending *sending  // an output, of which details may follow
 	ended   int       // ends of earlier rounds
 	resume  *resumption
+	next    uint8 // the table to which connection tracking hands back
 }
 
 // scope is a part of the lines after which the packet is again as it was before:
@@ -52,6 +53,9 @@ func (w *walk) round(r round) {
 	w.state, w.scopes, w.tables, w.ended = parseFields(r.flow), nil, nil, len(w.ends)
 	if r.recirc != "" {
 		w.resumed(r)
+		if w.resume = w.tracked(r); w.resume != nil {
+			return
+		}
 	}
 	end := len(r.nodes)
 	for i := 0; i < end && w.resume == nil; i++ {
@@ -278,7 +282,7 @@ func (w *walk) table(n node) {
 	}
 	cookie := pipeline.Cookie(r.cookie)
 	if r.hit && cookie.Ours() {
-		step.Object = w.sw.Object(cookie)
+		step.Object = strings.TrimSpace(w.sw.Object(cookie)) // of some kinds there is but one
 	}
 	w.steps = append(w.steps, step)
 	w.tables = append(w.tables, tableAt{len(w.steps) - 1, n.indent})
@@ -335,6 +339,8 @@ func (w *walk) action(n node, rest []node) {
 		send(a.Port)
 	case of.OutputReg:
 		send(of.PortNo(w.sub(a.Src)))
+	case of.CT:
+		w.next = a.Table
 	case of.Learn:
 		w.learn(a, rest, step)
 	case of.ToController:
