@@ -69,6 +69,17 @@ func ownCPU() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// cpuOf returns the CPU time of a living process, exactly: by the clock that
+// clock_getcpuclockid(3) names. That of proc(5) goes on in steps of ten milliseconds.
+func cpuOf(pid int) (time.Duration, error) {
+	const scheduled = 2 // CPUCLOCK_SCHED
+	var t unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|scheduled), &t); err != nil {
+		return 0, fmt.Errorf("ask for the CPU time of process %d: %w", pid, err)
+	}
+	return time.Duration(t.Nano()), nil
+}
+
 // usage is what a process has used.
 type usage struct {
 	cpu time.Duration

@@ -11,8 +11,8 @@
 //	wait.go      waiting for conditions
 //	peers.go     the row about another project's OpenFlow library
 //	plug.go, crash.go, outage.go, cold.go        rows about whole hosts
-//	compile.go   the row about a host that must know of 20,000 ports
-//	wire.go      the row about packets through the tables, beside NORMAL
+//	compile.go   the row about a host that must know 20,000 ports
+//	wire.go, connect.go                          the row about packets through the tables
 //	fleet.go, fleetagent.go, fleetstore.go       rows about 200 hosts without switches
 //
 // What is compared runs in turns, in rounds, and the table has the medians: what else

@@ -7,13 +7,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ovloom/ovloom/api"
@@ -48,7 +45,6 @@ const (
 	wireTurns    = 4                      // in a round; more and shorter ones meet the same as what they are compared with
 	wireBytes    = 32 << 20               // of one transfer
 	wireTime     = 250 * time.Millisecond // for opening connections
-	wireDiallers = 4                      // that open connections beside each other
 	wireMTU      = 1500                   // of all ports
 	wireExternal = "campus"
 )
@@ -69,8 +65,9 @@ func (b *bench) wire(ctx context.Context) ([]figure, error) {
 // carried is what was measured of one way, a value for each turn.
 type carried struct {
 	throughput  []float64 // bits a second
-	connections []float64 // a second
-	cpu         []float64 // nanoseconds that ovs-vswitchd needs for a packet
+	perPacket   []float64 // nanoseconds of CPU that ovs-vswitchd needs for a packet of that
+	connections []float64 // opened a second
+	perOpened   []float64 // nanoseconds of CPU that it needs for one of them, from its first packet to its last
 }
 
 func (b *bench) wireOf(ctx context.Context, kind portKind) (_ []figure, err error) {
@@ -112,22 +109,24 @@ func (b *bench) wireOf(ctx context.Context, kind portKind) (_ []figure, err erro
 		}
 		us, them := got[w], got[w.peer]
 		name := w.name + ", " + kind.name
-		compare := func(what string, ours, theirs []float64, show func(float64) string) figure {
-			return figure{what: name + ": " + what, ours: show(medianOf(ours)), peer: w.peer.name + ": " + show(medianOf(theirs))}
-		}
-		tcp := compare("TCP", us.throughput, them.throughput, func(v float64) string { return fmt.Sprintf("%.2f Gbit/s", v/1e9) })
-		connections := compare("connections", us.connections, them.connections, func(v float64) string { return fmt.Sprintf("%.0f/s", v) })
-		cpu := compare("the switch's CPU for a packet", us.cpu, them.cpu, func(v float64) string { return fmt.Sprintf("%.0f ns", v) })
+		rate := func(v float64) string { return fmt.Sprintf("%.0f/s", v) }
 		for _, c := range []struct {
-			figure
-			ratio float64
-		}{{tcp, medianRatio(us.throughput, them.throughput)}, {connections, medianRatio(us.connections, them.connections)},
-			{cpu, medianRatio(them.cpu, us.cpu)}} {
-			c.figure.ratio = fmt.Sprintf("%.2f ×", c.ratio)
+			what         string
+			ours, theirs []float64
+			ratio        float64
+			show         func(float64) string
+		}{
+			{"TCP", us.throughput, them.throughput, medianRatio(us.throughput, them.throughput), gigabits},
+			{"CPU of the switch for a packet of that", us.perPacket, them.perPacket, medianRatio(them.perPacket, us.perPacket), microseconds},
+			{"connections", us.connections, them.connections, medianRatio(us.connections, them.connections), rate},
+			{"CPU of the switch for one of them", us.perOpened, them.perOpened, medianRatio(them.perOpened, us.perOpened), microseconds},
+		} {
+			f := figure{what: name + ": " + c.what, ours: c.show(medianOf(c.ours)), peer: w.peer.name + ": " + c.show(medianOf(c.theirs)),
+				ratio: fmt.Sprintf("%.2f ×", c.ratio)}
 			if w.least > 0 {
-				c.target, c.met = fmt.Sprintf("≥ %.2f ×", w.least), judge(c.ratio >= w.least)
+				f.target, f.met = fmt.Sprintf("≥ %.2f ×", w.least), judge(c.ratio >= w.least)
 			}
-			figures = append(figures, c.figure)
+			figures = append(figures, f)
 		}
 	}
 	return figures, nil
@@ -269,10 +268,19 @@ func (o *overlay) carry(ctx context.Context, w *way, into *carried) error {
 		return err
 	}
 	into.throughput = append(into.throughput, 8*float64(t.Bytes)/t.Elapsed.Seconds())
-	into.cpu = append(into.cpu, float64(after.work(before))/float64(after.packets-before.packets))
-	n, err := connectMany(ctx, w)
-	into.connections = append(into.connections, n)
-	return err
+	into.perPacket = append(into.perPacket, float64(after.work(before))/float64(after.packets-before.packets))
+
+	n, took, err := connectMany(ctx, w)
+	if err != nil {
+		return err
+	}
+	end, err := o.spent(ctx)
+	if err != nil {
+		return err
+	}
+	into.connections = append(into.connections, float64(n)/took.Seconds())
+	into.perOpened = append(into.perOpened, float64(end.work(after))/float64(n))
+	return nil
 }
 
 // spending is what the datapath has done since it started.
@@ -312,81 +320,8 @@ func (o *overlay) spent(ctx context.Context) (s spending, err error) {
 		}
 		*into += n
 	}
-	used, err := usageOf(h.Vswitchd.Pid())
-	s.cpu = used.cpu
+	s.cpu, err = cpuOf(h.Vswitchd.Pid())
 	return s, err
-}
-
-// connectMany opens connections, asks a byte on each, and returns how many a second.
-func connectMany(ctx context.Context, w *way) (float64, error) {
-	var l net.Listener
-	err := w.to.InNetNS(func() (err error) {
-		l, err = net.Listen("tcp", netip.AddrPortFrom(w.addr, 0).String())
-		return err
-	})
-	if err != nil {
-		return 0, err
-	}
-	defer l.Close()
-	go answerMany(l)
-	ctx, cancel := context.WithTimeout(ctx, wireTime)
-	defer cancel()
-	var opened atomic.Int64
-	var diallers sync.WaitGroup
-	failed := make([]error, wireDiallers)
-	start := time.Now()
-	for i := range failed {
-		diallers.Go(func() {
-			failed[i] = w.from.InNetNS(func() error {
-				for ctx.Err() == nil {
-					if err := askOnce(l.Addr().String()); err != nil {
-						return err
-					}
-					opened.Add(1)
-				}
-				return nil
-			})
-		})
-	}
-	diallers.Wait()
-	return float64(opened.Load()) / time.Since(start).Seconds(), errors.Join(failed...)
-}
-
-// askOnce opens a connection, and closes it when a byte was answered. It is reset at
-// the end: those that are closed well keep their port for a minute.
-func askOnce(addr string) error {
-	conn, err := net.DialTimeout("tcp", addr, waitLimit)
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	if err := errors.Join(conn.SetDeadline(time.Now().Add(waitLimit)), conn.(*net.TCPConn).SetLinger(0)); err != nil {
-		return err
-	}
-	b := make([]byte, 1)
-	if _, err := conn.Write(b); err != nil {
-		return err
-	}
-	_, err = conn.Read(b)
-	return err
-}
-
-// answerMany answers one byte on each connection until the listener is closed.
-func answerMany(l net.Listener) {
-	for {
-		conn, err := l.Accept()
-		if err != nil {
-			return
-		}
-		go func() {
-			defer conn.Close()
-			b := make([]byte, 1)
-			if _, err := conn.Read(b); err == nil {
-				_, _ = conn.Write(b) // who asked sees that nothing comes
-				_, _ = conn.Read(b)  // until it ends
-			}
-		}()
-	}
 }
 
 // medianOf returns the middle of a list that is not empty.
@@ -403,3 +338,7 @@ func medianRatio(a, b []float64) float64 {
 	}
 	return medianOf(ratios)
 }
+
+func gigabits(bps float64) string { return fmt.Sprintf("%.2f Gbit/s", bps/1e9) }
+
+func microseconds(ns float64) string { return fmt.Sprintf("%.1f µs", ns/1e3) }
