@@ -101,7 +101,10 @@ func (s *session) watch(probe time.Duration) {
 				s.lose(err)
 			}
 		case <-echo.C:
-			if err := within(context.Background(), s.client.Echo, probe); err != nil {
+			// Without a deadline of its own: given up in the midst of an answer, libovsdb
+			// reads it and writes it at once.
+			call := func(context.Context) error { return s.client.Echo(context.Background()) }
+			if err := within(context.Background(), call, probe); err != nil {
 				s.lose(err)
 			}
 		}

@@ -78,6 +78,6 @@ func TestNATIsLate(t *testing.T) {
 	s.addPorts()
 	s.run("external add internet --host")
 	s.overlay.SetPending("host2")
-	s.run("nat snat add acme --timeout 100ms", "route add acme 10.9.0.0/16 --via 10.0.1.7 --timeout 100ms", "nat snat delete acme --timeout 100ms", "external set internet --allow 192.0.2.5 --timeout 100ms")
+	s.run("nat snat add acme --timeout 700ms", "route add acme 10.9.0.0/16 --via 10.0.1.7 --timeout 700ms", "nat snat delete acme --timeout 700ms", "external set internet --allow 192.0.2.5 --timeout 700ms")
 	s.golden("nat-late")
 }

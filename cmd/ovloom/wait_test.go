@@ -12,9 +12,9 @@ func TestLateHosts(t *testing.T) {
 	s := newSession(t)
 	s.run("tenant add acme", "network add acme/web --subnet 10.0.0.0/24", "port add acme/web/c1")
 	s.overlay.SetPending("host2", "host3")
-	s.run("port add acme/web/c2 --timeout 100ms", "port add acme/web/c3 --timeout 100ms -o json", "port add acme/web/c4 --no-wait", "port add acme/web/c5 --wait=false",
-		"network set acme/web --mtu 1400 --timeout 100ms", "port delete acme/web/c4 --timeout 100ms", "port plug acme/web/c1 --netns c1 --timeout 100ms", "port plug acme/web/c2 --netns c2 --no-wait",
-		"port list", "tenant delete acme --cascade --timeout 100ms")
+	s.run("port add acme/web/c2 --timeout 700ms", "port add acme/web/c3 --timeout 700ms -o json", "port add acme/web/c4 --no-wait", "port add acme/web/c5 --wait=false",
+		"network set acme/web --mtu 1400 --timeout 700ms", "port delete acme/web/c4 --timeout 700ms", "port plug acme/web/c1 --netns c1 --timeout 700ms", "port plug acme/web/c2 --netns c2 --no-wait",
+		"port list", "tenant delete acme --cascade --timeout 700ms")
 	s.golden("late")
 }
 
