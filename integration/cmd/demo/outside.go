@@ -82,9 +82,25 @@ through the hosts, the other one by the bridge.
 	if !lab.Campus.Contains(seen[1]) {
 		return fmt.Errorf("the server sees %s as %s, which is not in %s", umbrella.ref, seen[1], lab.Campus)
 	}
+	var snat struct{ Address netip.Addr }
+	if err := d.get(ctx, d.Hosts[0], &snat, "nat", "snat", "show", "acme"); err != nil {
+		return err
+	}
+	d.say("")
+	d.way(acme, fmt.Sprintf("%s --[ ovl0 of %s ]-- %s ", snat.Address, acme.Host.Name, seen[0]))
+	d.way(umbrella, fmt.Sprintf("%s --[ %s ]", seen[1], lab.CampusBridge))
+	d.say("")
 	d.ok("both are %s inside; outside they are %s, which is %s's own, and %s, which is of the pool",
 		acme.v4, seen[0], acme.Host.Name, seen[1])
 	return nil
+}
+
+// way draws how a machine's packets reach the server: under which address between
+// which switches.
+func (d *demo) way(m *machine, beyond string) {
+	line := fmt.Sprintf("  %-15s  %s --[ br-int ]-- %s", m.ref, m.v4, beyond)
+	const width = 90
+	d.say(line + strings.Repeat("-", max(1, width-len(line))) + "> " + lab.InternetServer.String())
 }
 
 // fix sets what a host lacks, and shows what that was.
