@@ -19,7 +19,7 @@ UNIT = $(shell $(GO) list ./... | grep -v '/integration$$')
 
 # One after the other: the first failure is to be the last thing said.
 .NOTPARALLEL:
-.PHONY: help build install uninstall test unit lint lab peers demo playground bench microbench fuzz generate check-generated setup clean
+.PHONY: help build install uninstall test unit lint lab peers kernel-lab demo playground bench microbench fuzz generate check-generated setup clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,9 @@ peers: ## test against other OpenFlow codecs, in a module of their own
 
 lab: build ## test on real Open vSwitch hosts, in namespaces and containers; T=NAME for one, LAB_KEEP=1 keeps what fails
 	OVLOOM_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 15m $(EXEC) $(if $(T),-v -run '$(T)') ./integration/
+
+kernel-lab: ## test on Linux's own datapath, in an emulated machine with Debian's kernel, which takes long; T=NAME for some
+	scripts/kernel-lab.sh $(if $(T),'$(T)')
 
 demo: ## two tenants on three hosts and the internet, shown in a minute; installs what it needs, LAB_KEEP=1 leaves the hosts standing
 	@echo "demo: installs with apt-get what is missing (Open vSwitch, iproute2, ping and the like; no service is"

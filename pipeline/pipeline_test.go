@@ -362,6 +362,9 @@ func TestKernelDatapathGetsNoFlowThatItRefuses(t *testing.T) {
 		for _, c := range portCases() {
 			Port(sw, &c.view, see)
 		}
+		for i, e := range []intent.External{internet(), campus()} {
+			External(sw, &ExternalView{External: e, OFPort: of.PortNo(8 + i), Router: intent.RouterMAC(0x11), Lead: true, MTU: 1400}, see)
+		}
 		return refused
 	}
 	if len(all(sw)) == 0 {
