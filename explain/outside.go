@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/pipeline"
 )
 
 // arrive traces what comes from outside: the question for the MAC address, which
@@ -58,11 +59,22 @@ func (j *journey) arrive(ctx context.Context) error {
 			}
 		}
 	}
-	if len(legs) == 0 || j.q.Ask {
+	if len(legs) == 0 {
 		j.conclude(p)
-		if !j.q.Ask {
-			j.trace.Summary = fmt.Sprintf("no packet comes in: the question who has %s is %s", dst, p.Summary)
+		if p.Verdict == intent.TraceDropped {
+			j.trace.Summary = fmt.Sprintf("no packet comes in: no host answers for %s on external %s", dst, e.Name)
+			advice := j.placeholders(intent.TraceEnd{}).Replace(adviceFor[pipeline.ReasonNotOurs.String()])
+			j.trace.Advice = append(slices.DeleteFunc(j.trace.Advice, func(a string) bool { return a == advice }), advice)
 		}
+		return nil
+	}
+	// What the others do with it is of no interest.
+	p.Hops = slices.DeleteFunc(p.Hops, func(h intent.TraceHop) bool {
+		return !slices.ContainsFunc(legs, func(l leg) bool { return l.host == h.Host })
+	})
+	judge(&p)
+	if j.q.Ask {
+		j.conclude(p)
 		return nil
 	}
 	j.trace.Packets = append(j.trace.Packets, p)

@@ -160,7 +160,7 @@ func (l *exitLab) rows() []exitRow {
 		{name: "in to a forwarded port", from: "campus", src: lab.CampusServer, to: l.forward, port: 8080, by: "forward acme campus udp/8080", says: "delivered to acme/web/a on host1"},
 		{name: "in to a port that is not", from: "campus", src: lab.CampusServer, to: l.forward, port: 8081, says: "dropped on host1 in table nat_in: no-forward"},
 		{name: "in to nobody's address", from: "campus", src: lab.CampusServer, to: addr("203.0.113.150"), port: 9,
-			says: "no packet comes in: the question who has 203.0.113.150 is dropped on host1, host2 in table external_in: not-ours"},
+			says: "no packet comes in: no host answers for 203.0.113.150 on external campus"},
 		{name: "in with the last TTL", from: "campus", src: lab.CampusServer, to: l.float, port: 9, ttl: 1, says: "dropped on host2 in table l3_in: expired", icmp: 11},
 	}
 }
