@@ -14,13 +14,14 @@ type natRules struct {
 	snat     map[netip.Addr]bool // what the tenant is translated to here
 	floating map[netip.Addr]netip.Addr
 	forwards map[forwardKey]netip.AddrPort // to targets
+	targets  map[forwardKey]bool           // that are here, of forwards that begin anywhere
 
 	// left are the addresses of ports that were here: what they said was said from
 	// here, and cannot go on elsewhere.
 	left map[netip.Addr]bool
 }
 
-// forwardKey is what a forward forwards.
+// forwardKey is what a forward forwards, or what it forwards to.
 type forwardKey struct {
 	proto uint8
 	at    netip.AddrPort
@@ -33,8 +34,12 @@ type forwardKey struct {
 // A connection is known by two tuples. The original one is of its first packet before
 // translation; the reply one is of an answer before it is translated back. A tenant
 // that reaches an address of its own has two connections: one that is translated on
-// its way out, and one on its way in.
+// its way out, and one on its way in. One that came in by another host was translated
+// there, and here not at all.
 func (r natRules) allow(c of.Connections) bool {
+	if c.Reply.Dst == c.Orig.Src && c.Reply.Src == c.Orig.Dst {
+		return !r.left[c.Orig.Dst] && r.targets[forwardKey{c.Orig.Proto, netip.AddrPortFrom(c.Orig.Dst, c.Orig.DstPort)}]
+	}
 	if c.Reply.Dst != c.Orig.Src { // its source was translated
 		inner, outer := c.Orig.Src, c.Reply.Dst
 		if r.left[inner] || !r.snat[outer] && r.floating[outer] != inner {

@@ -23,7 +23,7 @@ type NAT struct {
 	Addresses NATAddresses
 
 	// HostForwards is told of the forwards that begin at the host's own addresses and
-	// lead into ports here, whenever they change. It must not wait. nil: nobody is.
+	// lead into ports of tenants, whenever they change. It must not wait. nil: nobody is.
 	HostForwards func([]intent.Forward)
 }
 

@@ -86,7 +86,8 @@ func TestJudgeConnections(t *testing.T) {
 		forwards: map[forwardKey]netip.AddrPort{
 			{6, netip.MustParseAddrPort("203.0.113.10:8080")}: netip.MustParseAddrPort("10.0.0.6:80"),
 		},
-		left: map[netip.Addr]bool{addr("10.0.0.9"): true},
+		targets: map[forwardKey]bool{{6, netip.MustParseAddrPort("10.0.0.6:80")}: true, {6, netip.MustParseAddrPort("10.0.0.9:80")}: true},
+		left:    map[netip.Addr]bool{addr("10.0.0.9"): true},
 	}
 	for _, c := range []struct {
 		name        string
@@ -109,6 +110,10 @@ func TestJudgeConnections(t *testing.T) {
 		{"in by a forward that leads elsewhere now", 6, [2]string{"198.51.100.1:5000", "203.0.113.10:8080"}, [2]string{"10.0.0.7:80", "198.51.100.1:5000"}, false},
 		{"in by a forward to another port now", 6, [2]string{"198.51.100.1:5000", "203.0.113.10:8080"}, [2]string{"10.0.0.6:81", "198.51.100.1:5000"}, false},
 		{"in by a forward that went", 6, [2]string{"198.51.100.1:5000", "203.0.113.10:8081"}, [2]string{"10.0.0.6:80", "198.51.100.1:5000"}, false},
+		{"in by another host", 6, [2]string{"198.51.100.1:5000", "10.0.0.6:80"}, [2]string{"10.0.0.6:80", "198.51.100.1:5000"}, true},
+		{"in by another host, of another protocol", 17, [2]string{"198.51.100.1:5000", "10.0.0.6:80"}, [2]string{"10.0.0.6:80", "198.51.100.1:5000"}, false},
+		{"in by another host, to what is no target", 6, [2]string{"198.51.100.1:5000", "10.0.0.6:81"}, [2]string{"10.0.0.6:81", "198.51.100.1:5000"}, false},
+		{"in by another host, to a port that left", 6, [2]string{"198.51.100.1:5000", "10.0.0.9:80"}, [2]string{"10.0.0.9:80", "198.51.100.1:5000"}, false},
 		{"to the own floating address, the way out", 6, [2]string{"10.0.0.5:5000", "203.0.113.11:80"}, [2]string{"203.0.113.11:80", "203.0.113.11:5000"}, true},
 		{"to the own floating address, the way in", 6, [2]string{"203.0.113.11:5000", "203.0.113.11:80"}, [2]string{"10.0.0.5:80", "203.0.113.11:5000"}, true},
 		{"a ping in by the floating address", 1, [2]string{"198.51.100.1:0", "203.0.113.11:0"}, [2]string{"10.0.0.5:0", "198.51.100.1:0"}, true},

@@ -599,10 +599,14 @@ func (w *world) forwardView(ref intent.ForwardRef) *pipeline.ForwardView {
 	f, ok := t.nat.forwards[ref]
 	e, up := w.uplink(ref.External)
 	inner := w.inner(f.To)
-	if !ok || e == nil || up.OFPort == 0 || !inner.IsValid() || !w.forwardsHere(t, e) || !w.here(f.To) {
+	if !ok || e == nil || !inner.IsValid() {
 		return nil
 	}
-	v := &pipeline.ForwardView{Forward: f, VRF: t.VRF, Zone: zone, Inner: inner, Only: true}
+	v := &pipeline.ForwardView{Forward: f, VRF: t.VRF, Zone: zone, Inner: inner, Only: true,
+		Entry: up.OFPort != 0 && w.forwardsHere(t, e), Here: w.here(f.To)}
+	if !v.Entry && !v.Here {
+		return nil
+	}
 	for other := range t.nat.forwards {
 		if other != ref && other.External == ref.External && other.Protocol == ref.Protocol {
 			v.Only = false
@@ -611,12 +615,11 @@ func (w *world) forwardView(ref intent.ForwardRef) *pipeline.ForwardView {
 	return v
 }
 
-// hostForwards returns the forwards of externals of kind host whose target is here,
-// in order.
+// hostForwards returns the forwards of externals of kind host that begin here, in order.
 func (w *world) hostForwards() []intent.Forward {
 	var list []intent.Forward
 	for ref, v := range w.nat.forwards.done {
-		if e := w.externals[ref.External]; e != nil && e.Kind == intent.ExternalHost {
+		if e := w.externals[ref.External]; v.Entry && e != nil && e.Kind == intent.ExternalHost {
 			list = append(list, v.Forward)
 		}
 	}
@@ -711,7 +714,7 @@ func lastOf(p netip.Prefix) netip.Addr {
 // no zone.
 func (w *world) natRules(t *tenant) (natRules, bool) {
 	r := natRules{zone: w.zone(t), snat: map[netip.Addr]bool{}, floating: map[netip.Addr]netip.Addr{},
-		forwards: map[forwardKey]netip.AddrPort{}}
+		forwards: map[forwardKey]netip.AddrPort{}, targets: map[forwardKey]bool{}}
 	if r.zone == 0 {
 		return r, false
 	}
@@ -731,8 +734,13 @@ func (w *world) natRules(t *tenant) (natRules, bool) {
 	}
 	for ref := range t.nat.forwards {
 		if v := w.nat.forwards.done[ref]; v != nil {
-			at := forwardKey{v.Forward.Protocol.Number(), netip.AddrPortFrom(v.Forward.Address, v.Forward.Port)}
-			r.forwards[at] = netip.AddrPortFrom(v.Inner, v.Forward.ToPort)
+			proto, target := v.Forward.Protocol.Number(), netip.AddrPortFrom(v.Inner, v.Forward.ToPort)
+			if v.Entry {
+				r.forwards[forwardKey{proto, netip.AddrPortFrom(v.Forward.Address, v.Forward.Port)}] = target
+			}
+			if v.Here {
+				r.targets[forwardKey{proto, target}] = true
+			}
 		}
 	}
 	return r, true

@@ -12,9 +12,9 @@ var externalOut = &Table{
 	ID:      idExternalOut,
 	Name:    "external_out",
 	Purpose: "Let out what has an external address of its tenant as source.",
-	Reads:   []of.Field{of.FieldReg0, of.FieldCTState, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc},
-	Writes:  []of.Field{of.FieldMetadata, of.FieldReg15},
-	Next:    []*Table{externalNeighbour, drop},
+	Reads:   []of.Field{of.FieldReg0, of.FieldCTState, of.FieldCTLabel, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc},
+	Writes:  []of.Field{of.FieldMetadata, of.FieldEthDst, of.FieldReg3, of.FieldReg15},
+	Next:    []*Table{externalNeighbour, output, drop},
 }
 
 // externalNeighbour finds the next hop beyond the uplink.
@@ -53,6 +53,7 @@ var externalSend = &Table{
 const (
 	outInvalid      = 100
 	outGuarded      = 90
+	outTransit      = 80
 	outTranslated   = 10
 	outUntranslated = 5
 	outMiss         = 0
@@ -79,6 +80,7 @@ const learnedOutsideMax = 4096
 func externalOutBase(r rules) {
 	r.add(externalOut, outInvalid, "part of no connection", on(of.CTState(of.CTInv|of.CTTrk, 0)), because(ReasonInvalid)...)
 	r.add(externalOut, outGuarded, "to what tenants must not reach, and no answer", on(flagGuarded.is(1), of.CTState(of.CTTrk, of.CTRpl)), to(drop))
+	transitBack(r)
 	r.add(externalOut, outMiss, "not translated", on(), because(ReasonNoNAT)...)
 }
 

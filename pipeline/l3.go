@@ -15,7 +15,7 @@ var l3In = &Table{
 	Name:    "l3_in",
 	Purpose: "Be the gateway: answer pings, and let pass what can be routed.",
 	Reads: []of.Field{
-		of.FieldTunSrc, of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldEthType, of.FieldIPProto, of.FieldIPTTL, of.FieldIPFrag,
+		of.FieldTunSrc, of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldEthDst, of.FieldEthType, of.FieldIPProto, of.FieldIPTTL, of.FieldIPFrag,
 		of.FieldIPDst, of.FieldIPv6Src, of.FieldIPv6Dst, of.FieldICMPType, of.FieldICMPv6Type, of.FieldARPOp,
 	},
 	Writes: []of.Field{
@@ -34,6 +34,7 @@ const (
 	l3OnLink   = 60 // what no router may send on
 	l3FromLink = 59
 	l3Expired  = 50
+	l3Transit  = 20
 	l3Pass     = 10
 	l3Miss     = 0
 )

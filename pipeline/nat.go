@@ -33,6 +33,7 @@ func Address(v *AddressView, emit Emit) {
 func TenantNAT(v *TenantView, emit Emit) {
 	r := rules{MakeCookie(KindTenant, v.Tenant.ID), emit}
 	natInTenant(r, v)
+	transitTenant(r, v)
 	tenantRules(r, v)
 }
 
@@ -48,9 +49,11 @@ func Floating(v *FloatingView, emit Emit) {
 	floatingRules(r, v)
 }
 
-// Forward emits the flows of a forward.
+// Forward emits the flows of a forward: those of the host that answers for its address.
 func Forward(v *ForwardView, emit Emit) {
-	natInForward(rules{MakeCookie(KindForward, v.Forward.ID), emit}, v)
+	if v.Entry {
+		natInForward(rules{MakeCookie(KindForward, v.Forward.ID), emit}, v)
+	}
 }
 
 // Guard emits the flows that keep tenants from the hosts.

@@ -48,7 +48,7 @@ func natCases() []natCase {
 		return func(emit Emit) {
 			Forward(&ForwardView{
 				Forward: intent.Forward{Tenant: "acme", External: "internet", Protocol: proto, Port: port, ID: id, Address: hostAddr, ToPort: 80},
-				VRF:     7, Zone: 16400, Inner: inner, Only: only}, emit)
+				VRF:     7, Zone: 16400, Inner: inner, Entry: true, Only: only}, emit)
 		}
 	}
 	return []natCase{

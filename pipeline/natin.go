@@ -15,13 +15,14 @@ var natIn = &Table{
 		of.FieldCTState, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc, of.FieldIPDst, of.FieldIPProto, of.FieldIPFrag,
 		of.FieldCTNwProto, of.FieldCTTpDst,
 	},
-	Writes: []of.Field{of.FieldReg15},
+	Writes: []of.Field{of.FieldReg0, of.FieldReg15},
 	Next:   []*Table{l3In, drop},
 }
 
 // Priorities of nat_in.
 const (
 	natInvalid     = 60
+	natAnswer      = 55
 	natEstablished = 50
 	natRelated     = 49
 	natRepeated    = 48
@@ -36,6 +37,8 @@ var isNew = of.CTState(of.CTNew|of.CTTrk, 0)
 
 func natInBase(r rules) {
 	r.add(natIn, natInvalid, "part of no connection", on(of.CTState(of.CTInv|of.CTTrk, 0)), because(ReasonInvalid)...)
+	// Whoever asked is here, or behind a peer, which knows nothing of transit.
+	r.add(natIn, natAnswer, "answers a connection from inside", on(of.CTState(of.CTRpl|of.CTTrk, 0)), flagFromExternal.set(0), to(l3In))
 	r.add(natIn, natEstablished, "of a connection that goes on", on(of.CTState(of.CTEst|of.CTTrk, 0)), to(l3In))
 	r.add(natIn, natRelated, "an ICMP error about a connection", on(of.CTState(of.CTRel|of.CTTrk, 0)), to(l3In))
 	// The connection tracker has translated it already, so that it does not match the

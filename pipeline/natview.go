@@ -74,12 +74,16 @@ type FloatingView struct {
 	Inner    netip.Addr // of the port
 }
 
-// ForwardView is a forward whose address is this host's to answer for.
+// ForwardView is a forward whose address is this host's to answer for, or whose target
+// is here.
 type ForwardView struct {
 	Forward intent.Forward
 	VRF     uint32
 	Zone    uint16
 	Inner   netip.Addr // of the target
+
+	Entry bool // this host answers for the address
+	Here  bool // the target is here
 
 	// Only: the address has no other forward of the protocol.
 	Only bool

@@ -11,7 +11,7 @@ var output = &Table{
 	Name:    "output",
 	Purpose: "Hand the packet to a port here, or tunnel it to the host of its destination.",
 	Reads:   []of.Field{of.FieldReg0, of.FieldReg3},
-	Writes:  []of.Field{of.FieldEthSrc, of.FieldTunID, of.FieldTunDst, of.FieldReg15},
+	Writes:  []of.Field{of.FieldEthSrc, of.FieldEthDst, of.FieldTunID, of.FieldTunDst, of.FieldReg15},
 	Next:    []*Table{drop},
 }
 
@@ -39,6 +39,9 @@ func outputBase(r rules, sw Switch) {
 func outputSelf(r rules, sw Switch, h intent.Host) {
 	mac := of.SetMAC(of.FieldEthSrc, intent.RouterMAC(h.ID))
 	tunnel := []of.Action{mac, copyVNI(), of.Copy(regVTEP.Sub, of.FieldTunDst.All())}
+	// The target's host then knows that it has to send the answers back: see transit.
+	r.add(output, 38, "from outside, to a port on another host", on(flagRouted.is(1), flagFromExternal.is(1)),
+		append(append([]of.Action{of.SetMAC(of.FieldEthDst, intent.GatewayMAC)}, tunnel...), of.Output{Port: sw.VXLANPort})...)
 	r.add(output, 36, "routed, from a tunnel into one", on(flagRouted.is(1), flagFromTunnel.is(1)), append(tunnel, of.Output{Port: of.PortInPort})...)
 	r.add(output, 35, "routed, into the tunnel", on(flagRouted.is(1)), append(tunnel, of.Output{Port: sw.VXLANPort})...)
 }

@@ -35,7 +35,7 @@ var (
 	// flagOversize: the packet is larger than the MTU of the network that it goes to.
 	flagOversize = register{"oversize", of.Subfield{Field: of.FieldReg0, Offset: 5, Width: 1}}
 
-	// flagFromExternal: the packet came in by an uplink.
+	// flagFromExternal: the packet came in by an uplink, and is no answer.
 	flagFromExternal = register{"from-external", of.Subfield{Field: of.FieldReg0, Offset: 9, Width: 1}}
 	// flagGuarded: the packet goes where tenants must not go, except to answer.
 	flagGuarded = register{"guarded", of.Subfield{Field: of.FieldReg0, Offset: 10, Width: 1}}

@@ -48,7 +48,7 @@ type exits struct {
 	heard     bool // of externals: until then nothing is touched
 	externals []intent.External
 	vteps     []netip.Addr
-	forwards  []intent.Forward // of externals of kind host, into ports of this host
+	forwards  []intent.Forward // of externals of kind host
 
 	uplinkFaults map[string]error // by port of the integration bridge
 	exitError    error            // why the way through the host is not made
