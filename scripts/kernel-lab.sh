@@ -6,15 +6,15 @@
 #   kernel-lab.sh [REGEXP]   the tests whose names match; without, those that meet the datapath
 #
 # Needs no root but for apt-get, which installs what is missing. The kernel is
-# downloaded, not installed, and kept in the user's cache directory. Emulation takes
-# some ten times as long as the machine itself.
+# downloaded, not installed, and kept in the user's cache directory.
+#
+# LAB_KEEP=1 keeps the logs of labs that fail.
 set -eu
 cd "$(dirname "$0")/.."
 
 # What meets the datapath: each does something that the kernel may refuse.
-tests='^(TestSmoke|TestRoutingBetweenNetworks|TestStaticRoutes|TestRoutedConnectionsNeedFewEntries|TestSNATThroughTheHost|TestSNATThroughABridge|TestFloatingAddress|TestForward|TestConnectionsEndWithTheirRule|TestTenantsDoNotReachHosts)$'
+tests='^(TestRoutingBetweenNetworks|TestStaticRoutes|TestRoutedConnectionsNeedFewEntries|TestSNATThroughTheHost|TestSNATThroughABridge|TestFloatingAddress|TestForward|TestConnectionsEndWithTheirRule|TestTenantsDoNotReachHosts)$'
 tests=${1:-$tests}
-limit=${LIMIT:-60m}
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 missing=
@@ -54,7 +54,8 @@ if [ ! -e "$cache/done" ]; then
 fi
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+machine=
+trap '[ -z "$machine" ] || kill "$machine" 2>/dev/null || true; [ -e "$work/logs" ] || rm -rf "$work"' EXIT
 trap 'exit 1' HUP INT TERM
 
 CGO_ENABLED=0 go build -o "$work/bin/" ./cmd/ovloom ./cmd/ovloomd
@@ -85,7 +86,7 @@ for fs in proc:/proc sysfs:/sys devtmpfs:/dev tmpfs:/run tmpfs:/tmp; do
 	$b mount -t "${fs%%:*}" "${fs%%:*}" "/new${fs#*:}"
 done
 $b mkdir -p /new/tmp/lab /new/lib/modules
-$b mount -t 9p -o $nine,ro,cache=loose lab /new/tmp/lab
+$b mount -t 9p -o $nine lab /new/tmp/lab
 $b mount -t 9p -o $nine,ro,cache=loose modules /new/lib/modules
 exec $b switch_root /new /bin/sh /tmp/lab/guest
 INIT
@@ -95,15 +96,23 @@ chmod 755 "$work/first/init"
 # Open vSwitch 3.1 starts no upcall handlers in the first ten seconds of a kernel.
 cat >"$work/guest" <<GUEST
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root
-export LAB_DATAPATH=system LAB_PATIENCE=10 OVLOOM_BIN=/tmp/lab/bin
+export LAB_KEEP='${LAB_KEEP-}' LAB_DATAPATH=system LAB_PATIENCE=10 OVLOOM_BIN=/tmp/lab/bin
 ip link set lo up
-modprobe openvswitch
+modprobe -a openvswitch vport_vxlan
 while read -r up rest </proc/uptime && [ "\${up%.*}" -lt 11 ]; do sleep 1; done
 cd /tmp
-/tmp/lab/integration.test -test.v -test.timeout '$limit' -test.run '$tests'
+/tmp/lab/integration.test -test.v -test.timeout 60m -test.run '$tests'
 code=\$?
 echo "kernel-lab: what the kernel said:"
-dmesg | grep -iE 'openvswitch|BUG|Oops|WARNING|Call Trace'
+dmesg | grep -E 'openvswitch: |BUG:|Oops:|WARNING:|Call Trace:'
+if [ '${LAB_KEEP-}' = 1 ] && [ \$code -ne 0 ]; then
+	mkdir /tmp/lab/logs
+	for log in /tmp/ovl-*/h*/log; do
+		to=\${log#/tmp/}
+		mkdir -p "/tmp/lab/logs/\${to%/log}"
+		cp "\$log"/* "/tmp/lab/logs/\${to%/log}/"
+	done
+fi
 echo "kernel-lab: exit code \$code"
 sync
 busybox poweroff -f
@@ -113,12 +122,22 @@ GUEST
 at=$(LC_ALL=C grep -aboP '\xfd7zXZ\x00' "$cache/boot/vmlinuz-$version" | head -n 1 | cut -d: -f1)
 tail -c "+$((at + 1))" "$cache/boot/vmlinuz-$version" | xz -dc --single-stream >"$work/vmlinux" 2>/dev/null || true
 
-qemu-system-x86_64 -M pc -accel tcg,thread=multi -cpu max -smp 2 -m 1536 -no-reboot \
-	-display none -serial stdio -monitor none -nic none \
+# The machine's clock counts instructions, one a nanosecond: for what runs in it, it is
+# not slow, however slow its emulation is.
+: >"$work/out"
+timeout -k 10 3h \
+	qemu-system-x86_64 -M pc -accel tcg -icount shift=0,sleep=on -cpu max -smp 1 -m 1536 -no-reboot \
+	-display none -serial "file:$work/out" -monitor none -nic none \
 	-kernel "$work/vmlinux" -initrd "$work/initramfs" \
 	-append "console=ttyS0 quiet panic=-1 rdinit=/init" \
 	-virtfs "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap" \
-	-virtfs "local,path=$work,mount_tag=lab,security_model=none,readonly=on" \
+	-virtfs "local,path=$work,mount_tag=lab,security_model=none" \
 	-virtfs "local,path=$cache/lib/modules,mount_tag=modules,security_model=none,readonly=on" \
-	</dev/null | tr -d '\r' | tee "$work/out"
-grep -qx 'kernel-lab: exit code 0' "$work/out"
+	</dev/null &
+machine=$!
+tail -n +1 -f --pid=$machine "$work/out" &
+wait $machine || true
+machine=
+wait
+[ ! -e "$work/logs" ] || echo "kernel-lab: the logs are in $work/logs" >&2
+tr -d '\r' <"$work/out" | grep -qx 'kernel-lab: exit code 0'
