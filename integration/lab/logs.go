@@ -15,6 +15,9 @@ import (
 var harmless = []string{
 	// The machine is busy; ovs-vswitchd says so, with some lines of statistics.
 	`\|timeval\|WARN\|`,
+	// A client has ended before it was told all, such as an ovs-vsctl before it was
+	// told what else has changed.
+	`\|(jsonrpc|reconnect)\|WARN\|unix#\d+: .*(Broken pipe|Connection reset by peer)`,
 	// On the kernel's datapath ovs-vswitchd sets the MTU of an internal port first and
 	// makes it then.
 	`\|netdev\|WARN\|failed to set MTU for network device ovl0: No such device`,
