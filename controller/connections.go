@@ -16,8 +16,8 @@ type natRules struct {
 	forwards map[forwardKey]netip.AddrPort // to targets
 	targets  map[forwardKey]bool           // that are here, of forwards that begin anywhere
 
-	// left are the addresses of ports that were here: what they said was said from
-	// here, and cannot go on elsewhere.
+	// left are the addresses of ports that were here: what they began from here cannot
+	// go on elsewhere, under another address. What a forward leads to them can.
 	left map[netip.Addr]bool
 }
 
@@ -38,7 +38,7 @@ type forwardKey struct {
 // there, and here not at all.
 func (r natRules) allow(c of.Connections) bool {
 	if c.Reply.Dst == c.Orig.Src && c.Reply.Src == c.Orig.Dst {
-		return !r.left[c.Orig.Dst] && r.targets[forwardKey{c.Orig.Proto, netip.AddrPortFrom(c.Orig.Dst, c.Orig.DstPort)}]
+		return r.targets[forwardKey{c.Orig.Proto, netip.AddrPortFrom(c.Orig.Dst, c.Orig.DstPort)}]
 	}
 	if c.Reply.Dst != c.Orig.Src { // its source was translated
 		inner, outer := c.Orig.Src, c.Reply.Dst
@@ -48,9 +48,6 @@ func (r natRules) allow(c of.Connections) bool {
 	}
 	if c.Reply.Src != c.Orig.Dst { // its destination was
 		inner, outer := c.Reply.Src, c.Orig.Dst
-		if r.left[inner] {
-			return false
-		}
 		at := forwardKey{c.Orig.Proto, netip.AddrPortFrom(outer, c.Orig.DstPort)}
 		if r.floating[outer] != inner && r.forwards[at] != netip.AddrPortFrom(inner, c.Reply.SrcPort) {
 			return false

@@ -68,9 +68,8 @@ type Uplink struct {
 
 // Surroundings is what there is around this host that tenants must not reach.
 type Surroundings struct {
-	Addresses []netip.Addr   // the host's own, IPv4, without those of externals
-	Underlay  []netip.Prefix // in which its VTEP is
-	Store     []netip.Addr   // endpoints of the store
+	Addresses []netip.Addr // the host's own, IPv4, without those of externals
+	Store     []netip.Addr // endpoints of the store
 }
 
 // natState is what the controller remembers of what it did for NAT.
@@ -191,7 +190,11 @@ func (c *Controller) natDeeds(ctx context.Context) {
 		c.claimAddress(ctx, a)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.world.nat.suspects)) {
-		rules, ok := c.world.natRules(c.world.tenants[name])
+		t := c.world.tenants[name]
+		if _, ok := c.nat.judged[name]; !ok && t != nil {
+			c.world.leftUnseen(t)
+		}
+		rules, ok := c.world.natRules(t)
 		if !ok {
 			delete(c.nat.judged, name) // its zone is emptied as a whole
 			c.world.judged(name, rules.left)

@@ -85,8 +85,9 @@ func TestJudgeConnections(t *testing.T) {
 		floating: map[netip.Addr]netip.Addr{addr("203.0.113.11"): addr("10.0.0.5")},
 		forwards: map[forwardKey]netip.AddrPort{
 			{6, netip.MustParseAddrPort("203.0.113.10:8080")}: netip.MustParseAddrPort("10.0.0.6:80"),
+			{6, netip.MustParseAddrPort("203.0.113.10:8090")}: netip.MustParseAddrPort("10.0.0.9:80"),
 		},
-		targets: map[forwardKey]bool{{6, netip.MustParseAddrPort("10.0.0.6:80")}: true, {6, netip.MustParseAddrPort("10.0.0.9:80")}: true},
+		targets: map[forwardKey]bool{{6, netip.MustParseAddrPort("10.0.0.6:80")}: true},
 		left:    map[netip.Addr]bool{addr("10.0.0.9"): true},
 	}
 	for _, c := range []struct {
@@ -106,6 +107,7 @@ func TestJudgeConnections(t *testing.T) {
 		{"in by a floating address that is another port's now", 6, [2]string{"198.51.100.1:5000", "203.0.113.11:22"}, [2]string{"10.0.0.7:22", "198.51.100.1:5000"}, false},
 		{"in by a floating address that went", 6, [2]string{"198.51.100.1:5000", "203.0.113.12:22"}, [2]string{"10.0.0.5:22", "198.51.100.1:5000"}, false},
 		{"in by the forward", 6, [2]string{"198.51.100.1:5000", "203.0.113.10:8080"}, [2]string{"10.0.0.6:80", "198.51.100.1:5000"}, true},
+		{"in by the forward, to a port that left", 6, [2]string{"198.51.100.1:5000", "203.0.113.10:8090"}, [2]string{"10.0.0.9:80", "198.51.100.1:5000"}, true},
 		{"in by the forward of another protocol", 17, [2]string{"198.51.100.1:5000", "203.0.113.10:8080"}, [2]string{"10.0.0.6:80", "198.51.100.1:5000"}, false},
 		{"in by a forward that leads elsewhere now", 6, [2]string{"198.51.100.1:5000", "203.0.113.10:8080"}, [2]string{"10.0.0.7:80", "198.51.100.1:5000"}, false},
 		{"in by a forward to another port now", 6, [2]string{"198.51.100.1:5000", "203.0.113.10:8080"}, [2]string{"10.0.0.6:81", "198.51.100.1:5000"}, false},

@@ -62,7 +62,6 @@ func (w *walker) change(world *world) {
 	case 2:
 		o.surroundings = Surroundings{
 			Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.AddrFrom4([4]byte{192, 0, 2, byte(w.IntN(4))})},
-			Underlay:  []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")},
 		}
 	case 3: // those that need one have one, mostly
 		o.zones = maps.Clone(planZones(o.zones, world.zoneNames()).next)

@@ -657,9 +657,6 @@ func (w *world) guardView(string) *pipeline.GuardView {
 	for _, a := range w.surroundings.Addresses {
 		denyOne(a, pipeline.ReasonHostAddress)
 	}
-	for _, p := range w.surroundings.Underlay {
-		deny(p, pipeline.ReasonUnderlay)
-	}
 	for _, e := range w.externals {
 		if e.Kind == intent.ExternalHost {
 			denyOne(e.Gateway, pipeline.ReasonHostAddress)
@@ -762,16 +759,10 @@ func (w *world) portLeft(tenant string, old, now *pipeline.PortView) {
 		delete(w.nat.left, tenant)
 		return
 	}
-	left := w.nat.left[tenant]
-	if left == nil {
-		left = map[netip.Addr]bool{}
-		w.nat.left[tenant] = left
-	}
 	if old != nil && old.InForce && old.OFPort != 0 {
-		for _, a := range old.Port.Addrs {
-			left[a] = true
-		}
+		w.leave(tenant, old.Port.Addrs)
 	}
+	left := w.nat.left[tenant]
 	if now != nil && now.InForce && now.OFPort != 0 {
 		for _, a := range now.Port.Addrs {
 			delete(left, a)
@@ -779,6 +770,29 @@ func (w *world) portLeft(tenant string, old, now *pipeline.PortView) {
 	}
 	if len(left) > 0 {
 		w.suspect(tenant)
+	}
+}
+
+// leftUnseen takes the ports that are on other hosts for ones that were here: before
+// the first judgement nobody knows.
+func (w *world) leftUnseen(t *tenant) {
+	for name, n := range t.networks {
+		for port := range n.ports {
+			ref := intent.PortRef{Tenant: t.Name, Network: name, Port: port}
+			if v := w.ports.done[ref]; v != nil && v.VTEP.IsValid() {
+				w.leave(t.Name, v.Port.Addrs)
+			}
+		}
+	}
+}
+
+// leave remembers addresses of ports that were here.
+func (w *world) leave(tenant string, addrs []netip.Addr) {
+	if w.nat.left[tenant] == nil {
+		w.nat.left[tenant] = map[netip.Addr]bool{}
+	}
+	for _, a := range addrs {
+		w.nat.left[tenant][a] = true
 	}
 }
 

@@ -45,7 +45,6 @@ var adviceFor = map[string]string{
 	"no-forward":           "forward it: `ovloom nat forward add {tenant} --external {external} {proto} --to TENANT/NETWORK/PORT:PORT`",
 	"host-address":         "allow it, if tenants may reach the host there: `ovloom external set {external} --allow {address}/32`",
 	"vtep":                 "nothing should: who can send to tunnels can speak for every tenant",
-	"underlay":             "allow single addresses, if tenants may reach them: `ovloom external set {external} --allow {address}/32`",
 	"store":                "nothing should: who reaches the store may reach every tenant",
 	"foreign-nat-address":  "allow it, if the tenants are to meet there: `ovloom external set {external} --allow {address}/32`",
 	"no-nat":               "give the tenant a way out: `ovloom nat snat add {tenant} --external NAME`; or the port an address: `ovloom nat floating add {port} --external NAME`",

@@ -75,7 +75,6 @@ func natCases() []natCase {
 			Guard(&GuardView{Denials: []Denial{
 				{netip.MustParsePrefix("192.0.2.1/32"), ReasonHostAddress},
 				{netip.MustParsePrefix("192.0.2.2/32"), ReasonVTEP},
-				{netip.MustParsePrefix("192.0.2.0/24"), ReasonUnderlay},
 				{netip.MustParsePrefix("198.51.100.3/32"), ReasonStore},
 				{netip.MustParsePrefix("100.64.0.0/16"), ReasonForeignNAT},
 			}}, emit)

@@ -41,7 +41,6 @@ const (
 	ReasonNoForward     Reason = 35
 	ReasonHostAddress   Reason = 36
 	ReasonVTEP          Reason = 37
-	ReasonUnderlay      Reason = 38
 	ReasonStore         Reason = 39
 	ReasonForeignNAT    Reason = 40
 	ReasonNoNAT         Reason = 41
@@ -86,7 +85,6 @@ var reasons = []struct {
 	{ReasonNoForward, "no-forward", "from outside, to an external address or port that leads to no port of the tenant"},
 	{ReasonHostAddress, "host-address", "from a tenant to an address of this host"},
 	{ReasonVTEP, "vtep", "from a tenant to an address of the tunnels"},
-	{ReasonUnderlay, "underlay", "from a tenant to the network of the tunnels"},
 	{ReasonStore, "store", "from a tenant to the store"},
 	{ReasonForeignNAT, "foreign-nat-address", "from a tenant to an external address that is not its own"},
 	{ReasonNoNAT, "no-nat", "to the outside, from a tenant or port that has neither SNAT nor a floating address"},
