@@ -64,6 +64,13 @@ func TestHostThatIsGone(t *testing.T) {
 	}
 	o.refused(first, 4, say("host host2 is in use", "used by its running ovloomd", "ovloom host leave"), "host", "remove", "host2")
 
+	aboutSecond := func() int { // the first one's flows about itself stay
+		return strings.Count(o.dump(first), fmt.Sprintf("cookie=%#x", uint64(pipeline.MakeCookie(pipeline.KindHost, hosts[1].ID))))
+	}
+	if aboutSecond() == 0 {
+		t.Error("host1 has no flows about host2")
+	}
+
 	if err := second.Ovloomd.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +94,7 @@ func TestHostThatIsGone(t *testing.T) {
 	}
 	o.refused(first, 3, say("host host2 does not exist"), "host", "show", "host2")
 	lab.Eventually(t, pollTime, "host1 to forget host2's VTEP", func() error {
-		if n := o.flowKinds(first)[pipeline.KindHost]; n != 0 {
+		if n := aboutSecond(); n != 0 {
 			return fmt.Errorf("%d flows", n)
 		}
 		return nil
