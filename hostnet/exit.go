@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/ovloom/ovloom/intent"
 )
@@ -41,13 +42,41 @@ type ExitForward struct {
 	To       netip.AddrPort // in one of the exit's subnets
 }
 
-// EnsureExit makes the interface have exactly the addresses of its subnets, brings it
-// up, and replaces ovloom's own nftables table of the host in one step. It touches no
-// other table, and no setting of the host: see ExitFaults.
+// EnsureExit gives the host its address of each subnet, leads the subnets to the
+// interface, brings it up, and replaces ovloom's own nftables table of the host in one
+// step. It touches no other table, and no setting of the host: see ExitFaults.
 func EnsureExit(ctx context.Context, e Exit) error {
 	if _, err := SetSysctl(DisableIPv6, e.Link, "1"); err != nil {
 		return err
 	}
+	if err := e.ensureAddrs(); err != nil {
+		return err
+	}
+	if err := SetUp(e.Link); err != nil {
+		return err
+	}
+	if err := e.ensureRoutes(); err != nil {
+		return err
+	}
+	return nft(ctx, e.rules())
+}
+
+// loopback is where the addresses are. Where an interface of the userspace datapath has
+// one, ovs-vswitchd ends tunnels there: it looks whether a packet that goes there is
+// one, at every bit of its destination, and the datapath's cache needs an entry for
+// each destination beyond (ovs-appctl tnl/ports/show -v lists these addresses).
+const loopback = "lo"
+
+// exitLabel marks the addresses on loopback that are of an exit. The kernel takes 15
+// bytes that begin with the interface's name.
+func exitLabel(link string) string {
+	label := loopback + ":" + link
+	return label[:min(len(label), unix.IFNAMSIZ-1)]
+}
+
+// ensureAddrs makes loopback have exactly the exit's addresses, besides those that are
+// none of ours, and the interface none.
+func (e Exit) ensureAddrs() error {
 	l, err := mustLink(e.Link)
 	if err != nil {
 		return err
@@ -56,32 +85,87 @@ func EnsureExit(ctx context.Context, e Exit) error {
 	if err != nil {
 		return err
 	}
-	want := map[netip.Prefix]bool{}
-	for _, s := range e.Subnets {
-		want[netip.PrefixFrom(s.Gateway, s.Prefix.Bits())] = true
-	}
 	for _, a := range have {
-		if !want[a.Prefix] {
-			if err := DelAddr(e.Link, a); err != nil {
-				return err
-			}
-		}
-		delete(want, a.Prefix)
-	}
-	for p := range want {
-		if err := AddAddr(e.Link, Addr{Prefix: p}); err != nil {
+		if err := DelAddr(e.Link, a); err != nil {
 			return err
 		}
 	}
-	if err := SetUp(e.Link); err != nil {
+	want := map[netip.Prefix]bool{}
+	for _, s := range e.Subnets {
+		want[netip.PrefixFrom(s.Gateway, s.Gateway.BitLen())] = true
+	}
+	if err := removeExitAddrs(e.Link, want); err != nil {
 		return err
 	}
-	return nft(ctx, e.rules())
+	for p := range want {
+		if err := AddAddr(loopback, Addr{Prefix: p, Label: exitLabel(e.Link)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-// RemoveExit removes ovloom's nftables table for the interface. It returns nil if
-// there is none.
+// removeExitAddrs deletes the exit's addresses from loopback, but those to keep.
+func removeExitAddrs(link string, keep map[netip.Prefix]bool) error {
+	lo, err := mustLink(loopback)
+	if err != nil {
+		return err
+	}
+	have, err := readAddrs(lo)
+	if err != nil {
+		return err
+	}
+	for _, a := range have {
+		if a.Label != exitLabel(link) || keep[a.Prefix] {
+			continue
+		}
+		if err := DelAddr(loopback, a); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ensureRoutes leads exactly the exit's subnets to the interface.
+func (e Exit) ensureRoutes() error {
+	l, err := mustLink(e.Link)
+	if err != nil {
+		return err
+	}
+	have, err := readRoutes(l, nil)
+	if err != nil {
+		return err
+	}
+	want := map[netip.Prefix]bool{}
+	for _, s := range e.Subnets {
+		want[s.Prefix.Masked()] = true
+	}
+	for _, r := range have {
+		if want[r.Dst] {
+			continue
+		}
+		if err := netlink.RouteDel(r.netlink(l)); err != nil && !gone(err) {
+			return fmt.Errorf("delete route %s through %s: %w", r, e.Link, err)
+		}
+	}
+	for _, s := range e.Subnets {
+		err := PutRoute(e.Link, Route{
+			Dst: s.Prefix.Masked(), Source: s.Gateway,
+			Table: unix.RT_TABLE_MAIN, Protocol: unix.RTPROT_STATIC, Scope: unix.RT_SCOPE_LINK,
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// RemoveExit removes ovloom's nftables table for the interface and the addresses that
+// were for it. It returns nil if there are none.
 func RemoveExit(ctx context.Context, link string) error {
+	if err := removeExitAddrs(link, nil); err != nil {
+		return err
+	}
 	if _, err := exec.LookPath("nft"); err != nil {
 		return nil // then no table was made either
 	}

@@ -39,7 +39,11 @@ func TestExitIsMadeAndRemoved(t *testing.T) {
 	e := testExit()
 	for range 2 { // the second time changes nothing
 		must(t, EnsureExit(ctx, e))
-		wantText(t, out(t, "ip", "-o", "addr", "show", "dev", "exit0"), "100.64.0.1/16")
+		wantText(t, out(t, "ip", "-o", "addr", "show", "dev", "lo"), "100.64.0.1/32")
+		wantText(t, out(t, "ip", "route", "show", "dev", "exit0"), "100.64.0.0/16", "src 100.64.0.1")
+		if got := out(t, "ip", "-o", "-4", "addr", "show", "dev", "exit0"); got != "" {
+			t.Errorf("tunnels could end at\n%s", got)
+		}
 		wantText(t, out(t, "nft", "list", "table", "ip", "ovloom_exit0"),
 			`ip saddr 100.64.0.0/16 oifname != "exit0" masquerade`, "tcp dport 8080 dnat to 100.64.0.7:8080",
 			"ip daddr 172.31.0.9 accept", "ip daddr 169.254.0.0/16 counter")
@@ -47,8 +51,11 @@ func TestExitIsMadeAndRemoved(t *testing.T) {
 	e.Subnets[0] = intent.Subnet{Prefix: netip.MustParsePrefix("198.18.0.0/24"), Gateway: netip.MustParseAddr("198.18.0.1")}
 	e.Forwards = nil
 	must(t, EnsureExit(ctx, e))
-	if got := out(t, "ip", "-o", "-4", "addr", "show", "dev", "exit0"); strings.Contains(got, "100.64") || !strings.Contains(got, "198.18.0.1/24") {
+	if got := out(t, "ip", "-o", "-4", "addr", "show", "dev", "lo"); strings.Contains(got, "100.64") || !strings.Contains(got, "198.18.0.1/32") {
 		t.Errorf("addresses are\n%s", got)
+	}
+	if got := out(t, "ip", "route", "show", "dev", "exit0"); strings.Contains(got, "100.64") || !strings.Contains(got, "198.18.0.0/24") {
+		t.Errorf("routes are\n%s", got)
 	}
 	if got := out(t, "nft", "list", "ruleset"); strings.Contains(got, "100.64") || strings.Contains(got, "8080") {
 		t.Errorf("old rules stay:\n%s", got)
@@ -61,7 +68,7 @@ func TestExitIsMadeAndRemoved(t *testing.T) {
 	for range 2 {
 		must(t, RemoveExit(ctx, "exit0"))
 	}
-	if got := out(t, "nft", "list", "ruleset"); strings.Contains(got, "ovloom") {
+	if got := out(t, "nft", "list", "ruleset") + out(t, "ip", "-o", "addr", "show", "dev", "lo"); strings.Contains(got, "ovloom") || strings.Contains(got, "exit0") {
 		t.Errorf("left behind:\n%s", got)
 	}
 }

@@ -110,7 +110,7 @@ func TestWayOutThroughTheHost(t *testing.T) {
 
 	o.run("external", "delete", "internet", "--cascade")
 	lab.Eventually(t, pollTime, "nothing to be left on the host", func() error {
-		rules, links := in("nft", "list", "ruleset"), in("ip", "-o", "link")
+		rules, links := in("nft", "list", "ruleset"), in("ip", "-o", "link")+in("ip", "-o", "addr")
 		if strings.Contains(rules, "table ip ovloom") || strings.Contains(links, "ovl0") {
 			return errors.New(rules + links)
 		}

@@ -288,6 +288,7 @@ func TestHostLeavesWithItsWaysOut(t *testing.T) {
 		for what, out := range map[string]string{
 			"table ip ovloom": in("nft", "list", "tables"),
 			" ovl0: ":         in("ip", "-o", "link"),
+			"lo:ovl0":         in("ip", "-o", "addr"),
 			"ovloom":          in("ovs-vsctl", "--columns=name,external_ids", "list", "Interface"),
 			"br-int":          in("ovs-vsctl", "list-br"),
 		} {
@@ -300,7 +301,7 @@ func TestHostLeavesWithItsWaysOut(t *testing.T) {
 		}
 		return left
 	}
-	if found := ours(); len(found) != 5 {
+	if found := ours(); len(found) != 6 {
 		t.Fatalf("before leaving there is only %v", found)
 	}
 	o.runOn(h, "host", "leave", "--cascade")
