@@ -10,6 +10,7 @@ import (
 
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/pipeline"
 )
 
 // Zones are shared out so that nobody loses one that is needed, no two have the same,
@@ -148,5 +149,31 @@ func TestRangePrefixes(t *testing.T) {
 		if next != r.Last.Next() {
 			t.Errorf("%s: ends before %s", s, next)
 		}
+	}
+}
+
+// A port that is on another host when ovloomd starts may have been here before; where a
+// forward leads to does not matter.
+func TestPortsThatLeftUnseen(t *testing.T) {
+	w := newWorld(self)
+	w.setSwitch(pipeline.Switch{VXLANPort: 1})
+	w.setHosts([]intent.Host{{Name: self, ID: 1, VTEP: netip.MustParseAddr("192.0.2.1")}, {Name: "host2", ID: 2, VTEP: netip.MustParseAddr("192.0.2.2")}})
+	prefix := netip.MustParsePrefix("10.0.1.0/24")
+	port := func(name string, addr string) intent.Port {
+		return intent.Port{Tenant: "acme", Network: "web", Name: name, ID: 30, MAC: intent.MAC{2}, Addrs: []netip.Addr{netip.MustParseAddr(addr)}}
+	}
+	bound := func(name, host string) intent.Binding {
+		return intent.Binding{Tenant: "acme", Network: "web", Port: name, Host: host, Generation: 1}
+	}
+	w.span(intent.SpanUpdate{Tenant: "acme", Snapshot: &intent.Snapshot{
+		Tenant:   intent.Tenant{Name: "acme", ID: 5, VRF: 7},
+		Networks: []intent.Network{{Tenant: "acme", Name: "web", ID: 10, VNI: 10, Subnets: []intent.Subnet{{Prefix: prefix, Gateway: intent.DefaultGateway(prefix)}}}},
+		Ports:    []intent.Port{port("here", "10.0.1.5"), port("there", "10.0.1.6"), port("nowhere", "10.0.1.7")},
+		Bindings: []intent.Binding{bound("here", self), bound("there", "host2")},
+	}})
+	w.settle()
+	w.leftUnseen(w.tenants["acme"])
+	if got := slices.Collect(maps.Keys(w.nat.left["acme"])); len(got) != 1 || got[0].String() != "10.0.1.6" {
+		t.Errorf("left: %v", got)
 	}
 }
