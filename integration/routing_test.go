@@ -289,6 +289,13 @@ func TestStaticRoutes(t *testing.T) {
 	o.run(append([]string{"route", "set", "acme", "fd09::/48"}, via6...)...)
 	t.Run("connections are spread, and stay", func(t *testing.T) {
 		before := o.ways(c1, routers)
+		total := 0
+		for _, r := range routers {
+			total += len(before[r])
+		}
+		if total != ecmpConnections {
+			t.Errorf("%d connections went %d ways", ecmpConnections, total)
+		}
 		for _, r := range routers {
 			if n := len(before[r]); n < 10 {
 				t.Errorf("%s has %d of %d connections", r.port.Ref(), n, ecmpConnections)
