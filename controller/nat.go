@@ -23,7 +23,8 @@ type NAT struct {
 	Addresses NATAddresses
 
 	// HostForwards is told of the forwards that begin at the host's own addresses and
-	// lead into ports of tenants, whenever they change. It must not wait. nil: nobody is.
+	// lead into ports of tenants, once when the controller begins to act and whenever
+	// they change. It must not wait. nil: nobody is.
 	HostForwards func([]intent.Forward)
 }
 
@@ -76,11 +77,12 @@ type Surroundings struct {
 type natState struct {
 	uplinksHeard, surroundingsHeard, externalsHeard bool
 
-	zonesLoaded bool
-	zones       map[string]uint16   // as the bridge keeps them
-	limits      map[uint16]uint32   // as the switch has them
-	forwards    []intent.Forward    // that HostForwards was told
-	judged      map[string]natRules // by tenant: the rules that its connections were last held against
+	zonesLoaded  bool
+	zones        map[string]uint16 // as the bridge keeps them
+	limits       map[uint16]uint32 // as the switch has them
+	forwards     []intent.Forward  // that HostForwards was told
+	forwardsTold bool
+	judged       map[string]natRules // by tenant: the rules that its connections were last held against
 }
 
 // SetUplinks takes in which externals have a port here, by their names.
@@ -118,8 +120,8 @@ func (c *Controller) tellForwards() {
 		return
 	}
 	now := c.world.hostForwards()
-	if !slices.Equal(now, c.nat.forwards) {
-		c.nat.forwards = now
+	if !c.nat.forwardsTold || !slices.Equal(now, c.nat.forwards) {
+		c.nat.forwards, c.nat.forwardsTold = now, true
 		c.deps.NAT.HostForwards(slices.Clone(now))
 	}
 }

@@ -221,7 +221,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 		Span: span{d.store}, Claims: d.store, Progress: d.store, Interfaces: d.db,
 		NAT: &controller.NAT{
 			Externals: span{d.store}, Zones: zones{d}, Conntrack: newConntrack(d), Addresses: d.store,
-			HostForwards: func(f []intent.Forward) { d.exits.set(func() { d.exits.forwards = f }) },
+			HostForwards: func(f []intent.Forward) { d.exits.set(func() { d.exits.forwards, d.exits.forwardsHeard = f, true }) },
 		},
 		KernelDatapath: d.datapath == ovsdb.DatapathSystem,
 		Log:            d.log.With("part", "controller"),

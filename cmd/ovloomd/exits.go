@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"net/url"
 	"reflect"
 	"slices"
 	"sync"
@@ -47,8 +46,11 @@ type exits struct {
 	mu        sync.Mutex
 	heard     bool // of externals: until then nothing is touched
 	externals []intent.External
-	vteps     []netip.Addr
-	forwards  []intent.Forward // of externals of kind host
+	// Until the controller has told of forwards, the rules of an earlier ovloomd stay.
+	forwardsHeard bool
+	vteps         []netip.Addr
+	endpoints     []netip.Addr     // of the store
+	forwards      []intent.Forward // of externals of kind host
 
 	uplinkFaults map[string]error // by port of the integration bridge
 	exitError    error            // why the way through the host is not made
@@ -211,7 +213,7 @@ func (x *exits) exit() hostnet.Exit {
 	if len(e.Subnets) == 0 {
 		return e
 	}
-	for _, a := range slices.Concat(x.vteps, x.storeAddrs()) {
+	for _, a := range slices.Concat(x.vteps, x.endpoints) {
 		e.Forbidden = append(e.Forbidden, netip.PrefixFrom(a, a.BitLen()))
 	}
 	e.Forbidden = append(e.Forbidden, netip.MustParsePrefix("169.254.0.0/16"))
@@ -221,29 +223,18 @@ func (x *exits) exit() hostnet.Exit {
 	return e
 }
 
-// storeAddrs returns the addresses of the store's endpoints, as far as they are
-// written as addresses.
-func (d *daemon) storeAddrs() []netip.Addr {
-	var all []netip.Addr
-	for _, endpoint := range slices.Concat(d.cfg.Store, d.cfg.StoreListen) {
-		u, err := url.Parse(endpoint)
-		if err != nil {
-			continue
-		}
-		if a, err := netip.ParseAddr(u.Hostname()); err == nil && a.Is4() && !a.IsLoopback() {
-			all = append(all, a)
-		}
-	}
-	slices.SortFunc(all, netip.Addr.Compare)
-	return slices.Compact(all)
-}
-
 // ensureExit makes the way through the host, if it differs from what was made or to
 // look is wanted: whoever flushes the host's packet filter flushes our table too. It
 // then sees what the host lacks.
 func (x *exits) ensureExit(ctx context.Context, want hostnet.Exit, look bool) error {
 	x.making.Lock()
 	defer x.making.Unlock()
+	x.mu.Lock()
+	heard := x.forwardsHeard
+	x.mu.Unlock()
+	if !heard {
+		return nil
+	}
 	if x.made != nil && reflect.DeepEqual(want, *x.made) && !(look && len(want.Subnets) > 0) {
 		return nil
 	}

@@ -164,14 +164,21 @@ const ownEvery = 2 * time.Second
 // changes.
 func (x *exits) tellSurroundings(ctx context.Context) {
 	var told controller.Surroundings
+	var looked time.Time
 	first := true
 	for {
+		if time.Since(looked) > endpointsEvery {
+			if found := x.storeEndpoints(ctx); first || !slices.Equal(found, x.endpoints) {
+				x.set(func() { x.endpoints = found })
+			}
+			looked = time.Now()
+		}
 		own, err := hostnet.OwnAddrs()
 		if err != nil {
 			x.log.Warn("cannot read this host's addresses", "error", err)
 		} else {
-			now := controller.Surroundings{Addresses: x.withoutGateways(own), Store: x.storeAddrs()}
-			if first || !slices.Equal(now.Addresses, told.Addresses) {
+			now := controller.Surroundings{Addresses: x.withoutGateways(own), Store: x.endpoints}
+			if first || !slices.Equal(now.Addresses, told.Addresses) || !slices.Equal(now.Store, told.Store) {
 				x.controller.SetSurroundings(ctx, now)
 				told, first = now, false
 			}
