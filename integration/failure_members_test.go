@@ -95,12 +95,19 @@ func TestMembersOfTheStoreLost(t *testing.T) {
 				}
 				return err
 			})
-			o.runOn(others[1-n], "port", "show", ref)
+			// A new leader may just have been elected.
+			lab.Eventually(t, 3*pollTime, "the change to show on "+others[1-n].Name, func() error {
+				_, err := others[1-n].Ovloom(t.Context(), "port", "show", ref)
+				return err
+			})
 		}
 		o.reaches(machines[(i+1)%3], machines[i].v4()) // also to the host without ovloomd
 		o.restartOvloomd(h, flags[h])
 		o.members(h, 3)
-		o.runOn(h, "port", "show", fmt.Sprintf("acme/web/lost%d-0", i))
+		lab.Eventually(t, 3*pollTime, "the change to show on "+h.Name, func() error {
+			_, err := h.Ovloom(t.Context(), "port", "show", fmt.Sprintf("acme/web/lost%d-0", i))
+			return err
+		})
 	}
 
 	last := o.Hosts[2]

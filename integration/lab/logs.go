@@ -17,7 +17,7 @@ var harmless = []string{
 	`\|timeval\|WARN\|`,
 	// A client has ended before it was told all, such as an ovs-vsctl before it was
 	// told what else has changed.
-	`\|(jsonrpc|reconnect)\|WARN\|unix#\d+: .*(Broken pipe|Connection reset by peer)`,
+	`\|(jsonrpc|reconnect|rconn)\|WARN\|(br-\w+<->)?unix#\d+: .*(Broken pipe|Connection reset by peer)`,
 	// On the kernel's datapath ovs-vswitchd sets the MTU of an internal port first and
 	// makes it then.
 	`\|netdev\|WARN\|failed to set MTU for network device ovl0: No such device`,
