@@ -268,7 +268,8 @@ func (s *Store) deletePorts(ctx context.Context, refs []intent.PortRef) (deleted
 			if len(tx.then) == 0 {
 				return nil
 			}
-			revision, err = s.commit(ctx, &tx)
+			r, err := s.commit(ctx, &tx)
+			revision = max(revision, r) // 0 if it failed
 			return err
 		})
 		if err != nil {

@@ -84,7 +84,10 @@ func TestDeletionThatStopsIsResumed(t *testing.T) {
 		t.Fatalf("deleted %d: %v", len(deleted), err)
 	}
 	checked(t, s)
-	if left, err := s.TenantUsers(t.Context(), "acme"); err != nil || len(left) != ports+1-len(deleted) {
+	// One more transaction may have been carried out, and its answer not waited for.
+	const atOnce = 16
+	left, err := s.TenantUsers(t.Context(), "acme")
+	if more := ports + 1 - len(deleted) - len(left); err != nil || more < 0 || more > atOnce {
 		t.Errorf("%d objects are left after %d were deleted, %v", len(left), len(deleted), err)
 	}
 	if _, _, err := s.DeleteTenant(t.Context(), "acme", true); err != nil {

@@ -131,7 +131,8 @@ func (s *Store) dropNATAddresses(ctx context.Context, keys []string) (revision i
 			if len(tx.then) == 0 {
 				return nil
 			}
-			revision, err = s.commit(ctx, &tx)
+			r, err := s.commit(ctx, &tx)
+			revision = max(revision, r) // 0 if it failed
 			return err
 		})
 		if err != nil {
