@@ -167,12 +167,18 @@ func (x *exits) ensure(ctx context.Context, look bool) {
 	}
 
 	faults, err := x.db.EnsureUplinks(ctx, x.cfg.Bridge, x.uplinks(externals))
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return // ovloomd ends
+	}
 	if err != nil {
 		x.log.Warn("cannot put the ways out right", "error", err)
 		return
 	}
 	if e := faults[x.cfg.HostUplink]; e == nil {
 		err = x.ensureExit(ctx, exit, look)
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
