@@ -114,6 +114,12 @@ func TestRestartOfOvloomdSendsOnlyWhatChanged(t *testing.T) {
 			t.Errorf("%d changes of flows, such as %s", len(changed), changed[0])
 		}
 	})
+	if r := echo.Stop(); r.Lost() != 0 {
+		t.Errorf("%d of %d packets lost over restarts of ovloomd", r.Lost(), r.Sent)
+	}
+	if echo, err = lab.StartEcho(a.Workload, b.Workload, b.v4(), 100); err != nil {
+		t.Fatal(err)
+	}
 
 	t.Run("a port added", func(t *testing.T) {
 		o := &overlay{o.Lab, t}
@@ -134,9 +140,10 @@ func TestRestartOfOvloomdSendsOnlyWhatChanged(t *testing.T) {
 			t.Errorf("%d messages for %d changed flows", s.Resync.Messages, n)
 		}
 	})
-	// A busy machine loses one now and then without any restart.
-	if r := echo.Stop(); r.Lost() > r.Sent/100 {
-		t.Errorf("%d of %d packets lost over restarts of ovloomd", r.Lost(), r.Sent)
+	// The userspace datapath loses a packet in one of five times that a veth is added
+	// to it, whoever adds it.
+	if r := echo.Stop(); r.Lost() > 1 {
+		t.Errorf("%d of %d packets lost over a restart of ovloomd and a new port", r.Lost(), r.Sent)
 	}
 }
 
