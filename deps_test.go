@@ -44,6 +44,7 @@ var table = map[string]rule{
 	"controller":            {ours: "intent pipeline openflow packet"},
 	"doctor":                {ours: "intent", noIO: true},
 	"unixctl":               {},
+	"repair":                {},
 	"explain":               {ours: "intent pipeline openflow unixctl"},
 	"manifest":              {ours: "intent", outside: yaml},
 	"pki":                   {ours: "intent"},
@@ -53,7 +54,7 @@ var table = map[string]rule{
 	"underlay":              {ours: "hostnet intent"},
 	"api":                   {ours: "intent"},
 	"cmd/ovloom":            {ours: "api intent explain pki", outside: cli},
-	"cmd/ovloomd":           {ours: "api intent store ovsdb openflow openflow/ofp openflow/ofconn pipeline controller doctor unixctl explain manifest pki hostnet underlay", outside: cli + " " + yaml},
+	"cmd/ovloomd":           {ours: "api intent store ovsdb openflow openflow/ofp openflow/ofconn pipeline controller doctor unixctl explain manifest pki hostnet underlay repair", outside: cli + " " + yaml},
 	"integration":           {outside: netlink}, // its tests use everything of ours
 	"integration/lab":       {ours: "intent", outside: netlink},
 	"integration/cmd/":      {ours: "integration/lab"},

@@ -30,6 +30,20 @@ type Status struct {
 	Conflicts []Conflict  `json:"conflicts"`
 	Drops     []Drop      `json:"drops"`
 	Warnings  []Warning   `json:"warnings"`
+
+	// Repairs are what ovloomd put back since it started: things of ovloom's that another
+	// program or a person changed. The newest comes first; older ones are forgotten.
+	Repairs []Repair `json:"repairs"`
+}
+
+// Repair is something that ovloomd put back.
+type Repair struct {
+	At     time.Time `json:"at"`              // the last time
+	First  time.Time `json:"first"`           // the first time
+	Times  int       `json:"times"`           // how often the same was put back
+	What   string    `json:"what"`            // such as "flows changed by another program"
+	Count  int       `json:"count,omitempty"` // how many things, the last time
+	Detail string    `json:"detail,omitempty"`
 }
 
 // Connection is the state of ovloomd's connection to one other process.

@@ -108,6 +108,13 @@ func printStatus(w io.Writer, s api.Status) {
 	section(w, "Dropped", []string{"REASON", "PACKETS", "BYTES", "MEANING"}, s.Drops, func(d api.Drop) []string {
 		return []string{d.Reason, strconv.FormatUint(d.Packets, 10), strconv.FormatUint(d.Bytes, 10), d.Meaning}
 	})
+	section(w, "Put back: what another program or a person had changed", []string{"AT", "WHAT", "TIMES", "DETAIL"}, s.Repairs, func(r api.Repair) []string {
+		what := r.What
+		if r.Count > 0 {
+			what = fmt.Sprintf("%d %s", r.Count, what)
+		}
+		return []string{instant(r.At), what, number(r.Times), r.Detail}
+	})
 	if len(s.Warnings) > 0 {
 		fmt.Fprintf(w, "\nWarnings\n")
 	}

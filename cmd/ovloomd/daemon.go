@@ -22,6 +22,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/ovsdb"
 	"github.com/ovloom/ovloom/pipeline"
+	"github.com/ovloom/ovloom/repair"
 	"github.com/ovloom/ovloom/store"
 	"github.com/ovloom/ovloom/underlay"
 )
@@ -35,6 +36,7 @@ type daemon struct {
 	// Set by serve, in this order.
 	cfg      config
 	log      *slog.Logger
+	repairs  *repair.Log // what was put back
 	started  time.Time
 	db       *ovsdb.DB
 	datapath string // ovsdb.DatapathSystem or ovsdb.DatapathNetdev
@@ -55,7 +57,7 @@ var errLeft = errors.New("this host has left the overlay")
 
 // serve runs a daemon until ctx ends or the host leaves the overlay.
 func serve(ctx context.Context, cfg config, log *slog.Logger) error {
-	d := &daemon{cfg: cfg, log: log, started: time.Now()}
+	d := &daemon{cfg: cfg, log: log, started: time.Now(), repairs: &repair.Log{Logger: log.With("part", "repair")}}
 	log.Info("starting", "version", api.BuildVersion(), "host", cfg.HostName)
 
 	// The socket comes first: it tells a second daemon off before it touches anything.

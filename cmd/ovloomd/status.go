@@ -59,6 +59,10 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 	s.Warnings = d.warnings(c, err)
 	uplinks, warnings := d.exits.status()
 	s.Uplinks, s.Warnings = uplinks, append(s.Warnings, warnings...)
+	s.Repairs = []api.Repair{}
+	for _, e := range d.repairs.Entries() {
+		s.Repairs = append(s.Repairs, api.Repair{At: e.At, First: e.First, Times: e.Times, What: e.What, Count: e.Count, Detail: e.Detail})
+	}
 	return s, nil
 }
 
