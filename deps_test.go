@@ -52,9 +52,10 @@ var table = map[string]rule{
 	"ovsdb":                 {ours: "intent", outside: libovsdb + " github.com/go-logr/logr"},
 	"hostnet":               {ours: "intent", outside: netlink},
 	"underlay":              {ours: "hostnet intent"},
+	"exit":                  {ours: "intent api controller openflow ovsdb hostnet"},
 	"api":                   {ours: "intent"},
 	"cmd/ovloom":            {ours: "api intent explain pki", outside: cli},
-	"cmd/ovloomd":           {ours: "api intent store ovsdb openflow openflow/ofp openflow/ofconn pipeline controller doctor unixctl explain manifest pki hostnet underlay repair", outside: cli + " " + yaml},
+	"cmd/ovloomd":           {ours: "api intent store ovsdb openflow openflow/ofp openflow/ofconn pipeline controller doctor unixctl explain exit manifest pki hostnet underlay repair", outside: cli + " " + yaml},
 	"integration":           {outside: netlink}, // its tests use everything of ours
 	"integration/lab":       {ours: "intent", outside: netlink},
 	"integration/cmd/":      {ours: "integration/lab"},

@@ -226,15 +226,14 @@ func (c *Controller) Claimed(ctx context.Context, refs []intent.PortRef) {
 }
 
 func (c *Controller) watchHosts(ctx context.Context) {
-	err := c.deps.Span.WatchHosts(ctx, func(u intent.HostsUpdate) {
-		c.send(ctx, func() {
-			c.hostsHeard = true
-			c.world.setHosts(u.Hosts)
+	KeepWatching(ctx, c.log, "hosts", func(ctx context.Context) error {
+		return c.deps.Span.WatchHosts(ctx, func(u intent.HostsUpdate) {
+			c.send(ctx, func() {
+				c.hostsHeard = true
+				c.world.setHosts(u.Hosts)
+			})
 		})
 	})
-	if err != nil && ctx.Err() == nil {
-		c.log.Error("the watch on hosts ended", "error", err)
-	}
 }
 
 // step does what follows from all input so far.
@@ -287,18 +286,17 @@ func (c *Controller) follow(ctx context.Context, tenant string) {
 	ctx, stop := context.WithCancelCause(ctx)
 	c.follows[tenant] = stop
 	go func() {
-		err := c.deps.Span.WatchTenant(ctx, tenant, func(u intent.SpanUpdate) {
-			c.send(ctx, func() {
-				if ctx.Err() == nil { // else it was unfollowed while this waited
-					c.heard[tenant] = true
-					c.world.span(u)
-					c.binder.span(u)
-				}
+		KeepWatching(ctx, c.log, "tenant "+tenant, func(ctx context.Context) error {
+			return c.deps.Span.WatchTenant(ctx, tenant, func(u intent.SpanUpdate) {
+				c.send(ctx, func() {
+					if ctx.Err() == nil { // else it was unfollowed while this waited
+						c.heard[tenant] = true
+						c.world.span(u)
+						c.binder.span(u)
+					}
+				})
 			})
 		})
-		if err != nil && ctx.Err() == nil {
-			c.log.Error("the watch on a tenant ended", "tenant", tenant, "error", err)
-		}
 		if errors.Is(context.Cause(ctx), errLeft) {
 			if err := c.deps.Span.DropCopy(tenant); err != nil {
 				c.log.Warn("cannot remove the copy of a tenant", "tenant", tenant, "error", err)
@@ -311,18 +309,22 @@ func (c *Controller) resolve(ctx context.Context, ifaceID string) {
 	ctx, stop := context.WithCancel(ctx)
 	c.resolves[ifaceID] = stop
 	go func() {
-		err := c.deps.Span.WatchResolve(ctx, ifaceID, func(ref intent.PortRef, ok bool) {
-			c.send(ctx, func() {
-				if ctx.Err() == nil {
-					c.answered[ifaceID] = true
-					c.binder.resolve(ifaceID, ref, ok, c.world)
-				}
+		KeepWatching(ctx, c.log, "interface "+ifaceID, func(ctx context.Context) error {
+			err := c.deps.Span.WatchResolve(ctx, ifaceID, func(ref intent.PortRef, ok bool) {
+				c.send(ctx, func() {
+					if ctx.Err() == nil {
+						c.answered[ifaceID] = true
+						c.binder.resolve(ifaceID, ref, ok, c.world)
+					}
+				})
 			})
+			if hopeless(err) {
+				c.log.Warn("an interface names no port", "iface-id", ifaceID, "error", err)
+				c.send(ctx, func() { c.answered[ifaceID] = true })
+				<-ctx.Done() // until the interface goes or names another
+			}
+			return err
 		})
-		if err != nil && ctx.Err() == nil {
-			c.log.Warn("an interface names no port", "iface-id", ifaceID, "error", err)
-			c.send(ctx, func() { c.answered[ifaceID] = true })
-		}
 	}()
 }
 

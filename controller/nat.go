@@ -103,15 +103,14 @@ func (c *Controller) SetSurroundings(ctx context.Context, s Surroundings) {
 }
 
 func (c *Controller) watchExternals(ctx context.Context) {
-	err := c.deps.NAT.Externals.WatchExternals(ctx, func(u intent.ExternalsUpdate) {
-		c.send(ctx, func() {
-			c.nat.externalsHeard = true
-			c.world.setExternals(u.Externals)
+	KeepWatching(ctx, c.log, "externals", func(ctx context.Context) error {
+		return c.deps.NAT.Externals.WatchExternals(ctx, func(u intent.ExternalsUpdate) {
+			c.send(ctx, func() {
+				c.nat.externalsHeard = true
+				c.world.setExternals(u.Externals)
+			})
 		})
 	})
-	if err != nil && ctx.Err() == nil {
-		c.log.Error("the watch on externals ended", "error", err)
-	}
 }
 
 // tellForwards tells of forwards that the host's own packet filter has to begin.

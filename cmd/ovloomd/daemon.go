@@ -18,6 +18,7 @@ import (
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/exit"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/ovsdb"
@@ -47,7 +48,7 @@ type daemon struct {
 	controller *controller.Controller
 	openflow   *openflowLink
 	storeLink  *storeLink
-	exits      *exits
+	exit       *exit.Reconciler
 	end        context.CancelCauseFunc // ends the daemon, and says why
 	stopLoops  func()                  // ends what drives the switch and shows the host to be alive
 }
@@ -218,12 +219,12 @@ func (d *daemon) vtep() (netip.Addr, error) {
 
 // run starts the loops and returns when ctx ends or one of them fails.
 func (d *daemon) run(ctx context.Context, listener net.Listener) error {
-	d.exits = newExits(d)
+	gatherer := d.newExit()
 	d.controller = controller.New(d.cfg.HostName, controller.Deps{
 		Span: span{d.store}, Claims: d.store, Progress: d.store, Interfaces: d.db,
 		NAT: &controller.NAT{
 			Externals: span{d.store}, Zones: zones{d}, Conntrack: newConntrack(d), Addresses: d.store,
-			HostForwards: func(f []intent.Forward) { d.exits.set(func() { d.exits.forwards, d.exits.forwardsHeard = f, true }) },
+			HostForwards: gatherer.SetForwards,
 		},
 		KernelDatapath: d.datapath == ovsdb.DatapathSystem,
 		Log:            d.log.With("part", "controller"),
@@ -234,7 +235,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	trace := newTraceLink(d)
 	server := api.NewServer(api.Backend{
 		Store: reader{d.store, d.storeLink, time.Now()}, Local: leaver{d}, Plug: plugger{d}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
-		Health: doctor.health, Trace: trace.trace, Fix: d.exits.fix,
+		Health: doctor.health, Trace: trace.trace, Fix: d.exit.Fix,
 	}, d.log.With("part", "api"))
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -242,7 +243,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	defer stop()
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context) error{
-		d.controller.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, trace.keep, d.exits.keep,
+		d.controller.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, trace.keep, d.keepExit(gatherer),
 	} {
 		loops.Add(1)
 		g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })

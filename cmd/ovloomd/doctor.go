@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/doctor"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
@@ -104,18 +105,17 @@ func (l *doctorLink) send(ctx context.Context, packets []doctor.Packet) error {
 
 // watch takes part in every examination that some host asks for.
 func (l *doctorLink) watch(ctx context.Context) {
-	err := l.store.WatchExaminations(ctx, func(run uint64) {
-		go func() {
-			ctx, cancel := context.WithTimeout(ctx, examineTime)
-			defer cancel()
-			if err := l.examine(ctx, run); err != nil && ctx.Err() == nil {
-				l.log.Warn("cannot report to an examination", "error", err)
-			}
-		}()
+	controller.KeepWatching(ctx, l.log, "examinations", func(ctx context.Context) error {
+		return l.store.WatchExaminations(ctx, func(run uint64) {
+			go func() {
+				ctx, cancel := context.WithTimeout(ctx, examineTime)
+				defer cancel()
+				if err := l.examine(ctx, run); err != nil && ctx.Err() == nil {
+					l.log.Warn("cannot report to an examination", "error", err)
+				}
+			}()
+		})
 	})
-	if err != nil && ctx.Err() == nil {
-		l.log.Error("the watch on examinations ended", "error", err)
-	}
 }
 
 // examine does this host's part of an examination.

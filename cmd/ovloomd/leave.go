@@ -32,7 +32,7 @@ func (l leaver) steps() ([]step, error) {
 	}
 	steps = append(steps,
 		step{"stop driving the switch", func(context.Context) error { l.stopLoops(); return nil }},
-		step{"remove the ways out", l.exits.leave},
+		step{"remove the ways out", l.exit.Remove},
 		step{"delete bridge " + l.cfg.Bridge, func(ctx context.Context) error { return l.db.DeleteBridge(ctx, l.cfg.Bridge) }},
 	)
 	nic, err := l.uplink.Taken()

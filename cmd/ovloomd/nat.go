@@ -1,5 +1,5 @@
-// What NAT needs of this host besides flows: zones kept with the bridge, the
-// switch's connection tracker, and what there is around the host.
+// What NAT needs of this host besides flows: zones kept with the bridge, and the
+// switch's connection tracker.
 
 package main
 
@@ -7,15 +7,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
-	"time"
 
-	"github.com/ovloom/ovloom/controller"
-	"github.com/ovloom/ovloom/hostnet"
-	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/ovsdb"
 	"github.com/ovloom/ovloom/unixctl"
@@ -126,79 +120,4 @@ func (c conntrack) takeFragments(ctx context.Context) error {
 	}
 	_, err := c.vswitchd.Call(ctx, "dpctl/ipf-set-min-frag", c.datapathName(), "v4", leastFragment)
 	return err
-}
-
-// tellUplinks tells the controller by which ports externals are reached.
-func (x *exits) tellUplinks(ctx context.Context) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	at := map[string]ovsdb.Interface{}
-	for _, i := range x.db.Interfaces(x.cfg.Bridge) {
-		if i.Uplink != "" && i.OFPort > 0 {
-			at[i.Uplink] = i
-		}
-	}
-	uplinks := map[string]controller.Uplink{}
-	for _, e := range x.externals {
-		via := viaExternal + e.Name
-		if e.Kind == intent.ExternalHost {
-			via = viaHost
-		}
-		i, ok := at[via]
-		if !ok {
-			continue
-		}
-		u := controller.Uplink{OFPort: of.PortNo(i.OFPort)}
-		if e.Kind == intent.ExternalHost {
-			u.MAC = uplinkMAC
-		}
-		uplinks[e.Name] = u
-	}
-	x.controller.SetUplinks(ctx, uplinks)
-}
-
-// ownEvery is how often the host's own addresses are read.
-const ownEvery = 2 * time.Second
-
-// tellSurroundings tells the controller what tenants must not reach, whenever that
-// changes.
-func (x *exits) tellSurroundings(ctx context.Context) {
-	var told controller.Surroundings
-	var looked time.Time
-	first := true
-	for {
-		if time.Since(looked) > endpointsEvery {
-			if found := x.storeEndpoints(ctx); first || !slices.Equal(found, x.endpoints) {
-				x.set(func() { x.endpoints = found })
-			}
-			looked = time.Now()
-		}
-		own, err := hostnet.OwnAddrs()
-		if err != nil {
-			x.log.Warn("cannot read this host's addresses", "error", err)
-		} else {
-			now := controller.Surroundings{Addresses: x.withoutGateways(own), Store: x.endpoints}
-			if first || !slices.Equal(now.Addresses, told.Addresses) || !slices.Equal(now.Store, told.Store) {
-				x.controller.SetSurroundings(ctx, now)
-				told, first = now, false
-			}
-		}
-		select {
-		case <-time.After(ownEvery):
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// withoutGateways leaves out the addresses that this host has for externals of kind
-// host: those are the externals' own.
-func (x *exits) withoutGateways(own []netip.Addr) []netip.Addr {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	return slices.DeleteFunc(own, func(a netip.Addr) bool {
-		return slices.ContainsFunc(x.externals, func(e intent.External) bool {
-			return e.Kind == intent.ExternalHost && e.Gateway == a
-		})
-	})
 }

@@ -57,8 +57,8 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 	}
 	s.Drops, err = d.drops(ctx)
 	s.Warnings = d.warnings(c, err)
-	uplinks, warnings := d.exits.status()
-	s.Uplinks, s.Warnings = uplinks, append(s.Warnings, warnings...)
+	ways := d.exit.Status()
+	s.Uplinks, s.Warnings = ways.Uplinks, append(s.Warnings, ways.Warnings...)
 	s.Repairs = []api.Repair{}
 	for _, e := range d.repairs.Entries() {
 		s.Repairs = append(s.Repairs, api.Repair{At: e.At, First: e.First, Times: e.Times, What: e.What, Count: e.Count, Detail: e.Detail})

@@ -42,15 +42,14 @@ type traceAnswer struct {
 
 // keep does this host's part of other hosts' traces, until ctx ends.
 func (l *traceLink) keep(ctx context.Context) error {
-	err := l.store.WatchQuestions(ctx, l.cfg.HostName, func(q store.Question) {
-		if q.Topic != traceTopic {
-			return // of a newer ovloomd, which hears that it gets no answer
-		}
-		go l.answer(ctx, q)
+	controller.KeepWatching(ctx, l.log, "other hosts' questions", func(ctx context.Context) error {
+		return l.store.WatchQuestions(ctx, l.cfg.HostName, func(q store.Question) {
+			if q.Topic != traceTopic {
+				return // of a newer ovloomd, which hears that it gets no answer
+			}
+			go l.answer(ctx, q)
+		})
 	})
-	if err != nil && ctx.Err() == nil {
-		l.log.Error("the watch on other hosts' questions ended", "error", err)
-	}
 	return nil
 }
 

@@ -1,0 +1,469 @@
+// Package exit keeps the ways out of the overlay, as far as they are not flows: ports of
+// the integration bridge, and the host's own addresses, routes and packet filter.
+//
+// A Gatherer learns what is wanted and gives all of it to a Reconciler, which makes it
+// true, keeps it so, and tells the controller what there is. Neither holds a lock while
+// it calls something else.
+package exit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"reflect"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/ovsdb"
+)
+
+const (
+	ownEvery = 2 * time.Second  // how often the host's own addresses are read
+	lookEach = 5                // at every which of those all else is looked at, without a reason
+	atMost   = 10 * time.Second // for one look, with what it sets right
+
+	// viaHost is ovsdb.Uplink.Via of the interface that faces the host's own routing,
+	// which all externals of kind host share; viaExternal stands before the name of one
+	// of kind bridge.
+	viaHost     = "host"
+	viaExternal = "external:"
+)
+
+// uplinkMAC is the address of the interface that faces the host's own routing. It is
+// the same on all hosts: no frame with it leaves one.
+var uplinkMAC = intent.MAC{0x0e, 0x0f, 0x0f, 0x0f, 0x0f, 0x02}
+
+// Config is all that is wanted of the ways out.
+type Config struct {
+	Externals []intent.External
+	VTEPs     []netip.Addr     // where tunnels end
+	Store     []netip.Addr     // endpoints of the store
+	Forwards  []intent.Forward // of externals of kind host
+
+	// Until these are true the field is not known, and what an earlier ovloomd made with
+	// it stays.
+	StoreKnown, ForwardsKnown bool
+}
+
+// Settings are what does not change about this host.
+type Settings struct {
+	Bridge      string // the integration bridge
+	Link        string // the interface that faces the host's own routing
+	VXLANPort   int    // of UDP
+	UnderlayMTU int    // bytes of IP packet
+}
+
+// Switch is the local Open_vSwitch database, which *ovsdb.DB is.
+type Switch interface {
+	State() ovsdb.State
+	Watch() <-chan struct{}
+	Interfaces(bridge string) []ovsdb.Interface
+	EnsureUplinks(ctx context.Context, bridge string, want []ovsdb.Uplink) (faults map[string]error, err error)
+	WaitOFPort(ctx context.Context, name string) (int, error)
+}
+
+// Host is the host's own network: functions of package hostnet, which Linux holds.
+type Host interface {
+	OwnAddrs() ([]netip.Addr, error)
+	Listens(p intent.Protocol, port uint16) (bool, error)
+	EnsureExit(ctx context.Context, e hostnet.Exit) error
+	RemoveExit(ctx context.Context, link string) error
+	ExitFaults(ctx context.Context, e hostnet.Exit) ([]hostnet.ExitFault, error)
+	FixExit(ctx context.Context, faults []hostnet.ExitFault) (done []string, err error)
+}
+
+// Controller is told what there is of ways out.
+type Controller interface {
+	SetUplinks(ctx context.Context, uplinks map[string]controller.Uplink)
+	SetSurroundings(ctx context.Context, s controller.Surroundings)
+}
+
+// Deps are the parts of the world that a Reconciler acts on.
+type Deps struct {
+	Switch     Switch
+	Host       Host
+	Controller Controller
+	Log        *slog.Logger
+}
+
+// Reconciler makes the ways out and keeps them.
+type Reconciler struct {
+	// Set by New.
+	set  Settings
+	deps Deps
+	log  *slog.Logger
+	wake chan struct{} // has one when the Config changed
+	asks chan ask
+	stop context.CancelFunc
+	done chan struct{} // closed when run has returned
+
+	// Owned by run.
+	made       *hostnet.Exit // what was last made of the way through the host; nil: nothing yet
+	told       map[string]controller.Uplink
+	toldAround *controller.Surroundings // nil: nothing yet
+
+	// Guarded by mu.
+	mu     sync.Mutex
+	config *Config // nil: until there is one nothing is touched
+	seen   seen
+}
+
+// seen is what the last look found.
+type seen struct {
+	config    Config
+	uplinks   map[string]error // what is wrong with ports of the integration bridge
+	err       error            // why the way through the host is not made
+	faults    []hostnet.ExitFault
+	forwarded []hostnet.ExitForward
+	taken     []hostnet.ExitForward // left out: this host's own programs serve those ports
+}
+
+// ask is a request to set right what the host lacks.
+type ask struct {
+	ctx    context.Context
+	answer chan<- fixed
+}
+
+type fixed struct {
+	done []string
+	err  error
+}
+
+// New returns a Reconciler that works until Close. It does nothing before Set.
+func New(s Settings, d Deps) *Reconciler {
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	r := &Reconciler{set: s, deps: d, log: d.Log, wake: make(chan struct{}, 1), asks: make(chan ask), stop: stop, done: make(chan struct{})}
+	go func() {
+		defer close(r.done)
+		r.run(ctx)
+	}()
+	return r
+}
+
+// Close ends the work and returns when it has ended. What was made stays.
+func (r *Reconciler) Close() {
+	r.stop()
+	<-r.done
+}
+
+// Set says what is wanted from now on. It does not wait for it to be made.
+func (r *Reconciler) Set(c Config) {
+	r.mu.Lock()
+	r.config = &c
+	r.mu.Unlock()
+	select {
+	case r.wake <- struct{}{}:
+	default:
+	}
+}
+
+// wanted returns what Set was last given.
+func (r *Reconciler) wanted() (Config, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.config == nil {
+		return Config{}, false
+	}
+	return *r.config, true
+}
+
+// note keeps what was found.
+func (r *Reconciler) note(change func(*seen)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(&r.seen)
+}
+
+func (r *Reconciler) lastSeen() seen {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.seen
+}
+
+// run makes and repairs the ways out until ctx ends.
+func (r *Reconciler) run(ctx context.Context) {
+	db := r.deps.Switch.Watch()
+	timer := time.NewTicker(ownEvery)
+	defer timer.Stop()
+	for n := 1; ; {
+		// What somebody else may have changed: addresses, and all else.
+		around, look, ways := true, false, true
+		select {
+		case <-ctx.Done():
+			return
+		case <-r.wake:
+		case <-db:
+			around = false
+		case a := <-r.asks:
+			done, err := r.fix(a.ctx)
+			a.answer <- fixed{done, err}
+		case <-timer.C:
+			look = n%lookEach == 0
+			ways = look
+			n++
+		}
+		c, ok := r.wanted()
+		if !ok {
+			continue
+		}
+		if around {
+			r.tellSurroundings(ctx, c)
+		}
+		if !ways || !r.deps.Switch.State().Connected {
+			continue
+		}
+		r.tellUplinks(ctx, c) // what is there already need not wait
+		limited, cancel := context.WithTimeout(ctx, atMost)
+		r.ensure(limited, c, look)
+		cancel()
+		r.tellUplinks(ctx, c)
+	}
+}
+
+// ports returns the ports that externals need. A tenant leaves by one of kind host on
+// every host, by one of kind bridge where there is a bridge of that name.
+func (r *Reconciler) ports(externals []intent.External) []ovsdb.Uplink {
+	var list []ovsdb.Uplink
+	host := false
+	for _, e := range externals {
+		if e.Kind == intent.ExternalHost {
+			host = true
+			continue
+		}
+		list = append(list, ovsdb.Uplink{Name: r.portOf(e), Via: viaExternal + e.Name, Bridge: e.Bridge})
+	}
+	if host {
+		list = append(list, ovsdb.Uplink{Name: r.set.Link, Via: viaHost, MAC: uplinkMAC.String(),
+			MTU: intent.Network{}.PortMTU(r.set.UnderlayMTU)})
+	}
+	return list
+}
+
+// portOf returns the name of the port of the integration bridge that leads to an
+// external.
+func (r *Reconciler) portOf(e intent.External) string {
+	if e.Kind == intent.ExternalHost {
+		return r.set.Link
+	}
+	return fmt.Sprintf("%s-x%d", r.set.Bridge, e.Number)
+}
+
+// ensure makes what is wanted true, and notes what is in the way.
+func (r *Reconciler) ensure(ctx context.Context, c Config, look bool) {
+	exit := r.exit(c)
+	taken, err := r.leaveServices(&exit)
+	if err != nil {
+		r.log.Warn("cannot see which ports of this host are in use", "error", err)
+	}
+	faults, err := r.deps.Switch.EnsureUplinks(ctx, r.set.Bridge, r.ports(c.Externals))
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return // ovloomd ends
+	}
+	if err != nil {
+		r.log.Warn("cannot put the ways out right", "error", err)
+		return
+	}
+	if faults[r.set.Link] == nil && c.StoreKnown && c.ForwardsKnown {
+		err = r.ensureExit(ctx, exit, look)
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return
+	}
+	if err != nil && text(err) != text(r.lastSeen().err) {
+		r.log.Warn("cannot set up the way out through the host", "error", err)
+	}
+	r.note(func(s *seen) {
+		s.config, s.uplinks, s.err, s.forwarded, s.taken = c, faults, err, exit.Forwards, taken
+	})
+}
+
+// leaveServices drops the forwards of ports that programs of this host serve, or would
+// not hear from anybody any more, and returns them.
+func (r *Reconciler) leaveServices(e *hostnet.Exit) (taken []hostnet.ExitForward, err error) {
+	e.Forwards = slices.DeleteFunc(e.Forwards, func(f hostnet.ExitForward) bool {
+		used := f.Protocol == intent.UDP && int(f.Port) == r.set.VXLANPort
+		if !used {
+			var failed error
+			used, failed = r.deps.Host.Listens(f.Protocol, f.Port)
+			err = errors.Join(err, failed)
+		}
+		if used {
+			taken = append(taken, f)
+		}
+		return used
+	})
+	return taken, err
+}
+
+// exit returns the way out through the host as it must be; without Subnets: none.
+func (r *Reconciler) exit(c Config) hostnet.Exit {
+	e := hostnet.Exit{Link: r.set.Link}
+	for _, ext := range c.Externals {
+		if ext.Kind != intent.ExternalHost {
+			continue
+		}
+		e.Subnets = append(e.Subnets, intent.Subnet{Prefix: ext.Subnet, Gateway: ext.Gateway})
+		e.Allowed = append(e.Allowed, ext.Allow...)
+	}
+	if len(e.Subnets) == 0 {
+		return e
+	}
+	for _, a := range slices.Concat(c.VTEPs, c.Store) {
+		e.Forbidden = append(e.Forbidden, netip.PrefixFrom(a, a.BitLen()))
+	}
+	e.Forbidden = append(e.Forbidden, netip.MustParsePrefix("169.254.0.0/16"))
+	for _, f := range c.Forwards {
+		e.Forwards = append(e.Forwards, hostnet.ExitForward{Protocol: f.Protocol, Port: f.Port, To: netip.AddrPortFrom(f.Address, f.Port)})
+	}
+	return e
+}
+
+// ensureExit makes the way through the host, if it differs from what was made or to
+// look is wanted: whoever flushes the host's packet filter flushes our table too. It
+// then sees what the host lacks.
+func (r *Reconciler) ensureExit(ctx context.Context, want hostnet.Exit, look bool) error {
+	same := r.made != nil && reflect.DeepEqual(want, *r.made)
+	if same && !(look && len(want.Subnets) > 0) {
+		return nil
+	}
+	if len(want.Subnets) == 0 {
+		r.note(func(s *seen) { s.faults = nil })
+		if err := r.deps.Host.RemoveExit(ctx, want.Link); err != nil {
+			return err
+		}
+		r.made = &want
+		return nil
+	}
+	if _, err := r.deps.Switch.WaitOFPort(ctx, want.Link); err != nil {
+		return err
+	}
+	if err := r.deps.Host.EnsureExit(ctx, want); err != nil {
+		return err
+	}
+	if !same {
+		r.log.Info("way out through the host set up", "interface", want.Link, "subnets", len(want.Subnets), "forwards", len(want.Forwards))
+	}
+	r.made = &want
+	faults, err := r.deps.Host.ExitFaults(ctx, want)
+	if err != nil {
+		return err
+	}
+	r.note(func(s *seen) { s.faults = faults })
+	return nil
+}
+
+// Fix sets what the host lacks for tenants to leave through it, and says what it did.
+func (r *Reconciler) Fix(ctx context.Context) (done []string, err error) {
+	answer := make(chan fixed, 1)
+	select {
+	case r.asks <- ask{ctx, answer}:
+	case <-r.done:
+		return nil, errClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case f := <-answer:
+		return f.done, f.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+var errClosed = intent.Unavailablef("this host does not look after its ways out any more")
+
+// fix is Fix, inside run.
+func (r *Reconciler) fix(ctx context.Context) (done []string, err error) {
+	c, ok := r.wanted()
+	exit := r.exit(c)
+	if !ok || len(exit.Subnets) == 0 {
+		return nil, nil
+	}
+	if !c.StoreKnown || !c.ForwardsKnown {
+		return nil, intent.Unavailablef("the way out through the host is not made yet: the store has not told enough").
+			WithHint("try again when ovloom status shows the store as connected")
+	}
+	if _, err := r.leaveServices(&exit); err != nil {
+		return nil, err
+	}
+	// What was seen last may be old, or nothing yet.
+	if err := r.ensureExit(ctx, exit, true); err != nil {
+		return nil, err
+	}
+	done, err = r.deps.Host.FixExit(ctx, r.lastSeen().faults)
+	for _, what := range done {
+		r.log.Info("host changed on request", "what", what)
+	}
+	return done, errors.Join(err, r.ensureExit(ctx, exit, true))
+}
+
+// Remove removes all that was made, but for the ports of the integration bridge that go
+// with it. The Reconciler must be closed.
+func (r *Reconciler) Remove(ctx context.Context) error {
+	_, err := r.deps.Switch.EnsureUplinks(ctx, r.set.Bridge, nil)
+	return errors.Join(err, r.deps.Host.RemoveExit(ctx, r.set.Link))
+}
+
+// tellUplinks tells the controller by which ports externals are reached.
+func (r *Reconciler) tellUplinks(ctx context.Context, c Config) {
+	at := map[string]ovsdb.Interface{}
+	for _, i := range r.deps.Switch.Interfaces(r.set.Bridge) {
+		if i.Uplink != "" && i.OFPort > 0 {
+			at[i.Uplink] = i
+		}
+	}
+	uplinks := map[string]controller.Uplink{}
+	for _, e := range c.Externals {
+		via := viaExternal + e.Name
+		if e.Kind == intent.ExternalHost {
+			via = viaHost
+		}
+		i, ok := at[via]
+		if !ok {
+			continue
+		}
+		u := controller.Uplink{OFPort: of.PortNo(i.OFPort)}
+		if e.Kind == intent.ExternalHost {
+			u.MAC = uplinkMAC
+		}
+		uplinks[e.Name] = u
+	}
+	if r.told == nil || !maps.Equal(uplinks, r.told) {
+		r.deps.Controller.SetUplinks(ctx, uplinks)
+		r.told = uplinks
+	}
+}
+
+// tellSurroundings tells the controller what tenants must not reach.
+func (r *Reconciler) tellSurroundings(ctx context.Context, c Config) {
+	if !c.StoreKnown {
+		return
+	}
+	own, err := r.deps.Host.OwnAddrs()
+	if err != nil {
+		r.log.Warn("cannot read this host's addresses", "error", err)
+		return
+	}
+	// The addresses that this host has for externals of kind host are the externals'.
+	own = slices.DeleteFunc(own, func(a netip.Addr) bool {
+		return slices.ContainsFunc(c.Externals, func(e intent.External) bool {
+			return e.Kind == intent.ExternalHost && e.Gateway == a
+		})
+	})
+	now := controller.Surroundings{Addresses: own, Store: c.Store}
+	if r.toldAround == nil || !slices.Equal(now.Addresses, r.toldAround.Addresses) || !slices.Equal(now.Store, r.toldAround.Store) {
+		r.deps.Controller.SetSurroundings(ctx, now)
+		r.toldAround = &now
+	}
+}

@@ -1,0 +1,372 @@
+package exit
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/netip"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/ovsdb"
+)
+
+// bridge is a Switch that opens every port at once.
+type bridge struct {
+	mu      sync.Mutex
+	down    bool
+	uplinks []ovsdb.Uplink
+	wake    chan struct{}
+}
+
+func (b *bridge) State() ovsdb.State {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return ovsdb.State{Connected: !b.down}
+}
+
+func (b *bridge) Watch() <-chan struct{} { return b.wake }
+
+func (b *bridge) Interfaces(string) (list []ovsdb.Interface) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for i, u := range b.uplinks {
+		list = append(list, ovsdb.Interface{Name: u.Name, Uplink: u.Via, OFPort: 10 + i})
+	}
+	return list
+}
+
+func (b *bridge) EnsureUplinks(_ context.Context, _ string, want []ovsdb.Uplink) (map[string]error, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	faults := map[string]error{}
+	b.uplinks = nil
+	for _, u := range want {
+		if u.Bridge == "missing" {
+			faults[u.Name] = intent.NotFoundf("bridge missing does not exist")
+			continue
+		}
+		b.uplinks = append(b.uplinks, u)
+	}
+	return faults, nil
+}
+
+func (b *bridge) WaitOFPort(context.Context, string) (int, error) { return 10, nil }
+
+// host is a Host in memory.
+type host struct {
+	mu      sync.Mutex
+	own     []netip.Addr
+	serves  map[uint16]bool
+	exit    *hostnet.Exit // nil: none
+	ensured int
+	faults  []hostnet.ExitFault
+	fail    error
+	block   chan struct{} // unless nil EnsureExit waits for it
+}
+
+func (h *host) OwnAddrs() ([]netip.Addr, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.own), nil
+}
+
+func (h *host) Listens(_ intent.Protocol, port uint16) (bool, error) { return h.serves[port], nil }
+
+func (h *host) EnsureExit(ctx context.Context, e hostnet.Exit) error {
+	if h.block != nil {
+		select {
+		case <-h.block:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ensured++
+	if h.fail != nil {
+		return h.fail
+	}
+	h.exit = &e
+	return nil
+}
+
+func (h *host) RemoveExit(context.Context, string) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.exit = nil
+	return nil
+}
+
+func (h *host) ExitFaults(context.Context, hostnet.Exit) ([]hostnet.ExitFault, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.faults), nil
+}
+
+func (h *host) FixExit(_ context.Context, faults []hostnet.ExitFault) (done []string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, f := range faults {
+		done = append(done, "fixed: "+f.What)
+	}
+	h.faults = nil
+	return done, nil
+}
+
+func (h *host) now() *hostnet.Exit {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.exit
+}
+
+// loop is a Controller.
+type loop struct {
+	mu      sync.Mutex
+	uplinks map[string]controller.Uplink
+	around  *controller.Surroundings
+	call    func() // unless nil called, without a lock, in SetUplinks
+}
+
+func (l *loop) SetUplinks(_ context.Context, u map[string]controller.Uplink) {
+	if l.call != nil {
+		l.call()
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.uplinks = u
+}
+
+func (l *loop) SetSurroundings(_ context.Context, s controller.Surroundings) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.around = &s
+}
+
+type bed struct {
+	bridge *bridge
+	host   *host
+	loop   *loop
+	*Reconciler
+}
+
+func newBed(t *testing.T) *bed {
+	b := &bed{bridge: &bridge{wake: make(chan struct{})}, loop: &loop{},
+		host: &host{own: addrs("192.0.2.1", "100.64.0.1"), serves: map[uint16]bool{}}}
+	b.Reconciler = New(Settings{Bridge: "br-int", Link: "ovl0", VXLANPort: 4789, UnderlayMTU: 1500},
+		Deps{Switch: b.bridge, Host: b.host, Controller: b.loop})
+	t.Cleanup(b.Close)
+	return b
+}
+
+func addrs(list ...string) (all []netip.Addr) {
+	for _, a := range list {
+		all = append(all, netip.MustParseAddr(a))
+	}
+	return all
+}
+
+func internet() intent.External {
+	return intent.External{Name: "internet", ID: 1, Number: 1, Kind: intent.ExternalHost}.WithDefaults()
+}
+
+func campus(bridge string) intent.External {
+	return intent.External{Name: "campus", ID: 2, Number: 2, Kind: intent.ExternalBridge, Bridge: bridge,
+		Subnet: netip.MustParsePrefix("203.0.113.0/24")}.WithDefaults()
+}
+
+func forward(port uint16) intent.Forward {
+	return intent.Forward{Tenant: "acme", External: "internet", Protocol: intent.TCP, Port: port, Address: netip.MustParseAddr("100.64.0.2")}
+}
+
+func eventually(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+func complete(externals ...intent.External) Config {
+	return Config{Externals: externals, VTEPs: addrs("172.31.0.1"), Store: addrs("10.0.0.1"), StoreKnown: true, ForwardsKnown: true}
+}
+
+func TestWaysOutAreMade(t *testing.T) {
+	b := newBed(t)
+	c := complete(internet(), campus("br-ex"))
+	c.Forwards = []intent.Forward{forward(8080), forward(22)}
+	b.host.serves[22] = true
+	b.Set(c)
+	eventually(t, "the way through the host", func() bool { return b.host.now() != nil })
+	e := b.host.now()
+	if got := []string{e.Forbidden[0].String(), e.Forbidden[1].String()}; !slices.Equal(got, []string{"172.31.0.1/32", "10.0.0.1/32"}) {
+		t.Errorf("forbidden %v", e.Forbidden)
+	}
+	if len(e.Forwards) != 1 || e.Forwards[0].Port != 8080 {
+		t.Errorf("forwards %v", e.Forwards)
+	}
+	eventually(t, "uplinks told", func() bool {
+		b.loop.mu.Lock()
+		defer b.loop.mu.Unlock()
+		return len(b.loop.uplinks) == 2 && b.loop.uplinks["internet"].MAC == uplinkMAC && b.loop.uplinks["campus"].MAC.IsZero()
+	})
+	if got := b.loop.around; !slices.Equal(got.Addresses, addrs("192.0.2.1")) || !slices.Equal(got.Store, c.Store) {
+		t.Errorf("surroundings %v", got)
+	}
+	eventually(t, "status", func() bool { return len(b.Status().Uplinks) == 2 })
+	if w := b.Status().Warnings; len(w) != 1 || !strings.Contains(w[0].What, "tcp port 22 is not forwarded") {
+		t.Errorf("warnings %v", w)
+	}
+
+	b.Set(complete())
+	eventually(t, "nothing of it is left", func() bool { return b.host.now() == nil && len(b.bridge.Interfaces("")) == 0 })
+}
+
+func TestWhatIsNotKnownStays(t *testing.T) {
+	b := newBed(t)
+	c := complete(internet())
+	c.StoreKnown, c.ForwardsKnown = false, false
+	b.Set(c)
+	eventually(t, "ports of the bridge are made", func() bool { return len(b.bridge.Interfaces("")) == 1 })
+	eventually(t, "and told", func() bool { b.loop.mu.Lock(); defer b.loop.mu.Unlock(); return len(b.loop.uplinks) == 1 })
+	if _, err := b.Fix(t.Context()); intent.KindOf(err) != intent.Unavailable {
+		t.Errorf("fixing what is not known: %v", err)
+	}
+	b.loop.mu.Lock()
+	around := b.loop.around
+	b.loop.mu.Unlock()
+	if b.host.now() != nil || around != nil {
+		t.Error("the host was touched")
+	}
+}
+
+func TestWhatIsWrongIsShownAndFixed(t *testing.T) {
+	b := newBed(t)
+	b.host.faults = []hostnet.ExitFault{{What: "the host does not forward", Do: "sysctl"}}
+	b.Set(complete(internet(), campus("missing")))
+	eventually(t, "a warning", func() bool { return len(b.Status().Warnings) == 1 })
+	s := b.Status()
+	if want := "ovloom status --fix, or by hand: sysctl"; s.Warnings[0].Do != want || s.Uplinks[0].Fault != "the host does not forward" || s.Uplinks[1].Fault == "" {
+		t.Errorf("status %+v", s)
+	}
+	done, err := b.Fix(t.Context())
+	if err != nil || !slices.Equal(done, []string{"fixed: the host does not forward"}) {
+		t.Errorf("fixed %q: %v", done, err)
+	}
+	if w := b.Status().Warnings; len(w) != 0 {
+		t.Errorf("after it was fixed: %v", w)
+	}
+	b.host.mu.Lock()
+	b.host.fail = errors.New("no nft")
+	b.host.mu.Unlock()
+	c := complete(internet())
+	c.VTEPs = nil
+	b.Set(c)
+	eventually(t, "a failure is shown", func() bool {
+		w := b.Status().Warnings
+		return len(w) == 1 && w[0].What == "no nft"
+	})
+}
+
+// The controller's loop calls back while it is told something: neither may wait for
+// the other.
+func TestTellingWaitsForNoLock(t *testing.T) {
+	b := newBed(t)
+	g := NewGatherer(Sources{}, b.Reconciler)
+	b.loop.call = func() {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			g.SetForwards([]intent.Forward{forward(1)})
+			b.Set(complete(internet()))
+			b.Status()
+		}()
+		select {
+		case <-done:
+		case <-time.After(5 * time.Second):
+			t.Error("the controller's loop waits for a lock")
+		}
+	}
+	b.Set(complete(internet(), campus("br-ex")))
+	eventually(t, "it is told", func() bool { b.loop.mu.Lock(); defer b.loop.mu.Unlock(); return len(b.loop.uplinks) > 0 })
+}
+
+func TestCloseInTheMidstOfWork(t *testing.T) {
+	b := newBed(t)
+	b.host.block = make(chan struct{})
+	b.Set(complete(internet()))
+	eventually(t, "the port", func() bool { return len(b.bridge.Interfaces("")) == 1 })
+	b.Close()
+	if _, err := b.Fix(t.Context()); err == nil {
+		t.Error("a closed one fixes things")
+	}
+	if w := b.Status().Warnings; len(w) != 0 {
+		t.Errorf("an end is no failure: %v", w)
+	}
+	close(b.host.block)
+	if err := b.Remove(context.Background()); err != nil || len(b.bridge.Interfaces("")) != 0 {
+		t.Errorf("removed: %v", err)
+	}
+}
+
+// sink notes what it is given.
+type sink struct {
+	mu   sync.Mutex
+	last *Config
+}
+
+func (s *sink) Set(c Config) { s.mu.Lock(); s.last = &c; s.mu.Unlock() }
+func (s *sink) get() *Config { s.mu.Lock(); defer s.mu.Unlock(); return s.last }
+
+func TestGathererGivesAllOfIt(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	to := &sink{}
+	var hosts func(intent.HostsUpdate)
+	ready := make(chan struct{})
+	failed := 0
+	g := &Gatherer{to: to, wake: make(chan struct{}, 1), from: Sources{
+		Log: slog.New(slog.DiscardHandler),
+		Hosts: func(ctx context.Context, deliver func(intent.HostsUpdate)) error {
+			hosts = deliver
+			close(ready)
+			<-ctx.Done()
+			return nil
+		},
+		Externals: func(ctx context.Context, deliver func(intent.ExternalsUpdate)) error {
+			if failed++; failed == 1 {
+				return errors.New("a watch that fails is started again")
+			}
+			deliver(intent.ExternalsUpdate{Externals: []intent.External{internet()}})
+			<-ctx.Done()
+			return nil
+		},
+		Members: func(context.Context) ([]string, error) {
+			return []string{"https://10.0.0.2:2380", "https://127.0.0.1:1"}, nil
+		},
+		Endpoints: []string{"https://10.0.0.1:2379", "unix:///run/x"},
+	}}
+	ended := make(chan error, 1)
+	go func() { ended <- g.Run(ctx) }()
+	<-ready
+	eventually(t, "the store is found", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.config.StoreKnown && g.externals })
+	if to.get() != nil {
+		t.Fatal("given before the hosts are known")
+	}
+	hosts(intent.HostsUpdate{Hosts: []intent.Host{{VTEP: netip.MustParseAddr("172.31.0.2")}, {VTEP: netip.MustParseAddr("172.31.0.1")}}})
+	want := Config{Externals: []intent.External{internet()}, VTEPs: addrs("172.31.0.1", "172.31.0.2"), Store: addrs("10.0.0.1", "10.0.0.2"), StoreKnown: true}
+	eventually(t, "all of it", func() bool { return to.get() != nil && reflect.DeepEqual(*to.get(), want) })
+	g.SetForwards([]intent.Forward{forward(80)})
+	eventually(t, "forwards", func() bool { return to.get().ForwardsKnown && len(to.get().Forwards) == 1 })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,165 @@
+package exit
+
+import (
+	"context"
+	"log/slog"
+	"net"
+	"net/netip"
+	"net/url"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/intent"
+)
+
+const (
+	endpointsEvery = 15 * time.Second // how often the store's endpoints are found anew
+	lookupTime     = time.Second      // for the members of the store, and for one name
+)
+
+// Sources tell what is wanted of the ways out.
+type Sources struct {
+	Hosts     func(ctx context.Context, deliver func(intent.HostsUpdate)) error
+	Externals func(ctx context.Context, deliver func(intent.ExternalsUpdate)) error
+
+	// Members returns the URLs at which members of the store serve and meet. Endpoints
+	// are URLs of the store that this host is configured with.
+	Members   func(ctx context.Context) ([]string, error)
+	Endpoints []string
+
+	Log *slog.Logger
+}
+
+// Gatherer puts together what is wanted, and gives all of it to a Reconciler when it
+// is known and whenever some of it changes.
+type Gatherer struct {
+	// Set by NewGatherer.
+	from Sources
+	to   interface{ Set(Config) }
+	wake chan struct{} // has one when something changed
+
+	// Guarded by mu.
+	mu        sync.Mutex
+	config    Config
+	hosts     bool // are known
+	externals bool // are known
+}
+
+// NewGatherer returns a Gatherer that does nothing before Run.
+func NewGatherer(from Sources, to *Reconciler) *Gatherer {
+	return &Gatherer{from: from, to: to, wake: make(chan struct{}, 1)}
+}
+
+// Run gathers until ctx ends.
+func (g *Gatherer) Run(ctx context.Context) error {
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	parts.Go(func() {
+		controller.KeepWatching(ctx, g.from.Log, "hosts", func(ctx context.Context) error {
+			return g.from.Hosts(ctx, func(u intent.HostsUpdate) {
+				var vteps []netip.Addr
+				for _, h := range u.Hosts {
+					vteps = append(vteps, h.VTEP)
+				}
+				slices.SortFunc(vteps, netip.Addr.Compare)
+				g.change(func(c *Config) { c.VTEPs, g.hosts = vteps, true })
+			})
+		})
+	})
+	parts.Go(func() {
+		controller.KeepWatching(ctx, g.from.Log, "externals", func(ctx context.Context) error {
+			return g.from.Externals(ctx, func(u intent.ExternalsUpdate) {
+				g.change(func(c *Config) { c.Externals, g.externals = u.Externals, true })
+			})
+		})
+	})
+	parts.Go(func() { g.findStore(ctx) })
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-g.wake:
+		}
+		g.mu.Lock()
+		c, known := g.config, g.hosts && g.externals
+		g.mu.Unlock()
+		if known {
+			g.to.Set(c)
+		}
+	}
+}
+
+// SetForwards takes in the forwards that begin at the host's own addresses. It does not
+// wait for anything.
+func (g *Gatherer) SetForwards(list []intent.Forward) {
+	g.change(func(c *Config) { c.Forwards, c.ForwardsKnown = list, true })
+}
+
+func (g *Gatherer) change(set func(*Config)) {
+	g.mu.Lock()
+	set(&g.config)
+	g.mu.Unlock()
+	select {
+	case g.wake <- struct{}{}:
+	default:
+	}
+}
+
+// findStore finds out where the store is, for keeping tenants from it, until ctx ends.
+func (g *Gatherer) findStore(ctx context.Context) {
+	var last []netip.Addr
+	for first := true; ; first = false {
+		found := g.storeEndpoints(ctx, last)
+		if first || !slices.Equal(found, last) {
+			g.change(func(c *Config) { c.Store, c.StoreKnown = found, true })
+		}
+		last = found
+		select {
+		case <-time.After(endpointsEvery):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// storeEndpoints returns the IPv4 addresses at which the store serves: those that this
+// host is configured with, and those that its members tell of. What cannot be found
+// out at the moment stays as it was found last.
+func (g *Gatherer) storeEndpoints(ctx context.Context, last []netip.Addr) []netip.Addr {
+	limited, cancel := context.WithTimeout(ctx, lookupTime)
+	members, err := g.from.Members(limited)
+	cancel()
+	var found []netip.Addr
+	known := err == nil
+	for _, text := range slices.Concat(g.from.Endpoints, members) {
+		u, err := url.Parse(text)
+		if err != nil || u.Hostname() == "" {
+			continue // the socket of a store for this host alone
+		}
+		addrs, err := addressesOf(ctx, u.Hostname())
+		known = known && err == nil
+		found = append(found, addrs...)
+	}
+	if !known {
+		found = append(found, last...)
+	}
+	found = slices.DeleteFunc(found, func(a netip.Addr) bool { return !a.Is4() || a.IsLoopback() || a.IsUnspecified() })
+	slices.SortFunc(found, netip.Addr.Compare)
+	return slices.Compact(found)
+}
+
+// addressesOf returns the addresses of a host that is written as an address or a name.
+func addressesOf(ctx context.Context, host string) ([]netip.Addr, error) {
+	if a, err := netip.ParseAddr(host); err == nil {
+		return []netip.Addr{a.Unmap()}, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, lookupTime)
+	defer cancel()
+	addrs, err := net.DefaultResolver.LookupNetIP(limited, "ip4", host)
+	for i := range addrs {
+		addrs[i] = addrs[i].Unmap()
+	}
+	return addrs, err
+}

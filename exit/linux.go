@@ -1,0 +1,34 @@
+package exit
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Linux is the Host that ovloomd runs on.
+type Linux struct{}
+
+// OwnAddrs implements Host.
+func (Linux) OwnAddrs() ([]netip.Addr, error) { return hostnet.OwnAddrs() }
+
+// Listens implements Host.
+func (Linux) Listens(p intent.Protocol, port uint16) (bool, error) { return hostnet.Listens(p, port) }
+
+// EnsureExit implements Host.
+func (Linux) EnsureExit(ctx context.Context, e hostnet.Exit) error { return hostnet.EnsureExit(ctx, e) }
+
+// RemoveExit implements Host.
+func (Linux) RemoveExit(ctx context.Context, link string) error { return hostnet.RemoveExit(ctx, link) }
+
+// ExitFaults implements Host.
+func (Linux) ExitFaults(ctx context.Context, e hostnet.Exit) ([]hostnet.ExitFault, error) {
+	return hostnet.ExitFaults(ctx, e)
+}
+
+// FixExit implements Host.
+func (Linux) FixExit(ctx context.Context, faults []hostnet.ExitFault) (done []string, err error) {
+	return hostnet.FixExit(ctx, faults)
+}

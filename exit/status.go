@@ -1,0 +1,80 @@
+package exit
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Status is how the ways out are, for people.
+type Status struct {
+	Uplinks  []api.Uplink
+	Warnings []api.Warning // what is wrong with them
+}
+
+// Status returns how the ways out were when they were last looked at.
+func (r *Reconciler) Status() Status {
+	seen := r.lastSeen()
+	ofports := map[string]int{}
+	errs := map[string]string{}
+	for _, i := range r.deps.Switch.Interfaces(r.set.Bridge) {
+		ofports[i.Name], errs[i.Name] = i.OFPort, i.Error
+	}
+	var s Status
+	warn := func(w api.Warning) { s.Warnings = append(s.Warnings, w) }
+	for _, e := range seen.config.Externals {
+		port := r.portOf(e)
+		u := api.Uplink{External: e.Name, Via: e.Bridge, Interface: port, OFPort: uint32(max(ofports[port], 0)), Fault: errs[port]}
+		if e.Kind == intent.ExternalHost {
+			u.Via = viaHost
+			u.Fault = text(seen.err)
+			for _, f := range seen.faults {
+				u.Fault = f.What
+			}
+		}
+		if err := seen.uplinks[port]; err != nil {
+			u.Fault = text(err)
+			// A host need not have every bridge: that is no warning.
+			if intent.KindOf(err) != intent.NotFound {
+				warn(warning(err))
+			}
+		}
+		s.Uplinks = append(s.Uplinks, u)
+	}
+	if seen.err != nil {
+		warn(warning(seen.err))
+	}
+	for _, f := range seen.taken {
+		warn(api.Warning{
+			What: fmt.Sprintf("%s port %d is not forwarded from this host's own addresses: a program of the host serves it", f.Protocol, f.Port),
+			Do:   "forward another port"})
+	}
+	for _, f := range seen.faults {
+		warn(api.Warning{What: f.What + ": tenants cannot leave through it",
+			Do: "ovloom status --fix, or by hand: " + f.Do})
+	}
+	return s
+}
+
+// warning turns an error into one.
+func warning(err error) api.Warning {
+	w := api.Warning{What: text(err)}
+	if e := new(intent.Error); errors.As(err, &e) {
+		w.Do = e.Hint
+	}
+	return w
+}
+
+// text is what went wrong, without advice on something that nobody asked for.
+func text(err error) string {
+	var told *intent.Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &told):
+		return told.What
+	}
+	return err.Error()
+}
