@@ -186,6 +186,12 @@ func (w *world) setZones(zones map[string]uint16) {
 	for _, t := range w.tenants {
 		if name := zoneName(t.Tenant); zones[name] != w.zones[name] {
 			w.touchNAT(t)
+			w.touchRoutes(t)
+		}
+		if zones[fragmentsZone] != w.zones[fragmentsZone] {
+			for ref := range t.nat.forwards {
+				w.nat.forwards.touch(ref)
+			}
 		}
 	}
 	w.zones = zones
@@ -196,7 +202,7 @@ func (w *world) touchOutside() {
 	w.touchExternals()
 	w.nat.guards.touch("")
 	for _, t := range w.tenants {
-		w.touchNAT(t)
+		w.touchNAT(t) // with uplinks, the address that a port begins connections with changes, too
 		w.touchWidths(t)
 	}
 }
@@ -266,10 +272,13 @@ func (w *world) touchForwards(t *tenant, external string) {
 func (w *world) changeNAT(t *tenant, c intent.Change) {
 	n := &t.nat
 	w.nat.tenantNAT.touch(t.Name)
-	had := n.any()
+	had, reached := n.any(), len(n.targets) > 0
 	defer func() {
 		if n.any() != had {
 			w.touchWidths(t) // packets from outside may be too large
+		}
+		if reached != (len(n.targets) > 0) {
+			w.touchRoutes(t) // what takes them may be an answer
 		}
 	}()
 	switch o := c.Object.(type) {
@@ -288,7 +297,7 @@ func (w *world) changeNAT(t *tenant, c intent.Change) {
 		ref := o.Ref()
 		if old, ok := n.floatings[ref]; ok {
 			w.touchAddress(t, ref.External, old.Address)
-			n.target(ref.PortRef, -1)
+			w.reach(n, ref.PortRef, -1)
 			delete(n.floatings, ref)
 			if at := (outerKey{ref.External, old.Address}); n.floatingAt[at] == ref {
 				delete(n.floatingAt, at)
@@ -297,20 +306,27 @@ func (w *world) changeNAT(t *tenant, c intent.Change) {
 		if !c.Deleted {
 			n.floatings[ref] = o
 			n.floatingAt[outerKey{ref.External, o.Address}] = ref
-			n.target(ref.PortRef, +1)
+			w.reach(n, ref.PortRef, +1)
 			w.touchAddress(t, ref.External, o.Address)
 		}
 		w.nat.floatings.touch(ref)
+		if n.targets[ref.PortRef] > 1 || c.Deleted { // which of the port's addresses its connections begin with
+			for other := range n.floatings {
+				if other.PortRef == ref.PortRef {
+					w.nat.floatings.touch(other)
+				}
+			}
+		}
 	case intent.Forward:
 		ref := o.Ref()
 		if old, ok := n.forwards[ref]; ok {
 			w.touchAddress(t, ref.External, old.Address)
-			n.target(old.To, -1)
+			w.reach(n, old.To, -1)
 			delete(n.forwards, ref)
 		}
 		if !c.Deleted {
 			n.forwards[ref] = o
-			n.target(o.To, +1)
+			w.reach(n, o.To, +1)
 		}
 		w.nat.forwards.touch(ref)
 		w.touchForwards(t, ref.External)
@@ -334,10 +350,14 @@ func (w *world) changeNAT(t *tenant, c intent.Change) {
 	}
 }
 
-// target counts what leads to a port.
-func (n *tenantNAT) target(ref intent.PortRef, by int) {
+// reach counts what leads to a port.
+func (w *world) reach(n *tenantNAT, ref intent.PortRef, by int) {
+	was := n.targets[ref]
 	if n.targets[ref] += by; n.targets[ref] == 0 {
 		delete(n.targets, ref)
+	}
+	if (was > 0) != (n.targets[ref] > 0) {
+		w.ports.touch(ref)
 	}
 }
 
@@ -360,12 +380,28 @@ func (w *world) snapshotNAT(t *tenant, s *intent.Snapshot) {
 // any says whether the tenant has any NAT.
 func (n *tenantNAT) any() bool { return len(n.snats)+len(n.floatings)+len(n.forwards) > 0 }
 
+// sharesPorts says whether any two forwards share an address and a protocol.
+func (n *tenantNAT) sharesPorts() bool {
+	seen := map[intent.ForwardRef]bool{}
+	for ref := range n.forwards {
+		ref.Port = 0
+		if seen[ref] {
+			return true
+		}
+		seen[ref] = true
+	}
+	return false
+}
+
 // zoneNames returns for whom zones are needed.
 func (w *world) zoneNames() map[string]bool {
 	names := map[string]bool{}
 	for _, t := range w.tenants {
 		if t.ID != 0 && t.nat.any() {
 			names[zoneName(t.Tenant)] = true
+			if t.nat.sharesPorts() {
+				names[fragmentsZone] = true
+			}
 		}
 	}
 	return names

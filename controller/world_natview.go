@@ -196,7 +196,18 @@ func (w *world) floatingView(ref intent.FloatingRef) *pipeline.FloatingView {
 	if !ok || e == nil || up.OFPort == 0 || !inner.IsValid() || !w.here(ref.PortRef) {
 		return nil
 	}
-	return &pipeline.FloatingView{Floating: f, VNI: e.VNI(), VRF: t.VRF, Zone: zone, Inner: inner}
+	return &pipeline.FloatingView{Floating: f, VNI: e.VNI(), VRF: t.VRF, Zone: zone, Inner: inner, Source: w.isSource(t, f)}
+}
+
+// isSource says whether a port's own connections begin with a floating address of its:
+// with the oldest of those that have an uplink here.
+func (w *world) isSource(t *tenant, f intent.Floating) bool {
+	for ref, other := range t.nat.floatings {
+		if e, up := w.uplink(ref.External); ref.PortRef == f.PortRef() && other.ID < f.ID && e != nil && up.OFPort != 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // inner returns the first IPv4 address of a port; not valid: it has none.
@@ -225,15 +236,21 @@ func (w *world) forwardView(ref intent.ForwardRef) *pipeline.ForwardView {
 	if !ok || e == nil || !inner.IsValid() {
 		return nil
 	}
-	v := &pipeline.ForwardView{Forward: f, VRF: t.VRF, Zone: zone, Inner: inner, Only: true,
+	v := &pipeline.ForwardView{Forward: f, VRF: t.VRF, Zone: zone, Inner: inner, Only: true, First: true,
 		Entry: up.OFPort != 0 && w.forwardsHere(t, e), Here: w.here(f.To)}
 	if !v.Entry && !v.Here {
 		return nil
 	}
-	for other := range t.nat.forwards {
+	for other, o := range t.nat.forwards {
 		if other != ref && other.External == ref.External && other.Protocol == ref.Protocol {
 			v.Only = false
+			v.First = v.First && (f.ID < o.ID || !w.inner(o.To).IsValid())
 		}
+	}
+	if v.Only {
+		v.First = false
+	} else {
+		v.Fragments = w.zones[fragmentsZone]
 	}
 	return v
 }

@@ -109,6 +109,9 @@ func (w *world) routeView(ref intent.RouteRef) *pipeline.RouteView {
 		return nil
 	}
 	v := &pipeline.RouteView{Route: r, VRF: t.VRF}
+	if len(t.nat.targets) > 0 {
+		v.Zone = w.zone(t)
+	}
 	for _, a := range r.Via {
 		if n := t.networkOf(a); n != nil {
 			v.Hops = append(v.Hops, pipeline.Hop{Addr: a, VNI: n.VNI})

@@ -51,9 +51,11 @@ func classifyPeer(r rules, sw Switch, p *PeerView) {
 func classifyPort(r rules, p *PortView) {
 	switch {
 	case p.local():
-		r.add(classify, classifyKnown, "sent by the port, enters its network",
-			on(of.InPort(p.OFPort)),
-			enter(p.Network.VNI, p.VRF), regInPort.set(uint64(p.OFPort)), to(portSecurity))
+		actions := []of.Action{enter(p.Network.VNI, p.VRF), regInPort.set(uint64(p.OFPort))}
+		if p.Reached {
+			actions = append(actions, flagReached.set(1))
+		}
+		r.add(classify, classifyKnown, "sent by the port, enters its network", on(of.InPort(p.OFPort)), append(actions, to(portSecurity))...)
 	case p.OFPort != 0:
 		r.add(classify, classifyKnown, "an interface that lost the port to another host",
 			on(of.InPort(p.OFPort)), because(ReasonClaimedElse)...)

@@ -9,6 +9,7 @@
 //	tunnel_in      Put a tunnel packet into the network of its VNI.
 //	nat_in         Translate connections from the outside to the port that they are meant for.
 //	port_security  Let a port speak only as the MAC and the addresses it owns.
+//	nat_fragment   Lead all fragments of a connection's first packet to the forwarded port.
 //	arp_nd         Answer ARP and neighbour solicitations for the addresses that the network knows.
 //	nd_answer      Complete a neighbour advertisement and send it back.
 //	learn          Remember behind which port or host a MAC lives that the store does not know.
@@ -19,6 +20,7 @@
 //	flood          Send a copy to every port of the network here, every other host that has some, and every peer.
 //	l3_in          Be the gateway: answer pings, and let pass what can be routed.
 //	route          Find the network and the next hop by the longest prefix.
+//	answer_out     Send answers to the outside back there, whatever the routes say.
 //	neighbour      Find the MAC, and the port or host, of the next hop.
 //	neighbour_learned  Find the MAC, and the port or host, of a next hop that was asked for.
 //	unresolved     Let ovloomd ask for a next hop that is not known.

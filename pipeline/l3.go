@@ -56,6 +56,7 @@ const routedTTL = 64
 var (
 	firstFragment = of.Exact(of.FieldIPFrag, 1)
 	laterFragment = of.Exact(of.FieldIPFrag, 3)
+	anyFragment   = of.Masked(of.FieldIPFrag, 1, 1)
 )
 
 // neverRouted are the destinations that have a meaning on one link, or on one host,

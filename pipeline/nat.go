@@ -35,6 +35,7 @@ func TenantNAT(v *TenantView, emit Emit) {
 	natInTenant(r, v)
 	transitTenant(r, v)
 	tenantRules(r, v)
+	answerOutTenant(r, v)
 }
 
 // SNAT emits the flows of a tenant's SNAT.

@@ -48,7 +48,7 @@ func natCases() []natCase {
 		return func(emit Emit) {
 			Forward(&ForwardView{
 				Forward: intent.Forward{Tenant: "acme", External: "internet", Protocol: proto, Port: port, ID: id, Address: hostAddr, ToPort: 80},
-				VRF:     7, Zone: 16400, Inner: inner, Entry: true, Only: only}, emit)
+				VRF:     7, Zone: 16400, Inner: inner, Entry: true, Only: only, Fragments: 16401, First: !only}, emit)
 		}
 	}
 	return []natCase{
@@ -66,7 +66,11 @@ func natCases() []natCase {
 		{"snat-without-address", snat(netip.Addr{})},
 		{"floating", func(emit Emit) {
 			Floating(&FloatingView{Floating: intent.Floating{Tenant: "acme", Network: "web", Port: "c1", ID: 0x61, External: "campus", Address: floatAddr},
-				VNI: bridge.VNI(), VRF: 7, Zone: 16400, Inner: inner}, emit)
+				VNI: bridge.VNI(), VRF: 7, Zone: 16400, Inner: inner, Source: true}, emit)
+		}},
+		{"floating-second", func(emit Emit) {
+			Floating(&FloatingView{Floating: intent.Floating{Tenant: "acme", Network: "web", Port: "c1", ID: 0x65, External: "city", Address: netip.MustParseAddr("203.0.114.11")},
+				VNI: bridge.VNI() + 1, VRF: 7, Zone: 16400, Inner: inner}, emit)
 		}},
 		{"forward-tcp", forward(0x62, intent.TCP, 8080, false)},
 		{"forward-udp", forward(0x63, intent.UDP, 5353, true)},

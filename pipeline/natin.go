@@ -16,7 +16,7 @@ var natIn = &Table{
 		of.FieldCTNwProto, of.FieldCTTpDst,
 	},
 	Writes: []of.Field{of.FieldReg0, of.FieldReg15},
-	Next:   []*Table{l3In, drop},
+	Next:   []*Table{natFragment, l3In, drop},
 }
 
 // Priorities of nat_in.
@@ -27,6 +27,7 @@ const (
 	natRelated     = 49
 	natRepeated    = 48
 	natMartian     = 40
+	natFragments   = 21
 	natForward     = 20
 	natForwardRest = 19
 	natFloating    = 10
@@ -66,14 +67,44 @@ func natInForward(r rules, v *ForwardView) {
 	f := &v.Forward
 	// The port is read from what the connection tracker knows: Open vSwitch pretends that
 	// no fragment has ports, the first one included (ovs-fields(7), fragments).
-	at := on(regTenant.is(uint64(v.VRF)), isNew, of.IPv4, of.Addr(of.FieldIPDst, f.Address), of.IPProto(f.Protocol.Number()))
+	to := on(regTenant.is(uint64(v.VRF)), of.IPv4, of.Addr(of.FieldIPDst, f.Address), of.IPProto(f.Protocol.Number()))
+	at := with(to, isNew)
+	port := []of.Term{of.Exact(of.FieldCTNwProto, uint64(f.Protocol.Number())), of.Exact(of.FieldCTTpDst, uint64(f.Port))}
 	lead := of.CT{Commit: true, Zone: v.Zone, Table: l3In.ID,
 		Actions: []of.Action{of.NAT{Dst: true, AddrMin: v.Inner, PortMin: f.ToPort}}}
-	r.add(natIn, natForward, "to the forwarded port: to its target", with(at, of.Exact(of.FieldCTNwProto, uint64(f.Protocol.Number())), of.Exact(of.FieldCTTpDst, uint64(f.Port))), lead)
-	if v.Only {
+	r.add(natIn, natForward, "to the forwarded port: to its target", with(at, port...), lead)
+	switch {
+	case v.Only:
 		// The fragments behind the first have no ports, but the connection tracker wants
-		// all of them before it translates any. Where several ports are forwarded, a first
-		// packet in fragments is lost; those that follow a whole one are not.
+		// all of them before it translates any.
 		r.add(natIn, natForwardRest, "the rest of a first packet in fragments", with(at, laterFragment), lead)
+	case v.Fragments != 0:
+		if v.First {
+			r.add(natIn, natFragments, "a first packet in fragments: finds out its port", with(at, anyFragment),
+				of.CT{Commit: true, Zone: v.Fragments, Table: natFragment.ID})
+		}
+		r.add(natFragment, 10, "to the forwarded port: to its target",
+			with(with(to, of.CTState(of.CTTrk, of.CTInv|of.CTRpl)), port...), lead)
 	}
+}
+
+// natFragment is for first packets in fragments, where several ports are forwarded. The
+// fragments behind the first have no ports, and all must take the same translation,
+// because the connection tracker makes it of the whole packet. It tells the port of each
+// as soon as it knows the connection. So that is made known first, in a zone of its own,
+// without translation: a connection that is known can be translated no more.
+var natFragment = &Table{
+	ID:      idNATFragment,
+	Name:    "nat_fragment",
+	Purpose: "Lead all fragments of a connection's first packet to the forwarded port.",
+	Reads: []of.Field{
+		of.FieldCTState, of.FieldMetadata, of.FieldEthType, of.FieldIPDst, of.FieldIPProto,
+		of.FieldCTNwProto, of.FieldCTTpDst,
+	},
+	Writes: []of.Field{of.FieldReg15},
+	Next:   []*Table{l3In, drop},
+}
+
+func natFragmentBase(r rules) {
+	r.add(natFragment, natMiss, "to a port that nothing is led to from outside", on(), because(ReasonNoForward)...)
 }

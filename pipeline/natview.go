@@ -72,6 +72,10 @@ type FloatingView struct {
 	VRF      uint32
 	Zone     uint16
 	Inner    netip.Addr // of the port
+
+	// Source: of the port's floating addresses, this is the one that its own connections
+	// begin with.
+	Source bool
 }
 
 // ForwardView is a forward whose address is this host's to answer for, or whose target
@@ -87,6 +91,11 @@ type ForwardView struct {
 
 	// Only: the address has no other forward of the protocol.
 	Only bool
+	// Otherwise, Fragments is the zone in which the ports of fragments are found; 0: there
+	// is none yet. Of the forwards that share the address and the protocol, First says that
+	// this is the one whose flows lead there.
+	Fragments uint16
+	First     bool
 }
 
 // GuardView lists what tenants must not reach through NAT.

@@ -71,6 +71,7 @@ func portCases() []portCase {
 	vtep := netip.MustParseAddr("192.0.2.2")
 	return []portCase{
 		{"here", PortView{Port: port, Network: &dual, VRF: 7, OFPort: 3, InForce: true}},
+		{"reached-here", PortView{Port: port, Network: &dual, VRF: 7, OFPort: 3, InForce: true, Reached: true}},
 		{"elsewhere", PortView{Port: port, Network: &dual, VRF: 7, VTEP: vtep}},
 		{"nowhere", PortView{Port: port, Network: &dual, VRF: 7}},
 		{"claimed-elsewhere", PortView{Port: port, Network: &dual, VRF: 7, OFPort: 3, VTEP: vtep}},
@@ -277,7 +278,9 @@ func declared(f of.Flow) error {
 		case of.Goto:
 			err = leads(a.Table)
 		case of.Resubmit:
-			if t != externalNeighbour || a.Table != externalIn.ID { // what is turned round
+			turned := t == externalNeighbour && a.Table == externalIn.ID
+			again := t == answerOut && a.Table == route.ID // without the flag that led there
+			if !turned && !again {
 				err = leads(a.Table)
 			}
 		case of.CT:

@@ -40,6 +40,10 @@ var (
 	// flagGuarded: the packet goes where tenants must not go, except to answer.
 	flagGuarded = register{"guarded", of.Subfield{Field: of.FieldReg0, Offset: 10, Width: 1}}
 
+	// flagReached: the port that sent the packet has a floating address, or a forward
+	// leads to it, so that the packet may be an answer to the outside.
+	flagReached = register{"reached", of.Subfield{Field: of.FieldReg0, Offset: 21, Width: 1}}
+
 	// The next hop of a routed packet; 0: it is the packet's destination. That of IPv6
 	// takes the register of IPv4 and the three behind it.
 	regHop4 = register{"next-hop-ipv4", of.Reg(4).All()}
@@ -57,7 +61,7 @@ var (
 
 var registers = []register{
 	regNetwork, regTenant,
-	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer, flagRouted, flagOversize, flagFromExternal, flagGuarded,
+	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer, flagRouted, flagOversize, flagFromExternal, flagGuarded, flagReached,
 	regInPort, regOutPort, regVTEP, regHop4, regHop6, regZone, regSource, regReason,
 }
 

@@ -14,21 +14,25 @@ var route = &Table{
 	ID:      idRoute,
 	Name:    "route",
 	Purpose: "Find the network and the next hop by the longest prefix.",
-	Reads:   []of.Field{of.FieldMetadata, of.FieldEthType, of.FieldIPSrc, of.FieldIPDst, of.FieldIPv6Dst},
+	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc, of.FieldIPDst, of.FieldIPv6Dst},
 	Writes:  []of.Field{of.FieldMetadata, of.FieldReg4, of.FieldXXReg1, of.FieldReg8, of.FieldReg15},
-	Next:    []*Table{neighbour, mtu, drop},
+	Next:    []*Table{answerOut, neighbour, mtu, drop},
 }
 
 // Priorities of route: those of prefixes are above all that leads out of the
 // overlay by default.
 const (
-	routeMiss   = 0
-	routePrefix = 10
+	routeMiss    = 0
+	routeDefault = 4
+	routePrefix  = 10
 )
 
 // prefixPriority is higher for a longer prefix, and of two equal ones for the
 // one that is connected.
 func prefixPriority(p netip.Prefix, connected bool) uint16 {
+	if p.Bits() == 0 {
+		return routeDefault
+	}
 	n := routePrefix + 2*uint16(p.Bits())
 	if connected {
 		n++
@@ -52,10 +56,18 @@ func routeNetwork(r rules, v *NetworkView) {
 	}
 }
 
-// routeStatic leads to the next hops of a route.
+// routeStatic leads to the next hops of a route. Ports that are reached from outside
+// may be answering: what they send looks the same, and only the connection tracker knows
+// whether it goes back by an external instead.
 func routeStatic(r rules, sw Switch, v *RouteView) {
 	match := destination(v.VRF, v.Route.Prefix)
 	priority := prefixPriority(v.Route.Prefix, false)
+	if v.Zone != 0 && v.Route.Prefix.Addr().Is4() {
+		// No subnet has the priority for the same destination: the store refuses a route
+		// to a subnet.
+		r.add(route, priority+1, "perhaps an answer to the outside", with(match, flagReached.is(1)),
+			regZone.set(uint64(v.Zone)), of.CT{Zone: v.Zone, Table: answerOut.ID})
+	}
 	switch len(v.Hops) {
 	case 0:
 		r.add(route, priority, "none of the route's next hops is in a network", match, refuse(sw, CauseUnreachable, ReasonNoRoute)...)
@@ -65,6 +77,28 @@ func routeStatic(r rules, sw Switch, v *RouteView) {
 	default:
 		r.add(route, priority, "one of the route's next hops", match, of.ToGroup{ID: routeGroup(v.Route.ID)})
 	}
+}
+
+// answerOut tells the answers to connections from outside from what a port begins by
+// itself, where a static route would lead both away.
+var answerOut = &Table{
+	ID:      idAnswerOut,
+	Name:    "answer_out",
+	Purpose: "Send answers to the outside back there, whatever the routes say.",
+	Reads:   []of.Field{of.FieldCTState, of.FieldMetadata},
+	Writes:  []of.Field{of.FieldMetadata, of.FieldReg0},
+	Next:    []*Table{mtu},
+}
+
+func answerOutBase(r rules) {
+	r.add(answerOut, 0, "no answer: by the routes", on(),
+		flagReached.set(0), of.CTClear{}, of.Resubmit{InPort: of.PortInPort, Table: route.ID})
+}
+
+// answerOutTenant leads out by any external: what leaves is the answer's address's to say.
+func answerOutTenant(r rules, v *TenantView) {
+	r.add(answerOut, 10, "answers a connection from outside", on(regTenant.is(uint64(v.Tenant.VRF)), of.CTState(of.CTRpl|of.CTTrk, of.CTInv)),
+		regNetwork.set(uint64(v.Out)), to(mtu))
 }
 
 const (

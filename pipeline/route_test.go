@@ -26,12 +26,15 @@ func routeCases() map[string]RouteView {
 	}
 	lost := route(0x60, "10.7.0.0/16", "10.0.0.5")
 	lost.Hops = nil
+	reached, reachedDefault := route(0x65, "10.9.0.0/16", "10.0.0.5"), route(0x66, "0.0.0.0/0", "10.0.0.5", "10.0.0.6")
+	reached.Zone, reachedDefault.Zone = 16400, 16400
 	return map[string]RouteView{
 		"lost":    lost,
 		"one":     route(0x61, "10.9.0.0/16", "10.0.0.5"),
 		"ipv6":    route(0x62, "fd09::/48", "fd00:1::5"),
 		"default": route(0x63, "0.0.0.0/0", "10.0.0.5"),
-		"three":   route(0x64, "10.8.0.0/16", "10.0.0.5", "10.0.0.6", "10.0.0.7"),
+		"reached": reached, "reached-default": reachedDefault,
+		"three": route(0x64, "10.8.0.0/16", "10.0.0.5", "10.0.0.6", "10.0.0.7"),
 	}
 }
 

@@ -27,9 +27,10 @@ const (
 	snatMiss     = 0
 )
 
-// Priorities of route for the ways out, below all prefixes.
+// Priorities of route for the ways out, below all prefixes but the default route. A
+// floating address outranks that one: it is the default route of its port.
 const (
-	routeFloating = 3
+	routeFloating = 6
 	routeSNAT     = 2
 	routeAnswer   = 1
 )
@@ -55,8 +56,13 @@ func snatRules(r rules, v *SNATView) {
 	r.add(externalOut, outUntranslated, "no more connections", in, because(ReasonNATFull)...)
 }
 
-// floatingRules is the way out of a port that has an address of its own.
+// floatingRules is the way out of a port that has an address of its own. Of several
+// addresses one is the source of what the port begins: the flows of two would differ
+// in nothing but their actions. Answers need none, their connection knows its address.
 func floatingRules(r rules, v *FloatingView) {
+	if !v.Source {
+		return
+	}
 	from := on(regTenant.is(uint64(v.VRF)), of.IPv4, of.Addr(of.FieldIPSrc, v.Inner))
 	r.add(route, routeFloating, "out by the port's floating address", from, leave(v.VNI, v.Zone)...)
 	r.add(snat, snatFloating, "from the port's floating address", from, translate(v.Zone, of.NAT{Src: true, AddrMin: v.Floating.Address}))

@@ -20,9 +20,9 @@ type Table struct {
 // Tables lists the tables in packet order.
 func Tables() []*Table {
 	return []*Table{
-		classify, externalIn, tunnelIn, natIn, portSecurity, arpND, ndAnswer, learn, fork,
+		classify, externalIn, tunnelIn, natIn, portSecurity, natFragment, arpND, ndAnswer, learn, fork,
 		fdb, fdbLearned, unknown, flood,
-		l3In, route, neighbour, neighbourLearned, unresolved, mtu, forward,
+		l3In, route, answerOut, neighbour, neighbourLearned, unresolved, mtu, forward,
 		guard, snat, externalOut, externalNeighbour, externalLearned, externalSend, output, drop,
 	}
 }
@@ -55,6 +55,7 @@ const (
 	idTunnelIn          = 4
 	idNATIn             = 6
 	idPortSecurity      = 8
+	idNATFragment       = 11
 	idARPND             = 12
 	idNDAnswer          = 14
 	idLearn             = 24
@@ -65,6 +66,7 @@ const (
 	idFlood             = 52
 	idL3In              = 56
 	idRoute             = 60
+	idAnswerOut         = 62
 	idNeighbour         = 64
 	idNeighbourLearned  = 66
 	idUnresolved        = 68

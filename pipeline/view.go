@@ -76,6 +76,8 @@ type PortView struct {
 
 	VRF uint32
 
+	Reached bool // from outside: it has a floating address, or a forward leads to it
+
 	Hops   []netip.Addr   // those of its addresses that are next hops of routes, ascending
 	Routed []netip.Prefix // where those routes lead: what is behind the port, ascending
 }
@@ -85,6 +87,10 @@ type RouteView struct {
 	Route intent.Route
 	VRF   uint32
 	Hops  []Hop // those that are in a network of the tenant, in the order of the route
+
+	// Zone is the tenant's in the connection tracker if any of its ports is reached from
+	// outside; else 0.
+	Zone uint16
 }
 
 // Hop is a next hop, and the VNI of the network that it is in.
