@@ -45,6 +45,7 @@ var table = map[string]rule{
 	"doctor":                {ours: "intent", noIO: true},
 	"unixctl":               {},
 	"repair":                {},
+	"datapath":              {ours: "openflow unixctl"},
 	"explain":               {ours: "intent pipeline openflow unixctl"},
 	"manifest":              {ours: "intent", outside: yaml},
 	"pki":                   {ours: "intent"},
@@ -55,7 +56,7 @@ var table = map[string]rule{
 	"exit":                  {ours: "intent api controller openflow ovsdb hostnet"},
 	"api":                   {ours: "intent"},
 	"cmd/ovloom":            {ours: "api intent explain pki", outside: cli},
-	"cmd/ovloomd":           {ours: "api intent store ovsdb openflow openflow/ofp openflow/ofconn pipeline controller doctor unixctl explain exit manifest pki hostnet underlay repair", outside: cli + " " + yaml},
+	"cmd/ovloomd":           {ours: "api intent store ovsdb openflow openflow/ofp openflow/ofconn pipeline controller datapath doctor unixctl explain exit manifest pki hostnet underlay repair", outside: cli + " " + yaml},
 	"integration":           {outside: netlink}, // its tests use everything of ours
 	"integration/lab":       {ours: "intent", outside: netlink},
 	"integration/cmd/":      {ours: "integration/lab"},

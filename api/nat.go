@@ -38,7 +38,7 @@ type NATStore interface {
 type SNATSpec struct {
 	External       string     `json:"external"`
 	Address        netip.Addr `json:"address,omitzero"`          // of an external of kind host; chosen, if left out
-	MaxConnections uint32     `json:"max_connections,omitempty"` // on one host; 0: no bound
+	MaxConnections uint32     `json:"max_connections,omitempty"` // on one host; 0: 16000; 4294967295: no bound
 }
 
 // SNATChange is what a user wants different about a SNAT, like NetworkChange.

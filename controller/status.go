@@ -40,6 +40,9 @@ type TenantStatus struct {
 	Name     string
 	Revision int64 // of the store, that was taken in
 	Applied  int64 // that the switch has, as told to the store
+
+	// Unlimited: nothing bounds the tenant's connections through NAT on this host.
+	Unlimited bool
 }
 
 // PortStatus is an interface here that names a port.
@@ -137,7 +140,7 @@ func (c *Controller) status() Status {
 	flows, groups := c.world.counts()
 	s.Flows, s.Groups = s.Flows+flows, groups
 	for name, t := range c.world.tenants {
-		s.Tenants = append(s.Tenants, TenantStatus{name, t.revision, c.applied[name]})
+		s.Tenants = append(s.Tenants, TenantStatus{name, t.revision, c.applied[name], c.world.unlimited(t)})
 	}
 	slices.SortFunc(s.Tenants, func(a, b TenantStatus) int { return cmp.Compare(a.Name, b.Name) })
 

@@ -21,9 +21,10 @@ func (w *world) natRules(t *tenant) (natRules, bool) {
 		return r, false
 	}
 	r.left = maps.Clone(w.nat.left[t.Name])
+	r.limit = intent.DefaultConnections // of floating addresses and forwards without SNAT, too
 	for external, s := range t.nat.snats {
 		if v := w.nat.snats.done[intent.SNATRef{Tenant: t.Name, External: external}]; v != nil {
-			r.limit = s.MaxConnections
+			r.limit, _ = s.Limit()
 			if v.Address.IsValid() {
 				r.snat[v.Address] = true
 			}
@@ -46,6 +47,12 @@ func (w *world) natRules(t *tenant) (natRules, bool) {
 		}
 	}
 	return r, true
+}
+
+// unlimited says whether nothing bounds the tenant's connections here.
+func (w *world) unlimited(t *tenant) bool {
+	r, ok := w.natRules(t)
+	return ok && r.limit == 0
 }
 
 // suspect says that connections of a tenant may have to end, or its limit to change.

@@ -2,6 +2,7 @@ package intent
 
 import (
 	"fmt"
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -19,9 +20,29 @@ type SNAT struct {
 	// there, each host has an address of its own (NATAddress).
 	Address netip.Addr `json:"address,omitzero"`
 
-	// MaxConnections bounds the tenant's connections through NAT on one host; 0: no
-	// bound.
+	// MaxConnections bounds the tenant's connections through NAT on one host; 0:
+	// DefaultConnections. See UnlimitedConnections.
 	MaxConnections uint32 `json:"max_connections,omitempty"`
+}
+
+const (
+	// DefaultConnections is how many connections through NAT a tenant may have on one
+	// host unless its SNAT says otherwise. It is about half of the source ports that a
+	// host has for all tenants towards one server, so that no tenant can take them all.
+	DefaultConnections = 16000
+	// UnlimitedConnections is the MaxConnections of a SNAT without a bound.
+	UnlimitedConnections = math.MaxUint32
+)
+
+// Limit returns the bound on the tenant's connections on one host; false: there is none.
+func (n SNAT) Limit() (uint32, bool) {
+	switch n.MaxConnections {
+	case 0:
+		return DefaultConnections, true
+	case UnlimitedConnections:
+		return 0, false
+	}
+	return n.MaxConnections, true
 }
 
 // Floating gives one port an external address of its own, for what it sends and

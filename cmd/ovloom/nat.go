@@ -38,7 +38,7 @@ func externalFlag() cli.Flag {
 
 func (p *program) snatCommand() *cli.Command {
 	limit := func() cli.Flag {
-		return &cli.Uint64Flag{Name: "max-connections", Usage: "at most `N` connections at a time on each host; 0: no limit"}
+		return &cli.Uint64Flag{Name: "max-connections", Usage: fmt.Sprintf("at most `N` connections at a time on each host, if not given %d; 0: no limit", intent.DefaultConnections)}
 	}
 	return &cli.Command{
 		Name: "snat", Usage: "let all ports of a tenant out, under an address of an external",
@@ -65,9 +65,15 @@ func (p *program) snatCommand() *cli.Command {
 	}
 }
 
-// limitFlag reads --max-connections.
+// limitFlag reads --max-connections: the limit as a SNAT has it.
 func limitFlag(c *cli.Context) (uint32, error) {
 	n := c.Uint64("max-connections")
+	if !c.IsSet("max-connections") {
+		return 0, nil // the default
+	}
+	if n == 0 {
+		return intent.UnlimitedConnections, nil
+	}
 	if n > math.MaxUint32 {
 		return 0, intent.Invalidf("limit of connections %d is out of range", n).WithHint("choose between 1 and %d; 0: no limit", uint32(math.MaxUint32))
 	}
@@ -142,10 +148,14 @@ func (p *program) snatSet(c *cli.Context) error {
 }
 
 func limitText(n uint32) string {
-	if n == 0 {
+	limit, limited := intent.SNAT{MaxConnections: n}.Limit()
+	switch {
+	case !limited:
 		return "not limited"
+	case n == 0:
+		return fmt.Sprintf("at most %d on a host, the default", limit)
 	}
-	return fmt.Sprintf("at most %d on a host", n)
+	return fmt.Sprintf("at most %d on a host", limit)
 }
 
 func (p *program) snatList(c *cli.Context) error {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/datapath"
 	"github.com/ovloom/ovloom/exit"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
@@ -41,6 +42,7 @@ type daemon struct {
 	started  time.Time
 	db       *ovsdb.DB
 	datapath string // ovsdb.DatapathSystem or ovsdb.DatapathNetdev
+	dp       *datapath.Datapath
 	uplink   *underlay.Underlay
 	host     intent.Host // as it is registered; the ID is the store's
 	store    *store.Store
@@ -105,6 +107,7 @@ func (d *daemon) prepare(ctx context.Context) (err error) {
 	if d.datapath, err = d.chooseDatapath(); err != nil {
 		return err
 	}
+	d.dp = datapath.New(d.cfg.OVSRunDir, d.datapath == ovsdb.DatapathSystem)
 	// A daemon that refuses to run cannot be asked to give a card back.
 	if err := d.db.CheckBridge(ctx, d.bridge()); err != nil {
 		return err
@@ -223,7 +226,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	d.controller = controller.New(d.cfg.HostName, controller.Deps{
 		Span: span{d.store}, Claims: d.store, Progress: d.store, Interfaces: d.db,
 		NAT: &controller.NAT{
-			Externals: span{d.store}, Zones: zones{d}, Conntrack: newConntrack(d), Addresses: d.store,
+			Externals: span{d.store}, Zones: datapath.Zones{Notes: d.db, Bridge: d.cfg.Bridge, Log: d.log}, Conntrack: d.conntrack(), Addresses: d.store,
 			HostForwards: gatherer.SetForwards,
 		},
 		KernelDatapath: d.datapath == ovsdb.DatapathSystem,

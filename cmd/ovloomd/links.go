@@ -133,7 +133,7 @@ func (l *openflowLink) use(ctx context.Context, conn *ofconn.Conn) error {
 	if err != nil {
 		return err
 	}
-	if err := newConntrack(l.daemon).takeFragments(ctx); err != nil {
+	if err := l.dp.TakeFragments(ctx); err != nil {
 		l.log.Warn("small fragments of tenants' packets will be lost on their way out", "error", err)
 	}
 	l.setConn(conn)

@@ -159,6 +159,12 @@ func (d *daemon) warnings(c controller.Status, dropsErr error) []api.Warning {
 		add("see that the store is back; until then the switch keeps the flows that it has",
 			"the copy of the list of hosts on disk is damaged and the store does not answer: nothing is done on this host")
 	}
+	for _, t := range c.Tenants {
+		if t.Unlimited {
+			add("ovloom nat snat set "+t.Name+" --max-connections N",
+				"nothing bounds the connections of tenant %s through NAT: they can take the connection table and the source ports that all tenants share", t.Name)
+		}
+	}
 	for _, t := range c.Unheard {
 		add("see that the store is back; until then a crash of ovs-vswitchd takes what is left of it",
 			"the copy of tenant %s on disk is damaged and the store does not answer: its flows stay as they are", t)

@@ -1,0 +1,95 @@
+package datapath
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/ovloom/ovloom/openflow"
+)
+
+// Flusher ends tracked connections: an OpenFlow connection does.
+type Flusher interface {
+	CTFlush(ctx context.Context, which ...openflow.Connections) error
+}
+
+// Conntrack is the connection tracker of a datapath.
+type Conntrack struct {
+	*Datapath
+	flusher func() (Flusher, error)
+}
+
+// Conntrack returns the connection tracker. flusher returns the connection to the switch
+// that there is at the moment.
+func (d *Datapath) Conntrack(flusher func() (Flusher, error)) Conntrack {
+	return Conntrack{d, flusher}
+}
+
+// Connections returns the tracked connections of a zone. Before it looks it waits until
+// all packets follow the flows that the switch has by now.
+func (c Conntrack) Connections(ctx context.Context, zone uint16) ([]openflow.Connections, error) {
+	if _, err := c.vswitchd.Call(ctx, "revalidator/wait"); err != nil {
+		return nil, err
+	}
+	out, err := c.vswitchd.Call(ctx, "dpctl/dump-conntrack", c.name(), fmt.Sprintf("zone=%d", zone))
+	if err != nil {
+		return nil, err
+	}
+	var all []openflow.Connections
+	for line := range strings.Lines(out) {
+		line = strings.TrimSpace(line)
+		if line == "" {
+			continue
+		}
+		one, err := openflow.ParseConnection(line)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// Cut ends connections. One without tuples stands for all of its zone.
+func (c Conntrack) Cut(ctx context.Context, which ...openflow.Connections) error {
+	flusher, err := c.flusher()
+	if err != nil {
+		return err
+	}
+	return flusher.CTFlush(ctx, which...)
+}
+
+// Limit bounds the connections of a zone; 0: no bound.
+func (c Conntrack) Limit(ctx context.Context, zone uint16, most uint32) error {
+	var err error
+	if most == 0 {
+		_, err = c.vswitchd.Call(ctx, "dpctl/ct-del-limits", c.name(), "zone="+strconv.Itoa(int(zone)))
+	} else {
+		_, err = c.vswitchd.Call(ctx, "dpctl/ct-set-limits", c.name(), fmt.Sprintf("zone=%d,limit=%d", zone, most))
+	}
+	return err
+}
+
+const (
+	// leastFragment is the least that Open vSwitch 3.1 can be told to take for a fragment of
+	// IPv4, in bytes of its frame (ovs-vswitchd(8), dpctl/ipf-set-min-frag).
+	leastFragment = "400"
+	// mostFragments is how many fragments may wait for the rest of their packets, and the
+	// most that Open vSwitch 3.1 can be told. Those of a packet that never becomes whole
+	// wait for 15 seconds; by itself Open vSwitch holds 1,000, which 70 a second use up.
+	mostFragments = "50000"
+)
+
+// TakeFragments lets the connection tracker of the userspace datapath put together what
+// a router has cut: by itself it loses fragments of less than 1200 bytes. Linux takes
+// fragments of any size, and bounds them by net.ipv4.ipfrag_high_thresh.
+func (d *Datapath) TakeFragments(ctx context.Context) error {
+	if d.kernel {
+		return nil
+	}
+	_, err := d.vswitchd.Call(ctx, "dpctl/ipf-set-min-frag", d.name(), "v4", leastFragment)
+	_, err2 := d.vswitchd.Call(ctx, "dpctl/ipf-set-max-nfrags", d.name(), mostFragments)
+	return errors.Join(err, err2)
+}

@@ -1,0 +1,113 @@
+package datapath
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ovloom/ovloom/openflow"
+)
+
+// vswitchd answers calls from a list, and remembers them.
+type vswitchd struct {
+	answers map[string]string
+	calls   []string
+}
+
+func (v *vswitchd) Call(_ context.Context, method string, params ...string) (string, error) {
+	v.calls = append(v.calls, strings.Join(append([]string{method}, params...), " "))
+	return v.answers[method], nil
+}
+
+func (v *vswitchd) called(t *testing.T, want ...string) {
+	t.Helper()
+	if !slices.Equal(v.calls, want) {
+		t.Errorf("called:\n%s\nwant:\n%s", strings.Join(v.calls, "\n"), strings.Join(want, "\n"))
+	}
+	v.calls = nil
+}
+
+func TestLimit(t *testing.T) {
+	v := &vswitchd{}
+	c := of(v, false).Conntrack(nil)
+	if err := errors.Join(c.Limit(t.Context(), 16384, 100), c.Limit(t.Context(), 16384, 0)); err != nil {
+		t.Fatal(err)
+	}
+	v.called(t, "dpctl/ct-set-limits netdev@ovs-netdev zone=16384,limit=100", "dpctl/ct-del-limits netdev@ovs-netdev zone=16384")
+}
+
+func TestConnections(t *testing.T) {
+	v := &vswitchd{answers: map[string]string{"dpctl/dump-conntrack": "udp,orig=(src=10.0.0.2,dst=192.0.2.80,sport=5000,dport=53),reply=(src=192.0.2.80,dst=100.64.0.2,sport=53,dport=5000),zone=16384\n"}}
+	got, err := of(v, true).Conntrack(nil).Connections(t.Context(), 16384)
+	if err != nil || len(got) != 1 || got[0].Reply.Dst != netip.MustParseAddr("100.64.0.2") {
+		t.Errorf("connections: %v, %v", got, err)
+	}
+	v.called(t, "revalidator/wait", "dpctl/dump-conntrack system@ovs-system zone=16384")
+}
+
+type flusher struct{ zones []uint16 }
+
+func (f *flusher) CTFlush(_ context.Context, which ...openflow.Connections) error {
+	for _, w := range which {
+		f.zones = append(f.zones, w.Zone)
+	}
+	return nil
+}
+
+func TestCutUsesTheConnectionOfTheMoment(t *testing.T) {
+	f := &flusher{}
+	down := errors.New("not connected")
+	c := of(&vswitchd{}, false).Conntrack(func() (Flusher, error) { return f, down })
+	if err := c.Cut(t.Context(), openflow.Connections{Zone: 1}); !errors.Is(err, down) {
+		t.Errorf("without a connection: %v", err)
+	}
+	down = nil
+	if err := c.Cut(t.Context(), openflow.Connections{Zone: 1}); err != nil || !slices.Equal(f.zones, []uint16{1}) {
+		t.Errorf("flushed %v, %v", f.zones, err)
+	}
+}
+
+func TestTakeFragments(t *testing.T) {
+	v := &vswitchd{}
+	if err := of(v, true).TakeFragments(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v.called(t)
+	if err := of(v, false).TakeFragments(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	v.called(t, "dpctl/ipf-set-min-frag netdev@ovs-netdev v4 400", "dpctl/ipf-set-max-nfrags netdev@ovs-netdev 50000")
+}
+
+// notes keeps texts in memory.
+type notes map[string]string
+
+func (n notes) BridgeNote(bridge, key string) (string, error) { return n[bridge+key], nil }
+func (n notes) SetBridgeNote(_ context.Context, bridge, key, text string) error {
+	n[bridge+key] = text
+	return nil
+}
+
+func TestZones(t *testing.T) {
+	n := notes{}
+	z := Zones{n, "br-int", slog.New(slog.DiscardHandler)}
+	want := map[string]uint16{"nat/acme/7": 16384}
+	if err := z.SaveZones(t.Context(), want); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := z.LoadZones(t.Context()); err != nil || !maps.Equal(got, want) {
+		t.Errorf("zones %v, %v", got, err)
+	}
+	n["br-intzones"] = "{damaged"
+	if got, err := z.LoadZones(t.Context()); err != nil || len(got) != 0 {
+		t.Errorf("damaged: zones %v, %v", got, err)
+	}
+	if err := z.SaveZones(t.Context(), nil); err != nil || n["br-intzones"] != "" {
+		t.Errorf("without zones: note %q, %v", n["br-intzones"], err)
+	}
+}
