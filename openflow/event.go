@@ -1,6 +1,9 @@
 package openflow
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // This file holds what a switch tells its controller unasked, and the packets that
 // go back.
@@ -63,11 +66,34 @@ type FlowRemoved struct {
 
 // Port is a port of the switch as it describes it.
 type Port struct {
-	No       PortNo
-	Name     string // at most 15 bytes: OpenFlow cuts longer names
-	MAC      [6]byte
-	Down     bool // administratively
+	No   PortNo
+	Name string // at most 15 bytes: OpenFlow cuts longer names
+	MAC  [6]byte
+	PortConfig
 	LinkDown bool
+}
+
+// PortConfig is what a controller can set of a port (OpenFlow 1.5, ofp_port_config). Its zero
+// value is a port that works.
+type PortConfig struct {
+	Down       bool // administratively: as `ip link set dev down`, where it has a device
+	NoReceive  bool // packets that come in by it are dropped
+	NoForward  bool // packets that leave by it are dropped
+	NoPacketIn bool // its packets are not sent to controllers
+}
+
+// String returns what is set, as ovs-ofctl mod-port calls it.
+func (c PortConfig) String() string {
+	var words []string
+	for _, w := range []struct {
+		on   bool
+		name string
+	}{{c.Down, "down"}, {c.NoReceive, "no-receive"}, {c.NoForward, "no-forward"}, {c.NoPacketIn, "no-packet-in"}} {
+		if w.on {
+			words = append(words, w.name)
+		}
+	}
+	return strings.Join(words, " ")
 }
 
 // PortEvent is what happened to a port.
@@ -93,4 +119,36 @@ func (e PortEvent) String() string {
 type PortChange struct {
 	Event PortEvent
 	Port  Port
+}
+
+// FlowEvent is what a flow monitor tells of a flow, or of itself (OpenFlow 1.5,
+// 7.3.5.18).
+type FlowEvent uint16
+
+// Events of a flow monitor.
+const (
+	FlowInitial        FlowEvent = iota // was there when the monitor began
+	FlowAdded                           //
+	FlowGone                            //
+	FlowModified                        // has other actions or another cookie
+	FlowOwnChange                       // this connection changed something
+	FlowUpdatesPaused                   // the switch has too much to tell; what comes until the next event is incomplete
+	FlowUpdatesResumed                  //
+)
+
+// String returns the event in words.
+func (e FlowEvent) String() string {
+	names := [...]string{"there", "added", "removed", "modified", "own change", "updates paused", "updates resumed"}
+	if int(e) < len(names) {
+		return names[e]
+	}
+	return fmt.Sprintf("event %d", uint16(e))
+}
+
+// FlowChange says that another connection changed a flow, or that the switch changed it
+// by itself. Its Flow has no actions.
+type FlowChange struct {
+	Event  FlowEvent
+	Reason FlowRemovedReason // of FlowGone
+	Flow   Flow
 }

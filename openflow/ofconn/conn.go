@@ -28,6 +28,7 @@ type Conn struct {
 
 	buffers  sync.Pool // of *[]byte
 	dropped  counters
+	watch    atomic.Pointer[FlowWatch] // nil: none
 	bundleID atomic.Uint32
 
 	mu sync.Mutex
@@ -80,6 +81,10 @@ func (c *Conn) fail(err error) {
 	c.conn.Close() // wakes the reader and the writer
 }
 
+// ofp10 is the version in which some switches send the messages of their own whatever was
+// agreed.
+const ofp10 = 0x01
+
 // read hands every message to whom it is for, until the connection is over.
 func (c *Conn) read() {
 	defer c.work.Done()
@@ -94,7 +99,7 @@ func (c *Conn) read() {
 			continue
 		case errors.Is(err, os.ErrDeadlineExceeded):
 			err = fmt.Errorf("the switch did not answer an echo within %s: %w", c.cfg.EchoInterval, err)
-		case err == nil && h.Version != ofp.Version:
+		case err == nil && h.Version != ofp.Version && !(h.Version == ofp10 && h.Type == ofp.TypeExperimenter):
 			err = fmt.Errorf("the switch sent a %s of OpenFlow version %#x, want %#x", h.Type, h.Version, ofp.Version)
 		}
 		if err != nil {
@@ -116,6 +121,12 @@ func (c *Conn) dispatch(h ofp.Header, body []byte) {
 	case ofp.TypeEchoReply:
 	case ofp.TypePortStatus, ofp.TypeFlowRemoved, ofp.TypeExperimenter:
 		c.deliver(h, body)
+	case ofp.TypeMultipartReply:
+		if h.XID == 0 { // which no request has
+			c.watched(body)
+			return
+		}
+		c.answer(h, body)
 	default:
 		c.answer(h, body)
 	}

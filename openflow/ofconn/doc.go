@@ -17,6 +17,7 @@
 //	apply.go     changes, in bundles
 //	dump.go      flows, groups, meters and ports
 //	packet.go    packet-ins, packet-outs, and what else comes unasked
+//	watch.go     changes that others make to flows; settings of ports
 //	conntrack.go cutting tracked connections
 //	keep.go      dialling again
 package ofconn

@@ -33,6 +33,13 @@ func (c *Conn) deliver(h ofp.Header, body []byte) {
 	case ofp.TypeFlowRemoved:
 		err = offer(c.cfg.FlowsRemoved, &c.dropped.flowsRemoved, ofp.DecodeFlowRemoved, body)
 	default:
+		if e, ok := ofp.MonitorPause(body); ok {
+			if w := c.watch.Load(); w != nil {
+				w.note(openflow.FlowChange{Event: e})
+				w.wake()
+			}
+			return
+		}
 		if !ofp.IsPacketIn2(body) {
 			return // an extension that was not asked for
 		}

@@ -25,5 +25,6 @@
 //	packetout.go    packet-out
 //	port.go         ports and their changes
 //	flowremoved.go  flows that went by themselves
+//	monitor.go      flows that others change
 //	ctflush.go      cutting tracked connections
 package ofp

@@ -17,6 +17,7 @@ const (
 	MultipartGroupDesc   MultipartType = 7
 	MultipartMeterConfig MultipartType = 10
 	MultipartPortDesc    MultipartType = 13
+	MultipartFlowMonitor MultipartType = 16
 )
 
 // multipartMore says that another part follows.

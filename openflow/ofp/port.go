@@ -13,6 +13,36 @@ import (
 // portLen is the length of a port before its properties.
 const portLen = 40
 
+// Bits of a port's configuration.
+const (
+	portDown       = 1 << 0
+	portNoReceive  = 1 << 2
+	portNoForward  = 1 << 5
+	portNoPacketIn = 1 << 6
+)
+
+// AppendPortMod appends a message that gives a port the configuration that p has. The
+// switch refuses it if p's number or MAC is not that of a port.
+func AppendPortMod(b []byte, xid uint32, p openflow.Port) []byte {
+	b, start := begin(b, TypePortMod, xid)
+	b = binary.BigEndian.AppendUint32(b, uint32(p.No))
+	b = append(b, 0, 0, 0, 0)
+	b = append(b, p.MAC[:]...)
+	b = append(b, 0, 0)
+	var config uint32
+	for _, bit := range [...]struct {
+		on   bool
+		mask uint32
+	}{{p.Down, portDown}, {p.NoReceive, portNoReceive}, {p.NoForward, portNoForward}, {p.NoPacketIn, portNoPacketIn}} {
+		if bit.on {
+			config |= bit.mask
+		}
+	}
+	b = binary.BigEndian.AppendUint32(b, config)
+	b = binary.BigEndian.AppendUint32(b, portDown|portNoReceive|portNoForward|portNoPacketIn)
+	return mustEnd(b, start)
+}
+
 // AppendPortRequest appends the body of a multipart request of type
 // MultipartPortDesc for every port.
 func AppendPortRequest(b []byte) []byte {
@@ -58,8 +88,13 @@ func decodePort(b []byte) (p openflow.Port, rest []byte, err error) {
 		No:       openflow.PortNo(binary.BigEndian.Uint32(b)),
 		Name:     string(name),
 		MAC:      [6]byte(b[8:14]),
-		Down:     b[35]&1 != 0,
 		LinkDown: b[39]&1 != 0,
+		PortConfig: openflow.PortConfig{
+			Down:       b[35]&portDown != 0,
+			NoReceive:  b[35]&portNoReceive != 0,
+			NoForward:  b[35]&portNoForward != 0,
+			NoPacketIn: b[35]&portNoPacketIn != 0,
+		},
 	}
 	return p, b[n:], nil
 }

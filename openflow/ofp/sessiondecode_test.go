@@ -59,7 +59,7 @@ func TestFlowRemovedDecodes(t *testing.T) {
 const testPort = "00000003" + "00280000" + "0200000000050000" + "76657468310000000000000000000000" + "00000001" + "00000005"
 
 func TestPortsDecode(t *testing.T) {
-	want := openflow.Port{No: 3, Name: "veth1", MAC: [6]byte{2, 0, 0, 0, 0, 5}, Down: true, LinkDown: true}
+	want := openflow.Port{No: 3, Name: "veth1", MAC: [6]byte{2, 0, 0, 0, 0, 5}, PortConfig: openflow.PortConfig{Down: true}, LinkDown: true}
 	ports, err := DecodePorts(must(hex.DecodeString(testPort + testPort)))
 	if err != nil || !reflect.DeepEqual(ports, []openflow.Port{want, want}) {
 		t.Errorf("decoded\n%+v, %v\nwant\n%+v twice", ports, err, want)

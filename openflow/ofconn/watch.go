@@ -1,0 +1,153 @@
+package ofconn
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/openflow/ofp"
+)
+
+// This file hears of flows that others change, and sets what ports do.
+
+// FlowWatch gathers what others than its connection change of a switch's flows: a
+// hundred thousand changes take no more memory than one.
+type FlowWatch struct {
+	changed chan struct{}
+
+	mu sync.Mutex
+	// Guarded by mu.
+	seen FlowChanges
+}
+
+// FlowChanges counts changes of flows.
+type FlowChanges struct {
+	Added, Removed, Modified int
+	Incomplete               bool                  // the switch had more to tell than it could
+	First                    []openflow.FlowChange // the first few
+}
+
+// firstChanges is how many changes a FlowWatch remembers one by one.
+const firstChanges = 3
+
+// Any says whether there is anything in c.
+func (c *FlowChanges) Any() bool {
+	return c.Added+c.Removed+c.Modified > 0 || c.Incomplete
+}
+
+// C has a value waiting after flows were changed.
+func (w *FlowWatch) C() <-chan struct{} { return w.changed }
+
+// Take returns what changed since the last call.
+func (w *FlowWatch) Take() FlowChanges {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	seen := w.seen
+	w.seen = FlowChanges{}
+	return seen
+}
+
+func (w *FlowWatch) note(c openflow.FlowChange) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch c.Event {
+	case openflow.FlowAdded:
+		w.seen.Added++
+	case openflow.FlowGone:
+		w.seen.Removed++
+	case openflow.FlowModified:
+		w.seen.Modified++
+	case openflow.FlowUpdatesPaused, openflow.FlowUpdatesResumed:
+		w.seen.Incomplete = true
+		return
+	}
+	if len(w.seen.First) < firstChanges {
+		w.seen.First = append(w.seen.First, c)
+	}
+}
+
+func (w *FlowWatch) wake() {
+	select {
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+// WatchFlows has the switch tell of the flows of these tables that others than this
+// connection change, until the connection ends. Changes by Apply on this connection are
+// not told. It may be called once.
+func (c *Conn) WatchFlows(ctx context.Context, tables ...uint8) (*FlowWatch, error) {
+	w := &FlowWatch{changed: make(chan struct{}, 1)}
+	if !c.watch.CompareAndSwap(nil, w) {
+		return nil, fmt.Errorf("openflow watch of flows: there is one already")
+	}
+	var answered int
+	var failed error
+	k := c.expect(len(tables), func(h ofp.Header, body []byte) {
+		switch h.Type {
+		case ofp.TypeError:
+			answered++
+			failed = decodeError(body)
+		case ofp.TypeMultipartReply:
+			if _, _, more, err := ofp.DecodeMultipart(body); err != nil || !more {
+				answered++
+			}
+		}
+	})
+	defer c.forget(k)
+	b := c.buffer()
+	for i, t := range tables {
+		var err error
+		if b, err = ofp.AppendMultipartRequest(b, k.first+uint32(i), ofp.MultipartFlowMonitor, ofp.AppendMonitorRequest(nil, uint32(i)+1, t)); err != nil {
+			return nil, fmt.Errorf("openflow watch of flows: %w", err)
+		}
+	}
+	err := c.send(ctx, b)
+	if err == nil {
+		err = c.wait(ctx, k, func() bool { return answered == len(tables) })
+	}
+	if err == nil {
+		err = failed
+	}
+	if err != nil {
+		return nil, fmt.Errorf("openflow watch of flows: %w", err)
+	}
+	return w, nil
+}
+
+// watched takes in a multipart reply that no request asked for.
+func (c *Conn) watched(body []byte) {
+	w := c.watch.Load()
+	if w == nil {
+		return
+	}
+	kind, part, _, err := ofp.DecodeMultipart(body)
+	if err == nil && kind != ofp.MultipartFlowMonitor {
+		return
+	}
+	any := false
+	if err == nil {
+		err = ofp.EachFlowUpdate(part, func(f openflow.FlowChange) error {
+			w.note(f)
+			any = true
+			return nil
+		})
+	}
+	if err != nil {
+		c.cfg.Log.Warn("unreadable openflow message", "type", "flow update", "err", err)
+		w.note(openflow.FlowChange{Event: openflow.FlowUpdatesPaused})
+		any = true
+	}
+	if any {
+		w.wake()
+	}
+}
+
+// SetPorts gives ports the configuration that they have in the arguments. The switch
+// finds a port by number and MAC.
+func (c *Conn) SetPorts(ctx context.Context, ports ...openflow.Port) error {
+	return c.packets(ctx, "port-mod", len(ports), func(b []byte, i int, xid uint32) ([]byte, error) {
+		return ofp.AppendPortMod(b, xid, ports[i]), nil
+	})
+}
