@@ -112,6 +112,36 @@ func (d *daemon) prepare(ctx context.Context) (err error) {
 	if err := d.db.CheckBridge(ctx, d.bridge()); err != nil {
 		return err
 	}
+	return d.openBesides(ctx, d.settleBridges)
+}
+
+// openBesides opens the store while do runs: both take a while, and neither needs
+// the other. What do has begun it ends, also when the store cannot be opened: a card
+// is not left on its way into a bridge.
+func (d *daemon) openBesides(ctx context.Context, do func(context.Context) error) error {
+	opening, stop := context.WithCancel(ctx)
+	defer stop()
+	var g errgroup.Group
+	g.Go(func() (err error) {
+		d.store, err = store.Open(opening, d.storeConfig())
+		return err
+	})
+	err := do(ctx)
+	if err != nil {
+		stop()
+	}
+	opened := g.Wait()
+	switch {
+	case err == nil:
+		return opened
+	case opened == nil:
+		return errors.Join(err, d.store.Close())
+	}
+	return err
+}
+
+// settleBridges finds out what this host is, and makes its bridges.
+func (d *daemon) settleBridges(ctx context.Context) error {
 	vtep, err := d.settleUnderlay(ctx)
 	if err != nil {
 		return err
@@ -123,11 +153,7 @@ func (d *daemon) prepare(ctx context.Context) (err error) {
 	if err := d.host.Validate(); err != nil {
 		return err
 	}
-	if err := d.db.EnsureBridge(ctx, d.bridge()); err != nil {
-		return err
-	}
-	d.store, err = store.Open(ctx, d.storeConfig())
-	return err
+	return d.db.EnsureBridge(ctx, d.bridge())
 }
 
 func (d *daemon) storeConfig() store.Config {
