@@ -56,8 +56,9 @@ var table = map[string]rule{
 	"underlay":              {ours: "hostnet intent"},
 	"exit":                  {ours: "intent api controller openflow ovsdb hostnet"},
 	"api":                   {ours: "intent"},
+	"agent":                 {ours: "api hostnet intent ovsdb repair"},
 	"cmd/ovloom":            {ours: "api intent explain pki", outside: cli},
-	"cmd/ovloomd":           {ours: "api intent store ovsdb openflow openflow/ofp openflow/ofconn pipeline controller datapath doctor unixctl explain exit manifest pki hostnet underlay repair", outside: cli + " " + yaml},
+	"cmd/ovloomd":           {ours: "agent api intent store ovsdb openflow openflow/ofp openflow/ofconn pipeline controller datapath doctor unixctl explain exit manifest pki hostnet underlay repair", outside: cli + " " + yaml},
 	"integration":           {outside: netlink}, // its tests use everything of ours
 	"integration/lab":       {ours: "intent", outside: netlink},
 	"integration/cmd/":      {ours: "integration/lab"},

@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ovloom/ovloom/agent"
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/datapath"
@@ -47,6 +48,7 @@ type daemon struct {
 	host     intent.Host // as it is registered; the ID is the store's
 	store    *store.Store
 
+	agent      *agent.Agent
 	controller *controller.Controller
 	openflow   *openflowLink
 	storeLink  *storeLink
@@ -248,6 +250,10 @@ func (d *daemon) vtep() (netip.Addr, error) {
 
 // run starts the loops and returns when ctx ends or one of them fails.
 func (d *daemon) run(ctx context.Context, listener net.Listener) error {
+	var err error
+	if d.agent, err = d.newAgent(); err != nil {
+		return err
+	}
 	gatherer := d.newExit()
 	d.controller = controller.New(d.cfg.HostName, controller.Deps{
 		Span: span{d.store}, Claims: d.store, Progress: d.store, Interfaces: d.db,
@@ -263,7 +269,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	doctor := newDoctorLink(d)
 	trace := newTraceLink(d)
 	server := api.NewServer(api.Backend{
-		Store: reader{d.store, d.storeLink, time.Now()}, Local: leaver{d}, Plug: plugger{d}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
+		Store: reader{d.store, d.storeLink, time.Now()}, Local: leaver{d}, Plug: plugger{d.agent, d}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
 		Health: doctor.health, Trace: trace.trace, Fix: d.exit.Fix,
 	}, d.log.With("part", "api"))
 
