@@ -24,6 +24,8 @@ type Deps struct {
 
 	// KernelDatapath: the switch's packets are handled by Linux's own datapath.
 	KernelDatapath bool
+
+	Repairs Repairs // nil: what was put back is only logged as a change
 }
 
 // Controller brings the local switch to what the store and the local interfaces
@@ -61,6 +63,9 @@ type Controller struct {
 	waitsSince                            time.Time       // since when only tenants and ids are waited for
 	started                               bool            // all of it was known once, or waited for long enough
 	spared                                spare
+
+	disturbed  disturbance
+	disturbing bool // the comparison under way is one because others have changed the switch
 
 	arrivals map[intent.PortRef]int // ports that came up: how often that is still to be told
 }
@@ -186,6 +191,7 @@ func (c *Controller) Connected(ctx context.Context, sw Switch, vxlan of.PortNo) 
 		c.sw, c.synced = sw, false
 		clear(c.nat.limits) // it may have started anew
 		c.world.suspectAll()
+		c.disturbed, c.disturbing = disturbance{epoch: c.disturbed.epoch + 1}, false
 		c.retrySync, c.syncBackoff = time.Time{}, 0
 	})
 }
@@ -241,6 +247,7 @@ func (c *Controller) step(ctx context.Context) {
 	c.followTenants(ctx)
 	c.bringSwitch(ctx)
 	c.lookAfterZones(ctx)
+	c.lookAgain(ctx)
 	if !c.mayStart() {
 		return // a claim whose interface was not heard of yet would be given up
 	}
@@ -341,6 +348,10 @@ func (c *Controller) bringSwitch(ctx context.Context) {
 		}
 		return
 	}
+	if !c.calm(ctx) {
+		c.putBack(ctx)
+		return
+	}
 	mods := c.world.flush()
 	if len(mods) == 0 {
 		return
@@ -378,6 +389,10 @@ func (c *Controller) resync(ctx context.Context) {
 	c.spared = spare{on: sparing, tenants: len(tenants)}
 	c.stats.Resyncs++
 	c.stats.LastResync, c.stats.LastResyncMods, c.stats.LastError = start, len(mods), ""
+	if c.disturbing && len(mods) > 0 {
+		c.tellRepairs(mods)
+	}
+	c.disturbing = false
 	c.log.Info("switch compared with what is wanted", "messages", len(mods), "took", time.Since(start).Round(time.Millisecond))
 }
 
@@ -424,6 +439,7 @@ func (c *Controller) apply(ctx context.Context, mods []of.Mod) error {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
 	start := time.Now()
+	c.disturbed.epoch++
 	if err := c.sw.Apply(ctx, mods); err != nil {
 		return err
 	}

@@ -108,9 +108,8 @@ func (w *world) target() target {
 // flush wants. Learned flows are left alone as long as what they were learned for
 // exists.
 func (t target) resync(flows []of.Flow, groups []of.Group) []of.Mod {
-	have := slices.DeleteFunc(flows, func(f of.Flow) bool {
-		c := pipeline.Cookie(f.Cookie)
-		return t.owners[c] || t.spares(c)
+	have := slices.DeleteFunc(withoutLearned(flows, t.owners), func(f of.Flow) bool {
+		return t.spares(pipeline.Cookie(f.Cookie))
 	})
 	var d delta
 	d.groups(groups, t.groups)

@@ -299,6 +299,22 @@ func (s *fakeSwitch) Tables(context.Context) ([]of.Flow, []of.Group, error) {
 	return flows, groups, s.fail
 }
 
+// Groups implements Switch.
+func (s *fakeSwitch) Groups(context.Context) ([]of.Group, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, groups := s.table.dump()
+	return groups, s.fail
+}
+
+// CookieFlows implements Switch.
+func (s *fakeSwitch) CookieFlows(_ context.Context, cookie, mask uint64) ([]of.Flow, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	flows, _ := s.table.dump()
+	return slices.DeleteFunc(flows, func(f of.Flow) bool { return (f.Cookie^cookie)&mask != 0 }), s.fail
+}
+
 func (s *fakeSwitch) failing(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

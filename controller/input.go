@@ -29,6 +29,14 @@ type Switch interface {
 	Meters(ctx context.Context) ([]of.Meter, error)
 }
 
+// Sampler is a Switch that can be looked at in parts, now and then.
+type Sampler interface {
+	// Groups returns all groups.
+	Groups(ctx context.Context) ([]of.Group, error)
+	// CookieFlows returns the flows whose cookies agree with cookie in the bits of mask.
+	CookieFlows(ctx context.Context, cookie, mask uint64) ([]of.Flow, error)
+}
+
 // Span tells what a host must know of the store. Each watch blocks until ctx ends
 // and hides lost connections.
 type Span interface {

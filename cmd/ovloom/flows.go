@@ -130,7 +130,7 @@ func (p *program) diffFlows(ctx context.Context, c *cli.Context, q api.FlowQuery
 		}
 	})
 	if err == nil && len(mods) > 0 {
-		err = fmt.Errorf("the switch differs from what it should hold by %d changes; ovloomd makes them when it is started again", len(mods))
+		err = fmt.Errorf("the switch differs from what it should hold by %d changes; ovloomd makes them within seconds, or when it is started again", len(mods))
 	}
 	return err
 }

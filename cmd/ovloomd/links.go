@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/keeper"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/openflow/ofconn"
 )
@@ -111,6 +113,7 @@ type openflowLink struct {
 	tunnel   int           // OpenFlow number of the tunnel port; 0: none yet
 	moved    chan struct{} // closed when tunnel changes
 	conn     *ofconn.Conn  // nil: not connected; guarded by tunnelMu
+	keeper   *keeper.Keeper
 }
 
 func (l *openflowLink) addr() string {
@@ -119,7 +122,10 @@ func (l *openflowLink) addr() string {
 
 // keep connects again and again, and hands each connection to the controller.
 func (l *openflowLink) keep(ctx context.Context) error {
-	err := ofconn.Keep(ctx, l.addr(), ofconn.Config{Log: l.log.With("part", "openflow")}, l.use)
+	l.keeper = keeper.New()
+	l.keeper.Log = l.log.With("part", "openflow")
+	l.keeper.Wanted, l.keeper.Repaired = l.wantedPort, l.repairedPort
+	err := ofconn.Keep(ctx, l.addr(), ofconn.Config{Log: l.log.With("part", "openflow"), PortChanges: l.keeper.Changes}, l.use)
 	if ctx.Err() != nil {
 		return nil
 	}
@@ -136,9 +142,11 @@ func (l *openflowLink) use(ctx context.Context, conn *ofconn.Conn) error {
 	if err := l.dp.TakeFragments(ctx); err != nil {
 		l.log.Warn("small fragments of tenants' packets will be lost on their way out", "error", err)
 	}
+	watch := l.keeper.Begin(ctx, conn) // before the first comparison: what changes after that is told
 	l.setConn(conn)
 	l.set(true, nil)
 	l.controller.Connected(ctx, conn, of.PortNo(tunnel))
+	go l.keeper.Keep(ctx, conn, watch, func() { l.controller.Disturbed(ctx, conn) })
 	defer func() {
 		l.setConn(nil)
 		l.set(false, conn.Err())
@@ -150,6 +158,28 @@ func (l *openflowLink) use(ctx context.Context, conn *ofconn.Conn) error {
 	case <-moved:
 		return nil
 	}
+}
+
+// wantedPort says how a port of the bridge must be set: all are ovloom's to keep open, but
+// whether a device is up is its owner's to say unless ovloom made it.
+func (l *openflowLink) wantedPort(p of.Port) of.PortConfig {
+	if p.No == of.PortLocal {
+		return p.PortConfig
+	}
+	down := p.Down
+	if p.Name == l.cfg.VXLANName {
+		down = false
+	}
+	for _, i := range l.db.Interfaces(l.cfg.Bridge) {
+		if i.Name == p.Name && (i.Uplink != "" || i.Name == hostnet.HostIfName(i.IfaceID)) {
+			down = false
+		}
+	}
+	return of.PortConfig{Down: down}
+}
+
+func (l *openflowLink) repairedPort(p of.Port) {
+	l.repairs.Put("port settings changed by another program", 1, p.Name+": "+p.PortConfig.String())
 }
 
 // setTunnel takes in the number of the tunnel port.

@@ -82,6 +82,17 @@ func (c *Conn) Flows(ctx context.Context, filter FlowFilter) ([]openflow.FlowSta
 	return flows, nil
 }
 
+// CookieFlows returns the flows, without their counters, whose cookies agree with cookie in
+// the bits of mask.
+func (c *Conn) CookieFlows(ctx context.Context, cookie, mask uint64) ([]openflow.Flow, error) {
+	var flows []openflow.Flow
+	err := c.EachFlow(ctx, FlowFilter{Cookie: cookie, CookieMask: mask}, func(f openflow.FlowStats) error {
+		flows = append(flows, f.Flow)
+		return nil
+	})
+	return flows, err
+}
+
 // Groups returns all groups.
 func (c *Conn) Groups(ctx context.Context) ([]openflow.Group, error) {
 	groups, err := collect(ctx, c, ofp.MultipartGroupDesc, ofp.AppendGroupRequest(nil), ofp.DecodeGroupDesc)

@@ -1,0 +1,133 @@
+// Package keeper watches over one connection to the integration bridge: it hears of
+// flows that other programs change, and puts back the settings of ports.
+package keeper
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/openflow/ofconn"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// Conn is what is asked of a connection; *ofconn.Conn is one.
+type Conn interface {
+	WatchFlows(ctx context.Context, tables ...uint8) (*ofconn.FlowWatch, error)
+	Ports(ctx context.Context) ([]openflow.Port, error)
+	SetPorts(ctx context.Context, ports ...openflow.Port) error
+}
+
+// Keeper is what all connections have in common.
+type Keeper struct {
+	// Changes is where connections tell of ports that changed (ofconn.Config.PortChanges).
+	Changes chan openflow.PortChange
+
+	// Wanted returns the settings that a port must have, given those that it has; the same
+	// for one that is left as it is.
+	Wanted func(openflow.Port) openflow.PortConfig
+
+	// Repaired hears of ports whose settings were put back.
+	Repaired func(p openflow.Port)
+
+	Log *slog.Logger
+}
+
+// portChangesQueued is how many changes of ports may wait; what is more is found by looking
+// at all ports.
+const portChangesQueued = 256
+
+// New returns a Keeper with room for changes.
+func New() *Keeper {
+	return &Keeper{Changes: make(chan openflow.PortChange, portChangesQueued)}
+}
+
+// Tables are the tables in which no flow comes or goes by itself.
+func Tables() []uint8 {
+	learned := map[uint8]bool{}
+	for _, id := range pipeline.LearnedTables() {
+		learned[id] = true
+	}
+	var ids []uint8
+	for _, t := range pipeline.Tables() {
+		if !learned[t.ID] {
+			ids = append(ids, t.ID)
+		}
+	}
+	return ids
+}
+
+// Begin has the switch tell of flows that others change, before any is sent. nil: this
+// switch cannot.
+func (k *Keeper) Begin(ctx context.Context, conn Conn) *ofconn.FlowWatch {
+	w, err := conn.WatchFlows(ctx, Tables()...)
+	if err != nil {
+		if ctx.Err() == nil {
+			k.Log.Info("the switch does not tell of changed flows; it is only compared now and then", "error", err)
+		}
+		return nil
+	}
+	return w
+}
+
+// Keep calls disturbed when others have changed flows, and puts back the settings of
+// ports, until ctx ends.
+func (k *Keeper) Keep(ctx context.Context, conn Conn, watch *ofconn.FlowWatch, disturbed func()) {
+	var flows <-chan struct{}
+	if watch != nil {
+		flows = watch.C()
+	}
+	k.lookAtPorts(ctx, conn)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-flows:
+			seen := watch.Take()
+			attrs := []any{"added", seen.Added, "removed", seen.Removed, "modified", seen.Modified}
+			for _, c := range seen.First {
+				attrs = append(attrs, "flow", c.Event.String()+" "+c.Flow.String())
+				break
+			}
+			k.Log.Debug("another program changed flows", attrs...)
+			disturbed()
+		case c := <-k.Changes:
+			if len(k.Changes) > portChangesQueued/2 {
+				for len(k.Changes) > 0 {
+					<-k.Changes
+				}
+				k.lookAtPorts(ctx, conn)
+			} else if c.Event != openflow.PortDeleted {
+				k.putBack(ctx, conn, c.Port)
+			}
+		}
+	}
+}
+
+// lookAtPorts puts back the settings of all ports.
+func (k *Keeper) lookAtPorts(ctx context.Context, conn Conn) {
+	ports, err := conn.Ports(ctx)
+	if err != nil {
+		return // the connection tells by itself what is wrong with it
+	}
+	k.putBack(ctx, conn, ports...)
+}
+
+func (k *Keeper) putBack(ctx context.Context, conn Conn, ports ...openflow.Port) {
+	for _, p := range ports {
+		want := k.Wanted(p)
+		if want == p.PortConfig {
+			continue
+		}
+		was := p
+		p.PortConfig = want
+		if err := conn.SetPorts(ctx, p); err != nil {
+			// It may be gone, or have another number by now; then another change is told.
+			if ctx.Err() == nil {
+				k.Log.Info("cannot set a port", "port", p.Name, "error", err)
+			}
+			continue
+		}
+		k.Repaired(was)
+	}
+}
