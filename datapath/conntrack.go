@@ -79,7 +79,7 @@ const (
 	// mostFragments is how many fragments may wait for the rest of their packets, and the
 	// most that Open vSwitch 3.1 can be told. Those of a packet that never becomes whole
 	// wait for 15 seconds; by itself Open vSwitch holds 1,000, which 70 a second use up.
-	mostFragments = "50000"
+	mostFragments = "5000"
 )
 
 // TakeFragments lets the connection tracker of the userspace datapath put together what

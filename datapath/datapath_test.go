@@ -81,7 +81,7 @@ func TestTakeFragments(t *testing.T) {
 	if err := of(v, false).TakeFragments(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	v.called(t, "dpctl/ipf-set-min-frag netdev@ovs-netdev v4 400", "dpctl/ipf-set-max-nfrags netdev@ovs-netdev 50000")
+	v.called(t, "dpctl/ipf-set-min-frag netdev@ovs-netdev v4 400", "dpctl/ipf-set-max-nfrags netdev@ovs-netdev 5000")
 }
 
 // notes keeps texts in memory.
