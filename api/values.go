@@ -157,6 +157,9 @@ type PlugRequest struct {
 	PID    int            `json:"pid,omitempty"`
 	Tap    string         `json:"tap,omitempty"`
 	Ifname string         `json:"ifname,omitempty"` // inside the namespace; default eth0
+
+	NoDefaultRoute bool `json:"no_default_route,omitempty"` // the namespace gets no default route through the network's gateways
+	Force          bool `json:"force,omitempty"`            // a tap of another kind than tap and veth, or one with addresses
 }
 
 // DefaultIfname names a plugged port's interface inside its namespace.
@@ -178,6 +181,10 @@ func (r PlugRequest) Validate() error {
 		return intent.Invalidf("process id %d is negative", r.PID)
 	case strings.Contains(r.Netns, "/") && !path.IsAbs(r.Netns) || strings.Contains(r.Netns, "\x00") || r.Netns == "." || r.Netns == "..":
 		return intent.Invalidf("namespace %q is malformed", r.Netns).WithHint("give a name that `ip netns list` shows, or an absolute path")
+	case r.Tap != "" && r.NoDefaultRoute:
+		return intent.Invalidf("a default route makes no sense for tap %s: ovloom sets no routes there", r.Tap).WithHint("leave no_default_route (--no-default-route) out")
+	case r.Tap == "" && r.Force:
+		return intent.Invalidf("force makes sense for taps only").WithHint("leave it out, or name the interface as tap")
 	case r.Tap != "" && r.Ifname != "":
 		return intent.Invalidf("an interface name %q is given for tap %s", r.Ifname, r.Tap).WithHint("a tap keeps its name: leave ifname out")
 	case r.Tap != "":
@@ -205,6 +212,7 @@ type PlugResult struct {
 	MAC       intent.MAC   `json:"mac"`
 	Addrs     []netip.Addr `json:"addresses,omitempty"`
 	MTU       int          `json:"mtu"` // bytes of IP packet
+	Notes     []string     `json:"notes,omitempty"`
 }
 
 // FlowQuery chooses flows of this host's switch; its zero value means all.

@@ -5,11 +5,10 @@ package hostnet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/netip"
-	"syscall"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -37,17 +36,23 @@ func configure(ctx context.Context, name string, p PlugSpec, ns netns.NsHandle, 
 		{"set its MAC", func() (bool, error) { return setMAC(inside, peer, p.MAC) }},
 		{"switch its checksum offload off", func() (bool, error) { return p.checksumsOff(ns) }},
 		{"allow IPv6 on it", func() (bool, error) { return p.allowIPv6(ns) }},
-		{"add its addresses", func() (bool, error) { return addMissing(inside, peer, p.Addrs) }},
-		{"bring it up", func() (bool, error) { return setMTUAndUp(inside, peer, p.MTU) }},
-		{"bring up its end on the host", func() (bool, error) { return setMTUAndUp(pkgHandle, host, p.MTU) }},
-		{"add its default routes", func() (bool, error) { return p.addDefaultRoutes(inside, peer) }},
+		{"set its addresses", func() (bool, error) { return p.setAddrs(ns, inside, peer) }},
+		{"set its MTU", func() (bool, error) { return setMTUs(host, inside, peer, p.MTU) }},
+		{"bring it up", func() (bool, error) { return setUp(inside, peer) }},
+		{"bring up its end on the host", func() (bool, error) { return setUp(pkgHandle, host) }},
+		{"set its default routes", func() (changed bool, err error) {
+			changed, result.Elsewhere, err = p.setDefaultRoutes(inside, peer)
+			return changed, err
+		}},
 	}
 	for _, s := range steps {
 		err := ctx.Err()
 		if err == nil {
 			var changed bool
 			changed, err = s.do()
-			result.Changed = result.Changed || changed
+			if changed {
+				result.Changed, result.Did = true, append(result.Did, s.what)
+			}
 		}
 		if err != nil {
 			return result, fmt.Errorf("interface %s in %s: %s: %w", p.IfName, p.Target, s.what, err)
@@ -70,82 +75,179 @@ func setMAC(h *netlink.Handle, l netlink.Link, mac intent.MAC) (bool, error) {
 	return true, h.LinkSetHardwareAddr(l, mac[:])
 }
 
-func setMTUAndUp(h *netlink.Handle, l netlink.Link, mtu int) (changed bool, err error) {
-	if mtu != 0 && l.Attrs().MTU != mtu {
-		if err := h.LinkSetMTU(l, mtu); err != nil {
-			return false, fmt.Errorf("set the MTU of %s to %d: %w", l.Attrs().Name, mtu, err)
+// setMTUs gives both ends of a pair the MTU. The end that may send more than the other
+// takes is the one inside, so it is the first to become smaller and the last to grow.
+func setMTUs(host netlink.Link, inside *netlink.Handle, peer netlink.Link, mtu int) (changed bool, err error) {
+	ends := []func() (bool, error){
+		func() (bool, error) { return setMTU(inside, peer, mtu) },
+		func() (bool, error) { return setMTU(pkgHandle, host, mtu) },
+	}
+	if mtu > peer.Attrs().MTU {
+		slices.Reverse(ends)
+	}
+	for _, set := range ends {
+		c, err := set()
+		changed = changed || c
+		if err != nil {
+			return changed, err
 		}
-		changed = true
 	}
-	if l.Attrs().Flags&net.FlagUp != 0 {
-		return changed, nil
+	return changed, nil
+}
+
+func setMTU(h *netlink.Handle, l netlink.Link, mtu int) (bool, error) {
+	if mtu == 0 || l.Attrs().MTU == mtu {
+		return false, nil
 	}
-	if err := h.LinkSetUp(l); err != nil {
-		return changed, fmt.Errorf("bring up %s: %w", l.Attrs().Name, err)
+	if err := h.LinkSetMTU(l, mtu); err != nil {
+		return false, fmt.Errorf("set the MTU of %s to %d: %w", l.Attrs().Name, mtu, err)
 	}
 	return true, nil
 }
 
-// addMissing adds the addresses that the interface lacks. Others that it has stay:
-// a workload may hold addresses of its own.
-func addMissing(h *netlink.Handle, l netlink.Link, want []netip.Prefix) (changed bool, err error) {
-	have, err := dump(func() ([]netlink.Addr, error) { return h.AddrList(l, netlink.FAMILY_ALL) })
+func setUp(h *netlink.Handle, l netlink.Link) (bool, error) {
+	if l.Attrs().Flags&net.FlagUp != 0 {
+		return false, nil
+	}
+	if err := h.LinkSetUp(l); err != nil {
+		return false, fmt.Errorf("bring up %s: %w", l.Attrs().Name, err)
+	}
+	return true, nil
+}
+
+// setAddrs adds the addresses that the interface lacks and takes away those that Plug
+// added before and that are not wanted any more. Others that it has stay: a workload may
+// hold addresses of its own.
+func (p PlugSpec) setAddrs(ns netns.NsHandle, h *netlink.Handle, l netlink.Link) (changed bool, err error) {
+	before, err := addrsOf(h, l)
 	if err != nil {
-		return false, fmt.Errorf("read addresses: %w", err)
+		return false, err
 	}
 	held := map[netip.Prefix]bool{}
-	for _, a := range have {
+	var drop []netlink.Addr
+	for _, a := range before {
 		held[prefixOf(a.IPNet)] = true
+		if slices.Contains(p.OldAddrs, prefixOf(a.IPNet)) && !slices.Contains(p.Addrs, prefixOf(a.IPNet)) {
+			drop = append(drop, a)
+		}
 	}
-	for _, p := range want {
-		if held[p] {
+	for _, want := range p.Addrs {
+		if held[want] {
 			continue
 		}
 		// The store gives an address to one port only. Looking for a duplicate would
 		// keep an IPv6 address from being used for up to two seconds (RFC 4862, 5.4).
-		if err := h.AddrAdd(l, &netlink.Addr{IPNet: ipNet(p), Flags: unix.IFA_F_NODAD}); err != nil {
-			return changed, fmt.Errorf("%s: %w", p, err)
+		if err := h.AddrAdd(l, &netlink.Addr{IPNet: ipNet(want), Flags: unix.IFA_F_NODAD}); err != nil {
+			return changed, fmt.Errorf("%s: %w", want, err)
+		}
+		changed = true
+	}
+	if len(drop) == 0 {
+		return changed, nil
+	}
+	// Without this the kernel deletes the other addresses of a subnet with its first one.
+	err = inNamespace(ns, func() error {
+		_, err := SetSysctl(promoteSecondaries, p.IfName, "1")
+		return err
+	})
+	if err != nil {
+		return changed, err
+	}
+	for _, a := range drop {
+		if err := h.AddrDel(l, &netlink.Addr{IPNet: a.IPNet}); err != nil && !gone(err) {
+			return changed, fmt.Errorf("delete %s: %w", prefixOf(a.IPNet), err)
 		}
 		changed = true
 	}
 	return changed, nil
 }
 
-// addDefaultRoutes makes a default route through each gateway.
-func (p PlugSpec) addDefaultRoutes(h *netlink.Handle, l netlink.Link) (changed bool, err error) {
-	for _, gw := range p.Gateways {
-		family, all := unix.AF_INET, netip.PrefixFrom(netip.IPv4Unspecified(), 0)
-		if gw.Is6() {
-			family, all = unix.AF_INET6, netip.PrefixFrom(netip.IPv6Unspecified(), 0)
-		}
-		have, err := dump(func() ([]netlink.Route, error) {
-			return h.RouteListFiltered(family, &netlink.Route{LinkIndex: l.Attrs().Index}, netlink.RT_FILTER_OIF)
-		})
+func addrsOf(h *netlink.Handle, l netlink.Link) ([]netlink.Addr, error) {
+	list, err := dump(func() ([]netlink.Addr, error) { return h.AddrList(l, netlink.FAMILY_ALL) })
+	if err != nil {
+		return nil, fmt.Errorf("read addresses: %w", err)
+	}
+	return list, nil
+}
+
+// setDefaultRoutes makes a default route through each gateway, where the namespace has no
+// default route that leads elsewhere, and deletes those that Plug made before and that
+// are not wanted any more.
+func (p PlugSpec) setDefaultRoutes(h *netlink.Handle, l netlink.Link) (changed bool, elsewhere map[netip.Addr]string, err error) {
+	for _, gw := range slices.Concat(p.OldGateways, p.Gateways) {
+		wanted := slices.Contains(p.Gateways, gw)
+		routes, err := defaultRoutes(h, gw.Is6())
 		if err != nil {
-			return changed, fmt.Errorf("read routes: %w", err)
+			return changed, elsewhere, err
 		}
-		there := false
-		for _, r := range have {
-			there = there || r.Gw.Equal(gw.AsSlice()) && prefixOf(r.Dst) == all
+		there, other := false, ""
+		for _, r := range routes {
+			switch {
+			case r.LinkIndex == l.Attrs().Index && r.Gw.Equal(gw.AsSlice()):
+				there = true
+				if !wanted {
+					if err := h.RouteDel(&r); err != nil && !gone(err) {
+						return changed, elsewhere, fmt.Errorf("delete that through %s: %w", gw, err)
+					}
+					changed = true
+				}
+			case r.LinkIndex == l.Attrs().Index && slices.ContainsFunc(p.OldGateways, func(old netip.Addr) bool { return r.Gw.Equal(old.AsSlice()) }):
+				// Deleted by now: it was ours.
+			default:
+				other = elsewhereOf(h, r)
+			}
 		}
-		if there {
+		if !wanted || there {
 			continue
+		}
+		if other != "" {
+			if elsewhere == nil {
+				elsewhere = map[netip.Addr]string{}
+			}
+			elsewhere[gw] = other
+			continue
+		}
+		all := netip.PrefixFrom(netip.IPv4Unspecified(), 0)
+		if gw.Is6() {
+			all = netip.PrefixFrom(netip.IPv6Unspecified(), 0)
 		}
 		r := &netlink.Route{LinkIndex: l.Attrs().Index, Dst: ipNet(all), Gw: gw.AsSlice()}
 		if !p.onLink(gw) {
 			r.Flags = int(netlink.FLAG_ONLINK)
 		}
-		err = h.RouteAdd(r)
-		if errors.Is(err, syscall.EEXIST) {
-			return changed, intent.Conflictf("%s has a default route already, so none through %s was added", p.Target, gw).
-				WithHint("remove it, or plug the port without a gateway")
-		}
-		if err != nil {
-			return changed, fmt.Errorf("through %s: %w", gw, err)
+		if err := h.RouteAdd(r); err != nil {
+			return changed, elsewhere, fmt.Errorf("through %s: %w", gw, err)
 		}
 		changed = true
 	}
-	return changed, nil
+	return changed, elsewhere, nil
+}
+
+// defaultRoutes returns the default routes of a family in the main table.
+func defaultRoutes(h *netlink.Handle, v6 bool) ([]netlink.Route, error) {
+	family := unix.AF_INET
+	if v6 {
+		family = unix.AF_INET6
+	}
+	list, err := dump(func() ([]netlink.Route, error) { return h.RouteList(nil, family) })
+	if err != nil {
+		return nil, fmt.Errorf("read routes: %w", err)
+	}
+	return slices.DeleteFunc(list, func(r netlink.Route) bool {
+		return r.Dst != nil && prefixOf(r.Dst).Bits() != 0 || r.Type != unix.RTN_UNICAST
+	}), nil
+}
+
+// elsewhereOf says where a default route leads.
+func elsewhereOf(h *netlink.Handle, r netlink.Route) string {
+	where := "elsewhere"
+	if l, err := h.LinkByIndex(r.LinkIndex); err == nil {
+		where = "through " + l.Attrs().Name
+	}
+	if a := addrOf(r.Gw); a.IsValid() {
+		where += " to " + a.String()
+	}
+	return where
 }
 
 // onLink says whether an address is inside one of the port's subnets.

@@ -1,7 +1,8 @@
 // Package hostnet changes the network of the host: it plugs ports into namespaces,
 // finds the underlay's addresses, and moves addresses and routes between interfaces.
 //
-//	plug.go       Plug, PlugTap, Unplug
+//	plug.go       Plug, Unplug
+//	tap.go        CheckTap, ReadyTap: interfaces that somebody else made, as ports
 //	configure.go  what Plug makes true inside the namespace
 //	netns.go      Target: the namespace that a port is plugged into
 //	vtep.go       DefaultVTEP, UnderlayMTU, AddrOwner

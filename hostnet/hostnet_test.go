@@ -11,6 +11,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/ovsdb/ovstest"
 )
@@ -209,9 +211,63 @@ func TestPlugBesidesAnotherDefaultRoute(t *testing.T) {
 	ovstest.IP(t, "-n", ns, "link", "add", "other", "type", "bridge")
 	ovstest.IP(t, "-n", ns, "link", "set", "other", "up")
 	ovstest.IP(t, "-n", ns, "route", "add", "default", "dev", "other")
-	_, err := Plug(context.Background(), spec(ns))
-	wantError(t, err, intent.Conflict, "default route already")
-	noHostEnd(t)
+	made, err := Plug(context.Background(), spec(ns))
+	must(t, err)
+	defer Unplug(context.Background(), uuid)
+	if v4 := netip.MustParseAddr("10.0.0.1"); len(made.Elsewhere) != 1 || made.Elsewhere[v4] != "through other" {
+		t.Errorf("default routes left to others: %v", made.Elsewhere)
+	}
+	wantText(t, ovstest.IP(t, "-n", ns, "-6", "route"), "default via fd00::1 dev eth0")
+	if out := ovstest.IP(t, "-n", ns, "route"); strings.Contains(out, "via 10.0.0.1") {
+		t.Errorf("a second default route:\n%s", out)
+	}
+}
+
+func TestPlugAgainIsExact(t *testing.T) {
+	ns := ovstest.Netns(t, "exact")
+	ctx := context.Background()
+	old := spec(ns)
+	_, err := Plug(ctx, old)
+	must(t, err)
+	defer Unplug(ctx, uuid)
+	ovstest.IP(t, "-n", ns, "addr", "add", "10.0.0.77/24", "dev", "eth0")
+	ovstest.IP(t, "-n", ns, "addr", "add", "192.0.2.7/32", "dev", "eth0")
+	ovstest.IP(t, "-n", ns, "route", "add", "198.51.100.0/24", "via", "10.0.0.9")
+
+	now := old
+	now.OldAddrs, now.OldGateways, now.OnlyExisting = old.Addrs, old.Gateways, true
+	now.Addrs = []netip.Prefix{netip.MustParsePrefix("10.0.0.6/24"), netip.MustParsePrefix("fd00::6/64")}
+	now.Gateways = []netip.Addr{netip.MustParseAddr("10.0.0.254")}
+	now.MTU = 1300
+	_, err = Plug(ctx, now)
+	must(t, err)
+	addrs, routes := ovstest.IP(t, "-n", ns, "addr", "show", "eth0"), ovstest.IP(t, "-n", ns, "route")
+	wantText(t, addrs, "10.0.0.6/24", "fd00::6/64", "10.0.0.77/24", "192.0.2.7/32", "mtu 1300")
+	wantText(t, routes, "default via 10.0.0.254 dev eth0", "198.51.100.0/24 via 10.0.0.9")
+	wantText(t, ovstest.IP(t, "link", "show", HostIfName(uuid)), "mtu 1300")
+	for _, text := range []string{"10.0.0.5/24", "fd00::5/64"} {
+		if strings.Contains(addrs, text) {
+			t.Errorf("old address %s is left:\n%s", text, addrs)
+		}
+	}
+	if six := ovstest.IP(t, "-n", ns, "-6", "route"); strings.Contains(six, "default") || strings.Contains(routes, "via 10.0.0.1 ") {
+		t.Errorf("old default routes are left:\n%s%s", routes, six)
+	}
+	if again, err := Plug(ctx, now); err != nil || again.Changed {
+		t.Errorf("plugged once more: %+v, %v", again, err)
+	}
+}
+
+func TestPlugOpensNamespacesOnly(t *testing.T) {
+	fifo := t.TempDir() + "/fifo"
+	must(t, unix.Mkfifo(fifo, 0o600))
+	for _, path := range []string{fifo, "/dev/null", "/proc/self/ns/mnt", "/proc/self/status", t.TempDir()} {
+		s := spec("")
+		s.Target = Target{Netns: path}
+		_, err := Plug(context.Background(), s)
+		wantError(t, err, intent.NotFound, path, "no network namespace")
+		noHostEnd(t)
+	}
 }
 
 func TestPlugWhereIPv6IsOff(t *testing.T) {
@@ -237,28 +293,49 @@ func TestPlugWithGatewayOutsideItsSubnet(t *testing.T) {
 	must(t, Unplug(context.Background(), uuid))
 }
 
-func TestPlugTap(t *testing.T) {
-	ctx := context.Background()
+func TestTap(t *testing.T) {
 	ovstest.IP(t, "tuntap", "add", "tap7", "mode", "tap")
 	defer ovstest.IP(t, "link", "del", "tap7")
-	p, err := PlugTap(ctx, "tap7", 1450)
+	tap, err := CheckTap("tap7", false)
 	must(t, err)
-	if !p.Changed || p.HostIf != "tap7" || p.IfIndex == 0 {
-		t.Errorf("plugged as %+v", p)
+	if tap.Name != "tap7" || tap.IfIndex == 0 || tap.MTU != 1500 || tap.Up {
+		t.Errorf("tap %+v", tap)
 	}
+	undo, err := ReadyTap(tap, 1450)
+	must(t, err)
 	wantText(t, ovstest.IP(t, "link", "show", "tap7"), "mtu 1450", "UP")
-	if p, err = PlugTap(ctx, "tap7", 1450); err != nil || p.Changed {
-		t.Errorf("plugged again: %+v, %v", p, err)
+	must(t, undo())
+	if out := ovstest.IP(t, "link", "show", "tap7"); strings.Contains(out, "UP") || !strings.Contains(out, "mtu 1500") {
+		t.Errorf("not put back: %s", out)
 	}
-	_, err = PlugTap(ctx, "tap8", 1450)
+	_, err = CheckTap("tap8", false)
 	wantError(t, err, intent.NotFound, "tap8", "ip link")
-	_, err = PlugTap(ctx, "lo", 1450)
+	_, err = CheckTap("lo", true)
 	wantError(t, err, intent.Conflict, "loopback")
+
+	ovstest.IP(t, "addr", "add", "192.0.2.7/24", "dev", "tap7")
+	_, err = CheckTap("tap7", false)
+	wantError(t, err, intent.Conflict, "192.0.2.7/24", "--force")
+	_, err = CheckTap("tap7", true)
+	must(t, err)
+	ovstest.IP(t, "link", "set", "tap7", "up")
+	ovstest.IP(t, "route", "add", "default", "dev", "tap7")
+	_, err = CheckTap("tap7", true)
+	wantError(t, err, intent.Conflict, "default route")
+	ovstest.IP(t, "addr", "flush", "dev", "tap7")
+	ovstest.IP(t, "route", "flush", "default")
+
 	ovstest.IP(t, "link", "add", "virbr7", "type", "bridge")
 	defer ovstest.IP(t, "link", "del", "virbr7")
+	_, err = CheckTap("virbr7", false)
+	wantError(t, err, intent.Conflict, "bridge", "--force")
 	ovstest.IP(t, "link", "set", "tap7", "master", "virbr7")
-	_, err = PlugTap(ctx, "tap7", 1450)
+	_, err = CheckTap("tap7", true)
 	wantError(t, err, intent.Conflict, "virbr7", "nomaster")
+	ovstest.IP(t, "tuntap", "add", "tun7", "mode", "tun")
+	defer ovstest.IP(t, "link", "del", "tun7")
+	_, err = CheckTap("tun7", false)
+	wantError(t, err, intent.Conflict, "tun device")
 }
 
 func TestDefaultVTEP(t *testing.T) {

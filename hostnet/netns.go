@@ -3,13 +3,17 @@ package hostnet
 // The namespaces that ports are plugged into.
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"runtime"
+	"strconv"
 	"strings"
 
 	"github.com/vishvananda/netns"
+	"golang.org/x/sys/unix"
 
 	"github.com/ovloom/ovloom/intent"
 )
@@ -28,46 +32,136 @@ func (t Target) String() string {
 	return "network namespace " + t.Netns
 }
 
+// NamespaceID identifies a network namespace for as long as it exists.
+type NamespaceID struct {
+	Device uint64 `json:"device"`
+	Inode  uint64 `json:"inode"`
+}
+
+// Place is where a target led: enough to find the namespace again, and to tell whether it
+// is still the same one.
+type Place struct {
+	Namespace NamespaceID
+	Started   uint64 // of the target's process, in clock ticks since the machine started (proc(5)); 0: no process was named
+}
+
 // open returns a handle of the namespace, to be closed.
-func (t Target) open() (netns.NsHandle, error) {
+func (t Target) open() (netns.NsHandle, Place, error) {
 	var ns netns.NsHandle
+	var place Place
 	var err error
 	switch {
 	case t.PID != 0 && t.Netns != "":
-		return netns.None(), intent.Invalidf("both a network namespace (%s) and a process (%d) are given", t.Netns, t.PID).
+		return netns.None(), place, intent.Invalidf("both a network namespace (%s) and a process (%d) are given", t.Netns, t.PID).
 			WithHint("give one of them")
 	case t.PID < 0:
-		return netns.None(), intent.Invalidf("process id %d is negative", t.PID)
+		return netns.None(), place, intent.Invalidf("process id %d is negative", t.PID)
 	case t.PID > 0:
-		ns, err = netns.GetFromPid(t.PID)
+		ns, place.Started, err = openOfProcess(t.PID)
 	case t.Netns == "":
-		return netns.None(), intent.Invalidf("no network namespace is given").WithHint("give its name or path, or the id of a process in it")
+		return netns.None(), place, intent.Invalidf("no network namespace is given").WithHint("give its name or path, or the id of a process in it")
 	case strings.Contains(t.Netns, "/"):
-		ns, err = netns.GetFromPath(t.Netns)
+		ns, err = openNamespace(t.Netns)
 	default:
-		ns, err = netns.GetFromName(t.Netns)
+		ns, err = openNamespace("/run/netns/" + t.Netns)
 	}
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && t.PID > 0:
-		return netns.None(), intent.NotFoundf("process %d does not exist", t.PID)
+	case errors.Is(err, errNoNamespace):
+		return netns.None(), place, intent.NotFoundf("%s is no network namespace", t).
+			WithHint("give a name that `ip netns list` shows, or a path such as /run/netns/NAME or /proc/PID/ns/net")
+	case (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)) && t.PID > 0:
+		return netns.None(), place, intent.NotFoundf("process %d does not exist", t.PID)
 	case errors.Is(err, fs.ErrNotExist):
-		return netns.None(), intent.NotFoundf("%s does not exist", t).WithHint("see `ip netns list`, or make it: ip netns add NAME")
+		return netns.None(), place, intent.NotFoundf("%s does not exist", t).WithHint("see `ip netns list`, or make it: ip netns add NAME")
 	case err != nil:
-		return netns.None(), fmt.Errorf("open %s: %w", t, err)
+		return netns.None(), place, fmt.Errorf("open %s: %w", t, err)
 	}
-	if err := t.check(ns); err != nil {
+	place.Namespace, err = identify(ns)
+	if err == nil {
+		err = t.check(ns)
+	}
+	if err != nil {
 		ns.Close()
-		return netns.None(), err
+		return netns.None(), place, err
 	}
-	return ns, nil
+	return ns, place, nil
 }
 
-// check refuses a file that is no network namespace, and the host's own.
-func (t Target) check(ns netns.NsHandle) error {
-	// A left-over of `ip netns` is an ordinary empty file, and is refused by setns only.
-	if err := inNamespace(ns, func() error { return nil }); err != nil {
-		return intent.NotFoundf("%s is no network namespace: %w", t, err)
+// errNoNamespace says that a file is something other than a network namespace.
+var errNoNamespace = errors.New("not a network namespace")
+
+// nsfsMagic is the file system of namespaces (linux/magic.h).
+const nsfsMagic = 0x6e736673
+
+// openNamespace opens a file only when it is a network namespace. It looks before: opening
+// a FIFO would wait for ever, and opening a device may set it off.
+func openNamespace(path string) (netns.NsHandle, error) {
+	looked, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return netns.None(), &fs.PathError{Op: "open", Path: path, Err: err}
 	}
+	defer unix.Close(looked)
+	var where unix.Statfs_t
+	if err := unix.Fstatfs(looked, &where); err != nil {
+		return netns.None(), &fs.PathError{Op: "statfs", Path: path, Err: err}
+	}
+	if where.Type != nsfsMagic {
+		return netns.None(), errNoNamespace
+	}
+	fd, err := unix.Open(fmt.Sprintf("/proc/self/fd/%d", looked), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return netns.None(), &fs.PathError{Op: "open", Path: path, Err: err}
+	}
+	if kind, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE); err != nil || kind != unix.CLONE_NEWNET {
+		unix.Close(fd)
+		return netns.None(), errNoNamespace
+	}
+	return netns.NsHandle(fd), nil
+}
+
+// openOfProcess opens the namespace of a process, and returns when that started. A number
+// that went to another process meanwhile is found out.
+func openOfProcess(pid int) (netns.NsHandle, uint64, error) {
+	started, err := processStart(pid)
+	if err != nil {
+		return netns.None(), 0, err
+	}
+	ns, err := openNamespace(fmt.Sprintf("/proc/%d/ns/net", pid))
+	if err != nil {
+		return netns.None(), 0, err
+	}
+	if again, err := processStart(pid); err != nil || again != started {
+		ns.Close()
+		return netns.None(), 0, unix.ESRCH
+	}
+	return ns, started, nil
+}
+
+// processStart returns when a process started (proc(5): field 22 of stat). The name before
+// it may hold anything, so counting begins after its last parenthesis.
+func processStart(pid int) (uint64, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, err
+	}
+	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+	if len(fields) < 20 {
+		return 0, fmt.Errorf("stat of process %d has %d fields", pid, len(fields))
+	}
+	return strconv.ParseUint(fields[19], 10, 64)
+}
+
+// identify returns what tells a namespace from others.
+func identify(ns netns.NsHandle) (NamespaceID, error) {
+	var s unix.Stat_t
+	if err := unix.Fstat(int(ns), &s); err != nil {
+		return NamespaceID{}, fmt.Errorf("identify a network namespace: %w", err)
+	}
+	return NamespaceID{uint64(s.Dev), s.Ino}, nil
+}
+
+// check refuses the host's own namespace.
+func (t Target) check(ns netns.NsHandle) error {
 	own, err := netns.Get()
 	if err != nil {
 		return fmt.Errorf("open the host's own network namespace: %w", err)

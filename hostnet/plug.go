@@ -9,7 +9,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 
 	"github.com/vishvananda/netlink"
@@ -28,20 +27,35 @@ type PlugSpec struct {
 	IfName   string         // of the end in the namespace; "": eth0
 	MAC      intent.MAC     // zero: chosen by the kernel
 	Addrs    []netip.Prefix // each address with its subnet's length
-	Gateways []netip.Addr   // a default route through each; at most one per family
+	Gateways []netip.Addr   // a default route through each, where there is no other; at most one per family
 	MTU      int            // bytes of IP packet; 0: 1500
 
 	// TXChecksumOff makes the workload fill in checksums itself. The userspace
 	// datapath needs that: it hands packets on as they are, and TCP fails when the
 	// checksum is left to a network card that never comes.
 	TXChecksumOff bool
+
+	// What an earlier Plug has set and is not wanted any more is taken away: all of
+	// these that Addrs and Gateways lack. What the workload has set itself stays.
+	OldAddrs    []netip.Prefix
+	OldGateways []netip.Addr
+
+	// OnlyExisting fails with NotFound where Plug would have to make the pair.
+	OnlyExisting bool
 }
 
 // Plugged is a port in its place.
 type Plugged struct {
 	HostIf  string // the host's end, to be added to the bridge
 	IfIndex int    // of the host's end: another one means that it was made anew
+	Place   Place  // where its other end is
+	Made    bool   // the pair was made now
 	Changed bool   // something had to be done
+	Did     []string
+
+	// Elsewhere lists the gateways through which no default route was made, because the
+	// namespace has one that leads elsewhere, with where that leads: "through eth0".
+	Elsewhere map[netip.Addr]string
 }
 
 // HostIfName returns the name of the host's end of a port: "ovl" and 12 digits, as
@@ -69,7 +83,7 @@ func Plug(ctx context.Context, p PlugSpec) (Plugged, error) {
 	if err := p.validate(); err != nil {
 		return Plugged{}, err
 	}
-	ns, err := p.Target.open()
+	ns, place, err := p.Target.open()
 	if err != nil {
 		return Plugged{}, err
 	}
@@ -101,6 +115,8 @@ func Plug(ctx context.Context, p PlugSpec) (Plugged, error) {
 	case peer != nil:
 		return Plugged{}, intent.Conflictf("%s has an interface %s already", p.Target, p.IfName).
 			WithHint("choose another name with --ifname")
+	case p.OnlyExisting:
+		return Plugged{}, intent.NotFoundf("interface %s does not exist", name)
 	default:
 		if err := makePair(name, p, ns); err != nil {
 			return Plugged{}, err
@@ -111,7 +127,7 @@ func Plug(ctx context.Context, p PlugSpec) (Plugged, error) {
 	if err != nil && made {
 		return Plugged{}, errors.Join(err, deleteLink(name))
 	}
-	result.Changed = result.Changed || made
+	result.Place, result.Made, result.Changed = place, made, result.Changed || made
 	return result, err
 }
 
@@ -126,31 +142,6 @@ func Unplug(_ context.Context, port string) error {
 		return intent.Conflictf("interface %s is a %s, not a veth: ovloom did not make it", name, l.Type())
 	}
 	return deleteLink(name)
-}
-
-// PlugTap readies an interface that exists, such as a VM's tap: sets its MTU, in
-// bytes of IP packet (0: leaves it), and brings it up. It fails with NotFound if
-// the interface does not exist, and with a Conflict if it cannot be a port.
-func PlugTap(_ context.Context, name string, mtu int) (Plugged, error) {
-	l, err := linkByName(name)
-	if err != nil {
-		return Plugged{}, err
-	}
-	if l == nil {
-		return Plugged{}, intent.NotFoundf("interface %s does not exist on this host", name).WithHint("see `ip link`")
-	}
-	a := l.Attrs()
-	if a.Flags&net.FlagLoopback != 0 {
-		return Plugged{}, intent.Conflictf("interface %s is the loopback", name).WithHint("name the tap of a VM")
-	}
-	// Interfaces on the kernel's datapath have ovs-system as their master: that is
-	// what this one may have, and should get.
-	if master := linkName(a.MasterIndex); master != "" && master != "ovs-system" {
-		return Plugged{}, intent.Conflictf("interface %s is part of %s", name, master).
-			WithHint("take it out: ip link set %s nomaster", name)
-	}
-	changed, err := setMTUAndUp(pkgHandle, l, mtu)
-	return Plugged{HostIf: name, IfIndex: a.Index, Changed: changed}, err
 }
 
 func (p PlugSpec) validate() error {

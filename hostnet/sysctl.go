@@ -18,6 +18,8 @@ type Setting string
 const (
 	ARPIgnore   Setting = "ipv4/arp_ignore"   // 8: answers no ARP request
 	DisableIPv6 Setting = "ipv6/disable_ipv6" // 1: has no IPv6
+
+	promoteSecondaries Setting = "ipv4/promote_secondaries" // 1: the next address of a subnet takes the place of its first one
 )
 
 // path returns the file that holds the setting of one interface.

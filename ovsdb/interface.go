@@ -63,6 +63,13 @@ func (db *DB) Interfaces(bridge string) []Interface {
 	return all
 }
 
+// PortBridge returns the bridge that has a port of that name. It reads the local copy, and
+// so goes on working while ovsdb-server is down.
+func (db *DB) PortBridge(name string) (bridge string, ok bool) {
+	_, b, ok := db.view().port(name)
+	return b.Name, ok
+}
+
 func newInterface(i *interfaceRow, bridge string) Interface {
 	// A generation that is no number was not written by us and counts as none.
 	generation, _ := strconv.ParseUint(i.ExternalIDs[keyGeneration], 10, 64)

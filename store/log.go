@@ -11,7 +11,8 @@ import (
 // zapTo returns the logger that etcd is given. What etcd says is less important
 // to us than to etcd: its information and its warnings, of things like a request of
 // 150 ms, are our debugging, and it calls an error that a closed listener is closed,
-// which is our information. Once closing ends all is debugging.
+// which is our information. Nor is it a failure to us that etcd notes its version
+// later than it tried first. Once closing ends all is debugging.
 func zapTo(closing context.Context, log *slog.Logger) *zap.Logger {
 	return zap.New(zapCore{closing, log.With("component", "etcd").Handler()})
 }
@@ -20,6 +21,17 @@ func zapTo(closing context.Context, log *slog.Logger) *zap.Logger {
 type zapCore struct {
 	closing context.Context
 	to      slog.Handler
+}
+
+// later is said by a member that has a leader before its first write to disk, and
+// does what it says in its next round.
+const later = "failed to update storage version"
+
+func (c zapCore) levelOf(e zapcore.Entry) slog.Level {
+	if e.Message == later && e.Level == zapcore.ErrorLevel {
+		return slog.LevelDebug
+	}
+	return c.level(e.Level)
 }
 
 func (c zapCore) level(l zapcore.Level) slog.Level {
@@ -44,7 +56,7 @@ func (c zapCore) With(fields []zapcore.Field) zapcore.Core {
 
 // Check implements zapcore.Core.
 func (c zapCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.CheckedEntry {
-	if c.Enabled(e.Level) {
+	if c.to.Enabled(context.Background(), c.levelOf(e)) {
 		return ce.AddCore(e, c)
 	}
 	return ce
@@ -52,7 +64,7 @@ func (c zapCore) Check(e zapcore.Entry, ce *zapcore.CheckedEntry) *zapcore.Check
 
 // Write implements zapcore.Core.
 func (c zapCore) Write(e zapcore.Entry, fields []zapcore.Field) error {
-	r := slog.NewRecord(e.Time, c.level(e.Level), e.Message, 0)
+	r := slog.NewRecord(e.Time, c.levelOf(e), e.Message, 0)
 	r.AddAttrs(attrs(fields)...)
 	return c.to.Handle(context.Background(), r)
 }

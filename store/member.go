@@ -215,9 +215,6 @@ func (p place) apply(ec *embed.Config) {
 		// Two stores that began alike would take each other's members for their own.
 		ec.InitialClusterToken = uuid.NewString()
 	}
-	if p.record.Several {
-		ec.TickMs, ec.ElectionMs = uint(severalTick.Milliseconds()), uint(severalElection.Milliseconds())
-	}
 }
 
 // settle notes which member was started, and puts its address right or refuses it:

@@ -19,10 +19,13 @@ func (p *program) plugCommand() *cli.Command {
 			&cli.IntFlag{Name: "pid", Usage: "into the network namespace of process `N`"},
 			&cli.StringFlag{Name: "tap", Usage: "by the tap device `INTERFACE`, which exists"},
 			&cli.StringFlag{Name: "ifname", Usage: "`NAME` of the interface in the namespace (default: " + api.DefaultIfname + ")"},
+			&cli.BoolFlag{Name: "no-default-route", Usage: "make no default route through the network's gateway; one that the namespace has already is left alone anyway"},
+			&cli.BoolFlag{Name: "force", Usage: "with --tap: take an interface that is neither a tap nor a veth, or that has addresses"},
 		},
 		Action: p.portPlug,
 		Description: `   ovloom port plug acme/web/c1 --netns c1
    ovloom port plug acme/web/c2 --pid 4711 --ifname net0
+   ovloom port plug acme/db/c1 --netns c1 --ifname eth1 --no-default-route
    ovloom port plug acme/web/vm1 --tap tap0`,
 	}
 }
@@ -45,7 +48,8 @@ func (p *program) portPlug(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	r := api.PlugRequest{Ref: ref, Netns: c.String("netns"), PID: c.Int("pid"), Tap: c.String("tap"), Ifname: c.String("ifname")}
+	r := api.PlugRequest{Ref: ref, Netns: c.String("netns"), PID: c.Int("pid"), Tap: c.String("tap"), Ifname: c.String("ifname"),
+		NoDefaultRoute: c.Bool("no-default-route"), Force: c.Bool("force")}
 	if err := r.Validate(); err != nil {
 		return err
 	}
@@ -75,6 +79,9 @@ func (p *program) portPlug(c *cli.Context) error {
 			fmt.Fprintf(out, ", %s", addrs(res.Addrs))
 		}
 		fmt.Fprintf(out, ", MTU %d\n", res.MTU)
+		for _, n := range res.Notes {
+			fmt.Fprintf(out, "note: %s\n", n)
+		}
 	}); err != nil {
 		return err
 	}

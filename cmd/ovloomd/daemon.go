@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/ovloom/ovloom/agent"
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/datapath"
@@ -47,6 +48,7 @@ type daemon struct {
 	host     intent.Host // as it is registered; the ID is the store's
 	store    *store.Store
 
+	agent      *agent.Agent
 	controller *controller.Controller
 	openflow   *openflowLink
 	storeLink  *storeLink
@@ -112,6 +114,36 @@ func (d *daemon) prepare(ctx context.Context) (err error) {
 	if err := d.db.CheckBridge(ctx, d.bridge()); err != nil {
 		return err
 	}
+	return d.openBesides(ctx, d.settleBridges)
+}
+
+// openBesides opens the store while do runs: both take a while, and neither needs
+// the other. What do has begun it ends, also when the store cannot be opened: a card
+// is not left on its way into a bridge.
+func (d *daemon) openBesides(ctx context.Context, do func(context.Context) error) error {
+	opening, stop := context.WithCancel(ctx)
+	defer stop()
+	var g errgroup.Group
+	g.Go(func() (err error) {
+		d.store, err = store.Open(opening, d.storeConfig())
+		return err
+	})
+	err := do(ctx)
+	if err != nil {
+		stop()
+	}
+	opened := g.Wait()
+	switch {
+	case err == nil:
+		return opened
+	case opened == nil:
+		return errors.Join(err, d.store.Close())
+	}
+	return err
+}
+
+// settleBridges finds out what this host is, and makes its bridges.
+func (d *daemon) settleBridges(ctx context.Context) error {
 	vtep, err := d.settleUnderlay(ctx)
 	if err != nil {
 		return err
@@ -123,11 +155,7 @@ func (d *daemon) prepare(ctx context.Context) (err error) {
 	if err := d.host.Validate(); err != nil {
 		return err
 	}
-	if err := d.db.EnsureBridge(ctx, d.bridge()); err != nil {
-		return err
-	}
-	d.store, err = store.Open(ctx, d.storeConfig())
-	return err
+	return d.db.EnsureBridge(ctx, d.bridge())
 }
 
 func (d *daemon) storeConfig() store.Config {
@@ -222,6 +250,10 @@ func (d *daemon) vtep() (netip.Addr, error) {
 
 // run starts the loops and returns when ctx ends or one of them fails.
 func (d *daemon) run(ctx context.Context, listener net.Listener) error {
+	var err error
+	if d.agent, err = d.newAgent(); err != nil {
+		return err
+	}
 	gatherer := d.newExit()
 	d.controller = controller.New(d.cfg.HostName, controller.Deps{
 		Span: span{d.store}, Claims: d.store, Progress: d.store, Interfaces: d.db,
@@ -238,7 +270,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	doctor := newDoctorLink(d)
 	trace := newTraceLink(d)
 	server := api.NewServer(api.Backend{
-		Store: reader{d.store, d.storeLink, time.Now()}, Local: leaver{d}, Plug: plugger{d}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
+		Store: reader{d.store, d.storeLink, time.Now()}, Local: leaver{d}, Plug: plugger{d.agent, d}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
 		Health: doctor.health, Trace: trace.trace, Fix: d.exit.Fix,
 	}, d.log.With("part", "api"))
 

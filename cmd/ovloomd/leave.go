@@ -3,12 +3,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 
 	"github.com/ovloom/ovloom/intent"
-	"github.com/ovloom/ovloom/ovsdb"
 )
 
 // leaver implements api.Local.
@@ -24,11 +22,8 @@ type step struct {
 // go on where it was cut short.
 func (l leaver) steps() ([]step, error) {
 	var steps []step
-	for _, i := range l.db.Interfaces(l.cfg.Bridge) {
-		if i.IfaceID == "" {
-			continue
-		}
-		steps = append(steps, step{"unplug " + carried(i), func(ctx context.Context) error { return l.remove(ctx, i) }})
+	for _, p := range l.agent.Plugged() {
+		steps = append(steps, step{"unplug " + p.String(), func(ctx context.Context) error { return l.agent.Remove(ctx, p) }})
 	}
 	steps = append(steps,
 		step{"stop driving the switch", func(context.Context) error { l.stopLoops(); return nil }},
@@ -49,12 +44,6 @@ func (l leaver) steps() ([]step, error) {
 		}
 		return err
 	}}), nil
-}
-
-// carried names what an interface carries: "port acme/web/c1 (interface ovl1)". One
-// that somebody else plugged may say no more than the port's UUID.
-func carried(i ovsdb.Interface) string {
-	return fmt.Sprintf("port %s (interface %s)", cmp.Or(i.PluggedFor, i.IfaceID), i.Name)
 }
 
 // PlanLeave implements api.Local.
@@ -100,10 +89,8 @@ func (l leaver) Leave(ctx context.Context, cascade bool) (done []string, err err
 // store that this one runs.
 func (l leaver) mayLeave(ctx context.Context, cascade bool) error {
 	var users []string
-	for _, i := range l.db.Interfaces(l.cfg.Bridge) {
-		if i.IfaceID != "" {
-			users = append(users, carried(i))
-		}
+	for _, p := range l.agent.Plugged() {
+		users = append(users, p.String())
 	}
 	if len(users) > 0 && !cascade {
 		return intent.InUseBy("host "+l.cfg.HostName, users)

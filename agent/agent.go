@@ -1,0 +1,92 @@
+// Package agent is what one host does for the ports that are plugged into it: it puts
+// interfaces where workloads are, remembers what it put where, and keeps that as it is
+// wanted.
+//
+//	agent.go    Agent, and what it needs of the rest of ovloomd
+//	plug.go     Plug: look, change, and undo on failure
+//	unplug.go   Unplug
+//	record.go   what was plugged, on disk
+//	limit.go    how much is done at a time
+package agent
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/ovsdb"
+	"github.com/ovloom/ovloom/repair"
+)
+
+// Switch is the local Open vSwitch.
+type Switch interface {
+	Interfaces(bridge string) []ovsdb.Interface
+	// PortBridge returns the bridge that has a port of that name.
+	PortBridge(name string) (bridge string, ok bool)
+	AddPort(ctx context.Context, bridge string, p ovsdb.PortSpec) error
+	DelPort(ctx context.Context, bridge, name string) error
+}
+
+// Store is where ports and networks are kept.
+type Store interface {
+	Port(ctx context.Context, ref intent.PortRef) (intent.Port, error)
+	Network(ctx context.Context, ref intent.NetworkRef) (intent.Network, error)
+}
+
+// Network is the host's own network: Kernel, or a stand-in of a test.
+type Network interface {
+	Plug(ctx context.Context, p hostnet.PlugSpec) (hostnet.Plugged, error)
+	Unplug(ctx context.Context, port string) error
+	CheckTap(name string, any bool) (hostnet.Tap, error)
+	ReadyTap(t hostnet.Tap, mtu int) (undo func() error, err error)
+	// Underlay returns the MTU, in bytes of IP packet, of the interface that holds the
+	// VTEP address, and its name.
+	Underlay() (mtu int, ifname string, err error)
+}
+
+// Config says what to work on. Every field but Known is required.
+type Config struct {
+	Host     string
+	Bridge   string // the integration bridge
+	Datapath string // ovsdb.DatapathSystem or ovsdb.DatapathNetdev
+	StateDir string // it must exist
+
+	Switch  Switch
+	Store   Store
+	Network Network
+	Repairs *repair.Log
+	Log     *slog.Logger
+
+	// Known returns a port from memory, for the time when the store does not answer.
+	Known func(ctx context.Context, ref intent.PortRef) (intent.Port, bool)
+}
+
+// Agent looks after the ports plugged into this host.
+type Agent struct {
+	// Set by New.
+	cfg     Config
+	log     *slog.Logger
+	records *records
+	slots   chan struct{} // held by who plugs
+	locks   locks
+
+	mu sync.Mutex
+}
+
+// New returns the agent of this host, with what it remembers from before. It changes
+// nothing.
+func New(cfg Config) (*Agent, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Known == nil {
+		cfg.Known = func(context.Context, intent.PortRef) (intent.Port, bool) { return intent.Port{}, false }
+	}
+	r, err := loadRecords(cfg.StateDir, cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	return &Agent{cfg: cfg, log: cfg.Log, records: r, slots: make(chan struct{}, plugsAtOnce)}, nil
+}

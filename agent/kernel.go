@@ -1,0 +1,32 @@
+package agent
+
+import (
+	"context"
+	"net/netip"
+
+	"github.com/ovloom/ovloom/hostnet"
+)
+
+// Kernel is the network of the host that the process runs on.
+type Kernel struct {
+	VTEP func() netip.Addr // where this host's tunnels end
+}
+
+// Plug is hostnet.Plug.
+func (Kernel) Plug(ctx context.Context, p hostnet.PlugSpec) (hostnet.Plugged, error) {
+	return hostnet.Plug(ctx, p)
+}
+
+// Unplug is hostnet.Unplug.
+func (Kernel) Unplug(ctx context.Context, port string) error { return hostnet.Unplug(ctx, port) }
+
+// CheckTap is hostnet.CheckTap.
+func (Kernel) CheckTap(name string, any bool) (hostnet.Tap, error) {
+	return hostnet.CheckTap(name, any)
+}
+
+// ReadyTap is hostnet.ReadyTap.
+func (Kernel) ReadyTap(t hostnet.Tap, mtu int) (func() error, error) { return hostnet.ReadyTap(t, mtu) }
+
+// Underlay is hostnet.UnderlayMTU of the VTEP address.
+func (k Kernel) Underlay() (int, string, error) { return hostnet.UnderlayMTU(k.VTEP()) }

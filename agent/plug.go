@@ -1,0 +1,260 @@
+package agent
+
+// Plugging: everything is looked at before anything is changed, and what was changed is
+// put back when a later step fails.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"sync"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/ovsdb"
+)
+
+// Plug puts an interface where a workload is and adds it to the integration bridge. From
+// there on it is like an interface that anybody else added: the controller sees its
+// iface-id and binds the port.
+func (a *Agent) Plug(ctx context.Context, r api.PlugRequest) (api.PlugResult, error) {
+	leave, err := a.enter(ctx)
+	if err != nil {
+		return api.PlugResult{}, err
+	}
+	defer leave()
+	port, network, err := a.wanted(ctx, r.Ref)
+	if err != nil {
+		return api.PlugResult{}, err
+	}
+	free, err := a.locks.take(ctx, port.UUID)
+	if err != nil {
+		return api.PlugResult{}, err
+	}
+	defer free()
+	mtu, err := a.mtu(network)
+	if err != nil {
+		return api.PlugResult{}, err
+	}
+	if err := a.notElsewhereHere(r, port); err != nil {
+		return api.PlugResult{}, err
+	}
+	result := api.PlugResult{Ifname: r.Ifname, MAC: port.MAC, Addrs: port.Addrs, MTU: mtu}
+	if r.Tap != "" {
+		result.Interface = r.Tap
+		return result, a.plugTap(ctx, r, port, mtu)
+	}
+	result.Interface = hostnet.HostIfName(port.UUID)
+	result.Notes, err = a.plugPair(ctx, r, port, network, mtu)
+	return result, err
+}
+
+// wanted asks the store for a port and its network, both at once: whoever plugs waits.
+func (a *Agent) wanted(ctx context.Context, ref intent.PortRef) (port intent.Port, network intent.Network, err error) {
+	var noNetwork error
+	var asked sync.WaitGroup
+	asked.Go(func() { network, noNetwork = a.cfg.Store.Network(ctx, ref.NetworkRef()) })
+	port, err = a.cfg.Store.Port(ctx, ref)
+	asked.Wait()
+	if err == nil {
+		err = noNetwork
+	}
+	return port, network, err
+}
+
+// notElsewhereHere refuses a port that another interface of this host carries.
+func (a *Agent) notElsewhereHere(r api.PlugRequest, port intent.Port) error {
+	name := r.Tap
+	if name == "" {
+		name = hostnet.HostIfName(port.UUID)
+	}
+	for _, i := range a.interfacesOf(r.Ref, port.UUID) {
+		if i.Name != name {
+			return intent.Conflictf("port %s is plugged here already, as interface %s", r.Ref, i.Name).
+				WithHint("unplug it first: ovloom port unplug %s", r.Ref)
+		}
+	}
+	if rec, ok := a.records.get(port.UUID); ok && rec.Interface != name {
+		return intent.Conflictf("port %s is plugged here already, as interface %s", r.Ref, rec.Interface).
+			WithHint("unplug it first: ovloom port unplug %s", r.Ref)
+	}
+	return nil
+}
+
+// mtu returns the MTU of the network's ports here, in bytes of IP packet.
+func (a *Agent) mtu(n intent.Network) (int, error) {
+	underlay, ifname, err := a.cfg.Network.Underlay()
+	if err != nil {
+		return 0, err
+	}
+	mtu := n.PortMTU(underlay)
+	if most := underlay - intent.VXLANOverhead; mtu > most {
+		return 0, intent.Conflictf("network %s has MTU %d, but the underlay of this host (%s) leaves %d", n.Ref(), mtu, ifname, most).
+			WithHint("lower it (ovloom network set %s --mtu %d) or raise that of %s", n.Ref(), most, ifname)
+	}
+	return mtu, nil
+}
+
+// specOf returns a port as it must be in its namespace.
+func (a *Agent) specOf(rec Record, port intent.Port, network intent.Network, mtu int) hostnet.PlugSpec {
+	spec := hostnet.PlugSpec{
+		Port: port.UUID, Alias: rec.Ref, Target: rec.target(),
+		IfName: rec.Ifname, MAC: port.MAC, MTU: mtu,
+		TXChecksumOff: a.cfg.Datapath == ovsdb.DatapathNetdev,
+	}
+	for _, addr := range port.Addrs {
+		for _, s := range network.Subnets {
+			if s.Prefix.Contains(addr) {
+				spec.Addrs = append(spec.Addrs, netip.PrefixFrom(addr, s.Prefix.Bits()))
+				if !rec.NoDefaultRoute {
+					spec.Gateways = addGateway(spec.Gateways, s.Gateway)
+				}
+			}
+		}
+	}
+	return spec
+}
+
+// addGateway adds a gateway, unless there is one of its family.
+func addGateway(list []netip.Addr, g netip.Addr) []netip.Addr {
+	if !g.IsValid() || slices.ContainsFunc(list, func(have netip.Addr) bool { return have.Is6() == g.Is6() }) {
+		return list
+	}
+	return append(list, g)
+}
+
+// plugPair plugs a port into a namespace, or puts right what differs there.
+func (a *Agent) plugPair(ctx context.Context, r api.PlugRequest, port intent.Port, network intent.Network, mtu int) (notes []string, err error) {
+	rec := Record{
+		Port: port.UUID, Ref: r.Ref.String(), Kind: KindNetns, Interface: hostnet.HostIfName(port.UUID),
+		Netns: r.Netns, PID: r.PID, Ifname: r.Ifname, NoDefaultRoute: r.NoDefaultRoute,
+	}
+	if r.PID != 0 {
+		rec.Kind = KindProcess
+	}
+	spec := a.specOf(rec, port, network, mtu)
+	old, again := a.records.get(port.UUID)
+	if again {
+		spec.OldAddrs, spec.OldGateways = old.Addrs, old.Gateways
+	}
+	plugged, err := a.cfg.Network.Plug(ctx, spec)
+	if err != nil {
+		return nil, err
+	}
+	rec.take(spec, plugged)
+	err = a.remember(ctx, rec, func() error {
+		return a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(rec))
+	})
+	if err != nil {
+		undo := context.WithoutCancel(ctx)
+		switch {
+		case plugged.Made:
+			err = errors.Join(err, a.cfg.Switch.DelPort(undo, a.cfg.Bridge, rec.Interface), a.records.remove(rec.Port), a.cfg.Network.Unplug(undo, rec.Port))
+		case !again:
+			err = errors.Join(err, a.records.remove(rec.Port))
+		}
+		return nil, err
+	}
+	for _, gw := range slices.SortedFunc(maps.Keys(plugged.Elsewhere), netip.Addr.Compare) {
+		family := "IPv4"
+		if gw.Is6() {
+			family = "IPv6"
+		}
+		notes = append(notes, fmt.Sprintf("no default route through %s: the namespace has one for %s already, %s", gw, family, plugged.Elsewhere[gw]))
+	}
+	return notes, nil
+}
+
+// take notes what was made true.
+func (r *Record) take(spec hostnet.PlugSpec, p hostnet.Plugged) {
+	r.IfIndex, r.Place = p.IfIndex, p.Place
+	r.Ifname, r.MAC, r.MTU, r.Addrs = spec.IfName, spec.MAC, spec.MTU, spec.Addrs
+	r.Gateways = slices.DeleteFunc(slices.Clone(spec.Gateways), func(g netip.Addr) bool {
+		_, elsewhere := p.Elsewhere[g]
+		return elsewhere
+	})
+}
+
+// portSpec returns a plugged port as it must be in the switch.
+func portSpec(r Record) ovsdb.PortSpec {
+	return ovsdb.PortSpec{Name: r.Interface, IfaceID: r.Port, PluggedFor: r.Ref, IfIndex: r.IfIndex}
+}
+
+// remember writes a record while add adds the port to the switch: neither waits for the
+// other's disk.
+func (a *Agent) remember(_ context.Context, rec Record, add func() error) error {
+	var noRecord error
+	var written sync.WaitGroup
+	written.Go(func() { noRecord = a.records.put(rec) })
+	err := add()
+	written.Wait()
+	return errors.Join(err, noRecord)
+}
+
+// plugTap makes an interface that somebody else made the port.
+func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port, mtu int) error {
+	if on, ok := a.cfg.Switch.PortBridge(r.Tap); ok && on != a.cfg.Bridge {
+		return intent.Conflictf("port %s is on bridge %s already", r.Tap, on).
+			WithHint("remove it there: ovs-vsctl del-port %s %s", on, r.Tap)
+	}
+	there := false
+	for _, i := range a.cfg.Switch.Interfaces(a.cfg.Bridge) {
+		switch {
+		case i.Name != r.Tap:
+		case i.IfaceID != "" && i.IfaceID != port.UUID && i.IfaceID != r.Ref.String():
+			return intent.Conflictf("interface %s carries port %s already", r.Tap, nameOf(i)).
+				WithHint("unplug that first: ovloom port unplug %s", nameOf(i))
+		case i.Type != "" || i.Uplink != "":
+			return intent.Conflictf("interface %s belongs to bridge %s itself", r.Tap, a.cfg.Bridge).WithHint("name the tap of a VM")
+		default:
+			there = true
+		}
+	}
+	if _, ifname, err := a.cfg.Network.Underlay(); err == nil && ifname == r.Tap {
+		return intent.Conflictf("interface %s holds this host's VTEP address: the tunnels end there", r.Tap).WithHint("name the tap of a VM")
+	}
+	tap, err := a.cfg.Network.CheckTap(r.Tap, r.Force)
+	if err != nil {
+		return err
+	}
+	_, again := a.records.get(port.UUID)
+	rec := Record{Port: port.UUID, Ref: r.Ref.String(), Kind: KindTap, Interface: r.Tap, IfIndex: tap.IfIndex, MTU: mtu, Force: r.Force}
+	err = a.remember(ctx, rec, func() error { return a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(rec)) })
+	restore := func() error { return nil }
+	if err == nil {
+		restore, err = a.cfg.Network.ReadyTap(tap, mtu)
+	}
+	if err == nil {
+		return nil
+	}
+	err = errors.Join(err, restore())
+	if !there {
+		err = errors.Join(err, a.cfg.Switch.DelPort(context.WithoutCancel(ctx), a.cfg.Bridge, r.Tap))
+	}
+	if !again {
+		err = errors.Join(err, a.records.remove(port.UUID))
+	}
+	return err
+}
+
+// nameOf names the port that an interface carries.
+func nameOf(i ovsdb.Interface) string {
+	if i.PluggedFor != "" {
+		return i.PluggedFor
+	}
+	return i.IfaceID
+}
+
+// interfacesOf returns the interfaces on the bridge that name a port, and those that
+// ovloom plugged for one of its name that was deleted since. A port that does not exist
+// has no UUID.
+func (a *Agent) interfacesOf(ref intent.PortRef, uuid string) []ovsdb.Interface {
+	name := ref.String()
+	return slices.DeleteFunc(a.cfg.Switch.Interfaces(a.cfg.Bridge), func(i ovsdb.Interface) bool {
+		return (uuid == "" || i.IfaceID != uuid) && i.IfaceID != name && i.PluggedFor != name
+	})
+}

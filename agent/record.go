@@ -1,0 +1,237 @@
+package agent
+
+// What was plugged, on disk: one file for each port, so that plugging one of thousands
+// writes one file.
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// recordsName is the directory of the records in the state directory.
+const recordsName = "plugs"
+
+// recordVersion is raised when the meaning of a file changes.
+const recordVersion = 1
+
+// Kind is what a port was plugged into.
+type Kind string
+
+// The kinds.
+const (
+	KindNetns   Kind = "netns"
+	KindProcess Kind = "pid"
+	KindTap     Kind = "tap"
+)
+
+// Record is what Plug did for one port.
+type Record struct {
+	Version   int    `json:"version"`
+	Port      string `json:"port"` // its UUID
+	Ref       string `json:"ref"`  // as acme/web/c1
+	Kind      Kind   `json:"kind"`
+	Interface string `json:"interface"` // on the bridge
+	IfIndex   int    `json:"ifindex"`
+	MTU       int    `json:"mtu"` // bytes of IP packet
+
+	// Taps only.
+	Force bool `json:"force,omitempty"` // it may be of another kind
+
+	// Namespaces and processes only.
+	Netns          string         `json:"netns,omitempty"` // as the user gave it
+	PID            int            `json:"pid,omitempty"`
+	Place          hostnet.Place  `json:"place,omitzero"`
+	Ifname         string         `json:"ifname,omitempty"` // in the namespace
+	MAC            intent.MAC     `json:"mac,omitzero"`
+	Addrs          []netip.Prefix `json:"addresses,omitempty"` // that ovloom set
+	Gateways       []netip.Addr   `json:"gateways,omitempty"`  // by which it made default routes
+	NoDefaultRoute bool           `json:"no_default_route,omitempty"`
+}
+
+// target returns where the port was plugged into, as the user gave it.
+func (r Record) target() hostnet.Target { return hostnet.Target{Netns: r.Netns, PID: r.PID} }
+
+// where says what the port was plugged into.
+func (r Record) where() string {
+	if r.Kind == KindTap {
+		return "interface " + r.Interface
+	}
+	return r.target().String()
+}
+
+// parseRecord reads a record. What it names is used with root's rights, so nothing is
+// accepted that Plug does not write.
+func parseRecord(b []byte) (Record, error) {
+	var r Record
+	if err := json.Unmarshal(b, &r); err != nil {
+		return Record{}, err
+	}
+	if r.Version != recordVersion {
+		return Record{}, fmt.Errorf("version %d is unknown, only %d is known", r.Version, recordVersion)
+	}
+	ref, err := intent.ParsePortRef(r.Ref)
+	switch {
+	case err != nil:
+		return Record{}, err
+	case ref.String() != r.Ref || !isFileName(r.Port):
+		return Record{}, fmt.Errorf("port %q (%q) is malformed", r.Ref, r.Port)
+	case r.Interface == "" || len(r.Interface) > 15 || strings.ContainsAny(r.Interface, "/ \n"):
+		return Record{}, fmt.Errorf("interface %q is malformed", r.Interface)
+	case r.Kind == KindTap && r.target() == hostnet.Target{}:
+	case (r.Kind == KindNetns && r.Netns != "" && r.PID == 0 || r.Kind == KindProcess && r.PID > 0 && r.Netns == "") &&
+		r.Interface == hostnet.HostIfName(r.Port):
+	default:
+		return Record{}, fmt.Errorf("kind %q does not go with the rest", r.Kind)
+	}
+	for _, a := range r.Addrs {
+		if !a.IsValid() {
+			return Record{}, errors.New("an address is malformed")
+		}
+	}
+	for _, g := range r.Gateways {
+		if !g.IsValid() {
+			return Record{}, errors.New("a gateway is malformed")
+		}
+	}
+	return r, nil
+}
+
+// isFileName says whether a port's UUID may name a file.
+func isFileName(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "0123456789abcdefABCDEF-") == ""
+}
+
+// records are all records of this host, in memory and on disk.
+type records struct {
+	dir string
+	mu  sync.Mutex
+	m   map[string]Record // by the port's UUID; guarded by mu
+}
+
+// loadRecords reads the records. A file that cannot be read is left where it is, and said.
+func loadRecords(stateDir string, log *slog.Logger) (*records, error) {
+	r := &records{dir: filepath.Join(stateDir, recordsName), m: map[string]Record{}}
+	files, err := os.ReadDir(r.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return r, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read what is plugged: %w", err)
+	}
+	for _, f := range files {
+		id, ok := strings.CutSuffix(f.Name(), ".json")
+		if !ok {
+			continue // one that was being written when ovloomd ended
+		}
+		b, err := os.ReadFile(filepath.Join(r.dir, f.Name()))
+		var rec Record
+		if err == nil {
+			rec, err = parseRecord(b)
+		}
+		if err == nil && rec.Port != id {
+			err = fmt.Errorf("it is of port %s", rec.Port)
+		}
+		if err != nil {
+			log.Warn("record of a plugged port ignored", "file", filepath.Join(r.dir, f.Name()), "error", err)
+			continue
+		}
+		r.m[id] = rec
+	}
+	return r, nil
+}
+
+// all returns the records by the ports' names.
+func (r *records) all() []Record {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.SortedFunc(maps.Values(r.m), func(a, b Record) int {
+		return cmp.Or(strings.Compare(a.Ref, b.Ref), strings.Compare(a.Port, b.Port))
+	})
+}
+
+func (r *records) get(port string) (Record, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	rec, ok := r.m[port]
+	return rec, ok
+}
+
+// put stores a record so that after a crash at any moment the file is the old one or the
+// new one.
+func (r *records) put(rec Record) error {
+	rec.Version = recordVersion
+	if !isFileName(rec.Port) {
+		return fmt.Errorf("remember port %s: its id %q is malformed", rec.Ref, rec.Port)
+	}
+	b, err := json.MarshalIndent(rec, "", "  ")
+	if err == nil {
+		err = os.MkdirAll(r.dir, 0o700)
+	}
+	name := filepath.Join(r.dir, rec.Port+".json")
+	if err == nil {
+		err = writeSynced(name+".new", b)
+	}
+	if err == nil {
+		err = os.Rename(name+".new", name)
+	}
+	if err == nil {
+		err = syncDir(r.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("remember where port %s is plugged: %w", rec.Ref, err)
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.m[rec.Port] = rec
+	return nil
+}
+
+// remove forgets a port.
+func (r *records) remove(port string) error {
+	r.mu.Lock()
+	_, known := r.m[port]
+	delete(r.m, port)
+	r.mu.Unlock()
+	if !known {
+		return nil
+	}
+	err := os.Remove(filepath.Join(r.dir, port+".json"))
+	if err == nil {
+		err = syncDir(r.dir)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("forget where port %s was plugged: %w", port, err)
+	}
+	return nil
+}
+
+func writeSynced(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

@@ -1,0 +1,98 @@
+package agent
+
+// Taking ports away again.
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Plugged is an interface that carries a port here, or that did: the switch or the host
+// may have lost it since.
+type Plugged struct {
+	Interface string
+	Port      string // its UUID, or what else its iface-id says
+	For       string // the port's name when it was plugged; "": somebody else plugged it
+}
+
+// String names what is plugged: "port acme/web/c1 (interface ovl1)". An interface that
+// somebody else plugged may say no more than the port's UUID.
+func (p Plugged) String() string {
+	return fmt.Sprintf("port %s (interface %s)", cmp.Or(p.For, p.Port), p.Interface)
+}
+
+// Plugged returns all that is plugged here, by the switch and by the records.
+func (a *Agent) Plugged() []Plugged {
+	var list []Plugged
+	seen := map[string]bool{}
+	for _, i := range a.cfg.Switch.Interfaces(a.cfg.Bridge) {
+		if i.IfaceID != "" {
+			list = append(list, Plugged{i.Name, i.IfaceID, i.PluggedFor})
+			seen[i.Name] = true
+		}
+	}
+	for _, r := range a.records.all() {
+		if !seen[r.Interface] {
+			list = append(list, Plugged{r.Interface, r.Port, r.Ref})
+		}
+	}
+	return list
+}
+
+// Unplug takes a port away from its workload on this host. It works while the store is
+// down, and when the port does not exist any more.
+func (a *Agent) Unplug(ctx context.Context, ref intent.PortRef) error {
+	port, err := a.cfg.Store.Port(ctx, ref)
+	switch intent.KindOf(err) {
+	case intent.Unavailable:
+		if known, ok := a.cfg.Known(ctx, ref); ok {
+			port, err = known, nil
+		}
+	case intent.NotFound:
+	default:
+		if err != nil {
+			return err
+		}
+	}
+	found := false
+	for _, p := range a.Plugged() {
+		if (port.UUID == "" || p.Port != port.UUID) && p.Port != ref.String() && p.For != ref.String() {
+			continue
+		}
+		found = true
+		if err := a.Remove(ctx, p); err != nil {
+			return err
+		}
+	}
+	if found {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return intent.NotFoundf("port %s is not plugged on this host (%s)", ref, a.cfg.Host).
+		WithHint("ovloom port show %s says where it is", ref)
+}
+
+// Remove forgets what is plugged, takes it off the bridge, and deletes it if Plug made it.
+func (a *Agent) Remove(ctx context.Context, p Plugged) error {
+	free, err := a.locks.take(ctx, p.Port)
+	if err != nil {
+		return err
+	}
+	defer free()
+	// The record goes first: what is on record would be put back.
+	err = a.records.remove(p.Port)
+	if delErr := a.cfg.Switch.DelPort(ctx, a.cfg.Bridge, p.Interface); delErr != nil {
+		return errors.Join(err, delErr)
+	}
+	if p.Interface != hostnet.HostIfName(p.Port) {
+		return err
+	}
+	return errors.Join(err, a.cfg.Network.Unplug(ctx, p.Port))
+}
