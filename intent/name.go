@@ -1,14 +1,20 @@
 package intent
 
-import (
-	"regexp"
-	"strings"
-)
+import "strings"
 
 // NameMax is the longest name of one object, in bytes.
 const NameMax = 63
 
-var nameForm = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]*[a-z0-9])?$`)
+// wellFormed says whether a name, which is not empty, has lower-case letters, digits and
+// inner hyphens only. Hosts ask that of every object that they read.
+func wellFormed(name string) bool {
+	for _, c := range []byte(name) {
+		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
+			return false
+		}
+	}
+	return name[0] != '-' && name[len(name)-1] != '-'
+}
 
 // ValidateName checks one name (one part of a path such as acme/web/c1).
 func ValidateName(what, name string) error {
@@ -17,7 +23,7 @@ func ValidateName(what, name string) error {
 		return Invalidf("%s name is empty", what).WithHint("use lower-case letters, digits and inner hyphens")
 	case len(name) > NameMax:
 		return Invalidf("%s name %q has %d bytes", what, name, len(name)).WithHint("at most %d", NameMax)
-	case !nameForm.MatchString(name):
+	case !wellFormed(name):
 		return Invalidf("%s name %q is malformed", what, name).WithHint("use lower-case letters, digits and inner hyphens")
 	}
 	return nil

@@ -30,11 +30,9 @@ func (s *Store) SetAppliedSpan(ctx context.Context, host string, tenants map[str
 		}
 		if old := v.one(1); old.value != nil && len(a.Tenants) == 0 && a.Revision == 0 {
 			// Without any tenant it still has come as far as it had.
-			last, err := decode[appliedValue](old.value)
-			if err != nil {
-				return err
+			if last, err := decode[appliedValue](old.value); err == nil { // else it is written anew
+				a.Revision = last.Revision
 			}
-			a.Revision = last.Revision
 		}
 		value, err := encode(a, nil)
 		if err != nil {
@@ -129,7 +127,7 @@ func (s *Store) pending(ctx context.Context, hosts []string, tenant string, revi
 				var a appliedValue
 				if it := v.one(reads*i + 1); it.value != nil {
 					if a, err = decode[appliedValue](it.value); err != nil {
-						return err
+						a = appliedValue{} // as if it had applied nothing, until it writes it anew
 					}
 				}
 				at, says := a.Tenants[tenant]

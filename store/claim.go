@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	"github.com/ovloom/ovloom/intent"
 )
@@ -33,15 +34,21 @@ func (s *Store) Claim(ctx context.Context, ref intent.PortRef, host string, have
 		// same name: a late release of one of those must not hit.
 		last := claimValue{uint64(v.revision)}
 		if it := v.one(2); it.value != nil {
-			if last, err = decode[claimValue](it.value); err != nil {
-				return err
+			if c, err := decode[claimValue](it.value); err == nil { // else the revision is above it, too
+				last = c
 			}
 		}
 		var old []byte
+		var bad []error
+		defer func() { s.reviewed(claimsRoot(ref), bad) }()
 		for _, it := range v.found[1] {
-			c, err := decode[intent.Binding](it.value)
+			c, err := objectOf[intent.Binding](it)
 			if err != nil {
-				return err
+				bad = append(bad, err)
+				if it.key == bindingKey(ref, host) && errors.Is(err, errNewer) {
+					return err
+				}
+				continue // the counter knows its generation, and this host's own is written anew
 			}
 			last.Generation = max(last.Generation, c.Generation)
 			if c.Host != host {
@@ -124,7 +131,7 @@ func (s *Store) claim(ctx context.Context, ref intent.PortRef, host string) (ite
 	if err != nil || it.value == nil {
 		return item{}, intent.Binding{}, err
 	}
-	b, err := decode[intent.Binding](it.value)
+	b, err := objectOf[intent.Binding](it)
 	return it, b, err
 }
 

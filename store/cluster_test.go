@@ -71,6 +71,7 @@ func cluster(t *testing.T) (members []*member, urls []string) {
 // A client of a cluster goes on with the other members when one is lost: calls,
 // watches and the lease.
 func TestMemberLost(t *testing.T) {
+	t.Parallel() // it waits for elections or leases
 	for name, lost := range map[string]func([]*member) *member{
 		"the first that is asked": func(ms []*member) *member { return ms[0] },
 		"the leader": func(ms []*member) *member {

@@ -30,10 +30,7 @@ func encode(v any, old []byte) (string, error) {
 	var out bytes.Buffer
 	out.Write(schemaStart)
 	out.Write(b[1 : len(b)-1])
-	extra, err := unknownFields(old, reflect.TypeOf(v))
-	if err != nil {
-		return "", err
-	}
+	extra := unknownFields(old, reflect.TypeOf(v))
 	for _, name := range slices.Sorted(maps.Keys(extra)) {
 		fmt.Fprintf(&out, ",%q:%s", name, extra[name])
 	}
@@ -49,6 +46,9 @@ func decode[T any](b []byte) (T, error) {
 		if err := json.Unmarshal(b, &head); err != nil {
 			return v, fmt.Errorf("%w %T: %w", errUnreadable, v, err)
 		}
+		if head.V > schema {
+			return v, fmt.Errorf("%w: schema version %d, this build reads %d", errNewer, head.V, schema)
+		}
 		if head.V != schema {
 			return v, fmt.Errorf("%w %T: schema version %d, this build reads %d", errUnreadable, v, head.V, schema)
 		}
@@ -59,19 +59,17 @@ func decode[T any](b []byte) (T, error) {
 	return v, nil
 }
 
-// unknownFields returns the top-level fields of a value that t does not have.
-func unknownFields(value []byte, t reflect.Type) (map[string]json.RawMessage, error) {
-	if value == nil {
-		return nil, nil
-	}
+// unknownFields returns the top-level fields of a value that t does not have. One that
+// cannot be read has none.
+func unknownFields(value []byte, t reflect.Type) map[string]json.RawMessage {
 	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(value, &fields); err != nil {
-		return nil, fmt.Errorf("%w %s: %w", errUnreadable, t.Name(), err)
+	if json.Unmarshal(value, &fields) != nil {
+		return nil
 	}
 	delete(fields, "v")
 	for i := range t.NumField() {
 		name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
 		delete(fields, name)
 	}
-	return fields, nil
+	return fields
 }

@@ -73,6 +73,8 @@ func TestCheckFindsDamage(t *testing.T) {
 		}
 		return value
 	}
+	lost := p
+	lost.Network, lost.ID = "no", 77
 	outside := p
 	outside.Name, outside.ID, outside.UUID, outside.MAC = "c2", 999, "6ba7b810-9dad-41d1-80b4-00c04fd430c8", intent.MAC{2, 0, 0, 0, 0, 2}
 	for _, c := range []struct {
@@ -85,10 +87,11 @@ func TestCheckFindsDamage(t *testing.T) {
 		{"a binding without index", boundKey("host1", p.Ref()), "", "of acme/web/c1 is missing"},
 		{"a binding without port", bindingKey(ref("acme/web/c7"), "host1"), encoded(intent.Binding{Tenant: "acme", Network: "web", Port: "c7", Host: "host1", Generation: b.Generation}), "binding of acme/web/c7 on host1 has no port"},
 		{"a counter that is behind", claimKey(p.Ref()), encoded(claimValue{1}), "the port's last is 1"},
-		{"a port without network", portKey(ref("acme/no/c1")), encoded(intent.Port{Tenant: "acme", Network: "no", Name: "c1", ID: 77}), "port acme/no/c1 has no network"},
+		{"a port without network", portKey(ref("acme/no/c1")), encoded(lost), "port acme/no/c1 has no network"},
 		{"an address of two ports", portKey(outside.Ref()), encoded(outside), "belongs to both"},
 		{"a host without VTEP index", vtepKey(addr("192.0.2.1")), "", "of host1 is missing"},
-		{"a key of nobody", root + "t/acme/what", "x", "is unknown"},
+		{"a key of nobody", root + "t/acme/what", "x", "this build knows no such key"},
+		{"an object without its fields", hostKey("host1"), `{"v":1}`, "key /ovloom/v1/hosts/host1: unreadable: it names host "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			it, err := s.get(ctx, c.key)

@@ -61,6 +61,8 @@ type Config struct {
 
 	// Logger is where the store and etcd log. Nil: nowhere.
 	Logger *slog.Logger
+
+	unsynced bool // the embedded member does not wait for the disk; for tests
 }
 
 func (c Config) withDefaults() Config {

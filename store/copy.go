@@ -94,9 +94,9 @@ func (s *Store) CopiedExternals() (intent.ExternalsUpdate, bool) {
 func copiedList[T any](s *Store, path string) (list []T, revision int64, ok bool) {
 	all, revision, ok := s.readCopy(path)
 	for _, it := range all {
-		o, err := decode[T](it.value)
+		o, err := objectOf[T](it)
 		if err != nil {
-			s.complain([]error{fmt.Errorf("key %s: %w", it.key, err)})
+			s.complain([]error{err})
 			continue
 		}
 		list = append(list, o)

@@ -144,7 +144,7 @@ func portReads(ref intent.PortRef) []clientv3.Op {
 // the port was made reachable from outside since that was deleted.
 func deletePort(tx *txn, v view) ([]string, error) {
 	it, claims := v.one(0), v.found[1]
-	p, err := decode[intent.Port](it.value)
+	p, err := objectOf[intent.Port](it)
 	if err != nil {
 		return nil, err
 	}

@@ -26,12 +26,12 @@ func (s *Store) AddExternal(ctx context.Context, e intent.External) (intent.Exte
 		if e.ID, err = s.newID(ctx); err != nil {
 			return err
 		}
-		v, err := s.read(ctx, append([]clientv3.Op{below(externalsRoot), key(numberCounter)}, vtepsIn(e)...)...)
+		v, err := s.read(ctx, append([]clientv3.Op{below(externalsRoot), key(numberCounter), below(numbersRoot, clientv3.WithKeysOnly())}, vtepsIn(e)...)...)
 		if err != nil {
 			return err
 		}
 		var tx txn
-		if err := s.number(&tx, &e, v.found[0], v.one(1)); err != nil {
+		if err := s.number(&tx, &e, v.found[2], v.one(1)); err != nil {
 			return err
 		}
 		if err := tx.create(externalKey(e.Name), nameOf(e), e); err != nil {
@@ -40,7 +40,7 @@ func (s *Store) AddExternal(ctx context.Context, e intent.External) (intent.Exte
 		if err := alone(&tx, e, v.found[0], v.revision); err != nil {
 			return err
 		}
-		if err := noVTEP(&tx, e, v.one(2), v.one(3)); err != nil {
+		if err := noVTEP(&tx, e, v.one(3), v.one(4)); err != nil {
 			return err
 		}
 		revision, err = s.commit(ctx, &tx)
@@ -52,12 +52,12 @@ func (s *Store) AddExternal(ctx context.Context, e intent.External) (intent.Exte
 	return e, revision, nil
 }
 
-// number gives e a number that none of the others has: the next one round, so that
+// number gives e a number that is not taken, by the index keys of those that are: the next one round, so that
 // the number of an external that was deleted is not at once another's in a switch
 // which is not yet told.
-func (s *Store) number(tx *txn, e *intent.External, others []item, last item) error {
-	if len(others) >= intent.ExternalNumberMax {
-		return intent.Conflictf("there are %d externals", len(others)).WithHint("there can be no more: delete one that nobody uses")
+func (s *Store) number(tx *txn, e *intent.External, taken []item, last item) error {
+	if len(taken) >= intent.ExternalNumberMax {
+		return intent.Conflictf("there are %d externals", len(taken)).WithHint("there can be no more: delete one that nobody uses")
 	}
 	var at counterValue
 	var err error
@@ -66,18 +66,14 @@ func (s *Store) number(tx *txn, e *intent.External, others []item, last item) er
 			return err
 		}
 	}
-	taken := map[uint8]bool{}
-	for _, it := range others {
-		o, err := decode[intent.External](it.value)
-		if err != nil {
-			return err
-		}
-		taken[o.Number] = true
+	held := map[string]bool{}
+	for _, it := range taken {
+		held[it.key] = true
 	}
 	for {
 		e.Number = uint8(at.Next%intent.ExternalNumberMax + 1)
 		at.Next++
-		if !taken[e.Number] {
+		if !held[numberKey(e.Number)] {
 			break
 		}
 	}
@@ -95,7 +91,7 @@ func (s *Store) number(tx *txn, e *intent.External, others []item, last item) er
 // read at a revision, and makes sure that none is added or changed meanwhile.
 func alone(tx *txn, e intent.External, others []item, revision int64) error {
 	for _, it := range others {
-		o, err := decode[intent.External](it.value)
+		o, err := objectOf[intent.External](it)
 		if err != nil {
 			return err
 		}
@@ -272,10 +268,13 @@ func (s *Store) noExternal(ctx context.Context, tx *txn, vtep netip.Addr) error 
 	if err != nil {
 		return err
 	}
+	var bad []error
+	defer func() { s.reviewed(externalsRoot, bad) }()
 	for _, it := range v.found[0] {
-		e, err := decode[intent.External](it.value)
-		if err != nil {
-			return err
+		e, err := objectOf[intent.External](it)
+		if err != nil { // a host must be able to register
+			bad = append(bad, err)
+			continue
 		}
 		if first, last := natRange(e); (intent.AddrRange{First: first, Last: last}).Contains(vtep) {
 			return intent.Conflictf("VTEP address %s is one of %s-%s, which external %s uses", vtep, first, last, e.Name).
@@ -304,7 +303,7 @@ func externalOf(it item, name string) (intent.External, item, error) {
 	if it.value == nil {
 		return intent.External{}, item{}, intent.NotFoundf("external %s does not exist", name).WithHint("see: ovloom external list")
 	}
-	e, err := decode[intent.External](it.value)
+	e, err := objectOf[intent.External](it)
 	return e, it, err
 }
 

@@ -101,7 +101,7 @@ func floatingOf(it item, ref intent.FloatingRef) (intent.Floating, item, error) 
 		return intent.Floating{}, item{}, intent.NotFoundf("port %s has no floating address on external %s", ref.PortRef, ref.External).
 			WithHint("see: ovloom nat floating list %s", ref.Tenant)
 	}
-	f, err := decode[intent.Floating](it.value)
+	f, err := objectOf[intent.Floating](it)
 	return f, it, err
 }
 

@@ -83,7 +83,7 @@ func forwardOf(it item, ref intent.ForwardRef) (intent.Forward, item, error) {
 	if it.value == nil {
 		return intent.Forward{}, item{}, intent.NotFoundf("forward %s does not exist", ref).WithHint("see: ovloom nat forward list %s", ref.Tenant)
 	}
-	f, err := decode[intent.Forward](it.value)
+	f, err := objectOf[intent.Forward](it)
 	return f, it, err
 }
 

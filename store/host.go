@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -27,22 +28,27 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 		return intent.Host{}, err
 	}
 	err := s.update(ctx, "register host "+h.Name, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(hostKey(h.Name)), key(aliveKey(h.Name)))
+		v, err := s.read(ctx, key(hostKey(h.Name)), key(aliveKey(h.Name)), key(vtepKey(h.VTEP)))
 		if err != nil {
 			return err
 		}
-		it, alive := v.one(0), v.one(1)
+		it, alive, vtep := v.one(0), v.one(1), v.one(2)
 		if err := s.ours(h.Name, alive); err != nil {
 			return err
 		}
 		var old intent.Host
 		if it.value != nil {
-			if old, err = decode[intent.Host](it.value); err != nil {
+			if old, err = objectOf[intent.Host](it); errors.Is(err, errNewer) {
 				return err
 			}
+			// What is not valid is written anew. Its VTEP address, if it had another, stays
+			// taken.
 			h.ID = old.ID
-		} else if h.ID, err = s.newID(ctx); err != nil {
-			return err
+		}
+		if h.ID == 0 {
+			if h.ID, err = s.newID(ctx); err != nil {
+				return err
+			}
 		}
 		value, err := encode(h, it.value)
 		if err != nil || value == string(it.value) {
@@ -56,10 +62,14 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 			if old.VTEP.IsValid() {
 				tx.delete(vtepKey(old.VTEP))
 			}
-			tx.take(vtepKey(h.VTEP), h.Name, func(holder string) error {
-				return intent.Conflictf("VTEP address %s is taken by host %s", h.VTEP, holder).
-					WithHint("give this host's own, or remove that host: ovloom host remove %s", holder)
-			})
+			if string(vtep.value) == h.Name {
+				tx.unchanged(vtep.key, vtep.revision)
+			} else {
+				tx.take(vtepKey(h.VTEP), h.Name, func(holder string) error {
+					return intent.Conflictf("VTEP address %s is taken by host %s", h.VTEP, holder).
+						WithHint("give this host's own, or remove that host: ovloom host remove %s", holder)
+				})
+			}
 			if err := s.noPeer(ctx, &tx, h); err != nil {
 				return err
 			}
@@ -83,7 +93,8 @@ func (s *Store) ours(host string, alive item) error {
 	}
 	a, err := decode[aliveValue](alive.value)
 	if err != nil {
-		return err
+		s.log.Warn("host's sign of life is not valid; writing it anew", "host", host, "error", err)
+		return nil
 	}
 	if a.Instance != s.instance {
 		return intent.Conflictf("host name %s is in use by another ovloomd", host).
@@ -108,14 +119,18 @@ func (s *Store) Hosts(ctx context.Context) ([]intent.HostState, error) {
 		for _, it := range v.found[2] {
 			a, err := decode[appliedValue](it.value)
 			if err != nil {
-				return err
+				continue // it writes it anew
 			}
 			applied[it.key[len(appliedRoot):]] = a.Revision
 		}
+		hosts = nil // of an earlier attempt
+		var bad []error
+		defer func() { s.reviewed(hostsRoot, bad) }()
 		for _, it := range v.found[0] {
-			h, err := decode[intent.Host](it.value)
+			h, err := objectOf[intent.Host](it)
 			if err != nil {
-				return err
+				bad = append(bad, err)
+				continue
 			}
 			hosts = append(hosts, intent.HostState{Host: h, Alive: alive[h.Name], Applied: applied[h.Name]})
 		}
@@ -179,14 +194,13 @@ func (s *Store) RemoveHost(ctx context.Context, name string, cascade bool) (dele
 		deleted, revision, refs = append(deleted, names...), max(revision, r), refs[n:]
 	}
 	err = s.update(ctx, "remove "+what, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(hostKey(name)), below(boundHost(name), clientv3.WithLimit(10)), below(natOfHost(name)))
+		v, err := s.read(ctx, key(hostKey(name)), below(boundHost(name), clientv3.WithLimit(10)), below(natOfHost(name)), below(vtepRoot))
 		if err != nil {
 			return err
 		}
 		it := v.one(0)
-		h, err := hostOf(it, name)
-		if err != nil {
-			return err
+		if it.value == nil {
+			return noHost(name)
 		}
 		if len(v.found[1]) > 0 { // claimed since the plan was made: the host lives
 			var users []string
@@ -208,7 +222,11 @@ func (s *Store) RemoveHost(ctx context.Context, name string, cascade bool) (dele
 		tx.emptyBelow(boundHost(name))
 		tx.emptyBelow(natOfHost(name))
 		tx.delete(it.key)
-		tx.delete(vtepKey(h.VTEP))
+		for _, i := range v.found[3] { // the host itself may not be valid
+			if string(i.value) == name {
+				tx.delete(i.key)
+			}
+		}
 		tx.delete(aliveKey(name))
 		tx.delete(appliedKey(name))
 		revision, err = s.commit(ctx, &tx)
@@ -226,8 +244,11 @@ func (s *Store) removable(ctx context.Context, name string, refs []intent.PortRe
 		if err != nil {
 			return err
 		}
-		if _, err := hostOf(v.one(0), name); err != nil || cascade {
-			return err
+		if v.one(0).value == nil {
+			return noHost(name)
+		}
+		if cascade {
+			return nil
 		}
 		if v.one(1).value != nil {
 			return hostLives(name)
@@ -250,9 +271,13 @@ func hostLives(name string) error {
 
 func hostOf(it item, name string) (intent.Host, error) {
 	if it.value == nil {
-		return intent.Host{}, intent.NotFoundf("host %s does not exist", name).WithHint("see: ovloom host list")
+		return intent.Host{}, noHost(name)
 	}
-	return decode[intent.Host](it.value)
+	return objectOf[intent.Host](it)
+}
+
+func noHost(name string) error {
+	return intent.NotFoundf("host %s does not exist", name).WithHint("see: ovloom host list")
 }
 
 // releaseAll deletes a host's claims of the given ports, as many as fit in one

@@ -134,6 +134,7 @@ func (c *three) has(i int, name string) {
 // From one member with data to three; each may be lost, two are too many, and all
 // that come back go on.
 func TestThreeEmbeddedMembers(t *testing.T) {
+	t.Parallel() // it waits for elections or leases
 	c := newThree(t, 3)
 	for lost := range 3 {
 		one, other := (lost+1)%3, (lost+2)%3
@@ -188,6 +189,7 @@ func refusedAs(t *testing.T, what string, err error, kind intent.Kind, words ...
 }
 
 func TestMembersThatAreRefused(t *testing.T) {
+	t.Parallel() // it waits for elections or leases
 	alone := open(t, Config{})
 	acme(t, alone)
 	_, err := alone.AddMember(t.Context(), "host2", "http://10.0.0.2:2380")
@@ -246,6 +248,7 @@ func (c *three) join2() {
 
 // A member that was removed says so, does not start again, and can join anew.
 func TestRemovedMember(t *testing.T) {
+	t.Parallel() // it waits for elections or leases
 	c := newThree(t, 3)
 	const told = "this host's member was removed from the store"
 	if _, err := c.stores[0].RemoveMember(t.Context(), "host3"); err != nil {
@@ -285,6 +288,7 @@ func TestRemovedMember(t *testing.T) {
 }
 
 func TestJoinsThatAreRefused(t *testing.T) {
+	t.Parallel() // it waits for elections or leases
 	c := newThree(t, 2)
 	join := c.configs[1].Join
 	refused := func(what string, cfg Config, kind intent.Kind, words ...string) {
@@ -354,6 +358,7 @@ func TestJoinsThatAreRefused(t *testing.T) {
 // A backup of several members makes a store of one; the others join it anew, and
 // cannot go on as they were by mistake.
 func TestRestoreOfSeveralMembers(t *testing.T) {
+	t.Parallel() // it waits for elections or leases
 	c := newThree(t, 2)
 	file := backUp(t, c.stores[1])
 	c.writes(1, "acme/web/late")

@@ -28,7 +28,7 @@ func (s *Store) ClaimNATAddress(ctx context.Context, tenant, external, host stri
 			return err
 		}
 		if it := v.one(0); it.value != nil {
-			a, err = decode[intent.NATAddress](it.value)
+			a, err = objectOf[intent.NATAddress](it)
 			return err
 		}
 		_, snat, err := snatOf(v.one(1), ref)
@@ -118,7 +118,7 @@ func (s *Store) dropNATAddresses(ctx context.Context, keys []string) (revision i
 				if it.value == nil {
 					continue
 				}
-				a, err := decode[intent.NATAddress](it.value)
+				a, err := objectOf[intent.NATAddress](it)
 				if err != nil {
 					return err
 				}

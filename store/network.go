@@ -76,7 +76,7 @@ func takeVNI(tx *txn, n intent.Network, chosen bool) {
 // tenant, as v's second read found them, and makes sure that none is added meanwhile.
 func apart(tx *txn, n intent.Network, v view) error {
 	for _, it := range v.found[1] {
-		other, err := decode[intent.Network](it.value)
+		other, err := objectOf[intent.Network](it)
 		if err != nil {
 			return err
 		}
@@ -171,7 +171,7 @@ func (s *Store) portsFit(ctx context.Context, tx *txn, n intent.Network) error {
 	var users []string
 	var first error
 	for _, it := range all {
-		p, err := decode[intent.Port](it.value)
+		p, err := objectOf[intent.Port](it)
 		if err != nil {
 			return err
 		}
@@ -219,7 +219,7 @@ func networkOf(it item, ref intent.NetworkRef) (intent.Network, item, error) {
 	if it.value == nil {
 		return intent.Network{}, item{}, intent.NotFoundf("network %s does not exist", ref).WithHint("see: ovloom network list %s", ref.Tenant)
 	}
-	n, err := decode[intent.Network](it.value)
+	n, err := objectOf[intent.Network](it)
 	return n, it, err
 }
 
@@ -231,19 +231,22 @@ func (s *Store) Networks(ctx context.Context, tenant string) ([]intent.Network, 
 	return listOf[intent.Network](ctx, s, "list networks of "+tenant, networksRoot(tenant))
 }
 
-// listOf reads and decodes everything below prefix.
+// listOf reads and decodes everything below prefix that is valid.
 func listOf[T any](ctx context.Context, s *Store, op, prefix string, opts ...clientv3.OpOption) ([]T, error) {
 	all, _, err := s.list(ctx, op, prefix, opts...)
 	if err != nil {
 		return nil, err
 	}
 	out := make([]T, 0, len(all))
+	var bad []error
 	for _, it := range all {
-		v, err := decode[T](it.value)
+		v, err := objectOf[T](it)
 		if err != nil {
-			return nil, fmt.Errorf("%s: key %s: %w", op, it.key, err)
+			bad = append(bad, err)
+			continue
 		}
 		out = append(out, v)
 	}
+	s.reviewed(prefix, bad)
 	return out, nil
 }

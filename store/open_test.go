@@ -65,6 +65,7 @@ func TestConfigurationsThatAreRefused(t *testing.T) {
 }
 
 func TestListenerWithTLS(t *testing.T) {
+	t.Parallel() // it waits for elections or leases
 	certs := stateDir(t)
 	if _, err := pki.CreateCA(certs); err != nil {
 		t.Fatal(err)
@@ -237,6 +238,7 @@ func TestDataSurvivesARestart(t *testing.T) {
 
 // What a store that is known to be away is asked fails soon, with the reason.
 func TestFailsSoonWhenTheStoreIsAway(t *testing.T) {
+	t.Parallel() // it waits for elections or leases
 	nobody := freeURL(t)
 	s := open(t, Config{Endpoints: []string{nobody.String()}, Timeout: 4 * time.Second})
 	for _, limit := range []time.Duration{time.Minute, 3 * time.Second} { // the first finds out

@@ -143,7 +143,7 @@ func (s *Store) sharing(ctx context.Context, ref intent.SNATRef) (sharing, error
 // v found them, and how many of them have it.
 func sharedBy(v view) (address netip.Addr, count int, err error) {
 	if it := v.one(0); it.value != nil {
-		o, err := decode[intent.SNAT](it.value)
+		o, err := objectOf[intent.SNAT](it)
 		if err != nil {
 			return address, 0, err
 		}
@@ -152,7 +152,7 @@ func sharedBy(v view) (address netip.Addr, count int, err error) {
 		}
 	}
 	for _, it := range v.found[1] {
-		f, err := decode[intent.Forward](it.value)
+		f, err := objectOf[intent.Forward](it)
 		if err != nil {
 			return address, 0, err
 		}

@@ -73,7 +73,7 @@ func peerOf(it item, ref intent.PeerRef) (intent.Peer, item, error) {
 	if it.value == nil {
 		return intent.Peer{}, item{}, intent.NotFoundf("peer %s does not exist", ref).WithHint("see: ovloom peer list %s", ref.NetworkRef())
 	}
-	p, err := decode[intent.Peer](it.value)
+	p, err := objectOf[intent.Peer](it)
 	return p, it, err
 }
 

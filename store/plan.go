@@ -90,6 +90,10 @@ func (p plan) names() []string {
 // nameOf is what users are told of an object that uses another.
 func nameOf(object any) string {
 	switch o := object.(type) {
+	case intent.Tenant:
+		return "tenant " + o.Name
+	case intent.Host:
+		return "host " + o.Name
 	case intent.Binding:
 		return bindingName(o.PortRef(), o.Host)
 	case intent.Network:

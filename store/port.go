@@ -236,6 +236,6 @@ func portOf(it item, ref intent.PortRef) (intent.Port, item, error) {
 	if it.value == nil {
 		return intent.Port{}, item{}, intent.NotFoundf("port %s does not exist", ref).WithHint("see: ovloom port list %s", ref.NetworkRef())
 	}
-	p, err := decode[intent.Port](it.value)
+	p, err := objectOf[intent.Port](it)
 	return p, it, err
 }

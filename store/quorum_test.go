@@ -15,6 +15,7 @@ import (
 
 // A member that is left alone says so, soon, and so does who asks it.
 func TestTooFewMembers(t *testing.T) {
+	t.Parallel() // it waits for elections or leases
 	c := &three{t: t}
 	for _, name := range []string{"host1", "host2", "host3"} {
 		config := memberConfig(t, name)
@@ -56,6 +57,7 @@ func TestTooFewMembers(t *testing.T) {
 // Members speak TLS with each other, and with nobody who has no certificate of their
 // authority.
 func TestMembersOverTLS(t *testing.T) {
+	t.Parallel() // it waits for elections or leases
 	certs := stateDir(t)
 	if _, err := pki.CreateCA(certs); err != nil {
 		t.Fatal(err)

@@ -5,10 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/google/uuid"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 
@@ -21,11 +24,15 @@ import (
 // above. A client reserves ids, VNIs and VRFs in small blocks; nobody makes that
 // many in the life of a backup.
 const (
-	skipRevisions   = 1_000_000_000
-	skipIDs         = 1 << 32 // of 48 bits
-	skipNumbers     = 1 << 12 // VNIs and VRFs, of 24 bits
+	skipIDs         = 1 << 31 // at least; of 38 bits (intent.DerivedMAC)
+	skipNumbers     = 1 << 15 // at least; VNIs and VRFs, of 24 bits
 	skipGenerations = 1_000_000_000
 )
+
+// skipRevisions is how far the revision goes on. It grows with the time, faster than a
+// store can write, so that what is restored from the same backup again is above what
+// the first restore came to: hosts that follow it see that they have to read all anew.
+func skipRevisions() uint64 { return uint64(time.Now().UnixMicro() / 100) }
 
 // Restore makes the store of c, which runs in no process, what it was when file
 // was written by Backup. What it was before is kept beside it, in a folder that is
@@ -71,7 +78,7 @@ func restoreInto(ctx context.Context, c Config, dir, file string) error {
 		SnapshotPath: file, OutputDataDir: dataDir(dir),
 		Name: memberName, PeerURLs: []string{alonePeerURL}, InitialCluster: memberName + "=" + alonePeerURL,
 		InitialClusterToken: uuid.NewString(), // no member of the store as it was is taken for one of this
-		RevisionBump:        skipRevisions, MarkCompacted: true,
+		RevisionBump:        skipRevisions(), MarkCompacted: true,
 	})
 	if err != nil {
 		return intent.Invalidf("%s cannot be restored: %w", file, err).WithHint("give a file written by: ovloom store backup FILE")
@@ -80,7 +87,33 @@ func restoreInto(ctx context.Context, c Config, dir, file string) error {
 	if err != nil {
 		return fmt.Errorf("open the restored store: %w", err)
 	}
-	return errors.Join(s.skipAhead(ctx), s.Close())
+	err = s.dropLiving(ctx)
+	if err == nil {
+		err = s.skipAhead(ctx)
+	}
+	return errors.Join(err, s.Close())
+}
+
+// dropLiving deletes what tells of processes as they were when the backup was written:
+// leases, and with them who holds a host's name and what one host has asked another.
+func (s *Store) dropLiving(ctx context.Context) error {
+	return s.call(ctx, "drop the leases of the backup", func(ctx context.Context) error {
+		leases, err := s.client.Leases(ctx)
+		if err != nil {
+			return err
+		}
+		for _, l := range leases.Leases {
+			if _, err := s.client.Revoke(ctx, l.ID); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+				return err
+			}
+		}
+		for _, prefix := range []string{aliveRoot, appliedRoot, examineAsked, examineReports, questionsRoot, answersRoot} {
+			if _, err := s.client.Delete(ctx, prefix, clientv3.WithPrefix()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 func dataDir(stateDir string) string { return filepath.Join(stateDir, "etcd", "data") }
@@ -102,17 +135,21 @@ func replaceData(stateDir, from string) (kept string, err error) {
 
 // skipAhead moves all counters on.
 func (s *Store) skipAhead(ctx context.Context) error {
+	// By chance, too: the same backup may be restored again, and what was given out
+	// after the first time is in no backup.
 	for name, skip := range map[string]uint64{s.ids.key: skipIDs, s.vnis.key: skipNumbers, s.vrfs.key: skipNumbers} {
-		if err := skipKey(ctx, s, name, func(v *counterValue) { v.Next += skip }); err != nil {
+		if err := skipKey(ctx, s, name, func(v *counterValue) { v.Next += skip + rand.Uint64N(skip) }); err != nil {
 			return err
 		}
 	}
-	claims, _, err := s.list(ctx, "read the claims", claimRoot, clientv3.WithKeysOnly())
+	claims, revision, err := s.list(ctx, "read the claims", claimRoot, clientv3.WithKeysOnly())
 	if err != nil {
 		return err
 	}
 	for _, it := range claims {
-		if err := skipKey(ctx, s, it.key, func(v *claimValue) { v.Generation += skipGenerations }); err != nil {
+		if err := skipKey(ctx, s, it.key, func(v *claimValue) {
+			v.Generation = max(v.Generation+skipGenerations, uint64(revision)) // which has grown with the time
+		}); err != nil {
 			return err
 		}
 	}

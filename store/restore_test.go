@@ -2,8 +2,10 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -119,6 +121,25 @@ func TestWatchOverARestore(t *testing.T) {
 	}
 	m.reaches(t, revision)
 	m.equals(t, s, "acme")
+
+	// And of the same backup once more, although the store has gone on since.
+	_, revision, err = s.AddPort(t.Context(), port("acme/web/c3"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.reaches(t, revision)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Restore(t.Context(), c, file); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, c)
+	if revision, err = s.Ping(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	m.reaches(t, revision)
+	m.equals(t, s, "acme")
 }
 
 func TestRestoreRefuses(t *testing.T) {
@@ -179,4 +200,41 @@ func TestCompactAndHealth(t *testing.T) {
 	if there, err := far.Health(t.Context()); err != nil || there.Revision != revision {
 		t.Errorf("from elsewhere: %+v, %v", there, err)
 	}
+}
+
+// The signs of life in a backup are those of processes that are gone: on a new host,
+// which is another instance of the same name, the restored store can be used at once.
+func TestRestoreDropsSignsOfLife(t *testing.T) {
+	s := open(t, Config{Instance: "old"})
+	acme(t, s)
+	host(t, s, "host1", "192.0.2.1")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- s.KeepAlive(ctx, "host1") }()
+	until(t, "the host is alive", func() bool { l, err := s.Hosts(ctx); return err == nil && len(l) == 1 && l[0].Alive })
+	if err := s.SetAppliedSpan(ctx, "host1", map[string]int64{"acme": 7}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.AskExamination(ctx, "host1", 7); err != nil {
+		t.Fatal(err)
+	}
+	file := backUp(t, s)
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	dir := stateDir(t)
+	if _, err := Restore(t.Context(), Config{StateDir: dir}, file); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, Config{StateDir: dir, Instance: "new"})
+	host(t, s, "host1", "192.0.2.1")
+	for _, k := range keys(t, s) {
+		for _, root := range []string{aliveRoot, appliedRoot, examineAsked} {
+			if strings.HasPrefix(k, root) {
+				t.Errorf("restored: %s", k)
+			}
+		}
+	}
+	checked(t, s)
 }

@@ -39,7 +39,6 @@ var (
 // resumed is what a copy and the changes since come to.
 type resumed struct {
 	snap     intent.Snapshot
-	bad      []error
 	changes  map[string]event // by key, since the copy was written
 	revision int64
 }
@@ -69,8 +68,11 @@ func (s *Store) resume(ctx context.Context, op, path, prefix string) (resumed, b
 	if len(r.changes) > 0 {
 		snap, bad = snapshotOf(merge(copied, r.changes), r.revision)
 	}
+	if len(bad) > 0 { // the last valid state of those is to be found
+		return resumed{}, false
+	}
 	snap.Revision = r.revision
-	r.snap, r.bad = snap, bad
+	r.snap = snap
 	return r, true
 }
 

@@ -107,7 +107,7 @@ func inOrder(addrs []netip.Addr) []netip.Addr {
 func routable(tx *txn, r intent.Route, networks []item, revision int64) error {
 	missing := slices.Clone(r.Via)
 	for _, it := range networks {
-		n, err := decode[intent.Network](it.value)
+		n, err := objectOf[intent.Network](it)
 		if err != nil {
 			return err
 		}
@@ -177,7 +177,7 @@ func routesStay(tx *txn, old, n intent.Network, routes []item, revision int64) e
 	var users []string
 	var first error
 	for _, it := range routes {
-		r, err := decode[intent.Route](it.value)
+		r, err := objectOf[intent.Route](it)
 		if err != nil {
 			return err
 		}
@@ -217,7 +217,7 @@ func firstOf(a, b error) error {
 func routesVia(n intent.Network, routes []item) ([]intent.RouteRef, error) {
 	var refs []intent.RouteRef
 	for _, it := range routes {
-		r, err := decode[intent.Route](it.value)
+		r, err := objectOf[intent.Route](it)
 		if err != nil {
 			return nil, err
 		}
@@ -249,7 +249,7 @@ func routeOf(it item, ref intent.RouteRef) (intent.Route, item, error) {
 	if it.value == nil {
 		return intent.Route{}, item{}, intent.NotFoundf("route %s does not exist", ref).WithHint("see: ovloom route list %s", ref.Tenant)
 	}
-	r, err := decode[intent.Route](it.value)
+	r, err := objectOf[intent.Route](it)
 	return r, it, err
 }
 

@@ -35,7 +35,7 @@ func (s *Store) AddSNAT(ctx context.Context, n intent.SNAT) (intent.SNAT, int64,
 			return err
 		}
 		if other := v.one(2); other.value != nil {
-			o, err := decode[intent.SNAT](other.value)
+			o, err := objectOf[intent.SNAT](other)
 			if err != nil {
 				return err
 			}
@@ -138,7 +138,7 @@ func snatOf(it item, ref intent.SNATRef) (intent.SNAT, item, error) {
 		return intent.SNAT{}, item{}, intent.NotFoundf("tenant %s has no SNAT through external %s", ref.Tenant, ref.External).
 			WithHint("see: ovloom nat snat list %s", ref.Tenant)
 	}
-	n, err := decode[intent.SNAT](it.value)
+	n, err := objectOf[intent.SNAT](it)
 	return n, it, err
 }
 

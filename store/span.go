@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"runtime"
 	"slices"
@@ -41,7 +40,7 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 				resume = false
 				if r, ok := s.resume(ctx, op, spanCopy(s.cfg.StateDir, tenant), tenantRoot(tenant)); ok && r.snap.Tenant.Name != "" {
 					exists = true
-					s.complain(r.bad)
+					s.reviewed(tenantRoot(tenant), nil)
 					keep.change(slices.Collect(maps.Values(r.changes)), r.revision)
 					deliver(intent.SpanUpdate{Tenant: tenant, Revision: r.revision, Snapshot: &r.snap})
 					return r.revision, nil
@@ -51,13 +50,22 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 			if err != nil {
 				return 0, err
 			}
-			snap, bad := snapshotOf(all, revision)
-			s.complain(bad)
-			exists = snap.Tenant.Name != ""
+			exists = slices.ContainsFunc(all, func(it item) bool { return it.key == tenantKey(tenant) })
 			if !exists {
+				s.reviewed(tenantRoot(tenant), nil)
 				keep.drop()
 				deliver(intent.SpanUpdate{Tenant: tenant, Revision: revision, Gone: true})
 				return revision, nil
+			}
+			snap, bad := snapshotOf(all, revision)
+			if len(bad) > 0 {
+				all, bad = s.mend(all, spanCopy(s.cfg.StateDir, tenant))
+				snap, _ = snapshotOf(all, revision)
+			}
+			s.reviewed(tenantRoot(tenant), bad)
+			if snap.Tenant.Name == "" {
+				// Without its VRF nothing of it can be told from another tenant's.
+				return 0, intent.Unavailablef("tenant %s cannot be read", tenant)
 			}
 			keep.replace(all, revision)
 			deliver(intent.SpanUpdate{Tenant: tenant, Revision: revision, Snapshot: &snap})
@@ -68,12 +76,15 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 				return true
 			}
 			u := intent.SpanUpdate{Tenant: tenant, Revision: revision}
+			var good []event // the copy keeps the last valid state of the others
 			for _, e := range events {
 				c, err := changeOf(e)
 				if err != nil {
 					s.complain([]error{err})
 					continue
 				}
+				s.readable(e.key)
+				good = append(good, e)
 				if _, is := c.Object.(intent.Tenant); is && c.Deleted {
 					u.Gone, exists = true, false
 				}
@@ -82,7 +93,7 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 			if u.Gone {
 				keep.drop()
 			} else {
-				keep.change(events, revision)
+				keep.change(good, revision)
 			}
 			deliver(u)
 			return false
@@ -120,14 +131,6 @@ func watchList[T any](ctx context.Context, s *Store, op, prefix, path string, de
 		}
 		deliver(revision, all)
 	}
-	put := func(it item) {
-		o, err := decode[T](it.value)
-		if err != nil {
-			s.complain([]error{fmt.Errorf("key %s: %w", it.key, err)})
-			return
-		}
-		objects[it.key] = o
-	}
 	return s.watch(ctx, op, watcher{
 		key:  prefix,
 		opts: []clientv3.OpOption{clientv3.WithPrefix()},
@@ -136,23 +139,33 @@ func watchList[T any](ctx context.Context, s *Store, op, prefix, path string, de
 			if err != nil {
 				return 0, err
 			}
+			all, bad := s.mend(all, path)
+			s.reviewed(prefix, bad)
 			clear(objects)
 			for _, it := range all {
-				put(it)
+				if o, err := objectOf[T](it); err == nil { // else it is among the bad
+					objects[it.key] = o
+				}
 			}
 			keep.replace(all, revision)
 			tell(revision)
 			return revision, nil
 		},
 		changed: func(revision int64, events []event) bool {
+			var good []event // of the others the last valid state stays
 			for _, e := range events {
 				if e.deleted {
 					delete(objects, e.key)
+				} else if o, err := objectOf[T](e.item); err != nil {
+					s.complain([]error{err})
+					continue
 				} else {
-					put(e.item)
+					objects[e.key] = o
 				}
+				s.readable(e.key)
+				good = append(good, e)
 			}
-			keep.change(events, revision)
+			keep.change(good, revision)
 			tell(revision)
 			return false
 		},
@@ -247,7 +260,8 @@ func resolved(it item, byName intent.PortRef) (intent.PortRef, bool) {
 	case byName != intent.PortRef{}:
 		return byName, true
 	}
-	return portName(string(it.value))
+	ref, ok := portName(string(it.value))
+	return ref, ok && ref.Validate() == nil
 }
 
 // snapshotOf decodes all that is below a tenant, on all CPUs. What it cannot decode
@@ -326,49 +340,12 @@ func (d *decoded) append(o *decoded) {
 
 // changeOf decodes one event.
 func changeOf(e event) (intent.Change, error) {
-	object := named(e.key)
-	if object == nil {
-		return intent.Change{}, fmt.Errorf("key %s is unknown", e.key)
-	}
 	if e.deleted {
-		return intent.Change{Deleted: true, Object: object}, nil
+		if object := named(e.key); object != nil {
+			return intent.Change{Deleted: true, Object: object}, nil
+		}
+		return intent.Change{}, &objectError{e.key, errNewer}
 	}
-	var err error
-	switch object.(type) {
-	case intent.Tenant:
-		object, err = decode[intent.Tenant](e.value)
-	case intent.Network:
-		object, err = decode[intent.Network](e.value)
-	case intent.Port:
-		object, err = decode[intent.Port](e.value)
-	case intent.Binding:
-		object, err = decode[intent.Binding](e.value)
-	case intent.Peer:
-		object, err = decode[intent.Peer](e.value)
-	case intent.Host:
-		object, err = decode[intent.Host](e.value)
-	case intent.External:
-		object, err = decode[intent.External](e.value)
-	case intent.Route:
-		object, err = decode[intent.Route](e.value)
-	case intent.SNAT:
-		object, err = decode[intent.SNAT](e.value)
-	case intent.Floating:
-		object, err = decode[intent.Floating](e.value)
-	case intent.Forward:
-		object, err = decode[intent.Forward](e.value)
-	case intent.NATAddress:
-		object, err = decode[intent.NATAddress](e.value)
-	}
-	if err != nil {
-		return intent.Change{}, fmt.Errorf("key %s: %w", e.key, err)
-	}
-	return intent.Change{Object: object}, nil
-}
-
-// complain logs what a watch had to leave out.
-func (s *Store) complain(bad []error) {
-	for _, err := range bad {
-		s.log.Warn("object left out: it cannot be read", "err", err)
-	}
+	object, err := objectAt(e.key, e.value)
+	return intent.Change{Object: object}, err
 }

@@ -42,6 +42,9 @@ type Store struct {
 	removed  atomic.Bool // the embedded member was, from the store
 	tending  sync.WaitGroup
 
+	leftOutMu sync.Mutex
+	leftOut   map[string]LeftOut // by key; guarded by leftOutMu
+
 	ids, vnis, vrfs counter
 	addrs           addrPool
 	reason          reason // stays empty while the store is in this process
@@ -54,7 +57,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: c, log: c.Logger, delay: copyDelay}
+	s := &Store{cfg: c, log: c.Logger, delay: copyDelay, leftOut: map[string]LeftOut{}}
 	s.closed, s.close = context.WithCancel(context.Background())
 	s.ids = newCounter(s, "id", 64)
 	s.vnis = newCounter(s, "vni", 16)

@@ -64,7 +64,7 @@ func tenantOf(it item, name string) (intent.Tenant, item, error) {
 	if it.value == nil {
 		return intent.Tenant{}, item{}, intent.NotFoundf("tenant %s does not exist", name).WithHint("see: ovloom tenant list")
 	}
-	t, err := decode[intent.Tenant](it.value)
+	t, err := objectOf[intent.Tenant](it)
 	return t, it, err
 }
 
@@ -90,7 +90,7 @@ func (s *Store) Tenants(ctx context.Context) ([]intent.Tenant, error) {
 			}
 			for i := range reads {
 				if it := v.one(i); it.value != nil {
-					t, err := decode[intent.Tenant](it.value)
+					t, err := objectOf[intent.Tenant](it)
 					if err != nil {
 						return err
 					}

@@ -150,6 +150,9 @@ func items(kvs []*mvccpb.KeyValue) []item {
 	out := make([]item, len(kvs))
 	for i, kv := range kvs {
 		out[i] = item{string(kv.Key), kv.Value, kv.ModRevision}
+		if kv.Value == nil {
+			out[i].value = []byte{} // empty is not absent
+		}
 	}
 	return out
 }

@@ -355,7 +355,8 @@ func fill(t testing.TB, s *Store, n intent.NetworkRef, ports int) {
 	for first := 0; first < ports; first += txnOps {
 		var tx txn
 		for i := first; i < min(first+txnOps, ports); i++ {
-			p := intent.Port{Tenant: n.Tenant, Network: n.Network, Name: fmt.Sprintf("f%06d", i), ID: intent.ID(1e6 + i)}
+			p := intent.Port{Tenant: n.Tenant, Network: n.Network, Name: fmt.Sprintf("f%06d", i), ID: intent.ID(1e6 + i),
+				UUID: fmt.Sprintf("00000000-0000-4000-8000-%012x", i), MAC: intent.MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}}
 			value, err := encode(p, nil)
 			if err != nil {
 				t.Fatal(err)

@@ -1,0 +1,211 @@
+package intent
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+)
+
+// Stored checks an object that was read from the store, or from a copy of it: a
+// Tenant, Network, Port, Peer, Route, SNAT, Floating, Forward, NATAddress, Binding,
+// External or Host. Everything that flows are made of must be there and within its
+// limits, for a foreign hand or a disk may have changed it.
+//
+// Validate refuses more, and may come to refuse more still: what users ask for today
+// is one thing, what an older build has stored for them is another.
+func Stored(object any) error {
+	switch o := object.(type) {
+	case Tenant:
+		return o.stored()
+	case Network:
+		return o.stored()
+	case Port:
+		return o.stored()
+	case Peer:
+		return firstError(o.Ref().Validate(), storedID(o.ID), validateVTEP(o.VTEP))
+	case Route:
+		return o.stored()
+	case SNAT:
+		return firstError(storedNAT(o.Tenant, o.External, o.ID), validateNATAddress(o.Address))
+	case Floating:
+		return firstError(o.PortRef().Validate(), storedNAT(o.Tenant, o.External, o.ID), storedAddr(o.Address), validateNATAddress(o.Address))
+	case Forward:
+		return o.stored()
+	case NATAddress:
+		return firstError(ValidateName("tenant", o.Tenant), ValidateName("external", o.External), ValidateName("host", o.Host),
+			storedAddr(o.Address), validateNATAddress(o.Address))
+	case Binding:
+		if o.Generation == 0 {
+			return Invalidf("the claim has no generation")
+		}
+		return firstError(o.PortRef().Validate(), ValidateName("host", o.Host))
+	case External:
+		return o.stored()
+	case Host:
+		return o.stored()
+	}
+	return fmt.Errorf("a %T is not stored", object)
+}
+
+func (t Tenant) stored() error {
+	if t.VRF == 0 || t.VRF > VRFMax {
+		return Invalidf("VRF %d is out of range", t.VRF)
+	}
+	return firstError(ValidateName("tenant", t.Name), storedID(t.ID))
+}
+
+func (n Network) stored() error {
+	switch {
+	case n.VNI == 0 || n.VNI > VNIMax:
+		return Invalidf("VNI %d is out of range", n.VNI)
+	case len(n.Subnets) > SubnetsMax:
+		return Invalidf("there are %d subnets", len(n.Subnets))
+	case n.Unknown != "" && n.Unknown != UnknownDrop && n.Unknown != UnknownFlood:
+		return Invalidf("policy %q for unknown unicast does not exist", n.Unknown)
+	}
+	for i, s := range n.Subnets {
+		if err := s.stored(); err != nil {
+			return err
+		}
+		if a, b, found := Overlap(n.Subnets[:i], n.Subnets[i:i+1]); found {
+			return Invalidf("subnets %s and %s overlap", a, b)
+		}
+	}
+	return firstError(n.Ref().Validate(), storedID(n.ID), storedMTU(n.MTU))
+}
+
+func (s Subnet) stored() error {
+	least := PrefixMin4
+	if s.Prefix.Addr().Is6() {
+		least = PrefixMin6
+	}
+	switch p := s.Prefix; {
+	case !plain(p) || p.Bits() < least:
+		return Invalidf("subnet %s is malformed", p)
+	case !s.Gateway.IsValid() || s.Gateway.Zone() != "" || !p.Contains(s.Gateway):
+		return Invalidf("gateway %s is not in subnet %s", s.Gateway, p)
+	}
+	return nil
+}
+
+func (p Port) stored() error {
+	switch {
+	case len(p.Addrs) > AddrsMax:
+		return Invalidf("there are %d addresses", len(p.Addrs))
+	case !IsUUID(p.UUID):
+		return Invalidf("UUID %q is malformed", p.UUID)
+	case p.Learn < 0 || p.Learn > LearnMax:
+		return Invalidf("learning limit %d is out of range", p.Learn)
+	}
+	for i, a := range p.Addrs {
+		if err := storedAddr(a); err != nil {
+			return err
+		}
+		if slices.Contains(p.Addrs[:i], a) {
+			return Invalidf("address %s is there twice", a)
+		}
+	}
+	return firstError(p.Ref().Validate(), storedID(p.ID), p.MAC.Validate())
+}
+
+func (r Route) stored() error {
+	switch {
+	case !plain(r.Prefix):
+		return Invalidf("destination %s is malformed", r.Prefix)
+	case len(r.Via) == 0 || len(r.Via) > RouteHopsMax:
+		return Invalidf("there are %d next hops", len(r.Via))
+	}
+	for i, a := range r.Via {
+		switch {
+		case storedAddr(a) != nil || a.Is4() != r.Prefix.Addr().Is4():
+			return Invalidf("next hop %s of %s is malformed", a, r.Prefix)
+		case slices.Contains(r.Via[:i], a):
+			return Invalidf("next hop %s is there twice", a)
+		}
+	}
+	return firstError(ValidateName("tenant", r.Tenant), storedID(r.ID))
+}
+
+func (f Forward) stored() error {
+	if f.Port == 0 || f.ToPort == 0 || f.To.Tenant != f.Tenant {
+		return Invalidf("it leads from port %d to %s:%d", f.Port, f.To, f.ToPort)
+	}
+	return firstError(storedNAT(f.Tenant, f.External, f.ID), f.Protocol.Validate(), f.To.Validate(), storedAddr(f.Address), validateNATAddress(f.Address))
+}
+
+func (e External) stored() error {
+	switch {
+	case e.Number == 0:
+		return Invalidf("it has no number")
+	case e.Kind != ExternalHost && e.Kind != ExternalBridge:
+		return Invalidf("kind %q does not exist", e.Kind)
+	case !plain(e.Subnet) || !e.Subnet.Addr().Is4() || e.Subnet.Bits() < externalPrefixMin || e.Subnet.Bits() > externalPrefixMax:
+		return Invalidf("subnet %s is malformed", e.Subnet)
+	case !e.Subnet.Contains(e.Gateway):
+		return Invalidf("gateway %s is not in subnet %s", e.Gateway, e.Subnet)
+	}
+	if e.Kind == ExternalBridge {
+		if err := firstError(validateInterface("bridge", e.Bridge), e.Pool.Validate()); err != nil {
+			return err
+		}
+		if !e.Subnet.Contains(e.Pool.First) || !e.Subnet.Contains(e.Pool.Last) {
+			return Invalidf("pool %s is not in subnet %s", e.Pool, e.Subnet)
+		}
+	}
+	for _, p := range e.Allow {
+		if !plain(p) || !p.Addr().Is4() {
+			return Invalidf("allowed prefix %s is malformed", p)
+		}
+	}
+	return firstError(ValidateName("external", e.Name), storedID(e.ID), storedMTU(e.MTU))
+}
+
+func (h Host) stored() error {
+	if h.UnderlayMTU < 0 || h.UnderlayMTU > 65535 {
+		return Invalidf("underlay MTU %d is out of range", h.UnderlayMTU)
+	}
+	return firstError(ValidateName("host", h.Name), storedID(h.ID), validateVTEP(h.VTEP))
+}
+
+func storedNAT(tenant, external string, id ID) error {
+	return firstError(ValidateName("tenant", tenant), ValidateName("external", external), storedID(id))
+}
+
+// storedID refuses what no object has that was stored: cookies of flows carry it.
+func storedID(id ID) error {
+	if id == 0 || id > IDMax {
+		return Invalidf("id %d is out of range", id)
+	}
+	return nil
+}
+
+// storedMTU refuses what could not be a packet's size; 0: none is set.
+func storedMTU(mtu int) error {
+	if mtu != 0 && (mtu < MTUMin || mtu > 65535) {
+		return Invalidf("MTU %d is out of range", mtu)
+	}
+	return nil
+}
+
+// storedAddr refuses what cannot be the address of one machine.
+func storedAddr(a netip.Addr) error {
+	if err := validateAddr(a); err != nil {
+		return err
+	}
+	if a.IsUnspecified() || a.IsMulticast() {
+		return Invalidf("address %s is no machine's", a)
+	}
+	return nil
+}
+
+// plain says whether a prefix is whole, of one family and without bits behind it.
+func plain(p netip.Prefix) bool { return p.IsValid() && !p.Addr().Is4In6() && p == p.Masked() }
+
+func firstError(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
