@@ -43,6 +43,7 @@ type Controller struct {
 	binder *binder
 
 	sw          Switch // nil: not connected
+	noMeters    bool   // the switch has none
 	synced      bool   // the switch holds what the last flush wanted
 	retrySync   time.Time
 	syncBackoff time.Duration
@@ -187,13 +188,26 @@ func (c *Controller) SetInterfaces(ctx context.Context, list []Interface) {
 // tunnel port.
 func (c *Controller) Connected(ctx context.Context, sw Switch, vxlan of.PortNo) {
 	c.send(ctx, func() {
-		c.world.setSwitch(pipeline.Switch{VXLANPort: vxlan, KernelDatapath: c.deps.KernelDatapath})
+		c.world.setSwitch(pipeline.Switch{VXLANPort: vxlan, KernelDatapath: c.deps.KernelDatapath, NoMeters: c.noMeters})
 		c.sw, c.synced = sw, false
 		clear(c.nat.limits) // it may have started anew
 		c.world.suspectAll()
 		c.disturbed, c.disturbing = disturbance{epoch: c.disturbed.epoch + 1}, false
 		c.retrySync, c.syncBackoff = time.Time{}, 0
 	})
+}
+
+// SetMeters takes in whether the switch that connects next has meters. Until it is
+// called it is taken for having some.
+func (c *Controller) SetMeters(ctx context.Context, some bool) {
+	c.send(ctx, func() { c.noMeters = !some })
+}
+
+// SetPenalties takes in which ports of the switch make too many cached flows: all of
+// them.
+func (c *Controller) SetPenalties(ctx context.Context, ports map[of.PortNo]bool) {
+	ports = maps.Clone(ports)
+	c.send(ctx, func() { c.world.setPenalties(ports) })
 }
 
 // Disconnected takes in that the switch is gone; sw is the one that Connected was
@@ -411,25 +425,23 @@ func (c *Controller) compare(ctx context.Context, w *world) ([]of.Mod, error) {
 		}
 		compiled <- t
 	}()
-	mods, flows, groups, err := held(ctx, c.sw, w.sw)
+	meters, flows, groups, err := held(ctx, c.sw, w.sw)
 	want := <-compiled // also after an error: w must not change meanwhile
 	if err != nil {
 		return nil, err
 	}
-	return append(mods, want.resync(flows, groups)...), nil
+	return append(want.meterMods(meters), want.resync(flows, groups)...), nil
 }
 
-// held asks a switch what it holds, and returns what its meters need.
-func held(ctx context.Context, sw Switch, as pipeline.Switch) (mods []of.Mod, flows []of.Flow, groups []of.Group, err error) {
-	if len(pipeline.Meters(as)) > 0 {
-		meters, err := sw.Meters(ctx)
-		if err != nil {
+// held asks a switch what it holds.
+func held(ctx context.Context, sw Switch, as pipeline.Switch) (meters []of.Meter, flows []of.Flow, groups []of.Group, err error) {
+	if !as.NoMeters {
+		if meters, err = sw.Meters(ctx); err != nil {
 			return nil, nil, nil, err
 		}
-		mods = meterMods(as, meters)
 	}
 	flows, groups, err = sw.Tables(ctx)
-	return mods, flows, groups, err
+	return meters, flows, groups, err
 }
 
 func (c *Controller) apply(ctx context.Context, mods []of.Mod) error {

@@ -93,6 +93,7 @@ type target struct {
 	owners map[pipeline.Cookie]bool // of learned flows that may stay
 	flows  *of.FlowIndex
 	groups []of.Group
+	meters []of.Meter
 
 	// Unless nil, flows of none of these objects are left alone: of tenants that nobody
 	// has told of. So are groups.
@@ -101,7 +102,7 @@ type target struct {
 
 func (w *world) target() target {
 	flows, groups := w.wanted()
-	return target{owners: w.learnedOwners(), flows: of.IndexFlows(flows), groups: groups}
+	return target{owners: w.learnedOwners(), flows: of.IndexFlows(flows), groups: groups, meters: w.meters()}
 }
 
 // resync returns the mods that lead from what a switch holds to what the last
@@ -123,20 +124,38 @@ func (w *world) resync(flows []of.Flow, groups []of.Group) []of.Mod {
 	return w.target().resync(flows, groups)
 }
 
+// meters returns all meters that flows of the last flush refer to.
+func (w *world) meters() []of.Meter {
+	all := pipeline.Meters(w.sw)
+	for _, o := range w.all() {
+		all = append(all, o.meters()...)
+	}
+	return all
+}
+
 // meterMods returns what the switch lacks of the meters that flows refer to: all of
-// them after a crash of ovs-vswitchd.
-func meterMods(sw pipeline.Switch, have []of.Meter) []of.Mod {
+// them after a crash of ovs-vswitchd. Those of shares that are not wanted go, unless
+// they may be of a tenant that nobody has told of.
+func (t target) meterMods(have []of.Meter) []of.Mod {
 	at := map[uint32]of.Meter{}
 	for _, m := range have {
 		at[m.ID] = m
 	}
 	var mods []of.Mod
-	for _, m := range pipeline.Meters(sw) {
+	for _, m := range t.meters {
 		switch old, ok := at[m.ID]; {
 		case !ok:
 			mods = append(mods, &of.MeterMod{Command: of.MeterAdd, Meter: m})
 		case old != m:
 			mods = append(mods, &of.MeterMod{Command: of.MeterModify, Meter: m})
+		}
+		delete(at, m.ID)
+	}
+	if t.known == nil {
+		for _, id := range slices.Sorted(maps.Keys(at)) {
+			if pipeline.IsShare(id) {
+				mods = append(mods, &of.MeterMod{Command: of.MeterDelete, Meter: of.Meter{ID: id}})
+			}
 		}
 	}
 	return mods
@@ -147,7 +166,9 @@ type delta struct {
 	changes    []change
 	groupsPut  []of.Group
 	groupsGone []uint32
-	groupsMore int               // how many groups there are more
+	groupsMore int // how many groups there are more
+	metersHad  map[uint32]of.Meter
+	metersWant map[uint32]of.Meter
 	forgets    []pipeline.Cookie // of what the switch learned for objects that are gone
 }
 
@@ -166,6 +187,42 @@ func (d *delta) change(before, after object) {
 	}
 	d.groups(old, now)
 	d.groupsMore += len(now) - len(old)
+	if before != nil {
+		gather(&d.metersHad, before.meters())
+	}
+	if after != nil {
+		gather(&d.metersWant, after.meters())
+	}
+}
+
+func gather(into *map[uint32]of.Meter, list []of.Meter) {
+	for _, m := range list {
+		if *into == nil {
+			*into = map[uint32]of.Meter{}
+		}
+		(*into)[m.ID] = m
+	}
+}
+
+// meters returns the changes of meters. One may pass from an object to another, as a
+// number of a port of the switch does.
+func (d *delta) meters() []of.Mod {
+	var mods []of.Mod
+	for _, id := range slices.Sorted(maps.Keys(d.metersWant)) {
+		m := d.metersWant[id]
+		switch old, ok := d.metersHad[id]; {
+		case !ok:
+			mods = append(mods, &of.MeterMod{Command: of.MeterAdd, Meter: m})
+		case old != m:
+			mods = append(mods, &of.MeterMod{Command: of.MeterModify, Meter: m})
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(d.metersHad)) {
+		if _, ok := d.metersWant[id]; !ok {
+			mods = append(mods, &of.MeterMod{Command: of.MeterDelete, Meter: of.Meter{ID: id}})
+		}
+	}
+	return mods
 }
 
 func (d *delta) groups(before, after []of.Group) {
@@ -241,6 +298,7 @@ func (d *delta) order(flows ...[]of.FlowMod) []of.Mod {
 		}
 	}
 	mods := make([]of.Mod, 0, n+len(d.groupsPut)+len(d.groupsGone)+len(pipeline.LearnedTables())*len(d.forgets))
+	mods = append(mods, d.meters()...)
 	entry := pipeline.EntryTable()
 	if len(deletes[entry]) > 0 {
 		added := map[of.FlowKey]bool{}
@@ -269,7 +327,16 @@ func (d *delta) order(flows ...[]of.FlowMod) []of.Mod {
 			mods = append(mods, remove(m.Flow))
 		}
 	}
+	passed := map[uint32]bool{} // from an object to another
+	if len(d.groupsGone) > 0 {
+		for _, g := range d.groupsPut {
+			passed[g.ID] = true
+		}
+	}
 	for _, id := range d.groupsGone {
+		if passed[id] {
+			continue
+		}
 		mods = append(mods, &of.GroupMod{Command: of.GroupDelete, Group: of.Group{ID: id}})
 	}
 	for _, c := range d.forgets {
@@ -314,7 +381,7 @@ func collect(into *[]of.Flow) pipeline.Emit {
 
 // samePort says whether two views give the same flows.
 func samePort(a, b *pipeline.PortView) bool {
-	return a.OFPort == b.OFPort && a.InForce == b.InForce && a.VTEP == b.VTEP && a.VRF == b.VRF && a.Peers == b.Peers && a.Reached == b.Reached &&
+	return a.OFPort == b.OFPort && a.InForce == b.InForce && a.VTEP == b.VTEP && a.VRF == b.VRF && a.Peers == b.Peers && a.Penalty == b.Penalty && a.Reached == b.Reached &&
 		a.Port.ID == b.Port.ID && a.Port.MAC == b.Port.MAC && a.Port.Learn == b.Port.Learn &&
 		slices.Equal(a.Port.Addrs, b.Port.Addrs) && a.Port.Name == b.Port.Name &&
 		slices.Equal(a.Hops, b.Hops) && slices.Equal(a.Routed, b.Routed) &&

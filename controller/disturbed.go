@@ -225,7 +225,7 @@ func (w *world) hasGroups(groups []of.Group, meters []of.Meter) bool {
 	}
 	var d delta
 	d.groups(groups, want)
-	return len(d.groupsPut)+len(d.groupsGone)+len(meterMods(w.sw, meters)) == 0
+	return len(d.groupsPut)+len(d.groupsGone)+len(target{meters: w.meters()}.meterMods(meters)) == 0
 }
 
 // hasSlice says whether flows are exactly those that are wanted of the cookies with these

@@ -275,7 +275,10 @@ func (s *fakeSwitch) Apply(_ context.Context, mods []of.Mod) error {
 	var others []of.Mod
 	for _, m := range mods {
 		if mm, ok := m.(*of.MeterMod); ok {
-			s.meters = append(s.meters, mm.Meter)
+			s.meters = slices.DeleteFunc(s.meters, func(m of.Meter) bool { return m.ID == mm.Meter.ID })
+			if mm.Command != of.MeterDelete {
+				s.meters = append(s.meters, mm.Meter)
+			}
 		} else {
 			others = append(others, m)
 		}

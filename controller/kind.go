@@ -26,6 +26,7 @@ type kind[K comparable, V any] struct {
 	id      func(*V) intent.ID         // of the object
 	flows   func(*V, pipeline.Emit)    // emits its flows
 	groups  func(*V) []of.Group        // that its flows refer to; nil: none have any
+	meters  func(*V) []of.Meter        // that its flows refer to; nil: none have any
 	learned func(*V) []pipeline.Cookie // of the flows that the switch makes itself for it; nil: none
 	stale   func(old, now *V) bool     // whether all of those are to go; nil: those of cookies that are gone
 	changed func(ref K, old, now *V)   // what else follows from a change; nil: nothing. One of old and now may be nil
@@ -49,6 +50,7 @@ type object interface {
 	name() string // for people: "port acme/web/c1"
 	emit(pipeline.Emit)
 	groups() []of.Group
+	meters() []of.Meter
 	learned() []pipeline.Cookie
 }
 
@@ -129,6 +131,13 @@ func (e *entry[K, V]) groups() []of.Group {
 		return nil
 	}
 	return e.k.groups(e.v)
+}
+
+func (e *entry[K, V]) meters() []of.Meter {
+	if e.k.meters == nil {
+		return nil
+	}
+	return e.k.meters(e.v)
 }
 
 func (e *entry[K, V]) learned() []pipeline.Cookie {

@@ -3,6 +3,7 @@ package controller
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -26,10 +27,11 @@ var (
 type table struct {
 	flows  map[of.FlowKey]of.Flow
 	groups map[uint32]of.Group
+	meters map[uint32]of.Meter
 }
 
 func newTable() *table {
-	return &table{flows: map[of.FlowKey]of.Flow{}, groups: map[uint32]of.Group{}}
+	return &table{flows: map[of.FlowKey]of.Flow{}, groups: map[uint32]of.Group{}, meters: map[uint32]of.Meter{}}
 }
 
 func (s *table) apply(mods []of.Mod) error {
@@ -53,11 +55,33 @@ func (s *table) apply(mods []of.Mod) error {
 			default:
 				return fmt.Errorf("unexpected %s", m)
 			}
+		case *of.MeterMod:
+			if _, ok := s.meters[m.Meter.ID]; ok == (m.Command == of.MeterAdd) {
+				return fmt.Errorf("meter is there: %t, but %s", ok, m)
+			}
+			if s.meters[m.Meter.ID] = m.Meter; m.Command == of.MeterDelete {
+				delete(s.meters, m.Meter.ID)
+			}
 		default:
 			return fmt.Errorf("unexpected %s", m)
 		}
 	}
 	return nil
+}
+
+// metersOf returns the meters that a switch is to have.
+func metersOf(w *world) map[uint32]of.Meter {
+	all := map[uint32]of.Meter{}
+	for _, m := range w.meters() {
+		all[m.ID] = m
+	}
+	return all
+}
+
+// resync brings the switch to what is wanted.
+func (s *table) resync(w *world) error {
+	t := w.target()
+	return s.apply(append(t.meterMods(slices.Collect(maps.Values(s.meters))), t.resync(s.dump())...))
 }
 
 func (s *table) flowMod(m *of.FlowMod) error {
@@ -137,9 +161,10 @@ type walker struct {
 	*rand.Rand
 	nextID intent.ID
 
-	tenants map[string]*intent.Snapshot
-	hosts   []intent.Host
-	local   map[intent.PortRef]of.PortNo
+	tenants   map[string]*intent.Snapshot
+	hosts     []intent.Host
+	local     map[intent.PortRef]of.PortNo
+	penalties map[of.PortNo]bool
 
 	outside outsideFacts
 }
@@ -205,6 +230,8 @@ func (w *walker) step(world *world) {
 			w.local[ref] = p
 		}
 		world.setLocal(ref, p)
+		w.penalties = map[of.PortNo]bool{of.PortNo(w.IntN(6)): true}
+		world.setPenalties(w.penalties)
 		return
 	case 3, 4:
 		changes = w.network(s)
@@ -374,6 +401,7 @@ func (w *walker) fresh() *world {
 	for ref, p := range w.local {
 		f.setLocal(ref, p)
 	}
+	f.setPenalties(w.penalties)
 	f.flush()
 	return f
 }
@@ -388,7 +416,7 @@ func TestIncrementalEqualsRecompute(t *testing.T) {
 			walk.start(w)
 			w.flush()
 			sw := newTable()
-			if err := sw.apply(w.resync(sw.dump())); err != nil {
+			if err := sw.resync(w); err != nil {
 				t.Fatal(err)
 			}
 			for step := range *walkSteps {
@@ -399,6 +427,9 @@ func TestIncrementalEqualsRecompute(t *testing.T) {
 					t.Fatalf("step %d: %v", step, err)
 				}
 				have, want := lines(sw.dump()), lines(walk.fresh().wanted())
+				if want := metersOf(walk.fresh()); !maps.Equal(sw.meters, want) {
+					t.Fatalf("step %d: the switch has meters %v, a recompute gives %v", step, sw.meters, want)
+				}
 				if d := difference(have, want); d != "" {
 					t.Fatalf("step %d: the switch is not what a recompute gives:\n%s", step, d)
 				}
@@ -430,7 +461,7 @@ func TestResyncFromAnotherState(t *testing.T) {
 			walk.step(w)
 		}
 		w.flush()
-		if err := old.apply(w.resync(old.dump())); err != nil {
+		if err := old.resync(w); err != nil {
 			t.Fatal(err)
 		}
 		old.flows[of.FlowKey{Table: 99}] = of.Flow{Table: 99} // somebody else's
@@ -438,7 +469,7 @@ func TestResyncFromAnotherState(t *testing.T) {
 			walk.step(w)
 		}
 		w.flush()
-		if err := old.apply(w.resync(old.dump())); err != nil {
+		if err := old.resync(w); err != nil {
 			t.Fatalf("seed %d: %v", seed, err)
 		}
 		if d := difference(lines(old.dump()), lines(w.wanted())); d != "" {
@@ -454,7 +485,7 @@ func TestResyncLeavesLearnedFlowsOfLivingObjects(t *testing.T) {
 	w.span(intent.SpanUpdate{Tenant: "acme", Snapshot: &intent.Snapshot{Tenant: intent.Tenant{Name: "acme"}, Networks: []intent.Network{n}}})
 	w.flush()
 	sw := newTable()
-	if err := sw.apply(w.resync(sw.dump())); err != nil {
+	if err := sw.resync(w); err != nil {
 		t.Fatal(err)
 	}
 	learned := func(id intent.ID) *of.Flow {
@@ -500,7 +531,7 @@ func TestMetersOfASwitchArePutRight(t *testing.T) {
 		{"right, beside one of somebody else", append([]of.Meter{{ID: 99}}, wanted...), 0, 0},
 		{"another rate", others, of.MeterModify, 1},
 	} {
-		mods := meterMods(netdev, c.have)
+		mods := target{meters: wanted}.meterMods(c.have)
 		if len(mods) != c.mods {
 			t.Errorf("%s: %d changes, want %d", c.name, len(mods), c.mods)
 			continue

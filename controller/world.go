@@ -36,11 +36,12 @@ type world struct {
 
 // facts are what world was told.
 type facts struct {
-	self    string // this host's name
-	sw      pipeline.Switch
-	known   map[string]intent.Host
-	tenants map[string]*tenant
-	local   map[intent.PortRef]of.PortNo // interfaces here that carry a port, in force or not
+	self      string // this host's name
+	sw        pipeline.Switch
+	known     map[string]intent.Host
+	tenants   map[string]*tenant
+	local     map[intent.PortRef]of.PortNo // interfaces here that carry a port, in force or not
+	penalties map[of.PortNo]bool           // ports of the switch that are held to a rate
 	natFacts
 }
 
@@ -101,6 +102,7 @@ func newWorld(self string) *world {
 		id:     func(n *pipeline.NetworkView) intent.ID { return n.Network.ID },
 		flows:  func(n *pipeline.NetworkView, emit pipeline.Emit) { pipeline.Network(w.sw, n, emit) },
 		groups: func(n *pipeline.NetworkView) []of.Group { return pipeline.Groups(w.sw, n) },
+		meters: func(n *pipeline.NetworkView) []of.Meter { return pipeline.NetworkMeters(w.sw, n) },
 		learned: func(n *pipeline.NetworkView) []pipeline.Cookie {
 			if !n.Network.Learning {
 				return nil
@@ -111,8 +113,10 @@ func newWorld(self string) *world {
 	}).ready()
 	w.ports = (&kind[intent.PortRef, pipeline.PortView]{
 		cookie: pipeline.KindPort, compare: comparePorts, view: w.portView, same: samePort,
-		id:    func(p *pipeline.PortView) intent.ID { return p.Port.ID },
-		flows: func(p *pipeline.PortView, emit pipeline.Emit) { pipeline.Port(w.sw, p, emit) },
+		id:     func(p *pipeline.PortView) intent.ID { return p.Port.ID },
+		flows:  func(p *pipeline.PortView, emit pipeline.Emit) { pipeline.Port(w.sw, p, emit) },
+		groups: func(p *pipeline.PortView) []of.Group { return pipeline.PortGroups(w.sw, p) },
+		meters: func(p *pipeline.PortView) []of.Meter { return pipeline.PortMeters(w.sw, p) },
 		learned: func(p *pipeline.PortView) []pipeline.Cookie {
 			if !pipeline.LearnsLocally(p) {
 				return nil
@@ -156,6 +160,16 @@ func (w *world) kinds() []objects {
 func (w *world) setSwitch(sw pipeline.Switch) {
 	w.sw = sw
 	w.routing.setTunnel(sw.VXLANPort)
+}
+
+// setPenalties replaces the list of ports of the switch that are held to a rate.
+func (w *world) setPenalties(ports map[of.PortNo]bool) {
+	for ref, p := range w.local {
+		if ports[p] != w.penalties[p] {
+			w.ports.touch(ref)
+		}
+	}
+	w.penalties = ports
 }
 
 // setHosts replaces the list of hosts.

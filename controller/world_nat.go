@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/pipeline"
 )
 
@@ -91,9 +92,10 @@ func (w *world) newNATObjects() natObjects {
 		suspects: map[string]bool{},
 		externals: (&kind[string, pipeline.ExternalView]{
 			cookie: pipeline.KindExternal, compare: strings.Compare, view: w.externalView,
-			same:  func(a, b *pipeline.ExternalView) bool { return reflect.DeepEqual(a, b) },
-			id:    func(v *pipeline.ExternalView) intent.ID { return v.External.ID },
-			flows: func(v *pipeline.ExternalView, emit pipeline.Emit) { pipeline.External(w.sw, v, emit) },
+			same:   func(a, b *pipeline.ExternalView) bool { return reflect.DeepEqual(a, b) },
+			id:     func(v *pipeline.ExternalView) intent.ID { return v.External.ID },
+			flows:  func(v *pipeline.ExternalView, emit pipeline.Emit) { pipeline.External(w.sw, v, emit) },
+			meters: func(v *pipeline.ExternalView) []of.Meter { return pipeline.ExternalMeters(w.sw, v) },
 			learned: func(v *pipeline.ExternalView) []pipeline.Cookie {
 				return []pipeline.Cookie{pipeline.MakeCookie(pipeline.KindLearnedExternal, v.External.ID)}
 			},
@@ -108,14 +110,15 @@ func (w *world) newNATObjects() natObjects {
 			id: func(v *pipeline.AddressView) intent.ID {
 				return pipeline.AddressID(v.External.Number, v.Address)
 			},
-			flows:   pipeline.Address,
+			flows:   func(v *pipeline.AddressView, emit pipeline.Emit) { pipeline.Address(w.sw, v, emit) },
 			changed: func(_ addressRef, old, now *pipeline.AddressView) { w.routing.setAddress(old, now) },
 		}).ready(),
 		tenantNAT: (&kind[string, pipeline.TenantView]{
 			cookie: pipeline.KindTenant, compare: strings.Compare, view: w.tenantNATView,
 			same:    func(a, b *pipeline.TenantView) bool { return reflect.DeepEqual(a, b) },
 			id:      func(v *pipeline.TenantView) intent.ID { return v.Tenant.ID },
-			flows:   pipeline.TenantNAT,
+			flows:   func(v *pipeline.TenantView, emit pipeline.Emit) { pipeline.TenantNAT(w.sw, v, emit) },
+			meters:  func(v *pipeline.TenantView) []of.Meter { return pipeline.TenantMeters(w.sw, v) },
 			changed: func(tenant string, _, _ *pipeline.TenantView) { w.suspect(tenant) },
 		}).ready(),
 		snats: (&kind[intent.SNATRef, pipeline.SNATView]{

@@ -29,6 +29,7 @@ func (w *world) portView(ref intent.PortRef) *pipeline.PortView {
 	v := &pipeline.PortView{Port: p, Network: n.intent, VRF: t.VRF, Peers: len(n.peers) > 0, OFPort: w.local[ref]}
 	v.Reached = t.nat.targets[ref] > 0
 	v.Hops, v.Routed = t.behind(p.Addrs)
+	v.Penalty = v.OFPort != 0 && w.penalties[v.OFPort]
 	winner, claimed := intent.Winner(n.claims[ref.Port])
 	switch {
 	case !claimed:

@@ -50,6 +50,10 @@ var adviceFor = map[string]string{
 	"no-nat":               "give the tenant a way out: `ovloom nat snat add {tenant} --external NAME`; or the port an address: `ovloom nat floating add {port} --external NAME`",
 	"nat-full":             "raise the tenant's limit, or look who opens so many connections: `ovloom nat list {tenant}`",
 	"no-uplink":            "see on that host what is missing: `ovloom status`; `ovloom status --fix` sets what it can",
+	"storm-limit":          "find out what sends so many broadcasts; or raise the limit with `ovloom network set NETWORK --storm-limit N`",
+	"punt-limit":           "find out what sends packets that end at a gateway, are too large, or look for addresses that nobody has; the port's other traffic is not held up",
+	"fragment-limit":       "send packets that fit the MTU: a tenant may send 100 fragments a second through NAT",
+	"penalty":              "find out why the port sends to or from so many addresses; the limit ends by itself, `ovloom status` names the port",
 	"next-hop":             "try again: once the next hop has answered, packets go on. If it never does, look whether it is up",
 	"split-horizon":        "the sender's host and this one disagree about where the destination is: look whether both are up to date (`ovloom flows --diff` on each)",
 }

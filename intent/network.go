@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -55,6 +56,25 @@ func (n Network) WithDefaults() Network {
 		n.Unknown = UnknownDrop
 	}
 	return n
+}
+
+// StormDefault is how many broadcasts and multicasts a port may send a second, unless
+// its network says otherwise; StormUnlimited stands for no bound.
+const (
+	StormDefault   = 1000
+	StormUnlimited = math.MaxUint32
+)
+
+// Storm returns how many broadcasts and multicasts a second a port of the network may
+// send to the others; false: there is no bound.
+func (n Network) Storm() (perSecond uint32, limited bool) {
+	switch n.StormLimit {
+	case 0:
+		return StormDefault, true
+	case StormUnlimited:
+		return 0, false
+	}
+	return n.StormLimit, true
 }
 
 // PortMTU returns the MTU of the network's ports in bytes: the network's own or,

@@ -26,6 +26,10 @@ type Network struct {
 	MTU      int      `json:"mtu,omitempty"`      // bytes of IP packet; 0: what the underlay leaves
 	Unknown  Unknown  `json:"unknown"`            // frames to a MAC that nobody knows
 	Learning bool     `json:"learning,omitempty"` // MACs unknown to the store may live behind ports
+
+	// StormLimit is how many broadcasts and multicasts a second a port may send; 0:
+	// StormDefault. See StormUnlimited.
+	StormLimit uint32 `json:"storm_limit,omitempty"`
 }
 
 // Subnet is a prefix of a network with its gateway.

@@ -156,6 +156,13 @@ type Meter struct {
 	Stats bool   // ask for counters; Open vSwitch counts anyway
 }
 
+// MeterStats is what a meter has counted.
+type MeterStats struct {
+	ID                    uint32
+	Packets               uint64 // that came to it
+	Dropped, DroppedBytes uint64 // those of them beyond its rate
+}
+
 // MeterUnit is what a meter counts.
 type MeterUnit uint8
 

@@ -8,7 +8,8 @@ import (
 
 // Cause is why the switch hands a packet to ovloomd. It is the first byte of the
 // packet-in's userdata. Each cause has a meter, so that no kind of packet can
-// keep ovloomd from the others.
+// keep ovloomd from the others; and each port and network has a share of them, so that
+// none can keep it from the others' packets.
 type Cause uint8
 
 // Causes. Numbers are never reused: they appear in flows that an older ovloomd
@@ -52,7 +53,7 @@ const RouterController = 0x0f02
 
 const (
 	meterCauses = 16   // the meter of a cause has this number more than the cause
-	causeRate   = 1000 // packets per second of each cause
+	causeRate   = 4000 // packets per second of each cause, of all who have a share in them
 )
 
 // maxLen is how much of a packet ovloomd needs, in bytes.
@@ -64,13 +65,14 @@ func (c Cause) maxLen() uint16 {
 	return 14 + 1280 // an error holds as much as it can (RFC 4443, 2.4)
 }
 
-// hear hands a packet to ovloomd. What exceeds the cause's meter is dropped there.
+// hear hands a packet to ovloomd. What exceeds a share, or the cause's meter, is dropped
+// there.
 func hear(sw Switch, c Cause) []of.Action {
 	tell := of.ToController{MaxLen: c.maxLen(), ID: RouterController, Userdata: string([]byte{byte(c)})}
-	if sw.KernelDatapath {
+	if sw.NoMeters {
 		return []of.Action{tell}
 	}
-	return []of.Action{of.ApplyMeter{ID: meterCauses + uint32(c)}, tell}
+	return append(sw.limits(SharePort, ShareNetwork, shareCauses+Share(c)), tell)
 }
 
 // refuse drops a packet for a reason, and hands it to ovloomd, which tells the

@@ -48,16 +48,27 @@ func classifyPeer(r rules, sw Switch, p *PeerView) {
 
 // classifyPort is the first flow of a port to come and the last to go: before it
 // is there, and after it went, the port can say nothing.
-func classifyPort(r rules, p *PortView) {
+func classifyPort(r rules, sw Switch, p *PortView) {
 	switch {
+	case p.penalised(sw):
+		r.add(classify, classifyKnown, "sent by a port that makes too many cached flows: within its share, once more from here",
+			on(of.InPort(p.OFPort)), of.ApplyMeter{ID: SharePenalty.meter(uint32(p.OFPort)).ID}, of.ToGroup{ID: uint32(p.OFPort)})
 	case p.local():
-		actions := []of.Action{enter(p.Network.VNI, p.VRF), regInPort.set(uint64(p.OFPort))}
-		if p.Reached {
-			actions = append(actions, flagReached.set(1))
-		}
-		r.add(classify, classifyKnown, "sent by the port, enters its network", on(of.InPort(p.OFPort)), append(actions, to(portSecurity))...)
+		r.add(classify, classifyKnown, "sent by the port, enters its network", on(of.InPort(p.OFPort)), append(enterPort(p), to(portEntry))...)
 	case p.OFPort != 0:
 		r.add(classify, classifyKnown, "an interface that lost the port to another host",
 			on(of.InPort(p.OFPort)), because(ReasonClaimedElse)...)
 	}
+}
+
+// portEntry is where what a port sends goes from classify.
+var portEntry = portSecurity
+
+// enterPort puts what the port sends into its network.
+func enterPort(p *PortView) []of.Action {
+	actions := []of.Action{enter(p.Network.VNI, p.VRF), regInPort.set(uint64(p.OFPort))}
+	if p.Reached {
+		actions = append(actions, flagReached.set(1))
+	}
+	return actions
 }

@@ -18,7 +18,7 @@ func Base(sw Switch, emit Emit) {
 	arpNDBase(own(arpND))
 	ndAnswerBase(own(ndAnswer), sw)
 	learnBase(own(learn))
-	forkBase(own(fork))
+	forkBase(own(fork), sw)
 	fdbBase(own(fdb))
 	unknownBase(own(unknown))
 	floodBase(own(flood))
@@ -35,6 +35,7 @@ func Base(sw Switch, emit Emit) {
 	externalNeighbourBase(own(externalNeighbour))
 	externalSendBase(own(externalSend), sw)
 	outputBase(own(output), sw)
+	sharesBase(own(shares), sw)
 	dropBase(emit)
 }
 
@@ -58,6 +59,7 @@ func Network(sw Switch, n *NetworkView, emit Emit) {
 	tunnelInNetwork(r, n)
 	arpNDNetwork(r, sw, n)
 	learnNetwork(r, &n.Network)
+	sharesNetwork(r, sw, n)
 	forkNetwork(r, n)
 	fdbNetwork(r, n)
 	unknownNetwork(r, n)
@@ -76,9 +78,10 @@ func Groups(sw Switch, n *NetworkView) []of.Group { return floodGroups(sw, n) }
 // switch, and those that lead to it, wherever it is.
 func Port(sw Switch, p *PortView, emit Emit) {
 	r := rules{MakeCookie(KindPort, p.Port.ID), emit}
-	classifyPort(r, p)
+	classifyPort(r, sw, p)
 	if p.local() {
 		portSecurityPort(r, p)
+		sharesPort(r, sw, p)
 		learnPort(r, p)
 	}
 	arpNDPort(r, sw, p)
@@ -86,6 +89,14 @@ func Port(sw Switch, p *PortView, emit Emit) {
 	fdbPort(r, p)
 	answersOfPort(r, sw, p)
 	neighbourPort(r, sw, p)
+}
+
+// PortGroups returns the groups that the flows of a port refer to.
+func PortGroups(sw Switch, p *PortView) []of.Group {
+	if !p.penalised(sw) {
+		return nil
+	}
+	return []of.Group{penaltyGroup(p, enterPort(p))}
 }
 
 // Peer emits the flows of a peer: those that let it speak, in its network only,

@@ -33,6 +33,7 @@
 //	external_learned  Find the MAC of a next hop beyond the uplink.
 //	external_send  Let ovloomd ask for a next hop beyond the uplink that is not known.
 //	output         Hand the packet to a port here, or tunnel it to the host of its destination.
+//	shares         Let a packet pass only within the share of the port, network or tenant that it counts for.
 //	drop           Drop the packet and count it by its reason.
 //
 // A table is a struct that declares what its flows may read, write and lead to,

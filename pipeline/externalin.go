@@ -57,7 +57,7 @@ func externalInUplink(r rules, sw Switch, v *ExternalView) {
 
 // externalInAddress answers for the address and lets its packets in. Connections of
 // the tenant are translated back here, new ones in nat_in.
-func externalInAddress(r rules, v *AddressView) {
+func externalInAddress(r rules, sw Switch, v *AddressView) {
 	e := v.External
 	in := on(regNetwork.is(uint64(uplinkVNI(e))))
 	asked := with(in, of.ARP, of.Exact(of.FieldARPOp, arpRequest), of.Addr(of.FieldARPTPA, v.Address))
@@ -79,5 +79,6 @@ func externalInAddress(r rules, v *AddressView) {
 			append([]of.Action{learnOutside(e.ID, externalLearnedNeighbour, learnedIdle)}, answer...)...)
 	}
 	r.add(externalIn, externalPacket, "for the address: enters its tenant", with(in, of.EthDst(v.Router), of.IPv4, of.Addr(of.FieldIPDst, v.Address)),
-		regTenant.set(uint64(v.VRF)), of.CT{Zone: v.Zone, Table: natIn.ID, Actions: []of.Action{of.NAT{}}})
+		append(append([]of.Action{regTenant.set(uint64(v.VRF))}, sw.limits(ShareArriving)...),
+			of.CT{Zone: v.Zone, Table: natIn.ID, Actions: []of.Action{of.NAT{}}})...)
 }

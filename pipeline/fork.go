@@ -18,7 +18,7 @@ var fork = &Table{
 // multicast matches all that is not for one receiver, broadcast included.
 var multicast = of.MACMasked(of.FieldEthDst, intent.MAC{0: 1}, intent.MAC{0: 1})
 
-func forkBase(r rules) {
+func forkBase(r rules, sw Switch) {
 	r.add(fork, 40, "a MAC beyond the port's learn limit",
 		on(flagLearnOK.is(1), flagLearned.is(0)), because(ReasonLearnLimit)...)
 	// 01:80:c2:00:00:00 to 0f stay on the link.
@@ -27,7 +27,7 @@ func forkBase(r rules) {
 			intent.MAC{0x01, 0x80, 0xc2, 0x00, 0x00, 0x00},
 			intent.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xf0})), because(ReasonReservedMAC)...)
 	r.add(fork, 20, "broadcast or multicast",
-		on(multicast), to(flood))
+		on(multicast), append(sw.limits(ShareStorm), to(flood))...)
 	// Below multicast, which then need not be told apart by its whole address.
 	r.add(fork, 12, "a peer's packet for the gateway, which another host is for it",
 		on(flagFromPeer.is(1), gatewayMAC), because(ReasonNotElected)...)

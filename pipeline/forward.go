@@ -54,7 +54,8 @@ func measure(mtu int) of.Action {
 func forwardBase(r rules, sw Switch) {
 	r.add(forward, forwardOversize, "too large: ovloomd fragments it, or tells its sender", on(flagOversize.is(1)),
 		refuse(sw, CauseOversize, ReasonOversize)...)
-	r.add(forward, forwardOutside, "on its way to an external", on(toExternal, of.IPv4), flagRouted.set(1), of.DecTTL{}, to(guard))
+	r.add(forward, forwardOutside, "on its way to an external", on(toExternal, of.IPv4),
+		append(append([]of.Action{flagRouted.set(1)}, sw.limits(ShareFragments)...), of.DecTTL{}, to(guard))...)
 	for _, family := range []of.Term{of.IPv4, of.IPv6} {
 		r.add(forward, forwardPass, "on its way", on(family), flagRouted.set(1), of.DecTTL{}, to(output))
 	}

@@ -11,6 +11,7 @@ func External(sw Switch, v *ExternalView, emit Emit) {
 		return
 	}
 	if v.Lead {
+		sharesUplink(r, sw, v)
 		classifyUplink(r, v)
 	}
 	if uplinkVNI(&v.External) == v.External.VNI() {
@@ -20,19 +21,20 @@ func External(sw Switch, v *ExternalView, emit Emit) {
 }
 
 // Address emits the flows of an external address.
-func Address(v *AddressView, emit Emit) {
+func Address(sw Switch, v *AddressView, emit Emit) {
 	r := rules{MakeCookie(KindAddress, AddressID(v.External.Number, v.Address)), emit}
 	guardAddress(r, v)
 	if v.Here {
-		externalInAddress(r, v)
+		externalInAddress(r, sw, v)
 		externalOutAddress(r, v)
 	}
 }
 
 // TenantNAT emits the flows that a tenant has as soon as it has any NAT.
-func TenantNAT(v *TenantView, emit Emit) {
+func TenantNAT(sw Switch, v *TenantView, emit Emit) {
 	r := rules{MakeCookie(KindTenant, v.Tenant.ID), emit}
 	natInTenant(r, v)
+	sharesTenant(r, sw, v)
 	transitTenant(r, v)
 	tenantRules(r, v)
 	answerOutTenant(r, v)

@@ -35,7 +35,7 @@ func natCases() []natCase {
 	hostAddr, bridgeAddr, floatAddr := netip.MustParseAddr("100.64.0.2"), netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("203.0.113.11")
 	address := func(a netip.Addr, e *intent.External, here bool) func(Emit) {
 		return func(emit Emit) {
-			Address(&AddressView{Address: a, External: e, VRF: 7, Zone: 16400, Here: here, Router: router}, emit)
+			Address(sw, &AddressView{Address: a, External: e, VRF: 7, Zone: 16400, Here: here, Router: router}, emit)
 		}
 	}
 	external := func(v ExternalView) func(Emit) { return func(emit Emit) { External(sw, &v, emit) } }
@@ -59,7 +59,7 @@ func natCases() []natCase {
 		{"address-bridge", address(bridgeAddr, &bridge, true)},
 		{"address-elsewhere", address(netip.MustParseAddr("203.0.113.12"), &bridge, false)},
 		{"tenant", func(emit Emit) {
-			TenantNAT(&TenantView{Tenant: intent.Tenant{Name: "acme", ID: 0x5, VRF: 7}, Zone: 16400, Out: bridge.VNI(),
+			TenantNAT(sw, &TenantView{Tenant: intent.Tenant{Name: "acme", ID: 0x5, VRF: 7}, Zone: 16400, Out: bridge.VNI(),
 				Subnets: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/24"), netip.MustParsePrefix("10.0.1.0/24")}}, emit)
 		}},
 		{"snat", snat(hostAddr)},

@@ -47,6 +47,10 @@ const (
 	ReasonNATFull       Reason = 42
 	ReasonNoUplink      Reason = 43
 	ReasonNextHop       Reason = 44
+	ReasonStormLimit    Reason = 56
+	ReasonPuntLimit     Reason = 57
+	ReasonFragmentLimit Reason = 58
+	ReasonPenalty       Reason = 59
 )
 
 // reasons gives every reason its short name and what it means.
@@ -91,6 +95,10 @@ var reasons = []struct {
 	{ReasonNATFull, "nat-full", "a connection beyond the tenant's limit, or for which no source port is free"},
 	{ReasonNoUplink, "no-uplink", "to the outside by an external that this host has no port or no address of"},
 	{ReasonNextHop, "next-hop", "to the outside, by a next hop whose MAC is not known yet; ovloomd asks for it and sends the packet on"},
+	{ReasonStormLimit, "storm-limit", "a broadcast or multicast beyond the port's share of those"},
+	{ReasonPuntLimit, "punt-limit", "for ovloomd to handle (ICMP errors, fragmenting, address resolution), beyond the share of its port or network"},
+	{ReasonFragmentLimit, "fragment-limit", "a fragment to or from outside, beyond the tenant's share of fragments that are put together"},
+	{ReasonPenalty, "penalty", "of a port that sent to or from so many addresses that it slowed down the others; its rate is limited for a while"},
 	{ReasonSplitHorizon, "split-horizon", "a packet from a tunnel would have gone to a tunnel"},
 }
 

@@ -53,6 +53,9 @@ var (
 
 	regSource = register{"source-network", of.Reg(9).Bits(0, 24)} // VNI that a routed packet comes from
 
+	// regShare says which share table shares is to look up.
+	regShare = register{"share", of.Reg(10).Bits(0, 8)}
+
 	regInPort  = register{"in-port", of.Reg(1).All()}
 	regOutPort = register{"out-port", of.Reg(2).All()}
 	regVTEP    = register{"remote-vtep", of.Reg(3).All()} // IPv4
@@ -62,7 +65,7 @@ var (
 var registers = []register{
 	regNetwork, regTenant,
 	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer, flagRouted, flagOversize, flagFromExternal, flagGuarded, flagReached,
-	regInPort, regOutPort, regVTEP, regHop4, regHop6, regZone, regSource, regReason,
+	regInPort, regOutPort, regVTEP, regHop4, regHop6, regZone, regSource, regShare, regReason,
 }
 
 // is matches a value of the register.

@@ -23,7 +23,7 @@ func Tables() []*Table {
 		classify, externalIn, tunnelIn, natIn, portSecurity, natFragment, arpND, ndAnswer, learn, fork,
 		fdb, fdbLearned, unknown, flood,
 		l3In, route, answerOut, neighbour, neighbourLearned, unresolved, mtu, forward,
-		guard, snat, externalOut, externalNeighbour, externalLearned, externalSend, output, drop,
+		guard, snat, externalOut, externalNeighbour, externalLearned, externalSend, output, shares, drop,
 	}
 }
 
@@ -79,6 +79,7 @@ const (
 	idExternalLearned   = 90
 	idExternalSend      = 92
 	idOutput            = 100
+	idShares            = 104
 	idDrop              = 110
 )
 

@@ -27,10 +27,9 @@ const (
 )
 
 // Meters returns the meters that flows refer to. They must be there
-// first. On Linux's own datapath there are none: not every kernel has meters, and
-// a switch that refuses one would get no flow at all.
+// first, and PortMeters and the like besides.
 func Meters(sw Switch) []of.Meter {
-	if sw.KernelDatapath {
+	if sw.NoMeters {
 		return nil
 	}
 	meters := []of.Meter{{ID: meterProbes, Unit: of.PacketsPerSecond, Rate: probesRate, Burst: probesRate}}

@@ -15,6 +15,10 @@ type Switch struct {
 	// the flags and the option types of neighbour discovery, so that Open vSwitch
 	// refuses the flow that would make an advertisement out of a solicitation.
 	KernelDatapath bool
+
+	// NoMeters: the datapath has none, as some kernels' has not. Nobody is held to a
+	// share then.
+	NoMeters bool
 }
 
 // NetworkView is a network as this host sees it.
@@ -77,6 +81,10 @@ type PortView struct {
 	VRF uint32
 
 	Reached bool // from outside: it has a floating address, or a forward leads to it
+
+	// Penalty: the port makes more cached flows than is good for the others. What it
+	// sends passes a meter before anything else.
+	Penalty bool
 
 	Hops   []netip.Addr   // those of its addresses that are next hops of routes, ascending
 	Routed []netip.Prefix // where those routes lead: what is behind the port, ascending

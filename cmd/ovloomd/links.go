@@ -132,6 +132,9 @@ func (l *openflowLink) keep(ctx context.Context) error {
 	return err
 }
 
+// metersLeast is how many meters a datapath must have to be used: some for each port.
+const metersLeast = 4096
+
 // use lends a connection to the controller until it breaks or the tunnel port
 // gets another number, which concerns every flow.
 func (l *openflowLink) use(ctx context.Context, conn *ofconn.Conn) error {
@@ -142,6 +145,14 @@ func (l *openflowLink) use(ctx context.Context, conn *ofconn.Conn) error {
 	if err := l.dp.TakeFragments(ctx); err != nil {
 		l.log.Warn("small fragments of tenants' packets will be lost on their way out", "error", err)
 	}
+	meters, err := conn.MaxMeters(ctx)
+	if err != nil {
+		return err
+	}
+	if meters < metersLeast {
+		l.log.Info("the datapath has no meters: nothing holds a port or tenant to a share of what all have in common", "meters", meters)
+	}
+	l.controller.SetMeters(ctx, meters >= metersLeast)
 	watch := l.keeper.Begin(ctx, conn) // before the first comparison: what changes after that is told
 	l.setConn(conn)
 	l.set(true, nil)

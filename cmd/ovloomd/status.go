@@ -122,8 +122,22 @@ func (d *daemon) drops(ctx context.Context) ([]api.Drop, error) {
 			list = append(list, api.Drop{Reason: reason.String(), Meaning: reason.Meaning(), Packets: f.Packets, Bytes: f.Bytes})
 		}
 	}
+	meters, err2 := conn.MeterStats(ctx)
+	limits := map[pipeline.Reason]*api.Drop{}
+	for _, m := range meters {
+		if reason, ok := pipeline.LimitReason(m.ID); ok && m.Dropped > 0 {
+			if limits[reason] == nil {
+				limits[reason] = &api.Drop{Reason: reason.String(), Meaning: reason.Meaning()}
+			}
+			limits[reason].Packets += m.Dropped
+			limits[reason].Bytes += m.DroppedBytes
+		}
+	}
+	for _, d := range limits {
+		list = append(list, *d)
+	}
 	slices.SortFunc(list, func(a, b api.Drop) int { return strings.Compare(a.Reason, b.Reason) })
-	return list, err
+	return list, errors.Join(err, err2)
 }
 
 // gone says that an interface that ovloom plugged does not exist any more, which the

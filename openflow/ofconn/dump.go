@@ -2,6 +2,7 @@ package ofconn
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/ovloom/ovloom/openflow"
@@ -109,6 +110,25 @@ func (c *Conn) Meters(ctx context.Context) ([]openflow.Meter, error) {
 		return nil, fmt.Errorf("openflow dump of meters: %w", err)
 	}
 	return meters, nil
+}
+
+// MeterStats returns what all meters have counted.
+func (c *Conn) MeterStats(ctx context.Context) ([]openflow.MeterStats, error) {
+	stats, err := collect(ctx, c, ofp.MultipartMeterStats, ofp.AppendMeterRequest(nil), ofp.DecodeMeterStats)
+	if err != nil {
+		return nil, fmt.Errorf("openflow dump of meters' counters: %w", err)
+	}
+	return stats, nil
+}
+
+// MaxMeters returns how many meters the switch may have: on Linux's own datapath not
+// every kernel has any.
+func (c *Conn) MaxMeters(ctx context.Context) (uint32, error) {
+	most, err := collect(ctx, c, ofp.MultipartMeterFeatures, nil, ofp.DecodeMeterFeatures)
+	if err != nil || len(most) == 0 {
+		return 0, errors.Join(fmt.Errorf("openflow: ask how many meters there are: %d answers", len(most)), err)
+	}
+	return most[0], nil
 }
 
 // Ports returns all ports, that of the bridge itself (openflow.PortLocal) included.

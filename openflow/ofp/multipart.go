@@ -13,11 +13,13 @@ type MultipartType uint16
 
 // Types of multipart requests.
 const (
-	MultipartFlowDesc    MultipartType = 1
-	MultipartGroupDesc   MultipartType = 7
-	MultipartMeterConfig MultipartType = 10
-	MultipartPortDesc    MultipartType = 13
-	MultipartFlowMonitor MultipartType = 16
+	MultipartFlowDesc      MultipartType = 1
+	MultipartGroupDesc     MultipartType = 7
+	MultipartMeterStats    MultipartType = 9
+	MultipartMeterConfig   MultipartType = 10
+	MultipartMeterFeatures MultipartType = 11
+	MultipartPortDesc      MultipartType = 13
+	MultipartFlowMonitor   MultipartType = 16
 )
 
 // multipartMore says that another part follows.
