@@ -33,6 +33,7 @@ type ExternalSpec struct {
 	Subnet  netip.Prefix        `json:"subnet,omitzero"`
 	Gateway netip.Addr          `json:"gateway,omitzero"`
 	Bridge  string              `json:"bridge,omitempty"`
+	VLAN    uint16              `json:"vlan,omitempty"`
 	Pool    intent.AddrRange    `json:"pool,omitzero"`
 	MTU     int                 `json:"mtu,omitempty"` // bytes of IP packet
 	Allow   []netip.Prefix      `json:"allow,omitempty"`
@@ -46,11 +47,12 @@ type ExternalChange struct {
 	NoAllow []netip.Prefix    `json:"no_allow,omitempty"`
 	Pool    *intent.AddrRange `json:"pool,omitempty"`
 	MTU     *int              `json:"mtu,omitempty"` // bytes of IP packet
+	VLAN    *uint16           `json:"vlan,omitempty"`
 }
 
 // IsZero says whether the change changes nothing.
 func (ch ExternalChange) IsZero() bool {
-	return len(ch.Allow)+len(ch.NoAllow) == 0 && ch.Pool == nil && ch.MTU == nil
+	return len(ch.Allow)+len(ch.NoAllow) == 0 && ch.Pool == nil && ch.MTU == nil && ch.VLAN == nil
 }
 
 // External is an external with the addresses of it that are in use.
@@ -86,6 +88,7 @@ func (ch ExternalChange) apply(e *intent.External) error {
 	e.Allow = allow
 	set(&e.Pool, ch.Pool)
 	set(&e.MTU, ch.MTU)
+	set(&e.VLAN, ch.VLAN)
 	return nil
 }
 
@@ -106,7 +109,7 @@ func (s *Server) addExternal(c *call) (any, error) {
 		return nil, err
 	}
 	e := intent.External{Name: spec.Name, Kind: spec.Kind, Subnet: spec.Subnet, Gateway: spec.Gateway,
-		Bridge: spec.Bridge, Pool: spec.Pool, MTU: spec.MTU}.WithDefaults()
+		Bridge: spec.Bridge, VLAN: spec.VLAN, Pool: spec.Pool, MTU: spec.MTU}.WithDefaults()
 	if err := (ExternalChange{Allow: spec.Allow}).apply(&e); err != nil {
 		return nil, err
 	}

@@ -101,7 +101,7 @@ func (s *Server) addNetwork(c *call) (any, error) {
 		return nil, err
 	}
 	n := intent.Network{Tenant: c.r.PathValue("tenant"), Name: spec.Name, VNI: spec.VNI, Subnets: spec.Subnets,
-		MTU: spec.MTU, Unknown: spec.Unknown, Learning: spec.Learning}
+		MTU: spec.MTU, Unknown: spec.Unknown, Learning: spec.Learning, EtherTypes: spec.EtherTypes, VLANTransparent: spec.VLANTransparent}
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}
@@ -166,6 +166,8 @@ func (s *Server) setNetwork(c *call) (any, error) {
 		set(&n.MTU, change.MTU)
 		set(&n.Unknown, change.Unknown)
 		set(&n.Learning, change.Learning)
+		set(&n.EtherTypes, change.EtherTypes)
+		set(&n.VLANTransparent, change.VLANTransparent)
 		return nil
 	})
 	return Written{Revision: rev, Network: &n}, err

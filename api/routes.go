@@ -199,7 +199,7 @@ var routes = []route{
 		body:   &ExternalSpec{Name: "internet", Kind: intent.ExternalHost}, reply: Written{Revision: 65, External: &exampleInternet}, serve: (*Server).addExternal},
 	{method: "GET", path: "/v1/externals/{external}", summary: "One external, and which of its addresses are used for what.",
 		reply: External{exampleInternet, []UsedAddress{{exampleSNAT.Address, []string{"snat acme through internet", "forward acme internet tcp/8080"}}}, 65532}, serve: (*Server).external},
-	{method: "PATCH", path: "/v1/externals/{external}", summary: "Change an external: what tenants may reach besides (`allow`) and no longer (`no_allow`); of kind `bridge` also its pool and MTU. What is left out or null stays.",
+	{method: "PATCH", path: "/v1/externals/{external}", summary: "Change an external: what tenants may reach besides (`allow`) and no longer (`no_allow`); of kind `bridge` also its VLAN, pool and MTU. What is left out or null stays.",
 		body: &ExternalChange{Allow: []netip.Prefix{netip.MustParsePrefix("192.0.2.5/32")}}, reply: Written{Revision: 66, External: &exampleInternet}, serve: (*Server).setExternal},
 	{method: "DELETE", path: "/v1/externals/{external}", summary: "Delete an external.", query: deleteParams,
 		reply: Written{Revision: 67, Deleted: []string{"snat acme through internet", "external internet"}}, serve: (*Server).deleteExternal},

@@ -30,6 +30,9 @@ type NetworkSpec struct {
 	MTU      int             `json:"mtu,omitempty"` // bytes of IP packet
 	Unknown  intent.Unknown  `json:"unknown,omitempty"`
 	Learning bool            `json:"learning,omitempty"`
+
+	EtherTypes      []intent.EtherType `json:"ethertypes,omitempty"`
+	VLANTransparent bool               `json:"vlan_transparent,omitempty"`
 }
 
 // NetworkChange is what a user wants different about a network; what is nil
@@ -39,6 +42,9 @@ type NetworkChange struct {
 	MTU      *int             `json:"mtu,omitempty"`
 	Unknown  *intent.Unknown  `json:"unknown,omitempty"`
 	Learning *bool            `json:"learning,omitempty"`
+
+	EtherTypes      *[]intent.EtherType `json:"ethertypes,omitempty"`
+	VLANTransparent *bool               `json:"vlan_transparent,omitempty"`
 }
 
 // PortSpec is what a user says about a new port. What is left out is chosen by

@@ -23,6 +23,7 @@ type outside struct {
 // uplinkState is an uplink and the addresses that this host answers for there.
 type uplinkState struct {
 	port      of.PortNo
+	vlan      uint16 // 0: none
 	gateway   netip.Addr
 	addresses map[netip.Addr]int // how often each is still to be announced
 }
@@ -36,7 +37,9 @@ func (r *routing) setUplink(old, now *pipeline.ExternalView) {
 		delete(r.segments, old.External.VNI())
 	}
 	if now != nil && now.External.Kind == intent.ExternalBridge {
-		r.edit(now.External.VNI(), func(u *uplinkState) { u.port, u.gateway = now.OFPort, now.External.Gateway })
+		r.edit(now.External.VNI(), func(u *uplinkState) {
+			u.port, u.gateway, u.vlan = now.OFPort, now.External.Gateway, now.External.VLAN
+		})
 		r.segments[now.External.VNI()] = segment{vni: now.External.VNI(), mtu: now.External.MTU} // what is too large for it
 	}
 }
@@ -86,7 +89,7 @@ func (u uplinkState) ask(mac intent.MAC, target netip.Addr) []of.PacketOut {
 }
 
 func (u uplinkState) out(frame []byte) []of.PacketOut {
-	return []of.PacketOut{{Packet: frame, InPort: of.PortController, Actions: []of.Action{of.Output{Port: u.port}}}}
+	return []of.PacketOut{{Packet: frame, InPort: of.PortController, Actions: pipeline.ToUplink(u.port, u.vlan)}}
 }
 
 // askOutside asks for a neighbour beyond an external's uplink.

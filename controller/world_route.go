@@ -42,6 +42,9 @@ func comparePrefixes(a, b netip.Prefix) int {
 // touchHop remembers that the routes by a next hop changed. Which ports have it is
 // looked for once, however many routes changed.
 func (w *world) touchHop(t *tenant, a netip.Addr) {
+	if n := t.networkOf(a); n != nil {
+		w.networks.touch(n.Ref()) // who may send by it
+	}
 	if w.hopsMoved[t.Name] == nil {
 		w.hopsMoved[t.Name] = map[netip.Addr]bool{}
 	}
@@ -96,6 +99,20 @@ func (t *tenant) behind(addrs []netip.Addr) (hops []netip.Addr, prefixes []netip
 	slices.SortFunc(hops, netip.Addr.Compare)
 	slices.SortFunc(prefixes, comparePrefixes)
 	return hops, slices.Compact(prefixes)
+}
+
+// routedBy returns where the routes lead that have a next hop in a network.
+func (t *tenant) routedBy(n *intent.Network) []netip.Prefix {
+	var list []netip.Prefix
+	for prefix, r := range t.routes {
+		if slices.ContainsFunc(r.Via, func(a netip.Addr) bool {
+			return slices.ContainsFunc(n.Subnets, func(s intent.Subnet) bool { return s.Prefix.Contains(a) })
+		}) {
+			list = append(list, prefix)
+		}
+	}
+	slices.SortFunc(list, comparePrefixes)
+	return list
 }
 
 // routeView returns what the pipeline must know of a route.

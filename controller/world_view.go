@@ -84,6 +84,9 @@ func (w *world) networkView(ref intent.NetworkRef) *pipeline.NetworkView {
 	slices.Sort(v.Local)
 	slices.SortFunc(v.VTEPs, netip.Addr.Compare)
 	slices.SortFunc(v.Peers, netip.Addr.Compare)
+	if n.intent.Learning || len(n.peers) > 0 {
+		v.Routed = t.routedBy(n.intent)
+	}
 	v.Elected = w.elected(v)
 	v.MTU = w.narrow(t, n)
 	return v

@@ -41,7 +41,7 @@ var adviceFor = map[string]string{
 	"oversize":             "send smaller packets, or without \"don't fragment\"; or raise the MTU of the network that it goes to: `ovloom network set {tenant}/NETWORK --mtu N`",
 	"not-ours":             "give a port the address (`ovloom nat floating add PORT --external {external} --address {address}`), or forward to one",
 	"invalid":              "nothing: it is part of no connection. One that was cut has to be opened anew",
-	"martian":              "nothing: outside nobody has the tenant's inner addresses",
+	"martian":              "nothing: nobody outside has such an address; whoever sends so is wrong, or lies",
 	"no-forward":           "forward it: `ovloom nat forward add {tenant} --external {external} {proto} --to TENANT/NETWORK/PORT:PORT`",
 	"host-address":         "allow it, if tenants may reach the host there: `ovloom external set {external} --allow {address}/32`",
 	"vtep":                 "nothing should: who can send to tunnels can speak for every tenant",
@@ -55,6 +55,12 @@ var adviceFor = map[string]string{
 	"fragment-limit":       "send packets that fit the MTU: a tenant may send 100 fragments a second through NAT",
 	"penalty":              "find out why the port sends to or from so many addresses; the limit ends by itself, `ovloom status` names the port",
 	"next-hop":             "try again: once the next hop has answered, packets go on. If it never does, look whether it is up",
+	"tagged":               "send untagged; or let the network carry tags: `ovloom network set {network} --vlan-transparent`. An external has the tag of its own VLAN only: `ovloom external set {external} --vlan N`",
+	"ethertype":            "let the network carry frames of that type: `ovloom network set {network} --ethertype 0xNNNN` with all types besides IPv4, IPv6 and ARP",
+	"malformed":            "nothing: what cannot be read cannot be checked, and no host needs to send it",
+	"header-chain":         "send all headers in the first fragment, as RFC 7112 demands",
+	"fragmented-nd":        "send neighbour discovery whole, as RFC 6980 demands: receivers ignore fragments of it",
+	"foreign-source":       "send from an address of the network's subnets; or say what is behind that machine: `ovloom route add {tenant} PREFIX --via ADDRESS`",
 	"split-horizon":        "the sender's host and this one disagree about where the destination is: look whether both are up to date (`ovloom flows --diff` on each)",
 }
 

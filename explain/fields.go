@@ -178,6 +178,11 @@ func (f fields) apply(a of.Action) {
 		f.copyBits(a.Src, a.Dst)
 	case of.WriteMetadata:
 		f.set(of.FieldMetadata, of.BitsOf(a.Value), of.BitsOf(a.Mask))
+	case of.PushVLAN:
+		f.set(of.FieldVLANVID, of.AnyVLAN().Value, of.FieldVLANVID.Mask())
+	case of.PopVLAN:
+		delete(f, of.FieldVLANVID)
+		delete(f, of.FieldVLANPCP)
 	case of.DecTTL:
 		if ttl := f.number(of.FieldIPTTL); ttl > 1 {
 			f.set(of.FieldIPTTL, of.BitsOf(ttl-1), of.FieldIPTTL.Mask())

@@ -108,6 +108,10 @@ func describeAction(text string) string {
 		return "is handed to ovloomd"
 	case of.ApplyMeter:
 		return fmt.Sprintf("if meter %d lets it", a.ID)
+	case of.PushVLAN:
+		return "gets a VLAN tag"
+	case of.PopVLAN:
+		return "loses its outermost VLAN tag"
 	case of.DecTTL:
 		return "loses one of its TTL"
 	case of.CT:

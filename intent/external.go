@@ -20,6 +20,7 @@ type External struct {
 
 	// Kind bridge only.
 	Bridge string    `json:"bridge,omitempty"` // the bridge of each host that has one of this name
+	VLAN   uint16    `json:"vlan,omitempty"`   // of the segment on the bridge; 0: untagged
 	Pool   AddrRange `json:"pool,omitzero"`    // the addresses that ovloom may use
 	MTU    int       `json:"mtu,omitempty"`    // bytes of IP packet; 0: 1500
 
@@ -38,6 +39,9 @@ const (
 )
 
 const (
+	// VLANMax is the highest VLAN that a segment can have (IEEE 802.1Q).
+	VLANMax = 4094
+
 	// ExternalNumberMax is the highest number, and so the most externals that an
 	// overlay can have.
 	ExternalNumberMax = 255
@@ -106,13 +110,16 @@ func (e External) Validate() error {
 	}
 	switch e.Kind {
 	case ExternalHost:
-		if e.Bridge != "" || e.Pool != (AddrRange{}) || e.MTU != 0 {
-			return Invalidf("external %s goes through the host and has a bridge, a pool or an MTU", e.Name).
+		if e.Bridge != "" || e.Pool != (AddrRange{}) || e.MTU != 0 || e.VLAN != 0 {
+			return Invalidf("external %s goes through the host and has a bridge, a VLAN, a pool or an MTU", e.Name).
 				WithHint("leave them out, or make it one of kind %s", ExternalBridge)
 		}
 	case ExternalBridge:
 		if err := validateInterface("bridge", e.Bridge); err != nil {
 			return err
+		}
+		if e.VLAN > VLANMax {
+			return Invalidf("VLAN %d of external %s is out of range", e.VLAN, e.Name).WithHint("choose between 1 and %d; 0 or nothing: untagged", VLANMax)
 		}
 	default:
 		return Invalidf("kind %q of external %s does not exist", e.Kind, e.Name).WithHint("choose %s or %s", ExternalHost, ExternalBridge)

@@ -33,7 +33,7 @@ func TestExternalValidate(t *testing.T) {
 		{"no name", internet, func(e *External) { e.Name = "" }, "external name is empty"},
 		{"an id of 49 bits", internet, func(e *External) { e.ID = IDMax + 1 }, "more than 48 bits"},
 		{"no kind", internet, func(e *External) { e.Kind = "" }, `kind "" of external internet does not exist; choose host or bridge`},
-		{"a bridge for the hosts", internet, func(e *External) { e.Bridge = "br-ex" }, "goes through the host and has a bridge, a pool or an MTU"},
+		{"a bridge for the hosts", internet, func(e *External) { e.Bridge = "br-ex" }, "goes through the host and has a bridge, a VLAN, a pool or an MTU"},
 		{"an MTU for the hosts", internet, func(e *External) { e.MTU = 1500 }, "or make it one of kind bridge"},
 		{"no bridge", campus, func(e *External) { e.Bridge = "" }, "the bridge is missing; name one, such as br-ex"},
 		{"a bridge's name that is too long", campus, func(e *External) { e.Bridge = "br-0123456789abc" }, "has 16 bytes; Linux names interfaces with at most 15"},

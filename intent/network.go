@@ -43,6 +43,7 @@ func VRF(n uint64) uint32 { return 1 + uint32(n%VRFMax) }
 // store to be chosen: each subnet's gateway and the policy for unknown unicast.
 func (n Network) WithDefaults() Network {
 	n.Subnets = slices.Clone(n.Subnets)
+	n.EtherTypes = slices.Sorted(slices.Values(n.EtherTypes))
 	for i, s := range n.Subnets {
 		if !s.Gateway.IsValid() && s.Prefix.IsValid() {
 			n.Subnets[i].Gateway = DefaultGateway(s.Prefix)
@@ -140,6 +141,9 @@ func (n Network) Validate() error {
 		return Invalidf("policy %q for unknown unicast does not exist", n.Unknown).WithHint("choose %s or %s", UnknownDrop, UnknownFlood)
 	}
 	if err := n.validateSubnets(); err != nil {
+		return err
+	}
+	if err := validateEtherTypes(n.EtherTypes); err != nil {
 		return err
 	}
 	return n.validateMTU()

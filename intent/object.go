@@ -29,7 +29,9 @@ type Network struct {
 
 	// StormLimit is how many broadcasts and multicasts a second a port may send; 0:
 	// StormDefault. See StormUnlimited.
-	StormLimit uint32 `json:"storm_limit,omitempty"`
+	StormLimit      uint32      `json:"storm_limit,omitempty"`
+	EtherTypes      []EtherType `json:"ethertypes,omitempty"`       // carried besides IPv4, IPv6 and ARP, ascending
+	VLANTransparent bool        `json:"vlan_transparent,omitempty"` // frames with VLAN tags are carried as they are
 }
 
 // Subnet is a prefix of a network with its gateway.

@@ -61,6 +61,12 @@ type (
 	Push struct{ Src Subfield }
 	Pop  struct{ Dst Subfield }
 
+	// PushVLAN puts a tag of VLAN 0 in front of all others; SetVLAN writes its VLAN.
+	PushVLAN struct{ EtherType uint16 } // 0x8100 or 0x88a8
+
+	// PopVLAN takes the outermost VLAN tag off. The flow must match on there being one.
+	PopVLAN struct{}
+
 	// DecTTL decrements the TTL of an IP packet; an expired one stops here.
 	DecTTL struct{}
 

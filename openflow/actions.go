@@ -47,3 +47,6 @@ func Copy(src, dst Subfield) CopyField {
 	}
 	return CopyField{Src: src, Dst: dst}
 }
+
+// SetVLAN writes the VLAN of the outermost tag, which must be there.
+func SetVLAN(vid uint16) SetField { return Set(FieldVLANVID, vlanPresent|uint64(vid)) }

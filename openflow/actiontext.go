@@ -4,6 +4,7 @@ package openflow
 
 import (
 	"encoding/hex"
+	"fmt"
 	"net/netip"
 	"strconv"
 )
@@ -113,6 +114,10 @@ func (a CopyField) appendText(b []byte) []byte {
 func (a Push) appendText(b []byte) []byte { return a.Src.appendText(append(b, "push:"...)) }
 
 func (a Pop) appendText(b []byte) []byte { return a.Dst.appendText(append(b, "pop:"...)) }
+
+func (a PushVLAN) appendText(b []byte) []byte { return fmt.Appendf(b, "push_vlan:0x%04x", a.EtherType) }
+
+func (PopVLAN) appendText(b []byte) []byte { return append(b, "pop_vlan"...) }
 
 func (DecTTL) appendText(b []byte) []byte { return append(b, "dec_ttl"...) }
 

@@ -130,6 +130,9 @@ func VLAN(vid uint16) Term { return Exact(FieldVLANVID, vlanPresent|uint64(vid))
 // NoVLAN matches frames without a 802.1Q tag.
 func NoVLAN() Term { return Exact(FieldVLANVID, 0) }
 
+// AnyVLAN matches frames with a 802.1Q tag, whatever its VLAN.
+func AnyVLAN() Term { return Masked(FieldVLANVID, vlanPresent, vlanPresent) }
+
 // CTState matches connection tracking state: the bits of set must be set, those
 // of clear must not.
 func CTState(set, clear CTBits) Term {

@@ -69,6 +69,8 @@ func parseAction(word string) (Action, error) {
 	switch word {
 	case "dec_ttl":
 		return DecTTL{}, nil
+	case "pop_vlan", "strip_vlan":
+		return PopVLAN{}, nil
 	case "ct_clear":
 		return CTClear{}, nil
 	case "clear_actions":
@@ -86,6 +88,9 @@ func parseAction(word string) (Action, error) {
 	case "CONTROLLER", "controller":
 		n, err := parseUint(arg, 16)
 		return ToController{MaxLen: uint16(n)}, err
+	case "push_vlan":
+		n, err := parseUint(arg, 16)
+		return PushVLAN{uint16(n)}, err
 	case "group":
 		n, err := parseUint(arg, 32)
 		return ToGroup{uint32(n)}, err

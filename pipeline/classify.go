@@ -11,9 +11,9 @@ var classify = &Table{
 	ID:      idClassify,
 	Name:    "classify",
 	Purpose: "Say which port or which host a packet comes from.",
-	Reads:   []of.Field{of.FieldInPort, of.FieldTunSrc, of.FieldTunID},
+	Reads:   []of.Field{of.FieldInPort, of.FieldTunSrc, of.FieldTunID, of.FieldVLANVID, of.FieldEthType, of.FieldIPSrc},
 	Writes:  []of.Field{of.FieldMetadata, of.FieldReg0, of.FieldReg1, of.FieldReg15},
-	Next:    []*Table{externalIn, tunnelIn, portSecurity, arpND, drop},
+	Next:    []*Table{priorityTag, externalIn, drop},
 }
 
 const (
@@ -34,7 +34,7 @@ func classifyBase(r rules, sw Switch) {
 func classifyHost(r rules, sw Switch, h intent.Host) {
 	r.add(classify, classifyKnown, "comes through the tunnel from this host",
 		on(of.InPort(sw.VXLANPort), of.Addr(of.FieldTunSrc, h.VTEP)),
-		flagFromTunnel.set(1), to(tunnelIn))
+		flagFromTunnel.set(1), to(priorityTag))
 }
 
 // classifyPeer lets a peer into its network and nowhere else: unlike a host, it
@@ -43,7 +43,7 @@ func classifyPeer(r rules, sw Switch, p *PeerView) {
 	r.add(classify, classifyPair, "comes through the tunnel from this peer, with its network's VNI",
 		on(of.InPort(sw.VXLANPort), of.Addr(of.FieldTunSrc, p.Peer.VTEP), of.Exact(of.FieldTunID, uint64(p.VNI))),
 		enter(p.VNI, p.VRF), of.SetMasked(of.FieldReg0, flagFromTunnel.mask()|flagFromPeer.mask(), flagFromTunnel.mask()|flagFromPeer.mask()),
-		to(arpND))
+		to(priorityTag))
 }
 
 // classifyPort is the first flow of a port to come and the last to go: before it
@@ -62,7 +62,7 @@ func classifyPort(r rules, sw Switch, p *PortView) {
 }
 
 // portEntry is where what a port sends goes from classify.
-var portEntry = portSecurity
+var portEntry = priorityTag
 
 // enterPort puts what the port sends into its network.
 func enterPort(p *PortView) []of.Action {

@@ -10,11 +10,14 @@ import (
 func Base(sw Switch, emit Emit) {
 	own := func(t *Table) rules { return rules{MakeCookie(KindBase, intent.ID(t.ID)), emit} }
 	classifyBase(own(classify), sw)
+	priorityTagBase(own(priorityTag))
 	externalInBase(own(externalIn))
 	natInBase(own(natIn))
 	natFragmentBase(own(natFragment))
 	tunnelInBase(own(tunnelIn), sw)
+	frameBase(own(frame), sw)
 	portSecurityBase(own(portSecurity))
+	taggedBase(own(tagged))
 	arpNDBase(own(arpND))
 	ndAnswerBase(own(ndAnswer), sw)
 	learnBase(own(learn))
@@ -57,8 +60,9 @@ func Self(sw Switch, h intent.Host, emit Emit) {
 func Network(sw Switch, n *NetworkView, emit Emit) {
 	r := rules{MakeCookie(KindNetwork, n.Network.ID), emit}
 	tunnelInNetwork(r, n)
+	frameNetwork(r, &n.Network)
 	arpNDNetwork(r, sw, n)
-	learnNetwork(r, &n.Network)
+	learnNetwork(r, n)
 	sharesNetwork(r, sw, n)
 	forkNetwork(r, n)
 	fdbNetwork(r, n)
@@ -82,6 +86,7 @@ func Port(sw Switch, p *PortView, emit Emit) {
 	if p.local() {
 		portSecurityPort(r, p)
 		sharesPort(r, sw, p)
+		taggedPort(r, p)
 		learnPort(r, p)
 	}
 	arpNDPort(r, sw, p)

@@ -5,10 +5,13 @@
 // The tables, in packet order:
 //
 //	classify       Say which port or which host a packet comes from.
+//	priority_tag   Take off a tag of VLAN 0, which says a priority only.
 //	external_in    Answer ARP for the external addresses that are used here, and lead what is sent to one into its tenant.
 //	tunnel_in      Put a tunnel packet into the network of its VNI.
 //	nat_in         Translate connections from the outside to the port that they are meant for.
+//	frame          Let in frames of the types that the network carries, if they can be read far enough to be checked.
 //	port_security  Let a port speak only as the MAC and the addresses it owns.
+//	tagged         Let a port send tagged frames under its own MAC, where its network carries them.
 //	nat_fragment   Lead all fragments of a connection's first packet to the forwarded port.
 //	arp_nd         Answer ARP and neighbour solicitations for the addresses that the network knows.
 //	nd_answer      Complete a neighbour advertisement and send it back.

@@ -1,6 +1,10 @@
 package pipeline
 
 import (
+	"net/netip"
+	"slices"
+
+	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 )
 
@@ -10,33 +14,77 @@ var externalIn = &Table{
 	ID:      idExternalIn,
 	Name:    "external_in",
 	Purpose: "Answer ARP for the external addresses that are used here, and lead what is sent to one into its tenant.",
-	Reads:   []of.Field{of.FieldMetadata, of.FieldEthDst, of.FieldEthType, of.FieldARPOp, of.FieldARPSPA, of.FieldARPTPA, of.FieldIPDst},
+	Reads: []of.Field{
+		of.FieldReg0, of.FieldMetadata, of.FieldVLANVID, of.FieldEthDst, of.FieldEthType, of.FieldARPOp, of.FieldARPSPA, of.FieldARPTPA,
+		of.FieldIPSrc, of.FieldIPDst,
+	},
 	Writes: []of.Field{
 		of.FieldMetadata, of.FieldEthSrc, of.FieldEthDst, of.FieldARPOp, of.FieldARPSHA, of.FieldARPTHA,
-		of.FieldARPSPA, of.FieldARPTPA, of.FieldReg15,
+		of.FieldARPSPA, of.FieldARPTPA, of.FieldVLANVID, of.FieldReg15,
 	},
 	Next: []*Table{natIn, drop},
 }
 
 // Priorities of external_in.
 const (
+	externalTag       = 90
 	externalOwn       = 81 // who asks for an address of ours is learned
 	externalOwnPlain  = 80
 	externalOurAnswer = 61 // to a question of ours
 	externalGateway   = 60
 	externalAnswer    = 50
+	externalMartian   = 45
 	externalPacket    = 40
 	externalMiss      = 0
 )
 
 func externalInBase(r rules) {
+	refuseTags(r, externalIn, externalTag, "a tag within the external's own")
 	r.add(externalIn, externalMiss, "not for an external address that is used here", on(), because(ReasonNotOurs)...)
 }
 
-// classifyUplink lets in what comes from the outside.
+// Priorities of classify for uplinks; that of what enters is classifyKnown.
+const (
+	classifyUplinkHost    = 106
+	classifyUplinkMartian = 105
+	classifyUplinkTag     = 95
+	classifyUplinkOther   = 90
+)
+
+// neverSources are the sources that no packet from outside can have: this network,
+// loopback, multicast, and what is reserved (RFC 1122, RFC 1112).
+var neverSources = []netip.Prefix{
+	netip.MustParsePrefix("0.0.0.0/8"),
+	netip.MustParsePrefix("127.0.0.0/8"),
+	netip.MustParsePrefix("224.0.0.0/3"),
+}
+
+// classifyUplink lets in what comes from the outside with the external's VLAN, or with
+// no other than that of a priority.
 func classifyUplink(r rules, v *ExternalView) {
-	r.add(classify, classifyKnown, "comes in by the uplink", on(of.InPort(v.OFPort)),
-		enter(uplinkVNI(&v.External), 0), flagFromExternal.set(1), regInPort.set(uint64(v.OFPort)), to(externalIn))
+	e := &v.External
+	from := on(of.InPort(v.OFPort))
+	in := []of.Action{enter(uplinkVNI(e), 0), flagFromExternal.set(1), regInPort.set(uint64(v.OFPort)), to(externalIn)}
+	if e.Kind == intent.ExternalHost {
+		// The addresses of NAT are on this side of the uplink; the host has the gateway's.
+		r.add(classify, classifyUplinkHost, "comes in by the uplink, from the host itself", with(from, of.NoVLAN(), of.IPv4, of.Addr(of.FieldIPSrc, e.Gateway)), in...)
+		r.add(classify, classifyUplinkMartian, "from outside, under an address of NAT's", with(from, of.IPv4, of.Prefix(of.FieldIPSrc, e.Subnet)), because(ReasonMartian)...)
+	}
+	if !v.Lead {
+		return
+	}
+	for _, p := range neverSources {
+		r.add(classify, classifyUplinkMartian, "from outside, under an address that nobody has", with(from, of.IPv4, of.Prefix(of.FieldIPSrc, p)), because(ReasonMartian)...)
+	}
+	untag := append([]of.Action{of.PopVLAN{}}, in...)
+	if e.VLAN != 0 {
+		r.add(classify, classifyKnown, "comes in by the uplink, with the external's VLAN", with(from, of.VLAN(e.VLAN)), untag...)
+	} else {
+		r.add(classify, classifyKnown, "comes in by the uplink", with(from, of.NoVLAN()), in...)
+		r.add(classify, classifyKnown, "comes in by the uplink, with a priority", with(from, of.VLAN(0)), untag...)
+	}
+	r.add(classify, classifyUplinkTag, "of another VLAN", with(from, of.AnyVLAN()), because(ReasonTagged)...)
+	r.add(classify, classifyUplinkOther, "without the external's VLAN", from, because(ReasonNotOurs)...)
 }
 
 // externalInUplink remembers who has which address behind a bridge. The gateway is
@@ -69,14 +117,17 @@ func externalInAddress(r rules, sw Switch, v *AddressView) {
 		of.SetMAC(of.FieldARPSHA, v.Router),
 		of.Copy(of.FieldARPSPA.All(), of.FieldARPTPA.All()),
 		of.SetAddr(of.FieldARPSPA, v.Address),
-		of.Output{Port: of.PortInPort},
 	}
+	answer = append(slices.Concat(answer, pushTag(e)), of.Output{Port: of.PortInPort})
 	r.add(externalIn, externalOwnPlain, "answers for the address", asked, answer...)
 	if uplinkVNI(e) == e.VNI() {
 		// Whoever asks is about to send something, and will want an answer: with this
 		// nobody need be asked for it.
 		r.add(externalIn, externalOwn, "answers for the address, and learns who asks", with(asked, of.Prefix(of.FieldARPSPA, e.Subnet)),
 			append([]of.Action{learnOutside(e.ID, externalLearnedNeighbour, learnedIdle)}, answer...)...)
+	}
+	if uplinkVNI(e) == e.VNI() {
+		r.add(externalIn, externalMartian, "from outside, under an address of NAT's", with(in, flagTurned.is(0), of.IPv4, of.Addr(of.FieldIPSrc, v.Address)), because(ReasonMartian)...)
 	}
 	r.add(externalIn, externalPacket, "for the address: enters its tenant", with(in, of.EthDst(v.Router), of.IPv4, of.Addr(of.FieldIPDst, v.Address)),
 		append(append([]of.Action{regTenant.set(uint64(v.VRF))}, sw.limits(ShareArriving)...),

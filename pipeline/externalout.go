@@ -12,7 +12,7 @@ var externalOut = &Table{
 	ID:      idExternalOut,
 	Name:    "external_out",
 	Purpose: "Let out what has an external address of its tenant as source.",
-	Reads:   []of.Field{of.FieldReg0, of.FieldCTState, of.FieldCTLabel, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc},
+	Reads:   []of.Field{of.FieldReg0, of.FieldVLANVID, of.FieldCTState, of.FieldCTLabel, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc},
 	Writes:  []of.Field{of.FieldMetadata, of.FieldEthDst, of.FieldReg3, of.FieldReg15},
 	Next:    []*Table{externalNeighbour, output, drop},
 }
@@ -44,13 +44,14 @@ var externalSend = &Table{
 	ID:      idExternalSend,
 	Name:    "external_send",
 	Purpose: "Let ovloomd ask for a next hop beyond the uplink that is not known.",
-	Reads:   []of.Field{of.FieldReg2},
-	Writes:  []of.Field{of.FieldReg15},
+	Reads:   []of.Field{of.FieldMetadata, of.FieldReg2},
+	Writes:  []of.Field{of.FieldVLANVID, of.FieldReg15},
 	Next:    []*Table{output, drop},
 }
 
 // Priorities of external_out.
 const (
+	outTag          = 110
 	outInvalid      = 100
 	outGuarded      = 90
 	outTransit      = 80
@@ -78,6 +79,7 @@ const (
 const learnedOutsideMax = 4096
 
 func externalOutBase(r rules) {
+	r.add(externalOut, outTag, "a tag, which never leaves", on(of.AnyVLAN()), because(ReasonTagged)...)
 	r.add(externalOut, outInvalid, "part of no connection", on(of.CTState(of.CTInv|of.CTTrk, 0)), because(ReasonInvalid)...)
 	r.add(externalOut, outGuarded, "to what tenants must not reach, and no answer", on(flagGuarded.is(1), of.CTState(of.CTTrk, of.CTRpl)), to(drop))
 	transitBack(r)
@@ -104,7 +106,7 @@ func externalOutAddress(r rules, v *AddressView) {
 	again := []of.Action{
 		of.CTClear{}, of.Set(of.FieldInPort, 0),
 		enter(uplinkVNI(v.External), 0), of.SetMAC(of.FieldEthDst, v.Router),
-		of.SetMasked(of.FieldReg0, flagFromExternal.mask(), 0xffffffff),
+		of.SetMasked(of.FieldReg0, flagFromExternal.mask()|flagTurned.mask(), 0xffffffff),
 		regOutPort.set(0), regVTEP.set(0), regHop4.set(0), regReason.set(0),
 		of.Resubmit{InPort: of.PortInPort, Table: externalIn.ID},
 	}
@@ -127,6 +129,10 @@ func externalNeighbourUplink(r rules, v *ExternalView) {
 		r.add(externalNeighbour, outGateway, "to the host", out,
 			append(dress, of.SetMAC(of.FieldEthDst, v.NextMAC), regOutPort.set(uint64(v.OFPort)), to(output))...)
 		return
+	}
+	if tag := pushTag(e); tag != nil {
+		// As late as this: what waits for an answer comes this way again.
+		r.add(externalSend, 5, "out by the uplink, with the external's VLAN", out, append(tag, to(output))...)
 	}
 	dress = append(dress, regOutPort.set(0))
 	look := []of.Action{of.Resubmit{InPort: of.PortInPort, Table: externalLearned.ID}, to(externalSend)}

@@ -1,6 +1,9 @@
 package pipeline
 
 import (
+	"net/netip"
+	"slices"
+
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 )
@@ -10,7 +13,7 @@ var fork = &Table{
 	ID:      idFork,
 	Name:    "fork",
 	Purpose: "Send broadcast and multicast to flood, what is for a gateway to l3_in, other unicast to fdb.",
-	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldEthDst},
+	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldEthDst, of.FieldEthType, of.FieldIPSrc, of.FieldIPv6Src},
 	Writes:  []of.Field{of.FieldReg15},
 	Next:    []*Table{fdb, flood, l3In, drop},
 }
@@ -32,8 +35,20 @@ func forkBase(r rules, sw Switch) {
 	r.add(fork, 12, "a peer's packet for the gateway, which another host is for it",
 		on(flagFromPeer.is(1), gatewayMAC), because(ReasonNotElected)...)
 	r.add(fork, 10, "for a gateway", on(gatewayMAC), to(l3In))
+	for _, family := range []of.Term{of.IPv4, of.IPv6} {
+		r.add(fork, forkForeign, "to be routed, from a MAC behind a port, as somebody of another network",
+			on(flagLearnOK.is(1), gatewayMAC, family), because(ReasonForeignSource)...)
+	}
 	r.add(fork, 0, "unicast", on(), to(fdb))
 }
+
+// Priorities of fork for sources of what is to be routed. Below 30: what is not
+// learned is not judged.
+const (
+	forkUnmanaged = 19
+	forkOwn       = 18
+	forkForeign   = 16
+)
 
 var gatewayMAC = of.EthDst(intent.GatewayMAC)
 
@@ -43,6 +58,47 @@ func forkNetwork(r rules, v *NetworkView) {
 	if v.Elected {
 		r.add(fork, 14, "a peer's packet for the gateway",
 			on(flagFromPeer.is(1), regNetwork.is(uint64(v.Network.VNI)), gatewayMAC), to(l3In))
+	}
+	forkSources(r, v)
+}
+
+// forkSources routes MACs that the store does not know only from addresses that are
+// the network's, or behind a route by it: port_security knows none of them. A
+// network without subnets has no gateway.
+func forkSources(r rules, v *NetworkView) {
+	toGateway := on(regNetwork.is(uint64(v.Network.VNI)), gatewayMAC)
+	families := []of.Term{of.IPv4, of.IPv6}
+	if !managed(&v.Network) {
+		for _, family := range families {
+			r.add(fork, forkUnmanaged, "to be routed, from a network without a gateway", with(toGateway, flagFromTunnel.is(0), family), because(ReasonForeignSource)...)
+		}
+		return
+	}
+	var who [][]of.Term
+	if v.Network.Learning {
+		who = append(who, on(flagLearnOK.is(1)))
+	}
+	if v.Elected {
+		peers := on(flagFromPeer.is(1), flagLearnOK.is(0))
+		who = append(who, peers)
+		for _, family := range families {
+			r.add(fork, forkForeign, "to be routed, from a MAC behind a peer, as somebody of another network", with(with(peers, toGateway...), family), because(ReasonForeignSource)...)
+		}
+	}
+	own := slices.Clone(v.Routed)
+	for _, s := range v.Network.Subnets {
+		own = append(own, s.Prefix)
+	}
+	if hasFamily(&v.Network, true) {
+		own = append(own, netip.MustParsePrefix("fe80::/10")) // asks for, answers, and pings the gateway
+	}
+	slices.SortFunc(own, comparePrefixes)
+	own = slices.Compact(own)
+	for _, from := range who {
+		for _, p := range widest(own, func(netip.Prefix) bool { return true }) {
+			r.add(fork, forkOwn, "for the gateway, from an address of the network's",
+				with(with(from, toGateway...), ip(p.Addr()), of.Prefix(srcField(p.Addr()), p)), to(l3In))
+		}
 	}
 }
 

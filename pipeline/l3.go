@@ -15,7 +15,7 @@ var l3In = &Table{
 	Name:    "l3_in",
 	Purpose: "Be the gateway: answer pings, and let pass what can be routed.",
 	Reads: []of.Field{
-		of.FieldTunSrc, of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldEthDst, of.FieldEthType, of.FieldIPProto, of.FieldIPTTL, of.FieldIPFrag,
+		of.FieldTunSrc, of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldVLANVID, of.FieldEthDst, of.FieldEthType, of.FieldIPProto, of.FieldIPTTL, of.FieldIPFrag,
 		of.FieldIPDst, of.FieldIPv6Src, of.FieldIPv6Dst, of.FieldICMPType, of.FieldICMPv6Type, of.FieldARPOp,
 	},
 	Writes: []of.Field{
@@ -27,6 +27,7 @@ var l3In = &Table{
 
 // Priorities of l3_in.
 const (
+	l3Tag      = 130
 	l3Learn    = 120 // answers to questions of ours
 	l3Part     = 101 // a fragment of a ping
 	l3Echo     = 100
@@ -74,6 +75,7 @@ var neverRouted = []netip.Prefix{
 var gatewayLinkLocal = linkLocal(intent.GatewayMAC)
 
 func l3InBase(r rules, sw Switch) {
+	refuseTags(r, l3In, l3Tag, "a tag, which ends at the gateway")
 	for _, p := range neverRouted {
 		r.add(l3In, l3OnLink, "stays on its link", on(ip(p.Addr()), of.Prefix(dstField(p.Addr()), p)), because(ReasonOnLink)...)
 	}

@@ -1,6 +1,9 @@
 package pipeline
 
 import (
+	"net/netip"
+	"slices"
+
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 )
@@ -12,7 +15,7 @@ var learn = &Table{
 	Name:    "learn",
 	Purpose: "Remember behind which port or host a MAC lives that the store does not know.",
 	Reads: []of.Field{
-		of.FieldTunSrc, of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldEthSrc, of.FieldEthType,
+		of.FieldTunSrc, of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldVLANVID, of.FieldEthSrc, of.FieldEthType,
 		of.FieldIPSrc, of.FieldARPSPA, of.FieldIPv6Src, of.FieldIPProto, of.FieldICMPv6Type, of.FieldNDTarget,
 	},
 	Writes: []of.Field{of.FieldReg0, of.FieldReg15},
@@ -68,7 +71,9 @@ func learnedMatch() []of.LearnSpec {
 	}
 }
 
-func learnNetwork(r rules, n *intent.Network) {
+func learnNetwork(r rules, v *NetworkView) {
+	n := &v.Network
+	learnGateways(r, v)
 	if !n.Learning {
 		return
 	}
@@ -83,6 +88,37 @@ func learnNetwork(r rules, n *intent.Network) {
 				of.LearnSpec{Kind: of.LearnLoad, Src: of.FieldTunSrc.All(), Dst: regVTEP.Sub}),
 		},
 		to(fork))
+}
+
+// learnGateways keeps MACs behind ports and peers from speaking as a gateway.
+func learnGateways(r rules, v *NetworkView) {
+	if !managed(&v.Network) || !v.open() {
+		return
+	}
+	gateways := v.gateways()
+	if hasFamily(&v.Network, true) {
+		gateways = append(gateways, gatewayLinkLocal)
+	}
+	in := regNetwork.is(uint64(v.Network.VNI))
+	if v.Network.Learning {
+		guardAddrs(r, "a MAC behind a port", "a gateway's", guarded(&v.Network, with(behind, in)), gateways)
+	}
+	if len(v.Peers) == 0 {
+		return
+	}
+	guardAddrs(r, "a MAC behind a peer", "a gateway's", guarded(&v.Network, with(foreign, in)), gateways)
+	for _, kind := range []uint8{icmpv6RouterAd, icmpv6Redirect} {
+		r.add(learn, learnKnownND, "a MAC behind a peer is no router", with(guarded(&v.Network, with(foreign, in)), icmpv6(kind)...), because(ReasonRouterAd)...)
+	}
+}
+
+// guarded is what of from is judged by its addresses: tagged frames, where they are
+// carried, belong to networks of their users'.
+func guarded(n *intent.Network, from []of.Term) []of.Term {
+	if n.VLANTransparent {
+		return with(from, of.NoVLAN())
+	}
+	return from
 }
 
 // learnPeer keeps what is learned behind each peer apart, so that it goes with
@@ -136,16 +172,23 @@ func learnGuard(r rules, p *PortView) {
 func guardFrom(r rules, p *PortView, who string, from []of.Term, macPriority uint16) {
 	r.add(learn, macPriority, who+" claims to be this port",
 		with(from, of.EthSrc(p.Port.MAC)), because(ReasonSpoofMAC)...)
-	for _, a := range p.addrs4() {
-		r.add(learn, learnKnownAddr, who+" uses this port's address",
-			with(from, of.IPv4, of.Addr(of.FieldIPSrc, a)), because(ReasonSpoofIPv4)...)
-		r.add(learn, learnKnownAddr, who+" speaks for this port's address",
-			with(from, of.ARP, of.Addr(of.FieldARPSPA, a)), because(ReasonSpoofARP)...)
-	}
-	for _, a := range p.addrs6() {
-		r.add(learn, learnKnownAddr, who+" uses this port's address",
+	guardAddrs(r, who, "this port's", guarded(p.Network, from), slices.Concat(p.addrs4(), p.addrs6()))
+}
+
+// guardAddrs keeps who, which from matches, from using and speaking for addresses, which
+// are whose.
+func guardAddrs(r rules, who, whose string, from []of.Term, addrs []netip.Addr) {
+	for _, a := range addrs {
+		if a.Is4() {
+			r.add(learn, learnKnownAddr, who+" uses "+whose+" address",
+				with(from, of.IPv4, of.Addr(of.FieldIPSrc, a)), because(ReasonSpoofIPv4)...)
+			r.add(learn, learnKnownAddr, who+" speaks for "+whose+" address",
+				with(from, of.ARP, of.Addr(of.FieldARPSPA, a)), because(ReasonSpoofARP)...)
+			continue
+		}
+		r.add(learn, learnKnownAddr, who+" uses "+whose+" address",
 			with(from, of.IPv6, of.Addr(of.FieldIPv6Src, a)), because(ReasonSpoofIPv6)...)
-		r.add(learn, learnKnownND, who+" announces this port's address",
+		r.add(learn, learnKnownND, who+" announces "+whose+" address",
 			with(with(from, icmpv6(icmpv6NeighborAd)...), of.Addr(of.FieldNDTarget, a)), because(ReasonSpoofND)...)
 	}
 }

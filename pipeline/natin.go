@@ -22,11 +22,11 @@ var natIn = &Table{
 // Priorities of nat_in.
 const (
 	natInvalid     = 60
+	natMartian     = 57
 	natAnswer      = 55
 	natEstablished = 50
 	natRelated     = 49
 	natRepeated    = 48
-	natMartian     = 40
 	natFragments   = 21
 	natForward     = 20
 	natForwardRest = 19
@@ -53,7 +53,7 @@ func natInBase(r rules) {
 func natInTenant(r rules, v *TenantView) {
 	for _, p := range v.Subnets {
 		r.add(natIn, natMartian, "from outside, under an address of the tenant's",
-			on(regTenant.is(uint64(v.Tenant.VRF)), isNew, of.IPv4, of.Prefix(of.FieldIPSrc, p)), because(ReasonMartian)...)
+			on(regTenant.is(uint64(v.Tenant.VRF)), of.IPv4, of.Prefix(of.FieldIPSrc, p)), because(ReasonMartian)...)
 	}
 }
 

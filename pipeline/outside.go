@@ -7,6 +7,12 @@ import (
 
 // This file puts packets into the switch that have to do with the outside.
 
+// ToUplink are the actions that send a frame of ovloomd's out by an uplink, as one of
+// the external's VLAN (0: untagged).
+func ToUplink(port of.PortNo, vlan uint16) []of.Action {
+	return append(pushTag(&intent.External{VLAN: vlan}), of.Output{Port: port})
+}
+
 // LeaveAgain looks again for the next hop of a packet that leaves.
 func LeaveAgain(in of.PacketIn) of.PacketOut { return again(in, externalNeighbour) }
 

@@ -68,8 +68,13 @@ func portCases() []portCase {
 	noAddr.Addrs = nil
 	port4.Addrs = port4.Addrs[:1]
 
+	trunk, trunkLearning := web(), learning
+	trunk.VLANTransparent, trunkLearning.VLANTransparent = true, true
+
 	vtep := netip.MustParseAddr("192.0.2.2")
 	return []portCase{
+		{"trunk-here", PortView{Port: port, Network: &trunk, VRF: 7, OFPort: 3, InForce: true}},
+		{"trunk-learning-here", PortView{Port: behind, Network: &trunkLearning, VRF: 7, OFPort: 3, InForce: true}},
 		{"here", PortView{Port: port, Network: &dual, VRF: 7, OFPort: 3, InForce: true}},
 		{"reached-here", PortView{Port: port, Network: &dual, VRF: 7, OFPort: 3, InForce: true, Reached: true}},
 		{"elsewhere", PortView{Port: port, Network: &dual, VRF: 7, VTEP: vtep}},
@@ -94,6 +99,9 @@ func networkCases() map[string]NetworkView {
 	plain, learning, bare := web(), web(), web()
 	learning.Learning, learning.Unknown = true, intent.UnknownFlood
 	bare.Subnets = nil
+	trunk, router := web(), learning
+	trunk.VLANTransparent, trunk.EtherTypes = true, []intent.EtherType{0x8863, 0x8864}
+	router.VLANTransparent = true
 	local := []of.PortNo{3, 4}
 	vteps := addrs("192.0.2.2", "192.0.2.3")
 	peers := addrs("192.0.2.40", "192.0.2.41")
@@ -103,6 +111,8 @@ func networkCases() map[string]NetworkView {
 		"peers":          {Network: plain, VRF: 7, Local: local, VTEPs: vteps, Peers: peers},
 		"peers-learning": {Network: learning, VRF: 7, Local: local, VTEPs: vteps, Peers: peers},
 		"elected":        {Network: plain, VRF: 7, Local: local, VTEPs: vteps, Peers: peers, Elected: true, MTU: 1300},
+		"trunk":          {Network: trunk, VRF: 7, Local: local, VTEPs: vteps},
+		"routers-behind": {Network: router, VRF: 7, Local: local, VTEPs: vteps, Peers: peers, Elected: true, Routed: behindC1()},
 		"no-subnet":      {Network: bare, VRF: 7, Local: local},
 		"lonely":         {Network: plain, VRF: 7},
 	}
@@ -297,7 +307,9 @@ func declared(f of.Flow) error {
 			err = writes(of.FieldIPTTL)
 		case of.Pop:
 			err = writes(a.Dst.Field)
-		case of.Push, of.Output, of.OutputReg, of.ToGroup, of.ToController, of.CTClear:
+		case of.PushVLAN:
+			err = writes(of.FieldVLANVID)
+		case of.Push, of.PopVLAN, of.Output, of.OutputReg, of.ToGroup, of.ToController, of.CTClear:
 		case of.ApplyMeter:
 			if !IsShare(a.ID) && !slices.ContainsFunc(Meters(sw), func(m of.Meter) bool { return m.ID == a.ID }) {
 				err = fmt.Errorf("%s refers to meter %d, which Meters lacks", t.Name, a.ID)

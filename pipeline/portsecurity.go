@@ -8,8 +8,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// portSecurity comes right after classify, so that no later table has to wonder
-// who sent a packet.
+// portSecurity comes as soon as a frame can be judged, so that no later table has to
+// wonder who sent a packet.
 var portSecurity = &Table{
 	ID:      idPortSecurity,
 	Name:    "port_security",
@@ -60,6 +60,9 @@ var (
 	broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 )
 
+// unicastSource matches a source MAC that one machine can have.
+var unicastSource = of.MACMasked(of.FieldEthSrc, intent.MAC{}, intent.MAC{0: 1})
+
 func icmpv6(kind uint8) []of.Term {
 	return on(of.IPv6, of.IPProto(protoICMPv6), of.Exact(of.FieldICMPv6Type, uint64(kind)))
 }
@@ -84,9 +87,8 @@ func portSecurityPort(r rules, p *PortView) {
 	r.add(portSecurity, securityPlain, "from the port's MAC, with no address to check", sender, pass)
 
 	if p.Port.Learn > 0 && p.Network.Learning {
-		unicast := of.MACMasked(of.FieldEthSrc, intent.MAC{}, intent.MAC{0: 1})
 		r.add(portSecurity, securityLearn, "a MAC behind the port",
-			on(regInPort.is(uint64(p.OFPort)), unicast), flagLearnOK.set(1), pass)
+			on(regInPort.is(uint64(p.OFPort)), unicastSource), flagLearnOK.set(1), pass)
 	}
 }
 

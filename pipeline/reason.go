@@ -51,6 +51,12 @@ const (
 	ReasonPuntLimit     Reason = 57
 	ReasonFragmentLimit Reason = 58
 	ReasonPenalty       Reason = 59
+	ReasonTagged        Reason = 45
+	ReasonEtherType     Reason = 46
+	ReasonMalformed     Reason = 47
+	ReasonHeaderChain   Reason = 48
+	ReasonFragmentedND  Reason = 49
+	ReasonForeignSource Reason = 50
 )
 
 // reasons gives every reason its short name and what it means.
@@ -85,7 +91,7 @@ var reasons = []struct {
 	{ReasonOversize, "oversize", "larger than the MTU of the network that it goes to; ovloomd sends it on in fragments if it may"},
 	{ReasonNotOurs, "not-ours", "from outside, for no external address that a tenant uses on this host"},
 	{ReasonInvalid, "invalid", "to or from outside, part of no connection, and cannot begin one"},
-	{ReasonMartian, "martian", "from outside, under an inner address of the tenant's"},
+	{ReasonMartian, "martian", "from outside, under an address that nobody there has: an inner one, one of NAT's, or a loopback, multicast or reserved one"},
 	{ReasonNoForward, "no-forward", "from outside, to an external address or port that leads to no port of the tenant"},
 	{ReasonHostAddress, "host-address", "from a tenant to an address of this host"},
 	{ReasonVTEP, "vtep", "from a tenant to an address of the tunnels"},
@@ -99,6 +105,12 @@ var reasons = []struct {
 	{ReasonPuntLimit, "punt-limit", "for ovloomd to handle (ICMP errors, fragmenting, address resolution), beyond the share of its port or network"},
 	{ReasonFragmentLimit, "fragment-limit", "a fragment to or from outside, beyond the tenant's share of fragments that are put together"},
 	{ReasonPenalty, "penalty", "of a port that sent to or from so many addresses that it slowed down the others; its rate is limited for a while"},
+	{ReasonTagged, "tagged", "a VLAN tag that the network or the external does not carry"},
+	{ReasonEtherType, "ethertype", "an Ethernet type that the network does not carry"},
+	{ReasonMalformed, "malformed", "an ARP or neighbour discovery packet that cannot be read, so that nothing it says can be checked"},
+	{ReasonHeaderChain, "header-chain", "an IPv6 packet, or first fragment, that ends within its headers"},
+	{ReasonFragmentedND, "fragmented-nd", "neighbour discovery in fragments, which receivers have to ignore"},
+	{ReasonForeignSource, "foreign-source", "for a gateway to send on, from an address that is in no subnet of its network nor behind a route by it"},
 	{ReasonSplitHorizon, "split-horizon", "a packet from a tunnel would have gone to a tunnel"},
 }
 

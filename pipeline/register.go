@@ -43,6 +43,9 @@ var (
 	// flagReached: the port that sent the packet has a floating address, or a forward
 	// leads to it, so that the packet may be an answer to the outside.
 	flagReached = register{"reached", of.Subfield{Field: of.FieldReg0, Offset: 21, Width: 1}}
+	// flagTurned: the packet left by an external and came in again, as its destination
+	// is an external address that is used here.
+	flagTurned = register{"turned-round", of.Subfield{Field: of.FieldReg0, Offset: 11, Width: 1}}
 
 	// The next hop of a routed packet; 0: it is the packet's destination. That of IPv6
 	// takes the register of IPv4 and the three behind it.
@@ -64,7 +67,7 @@ var (
 
 var registers = []register{
 	regNetwork, regTenant,
-	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer, flagRouted, flagOversize, flagFromExternal, flagGuarded, flagReached,
+	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer, flagRouted, flagOversize, flagFromExternal, flagGuarded, flagTurned, flagReached,
 	regInPort, regOutPort, regVTEP, regHop4, regHop6, regZone, regSource, regShare, regReason,
 }
 

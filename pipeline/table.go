@@ -20,7 +20,7 @@ type Table struct {
 // Tables lists the tables in packet order.
 func Tables() []*Table {
 	return []*Table{
-		classify, externalIn, tunnelIn, natIn, portSecurity, natFragment, arpND, ndAnswer, learn, fork,
+		classify, priorityTag, externalIn, tunnelIn, natIn, frame, portSecurity, tagged, natFragment, arpND, ndAnswer, learn, fork,
 		fdb, fdbLearned, unknown, flood,
 		l3In, route, answerOut, neighbour, neighbourLearned, unresolved, mtu, forward,
 		guard, snat, externalOut, externalNeighbour, externalLearned, externalSend, output, shares, drop,
@@ -51,10 +51,13 @@ func TableByName(name string) *Table {
 // table only, so the order here is the order of processing.
 const (
 	idClassify          = 0
+	idPriorityTag       = 1
 	idExternalIn        = 2
 	idTunnelIn          = 4
 	idNATIn             = 6
+	idFrame             = 7
 	idPortSecurity      = 8
+	idTagged            = 10
 	idNATFragment       = 11
 	idARPND             = 12
 	idNDAnswer          = 14

@@ -11,7 +11,7 @@ var tunnelIn = &Table{
 	ID:      idTunnelIn,
 	Name:    "tunnel_in",
 	Purpose: "Put a tunnel packet into the network of its VNI.",
-	Reads:   []of.Field{of.FieldTunID},
+	Reads:   []of.Field{of.FieldTunID, of.FieldVLANVID, of.FieldEthType},
 	Writes:  []of.Field{of.FieldMetadata, of.FieldReg15},
 	Next:    []*Table{learn, fork, drop},
 }
@@ -47,6 +47,8 @@ func tunnelInBase(r rules, sw Switch) {
 		probe = append([]of.Action{of.ApplyMeter{ID: meterProbes}}, probe...)
 	}
 	r.add(tunnelIn, 10, "a probe of another host, to ovloomd", on(of.Exact(of.FieldTunID, intent.VNIProbe)), probe...)
+	// A host that does not look at tags may be among the others: an older ovloomd.
+	refuseTags(r, tunnelIn, 20, "a tag that the network does not carry")
 	r.add(tunnelIn, 0, "a VNI of no network here", on(), because(ReasonUnknownVNI)...)
 }
 
@@ -57,7 +59,9 @@ func tunnelInNetwork(r rules, n *NetworkView) {
 	if n.Network.Learning {
 		next = learn
 	}
-	r.add(tunnelIn, 10, "a tunnel packet with the network's VNI enters the network",
-		on(of.Exact(of.FieldTunID, uint64(n.Network.VNI))),
-		enter(n.Network.VNI, n.VRF), to(next))
+	vni := on(of.Exact(of.FieldTunID, uint64(n.Network.VNI)))
+	r.add(tunnelIn, 10, "a tunnel packet with the network's VNI enters the network", vni, enter(n.Network.VNI, n.VRF), to(next))
+	if n.Network.VLANTransparent {
+		r.add(tunnelIn, 30, "with a tag, which the network carries", with(vni, of.AnyVLAN()), enter(n.Network.VNI, n.VRF), to(next))
+	}
 }

@@ -29,6 +29,11 @@ type NetworkView struct {
 	VTEPs   []netip.Addr // other hosts that have ports of the network, ascending
 	Peers   []netip.Addr // VTEPs of the network's peers, ascending
 
+	// Routed lists where static routes by addresses of the network lead: what may be
+	// behind MACs that the store does not know. Ascending; empty unless the network is
+	// open.
+	Routed []netip.Prefix
+
 	// Elected: of all hosts, this one is the gateway of the network's peers. If
 	// every host were, they would take each packet of the gateway for a move of it.
 	Elected bool

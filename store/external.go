@@ -112,7 +112,7 @@ func alone(tx *txn, e intent.External, others []item, revision int64) error {
 }
 
 // SetExternal changes an external: edit is given the stored one, and is called again
-// if another change came between. What is allowed, the MTU, the pool and the gateway
+// if another change came between. What is allowed, the MTU, the VLAN, the pool and the gateway
 // can be changed, as long as every address in use stays usable; the name, id, number,
 // kind, bridge and subnet cannot. Returns the external and the revision of the
 // change; if edit changed nothing, that of the last change.

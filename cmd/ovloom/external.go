@@ -27,6 +27,9 @@ func (p *program) externalCommand() *cli.Command {
 	mtu := func() cli.Flag {
 		return &cli.IntFlag{Name: "mtu", Usage: "largest IP packet of the segment, in `BYTES` (default: 1500)"}
 	}
+	vlan := func() cli.Flag {
+		return &cli.IntFlag{Name: "vlan", Usage: "VLAN `N` of the segment on the bridge, 1 to 4094; 0: untagged (default: 0)"}
+	}
 	return &cli.Command{
 		Name: "external", Usage: "externals: ways out of the overlay, which tenants use by NAT",
 		Description: `   ovloom external add internet --host
@@ -39,22 +42,23 @@ func (p *program) externalCommand() *cli.Command {
 					&cli.StringFlag{Name: "bridge", Usage: "out through `BRIDGE`, which exists on the hosts and leads to a segment outside"},
 					&cli.StringFlag{Name: "subnet", Usage: "with --bridge: `PREFIX` of that segment"},
 					&cli.StringFlag{Name: "gateway", Usage: "with --bridge: `ADDRESS` of the segment's router; the first of the subnet, unless given"},
-					pool(), mtu(), allow(),
+					vlan(), pool(), mtu(), allow(),
 				},
 				Description: `With --host, packets leave through the routing of the host where the port is, under the host's address (masquerade): it works on any host that has a route. ` + "`ovloom status`" + ` says what a host lacks for that, and ` + "`ovloom status --fix`" + ` sets it.
 
-With --bridge, tenants have addresses of a real subnet: those of the pool, which nobody else may use. A host without the bridge has no way out by it.
+With --bridge, tenants have addresses of a real subnet: those of the pool, which nobody else may use. A host without the bridge has no way out by it. Frames on the bridge are untagged, or have the tag of --vlan: others are dropped.
 
 Tenants reach no address of a host, no VTEP and no store, nor each other's addresses, but for what --allow names.
 
    ovloom external add internet --host
    ovloom external add lab --host --range 100.100.0.0/16 --allow 192.0.2.5
-   ovloom external add campus --bridge br-ex --subnet 203.0.113.0/24 --gateway 203.0.113.1 --pool 203.0.113.10-203.0.113.200`},
+   ovloom external add campus --bridge br-ex --subnet 203.0.113.0/24 --gateway 203.0.113.1 --pool 203.0.113.10-203.0.113.200
+   ovloom external add lab7 --bridge br-ex --vlan 107 --subnet 198.51.100.0/24 --pool 198.51.100.10-198.51.100.99`},
 			{Name: "set", Usage: "change an external", ArgsUsage: "EXTERNAL", Action: p.externalSet,
 				Flags: []cli.Flag{allow(),
 					&cli.StringSliceFlag{Name: "no-allow", Usage: "`PREFIX` that was allowed and no longer is"},
-					pool(), mtu()},
-				Description: `What is not given stays: --allow adds to what is allowed, --no-allow takes from it; --pool and --mtu replace. It returns when the change is stored; every host takes it in at once, or as soon as its ovloomd runs.
+					vlan(), pool(), mtu()},
+				Description: `What is not given stays: --allow adds to what is allowed, --no-allow takes from it; --vlan, --pool and --mtu replace. It returns when the change is stored; every host takes it in at once, or as soon as its ovloomd runs.
 
    ovloom external set internet --allow 192.0.2.0/28
    ovloom external set internet --no-allow 192.0.2.0/28
@@ -99,7 +103,7 @@ func (p *program) externalAdd(c *cli.Context) error {
 // externalFlags reads the flags of add.
 func externalFlags(c *cli.Context, name string) (api.ExternalSpec, error) {
 	spec := api.ExternalSpec{Name: name, Kind: intent.ExternalHost, MTU: c.Int("mtu")}
-	subnet, other := "range", []string{"subnet", "gateway", "pool", "mtu"}
+	subnet, other := "range", []string{"subnet", "gateway", "vlan", "pool", "mtu"}
 	if c.IsSet("bridge") {
 		spec.Kind, spec.Bridge = intent.ExternalBridge, c.String("bridge")
 		subnet, other = "subnet", []string{"range"}
@@ -124,6 +128,9 @@ func externalFlags(c *cli.Context, name string) (api.ExternalSpec, error) {
 			return spec, err
 		}
 	}
+	if spec.VLAN, err = vlanFlag(c); err != nil {
+		return spec, err
+	}
 	if c.IsSet("pool") {
 		if spec.Pool, err = intent.ParseAddrRange(c.String("pool")); err != nil {
 			return spec, err
@@ -133,7 +140,16 @@ func externalFlags(c *cli.Context, name string) (api.ExternalSpec, error) {
 		return spec, err
 	}
 	return spec, intent.External{Name: name, Kind: spec.Kind, Subnet: spec.Subnet, Gateway: spec.Gateway, Bridge: spec.Bridge,
-		Pool: spec.Pool, MTU: spec.MTU, Allow: spec.Allow}.WithDefaults().Validate()
+		VLAN: spec.VLAN, Pool: spec.Pool, MTU: spec.MTU, Allow: spec.Allow}.WithDefaults().Validate()
+}
+
+// vlanFlag reads --vlan.
+func vlanFlag(c *cli.Context) (uint16, error) {
+	n := c.Int("vlan")
+	if n < 0 || n > intent.VLANMax {
+		return 0, intent.Invalidf("VLAN %d is out of range", n).WithHint("choose between 1 and %d; 0: untagged", intent.VLANMax)
+	}
+	return uint16(n), nil
 }
 
 // allowed reads a flag whose values are prefixes or addresses.
@@ -175,6 +191,13 @@ func (p *program) externalSet(c *cli.Context) error {
 		}
 		change.MTU = &mtu
 	}
+	if c.IsSet("vlan") {
+		vlan, err := vlanFlag(c)
+		if err != nil {
+			return err
+		}
+		change.VLAN = &vlan
+	}
 	if change.IsZero() {
 		return intent.Invalidf("nothing is given to change about external %s", name).WithHint("see `ovloom external set --help`")
 	}
@@ -208,6 +231,9 @@ func (p *program) externalWritten(w api.Written, done string) error {
 // leadsBy says how packets leave by an external.
 func leadsBy(e intent.External) string {
 	if e.Kind == intent.ExternalBridge {
+		if e.VLAN != 0 {
+			return fmt.Sprintf("through bridge %s, VLAN %d", e.Bridge, e.VLAN)
+		}
 		return "through bridge " + e.Bridge
 	}
 	return "through the host"

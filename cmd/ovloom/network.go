@@ -24,6 +24,8 @@ func (p *program) networkCommand() *cli.Command {
 		&cli.IntFlag{Name: "mtu", Usage: "largest IP packet of its ports, in `BYTES`; 0: what the underlay leaves"},
 		&cli.StringFlag{Name: "unknown", Usage: "what happens to frames to a MAC that nobody knows: `POLICY` drop or flood"},
 		&cli.BoolFlag{Name: "learning", Usage: "MACs that the store does not know may live behind its ports; --learning=false ends that"},
+		&cli.StringSliceFlag{Name: "ethertype", Usage: "Ethernet `TYPE` that is carried besides IPv4, IPv6 and ARP, such as 0x88b5; \"none\" ends that"},
+		&cli.BoolFlag{Name: "vlan-transparent", Usage: "frames with VLAN tags are carried as they are; --vlan-transparent=false ends that"},
 	}
 	vni := &cli.Uint64Flag{Name: "vni", Usage: "VXLAN network identifier `N`, 1 to 16777215; chosen, unless given"}
 	return &cli.Command{
@@ -34,12 +36,21 @@ func (p *program) networkCommand() *cli.Command {
 			{Name: "add", Usage: "add a network", ArgsUsage: "TENANT/NETWORK", Flags: append(append(flags[:2:2], vni), rest...), Action: p.networkAdd,
 				Description: `   ovloom network add acme/web --subnet 10.0.0.0/24
    ovloom network add acme/db --subnet 10.1.0.0/24 --subnet fd00:1::/64 --gateway 10.1.0.254
-   ovloom network add acme/lab --subnet 10.2.0.0/24 --vni 4097 --mtu 1400 --unknown flood --learning`},
+   ovloom network add acme/lab --subnet 10.2.0.0/24 --vni 4097 --mtu 1400 --unknown flood --learning
+   ovloom network add acme/trunk --vlan-transparent
+   ovloom network add acme/pppoe --ethertype 0x8863 --ethertype 0x8864`},
 			{Name: "set", Usage: "change a network", ArgsUsage: "TENANT/NETWORK", Flags: append(flags[:2:2], rest...), Action: p.networkSet,
-				Description: `What is not given stays; --subnet replaces all subnets, --gateway alone only gateways.
+				Description: `What is not given stays; --subnet replaces all subnets, --gateway alone only gateways; --ethertype replaces all
+types that the network carries besides IPv4, IPv6 and ARP.
+
+Frames with a VLAN tag are dropped unless the network is transparent to them: then they are carried as they are,
+and of what is behind the tag nothing is checked but the sender's MAC.
 
    ovloom network set acme/web --mtu 1400
-   ovloom network set acme/web --subnet 10.0.0.0/24 --subnet fd00::/64`},
+   ovloom network set acme/web --subnet 10.0.0.0/24 --subnet fd00::/64
+   ovloom network set acme/lab --ethertype 0x88b5
+   ovloom network set acme/lab --ethertype none
+   ovloom network set acme/trunk --vlan-transparent`},
 			{Name: "list", Usage: "list the networks of all tenants or of one", ArgsUsage: "[TENANT]", Action: p.networkList,
 				Description: "   ovloom network list\n   ovloom network list acme"},
 			{Name: "show", Usage: "show a network", ArgsUsage: "TENANT/NETWORK", Action: p.networkShow,
@@ -112,9 +123,13 @@ func (p *program) networkAdd(c *cli.Context) error {
 	if c.IsSet("vni") && (vni == 0 || vni > intent.VNIMax) {
 		return intent.Invalidf("VNI %d is out of range", vni).WithHint("choose between 1 and %d, or leave --vni out to have one chosen", intent.VNIMax)
 	}
-	spec := api.NetworkSpec{Name: ref.Network, Subnets: subs, VNI: uint32(vni), MTU: c.Int("mtu"),
+	types, err := etherTypes(c)
+	if err != nil {
+		return err
+	}
+	spec := api.NetworkSpec{EtherTypes: types, VLANTransparent: c.Bool("vlan-transparent"), Name: ref.Network, Subnets: subs, VNI: uint32(vni), MTU: c.Int("mtu"),
 		Unknown: intent.Unknown(c.String("unknown")), Learning: c.Bool("learning")}
-	n := intent.Network{Tenant: ref.Tenant, Name: ref.Network, VNI: spec.VNI, Subnets: subs, MTU: spec.MTU, Unknown: spec.Unknown}
+	n := intent.Network{Tenant: ref.Tenant, Name: ref.Network, VNI: spec.VNI, Subnets: subs, MTU: spec.MTU, Unknown: spec.Unknown, EtherTypes: types}
 	if err := n.Validate(); err != nil {
 		return err
 	}
@@ -164,6 +179,17 @@ func (p *program) networkSet(c *cli.Context) error {
 		learning := c.Bool("learning")
 		change.Learning = &learning
 	}
+	if c.IsSet("ethertype") {
+		types, err := etherTypes(c)
+		if err != nil {
+			return err
+		}
+		change.EtherTypes = &types
+	}
+	if c.IsSet("vlan-transparent") {
+		transparent := c.Bool("vlan-transparent")
+		change.VLANTransparent = &transparent
+	}
 	if change == (api.NetworkChange{}) {
 		return intent.Invalidf("nothing is given to change about network %s", ref).WithHint("see `ovloom network set --help`")
 	}
@@ -177,6 +203,23 @@ func (p *program) networkSet(c *cli.Context) error {
 	return p.networkWritten(c, w, "changed")
 }
 
+// etherTypes reads --ethertype.
+func etherTypes(c *cli.Context) ([]intent.EtherType, error) {
+	given := c.StringSlice("ethertype")
+	if len(given) == 1 && given[0] == "none" {
+		return []intent.EtherType{}, nil
+	}
+	var types []intent.EtherType
+	for _, s := range given {
+		t, err := intent.ParseEtherType(s)
+		if err != nil {
+			return nil, err
+		}
+		types = append(types, t)
+	}
+	return types, nil
+}
+
 // validateChange refuses what would be wrong about any network.
 func validateChange(ref intent.NetworkRef, change api.NetworkChange) error {
 	n := intent.Network{Tenant: ref.Tenant, Name: ref.Network}
@@ -188,6 +231,9 @@ func validateChange(ref intent.NetworkRef, change api.NetworkChange) error {
 	}
 	if change.Unknown != nil {
 		n.Unknown = *change.Unknown
+	}
+	if change.EtherTypes != nil {
+		n.EtherTypes = *change.EtherTypes
 	}
 	return n.Validate()
 }
@@ -253,6 +299,22 @@ func mtu(n intent.Network) string {
 	return strconv.Itoa(n.MTU)
 }
 
+// etherTypeNames lists what a network carries.
+func etherTypeNames(n intent.Network) string {
+	s := "IPv4, IPv6, ARP"
+	for _, e := range n.EtherTypes {
+		s += ", " + e.String()
+	}
+	return s
+}
+
+func tags(n intent.Network) string {
+	if n.VLANTransparent {
+		return "carried"
+	}
+	return "dropped"
+}
+
 func yesNo(b bool) string {
 	if b {
 		return "yes"
@@ -284,6 +346,8 @@ func (p *program) networkShow(c *cli.Context) error {
 			[2]string{"mtu", mtu(n.Network)},
 			[2]string{"unknown", string(n.Unknown)},
 			[2]string{"learning", yesNo(n.Learning)},
+			[2]string{"ethertypes", etherTypeNames(n.Network)},
+			[2]string{"vlan tags", tags(n.Network)},
 			[2]string{"ports", strconv.Itoa(n.Ports)},
 			[2]string{"hosts", strings.Join(n.Hosts, ", ")},
 			[2]string{"routes", joined(n.Routes)})...)

@@ -174,6 +174,7 @@ func TestActions(t *testing.T) {
 		{"copy_field of some bits", []of.Action{of.Copy(reg(1, 0, 16), reg(2, 16, 16))}},
 		{"push", []of.Action{of.Push{Src: reg(0, 0, 32)}}},
 		{"pop", []of.Action{of.Pop{Dst: reg(0, 0, 32)}}},
+		{"push_vlan and its VLAN", []of.Action{of.PushVLAN{EtherType: 0x8100}, of.SetVLAN(100)}},
 		{"dec_ttl", []of.Action{of.DecTTL{}}},
 		{"resubmit", []of.Action{of.Resubmit{InPort: of.PortInPort, Table: 4}}},
 		{"resubmit with ct", []of.Action{of.Resubmit{InPort: of.PortInPort, Table: 4, CT: true}}},

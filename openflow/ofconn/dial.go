@@ -106,6 +106,12 @@ func (c *Conn) setUp(ctx context.Context) error {
 	if c.cfg.FlowsRemoved != nil {
 		async.FlowsRemoved = ofp.AllFlowsRemoved
 	}
+	// How fragments are read is one setting of the whole switch: every connection
+	// gives the same, so that none takes it from another.
+	config := ofp.Config{Flags: ofp.FragmentsMatch}
+	if async != (ofp.Async{}) {
+		config.MissSendLen = 0xffff // a management connection hears nothing while it is 0
+	}
 	steps := []struct {
 		name   string
 		append func(b []byte, xid uint32) []byte
@@ -115,15 +121,7 @@ func (c *Conn) setUp(ctx context.Context) error {
 		{"controller id", func(b []byte, xid uint32) []byte {
 			return ofp.AppendSetControllerID(b, xid, c.cfg.ControllerID)
 		}},
-	}
-	if async != (ofp.Async{}) {
-		// A management connection hears nothing while miss_send_len is 0.
-		steps = append(steps, struct {
-			name   string
-			append func(b []byte, xid uint32) []byte
-		}{"set-config", func(b []byte, xid uint32) []byte {
-			return ofp.AppendSetConfig(b, xid, ofp.Config{MissSendLen: 0xffff})
-		}})
+		{"set-config", func(b []byte, xid uint32) []byte { return ofp.AppendSetConfig(b, xid, config) }},
 	}
 	refused, err := c.confirm(ctx, len(steps), func(b []byte, i int, xid uint32) ([]byte, error) {
 		return steps[i].append(b, xid), nil

@@ -15,6 +15,8 @@ import (
 // Types of actions.
 const (
 	actionOutput       = 0
+	actionPushVLAN     = 17
+	actionPopVLAN      = 18
 	actionGroup        = 22
 	actionDecTTL       = 24
 	actionSetField     = 25
@@ -96,6 +98,11 @@ func appendAction(b []byte, action openflow.Action) ([]byte, error) {
 		b, err = appendStack(b, nxPush, a.Src)
 	case openflow.Pop:
 		b, err = appendStack(b, nxPop, a.Dst)
+	case openflow.PushVLAN:
+		b = append(b, 0, actionPushVLAN, 0, 8)
+		b = append(binary.BigEndian.AppendUint16(b, a.EtherType), 0, 0)
+	case openflow.PopVLAN:
+		b = append(b, 0, actionPopVLAN, 0, 8, 0, 0, 0, 0)
 	case openflow.DecTTL:
 		b = append(b, 0, actionDecTTL, 0, 8, 0, 0, 0, 0)
 	case openflow.Resubmit:

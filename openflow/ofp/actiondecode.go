@@ -93,6 +93,14 @@ func decodeStandard(raw []byte) openflow.Action {
 		if len(raw) == 8 {
 			return openflow.ApplyMeter{ID: value}
 		}
+	case actionPushVLAN:
+		if len(raw) == 8 && value&0xffff == 0 {
+			return openflow.PushVLAN{EtherType: uint16(value >> 16)}
+		}
+	case actionPopVLAN:
+		if len(raw) == 8 && value == 0 {
+			return openflow.PopVLAN{}
+		}
 	case actionDecTTL:
 		if len(raw) == 8 && value == 0 {
 			return openflow.DecTTL{}

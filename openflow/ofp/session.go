@@ -50,6 +50,11 @@ func DecodeFeatures(body []byte) (Features, error) {
 	return Features{DatapathID: binary.BigEndian.Uint64(body), Tables: body[12]}, nil
 }
 
+// FragmentsMatch are the flags by which a first fragment is matched like a whole
+// packet, with its ports and ICMP type (ovs-fields(7), fragments: nx-match). Usually Open vSwitch
+// pretends that it has none, so that what it is cannot be seen.
+const FragmentsMatch = 3
+
 // Config is the switch's configuration for this connection (OpenFlow 1.5, 7.3.2).
 type Config struct {
 	Flags uint16 // 0: fragments are treated as usual
