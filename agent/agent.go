@@ -6,6 +6,10 @@
 //	plug.go     Plug: look, change, and undo on failure
 //	unplug.go   Unplug
 //	record.go   what was plugged, on disk
+//	keep.go     Run: what is plugged is kept as it is wanted
+//	intent.go   Told: what is wanted
+//	state.go    State: what keeps an interface from carrying its port
+//	adopt.go    records of what an ovloomd without records has plugged
 //	limit.go    how much is done at a time
 package agent
 
@@ -13,6 +17,7 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"time"
 
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
@@ -41,6 +46,12 @@ type Network interface {
 	Unplug(ctx context.Context, port string) error
 	CheckTap(name string, any bool) (hostnet.Tap, error)
 	ReadyTap(t hostnet.Tap, mtu int) (undo func() error, err error)
+	// Watch tells of all links, then of each change, until ctx ends.
+	Watch(ctx context.Context, deliver func(hostnet.Change)) error
+	// Stands says whether a target still leads where it led.
+	Stands(t hostnet.Target, p hostnet.Place) bool
+	FindEnd(name string) (t hostnet.Target, p hostnet.Place, ifname string, err error)
+	SetUp(name string) error
 	// Underlay returns the MTU, in bytes of IP packet, of the interface that holds the
 	// VTEP address, and its name.
 	Underlay() (mtu int, ifname string, err error)
@@ -72,7 +83,22 @@ type Agent struct {
 	slots   chan struct{} // held by who plugs
 	locks   locks
 
+	wake    chan struct{} // has an element when something is due
+	changed chan struct{} // has an element when Changed has something to tell
+
 	mu sync.Mutex
+	// Guarded by mu.
+	links     map[string]hostnet.LinkState // nil: not known yet
+	inside    map[int]string               // the port whose namespace has a number
+	switched  map[string]ovsdb.Interface   // on the bridge, by name; nil: not known yet
+	due       map[string]time.Time         // ports to be looked at, by UUID
+	states    map[string]State             // by interface; those that are as they should be are left out
+	fixes     map[string][]time.Time       // by port: when it was put right
+	wantsBy   map[string]wants             // by port
+	plugging  map[intent.PortRef]int       // whose record may come
+	deletedBy map[string]bool              // ports that the store has no more
+	missed    map[string]time.Time         // by port: since when the switch lacks its interface
+	below     underlay
 }
 
 // New returns the agent of this host, with what it remembers from before. It changes
@@ -88,5 +114,10 @@ func New(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Agent{cfg: cfg, log: cfg.Log, records: r, slots: make(chan struct{}, plugsAtOnce)}, nil
+	return &Agent{
+		cfg: cfg, log: cfg.Log, records: r, slots: make(chan struct{}, plugsAtOnce),
+		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		inside: map[int]string{}, due: map[string]time.Time{}, states: map[string]State{}, fixes: map[string][]time.Time{},
+		wantsBy: map[string]wants{}, plugging: map[intent.PortRef]int{}, deletedBy: map[string]bool{}, missed: map[string]time.Time{},
+	}, nil
 }

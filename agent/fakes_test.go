@@ -31,6 +31,9 @@ type fakeHost struct {
 	addErr   error                       // of AddPort
 	readyErr error                       // of ReadyTap
 	foreign  map[string]string           // default routes elsewhere, by gateway
+	deliver  func(hostnet.Change)
+	down     map[string]bool
+	ended    bool // the namespace
 	log      []string
 }
 
@@ -38,7 +41,7 @@ func newFakeHost() *fakeHost {
 	return &fakeHost{
 		ports: map[intent.PortRef]intent.Port{}, networks: map[intent.NetworkRef]intent.Network{},
 		switched: map[string]ovsdb.Interface{}, links: map[string]int{}, next: 10, specs: map[string]hostnet.PlugSpec{},
-		foreign: map[string]string{},
+		foreign: map[string]string{}, down: map[string]bool{},
 	}
 }
 
@@ -151,6 +154,45 @@ func (f *fakeHost) ReadyTap(t hostnet.Tap, mtu int) (func() error, error) {
 	defer f.mu.Unlock()
 	f.did("ready %s mtu %d", t.Name, mtu)
 	return func() error { f.mu.Lock(); defer f.mu.Unlock(); f.did("restore %s", t.Name); return nil }, f.readyErr
+}
+
+func (f *fakeHost) Watch(ctx context.Context, deliver func(hostnet.Change)) error {
+	f.mu.Lock()
+	f.deliver = deliver
+	f.mu.Unlock()
+	f.tellLinks()
+	<-ctx.Done()
+	return nil
+}
+
+// tellLinks tells the agent of the links as they are.
+func (f *fakeHost) tellLinks() {
+	f.mu.Lock()
+	c := hostnet.Change{All: true}
+	for name, index := range f.links {
+		c.Links = append(c.Links, hostnet.LinkState{Name: name, Index: index, Kind: "veth", MTU: 1500, Up: !f.down[name], Carrier: true, Inside: -1})
+	}
+	deliver := f.deliver
+	f.mu.Unlock()
+	deliver(c)
+}
+
+func (f *fakeHost) Stands(hostnet.Target, hostnet.Place) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return !f.ended
+}
+
+func (f *fakeHost) FindEnd(name string) (hostnet.Target, hostnet.Place, string, error) {
+	return hostnet.Target{Netns: "found"}, hostnet.Place{}, "eth0", nil
+}
+
+func (f *fakeHost) SetUp(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.did("up %s", name)
+	f.down[name] = false
+	return nil
 }
 
 func (f *fakeHost) Underlay() (int, string, error) { return 1600, "eth1", nil }

@@ -28,5 +28,21 @@ func (Kernel) CheckTap(name string, any bool) (hostnet.Tap, error) {
 // ReadyTap is hostnet.ReadyTap.
 func (Kernel) ReadyTap(t hostnet.Tap, mtu int) (func() error, error) { return hostnet.ReadyTap(t, mtu) }
 
+// Watch is hostnet.Watch.
+func (Kernel) Watch(ctx context.Context, deliver func(hostnet.Change)) error {
+	return hostnet.Watch(ctx, deliver)
+}
+
+// Stands is hostnet.Stands.
+func (Kernel) Stands(t hostnet.Target, p hostnet.Place) bool { return hostnet.Stands(t, p) }
+
+// FindEnd is hostnet.FindEnd.
+func (Kernel) FindEnd(name string) (hostnet.Target, hostnet.Place, string, error) {
+	return hostnet.FindEnd(name)
+}
+
+// SetUp is hostnet.SetUp.
+func (Kernel) SetUp(name string) error { return hostnet.SetUp(name) }
+
 // Underlay is hostnet.UnderlayMTU of the VTEP address.
 func (k Kernel) Underlay() (int, string, error) { return hostnet.UnderlayMTU(k.VTEP()) }

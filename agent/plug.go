@@ -27,6 +27,9 @@ func (a *Agent) Plug(ctx context.Context, r api.PlugRequest) (api.PlugResult, er
 		return api.PlugResult{}, err
 	}
 	defer leave()
+	// From here on the store's changes of the port are taken in, so that none is missed
+	// between reading it and having a record of it.
+	defer a.expect(r.Ref)()
 	port, network, err := a.wanted(ctx, r.Ref)
 	if err != nil {
 		return api.PlugResult{}, err
@@ -43,6 +46,8 @@ func (a *Agent) Plug(ctx context.Context, r api.PlugRequest) (api.PlugResult, er
 	if err := a.notElsewhereHere(r, port); err != nil {
 		return api.PlugResult{}, err
 	}
+	a.learn(port, network)
+	defer a.lookSoon(port.UUID)
 	result := api.PlugResult{Ifname: r.Ifname, MAC: port.MAC, Addrs: port.Addrs, MTU: mtu}
 	if r.Tap != "" {
 		result.Interface = r.Tap
@@ -87,7 +92,7 @@ func (a *Agent) notElsewhereHere(r api.PlugRequest, port intent.Port) error {
 
 // mtu returns the MTU of the network's ports here, in bytes of IP packet.
 func (a *Agent) mtu(n intent.Network) (int, error) {
-	underlay, ifname, err := a.cfg.Network.Underlay()
+	underlay, ifname, err := a.underlay()
 	if err != nil {
 		return 0, err
 	}
@@ -214,7 +219,7 @@ func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port
 			there = true
 		}
 	}
-	if _, ifname, err := a.cfg.Network.Underlay(); err == nil && ifname == r.Tap {
+	if _, ifname, err := a.underlay(); err == nil && ifname == r.Tap {
 		return intent.Conflictf("interface %s holds this host's VTEP address: the tunnels end there", r.Tap).WithHint("name the tap of a VM")
 	}
 	tap, err := a.cfg.Network.CheckTap(r.Tap, r.Force)

@@ -88,6 +88,8 @@ func (a *Agent) Remove(ctx context.Context, p Plugged) error {
 	defer free()
 	// The record goes first: what is on record would be put back.
 	err = a.records.remove(p.Port)
+	a.forget(p.Port)
+	defer a.setState(p.Interface, State{})
 	if delErr := a.cfg.Switch.DelPort(ctx, a.cfg.Bridge, p.Interface); delErr != nil {
 		return errors.Join(err, delErr)
 	}

@@ -57,10 +57,11 @@ type Connection struct {
 
 // BoundPort is a port plugged on this host.
 type BoundPort struct {
-	Port      string `json:"port"`      // as acme/web/c1
-	Interface string `json:"interface"` // on the bridge
-	OFPort    uint32 `json:"ofport"`    // its OpenFlow number; 0: the switch has given none
-	Up        bool   `json:"up"`        // its flows are installed
+	Port      string `json:"port"`            // as acme/web/c1
+	Interface string `json:"interface"`       // on the bridge
+	OFPort    uint32 `json:"ofport"`          // its OpenFlow number; 0: the switch has given none
+	Up        bool   `json:"up"`              // its flows are installed
+	Fault     string `json:"fault,omitempty"` // what is wrong with the interface
 }
 
 // Uplink is how this host reaches an external.

@@ -111,9 +111,10 @@ type Network struct {
 // Port is a port, where it is plugged, and what leads to it from beyond its network.
 type Port struct {
 	intent.Port
-	Host   string  `json:"host,omitempty"` // of the claim in force
-	Up     bool    `json:"up"`             // its host has installed its flows
-	Claims []Claim `json:"claims"`         // newest first; more than one is a conflict
+	Host   string  `json:"host,omitempty"`  // of the claim in force
+	Up     bool    `json:"up"`              // its host has installed its flows
+	Fault  string  `json:"fault,omitempty"` // why no packet can reach it there
+	Claims []Claim `json:"claims"`          // newest first; more than one is a conflict
 
 	Floatings []intent.Floating `json:"floatings,omitempty"`
 	Forwards  []intent.Forward  `json:"forwards,omitempty"`
@@ -125,6 +126,7 @@ type Claim struct {
 	Host       string `json:"host"`
 	Generation uint64 `json:"generation"`
 	Up         bool   `json:"up"`
+	Fault      string `json:"fault,omitempty"` // why no packet can reach the port there
 }
 
 // Host is a host with what has to go before it can be removed.
@@ -242,7 +244,7 @@ type Flow struct {
 func ViewPort(p intent.Port, claims []intent.Binding) Port {
 	v := Port{Port: p, Claims: []Claim{}}
 	for _, c := range claims {
-		v.Claims = append(v.Claims, Claim{c.Host, c.Generation, c.Up})
+		v.Claims = append(v.Claims, Claim{c.Host, c.Generation, c.Up, c.Fault})
 	}
 	slices.SortFunc(v.Claims, func(a, b Claim) int {
 		if a.Generation != b.Generation {
@@ -251,7 +253,7 @@ func ViewPort(p intent.Port, claims []intent.Binding) Port {
 		return strings.Compare(a.Host, b.Host)
 	})
 	if w, ok := intent.Winner(claims); ok {
-		v.Host, v.Up = w.Host, w.Up
+		v.Host, v.Up, v.Fault = w.Host, w.Up, w.Fault
 	}
 	return v
 }

@@ -233,8 +233,8 @@ func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) [
 				own, inForce := w.claim(p.ref)
 				list = append(list, b.settleClaim(p, own, claims, rows)...)
 				up = inForce && p.OFPort != 0
-				if flowsIn && own.Generation != 0 && own.Up != up {
-					list = append(list, b.markUp(p.ref, own.Generation, up, claims))
+				if flowsIn && own.Generation != 0 && (own.Up != up || own.Fault != p.Fault) {
+					list = append(list, b.markUp(p.ref, own.Generation, up, p.Fault, claims))
 				}
 			}
 		}
@@ -281,10 +281,10 @@ func (b *binder) settleClaim(p *plug, own intent.Binding, claims Claims, rows In
 	return nil
 }
 
-func (b *binder) markUp(ref intent.PortRef, generation uint64, up bool, claims Claims) deed {
+func (b *binder) markUp(ref intent.PortRef, generation uint64, up bool, fault string, claims Claims) deed {
 	return deed{
-		lane: storeLane(ref), what: "mark the binding", goal: fmt.Sprintf("%d up %v", generation, up),
-		do: func(ctx context.Context) error { return claims.MarkUp(ctx, ref, b.self, generation, up) },
+		lane: storeLane(ref), what: "mark the binding", goal: fmt.Sprintf("%d up %v %s", generation, up, fault),
+		do: func(ctx context.Context) error { return claims.MarkUp(ctx, ref, b.self, generation, up, fault) },
 		done: func() {
 			if up {
 				b.arrive(ref)

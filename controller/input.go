@@ -17,6 +17,7 @@ type Interface struct {
 	Generation uint64    // external_ids:ovloom-generation; 0: never claimed
 	Installed  bool      // external_ids:ovloom-installed
 	Error      string    // why the switch cannot open it
+	Fault      string    // why no packet can pass it though the switch has it
 }
 
 // Switch is a connected OpenFlow switch.
@@ -54,8 +55,9 @@ type Claims interface {
 	// Claim claims the port for the host, or confirms the claim with generation have.
 	Claim(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error)
 	Release(ctx context.Context, ref intent.PortRef, host string, generation uint64) error
-	// MarkUp says whether the host has installed the port's flows.
-	MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool) error
+	// MarkUp says whether the host has installed the port's flows, and why no packet can
+	// reach the port there.
+	MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool, fault string) error
 }
 
 // Progress tells the other hosts how far this host's switch is.

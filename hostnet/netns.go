@@ -200,3 +200,20 @@ func inNamespace(ns netns.NsHandle, f func() error) error {
 	}()
 	return <-done
 }
+
+// targetOf returns a namespace that is known by a path as a user would name it.
+func targetOf(path string) Target {
+	if name, ok := strings.CutPrefix(path, "/run/netns/"); ok && !strings.Contains(name, "/") {
+		return Target{Netns: name}
+	}
+	if rest, ok := strings.CutPrefix(path, "/proc/"); ok {
+		if pid, err := strconv.Atoi(strings.TrimSuffix(rest, "/ns/net")); err == nil {
+			return Target{PID: pid}
+		}
+	}
+	return Target{Netns: path}
+}
+
+func notFoundEnd(name string) error {
+	return intent.NotFoundf("the namespace of the other end of %s has no name and no process", name)
+}

@@ -87,6 +87,9 @@ type Binding struct {
 	Host       string `json:"host"`
 	Generation uint64 `json:"generation"`
 	Up         bool   `json:"up,omitempty"` // its host has installed the port's flows
+
+	// Fault is why no packet can reach the port on its host: "interface tap0 was deleted".
+	Fault string `json:"fault,omitempty"`
 }
 
 // PortRef returns the port that is claimed.

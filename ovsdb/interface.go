@@ -35,6 +35,7 @@ type Interface struct {
 	PluggedFor string // external_ids:ovloom-port; "" if ovloom did not plug it
 	Generation uint64 // external_ids:ovloom-generation; 0 if there is none
 	Installed  bool   // external_ids:ovloom-installed
+	IfIndex    int    // external_ids:ovloom-ifindex; 0 if there is none
 	Uplink     string // Uplink.Via, if EnsureUplinks has made it
 
 	// Set by ovs-vswitchd; out of date while it does not run.
@@ -73,7 +74,9 @@ func (db *DB) PortBridge(name string) (bridge string, ok bool) {
 func newInterface(i *interfaceRow, bridge string) Interface {
 	// A generation that is no number was not written by us and counts as none.
 	generation, _ := strconv.ParseUint(i.ExternalIDs[keyGeneration], 10, 64)
+	index, _ := strconv.Atoi(i.ExternalIDs[keyIfIndex])
 	return Interface{
+		IfIndex:    index,
 		UUID:       i.UUID,
 		Name:       i.Name,
 		Type:       i.Type,

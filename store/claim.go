@@ -84,9 +84,10 @@ func (s *Store) Claim(ctx context.Context, ref intent.PortRef, host string, have
 	return b, nil
 }
 
-// MarkUp says whether the host of a claim has installed the port's flows. A
+// MarkUp says whether the host of a claim has installed the port's flows, and why no packet
+// can reach the port there ("": nothing is wrong). A
 // claim that no longer has the generation is not touched (kind Conflict).
-func (s *Store) MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool) error {
+func (s *Store) MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool, fault string) error {
 	return s.update(ctx, "mark the binding of port "+ref.String(), func(ctx context.Context) error {
 		it, b, err := s.claim(ctx, ref, host)
 		if err != nil {
@@ -95,10 +96,10 @@ func (s *Store) MarkUp(ctx context.Context, ref intent.PortRef, host string, gen
 		if b.Generation != generation {
 			return intent.Conflictf("host %s does not hold generation %d of port %s", host, generation, ref)
 		}
-		if b.Up == up {
+		if b.Up == up && b.Fault == fault {
 			return nil
 		}
-		b.Up = up
+		b.Up, b.Fault = up, fault
 		var tx txn
 		if _, err := tx.replace(it, b); err != nil {
 			return err

@@ -207,13 +207,13 @@ func TestClaims(t *testing.T) {
 	if err := s.Release(ctx, c1, "host1", first.Generation); err != nil {
 		t.Error(err)
 	}
-	if err := s.MarkUp(ctx, c1, "host1", first.Generation, true); intent.KindOf(err) != intent.Conflict {
+	if err := s.MarkUp(ctx, c1, "host1", first.Generation, true, ""); intent.KindOf(err) != intent.Conflict {
 		t.Errorf("marking an old binding: %v", err)
 	}
 	if got := winner(); got != "2 claims, host1" {
 		t.Error(got)
 	}
-	if err := s.MarkUp(ctx, c1, "host2", newer.Generation, true); err != nil {
+	if err := s.MarkUp(ctx, c1, "host2", newer.Generation, true, ""); err != nil {
 		t.Error(err)
 	}
 	if all, _ := s.Bindings(ctx, c1); all[0].Up || !all[1].Up {

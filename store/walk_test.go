@@ -111,7 +111,7 @@ func (w walker) step(ctx context.Context) (string, error) {
 		if all, err = w.s.Bindings(ctx, r); err == nil {
 			for _, b := range all {
 				if b.Host == h {
-					err = errors.Join(w.s.MarkUp(ctx, r, h, b.Generation, true), w.s.Release(ctx, r, h, b.Generation))
+					err = errors.Join(w.s.MarkUp(ctx, r, h, b.Generation, true, ""), w.s.Release(ctx, r, h, b.Generation))
 				}
 			}
 		}

@@ -188,7 +188,7 @@ func TestWatchTellsSnapshotThenChanges(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.MarkUp(ctx, c1.Ref(), "host1", b.Generation, true); err != nil {
+	if err := s.MarkUp(ctx, c1.Ref(), "host1", b.Generation, true, ""); err != nil {
 		t.Fatal(err)
 	}
 	_, rev, err := s.AddPort(ctx, port("acme/web/c2"))

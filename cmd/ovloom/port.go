@@ -188,6 +188,8 @@ func portState(p api.Port) string {
 		return "conflict"
 	case p.Host == "":
 		return "unplugged"
+	case p.Fault != "":
+		return "down"
 	case p.Up:
 		return "up"
 	}
@@ -215,6 +217,9 @@ func (p *program) portShow(c *cli.Context) error {
 			{"learn", strconv.Itoa(v.Learn)},
 			{"host", v.Host},
 			{"state", portState(v)},
+		}
+		if v.Fault != "" {
+			pairs = append(pairs, [2]string{"because", v.Fault})
 		}
 		for _, f := range v.Floatings {
 			pairs = append(pairs, [2]string{"floating", f.Address.String() + " on " + f.External})

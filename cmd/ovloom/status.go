@@ -86,8 +86,11 @@ func printStatus(w io.Writer, s api.Status) {
 	})
 	section(w, "Ports plugged here", []string{"PORT", "INTERFACE", "OFPORT", "STATE"}, s.Ports, func(b api.BoundPort) []string {
 		state := "plugged"
-		if b.Up {
+		switch {
+		case b.Up:
 			state = "up"
+		case b.Fault != "":
+			state = "down"
 		}
 		return []string{b.Port, b.Interface, number(int(b.OFPort)), state}
 	})

@@ -256,9 +256,9 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	}
 	gatherer := d.newExit()
 	d.controller = controller.New(d.cfg.HostName, controller.Deps{
-		Span: span{d.store}, Claims: d.store, Progress: d.store, Interfaces: d.db,
+		Span: span{d.store, d.agent.Told}, Claims: d.store, Progress: d.store, Interfaces: d.db,
 		NAT: &controller.NAT{
-			Externals: span{d.store}, Zones: datapath.Zones{Notes: d.db, Bridge: d.cfg.Bridge, Log: d.log}, Conntrack: d.conntrack(), Addresses: d.store,
+			Externals: span{d.store, nil}, Zones: datapath.Zones{Notes: d.db, Bridge: d.cfg.Bridge, Log: d.log}, Conntrack: d.conntrack(), Addresses: d.store,
 			HostForwards: gatherer.SetForwards,
 		},
 		KernelDatapath: d.datapath == ovsdb.DatapathSystem,
@@ -279,7 +279,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	defer stop()
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context) error{
-		d.controller.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, trace.keep, d.keepExit(gatherer),
+		d.controller.Run, d.agent.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, trace.keep, d.keepExit(gatherer),
 	} {
 		loops.Add(1)
 		g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })

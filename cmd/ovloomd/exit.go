@@ -16,7 +16,7 @@ func (d *daemon) newExit() *exit.Gatherer {
 	d.exit = exit.New(exit.Settings{
 		Bridge: d.cfg.Bridge, Link: d.cfg.HostUplink, VXLANPort: d.cfg.VXLANPort, UnderlayMTU: d.host.UnderlayMTU,
 	}, exit.Deps{Switch: d.db, Host: exit.Linux{}, Controller: toController{d}, Log: log})
-	source := span{d.store}
+	source := span{d.store, nil}
 	return exit.NewGatherer(exit.Sources{
 		Hosts: source.WatchHosts, Externals: source.WatchExternals, Members: d.storeURLs,
 		Endpoints: slices.Concat(d.cfg.Store, d.cfg.StoreListen), Log: log,

@@ -56,25 +56,50 @@ func (d *daemon) watchDB(ctx context.Context, do func(context.Context)) error {
 	}
 }
 
-// tellInterfaces tells the controller of the bridge's interfaces whenever they
-// change.
+// tellInterfaces tells the agent and the controller of the bridge's interfaces whenever
+// they change, or whether they can carry their ports does.
 func (d *daemon) tellInterfaces(ctx context.Context) error {
-	return d.watchDB(ctx, func(ctx context.Context) {
-		var list []controller.Interface
-		tunnel := 0
-		for _, i := range d.db.Interfaces(d.cfg.Bridge) {
-			if i.Name == d.cfg.VXLANName {
-				tunnel = i.OFPort
-				continue
+	var one sync.Mutex // or an older list could come after a newer one
+	tell := func(ctx context.Context) {
+		one.Lock()
+		defer one.Unlock()
+		d.tellInterfacesNow(ctx)
+	}
+	go func() {
+		for {
+			select {
+			case <-d.agent.Changed():
+				tell(ctx)
+			case <-ctx.Done():
+				return
 			}
-			list = append(list, controller.Interface{
-				UUID: i.UUID, Name: i.Name, IfaceID: i.IfaceID, OFPort: of.PortNo(max(i.OFPort, 0)),
-				Generation: i.Generation, Installed: i.Installed, Error: i.Error,
-			})
 		}
-		d.controller.SetInterfaces(ctx, list)
-		d.openflow.setTunnel(tunnel)
-	})
+	}()
+	return d.watchDB(ctx, tell)
+}
+
+func (d *daemon) tellInterfacesNow(ctx context.Context) {
+	all := d.db.Interfaces(d.cfg.Bridge)
+	d.agent.Switched(all)
+	states := d.agent.States()
+	var list []controller.Interface
+	tunnel := 0
+	for _, i := range all {
+		if i.Name == d.cfg.VXLANName {
+			tunnel = i.OFPort
+			continue
+		}
+		c := controller.Interface{
+			UUID: i.UUID, Name: i.Name, IfaceID: i.IfaceID, OFPort: of.PortNo(max(i.OFPort, 0)),
+			Generation: i.Generation, Installed: i.Installed, Error: i.Error,
+		}
+		if s := states[i.Name]; s.Down {
+			c.OFPort, c.Fault = 0, s.What
+		}
+		list = append(list, c)
+	}
+	d.controller.SetInterfaces(ctx, list)
+	d.openflow.setTunnel(tunnel)
 }
 
 // keepBridge puts the bridges right whenever somebody changed them, or a restart of

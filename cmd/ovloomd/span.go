@@ -19,6 +19,7 @@ const patience = time.Second
 // span answers from the copies on disk what the store does not answer in time.
 type span struct {
 	*store.Store
+	told func(intent.SpanUpdate) // is told of every tenant, too
 }
 
 // WatchTenant is store.WatchTenant, with the copy on disk as its first update if
@@ -26,12 +27,15 @@ type span struct {
 func (s span) WatchTenant(ctx context.Context, tenant string, deliver func(intent.SpanUpdate)) error {
 	first := newFirst(ctx, patience, func() {
 		if copied, ok := s.Copy(tenant); ok {
-			deliver(intent.SpanUpdate{Tenant: tenant, Revision: copied.Revision, Snapshot: &copied})
+			u := intent.SpanUpdate{Tenant: tenant, Revision: copied.Revision, Snapshot: &copied}
+			deliver(u)
+			s.told(u)
 		}
 	})
 	return s.Store.WatchTenant(ctx, tenant, func(u intent.SpanUpdate) {
 		first.answered()
 		deliver(u)
+		s.told(u)
 	})
 }
 

@@ -7,14 +7,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
+	"maps"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/controller"
-	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/openflow/ofconn"
 	"github.com/ovloom/ovloom/pipeline"
@@ -41,9 +40,15 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 		s.Tenants = append(s.Tenants, t.Name)
 		s.Revision = max(s.Revision, t.Applied)
 	}
+	states := d.agent.States()
 	for _, p := range c.Ports {
+		state := states[p.Name]
 		s.Ports = append(s.Ports, api.BoundPort{
-			Port: portName(p), Interface: p.Name, OFPort: uint32(p.OFPort), Up: p.InForce && p.Installed})
+			Port: portName(p), Interface: p.Name, OFPort: uint32(p.OFPort), Up: p.InForce && p.Installed && !state.Down, Fault: state.What})
+		delete(states, p.Name)
+	}
+	for name, state := range states { // what the switch has lost
+		s.Ports = append(s.Ports, api.BoundPort{Port: state.Port, Interface: name, Fault: state.What})
 	}
 	slices.SortFunc(s.Ports, func(a, b api.BoundPort) int {
 		return cmp.Or(strings.Compare(a.Port, b.Port), strings.Compare(a.Interface, b.Interface))
@@ -140,16 +145,6 @@ func (d *daemon) drops(ctx context.Context) ([]api.Drop, error) {
 	return list, errors.Join(err, err2)
 }
 
-// gone says that an interface that ovloom plugged does not exist any more, which the
-// userspace datapath does not notice.
-func gone(p controller.PortStatus) bool {
-	if p.Name != hostnet.HostIfName(p.IfaceID) {
-		return false
-	}
-	_, err := net.InterfaceByName(p.Name)
-	return err != nil
-}
-
 // warnings says what is wrong and what to do about it.
 func (d *daemon) warnings(c controller.Status, dropsErr error) []api.Warning {
 	var w []api.Warning
@@ -189,15 +184,17 @@ func (d *daemon) warnings(c controller.Status, dropsErr error) []api.Warning {
 	if dropsErr != nil && c.Connected {
 		add("", "drop counters cannot be read: %v", dropsErr)
 	}
+	states := d.agent.States()
+	for _, name := range slices.Sorted(maps.Keys(states)) {
+		add(states[name].Do, "port %s (interface %s): %s", states[name].Port, name, states[name].What)
+	}
 	plugged := map[string]string{} // the ports that ovloom plugged interfaces for
 	for _, i := range d.db.Interfaces(d.cfg.Bridge) {
 		plugged[i.UUID] = i.PluggedFor
 	}
 	for _, p := range c.Ports {
 		switch {
-		case p.Known && gone(p):
-			add(fmt.Sprintf("plug it where it is now, or: ovloom port unplug %s", p.Ref),
-				"interface %s of %s is gone: the namespace or container that it was plugged into has ended", p.Name, p.Ref)
+		case p.Known && states[p.Name].What != "": // told below
 		case p.Error != "":
 			add("see whether the interface exists: ip link show "+p.Name, "Open vSwitch cannot open interface %s of %s: %s", p.Name, portName(p), p.Error)
 		case p.Unheard: // what the store does not tell is not the interface's fault

@@ -175,7 +175,7 @@ func (nothing) Claim(_ context.Context, ref intent.PortRef, host string, _ uint6
 	return intent.Binding{Tenant: ref.Tenant, Network: ref.Network, Port: ref.Port, Host: host, Generation: 1}, nil
 }
 func (nothing) Release(context.Context, intent.PortRef, string, uint64) error      { return nil }
-func (nothing) MarkUp(context.Context, intent.PortRef, string, uint64, bool) error { return nil }
+func (nothing) MarkUp(context.Context, intent.PortRef, string, uint64, bool, string) error { return nil }
 func (nothing) SetAppliedSpan(context.Context, string, map[string]int64) error     { return nil }
 func (nothing) SetGeneration(context.Context, string, uint64) error                { return nil }
 func (nothing) SetInstalled(context.Context, string, bool) error                   { return nil }

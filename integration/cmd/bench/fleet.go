@@ -164,7 +164,7 @@ func (f *fleet) populatePort(ctx context.Context, p intent.Port, a *agent) error
 	if err != nil {
 		return err
 	}
-	if err := f.store.MarkUp(ctx, p.Ref(), a.host.Name, b.Generation, true); err != nil {
+	if err := f.store.MarkUp(ctx, p.Ref(), a.host.Name, b.Generation, true, ""); err != nil {
 		return err
 	}
 	a.plug(controller.Interface{UUID: p.UUID, Name: p.Name, IfaceID: p.UUID, Generation: b.Generation, Installed: true})

@@ -162,8 +162,8 @@ func (c claims) Release(ctx context.Context, ref intent.PortRef, host string, ge
 	return c.store.Release(ctx, ref, host, generation)
 }
 
-func (c claims) MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool) error {
-	err := c.store.MarkUp(ctx, ref, host, generation, up)
+func (c claims) MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool, fault string) error {
+	err := c.store.MarkUp(ctx, ref, host, generation, up, fault)
 	if err == nil && up {
 		select {
 		case c.up <- ref:

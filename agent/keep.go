@@ -1,0 +1,402 @@
+package agent
+
+// What is plugged is kept as it is wanted: the kernel tells of changes, and every port is
+// looked at now and then.
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/ovsdb"
+)
+
+const (
+	// settle is how long a port is left alone after a sign that something changed: what
+	// is under way, such as plugging it, gives several.
+	settle = 200 * time.Millisecond
+	retry  = time.Second // after a failure
+
+	lookAgain  = 10 * time.Second      // how often a port is looked at without a sign
+	lookSpread = 50 * time.Millisecond // and how long at least between two of those
+
+	looksAtOnce = 8
+
+	// A port that has to be put right again and again is so because something in its
+	// namespace works against it: then not more often than that.
+	fixesMost = 5
+	fixesTime = time.Minute
+
+	watchRetry = time.Second
+)
+
+// lookSoon has a port looked at after a moment.
+func (a *Agent) lookSoon(id string) { a.lookAt(id, time.Now().Add(settle)) }
+
+// lookNow has a port looked at at once.
+func (a *Agent) lookNow(id string) { a.lookAt(id, time.Now()) }
+
+func (a *Agent) lookAt(id string, at time.Time) {
+	a.mu.Lock()
+	if old, ok := a.due[id]; !ok || at.Before(old) {
+		a.due[id] = at
+	}
+	a.mu.Unlock()
+	select {
+	case a.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Run keeps what is plugged until ctx ends.
+func (a *Agent) Run(ctx context.Context) error {
+	a.adopt()
+	for _, r := range a.records.all() {
+		a.lookNow(r.Port)
+	}
+	var all sync.WaitGroup
+	all.Go(func() { a.watch(ctx) })
+	defer all.Wait()
+	slots := make(chan struct{}, looksAtOnce)
+	round := time.NewTimer(lookAgain)
+	defer round.Stop()
+	next := 0 // in the round
+	for {
+		due, wait := a.takeDue()
+		for _, id := range due {
+			select {
+			case slots <- struct{}{}:
+			case <-ctx.Done():
+				return nil
+			}
+			all.Go(func() { defer func() { <-slots }(); a.look(ctx, id) })
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-a.wake:
+		case <-timer.C:
+		case <-round.C:
+			records := a.records.all()
+			if len(records) > 0 {
+				next = (next + 1) % len(records)
+				a.lookNow(records[next].Port)
+			}
+			round.Reset(max(lookSpread, lookAgain/time.Duration(max(1, len(records)))))
+		}
+		timer.Stop()
+	}
+}
+
+// takeDue returns the ports that are due, and how long it takes until the next one is.
+func (a *Agent) takeDue() (due []string, wait time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	wait = time.Hour
+	now := time.Now()
+	for id, at := range a.due {
+		if left := at.Sub(now); left > 0 {
+			wait = min(wait, left)
+			continue
+		}
+		due = append(due, id)
+		delete(a.due, id)
+	}
+	return due, wait
+}
+
+// watch takes in what the kernel tells until ctx ends.
+func (a *Agent) watch(ctx context.Context) {
+	for ctx.Err() == nil {
+		if err := a.cfg.Network.Watch(ctx, a.linksChanged); err != nil && ctx.Err() == nil {
+			a.log.Error("the watch on the host's links ended; starting it again", "error", err, "retry-in", watchRetry)
+			select {
+			case <-time.After(watchRetry):
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// linksChanged takes in a change of the host's links.
+func (a *Agent) linksChanged(c hostnet.Change) {
+	byName := map[string]Record{}
+	for _, r := range a.records.all() {
+		byName[r.Interface] = r
+	}
+	var look []string
+	a.mu.Lock()
+	if c.All {
+		for name := range a.links {
+			if r, ok := byName[name]; ok {
+				look = append(look, r.Port)
+			}
+		}
+		a.links, a.inside = map[string]hostnet.LinkState{}, map[int]string{}
+		for _, r := range byName {
+			look = append(look, r.Port)
+		}
+	}
+	for _, name := range c.Gone {
+		delete(a.links, name)
+		if r, ok := byName[name]; ok {
+			look = append(look, r.Port)
+		}
+	}
+	for _, l := range c.Links {
+		old := a.links[l.Name]
+		if l == old {
+			continue
+		}
+		a.links[l.Name] = l
+		r, ok := byName[l.Name]
+		if !ok {
+			continue
+		}
+		if l.Inside >= 0 {
+			a.inside[l.Inside] = r.Port
+		}
+		look = append(look, r.Port)
+	}
+	if a.below.concerns(c) {
+		a.below = underlay{}
+		for _, r := range byName {
+			look = append(look, r.Port)
+		}
+	}
+	for _, id := range c.Inside {
+		if port, ok := a.inside[id]; ok {
+			look = append(look, port)
+		}
+	}
+	a.mu.Unlock()
+	for _, id := range look {
+		a.lookSoon(id)
+	}
+	if c.All || len(c.Links)+len(c.Gone) > 0 {
+		a.judgeOthers()
+	}
+}
+
+// look puts one port right, or finds out why it cannot be.
+func (a *Agent) look(ctx context.Context, id string) {
+	free, ok := a.locks.try(id)
+	if !ok {
+		a.lookSoon(id)
+		return
+	}
+	defer free()
+	r, ok := a.records.get(id)
+	if !ok {
+		return
+	}
+	a.mu.Lock()
+	link, there := a.links[r.Interface]
+	row, switched := a.switched[r.Interface]
+	known := a.links != nil && a.switched != nil
+	a.mu.Unlock()
+	if !known {
+		return // both tell, and then it is looked at again
+	}
+	if !there {
+		a.setState(r.Interface, a.missing(r))
+		return
+	}
+	state := a.putRight(ctx, r, link, row, switched)
+	if ctx.Err() != nil {
+		return
+	}
+	a.setState(r.Interface, state)
+	if state.What != "" {
+		a.lookAt(id, time.Now().Add(retry))
+	}
+}
+
+// putRight puts a port right whose interface exists, and says what is still wrong.
+func (a *Agent) putRight(ctx context.Context, r Record, link hostnet.LinkState, row ovsdb.Interface, switched bool) State {
+	w, wanted, deleted := a.wantedOf(r.Port)
+	if !switched && deleted {
+		return State{Port: r.Ref, Down: true, What: "the port was deleted", Do: "ovloom port unplug " + r.Ref}
+	}
+	if link.Index != r.IfIndex {
+		if r.Kind != KindTap {
+			return State{Port: r.Ref, Down: true, What: fmt.Sprintf("interface %s is another one than ovloom made", r.Interface),
+				Do: fmt.Sprintf("ip link del %s, then plug the port again", r.Interface)}
+		}
+		if _, err := a.cfg.Network.CheckTap(r.Interface, r.Force); err != nil {
+			s := fault(r, fmt.Sprintf("interface %s was made anew and cannot be the port", r.Interface), err)
+			s.Down = true
+			return s
+		}
+		r.IfIndex = link.Index
+		err := a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(r))
+		if err == nil {
+			err = a.records.put(r)
+		}
+		if err != nil {
+			return fault(r, fmt.Sprintf("interface %s was made anew and cannot be put on the bridge", r.Interface), err)
+		}
+		a.cfg.Repairs.Put("interface made anew put on the bridge", 0, fmt.Sprintf("%s of port %s", r.Interface, r.Ref))
+		return a.tapState(r, link)
+	}
+	if !a.confirmMissing(r, switched && row.IfaceID == r.Port) {
+		if !switched {
+			return State{}
+		}
+	} else {
+		if err := a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(r)); err != nil {
+			s := fault(r, fmt.Sprintf("interface %s is off the bridge and cannot be put back", r.Interface), err)
+			s.Down = true
+			return s
+		}
+		a.cfg.Repairs.Put("plugged interface put back on the bridge", 0, fmt.Sprintf("%s of port %s", r.Interface, r.Ref))
+	}
+	if r.Kind == KindTap {
+		return a.tapState(r, link)
+	}
+	if !wanted {
+		return a.hostEndUp(r, link)
+	}
+	return a.configure(ctx, r, w, link)
+}
+
+// confirmMissing says whether the switch lacks an interface for certain: the copy of its
+// database may be a moment behind.
+func (a *Agent) confirmMissing(r Record, there bool) bool {
+	a.mu.Lock()
+	since, was := a.missed[r.Port]
+	switch {
+	case there:
+		delete(a.missed, r.Port)
+	case !was:
+		a.missed[r.Port] = time.Now()
+	}
+	a.mu.Unlock()
+	if there {
+		return false
+	}
+	if !was || time.Since(since) < settle {
+		a.lookSoon(r.Port)
+		return false
+	}
+	return true
+}
+
+// tapState says what is wrong with an interface that somebody else made.
+func (a *Agent) tapState(r Record, link hostnet.LinkState) State {
+	s := State{Port: r.Ref}
+	w, wanted, _ := a.wantedOf(r.Port)
+	switch {
+	case !link.Up:
+		s.Down, s.What, s.Do = true, fmt.Sprintf("interface %s is down", r.Interface), fmt.Sprintf("ip link set %s up", r.Interface)
+	case wanted:
+		if mtu, err := a.mtu(w.network); err == nil && link.MTU > mtu {
+			s.What = fmt.Sprintf("interface %s has MTU %d, and network %s has %d: larger packets are lost", r.Interface, link.MTU, w.network.Ref(), mtu)
+			s.Do = fmt.Sprintf("ip link set %s mtu %d, and the same in the guest", r.Interface, mtu)
+		}
+	}
+	return s
+}
+
+// hostEndUp brings the host's end up where nothing is known of what is wanted inside.
+func (a *Agent) hostEndUp(r Record, link hostnet.LinkState) State {
+	if link.Up {
+		return State{}
+	}
+	if err := a.cfg.Network.SetUp(r.Interface); err != nil {
+		s := fault(r, fmt.Sprintf("interface %s is down", r.Interface), err)
+		s.Down = true
+		return s
+	}
+	a.cfg.Repairs.Put("plugged interface brought up", 0, fmt.Sprintf("%s of port %s", r.Interface, r.Ref))
+	return State{}
+}
+
+// configure makes both ends of a pair as they are wanted.
+func (a *Agent) configure(ctx context.Context, r Record, w wants, link hostnet.LinkState) State {
+	mtu, err := a.mtu(w.network)
+	if intent.KindOf(err) == intent.NotFound {
+		mtu, err = r.MTU, nil // the VTEP address is gone: that is told by itself
+	}
+	if err != nil {
+		a.hostEndUp(r, link)
+		return fault(r, "its MTU cannot be set", err)
+	}
+	spec := a.specOf(r, w.port, w.network, mtu)
+	spec.OldAddrs, spec.OldGateways, spec.OnlyExisting = r.Addrs, r.Gateways, true
+	asked := !slices.Equal(spec.Addrs, r.Addrs) || spec.MTU != r.MTU || spec.MAC != r.MAC || !wayOf(r, spec.Gateways)
+	if !asked && !a.mayFix(r.Port) {
+		return State{Port: r.Ref, What: "something in its namespace changes its interface again and again",
+			Do: "see what it is, such as a DHCP client or network manager; ovloom sets addresses, MTU and default route there"}
+	}
+	plugged, err := a.cfg.Network.Plug(ctx, spec)
+	if intent.KindOf(err) == intent.NotFound && !a.cfg.Network.Stands(r.target(), r.Place) {
+		// The name or process by which it was found is gone, and it is not.
+		if t, _, _, findErr := a.cfg.Network.FindEnd(r.Interface); findErr == nil {
+			spec.Target = t
+			plugged, err = a.cfg.Network.Plug(ctx, spec)
+		} else {
+			s := a.hostEndUp(r, link)
+			if asked && s.What == "" {
+				s = State{Port: r.Ref, What: "the name of its network namespace is gone, so its interface cannot be changed to what is wanted now",
+					Do: "plug it where it is now, or set its addresses and MTU there by hand"}
+			}
+			return s
+		}
+	}
+	if err != nil {
+		s := fault(r, "its interface cannot be put right", err)
+		s.Down = !link.Up
+		return s
+	}
+	old := r
+	r.take(spec, plugged)
+	r.Netns, r.PID, r.Place, r.Kind = old.Netns, old.PID, old.Place, old.Kind
+	if !sameRecord(old, r) {
+		if err := a.records.put(r); err != nil {
+			return fault(r, "it cannot be remembered", err)
+		}
+	}
+	switch {
+	case !plugged.Changed:
+	case asked:
+		a.log.Info("plugged port changed as wanted", "port", r.Ref, "interface", r.Ifname, "addresses", r.Addrs, "mtu", r.MTU)
+	default:
+		a.fixed(r.Port)
+		a.cfg.Repairs.Put("plugged interface put right", len(plugged.Did), fmt.Sprintf("%s of port %s: %s", r.Interface, r.Ref, strings.Join(plugged.Did, ", ")))
+	}
+	return State{}
+}
+
+// wayOf says whether the default routes on record are those that are wanted, or fewer
+// because the namespace has others.
+func wayOf(r Record, gateways []netip.Addr) bool {
+	return !slices.ContainsFunc(r.Gateways, func(g netip.Addr) bool { return !slices.Contains(gateways, g) })
+}
+
+func sameRecord(x, y Record) bool {
+	return slices.Equal(x.Addrs, y.Addrs) && slices.Equal(x.Gateways, y.Gateways) && x.MTU == y.MTU && x.MAC == y.MAC &&
+		x.IfIndex == y.IfIndex && x.Ifname == y.Ifname
+}
+
+// mayFix says whether a port may be put right once more.
+func (a *Agent) mayFix(id string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fixes[id] = slices.DeleteFunc(a.fixes[id], func(t time.Time) bool { return time.Since(t) > fixesTime })
+	return len(a.fixes[id]) < fixesMost
+}
+
+func (a *Agent) fixed(id string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fixes[id] = append(a.fixes[id], time.Now())
+}

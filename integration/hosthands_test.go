@@ -1,0 +1,175 @@
+package integration_test
+
+// What hands do to a host behind ovloom's back, seen and put right or named.
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/integration/lab"
+)
+
+// hostIf returns the host's end of a machine's pair.
+func hostIf(m *machine) string { return hostnet.HostIfName(m.port.UUID) }
+
+// status polls until the status of a host is as it should be.
+func (o *overlay) statusBecomes(h *lab.Host, what string, is func(api.Status) bool) {
+	o.t.Helper()
+	lab.Eventually(o.t, pollTime, what, func() error {
+		var s api.Status
+		o.get(h, &s, "status")
+		if !is(s) {
+			return fmt.Errorf("status: ports %+v, warnings %+v, repairs %+v", s.Ports, s.Warnings, s.Repairs)
+		}
+		return nil
+	})
+}
+
+// portBecomes polls until a port is shown, on all hosts, as up or with a cause.
+func (o *overlay) portBecomes(ref string, up bool, cause string) {
+	o.t.Helper()
+	for _, h := range o.Hosts {
+		lab.Eventually(o.t, pollTime, fmt.Sprintf("%s shows port %s up %v", h.Name, ref, up), func() error {
+			var p api.Port
+			o.get(h, &p, "port", "show", ref)
+			if p.Up != up || !strings.Contains(p.Fault, cause) || cause == "" && p.Fault != "" {
+				return fmt.Errorf("port show: %+v", p)
+			}
+			return nil
+		})
+	}
+	list := o.run("port", "list", "--no-wait")
+	for _, line := range strings.Split(list, "\n") {
+		if strings.HasPrefix(line, ref+" ") && strings.HasSuffix(strings.TrimSpace(line), " up") != up {
+			o.t.Errorf("port list: %s", line)
+		}
+	}
+}
+
+func warns(s api.Status, words ...string) bool {
+	for _, w := range s.Warnings {
+		all := true
+		for _, word := range words {
+			all = all && strings.Contains(w.What, word)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
+func repaired(s api.Status, words ...string) bool {
+	for _, r := range s.Repairs {
+		all := true
+		for _, word := range words {
+			all = all && strings.Contains(r.What+" "+r.Detail, word)
+		}
+		if all {
+			return true
+		}
+	}
+	return false
+}
+
+func TestHandsOnPluggedPorts(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 2})
+	o.AllowLog("put back|bridge repaired|no OpenFlow|could not open network device|cannot put the bridges right")
+	first, second := o.Hosts[0], o.Hosts[1]
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24", "--subnet", "fd00::/64")
+	a, b := o.plug(first, "acme/web/c1"), o.plug(second, "acme/web/c2")
+	o.reaches(a, b.v4())
+
+	t.Run("the port is taken off the bridge", func(t *testing.T) {
+		o.exec(first, "ovs-vsctl", "del-port", "br-int", hostIf(a))
+		o.statusBecomes(first, "told", func(s api.Status) bool { return repaired(s, hostIf(a), "acme/web/c1", "back on the bridge") })
+		o.reaches(a, b.v4())
+		o.portBecomes("acme/web/c1", true, "")
+	})
+	t.Run("the bridge is deleted", func(t *testing.T) {
+		o.exec(first, "ovs-vsctl", "del-br", "br-int")
+		o.reaches(a, b.v4())
+		o.portBecomes("acme/web/c1", true, "")
+	})
+	t.Run("the link is set down", func(t *testing.T) {
+		o.exec(first, "ip", "link", "set", hostIf(a), "down")
+		o.statusBecomes(first, "told", func(s api.Status) bool { return repaired(s, hostIf(a), "acme/web/c1", "bring up its end on the host") })
+		o.reaches(a, b.v4())
+	})
+	t.Run("the inside is changed", func(t *testing.T) {
+		for _, cmd := range []string{"addr del " + a.v4().String() + "/24 dev eth0", "link set eth0 mtu 1300", "link set eth0 down", "addr flush dev eth0 scope global"} {
+			if _, err := a.Exec(t.Context(), append([]string{"ip"}, strings.Fields(cmd)...)...); err != nil {
+				t.Fatal(err)
+			}
+			lab.Eventually(t, pollTime, "put right after "+cmd, func() error {
+				out, err := a.Exec(t.Context(), "ip", "addr", "show", "eth0")
+				if err != nil || !strings.Contains(out, a.v4().String()+"/24") || !strings.Contains(out, a.v6().String()+"/64") || !strings.Contains(out, "mtu 1550") || !strings.Contains(out, "state UP") {
+					return fmt.Errorf("%v %s", err, out)
+				}
+				out, err = a.Exec(t.Context(), "ip", "route")
+				if err != nil || !strings.Contains(out, "default via 10.0.0.1") {
+					return fmt.Errorf("%v %s", err, out)
+				}
+				return nil
+			})
+		}
+		o.reaches(a, b.v4())
+	})
+	t.Run("an address is added inside", func(t *testing.T) {
+		if _, err := a.Exec(t.Context(), "ip", "addr", "add", "192.0.2.77/32", "dev", "eth0"); err != nil {
+			t.Fatal(err)
+		}
+		o.run("port", "set", "acme/web/c1", "--ip", "10.0.0.99", "--ip", "fd00::99")
+		lab.Eventually(t, pollTime, "the new addresses are inside, exactly", func() error {
+			out, err := a.Exec(t.Context(), "ip", "addr", "show", "eth0")
+			if err != nil || !strings.Contains(out, "10.0.0.99/24") || !strings.Contains(out, "fd00::99/64") || !strings.Contains(out, "192.0.2.77/32") ||
+				strings.Contains(out, a.v4().String()+"/24") || strings.Contains(out, a.v6().String()+"/64") {
+				return fmt.Errorf("%v %s", err, out)
+			}
+			return nil
+		})
+		o.reaches(a, b.v4())
+		o.run("network", "set", "acme/web", "--mtu", "1400")
+		lab.Eventually(t, pollTime, "the new MTU is inside", func() error {
+			out, err := a.Exec(t.Context(), "ip", "link", "show", "eth0")
+			if err != nil || !strings.Contains(out, "mtu 1400") {
+				return fmt.Errorf("%v %s", err, out)
+			}
+			return nil
+		})
+		o.reaches(b, a.v4Now(o))
+	})
+	t.Run("the link is deleted", func(t *testing.T) {
+		o.exec(first, "ip", "link", "del", hostIf(a))
+		o.portBecomes("acme/web/c1", false, "interface "+hostIf(a)+" was deleted")
+		o.statusBecomes(first, "told", func(s api.Status) bool {
+			return warns(s, "acme/web/c1", hostIf(a), "was deleted") && len(s.Ports) == 1 && !s.Ports[0].Up && s.Ports[0].Fault != ""
+		})
+		if out, err := second.Ovloom(t.Context(), "trace", "acme/web/c2", "acme/web/c1"); strings.Contains(out, "delivered to") {
+			t.Errorf("trace: %v\n%s", err, out)
+		}
+		o.runOn(first, "port", "plug", "acme/web/c1", "--netns", a.NetNS)
+		o.portBecomes("acme/web/c1", true, "")
+		o.reaches(b, a.v4Now(o))
+		o.statusBecomes(first, "no warning any more", func(s api.Status) bool { return len(s.Warnings) == 0 })
+	})
+	t.Run("the namespace ends", func(t *testing.T) {
+		o.exec(first, "ip", "netns", "del", a.NetNS)
+		o.portBecomes("acme/web/c1", false, "the network namespace it was plugged into ("+a.NetNS+") has ended")
+		o.statusBecomes(first, "told", func(s api.Status) bool { return warns(s, "acme/web/c1", "has ended") })
+		o.run("port", "unplug", "acme/web/c1")
+		o.portBecomes("acme/web/c1", false, "")
+	})
+}
+
+// v4Now returns the IPv4 address that the port of a machine has now.
+func (m *machine) v4Now(o *overlay) netip.Addr {
+	o.t.Helper()
+	o.get(o.Hosts[0], &m.port, "port", "show", m.port.Ref().String())
+	return m.v4()
+}
