@@ -156,6 +156,19 @@ func (r *Router) complainOutside(in of.PacketIn, what packet.Problem) ([]of.Pack
 	return nil, nil
 }
 
+// open lets a fragment in, and if it is the first one begins its connection before.
+func (r *Router) open(in of.PacketIn) ([]of.PacketOut, error) {
+	p, err := packet.ParseIP(in.Packet)
+	if err != nil {
+		return nil, err
+	}
+	enter := pipeline.EnterAgain(in)
+	if opener := p.Opener(); opener != nil {
+		return []of.PacketOut{pipeline.Open(in, opener), enter}, nil
+	}
+	return []of.PacketOut{enter}, nil
+}
+
 // answerOutside sends the packets on that waited for an answer from beyond an uplink.
 func (r *Router) answerOutside(in of.PacketIn) ([]of.PacketOut, error) {
 	n, err := packet.ParseNeighbour(in.Packet)

@@ -118,6 +118,8 @@ func (r *Router) handle(cause pipeline.Cause, in of.PacketIn, now time.Time) ([]
 		return r.question(in, now)
 	case pipeline.CauseUplinkAnswer:
 		return r.answerOutside(in)
+	case pipeline.CauseFragment:
+		return r.open(in)
 	case pipeline.CauseSolicitation:
 		return r.advertise(in)
 	}

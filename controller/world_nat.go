@@ -139,7 +139,7 @@ func (w *world) newNATObjects() natObjects {
 			cookie: pipeline.KindForward, compare: compareForwards, view: w.forwardView,
 			same:    func(a, b *pipeline.ForwardView) bool { return *a == *b },
 			id:      func(v *pipeline.ForwardView) intent.ID { return v.Forward.ID },
-			flows:   pipeline.Forward,
+			flows:   func(v *pipeline.ForwardView, emit pipeline.Emit) { pipeline.Forward(w.sw, v, emit) },
 			changed: func(ref intent.ForwardRef, _, _ *pipeline.ForwardView) { w.suspect(ref.Tenant) },
 		}).ready(),
 		guards: (&kind[string, pipeline.GuardView]{
@@ -190,11 +190,6 @@ func (w *world) setZones(zones map[string]uint16) {
 		if name := zoneName(t.Tenant); zones[name] != w.zones[name] {
 			w.touchNAT(t)
 			w.touchRoutes(t)
-		}
-		if zones[fragmentsZone] != w.zones[fragmentsZone] {
-			for ref := range t.nat.forwards {
-				w.nat.forwards.touch(ref)
-			}
 		}
 	}
 	w.zones = zones
@@ -383,28 +378,12 @@ func (w *world) snapshotNAT(t *tenant, s *intent.Snapshot) {
 // any says whether the tenant has any NAT.
 func (n *tenantNAT) any() bool { return len(n.snats)+len(n.floatings)+len(n.forwards) > 0 }
 
-// sharesPorts says whether any two forwards share an address and a protocol.
-func (n *tenantNAT) sharesPorts() bool {
-	seen := map[intent.ForwardRef]bool{}
-	for ref := range n.forwards {
-		ref.Port = 0
-		if seen[ref] {
-			return true
-		}
-		seen[ref] = true
-	}
-	return false
-}
-
 // zoneNames returns for whom zones are needed.
 func (w *world) zoneNames() map[string]bool {
 	names := map[string]bool{}
 	for _, t := range w.tenants {
 		if t.ID != 0 && t.nat.any() {
 			names[zoneName(t.Tenant)] = true
-			if t.nat.sharesPorts() {
-				names[fragmentsZone] = true
-			}
 		}
 	}
 	return names

@@ -16,16 +16,32 @@ func (w *world) externalView(name string) *pipeline.ExternalView {
 	if e == nil {
 		return nil
 	}
-	v := &pipeline.ExternalView{External: *e, OFPort: up.OFPort, NextMAC: up.MAC, Router: w.routerMAC(), Lead: true}
+	v := &pipeline.ExternalView{External: *e, OFPort: up.OFPort, NextMAC: up.MAC, Router: w.routerMAC()}
+	v.Segment, v.Lead = w.segment(e)
+	v.First = true
 	for _, other := range w.externals {
-		if e.Kind == intent.ExternalHost && other.Kind == intent.ExternalHost && other.Number < e.Number {
-			v.Lead = false
-		}
+		v.First = v.First && (!other.SharesUplink(*e) || other.Number >= e.Number)
 	}
 	if e.Kind == intent.ExternalBridge && w.widest() > e.MTU {
 		v.MTU = e.MTU
 	}
 	return v
+}
+
+// segment returns the VNI that stands for the segment behind an external, which it may
+// share with others, and whether it is the external whose flows let packets in from
+// there: that with the lowest number.
+func (w *world) segment(e *intent.External) (vni uint32, lead bool) {
+	first := e
+	for _, other := range w.externals {
+		if other.SharesSegment(*e) && other.Number < first.Number {
+			first = other
+		}
+	}
+	if e.Kind == intent.ExternalHost {
+		return intent.VNIReserved, first == e
+	}
+	return first.VNI(), first == e
 }
 
 // widerOutside says whether what comes in for a tenant may be larger than an MTU.
@@ -69,7 +85,15 @@ func (w *world) addressView(ref addressRef) *pipeline.AddressView {
 	if !used {
 		return nil
 	}
-	return &pipeline.AddressView{Address: ref.addr, External: e, VRF: t.VRF, Zone: zone, Here: here && up.OFPort != 0, Router: w.routerMAC()}
+	segment, _ := w.segment(e)
+	var beside []uint32
+	for _, other := range w.externals {
+		if other != e && e.Kind == intent.ExternalBridge && other.SharesSegment(*e) {
+			beside = append(beside, other.VNI())
+		}
+	}
+	slices.Sort(beside)
+	return &pipeline.AddressView{Address: ref.addr, External: e, Segment: segment, Beside: beside, VRF: t.VRF, Zone: zone, Here: here && up.OFPort != 0, Router: w.routerMAC()}
 }
 
 // usesAddress says whether a tenant uses an external address, and whether it is this
@@ -247,11 +271,7 @@ func (w *world) forwardView(ref intent.ForwardRef) *pipeline.ForwardView {
 			v.First = v.First && (f.ID < o.ID || !w.inner(o.To).IsValid())
 		}
 	}
-	if v.Only {
-		v.First = false
-	} else {
-		v.Fragments = w.zones[fragmentsZone]
-	}
+	v.First = v.First && !v.Only
 	return v
 }
 

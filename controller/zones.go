@@ -19,9 +19,6 @@ const (
 // another one.
 func zoneName(t intent.Tenant) string { return fmt.Sprintf("nat/%s/%d", t.Name, t.ID) }
 
-// fragmentsZone is the name of the zone in which the ports of fragments are found.
-const fragmentsZone = "fragments"
-
 // zonePlan is what leads from the zones that there are to those that are needed.
 type zonePlan struct {
 	keep  map[string]uint16 // that stay as they are

@@ -10,6 +10,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -31,10 +32,10 @@ const (
 	atMost   = 10 * time.Second // for one look, with what it sets right
 
 	// viaHost is ovsdb.Uplink.Via of the interface that faces the host's own routing,
-	// which all externals of kind host share; viaExternal stands before the name of one
-	// of kind bridge.
-	viaHost     = "host"
-	viaExternal = "external:"
+	// which all externals of kind host share; viaBridge stands before the name of the
+	// bridge that others share.
+	viaHost   = "host"
+	viaBridge = "bridge:"
 )
 
 // uplinkMAC is the address of the interface that faces the host's own routing. It is
@@ -232,16 +233,18 @@ func (r *Reconciler) run(ctx context.Context) {
 }
 
 // ports returns the ports that externals need. A tenant leaves by one of kind host on
-// every host, by one of kind bridge where there is a bridge of that name.
+// every host, by one of kind bridge where there is a bridge of that name. Externals of
+// one bridge share a port: the bridge would take the host's MAC on two of its ports for a
+// move from one to the other, again and again.
 func (r *Reconciler) ports(externals []intent.External) []ovsdb.Uplink {
 	var list []ovsdb.Uplink
 	host := false
 	for _, e := range externals {
-		if e.Kind == intent.ExternalHost {
-			host = true
-			continue
-		}
-		list = append(list, ovsdb.Uplink{Name: r.portOf(e), Via: viaExternal + e.Name, Bridge: e.Bridge})
+		host = host || e.Kind == intent.ExternalHost
+	}
+	names := r.bridgePorts(externals)
+	for _, bridge := range slices.Sorted(maps.Keys(names)) {
+		list = append(list, ovsdb.Uplink{Name: names[bridge], Via: viaBridge + bridge, Bridge: bridge})
 	}
 	if host {
 		list = append(list, ovsdb.Uplink{Name: r.set.Link, Via: viaHost, MAC: uplinkMAC.String(),
@@ -251,12 +254,37 @@ func (r *Reconciler) ports(externals []intent.External) []ovsdb.Uplink {
 }
 
 // portOf returns the name of the port of the integration bridge that leads to an
-// external.
-func (r *Reconciler) portOf(e intent.External) string {
+// external, of those that there are.
+func (r *Reconciler) portOf(e intent.External, all []intent.External) string {
 	if e.Kind == intent.ExternalHost {
 		return r.set.Link
 	}
-	return fmt.Sprintf("%s-x%d", r.set.Bridge, e.Number)
+	return r.bridgePorts(all)[e.Bridge]
+}
+
+// bridgePorts names the port of the integration bridge that leads to each bridge of
+// externals. A name depends on that of the bridge, so that the port stays whatever
+// externals come and go; with -out behind it, it is as long as Linux lets it be.
+func (r *Reconciler) bridgePorts(externals []intent.External) map[string]string {
+	names, taken := map[string]string{}, map[uint32]bool{}
+	bridges := map[string]bool{}
+	for _, e := range externals {
+		if e.Kind == intent.ExternalBridge {
+			bridges[e.Bridge] = true
+		}
+	}
+	const digits = 0x1000
+	for _, bridge := range slices.Sorted(maps.Keys(bridges)) {
+		h := fnv.New32a()
+		h.Write([]byte(bridge))
+		n := h.Sum32() % digits
+		for taken[n] {
+			n = (n + 1) % digits
+		}
+		taken[n] = true
+		names[bridge] = fmt.Sprintf("%s-x%03x", r.set.Bridge, n)
+	}
+	return names
 }
 
 // ensure makes what is wanted true, and notes what is in the way.
@@ -425,7 +453,7 @@ func (r *Reconciler) tellUplinks(ctx context.Context, c Config) {
 	}
 	uplinks := map[string]controller.Uplink{}
 	for _, e := range c.Externals {
-		via := viaExternal + e.Name
+		via := viaBridge + e.Bridge
 		if e.Kind == intent.ExternalHost {
 			via = viaHost
 		}

@@ -25,7 +25,7 @@ func (r *Reconciler) Status() Status {
 	var s Status
 	warn := func(w api.Warning) { s.Warnings = append(s.Warnings, w) }
 	for _, e := range seen.config.Externals {
-		port := r.portOf(e)
+		port := r.portOf(e, seen.config.Externals)
 		u := api.Uplink{External: e.Name, Via: e.Bridge, Interface: port, OFPort: uint32(max(ofports[port], 0)), Fault: errs[port]}
 		if e.Kind == intent.ExternalHost {
 			u.Via = viaHost

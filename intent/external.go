@@ -66,6 +66,19 @@ const (
 // of their network: it is never seen on the wire.
 func (e External) VNI() uint32 { return VNIReserved + uint32(e.Number) }
 
+// SharesSegment says whether what comes in from behind e and from behind another
+// external arrives alike, so that only addresses tell them apart: all of kind host do,
+// and those of one bridge and VLAN.
+func (e External) SharesSegment(other External) bool {
+	return e.SharesUplink(other) && e.VLAN == other.VLAN
+}
+
+// SharesUplink says whether e is reached by the same port as another external: all of
+// kind host are, and those of one bridge.
+func (e External) SharesUplink(other External) bool {
+	return e.Kind == other.Kind && e.Bridge == other.Bridge
+}
+
 // WithDefaults returns e with what a user may leave out.
 func (e External) WithDefaults() External {
 	if e.Kind == ExternalHost && !e.Subnet.IsValid() {

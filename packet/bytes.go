@@ -24,6 +24,7 @@ const (
 // Protocols in IP packets (IANA).
 const (
 	protoICMP   = 1
+	protoUDP    = 17
 	protoICMPv6 = 58
 )
 

@@ -148,6 +148,20 @@ func (p IP) Fragments(mtu int) ([][]byte, error) {
 	}
 }
 
+// Opener returns a frame that looks to a connection tracker like the datagram of which p
+// is the first fragment, but is whole and has no contents; nil if p is none of UDP over
+// IPv4, or a later fragment.
+func (p IP) Opener() []byte {
+	const header = 8 // of UDP
+	if p.later || p.Proto != protoUDP || !p.Src.Is4() || len(p.payload) < header {
+		return nil
+	}
+	frame := appendEthernet(make([]byte, 0, ethernetSize+ipv4Size+header), p.EthDst, p.EthSrc, typeIPv4)
+	frame = appendIPv4(frame, p.Src, p.Dst, protoUDP, 0, 64, header)
+	frame = append(frame, p.payload[:4]...) // both ports
+	return append(frame, 0, header, 0, 0)   // its length; no checksum (RFC 768)
+}
+
 // laterHeader returns an IPv4 header with those of its options that every fragment
 // must have, padded to whole words.
 func laterHeader(header []byte) []byte {

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"fmt"
+	"slices"
 
 	of "github.com/ovloom/ovloom/openflow"
 )
@@ -25,18 +26,21 @@ const (
 	CauseSolicitation Cause = 8  // it asks for a gateway's MAC, and the switch cannot answer
 	CauseUplinkAsk    Cause = 9  // its next hop beyond an external is not known
 	CauseUplinkAnswer Cause = 10 // it answers such a question
+
+	CauseFragment Cause = 11 // it is a fragment of a first packet to one of several forwards
 )
 
 var causeNames = map[Cause]string{
 	CauseExpired: "expired", CauseGateway: "for a gateway", CauseNoRoute: "no route", CauseUnreachable: "unreachable",
 	CauseOversize: "oversize", CauseQuestion: "question", CauseAnswer: "answer", CauseSolicitation: "solicitation",
 	CauseUplinkAsk: "question beyond an external", CauseUplinkAnswer: "answer from beyond an external",
+	CauseFragment: "fragment to a forward",
 }
 
 // causes lists them all, in order.
 var causes = []Cause{
 	CauseExpired, CauseGateway, CauseNoRoute, CauseUnreachable, CauseOversize, CauseQuestion, CauseAnswer,
-	CauseSolicitation, CauseUplinkAsk, CauseUplinkAnswer,
+	CauseSolicitation, CauseUplinkAsk, CauseUplinkAnswer, CauseFragment,
 }
 
 // String returns the cause in words.
@@ -59,20 +63,20 @@ const (
 // maxLen is how much of a packet ovloomd needs, in bytes.
 func (c Cause) maxLen() uint16 {
 	switch c {
-	case CauseOversize, CauseQuestion, CauseUplinkAsk:
+	case CauseOversize, CauseQuestion, CauseUplinkAsk, CauseFragment:
 		return 0xffff // it sends them on
 	}
 	return 14 + 1280 // an error holds as much as it can (RFC 4443, 2.4)
 }
 
-// hear hands a packet to ovloomd. What exceeds a share, or the cause's meter, is dropped
-// there.
-func hear(sw Switch, c Cause) []of.Action {
-	tell := of.ToController{MaxLen: c.maxLen(), ID: RouterController, Userdata: string([]byte{byte(c)})}
+// hear hands a packet to ovloomd, after other actions. What exceeds a share, or the
+// cause's meter, is dropped before them: ovs-ofctl reads a meter in front only.
+func hear(sw Switch, c Cause, before ...of.Action) []of.Action {
+	tell := append(slices.Clip(before), of.ToController{MaxLen: c.maxLen(), ID: RouterController, Userdata: string([]byte{byte(c)})})
 	if sw.NoMeters {
-		return []of.Action{tell}
+		return tell
 	}
-	return append(sw.limits(SharePort, ShareNetwork, shareCauses+Share(c)), tell)
+	return append(sw.limits(SharePort, ShareNetwork, shareCauses+Share(c)), tell...)
 }
 
 // refuse drops a packet for a reason, and hands it to ovloomd, which tells the

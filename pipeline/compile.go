@@ -13,7 +13,6 @@ func Base(sw Switch, emit Emit) {
 	priorityTagBase(own(priorityTag))
 	externalInBase(own(externalIn))
 	natInBase(own(natIn))
-	natFragmentBase(own(natFragment))
 	tunnelInBase(own(tunnelIn), sw)
 	frameBase(own(frame), sw)
 	portSecurityBase(own(portSecurity))

@@ -12,7 +12,6 @@
 //	frame          Let in frames of the types that the network carries, if they can be read far enough to be checked.
 //	port_security  Let a port speak only as the MAC and the addresses it owns.
 //	tagged         Let a port send tagged frames under its own MAC, where its network carries them.
-//	nat_fragment   Lead all fragments of a connection's first packet to the forwarded port.
 //	arp_nd         Answer ARP and neighbour solicitations for the addresses that the network knows.
 //	nd_answer      Complete a neighbour advertisement and send it back.
 //	learn          Remember behind which port or host a MAC lives that the store does not know.

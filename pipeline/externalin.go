@@ -64,27 +64,29 @@ var neverSources = []netip.Prefix{
 func classifyUplink(r rules, v *ExternalView) {
 	e := &v.External
 	from := on(of.InPort(v.OFPort))
-	in := []of.Action{enter(uplinkVNI(e), 0), flagFromExternal.set(1), regInPort.set(uint64(v.OFPort)), to(externalIn)}
+	in := []of.Action{enter(v.Segment, 0), flagFromExternal.set(1), regInPort.set(uint64(v.OFPort)), to(externalIn)}
 	if e.Kind == intent.ExternalHost {
 		// The addresses of NAT are on this side of the uplink; the host has the gateway's.
 		r.add(classify, classifyUplinkHost, "comes in by the uplink, from the host itself", with(from, of.NoVLAN(), of.IPv4, of.Addr(of.FieldIPSrc, e.Gateway)), in...)
 		r.add(classify, classifyUplinkMartian, "from outside, under an address of NAT's", with(from, of.IPv4, of.Prefix(of.FieldIPSrc, e.Subnet)), because(ReasonMartian)...)
 	}
+	if v.First {
+		for _, p := range neverSources {
+			r.add(classify, classifyUplinkMartian, "from outside, under an address that nobody has", with(from, of.IPv4, of.Prefix(of.FieldIPSrc, p)), because(ReasonMartian)...)
+		}
+		r.add(classify, classifyUplinkTag, "of another VLAN", with(from, of.AnyVLAN()), because(ReasonTagged)...)
+		r.add(classify, classifyUplinkOther, "without a VLAN of an external", from, because(ReasonNotOurs)...)
+	}
 	if !v.Lead {
 		return
-	}
-	for _, p := range neverSources {
-		r.add(classify, classifyUplinkMartian, "from outside, under an address that nobody has", with(from, of.IPv4, of.Prefix(of.FieldIPSrc, p)), because(ReasonMartian)...)
 	}
 	untag := append([]of.Action{of.PopVLAN{}}, in...)
 	if e.VLAN != 0 {
 		r.add(classify, classifyKnown, "comes in by the uplink, with the external's VLAN", with(from, of.VLAN(e.VLAN)), untag...)
-	} else {
-		r.add(classify, classifyKnown, "comes in by the uplink", with(from, of.NoVLAN()), in...)
-		r.add(classify, classifyKnown, "comes in by the uplink, with a priority", with(from, of.VLAN(0)), untag...)
+		return
 	}
-	r.add(classify, classifyUplinkTag, "of another VLAN", with(from, of.AnyVLAN()), because(ReasonTagged)...)
-	r.add(classify, classifyUplinkOther, "without the external's VLAN", from, because(ReasonNotOurs)...)
+	r.add(classify, classifyKnown, "comes in by the uplink", with(from, of.NoVLAN()), in...)
+	r.add(classify, classifyKnown, "comes in by the uplink, with a priority", with(from, of.VLAN(0)), untag...)
 }
 
 // externalInUplink remembers who has which address behind a bridge. The gateway is
@@ -92,22 +94,32 @@ func classifyUplink(r rules, v *ExternalView) {
 // another MAC it says so to all.
 func externalInUplink(r rules, sw Switch, v *ExternalView) {
 	e := &v.External
-	in := on(regNetwork.is(uint64(e.VNI())), of.ARP)
+	in := on(regNetwork.is(uint64(v.Segment)), of.ARP)
+	own := ownNetwork(v.Segment, e)
 	reply := with(in, of.Exact(of.FieldARPOp, arpReply), of.EthDst(v.Router))
 	fromGateway := of.Addr(of.FieldARPSPA, e.Gateway)
 	r.add(externalIn, externalOurAnswer, "the gateway answers ovloomd", with(reply, fromGateway),
-		append(hear(sw, CauseUplinkAnswer), learnOutside(e.ID, externalLearnedGateway, 0))...)
+		slices.Concat(hear(sw, CauseUplinkAnswer, own...), []of.Action{learnOutside(e.ID, externalLearnedGateway, 0)})...)
 	r.add(externalIn, externalGateway, "the gateway shows its MAC", with(in, fromGateway),
-		learnOutside(e.ID, externalLearnedGateway, 0))
+		append(own, learnOutside(e.ID, externalLearnedGateway, 0))...)
 	r.add(externalIn, externalAnswer, "a neighbour answers ovloomd", with(reply, of.Prefix(of.FieldARPSPA, e.Subnet)),
-		append(hear(sw, CauseUplinkAnswer), learnOutside(e.ID, externalLearnedNeighbour, learnedIdle))...)
+		slices.Concat(hear(sw, CauseUplinkAnswer, own...), []of.Action{learnOutside(e.ID, externalLearnedNeighbour, learnedIdle)})...)
+}
+
+// ownNetwork marks a packet of a shared segment as the external's, for what is learned
+// of it.
+func ownNetwork(segment uint32, e *intent.External) []of.Action {
+	if segment == e.VNI() {
+		return nil
+	}
+	return []of.Action{regNetwork.set(uint64(e.VNI()))}
 }
 
 // externalInAddress answers for the address and lets its packets in. Connections of
 // the tenant are translated back here, new ones in nat_in.
 func externalInAddress(r rules, sw Switch, v *AddressView) {
 	e := v.External
-	in := on(regNetwork.is(uint64(uplinkVNI(e))))
+	in := on(regNetwork.is(uint64(v.Segment)))
 	asked := with(in, of.ARP, of.Exact(of.FieldARPOp, arpRequest), of.Addr(of.FieldARPTPA, v.Address))
 	answer := []of.Action{
 		of.Copy(of.FieldEthSrc.All(), of.FieldEthDst.All()),
@@ -120,13 +132,13 @@ func externalInAddress(r rules, sw Switch, v *AddressView) {
 	}
 	answer = append(slices.Concat(answer, pushTag(e)), of.Output{Port: of.PortInPort})
 	r.add(externalIn, externalOwnPlain, "answers for the address", asked, answer...)
-	if uplinkVNI(e) == e.VNI() {
+	if e.Kind == intent.ExternalBridge {
 		// Whoever asks is about to send something, and will want an answer: with this
 		// nobody need be asked for it.
 		r.add(externalIn, externalOwn, "answers for the address, and learns who asks", with(asked, of.Prefix(of.FieldARPSPA, e.Subnet)),
-			append([]of.Action{learnOutside(e.ID, externalLearnedNeighbour, learnedIdle)}, answer...)...)
+			slices.Concat(ownNetwork(v.Segment, e), []of.Action{learnOutside(e.ID, externalLearnedNeighbour, learnedIdle)}, answer)...)
 	}
-	if uplinkVNI(e) == e.VNI() {
+	if e.Kind == intent.ExternalBridge {
 		r.add(externalIn, externalMartian, "from outside, under an address of NAT's", with(in, flagTurned.is(0), of.IPv4, of.Addr(of.FieldIPSrc, v.Address)), because(ReasonMartian)...)
 	}
 	r.add(externalIn, externalPacket, "for the address: enters its tenant", with(in, of.EthDst(v.Router), of.IPv4, of.Addr(of.FieldIPDst, v.Address)),

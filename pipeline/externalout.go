@@ -105,7 +105,7 @@ func externalOutAddress(r rules, v *AddressView) {
 	// by the port that it came from.
 	again := []of.Action{
 		of.CTClear{}, of.Set(of.FieldInPort, 0),
-		enter(uplinkVNI(v.External), 0), of.SetMAC(of.FieldEthDst, v.Router),
+		enter(v.Segment, 0), of.SetMAC(of.FieldEthDst, v.Router),
 		of.SetMasked(of.FieldReg0, flagFromExternal.mask()|flagTurned.mask(), 0xffffffff),
 		regOutPort.set(0), regVTEP.set(0), regHop4.set(0), regReason.set(0),
 		of.Resubmit{InPort: of.PortInPort, Table: externalIn.ID},
@@ -115,8 +115,9 @@ func externalOutAddress(r rules, v *AddressView) {
 	// allows. Externals behind different bridges may have the same addresses.
 	r.add(externalNeighbour, outHairpin, "to the tenant's own address, which is here: comes in again",
 		with(to, regTenant.is(uint64(v.VRF))), again...)
-	r.add(externalNeighbour, outForeign, "to an address which is here: comes in again",
-		with(to, regNetwork.is(uint64(v.External.VNI()))), again...)
+	for _, vni := range append([]uint32{v.External.VNI()}, v.Beside...) {
+		r.add(externalNeighbour, outForeign, "to an address which is here: comes in again", with(to, regNetwork.is(uint64(vni))), again...)
+	}
 }
 
 // externalNeighbourUplink leads out by the uplink. Only the gateway's MAC in the

@@ -14,7 +14,7 @@ var fork = &Table{
 	Name:    "fork",
 	Purpose: "Send broadcast and multicast to flood, what is for a gateway to l3_in, other unicast to fdb.",
 	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldEthDst, of.FieldEthType, of.FieldIPSrc, of.FieldIPv6Src},
-	Writes:  []of.Field{of.FieldReg15},
+	Writes:  []of.Field{of.FieldReg0, of.FieldReg15},
 	Next:    []*Table{fdb, flood, l3In, drop},
 }
 
@@ -102,7 +102,8 @@ func forkSources(r rules, v *NetworkView) {
 	}
 }
 
-// forkSelf takes what is for this host's router: answers to its questions.
+// forkSelf takes what is for this host's router: answers to its questions, and those of
+// ports on other hosts to the outside.
 func forkSelf(r rules, h intent.Host) {
-	r.add(fork, 10, "for this host's router", on(of.EthDst(intent.RouterMAC(h.ID))), to(l3In))
+	r.add(fork, 10, "for this host's router", on(of.EthDst(intent.RouterMAC(h.ID))), flagReached.set(1), to(l3In))
 }

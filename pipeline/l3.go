@@ -28,6 +28,7 @@ var l3In = &Table{
 // Priorities of l3_in.
 const (
 	l3Tag      = 130
+	l3Opener   = 125 // a packet that begins a connection, and nothing else
 	l3Learn    = 120 // answers to questions of ours
 	l3Part     = 101 // a fragment of a ping
 	l3Echo     = 100
@@ -76,6 +77,7 @@ var gatewayLinkLocal = linkLocal(intent.GatewayMAC)
 
 func l3InBase(r rules, sw Switch) {
 	refuseTags(r, l3In, l3Tag, "a tag, which ends at the gateway")
+	r.add(l3In, l3Opener, "has begun its connection", on(flagOpener.is(1)))
 	for _, p := range neverRouted {
 		r.add(l3In, l3OnLink, "stays on its link", on(ip(p.Addr()), of.Prefix(dstField(p.Addr()), p)), because(ReasonOnLink)...)
 	}

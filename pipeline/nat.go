@@ -1,5 +1,7 @@
 package pipeline
 
+import "github.com/ovloom/ovloom/intent"
+
 // This file lists which tables the flows of externals and NAT are in.
 
 // External emits the flows of an external: those of its uplink, and what it allows.
@@ -10,11 +12,11 @@ func External(sw Switch, v *ExternalView, emit Emit) {
 	if v.OFPort == 0 {
 		return
 	}
-	if v.Lead {
+	if v.First {
 		sharesUplink(r, sw, v)
-		classifyUplink(r, v)
 	}
-	if uplinkVNI(&v.External) == v.External.VNI() {
+	classifyUplink(r, v)
+	if v.External.Kind == intent.ExternalBridge {
 		externalInUplink(r, sw, v)
 	}
 	externalNeighbourUplink(r, v)
@@ -53,9 +55,9 @@ func Floating(v *FloatingView, emit Emit) {
 }
 
 // Forward emits the flows of a forward: those of the host that answers for its address.
-func Forward(v *ForwardView, emit Emit) {
+func Forward(sw Switch, v *ForwardView, emit Emit) {
 	if v.Entry {
-		natInForward(rules{MakeCookie(KindForward, v.Forward.ID), emit}, v)
+		natInForward(rules{MakeCookie(KindForward, v.Forward.ID), emit}, sw, v)
 	}
 }
 

@@ -28,18 +28,36 @@ func campus() intent.External {
 	}
 }
 
+// segmentOf is the segment of an external that shares its bridge with no other.
+func segmentOf(e *intent.External) uint32 {
+	if e.Kind == intent.ExternalHost {
+		return intent.VNIReserved
+	}
+	return e.VNI()
+}
+
 func natCases() []natCase {
 	host, bridge, tagged := internet(), campus(), campus()
 	tagged.VLAN = 100
+	city := campus() // behind the same bridge
+	city.Name, city.ID, city.Number = "city", 0x52, 3
+	cityTagged := city // by the same port, with a VLAN
+	cityTagged.ID, cityTagged.Number, cityTagged.VLAN, cityTagged.Allow = 0x53, 4, 101, nil
+	city.Subnet, city.Gateway = netip.MustParsePrefix("203.0.114.0/24"), netip.MustParseAddr("203.0.114.1")
 	router := intent.RouterMAC(0x11)
 	inner := netip.MustParseAddr("10.0.0.5")
 	hostAddr, bridgeAddr, floatAddr := netip.MustParseAddr("100.64.0.2"), netip.MustParseAddr("203.0.113.10"), netip.MustParseAddr("203.0.113.11")
 	address := func(a netip.Addr, e *intent.External, here bool) func(Emit) {
 		return func(emit Emit) {
-			Address(sw, &AddressView{Address: a, External: e, VRF: 7, Zone: 16400, Here: here, Router: router}, emit)
+			Address(sw, &AddressView{Address: a, External: e, Segment: segmentOf(e), VRF: 7, Zone: 16400, Here: here, Router: router}, emit)
 		}
 	}
-	external := func(v ExternalView) func(Emit) { return func(emit Emit) { External(sw, &v, emit) } }
+	external := func(v ExternalView) func(Emit) {
+		if v.Segment == 0 {
+			v.Segment = segmentOf(&v.External)
+		}
+		return func(emit Emit) { External(sw, &v, emit) }
+	}
 	snat := func(a netip.Addr) func(Emit) {
 		return func(emit Emit) {
 			SNAT(&SNATView{SNAT: intent.SNAT{Tenant: "acme", External: "internet", ID: 0x60}, VNI: host.VNI(), VRF: 7, Zone: 16400, Address: a}, emit)
@@ -47,16 +65,21 @@ func natCases() []natCase {
 	}
 	forward := func(id intent.ID, proto intent.Protocol, port uint16, only bool) func(Emit) {
 		return func(emit Emit) {
-			Forward(&ForwardView{
+			Forward(sw, &ForwardView{
 				Forward: intent.Forward{Tenant: "acme", External: "internet", Protocol: proto, Port: port, ID: id, Address: hostAddr, ToPort: 80},
-				VRF:     7, Zone: 16400, Inner: inner, Entry: true, Only: only, Fragments: 16401, First: !only}, emit)
+				VRF:     7, Zone: 16400, Inner: inner, Entry: true, Only: only, First: !only}, emit)
 		}
 	}
 	return []natCase{
-		{"external-host", external(ExternalView{External: host, OFPort: 8, NextMAC: intent.MAC{2, 0, 0, 0, 0, 8}, Router: router, Lead: true})},
-		{"external-bridge", external(ExternalView{External: bridge, OFPort: 9, Router: router, Lead: true, MTU: 1400})},
-		{"external-vlan", external(ExternalView{External: tagged, OFPort: 9, Router: router, Lead: true})},
+		{"external-host", external(ExternalView{External: host, OFPort: 8, NextMAC: intent.MAC{2, 0, 0, 0, 0, 8}, Router: router, Lead: true, First: true})},
+		{"external-bridge", external(ExternalView{External: bridge, OFPort: 9, Router: router, Lead: true, First: true, MTU: 1400})},
+		{"external-vlan", external(ExternalView{External: tagged, OFPort: 9, Router: router, Lead: true, First: true})},
 		{"address-vlan", address(bridgeAddr, &tagged, true)},
+		{"external-shared-bridge", external(ExternalView{External: city, OFPort: 9, Router: router, Segment: bridge.VNI()})},
+		{"external-shared-other-vlan", external(ExternalView{External: cityTagged, OFPort: 9, Router: router, Lead: true})},
+		{"address-shared-bridge", func(emit Emit) {
+			Address(sw, &AddressView{Address: netip.MustParseAddr("203.0.114.11"), External: &city, Segment: bridge.VNI(), Beside: []uint32{bridge.VNI()}, VRF: 7, Zone: 16400, Here: true, Router: router}, emit)
+		}},
 		{"external-not-here", external(ExternalView{External: bridge, Router: router})},
 		{"address-host", address(hostAddr, &host, true)},
 		{"address-bridge", address(bridgeAddr, &bridge, true)},
@@ -76,6 +99,7 @@ func natCases() []natCase {
 				VNI: bridge.VNI() + 1, VRF: 7, Zone: 16400, Inner: inner}, emit)
 		}},
 		{"forward-tcp", forward(0x62, intent.TCP, 8080, false)},
+		{"forward-udp-first", forward(0x66, intent.UDP, 5454, false)},
 		{"forward-udp", forward(0x63, intent.UDP, 5353, true)},
 		{"forward-sctp", forward(0x64, intent.SCTP, 99, true)},
 		{"guard", func(emit Emit) {

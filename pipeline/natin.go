@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 )
 
@@ -12,11 +13,11 @@ var natIn = &Table{
 	Name:    "nat_in",
 	Purpose: "Translate connections from the outside to the port that they are meant for.",
 	Reads: []of.Field{
-		of.FieldCTState, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc, of.FieldIPDst, of.FieldIPProto, of.FieldIPFrag,
+		of.FieldReg0, of.FieldCTState, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc, of.FieldIPDst, of.FieldIPProto, of.FieldIPFrag,
 		of.FieldCTNwProto, of.FieldCTTpDst,
 	},
 	Writes: []of.Field{of.FieldReg0, of.FieldReg15},
-	Next:   []*Table{natFragment, l3In, drop},
+	Next:   []*Table{l3In, drop},
 }
 
 // Priorities of nat_in.
@@ -31,6 +32,7 @@ const (
 	natForward     = 20
 	natForwardRest = 19
 	natFloating    = 10
+	natOpener      = 5
 	natMiss        = 0
 )
 
@@ -45,6 +47,7 @@ func natInBase(r rules) {
 	// The connection tracker has translated it already, so that it does not match the
 	// flow that began its connection: a second packet before the first answer.
 	r.add(natIn, natRepeated, "of a connection that was not answered yet", on(of.CTState(of.CTNew|of.CTDNAT|of.CTTrk, 0)), to(l3In))
+	r.add(natIn, natOpener, "begins no connection", on(flagOpener.is(1)))
 	r.add(natIn, natMiss, "to an address that nothing is led to from outside", on(), because(ReasonNoForward)...)
 }
 
@@ -63,48 +66,24 @@ func natInFloating(r rules, v *FloatingView) {
 		of.CT{Commit: true, Zone: v.Zone, Table: l3In.ID, Actions: []of.Action{of.NAT{Dst: true, AddrMin: v.Inner}}})
 }
 
-func natInForward(r rules, v *ForwardView) {
+func natInForward(r rules, sw Switch, v *ForwardView) {
 	f := &v.Forward
 	// The port is read from what the connection tracker knows: Open vSwitch pretends that
 	// no fragment has ports, the first one included (ovs-fields(7), fragments).
-	to := on(regTenant.is(uint64(v.VRF)), of.IPv4, of.Addr(of.FieldIPDst, f.Address), of.IPProto(f.Protocol.Number()))
-	at := with(to, isNew)
-	port := []of.Term{of.Exact(of.FieldCTNwProto, uint64(f.Protocol.Number())), of.Exact(of.FieldCTTpDst, uint64(f.Port))}
+	at := on(regTenant.is(uint64(v.VRF)), isNew, of.IPv4, of.Addr(of.FieldIPDst, f.Address), of.IPProto(f.Protocol.Number()))
 	lead := of.CT{Commit: true, Zone: v.Zone, Table: l3In.ID,
 		Actions: []of.Action{of.NAT{Dst: true, AddrMin: v.Inner, PortMin: f.ToPort}}}
-	r.add(natIn, natForward, "to the forwarded port: to its target", with(at, port...), lead)
+	r.add(natIn, natForward, "to the forwarded port: to its target", with(at, of.Exact(of.FieldCTNwProto, uint64(f.Protocol.Number())), of.Exact(of.FieldCTTpDst, uint64(f.Port))), lead)
 	switch {
 	case v.Only:
 		// The fragments behind the first have no ports, but the connection tracker wants
 		// all of them before it translates any.
 		r.add(natIn, natForwardRest, "the rest of a first packet in fragments", with(at, laterFragment), lead)
-	case v.Fragments != 0:
-		if v.First {
-			r.add(natIn, natFragments, "a first packet in fragments: finds out its port", with(at, anyFragment),
-				of.CT{Commit: true, Zone: v.Fragments, Table: natFragment.ID})
-		}
-		r.add(natFragment, 10, "to the forwarded port: to its target",
-			with(with(to, of.CTState(of.CTTrk, of.CTInv|of.CTRpl)), port...), lead)
+	case v.First && f.Protocol == intent.UDP:
+		// Here the fragments behind the first do not tell which is meant, and all must take
+		// one translation. ovloomd reads the first, and lets a packet without contents begin
+		// the connection; then the fragments pass like all that follow.
+		r.add(natIn, natFragments, "a first packet in fragments: ovloomd begins its connection",
+			with(at, anyFragment, flagOpened.is(0)), hear(sw, CauseFragment)...)
 	}
-}
-
-// natFragment is for first packets in fragments, where several ports are forwarded. The
-// fragments behind the first have no ports, and all must take the same translation,
-// because the connection tracker makes it of the whole packet. It tells the port of each
-// as soon as it knows the connection. So that is made known first, in a zone of its own,
-// without translation: a connection that is known can be translated no more.
-var natFragment = &Table{
-	ID:      idNATFragment,
-	Name:    "nat_fragment",
-	Purpose: "Lead all fragments of a connection's first packet to the forwarded port.",
-	Reads: []of.Field{
-		of.FieldCTState, of.FieldMetadata, of.FieldEthType, of.FieldIPDst, of.FieldIPProto,
-		of.FieldCTNwProto, of.FieldCTTpDst,
-	},
-	Writes: []of.Field{of.FieldReg15},
-	Next:   []*Table{l3In, drop},
-}
-
-func natFragmentBase(r rules) {
-	r.add(natFragment, natMiss, "to a port that nothing is led to from outside", on(), because(ReasonNoForward)...)
 }

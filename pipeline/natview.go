@@ -17,25 +17,22 @@ type ExternalView struct {
 	NextMAC  intent.MAC // kind host: of the interface that the uplink is
 	Router   intent.MAC // this host's own
 
-	// Lead: of the externals that share the uplink, this one's flows let its packets in.
-	Lead bool
+	// Segment is the VNI that stands for what is behind the uplink in packets that come in
+	// by it. Externals may share it: there the address alone tells which is meant. Lead says
+	// that of those, this one's flows let packets in, and First that of all externals which
+	// share the uplink, this one's flows refuse what none of them lets in.
+	Segment     uint32
+	Lead, First bool
 	// MTU is that of the external, in bytes, if routed packets may be larger; else 0.
 	MTU int
-}
-
-// uplinkVNI stands for the external in packets that come in by its uplink. All
-// externals of kind host share one uplink, so that there the address alone tells.
-func uplinkVNI(e *intent.External) uint32 {
-	if e.Kind == intent.ExternalHost {
-		return intent.VNIReserved
-	}
-	return e.VNI()
 }
 
 // AddressView is an external address that a tenant uses.
 type AddressView struct {
 	Address  netip.Addr
 	External *intent.External
+	Segment  uint32   // as in ExternalView
+	Beside   []uint32 // VNIs of the other externals of the segment, ascending
 	VRF      uint32
 	Zone     uint16
 	Here     bool       // this host answers for it
@@ -91,11 +88,8 @@ type ForwardView struct {
 
 	// Only: the address has no other forward of the protocol.
 	Only bool
-	// Otherwise, Fragments is the zone in which the ports of fragments are found; 0: there
-	// is none yet. Of the forwards that share the address and the protocol, First says that
-	// this is the one whose flows lead there.
-	Fragments uint16
-	First     bool
+	// First: of several, this is the one that has the flows which all need.
+	First bool
 }
 
 // GuardView lists what tenants must not reach through NAT.

@@ -16,6 +16,27 @@ func ToUplink(port of.PortNo, vlan uint16) []of.Action {
 // LeaveAgain looks again for the next hop of a packet that leaves.
 func LeaveAgain(in of.PacketIn) of.PacketOut { return again(in, externalNeighbour) }
 
+// Open returns a packet without contents that begins the connection of one that came in
+// from outside, if a rule lets it, and goes no further.
+func Open(in of.PacketIn, frame []byte) of.PacketOut {
+	out := enterAgain(in, flagOpener)
+	out.Packet = frame
+	return out
+}
+
+// EnterAgain returns a packet that came in from outside and does so again: its
+// connection has begun, if it ever will.
+func EnterAgain(in of.PacketIn) of.PacketOut { return enterAgain(in, flagOpened) }
+
+func enterAgain(in of.PacketIn, flag register) of.PacketOut {
+	out := again(in, externalIn)
+	// A patch port is no port of the datapath: Open vSwitch loses what it looks at again
+	// behind the connection tracker. Flows go by the register.
+	out.InPort = of.PortController
+	out.Metadata = of.MatchOf(with(out.Metadata.Terms, of.Exact(flag.Sub.Field, flag.mask()))...)
+	return out
+}
+
 // Outside says whether a packet came in by an uplink.
 func (p Place) Outside() bool { return p.Source >= intent.VNIReserved }
 

@@ -378,7 +378,7 @@ func TestKernelDatapathGetsNoFlowThatItRefuses(t *testing.T) {
 			Port(sw, &c.view, see)
 		}
 		for i, e := range []intent.External{internet(), campus()} {
-			External(sw, &ExternalView{External: e, OFPort: of.PortNo(8 + i), Router: intent.RouterMAC(0x11), Lead: true, MTU: 1400}, see)
+			External(sw, &ExternalView{External: e, OFPort: of.PortNo(8 + i), Router: intent.RouterMAC(0x11), Segment: segmentOf(&e), Lead: true, First: true, MTU: 1400}, see)
 		}
 		return refused
 	}

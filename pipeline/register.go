@@ -47,6 +47,14 @@ var (
 	// is an external address that is used here.
 	flagTurned = register{"turned-round", of.Subfield{Field: of.FieldReg0, Offset: 11, Width: 1}}
 
+	// flagAnswer: the packet is part of a connection with the outside, and translated.
+	flagAnswer = register{"answer", of.Subfield{Field: of.FieldReg0, Offset: 24, Width: 1}}
+
+	// flagOpener: ovloomd made the packet to begin a connection. It goes nowhere.
+	// flagOpened: ovloomd did so for the packet.
+	flagOpener = register{"opener", of.Subfield{Field: of.FieldReg0, Offset: 22, Width: 1}}
+	flagOpened = register{"opened", of.Subfield{Field: of.FieldReg0, Offset: 23, Width: 1}}
+
 	// The next hop of a routed packet; 0: it is the packet's destination. That of IPv6
 	// takes the register of IPv4 and the three behind it.
 	regHop4 = register{"next-hop-ipv4", of.Reg(4).All()}
@@ -67,7 +75,7 @@ var (
 
 var registers = []register{
 	regNetwork, regTenant,
-	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer, flagRouted, flagOversize, flagFromExternal, flagGuarded, flagTurned, flagReached,
+	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer, flagRouted, flagOversize, flagFromExternal, flagGuarded, flagTurned, flagReached, flagAnswer, flagOpener, flagOpened,
 	regInPort, regOutPort, regVTEP, regHop4, regHop6, regZone, regSource, regShare, regReason,
 }
 

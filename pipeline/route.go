@@ -66,7 +66,7 @@ func routeStatic(r rules, sw Switch, v *RouteView) {
 		// No subnet has the priority for the same destination: the store refuses a route
 		// to a subnet.
 		r.add(route, priority+1, "perhaps an answer to the outside", with(match, flagReached.is(1)),
-			regZone.set(uint64(v.Zone)), of.CT{Zone: v.Zone, Table: answerOut.ID})
+			regZone.set(uint64(v.Zone)), of.CT{Zone: v.Zone, Table: answerOut.ID, Actions: []of.Action{of.NAT{}}})
 	}
 	switch len(v.Hops) {
 	case 0:
@@ -80,25 +80,30 @@ func routeStatic(r rules, sw Switch, v *RouteView) {
 }
 
 // answerOut tells the answers to connections from outside from what a port begins by
-// itself, where a static route would lead both away.
+// itself, where a static route would lead both away. It translates them: those that are
+// too large for the external are cut by ovloomd, and the connection tracker would not put
+// together again what comes from there and what does not.
 var answerOut = &Table{
 	ID:      idAnswerOut,
 	Name:    "answer_out",
 	Purpose: "Send answers to the outside back there, whatever the routes say.",
-	Reads:   []of.Field{of.FieldCTState, of.FieldMetadata},
-	Writes:  []of.Field{of.FieldMetadata, of.FieldReg0},
-	Next:    []*Table{mtu},
+	Reads:   []of.Field{of.FieldCTState, of.FieldCTLabel, of.FieldMetadata, of.FieldEthType},
+	Writes:  []of.Field{of.FieldMetadata, of.FieldEthDst, of.FieldReg0, of.FieldReg3},
+	Next:    []*Table{mtu, output},
 }
 
 func answerOutBase(r rules) {
+	r.add(answerOut, 20, "answers what came in by another host: back to it", answersTransit, append(backToEntry(), flagRouted.set(1), to(output))...)
 	r.add(answerOut, 0, "no answer: by the routes", on(),
 		flagReached.set(0), of.CTClear{}, of.Resubmit{InPort: of.PortInPort, Table: route.ID})
 }
 
 // answerOutTenant leads out by any external: what leaves is the answer's address's to say.
 func answerOutTenant(r rules, v *TenantView) {
-	r.add(answerOut, 10, "answers a connection from outside", on(regTenant.is(uint64(v.Tenant.VRF)), of.CTState(of.CTRpl|of.CTTrk, of.CTInv)),
-		regNetwork.set(uint64(v.Out)), to(mtu))
+	in := on(regTenant.is(uint64(v.Tenant.VRF)))
+	out := []of.Action{flagAnswer.set(1), regNetwork.set(uint64(v.Out)), to(mtu)}
+	r.add(answerOut, 10, "answers a connection from outside", with(in, of.CTState(of.CTRpl|of.CTTrk, of.CTInv)), out...)
+	r.add(answerOut, 9, "of a connection to the outside from before the route", with(in, of.CTState(of.CTSNAT|of.CTTrk, of.CTInv|of.CTRpl)), out...)
 }
 
 const (

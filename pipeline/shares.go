@@ -170,7 +170,7 @@ func NetworkMeters(sw Switch, v *NetworkView) []of.Meter {
 
 // ExternalMeters returns the meters that the flows of an external refer to.
 func ExternalMeters(sw Switch, v *ExternalView) []of.Meter {
-	if sw.NoMeters || v.OFPort == 0 || !v.Lead {
+	if sw.NoMeters || v.OFPort == 0 || !v.First {
 		return nil
 	}
 	return []of.Meter{SharePort.meter(uint32(v.OFPort))}

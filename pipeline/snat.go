@@ -14,13 +14,14 @@ var snat = &Table{
 	ID:      idSNAT,
 	Name:    "snat",
 	Purpose: "Translate the source of what leaves.",
-	Reads:   []of.Field{of.FieldMetadata, of.FieldEthType, of.FieldIPSrc},
+	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc},
 	Writes:  []of.Field{of.FieldReg15},
 	Next:    []*Table{externalOut, drop},
 }
 
 // Priorities of snat.
 const (
+	snatDone     = 30
 	snatFloating = 20
 	snatTenant   = 10
 	snatAnswer   = 5
@@ -36,6 +37,7 @@ const (
 )
 
 func snatBase(r rules) {
+	r.add(snat, snatDone, "translated already", on(flagAnswer.is(1)), to(externalOut))
 	r.add(snat, snatMiss, "the tenant has no NAT", on(), because(ReasonNoNAT)...)
 }
 

@@ -20,7 +20,7 @@ type Table struct {
 // Tables lists the tables in packet order.
 func Tables() []*Table {
 	return []*Table{
-		classify, priorityTag, externalIn, tunnelIn, natIn, frame, portSecurity, tagged, natFragment, arpND, ndAnswer, learn, fork,
+		classify, priorityTag, externalIn, tunnelIn, natIn, frame, portSecurity, tagged, arpND, ndAnswer, learn, fork,
 		fdb, fdbLearned, unknown, flood,
 		l3In, route, answerOut, neighbour, neighbourLearned, unresolved, mtu, forward,
 		guard, snat, externalOut, externalNeighbour, externalLearned, externalSend, output, shares, drop,
@@ -58,7 +58,6 @@ const (
 	idFrame             = 7
 	idPortSecurity      = 8
 	idTagged            = 10
-	idNATFragment       = 11
 	idARPND             = 12
 	idNDAnswer          = 14
 	idLearn             = 24

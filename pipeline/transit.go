@@ -36,9 +36,16 @@ func transitTenant(r rules, v *TenantView) {
 // transitBack sends answers to the host of the entry, in the network of who answers.
 func transitBack(r rules) {
 	r.add(externalOut, outTransit, "answers what came in by another host: back to it",
-		on(of.CTState(of.CTTrk|of.CTRpl, 0), of.MACMasked(of.FieldCTLabel, intent.RouterMAC(0), intent.MAC{0xff, 0xff}), of.IPv4),
+		answersTransit, append(backToEntry(), to(output))...)
+}
+
+// answersTransit matches answers, behind the connection tracker.
+var answersTransit = on(of.CTState(of.CTTrk|of.CTRpl, 0), of.MACMasked(of.FieldCTLabel, intent.RouterMAC(0), intent.MAC{0xff, 0xff}), of.IPv4)
+
+func backToEntry() []of.Action {
+	return []of.Action{
 		of.Copy(regSource.Sub, regNetwork.Sub),
 		of.Copy(transitVTEP, regVTEP.Sub),
 		of.Copy(transitRouter, of.FieldEthDst.All()),
-		to(output))
+	}
 }
