@@ -370,3 +370,18 @@ func TestGathererGivesAllOfIt(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Externals of one bridge share a port, whose name depends on the bridge alone.
+func TestBridgesHaveOnePortEach(t *testing.T) {
+	r := &Reconciler{set: Settings{Bridge: "br-int", Link: "ovl0"}}
+	external := func(number uint8, bridge string) intent.External {
+		return intent.External{Number: number, Kind: intent.ExternalBridge, Bridge: bridge}
+	}
+	all := []intent.External{external(1, "br-ex"), external(2, "br-ex"), external(3, "br-two")}
+	if a, b := r.portOf(all[0], all), r.portOf(all[1], all[1:]); a != b || len(a) > 11 {
+		t.Errorf("the port of br-ex is %s, and without one of its externals %s", a, b)
+	}
+	if list := r.ports(all); len(list) != 2 || list[0].Name == list[1].Name {
+		t.Errorf("two bridges have the ports %+v", list)
+	}
+}
