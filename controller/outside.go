@@ -9,6 +9,7 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/packet"
 	"github.com/ovloom/ovloom/pipeline"
+	"github.com/ovloom/ovloom/router"
 )
 
 // This file is what the router does beyond the uplinks of externals of kind bridge:
@@ -179,7 +180,7 @@ func (r *Router) answerOutside(in of.PacketIn) ([]of.PacketOut, error) {
 		return nil, fmt.Errorf("a question of %s where an answer was expected", n.Sender)
 	}
 	var out []of.PacketOut
-	for _, p := range r.release(neighbourKey{pipeline.PlaceOf(in.Metadata).Network, n.Target}) {
+	for _, p := range r.questions.Release(router.Neighbour{VNI: pipeline.PlaceOf(in.Metadata).Network, Addr: n.Target}) {
 		out = append(out, pipeline.LeaveAgain(p))
 	}
 	return out, nil

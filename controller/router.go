@@ -12,6 +12,7 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/packet"
 	"github.com/ovloom/ovloom/pipeline"
+	"github.com/ovloom/ovloom/router"
 )
 
 // Router does what a gateway does and flows cannot: it tells senders what is wrong
@@ -24,23 +25,9 @@ type Router struct {
 	send    func(context.Context, ...of.PacketOut) error
 
 	announcing map[uint32]time.Time // by VNI: when the gateway was taken over from another host
-	questions  map[neighbourKey]*question
-	held       int // packets, in all questions
+	questions  *router.Questions[of.PacketIn]
 
 	announced, gatewaysAsked time.Time // when the uplinks were last looked after
-}
-
-// neighbourKey is an address in a network.
-type neighbourKey struct {
-	vni  uint32
-	addr netip.Addr
-}
-
-// question is an address that was asked for, and the packets that wait for it.
-type question struct {
-	since, asked time.Time
-	vrf          uint32
-	held         []of.PacketIn
 }
 
 const (
@@ -57,7 +44,7 @@ const (
 // Router returns the router of the host. send puts packets into the switch.
 func (c *Controller) Router(send func(context.Context, ...of.PacketOut) error) *Router {
 	return &Router{routing: c.world.routing, log: c.log, send: send,
-		announcing: map[uint32]time.Time{}, questions: map[neighbourKey]*question{}}
+		announcing: map[uint32]time.Time{}, questions: router.NewQuestions[of.PacketIn](router.Limits{Asked: asksMax, Held: heldMax, Each: heldEach})}
 }
 
 // Run takes in packets until ctx ends.
@@ -229,51 +216,45 @@ func (r *Router) question(in of.PacketIn, now time.Time) ([]of.PacketOut, error)
 	if p.Src.Is6() {
 		hop = at.Hop6
 	}
-	key := neighbourKey{at.Network, hop}
-	q := r.questions[key]
-	var out []of.PacketOut
+	key := router.Neighbour{VNI: at.Network, Addr: hop}
+	q, fresh := r.questions.Ask(key, at.Tenant, now)
 	if q == nil {
-		if len(r.questions) >= asksMax {
-			return nil, fmt.Errorf("%d addresses are being asked for already", asksMax)
-		}
-		q = &question{since: now, vrf: at.Tenant}
-		r.questions[key] = q
-		out = r.ask(key, q, now)
+		return nil, fmt.Errorf("the tenant has its share of %d addresses that are asked for", asksMax)
 	}
-	if len(q.held) < heldEach && r.held < heldMax {
-		q.held = append(q.held, in)
-		r.held++
+	r.questions.Hold(q, in)
+	if fresh {
+		return r.ask(key, q, now), nil
 	}
-	return out, nil
+	return nil, nil
 }
 
 // ask asks everybody in the network for an address.
-func (r *Router) ask(key neighbourKey, q *question, now time.Time) []of.PacketOut {
-	q.asked = now
-	if isOutside(key.vni) {
-		return r.routing.askOutside(key.vni, key.addr)
+func (r *Router) ask(key router.Neighbour, q *router.Question[of.PacketIn], now time.Time) []of.PacketOut {
+	q.Asked = now
+	if isOutside(key.VNI) {
+		return r.routing.askOutside(key.VNI, key.Addr)
 	}
 	own, _ := r.routing.self()
-	return []of.PacketOut{pipeline.Flood(key.vni, q.vrf, packet.Ask(own, netip.IPv4Unspecified(), key.addr))}
+	return []of.PacketOut{pipeline.Flood(key.VNI, q.VRF, packet.Ask(own, netip.IPv4Unspecified(), key.Addr))}
 }
 
 // remind asks again for what nobody answered, and gives up what nobody answers.
 func (r *Router) remind(now time.Time) []of.PacketOut {
 	out := append(r.routing.takeSayings(), r.announce(now)...)
-	for key, q := range r.questions {
+	for key, q := range r.questions.All() {
 		switch {
-		case now.Sub(q.since) >= askUntil:
-			for _, in := range r.release(key) {
-				if isOutside(key.vni) {
+		case now.Sub(q.Since) >= askUntil:
+			for _, in := range r.questions.Release(key) {
+				if isOutside(key.VNI) {
 					continue // translated already: nobody could tell whose it was
 				}
 				told, err := r.complain(in, packet.HostUnreachable)
 				if err != nil {
-					r.log.Debug("cannot tell that an address is unreachable", "address", key.addr, "error", err)
+					r.log.Debug("cannot tell that an address is unreachable", "address", key.Addr, "error", err)
 				}
 				out = append(out, told...)
 			}
-		case now.Sub(q.asked) >= askAgain:
+		case now.Sub(q.Asked) >= askAgain:
 			out = append(out, r.ask(key, q, now)...)
 		}
 	}
@@ -305,17 +286,6 @@ func (r *Router) announce(now time.Time) []of.PacketOut {
 	return out
 }
 
-// release ends a question and returns the packets that waited for it.
-func (r *Router) release(key neighbourKey) []of.PacketIn {
-	q := r.questions[key]
-	if q == nil {
-		return nil
-	}
-	delete(r.questions, key)
-	r.held -= len(q.held)
-	return q.held
-}
-
 // answer sends the packets on that waited for an answer: the switch has learned it
 // already.
 func (r *Router) answer(in of.PacketIn) ([]of.PacketOut, error) {
@@ -324,7 +294,7 @@ func (r *Router) answer(in of.PacketIn) ([]of.PacketOut, error) {
 		return nil, err
 	}
 	var out []of.PacketOut
-	for _, p := range r.release(neighbourKey{pipeline.PlaceOf(in.Metadata).Network, n.Target}) {
+	for _, p := range r.questions.Release(router.Neighbour{VNI: pipeline.PlaceOf(in.Metadata).Network, Addr: n.Target}) {
 		out = append(out, pipeline.LookAgain(p))
 	}
 	return slices.Clip(out), nil

@@ -155,23 +155,23 @@ func TestRouterAsksForNeighbours(t *testing.T) {
 	if out := r.receive(heard(pipeline.CauseAnswer, reply, toDB), now); text(out) != "resubmit(,64); resubmit(,64)" {
 		t.Errorf("after the answer it does %q, want both packets sent on", text(out))
 	}
-	if len(r.questions) != 0 || r.held != 0 {
-		t.Errorf("%d questions and %d packets are left", len(r.questions), r.held)
+	if len(r.questions.All()) != 0 || r.questions.Held() != 0 {
+		t.Errorf("%d questions and %d packets are left", len(r.questions.All()), r.questions.Held())
 	}
 
 	for range heldEach + 5 {
 		r.receive(question, now)
 	}
-	if out := r.remind(now.Add(askUntil)); len(out) != heldEach || out[0].Packet[34] != 3 || out[0].Packet[35] != 1 || r.held != 0 {
-		t.Errorf("without an answer %d senders are told, and %d packets are left", len(out), r.held)
+	if out := r.remind(now.Add(askUntil)); len(out) != heldEach || out[0].Packet[34] != 3 || out[0].Packet[35] != 1 || r.questions.Held() != 0 {
+		t.Errorf("without an answer %d senders are told, and %d packets are left", len(out), r.questions.Held())
 	}
 	for i := range asksMax + 10 {
 		q := question
 		q.Metadata = of.MatchOf(toDB, web, port3, of.Exact(of.FieldReg4, uint64(i+1)))
 		r.receive(q, now)
 	}
-	if len(r.questions) != asksMax {
-		t.Errorf("%d addresses are asked for at a time", len(r.questions))
+	if len(r.questions.All()) != asksMax {
+		t.Errorf("%d addresses are asked for at a time", len(r.questions.All()))
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -35,6 +36,48 @@ type Exit struct {
 	Forwards []ExitForward
 }
 
+// PortRange is a range of TCP and UDP ports, ends included; zero: none.
+type PortRange struct{ First, Last uint16 }
+
+// tenantPortsLeast is how many ports a range must have to be enough for all tenants.
+const tenantPortsLeast = 8192
+
+// tenantPorts returns the ports that packets of tenants leave from: those that the host's
+// own programs are not given, so that neither takes the other's. If almost all are the
+// host's own it returns none, and all share.
+func tenantPorts(own PortRange) PortRange {
+	below, above := PortRange{1024, own.First - 1}, PortRange{own.Last + 1, 65535}
+	size := func(r PortRange) int { return int(r.Last) - int(r.First) + 1 }
+	if own.First <= 1024 {
+		below = PortRange{1, 0}
+	}
+	if own.Last == 65535 {
+		above = PortRange{1, 0}
+	}
+	best := below
+	if size(above) > size(below) {
+		best = above
+	}
+	if size(best) < tenantPortsLeast {
+		return PortRange{}
+	}
+	return best
+}
+
+// ownPorts reads which ports the host's own programs are given (ip(7),
+// ip_local_port_range).
+func ownPorts() (PortRange, error) {
+	var r PortRange
+	text, err := os.ReadFile("/proc/sys/net/ipv4/ip_local_port_range")
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &r.First, &r.Last)
+	}
+	if err != nil {
+		return r, fmt.Errorf("read which ports the host's own programs are given: %w", err)
+	}
+	return r, nil
+}
+
 // ExitForward is one port of the host's own addresses.
 type ExitForward struct {
 	Protocol intent.Protocol
@@ -58,8 +101,35 @@ func EnsureExit(ctx context.Context, e Exit) error {
 	if err := e.ensureRoutes(); err != nil {
 		return err
 	}
-	return nft(ctx, e.rules())
+	own, err := ownPorts()
+	if err != nil {
+		return err
+	}
+	ports := tenantPorts(own)
+	if err := nft(ctx, e.rules(ports, shortTimeouts)); err == nil || ctx.Err() != nil {
+		return err
+	}
+	return nft(ctx, e.rules(ports, "")) // this kernel knows no timeouts of connections
 }
+
+// shortTimeouts let Linux forget the connections of tenants as soon as Open vSwitch's
+// userspace connection tracker does. That bounds how many each tenant has, and so bounds
+// what they take of Linux's table as well: with Linux's own timeouts a tenant that opens
+// connections and drops them would fill four times its share.
+const shortTimeouts = `	ct timeout overlay_tcp {
+		protocol tcp; l3proto ip
+		policy = { syn_sent : 30, syn_recv : 30, established : 86400, fin_wait : 45, close_wait : 45, last_ack : 30, time_wait : 30, close : 10 }
+	}
+	ct timeout overlay_udp {
+		protocol udp; l3proto ip
+		policy = { unreplied : 60, replied : 60 }
+	}
+	chain timeouts {
+		type filter hook prerouting priority mangle; policy accept;
+		iifname %[1]q ip protocol tcp ct timeout set "overlay_tcp"
+		iifname %[1]q ip protocol udp ct timeout set "overlay_udp"
+	}
+`
 
 // loopback is where the addresses are. Where an interface of the userspace datapath has
 // one, ovs-vswitchd ends tunnels there: it looks whether a packet that goes there is
@@ -182,13 +252,16 @@ func exitTable(link string) string {
 
 // rules returns the table as nft(8) reads it. It is one transaction: no packet sees
 // the host without it.
-func (e Exit) rules() string {
+func (e Exit) rules(ports PortRange, timeouts string) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	table := exitTable(e.Link)
 	line("table ip %s", table)
 	line("delete table ip %s", table)
 	line("table ip %s {", table)
+	if timeouts != "" {
+		fmt.Fprintf(&b, timeouts, e.Link)
+	}
 
 	line("\tchain prerouting {")
 	line("\t\ttype nat hook prerouting priority dstnat; policy accept;")
@@ -206,6 +279,9 @@ func (e Exit) rules() string {
 	line("\tchain postrouting {")
 	line("\t\ttype nat hook postrouting priority srcnat; policy accept;")
 	for _, s := range e.Subnets {
+		if ports != (PortRange{}) {
+			line("\t\tip saddr %s oifname != %q meta l4proto { tcp, udp } masquerade to :%d-%d", s.Prefix.Masked(), e.Link, ports.First, ports.Last)
+		}
 		line("\t\tip saddr %s oifname != %q masquerade", s.Prefix.Masked(), e.Link)
 	}
 	line("\t}")
@@ -225,6 +301,8 @@ func (e Exit) rules() string {
 	line("\t\ttype filter hook forward priority filter; policy accept;")
 	line("\t\tiifname != %q accept", e.Link)
 	line("\t\toifname %q counter drop", e.Link)
+	// What is part of no connection is not masqueraded: it would leave as it is.
+	line("\t\tct state invalid counter drop")
 	line("\t\tct state established,related accept")
 	for _, s := range e.Subnets {
 		line("\t\tip saddr %s jump from_overlay", s.Prefix.Masked())

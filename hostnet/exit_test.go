@@ -46,6 +46,7 @@ func TestExitIsMadeAndRemoved(t *testing.T) {
 		}
 		wantText(t, out(t, "nft", "list", "table", "ip", "ovloom_exit0"),
 			`ip saddr 100.64.0.0/16 oifname != "exit0" masquerade`, "tcp dport 8080 dnat to 100.64.0.7:8080",
+			`ip saddr 100.64.0.0/16 oifname != "exit0" meta l4proto { tcp, udp } masquerade to :`, "ct state invalid counter", `ct timeout set "overlay_tcp"`,
 			"ip daddr 172.31.0.9 accept", "ip daddr 169.254.0.0/16 counter")
 	}
 	e.Subnets[0] = intent.Subnet{Prefix: netip.MustParsePrefix("198.18.0.0/24"), Gateway: netip.MustParseAddr("198.18.0.1")}
@@ -76,7 +77,7 @@ func TestExitIsMadeAndRemoved(t *testing.T) {
 func TestExitTableOfTheUsualInterface(t *testing.T) {
 	e := testExit()
 	e.Link = intent.HostUplink
-	wantText(t, e.rules(), "table ip ovloom {")
+	wantText(t, e.rules(PortRange{}, shortTimeouts), "table ip ovloom {")
 }
 
 func TestExitFaultsAreFoundAndFixed(t *testing.T) {
@@ -169,4 +170,20 @@ func FuzzDroppingChains(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestTenantsLeaveFromPortsOfTheirOwn(t *testing.T) {
+	for _, c := range []struct{ own, want PortRange }{
+		{PortRange{32768, 60999}, PortRange{1024, 32767}}, // Linux's own choice
+		{PortRange{10000, 20000}, PortRange{20001, 65535}},
+		{PortRange{20000, 65535}, PortRange{1024, 19999}},
+		{PortRange{1024, 40000}, PortRange{40001, 65535}},
+		{PortRange{1024, 65535}, PortRange{}},
+		{PortRange{1, 65535}, PortRange{}},
+		{PortRange{5000, 60000}, PortRange{}}, // too few are left
+	} {
+		if got := tenantPorts(c.own); got != c.want {
+			t.Errorf("the host's own %v: tenants' %v, want %v", c.own, got, c.want)
+		}
+	}
 }
