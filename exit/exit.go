@@ -60,6 +60,7 @@ type Settings struct {
 	Link        string // the interface that faces the host's own routing
 	VXLANPort   int    // of UDP
 	UnderlayMTU int    // bytes of IP packet
+	StateDir    string // where to remember which forwards are in force; "": nowhere
 }
 
 // Switch is the local Open_vSwitch database, which *ovsdb.DB is.
@@ -74,7 +75,7 @@ type Switch interface {
 // Host is the host's own network: functions of package hostnet, which Linux holds.
 type Host interface {
 	OwnAddrs() ([]netip.Addr, error)
-	Listens(p intent.Protocol, port uint16) (bool, error)
+	Listens(p intent.Protocol, port uint16) (hostnet.Service, error)
 	EnsureExit(ctx context.Context, e hostnet.Exit) error
 	RemoveExit(ctx context.Context, link string) error
 	ExitFaults(ctx context.Context, e hostnet.Exit) ([]hostnet.ExitFault, error)
@@ -107,7 +108,8 @@ type Reconciler struct {
 	done chan struct{} // closed when run has returned
 
 	// Owned by run.
-	made       *hostnet.Exit // what was last made of the way through the host; nil: nothing yet
+	first      map[string]bool // forwards in force, which outrank programs of users: by portKey
+	made       *hostnet.Exit   // what was last made of the way through the host; nil: nothing yet
 	told       map[string]controller.Uplink
 	toldAround *controller.Surroundings // nil: nothing yet
 
@@ -125,6 +127,7 @@ type seen struct {
 	faults    []hostnet.ExitFault
 	forwarded []hostnet.ExitForward
 	taken     []hostnet.ExitForward // left out: this host's own programs serve those ports
+	deaf      []hostnet.ExitForward // in force: programs came later to those ports, and hear nothing
 }
 
 // ask is a request to set right what the host lacks.
@@ -145,6 +148,7 @@ func New(s Settings, d Deps) *Reconciler {
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r := &Reconciler{set: s, deps: d, log: d.Log, wake: make(chan struct{}, 1), asks: make(chan ask), stop: stop, done: make(chan struct{})}
+	r.loadFirst()
 	go func() {
 		defer close(r.done)
 		r.run(ctx)
@@ -290,7 +294,7 @@ func (r *Reconciler) bridgePorts(externals []intent.External) map[string]string 
 // ensure makes what is wanted true, and notes what is in the way.
 func (r *Reconciler) ensure(ctx context.Context, c Config, look bool) {
 	exit := r.exit(c)
-	taken, err := r.leaveServices(&exit)
+	taken, deaf, err := r.leaveServices(&exit)
 	if err != nil {
 		r.log.Warn("cannot see which ports of this host are in use", "error", err)
 	}
@@ -312,26 +316,8 @@ func (r *Reconciler) ensure(ctx context.Context, c Config, look bool) {
 		r.log.Warn("cannot set up the way out through the host", "error", err)
 	}
 	r.note(func(s *seen) {
-		s.config, s.uplinks, s.err, s.forwarded, s.taken = c, faults, err, exit.Forwards, taken
+		s.config, s.uplinks, s.err, s.forwarded, s.taken, s.deaf = c, faults, err, exit.Forwards, taken, deaf
 	})
-}
-
-// leaveServices drops the forwards of ports that programs of this host serve, or would
-// not hear from anybody any more, and returns them.
-func (r *Reconciler) leaveServices(e *hostnet.Exit) (taken []hostnet.ExitForward, err error) {
-	e.Forwards = slices.DeleteFunc(e.Forwards, func(f hostnet.ExitForward) bool {
-		used := f.Protocol == intent.UDP && int(f.Port) == r.set.VXLANPort
-		if !used {
-			var failed error
-			used, failed = r.deps.Host.Listens(f.Protocol, f.Port)
-			err = errors.Join(err, failed)
-		}
-		if used {
-			taken = append(taken, f)
-		}
-		return used
-	})
-	return taken, err
 }
 
 // exit returns the way out through the host as it must be; without Subnets: none.
@@ -371,6 +357,7 @@ func (r *Reconciler) ensureExit(ctx context.Context, want hostnet.Exit, look boo
 			return err
 		}
 		r.made = &want
+		r.keepFirst(nil)
 		return nil
 	}
 	if _, err := r.deps.Switch.WaitOFPort(ctx, want.Link); err != nil {
@@ -383,6 +370,7 @@ func (r *Reconciler) ensureExit(ctx context.Context, want hostnet.Exit, look boo
 		r.log.Info("way out through the host set up", "interface", want.Link, "subnets", len(want.Subnets), "forwards", len(want.Forwards))
 	}
 	r.made = &want
+	r.keepFirst(want.Forwards)
 	faults, err := r.deps.Host.ExitFaults(ctx, want)
 	if err != nil {
 		return err
@@ -422,7 +410,7 @@ func (r *Reconciler) fix(ctx context.Context) (done []string, err error) {
 		return nil, intent.Unavailablef("the way out through the host is not made yet: the store has not told enough").
 			WithHint("try again when ovloom status shows the store as connected")
 	}
-	if _, err := r.leaveServices(&exit); err != nil {
+	if _, _, err := r.leaveServices(&exit); err != nil {
 		return nil, err
 	}
 	// What was seen last may be old, or nothing yet.

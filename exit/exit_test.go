@@ -64,7 +64,7 @@ func (b *bridge) WaitOFPort(context.Context, string) (int, error) { return 10, n
 type host struct {
 	mu      sync.Mutex
 	own     []netip.Addr
-	serves  map[uint16]bool
+	serves  map[uint16]hostnet.Service
 	exit    *hostnet.Exit // nil: none
 	ensured int
 	faults  []hostnet.ExitFault
@@ -78,7 +78,11 @@ func (h *host) OwnAddrs() ([]netip.Addr, error) {
 	return slices.Clone(h.own), nil
 }
 
-func (h *host) Listens(_ intent.Protocol, port uint16) (bool, error) { return h.serves[port], nil }
+func (h *host) Listens(_ intent.Protocol, port uint16) (hostnet.Service, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.serves[port], nil
+}
 
 func (h *host) EnsureExit(ctx context.Context, e hostnet.Exit) error {
 	if h.block != nil {
@@ -159,7 +163,7 @@ type bed struct {
 
 func newBed(t *testing.T) *bed {
 	b := &bed{bridge: &bridge{wake: make(chan struct{})}, loop: &loop{},
-		host: &host{own: addrs("192.0.2.1", "100.64.0.1"), serves: map[uint16]bool{}}}
+		host: &host{own: addrs("192.0.2.1", "100.64.0.1"), serves: map[uint16]hostnet.Service{}}}
 	b.Reconciler = New(Settings{Bridge: "br-int", Link: "ovl0", VXLANPort: 4789, UnderlayMTU: 1500},
 		Deps{Switch: b.bridge, Host: b.host, Controller: b.loop})
 	t.Cleanup(b.Close)
@@ -203,7 +207,7 @@ func TestWaysOutAreMade(t *testing.T) {
 	b := newBed(t)
 	c := complete(internet(), campus("br-ex"))
 	c.Forwards = []intent.Forward{forward(8080), forward(22)}
-	b.host.serves[22] = true
+	b.host.serves[22] = hostnet.ServedByRoot
 	b.Set(c)
 	eventually(t, "the way through the host", func() bool { return b.host.now() != nil })
 	e := b.host.now()

@@ -15,7 +15,9 @@ type Linux struct{}
 func (Linux) OwnAddrs() ([]netip.Addr, error) { return hostnet.OwnAddrs() }
 
 // Listens implements Host.
-func (Linux) Listens(p intent.Protocol, port uint16) (bool, error) { return hostnet.Listens(p, port) }
+func (Linux) Listens(p intent.Protocol, port uint16) (hostnet.Service, error) {
+	return hostnet.Listens(p, port)
+}
 
 // EnsureExit implements Host.
 func (Linux) EnsureExit(ctx context.Context, e hostnet.Exit) error { return hostnet.EnsureExit(ctx, e) }

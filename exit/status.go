@@ -51,6 +51,11 @@ func (r *Reconciler) Status() Status {
 			What: fmt.Sprintf("%s port %d is not forwarded from this host's own addresses: a program of the host serves it", f.Protocol, f.Port),
 			Do:   "forward another port"})
 	}
+	for _, f := range seen.deaf {
+		warn(api.Warning{
+			What: fmt.Sprintf("a program listens on %s port %d of this host, which is forwarded into a port since before: nothing from elsewhere comes to it", f.Protocol, f.Port),
+			Do:   "have the program use another port; or delete the forward, and add it again when the program listens"})
+	}
 	for _, f := range seen.faults {
 		warn(api.Warning{What: f.What + ": tenants cannot leave through it",
 			Do: "ovloom status --fix, or by hand: " + f.Do})

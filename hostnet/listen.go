@@ -17,38 +17,49 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
+// Service says whether programs serve a port, and whose they are.
+type Service uint8
+
+// Services.
+const (
+	NotServed    Service = iota
+	ServedByUser         // by programs of users, and by none of root's
+	ServedByRoot
+)
+
 // Listens says whether a program of this host's namespace serves a port on an address
 // that others can reach over IPv4: for TCP it listens there, for UDP it has the port
 // and no partner. What SCTP is served the kernel does not tell alike; the answer is no.
-func Listens(p intent.Protocol, port uint16) (bool, error) {
+func Listens(p intent.Protocol, port uint16) (Service, error) {
+	most := NotServed
 	for _, file := range []string{string(p), string(p) + "6"} {
 		if p == intent.SCTP {
-			return false, nil
+			return NotServed, nil
 		}
 		b, err := os.ReadFile("/proc/thread-self/net/" + file)
 		if os.IsNotExist(err) {
 			continue // a kernel without IPv6
 		}
 		if err != nil {
-			return false, fmt.Errorf("see whether %s port %d is in use: %w", p, port, err)
+			return NotServed, fmt.Errorf("see whether %s port %d is in use: %w", p, port, err)
 		}
-		if serves(b, p, port) {
-			return true, nil
-		}
+		most = max(most, serves(b, p, port))
 	}
-	return false, nil
+	return most, nil
 }
 
 // tcpListen is TCP_LISTEN as /proc/net/tcp writes it.
 const tcpListen = "0A"
 
 // serves looks for a port in a table as /proc/net/tcp and udp are (proc(5)): local and
-// remote address in the second and third column, the state in the fourth.
-func serves(table []byte, p intent.Protocol, port uint16) bool {
+// remote address in the second and third column, the state in the fourth, the user
+// in the eighth.
+func serves(table []byte, p intent.Protocol, port uint16) Service {
+	most := NotServed
 	lines := bufio.NewScanner(bytes.NewReader(table))
 	for lines.Scan() {
 		f := strings.Fields(lines.Text())
-		if len(f) < 4 {
+		if len(f) < 8 {
 			continue
 		}
 		local, ok := parseSocketAddr(f[1])
@@ -58,10 +69,13 @@ func serves(table []byte, p intent.Protocol, port uint16) bool {
 		case !ok || !ok2 || local.Port() != port || a.IsLoopback():
 		case a.Is6() && !a.IsUnspecified(): // of IPv6 only
 		case p == intent.TCP && f[3] == tcpListen, p == intent.UDP && remote.Port() == 0:
-			return true
+			if f[7] == "0" {
+				return ServedByRoot
+			}
+			most = ServedByUser
 		}
 	}
-	return false
+	return most
 }
 
 // parseSocketAddr reads an address as the tables have it: words of 32 bits in the

@@ -37,15 +37,26 @@ func TestListens(t *testing.T) {
 		}
 		got, err := Listens(p, uint16(port))
 		must(t, err)
-		if got != c.want {
+		if (got == ServedByRoot) != c.want || got == ServedByUser { // tests run as root
 			t.Errorf("%s: %v", c.name, got)
 		}
 		other := intent.UDP
 		if p == intent.UDP {
 			other = intent.TCP
 		}
-		if got, err := Listens(other, uint16(port)); err != nil || got {
+		if got, err := Listens(other, uint16(port)); err != nil || got != NotServed {
 			t.Errorf("%s, the same port of %s: %v, %v", c.name, other, got, err)
+		}
+	}
+}
+
+func TestWhoseServiceItIs(t *testing.T) {
+	line := func(uid string) string {
+		return "  0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 " + uid + " 0 0 1\n"
+	}
+	for table, want := range map[string]Service{"": NotServed, line("0"): ServedByRoot, line("1000"): ServedByUser, line("1000") + line("0"): ServedByRoot} {
+		if got := serves([]byte(table), intent.TCP, 8080); got != want {
+			t.Errorf("%q: %d, want %d", table, got, want)
 		}
 	}
 }
@@ -54,7 +65,7 @@ func FuzzServes(f *testing.F) {
 	f.Add([]byte("  0: 00000000:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 1\n"), uint16(8080))
 	f.Add([]byte("  0: 00000000000000000000000001000000:0016 00000000000000000000000000000000:0000 0A\n"), uint16(22))
 	f.Fuzz(func(t *testing.T, table []byte, port uint16) {
-		if serves(table, intent.SCTP, port) {
+		if serves(table, intent.SCTP, port) != NotServed {
 			t.Error("SCTP")
 		}
 		serves(table, intent.TCP, port)

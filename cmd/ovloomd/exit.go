@@ -14,7 +14,7 @@ import (
 func (d *daemon) newExit() *exit.Gatherer {
 	log := d.log.With("part", "exit")
 	d.exit = exit.New(exit.Settings{
-		Bridge: d.cfg.Bridge, Link: d.cfg.HostUplink, VXLANPort: d.cfg.VXLANPort, UnderlayMTU: d.host.UnderlayMTU,
+		Bridge: d.cfg.Bridge, Link: d.cfg.HostUplink, VXLANPort: d.cfg.VXLANPort, UnderlayMTU: d.host.UnderlayMTU, StateDir: d.cfg.StateDir,
 	}, exit.Deps{Switch: d.db, Host: exit.Linux{}, Controller: toController{d}, Log: log})
 	source := span{d.store, nil}
 	return exit.NewGatherer(exit.Sources{

@@ -1,0 +1,93 @@
+package exit
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// A forward takes a port of the host's own addresses. A program that was there first
+// keeps its port, and so does root's at any time. Another user's that comes later does
+// not: any user of the host could take a tenant's traffic otherwise. So which forwards are
+// in force is kept on disk, for as long as they are.
+
+// firstFile is where it is kept, in the state directory.
+const firstFile = "forwards.json"
+
+// portKey is a port of the host's own addresses, as "tcp/8080".
+func portKey(f hostnet.ExitForward) string { return fmt.Sprintf("%s/%d", f.Protocol, f.Port) }
+
+// loadFirst reads which forwards were in force when ovloomd last ran.
+func (r *Reconciler) loadFirst() {
+	r.first = map[string]bool{}
+	if r.set.StateDir == "" {
+		return
+	}
+	b, err := os.ReadFile(filepath.Join(r.set.StateDir, firstFile))
+	var kept []string
+	if err == nil {
+		err = json.Unmarshal(b, &kept)
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		r.log.Warn("cannot read which forwards were in force: programs that listen on their ports by now keep them", "error", err)
+	}
+	for _, k := range kept {
+		r.first[k] = true
+	}
+}
+
+// keepFirst remembers the forwards that are in force.
+func (r *Reconciler) keepFirst(forwards []hostnet.ExitForward) {
+	now := map[string]bool{}
+	for _, f := range forwards {
+		now[portKey(f)] = true
+	}
+	if maps.Equal(now, r.first) {
+		return
+	}
+	r.first = now
+	if r.set.StateDir == "" {
+		return
+	}
+	b, err := json.Marshal(slices.Sorted(maps.Keys(now)))
+	path := filepath.Join(r.set.StateDir, firstFile)
+	if err == nil {
+		err = os.WriteFile(path+".new", append(b, '\n'), 0o600)
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		r.log.Warn("cannot remember which forwards are in force", "error", err)
+	}
+}
+
+// leaveServices drops the forwards of ports that programs of this host keep, or would
+// not hear from anybody any more, and returns them; deaf are those that programs serve in
+// vain.
+func (r *Reconciler) leaveServices(e *hostnet.Exit) (taken, deaf []hostnet.ExitForward, err error) {
+	e.Forwards = slices.DeleteFunc(e.Forwards, func(f hostnet.ExitForward) bool {
+		used := f.Protocol == intent.UDP && int(f.Port) == r.set.VXLANPort
+		if !used {
+			service, failed := r.deps.Host.Listens(f.Protocol, f.Port)
+			err = errors.Join(err, failed)
+			first := r.first[portKey(f)]
+			used = service == hostnet.ServedByRoot || service == hostnet.ServedByUser && !first
+			if service == hostnet.ServedByUser && first {
+				deaf = append(deaf, f)
+			}
+		}
+		if used {
+			taken = append(taken, f)
+		}
+		return used
+	})
+	return taken, deaf, err
+}
