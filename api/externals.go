@@ -3,7 +3,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"encoding/binary"
 	"net/http"
@@ -99,7 +98,7 @@ func (c *call) external() (string, error) {
 
 func (s *Server) externals(c *call) (any, error) {
 	es, err := s.backend.Store.Externals(c.r.Context())
-	slices.SortFunc(es, func(a, b intent.External) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(es, func(a, b intent.External) int { return intent.Natural(a.Name, b.Name) })
 	return list(es), err
 }
 
@@ -182,7 +181,7 @@ func tenantsOf(users []string) []string {
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names)
+	slices.SortFunc(names, intent.Natural)
 	return slices.Compact(names)
 }
 

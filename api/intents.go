@@ -28,7 +28,7 @@ func (s *Server) tenants(c *call) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	slices.SortFunc(ts, func(a, b intent.Tenant) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(ts, func(a, b intent.Tenant) int { return intent.Natural(a.Name, b.Name) })
 	return list(ts), nil
 }
 
@@ -60,7 +60,7 @@ func (s *Server) tenant(c *call) (any, error) {
 	for _, n := range snap.Networks {
 		v.Networks = append(v.Networks, n.Name)
 	}
-	slices.Sort(v.Networks)
+	slices.SortFunc(v.Networks, intent.Natural)
 	return v, nil
 }
 
@@ -90,7 +90,7 @@ func (s *Server) networks(c *call) (any, error) {
 		all = append(all, ns...)
 	}
 	slices.SortFunc(all, func(a, b intent.Network) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(intent.Natural(a.Tenant, b.Tenant), intent.Natural(a.Name, b.Name))
 	})
 	return all, nil
 }
@@ -210,7 +210,7 @@ func (s *Server) ports(c *call) (any, error) {
 		}
 	}
 	slices.SortFunc(all, func(a, b Port) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Network, b.Network), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(intent.Natural(a.Tenant, b.Tenant), intent.Natural(a.Network, b.Network), intent.Natural(a.Name, b.Name))
 	})
 	return list(all), nil
 }
@@ -361,7 +361,7 @@ func hostsOf(ps []Port) []string {
 			hosts = append(hosts, p.Host)
 		}
 	}
-	slices.Sort(hosts)
+	slices.SortFunc(hosts, intent.Natural)
 	return slices.Compact(hosts)
 }
 

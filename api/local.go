@@ -3,7 +3,6 @@
 package api
 
 import (
-	"cmp"
 	"context"
 	"slices"
 
@@ -20,6 +19,7 @@ func (s *Server) status(c *call) (any, error) {
 	st.Connections = list(st.Connections)
 	st.Tenants = list(st.Tenants)
 	st.Ports = list(st.Ports)
+	slices.SortFunc(st.Ports, func(a, b BoundPort) int { return intent.Natural(a.Port, b.Port) })
 	st.Uplinks = list(st.Uplinks)
 	st.Conflicts = list(st.Conflicts)
 	st.Drops = list(st.Drops)
@@ -83,7 +83,7 @@ func (s *Server) unplug(c *call) (any, error) {
 
 func (s *Server) hosts(c *call) (any, error) {
 	hs, err := s.backend.Store.Hosts(c.r.Context())
-	slices.SortFunc(hs, func(a, b intent.HostState) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(hs, func(a, b intent.HostState) int { return intent.Natural(a.Name, b.Name) })
 	return list(hs), err
 }
 

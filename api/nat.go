@@ -148,7 +148,7 @@ func (s *Server) nat(c *call) (any, error) {
 		all.Forwards = append(all.Forwards, v.Forwards...)
 	}
 	slices.SortFunc(all.SNATs, func(a, b SNAT) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.External, b.External))
+		return cmp.Or(intent.Natural(a.Tenant, b.Tenant), intent.Natural(a.External, b.External))
 	})
 	slices.SortFunc(all.Floatings, compareFloatings)
 	slices.SortFunc(all.Forwards, compareForwards)
@@ -156,11 +156,11 @@ func (s *Server) nat(c *call) (any, error) {
 }
 
 func compareFloatings(a, b intent.Floating) int {
-	return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Network, b.Network), cmp.Compare(a.Port, b.Port), cmp.Compare(a.External, b.External))
+	return cmp.Or(intent.Natural(a.Tenant, b.Tenant), intent.Natural(a.Network, b.Network), intent.Natural(a.Port, b.Port), intent.Natural(a.External, b.External))
 }
 
 func compareForwards(a, b intent.Forward) int {
-	return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.External, b.External), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port))
+	return cmp.Or(intent.Natural(a.Tenant, b.Tenant), intent.Natural(a.External, b.External), cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port))
 }
 
 // natOf returns the NAT of a tenant, in any order.
@@ -193,7 +193,7 @@ func viewSNAT(n intent.SNAT, taken []intent.NATAddress) SNAT {
 			v.Hosts = append(v.Hosts, HostAddress{a.Host, a.Address})
 		}
 	}
-	slices.SortFunc(v.Hosts, func(a, b HostAddress) int { return cmp.Compare(a.Host, b.Host) })
+	slices.SortFunc(v.Hosts, func(a, b HostAddress) int { return intent.Natural(a.Host, b.Host) })
 	return v
 }
 

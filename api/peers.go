@@ -43,7 +43,7 @@ func (s *Server) peers(c *call) (any, error) {
 		all = slices.DeleteFunc(all, func(p intent.Peer) bool { return p.Network != network })
 	}
 	slices.SortFunc(all, func(a, b intent.Peer) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), cmp.Compare(a.Network, b.Network), cmp.Compare(a.Name, b.Name))
+		return cmp.Or(intent.Natural(a.Tenant, b.Tenant), intent.Natural(a.Network, b.Network), intent.Natural(a.Name, b.Name))
 	})
 	return list(all), nil
 }

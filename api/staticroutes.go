@@ -60,7 +60,7 @@ func (s *Server) routes(c *call) (any, error) {
 		all = append(all, rs...)
 	}
 	slices.SortFunc(all, func(a, b intent.Route) int {
-		return cmp.Or(cmp.Compare(a.Tenant, b.Tenant), comparePrefixes(a.Prefix, b.Prefix))
+		return cmp.Or(intent.Natural(a.Tenant, b.Tenant), comparePrefixes(a.Prefix, b.Prefix))
 	})
 	return list(all), nil
 }

@@ -30,7 +30,7 @@ func TestTraceParameters(t *testing.T) {
 		})
 	}
 	for query, said := range map[string]string{
-		"from=acme/web&to=10.0.0.3":                                        `port "acme/web" has 2 parts`,
+		"from=acme/web&to=10.0.0.3":                                        `is no name of a port`,
 		"from=acme/web/c1":                                                 "no destination is given",
 		"from=acme/web/c1&to=10.0.0.3&protocol=tcp":                        "tcp needs a destination port",
 		"from=acme/web/c1&to=10.0.0.3&protocol=igmp&dst-port=1":            `protocol "igmp" cannot be traced`,

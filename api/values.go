@@ -183,8 +183,8 @@ func (r PlugRequest) Validate() error {
 	}
 	switch {
 	case given != 1:
-		return intent.Invalidf("%d places are given to plug port %s into", given, r.Ref).
-			WithHint("give exactly one of netns, pid and tap")
+		return intent.Invalidf("give exactly one of --netns, --pid, --tap and --container to plug port %s into", r.Ref).
+			WithHint("such as: ovloom port plug %s --netns NAME; by the API: netns, pid or tap", r.Ref)
 	case r.PID < 0:
 		return intent.Invalidf("process id %d is negative", r.PID)
 	case strings.Contains(r.Netns, "/") && !path.IsAbs(r.Netns) || strings.Contains(r.Netns, "\x00") || r.Netns == "." || r.Netns == "..":
@@ -250,7 +250,7 @@ func ViewPort(p intent.Port, claims []intent.Binding) Port {
 		if a.Generation != b.Generation {
 			return cmp.Compare(b.Generation, a.Generation)
 		}
-		return strings.Compare(a.Host, b.Host)
+		return intent.Natural(a.Host, b.Host)
 	})
 	if w, ok := intent.Winner(claims); ok {
 		v.Host, v.Up, v.Fault = w.Host, w.Up, w.Fault

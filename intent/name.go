@@ -60,7 +60,7 @@ func ParseTenant(s string) (string, error) {
 func ParseNetworkRef(s string) (NetworkRef, error) {
 	p := strings.Split(s, "/")
 	if len(p) != 2 {
-		return NetworkRef{}, Invalidf("network %q has %d parts", s, len(p)).WithHint("name a network as TENANT/NETWORK, such as acme/web")
+		return NetworkRef{}, Invalidf("%q is no name of a network", s).WithHint("name a network as TENANT/NETWORK, such as acme/web")
 	}
 	r := NetworkRef{p[0], p[1]}
 	return r, r.Validate()
@@ -78,7 +78,7 @@ func (r NetworkRef) Validate() error {
 func ParsePortRef(s string) (PortRef, error) {
 	p := strings.Split(s, "/")
 	if len(p) != 3 {
-		return PortRef{}, Invalidf("port %q has %d parts", s, len(p)).WithHint("name a port as TENANT/NETWORK/PORT, such as acme/web/c1")
+		return PortRef{}, Invalidf("%q is no name of a port", s).WithHint("name a port as TENANT/NETWORK/PORT, such as acme/web/c1")
 	}
 	r := PortRef{p[0], p[1], p[2]}
 	return r, r.Validate()
@@ -125,7 +125,7 @@ func ValidateObject(s string) error {
 	case 2:
 		_, err = ParsePortRef(s)
 	default:
-		return Invalidf("object %q has %d parts", s, strings.Count(s, "/")+1).WithHint("name a TENANT, TENANT/NETWORK or TENANT/NETWORK/PORT")
+		return Invalidf("%q is no name of an object", s).WithHint("name a TENANT, TENANT/NETWORK or TENANT/NETWORK/PORT")
 	}
 	return err
 }

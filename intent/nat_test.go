@@ -98,8 +98,8 @@ func TestParseTarget(t *testing.T) {
 		"acme/web/c1:0":     "is malformed",
 		"acme/web/c1:65536": "is malformed",
 		"acme/web/c1:-1":    "is malformed",
-		"acme/web:80":       `port "acme/web" has 2 parts`,
-		"10.0.0.5:80":       "has 1 parts",
+		"acme/web:80":       "is no name of a port",
+		"10.0.0.5:80":       "is no name of",
 	} {
 		_, _, err := ParseTarget(text)
 		check(t, err, says)

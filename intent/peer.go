@@ -46,7 +46,7 @@ func (r PeerRef) NetworkRef() NetworkRef { return NetworkRef{r.Tenant, r.Network
 func ParsePeerRef(s string) (PeerRef, error) {
 	p := strings.Split(s, "/")
 	if len(p) != 3 {
-		return PeerRef{}, Invalidf("peer %q has %d parts", s, len(p)).WithHint("name a peer as TENANT/NETWORK/PEER, such as acme/web/tor1")
+		return PeerRef{}, Invalidf("%q is no name of a peer", s).WithHint("name a peer as TENANT/NETWORK/PEER, such as acme/web/tor1")
 	}
 	r := PeerRef{p[0], p[1], p[2]}
 	return r, r.Validate()

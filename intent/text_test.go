@@ -23,7 +23,7 @@ func TestPortRefText(t *testing.T) {
 	if err := json.Unmarshal([]byte(`{"to":""}`), &back); err != nil || back.To != (PortRef{}) {
 		t.Errorf("an absent port reads as %v: %v", back.To, err)
 	}
-	check(t, json.Unmarshal([]byte(`{"to":"acme/web"}`), &back), "has 2 parts")
+	check(t, json.Unmarshal([]byte(`{"to":"acme/web"}`), &back), "is no name of")
 }
 
 func TestParseAllowed(t *testing.T) {

@@ -211,7 +211,7 @@ func TestParsers(t *testing.T) {
 		{"a network with an empty tenant", second(ParseNetworkRef("/web")), "tenant name is empty"},
 		{"a port", second(ParsePortRef("acme/web/c1")), ""},
 		{"a port without tenant", second(ParsePortRef("web/c1")), "name a port as TENANT/NETWORK/PORT, such as acme/web/c1"},
-		{"a port with four parts", second(ParsePortRef("a/b/c/d")), "has 4 parts"},
+		{"a port with four parts", second(ParsePortRef("a/b/c/d")), "is no name of"},
 		{"a prefix", second(ParsePrefix("10.0.0.0/24")), ""},
 		{"a prefix without length", second(ParsePrefix("10.0.0.0")), "write a prefix such as 10.0.0.0/24"},
 		{"a prefix that is not masked", second(ParsePrefix("10.0.0.1/24")), "write 10.0.0.0/24"},

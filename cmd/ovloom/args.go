@@ -62,6 +62,8 @@ func parseLine(root *cli.Command, words []string) (line, error) {
 		case word == "--":
 			l.args = append(l.args, words...)
 			return l, nil
+		case word == "--version" && len(l.path) == 1:
+			words = append([]string{"version"}, words...)
 		case len(word) > 1 && word[0] == '-':
 			var err error
 			if words, err = l.flag(word, words); err != nil {
@@ -76,6 +78,15 @@ func parseLine(root *cli.Command, words []string) (line, error) {
 		}
 	}
 	return l, nil
+}
+
+// several returns the names that a line gives, if they are more than one and the command
+// takes them one by one.
+func (l line) several() []string {
+	if len(l.args) < 2 || !strings.HasSuffix(l.command().ArgsUsage, " ...") {
+		return nil
+	}
+	return l.args
 }
 
 // word takes a command's name or an argument.
@@ -94,7 +105,38 @@ func (l *line) word(word string) error {
 	for _, c := range subs {
 		names = append(names, c.Name)
 	}
+	if verb := otherWords[word]; slices.Contains(names, verb) {
+		return intent.Invalidf("unknown command %q", strings.TrimSpace(l.about()+" "+word)).WithHint("did you mean %s? see `%s --help`", verb, l.name())
+	}
 	return intent.Invalidf("unknown command %q", strings.TrimSpace(l.about()+" "+word)).WithHint("%s", suggest(word, names, "", l.name()))
+}
+
+// aliases are other names of verbs, by the verb. Help and completion do not show them.
+var aliases = map[string][]string{
+	"add":    {"create", "new"},
+	"list":   {"ls"},
+	"show":   {"get"},
+	"delete": {"del", "rm", "remove"},
+	"remove": {"del", "rm", "delete"},
+}
+
+// otherWords are words for verbs that mean too much to be taken for them.
+var otherWords = map[string]string{
+	"update": "set", "change": "set", "edit": "set", "modify": "set",
+	"attach": "plug", "connect": "plug", "detach": "unplug", "disconnect": "unplug",
+	"describe": "show", "info": "show", "destroy": "delete",
+}
+
+// addAliases gives verbs their other names, unless a verb beside them has one.
+func addAliases(c *cli.Command) {
+	for _, sub := range c.Subcommands {
+		for _, a := range aliases[sub.Name] {
+			if !slices.ContainsFunc(c.Subcommands, func(other *cli.Command) bool { return other.HasName(a) }) {
+				sub.Aliases = append(sub.Aliases, a)
+			}
+		}
+		addAliases(sub)
+	}
 }
 
 // flag takes a flag and, if it has one, its value from rest; it returns what is
@@ -161,7 +203,11 @@ func flagNames(path []*cli.Command) []string {
 func suggest(word string, known []string, prefix, command string) string {
 	best, least := "", max(2, len(word)/2)+1
 	for _, k := range known {
-		if d := distance(word, k); d < least {
+		d := distance(word, k)
+		if word != "" && strings.HasPrefix(k, word) {
+			d = 0 // cut off
+		}
+		if d < least {
 			best, least = k, d
 		}
 	}

@@ -118,6 +118,8 @@ func (p *program) values(l line, f cli.Flag, last string) []string {
 		return dirNames("/sys/class/net")
 	case "external":
 		return p.externalNames(l)
+	case "host":
+		return p.hostNames(l)
 	case "to":
 		return p.targets(l, last)
 	case "tcp", "udp", "sctp":
@@ -150,10 +152,15 @@ func (p *program) arguments(l line, last string) []string {
 		"DESTINATION": 3, // a port, or what is no name
 	}
 	arguments := strings.Fields(l.command().ArgsUsage)
-	if len(l.args) >= len(arguments) {
+	at := len(l.args)
+	if n := len(arguments); n > 0 && arguments[n-1] == "..." {
+		arguments = arguments[:n-1]
+		at = min(at, n-2)
+	}
+	if at >= len(arguments) {
 		return nil
 	}
-	usage := arguments[len(l.args)]
+	usage := arguments[at]
 	isNew := l.command().Name == "add" && slices.Contains(newNames, l.path[1].Name)
 	switch usage {
 	case "SHELL":
@@ -225,7 +232,7 @@ func (p *program) objects(l line, last string, depth int, whole bool) []string {
 			names = append(names, n.Ref().String())
 		}
 	case 3:
-		if strings.HasSuffix(l.command().ArgsUsage, "/PEER") {
+		if strings.HasSuffix(strings.TrimSuffix(l.command().ArgsUsage, " ..."), "/PEER") {
 			peers, err := client.Peers(ctx, parts[0], parts[1])
 			if err != nil {
 				return nil

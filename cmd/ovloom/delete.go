@@ -74,9 +74,9 @@ func printAll(w io.Writer, what string, objects []string) {
 	}
 }
 
-func list(s []string) []string {
+func list[T any](s []T) []T {
 	if s == nil {
-		return []string{}
+		return []T{}
 	}
 	return s
 }

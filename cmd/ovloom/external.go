@@ -65,9 +65,9 @@ Tenants reach no address of a host, no VTEP and no store, nor each other's addre
    ovloom external set campus --pool 203.0.113.10-203.0.113.250`},
 			{Name: "list", Usage: "list the externals", Action: p.externalList,
 				Description: "   ovloom external list\n   ovloom external list -o json"},
-			{Name: "show", Usage: "show an external, and which of its addresses are used for what", ArgsUsage: "EXTERNAL", Action: p.externalShow,
+			{Name: "show", Usage: "show an external, and which of its addresses are used for what", ArgsUsage: "EXTERNAL ...", Action: p.externalShow,
 				Description: "   ovloom external show campus"},
-			{Name: "delete", Usage: "delete an external", ArgsUsage: "EXTERNAL", Flags: deleteFlags(), Action: p.externalDelete,
+			{Name: "delete", Usage: "delete an external", ArgsUsage: "EXTERNAL ...", Flags: deleteFlags(), Action: p.externalDelete,
 				Description: "An external that tenants use is deleted only with --cascade, which prints what goes first. It returns when that is stored.\n\n   ovloom external delete campus\n   ovloom external delete internet --cascade"},
 		},
 	}

@@ -54,6 +54,9 @@ const referenceIntro = `# The commands of ovloom
 ` + "`ovloom`" + ` talks to the ovloomd of the same machine. Flags may stand before, between or after the arguments; what follows
 ` + "`--`" + ` is taken for arguments. Values that can be given several times can also be separated by commas.
 
+Verbs have other names, too: ` + "`create`, `new`, `ls`, `get`, `rm`, `del`" + `. Commands whose usage ends in ` + "`...`" + ` take several names; they go on when one
+fails, and print one JSON array. ` + "`ovloom --version`" + ` is ` + "`ovloom version`" + `.
+
 What was asked for goes to stdout: aligned tables, or JSON with ` + "`-o json`" + `, whose fields are stable. Everything else goes to
 stderr: ` + "`ovloom: …`" + ` says what went wrong, ` + "`hint: …`" + ` what would be right.
 

@@ -22,7 +22,7 @@ func (p *program) hostCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{Name: "list", Usage: "list the hosts", Action: p.hostList,
 				Description: "   ovloom host list"},
-			{Name: "show", Usage: "show a host and what is bound to it", ArgsUsage: "HOST", Action: p.hostShow,
+			{Name: "show", Usage: "show a host and what is bound to it", ArgsUsage: "HOST ...", Action: p.hostShow,
 				Description: "   ovloom host show host1"},
 			{Name: "remove", Usage: "remove a host that is gone for good", ArgsUsage: "HOST", Flags: deleteFlags(), Action: p.hostRemove,
 				Description: "A host with ports plugged there is removed only with --cascade, which releases them. A host that runs should leave instead.\n\n   ovloom host remove host3\n   ovloom host remove host3 --cascade"},

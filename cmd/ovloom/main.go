@@ -50,6 +50,10 @@ type program struct {
 	timeout  time.Duration
 	wait     bool
 	deadline time.Time // of the whole command
+
+	// Set where a line names several objects.
+	several []string
+	printed []any // what is printed of each as JSON
 }
 
 // run is main without the process: it returns the exit code. No command reads
@@ -82,6 +86,14 @@ func (p *program) run(ctx context.Context, args []string) error {
 	if len(l.command().Subcommands) > 0 {
 		return intent.Invalidf("no command is given").WithHint("see `%s --help`", l.name())
 	}
+	if several := l.several(); several != nil {
+		return p.each(ctx, root, l, several)
+	}
+	return p.one(ctx, root, l)
+}
+
+// one runs a line.
+func (p *program) one(ctx context.Context, root *cli.Command, l line) error {
 	app := &cli.App{
 		Name: root.Name, Commands: root.Subcommands, Flags: root.Flags, Before: p.globals,
 		HideHelp: true, HideVersion: true,
@@ -91,9 +103,39 @@ func (p *program) run(ctx context.Context, args []string) error {
 	defer func() {
 		if p.client != nil {
 			p.client.Close()
+			p.client = nil
 		}
 	}()
 	return app.RunContext(ctx, l.arranged())
+}
+
+// each runs a line that names several objects for each of them, and goes on when one
+// fails. It returns the last error; those before it are reported.
+func (p *program) each(ctx context.Context, root *cli.Command, l line, names []string) error {
+	p.several = names
+	var failed error
+	for i, name := range names {
+		l.args = []string{name}
+		err := p.one(ctx, root, l)
+		if err != nil && failed != nil {
+			p.report(failed)
+		}
+		if err != nil {
+			failed = err
+		}
+		if p.format == "table" && l.command().Name == "show" && i < len(names)-1 {
+			fmt.Fprintln(p.stdout)
+		}
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if p.format == "json" {
+		if err := p.encode(list(p.printed)); err != nil {
+			return err
+		}
+	}
+	return failed
 }
 
 // commands returns the command tree. Its root is ovloom itself.
@@ -124,6 +166,7 @@ func (p *program) commands() *cli.Command {
 		},
 	}
 	setUsageErrors(root)
+	addAliases(root)
 	return root
 }
 

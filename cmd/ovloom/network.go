@@ -53,9 +53,9 @@ and of what is behind the tag nothing is checked but the sender's MAC.
    ovloom network set acme/trunk --vlan-transparent`},
 			{Name: "list", Usage: "list the networks of all tenants or of one", ArgsUsage: "[TENANT]", Action: p.networkList,
 				Description: "   ovloom network list\n   ovloom network list acme"},
-			{Name: "show", Usage: "show a network", ArgsUsage: "TENANT/NETWORK", Action: p.networkShow,
+			{Name: "show", Usage: "show a network", ArgsUsage: "TENANT/NETWORK ...", Action: p.networkShow,
 				Description: "   ovloom network show acme/web"},
-			{Name: "delete", Usage: "delete a network", ArgsUsage: "TENANT/NETWORK", Flags: deleteFlags(), Action: p.networkDelete,
+			{Name: "delete", Usage: "delete a network", ArgsUsage: "TENANT/NETWORK ...", Flags: deleteFlags(), Action: p.networkDelete,
 				Description: "A network that has ports, or next hops of routes, is deleted only with --cascade, which prints what goes first.\n\n   ovloom network delete acme/web\n   ovloom network delete acme/web --cascade"},
 		},
 	}

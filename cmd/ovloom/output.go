@@ -14,16 +14,25 @@ import (
 
 // print writes v as JSON if that is asked for, and calls text otherwise.
 func (p *program) print(v any, text func(w io.Writer)) error {
-	if p.format == "json" {
-		e := json.NewEncoder(p.stdout)
-		e.SetEscapeHTML(false)
-		e.SetIndent("", "  ")
-		if err := e.Encode(v); err != nil {
-			return fmt.Errorf("print JSON: %w", err)
-		}
+	switch {
+	case p.format != "json":
+		text(p.stdout)
+		return nil
+	case p.several != nil: // one document in the end
+		p.printed = append(p.printed, v)
 		return nil
 	}
-	text(p.stdout)
+	return p.encode(v)
+}
+
+// encode writes JSON.
+func (p *program) encode(v any) error {
+	e := json.NewEncoder(p.stdout)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(v); err != nil {
+		return fmt.Errorf("print JSON: %w", err)
+	}
 	return nil
 }
 

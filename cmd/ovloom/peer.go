@@ -26,9 +26,9 @@ func (p *program) peerCommand() *cli.Command {
    ovloom peer add acme/web/tor1 --vtep 192.0.2.40`},
 			{Name: "list", Usage: "list the peers of all tenants, of one, or of a network", ArgsUsage: "[TENANT[/NETWORK]]", Action: p.peerList,
 				Description: "   ovloom peer list\n   ovloom peer list acme/web\n   ovloom peer list acme -o json"},
-			{Name: "show", Usage: "show a peer", ArgsUsage: "TENANT/NETWORK/PEER", Action: p.peerShow,
+			{Name: "show", Usage: "show a peer", ArgsUsage: "TENANT/NETWORK/PEER ...", Action: p.peerShow,
 				Description: "   ovloom peer show acme/web/tor1"},
-			{Name: "delete", Usage: "delete a peer", ArgsUsage: "TENANT/NETWORK/PEER", Flags: deleteFlags(), Action: p.peerDelete,
+			{Name: "delete", Usage: "delete a peer", ArgsUsage: "TENANT/NETWORK/PEER ...", Flags: deleteFlags(), Action: p.peerDelete,
 				Description: "   ovloom peer delete acme/web/tor1"},
 		},
 	}

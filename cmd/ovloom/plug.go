@@ -3,12 +3,17 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
+	"os/exec"
+	"strconv"
+	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/intent"
 )
 
 func (p *program) plugCommand() *cli.Command {
@@ -17,6 +22,7 @@ func (p *program) plugCommand() *cli.Command {
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "netns", Usage: "into the network namespace `NAME`, as ip netns list shows it, or an absolute path"},
 			&cli.IntFlag{Name: "pid", Usage: "into the network namespace of process `N`"},
+			&cli.StringFlag{Name: "container", Usage: "into the network namespace of the running container `NAME` of docker or podman"},
 			&cli.StringFlag{Name: "tap", Usage: "by the tap device `INTERFACE`, which exists"},
 			&cli.StringFlag{Name: "ifname", Usage: "`NAME` of the interface in the namespace (default: " + api.DefaultIfname + ")"},
 			&cli.BoolFlag{Name: "no-default-route", Usage: "make no default route through the network's gateway; one that the namespace has already is left alone anyway"},
@@ -25,6 +31,7 @@ func (p *program) plugCommand() *cli.Command {
 		Action: p.portPlug,
 		Description: `   ovloom port plug acme/web/c1 --netns c1
    ovloom port plug acme/web/c2 --pid 4711 --ifname net0
+   ovloom port plug acme/web/c3 --container nginx --ifname eth1
    ovloom port plug acme/db/c1 --netns c1 --ifname eth1 --no-default-route
    ovloom port plug acme/web/vm1 --tap tap0`,
 	}
@@ -32,7 +39,7 @@ func (p *program) plugCommand() *cli.Command {
 
 func (p *program) unplugCommand() *cli.Command {
 	return &cli.Command{
-		Name: "unplug", Usage: "detach a port from its workload on this host", ArgsUsage: "TENANT/NETWORK/PORT", Action: p.portUnplug,
+		Name: "unplug", Usage: "detach a port from its workload on this host", ArgsUsage: "TENANT/NETWORK/PORT ...", Action: p.portUnplug,
 		Description: "   ovloom port unplug acme/web/c1",
 	}
 }
@@ -50,11 +57,19 @@ func (p *program) portPlug(c *cli.Context) error {
 	}
 	r := api.PlugRequest{Ref: ref, Netns: c.String("netns"), PID: c.Int("pid"), Tap: c.String("tap"), Ifname: c.String("ifname"),
 		NoDefaultRoute: c.Bool("no-default-route"), Force: c.Bool("force")}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	container := c.String("container")
+	if container != "" && r.Netns == "" && r.PID == 0 && r.Tap == "" {
+		if r.PID, err = containerPID(ctx, container); err != nil {
+			return err
+		}
+	} else if container != "" {
+		r.PID, r.Netns, r.Tap = 0, "", "" // several places: refused
+	}
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	ctx, cancel := p.call(c)
-	defer cancel()
 	res, err := p.client.Plug(ctx, r)
 	if err != nil {
 		return err
@@ -69,6 +84,8 @@ func (p *program) portPlug(c *cli.Context) error {
 	if err := p.print(plugged{ref.String(), res}, func(out io.Writer) {
 		where := "on " + res.Interface
 		switch {
+		case container != "":
+			where = fmt.Sprintf("as %s in container %s", res.Ifname, container)
 		case r.Netns != "":
 			where = fmt.Sprintf("as %s in namespace %s", res.Ifname, r.Netns)
 		case r.PID != 0:
@@ -86,6 +103,40 @@ func (p *program) portPlug(c *cli.Context) error {
 		return err
 	}
 	return late
+}
+
+// containerEngines are the commands that know containers, in the order in which they are
+// asked.
+var containerEngines = []string{"docker", "podman"}
+
+// containerPID returns the process of a running container.
+func containerPID(ctx context.Context, name string) (int, error) {
+	if strings.HasPrefix(name, "-") {
+		return 0, intent.Invalidf("container %q is malformed", name).WithHint("give a name or an id")
+	}
+	var asked []string
+	for _, engine := range containerEngines {
+		if _, err := exec.LookPath(engine); err != nil {
+			continue
+		}
+		asked = append(asked, engine)
+		out, err := exec.CommandContext(ctx, engine, "inspect", "--type", "container", "--format", "{{.State.Pid}}", name).Output()
+		if err != nil {
+			continue // it does not know the container, or does not run
+		}
+		pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
+		if err != nil {
+			return 0, fmt.Errorf("%s tells no process of container %s: %w", engine, name, err)
+		}
+		if pid == 0 {
+			return 0, intent.Conflictf("container %s does not run", name).WithHint("start it: %s start %s", engine, name)
+		}
+		return pid, nil
+	}
+	if len(asked) == 0 {
+		return 0, intent.Unavailablef("neither docker nor podman is installed").WithHint("give the container's process instead: --pid N")
+	}
+	return 0, intent.NotFoundf("%s knows no container %s", strings.Join(asked, " nor "), name).WithHint("see: %s ps", asked[0])
 }
 
 func (p *program) portUnplug(c *cli.Context) error {

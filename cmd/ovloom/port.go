@@ -3,9 +3,11 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,7 +31,7 @@ func (p *program) portCommand() *cli.Command {
    ovloom port plug acme/web/c1 --netns c1
    ovloom port list acme/web`,
 		Subcommands: []*cli.Command{
-			{Name: "add", Usage: "add a port", ArgsUsage: "TENANT/NETWORK/PORT", Flags: flags(), Action: p.portAdd,
+			{Name: "add", Usage: "add a port", ArgsUsage: "TENANT/NETWORK/PORT ...", Flags: flags(), Action: p.portAdd,
 				Description: `   ovloom port add acme/web/c1
    ovloom port add acme/web/c2 --ip 10.0.0.20 --ip fd00::20 --mac 02:00:00:00:00:20
    ovloom port add acme/lab/bridge1 --learn 8`},
@@ -38,11 +40,16 @@ func (p *program) portCommand() *cli.Command {
 
    ovloom port set acme/web/c1 --ip 10.0.0.21`},
 			{Name: "list", Usage: "list the ports of all tenants, of one, or of a network", ArgsUsage: "[TENANT[/NETWORK]]", Action: p.portList,
-				Description: "   ovloom port list\n   ovloom port list acme/web\n   ovloom port list acme -o json"},
-			{Name: "show", Usage: "show a port, where it is plugged, and what leads to it", ArgsUsage: "TENANT/NETWORK/PORT", Action: p.portShow,
-				Description: "   ovloom port show acme/web/c1"},
-			{Name: "delete", Usage: "delete a port", ArgsUsage: "TENANT/NETWORK/PORT", Flags: deleteFlags(), Action: p.portDelete,
-				Description: "A port that is plugged, or that NAT leads to, is deleted only with --cascade.\n\n   ovloom port delete acme/web/c1"},
+				Flags: []cli.Flag{
+					&cli.StringFlag{Name: "host", Usage: "only those that `HOST` has plugged"},
+					&cli.StringFlag{Name: "ip", Usage: "only those with this IPv4 or IPv6 `ADDRESS`, inside or floating"},
+					&cli.StringFlag{Name: "mac", Usage: "only those with this Ethernet `ADDRESS`"},
+				},
+				Description: "   ovloom port list\n   ovloom port list acme/web\n   ovloom port list --host host2\n   ovloom port list --ip 203.0.113.10\n   ovloom port list acme -o json"},
+			{Name: "show", Usage: "show a port, where it is plugged, and what leads to it", ArgsUsage: "TENANT/NETWORK/PORT ...", Action: p.portShow,
+				Description: "Instead of its name an address may be given: IPv4, IPv6 or MAC, inside or floating.\n\n   ovloom port show acme/web/c1\n   ovloom port show 10.0.0.7\n   ovloom port show acme/web/c1 acme/web/c2 -o json"},
+			{Name: "delete", Usage: "delete a port", ArgsUsage: "TENANT/NETWORK/PORT ...", Flags: deleteFlags(), Action: p.portDelete,
+				Description: "A port that is plugged, or that NAT leads to, is deleted only with --cascade.\n\n   ovloom port delete acme/web/c1\n   ovloom port delete acme/web/c1 acme/web/c2 acme/web/c3"},
 			p.plugCommand(), p.unplugCommand(),
 		},
 	}
@@ -88,6 +95,9 @@ func (p *program) portAdd(c *cli.Context) error {
 	}
 	ctx, cancel := p.call(c)
 	defer cancel()
+	if len(p.several) > 0 && (len(ips) > 0 || !mac.IsZero()) {
+		return intent.Invalidf("%s cannot have the same address", count(len(p.several), "port")).WithHint("leave --ip and --mac out, or add one port at a time")
+	}
 	w, err := p.client.AddPort(ctx, ref.NetworkRef(), api.PortSpec{Name: ref.Port, MAC: mac, Addrs: ips, Learn: c.Int("learn")})
 	if err != nil {
 		return err
@@ -169,10 +179,15 @@ func (p *program) portList(c *cli.Context) error {
 	}
 	ctx, cancel := p.call(c)
 	defer cancel()
+	wanted, err := portFilter(c)
+	if err != nil {
+		return err
+	}
 	ps, err := p.client.Ports(ctx, tenant, network)
 	if err != nil {
 		return err
 	}
+	ps = slices.DeleteFunc(ps, func(v api.Port) bool { return !wanted(v) })
 	return p.print(ps, func(out io.Writer) {
 		var rows [][]string
 		for _, v := range ps {
@@ -180,6 +195,73 @@ func (p *program) portList(c *cli.Context) error {
 		}
 		table(out, []string{"PORT", "MAC", "ADDRESSES", "HOST", "STATE"}, rows)
 	})
+}
+
+// portFilter reads which ports a list is about.
+func portFilter(c *cli.Context) (func(api.Port) bool, error) {
+	filters := []func(api.Port) bool{}
+	if host := c.String("host"); host != "" {
+		if err := intent.ValidateName("host", host); err != nil {
+			return nil, err
+		}
+		filters = append(filters, func(v api.Port) bool { return v.Host == host })
+	}
+	if c.IsSet("ip") {
+		a, err := intent.ParseAddr(c.String("ip"))
+		if err != nil {
+			return nil, err
+		}
+		filters = append(filters, func(v api.Port) bool { return hasAddress(v, a) })
+	}
+	if c.IsSet("mac") {
+		mac, err := intent.ParseMAC(c.String("mac"))
+		if err != nil {
+			return nil, err
+		}
+		filters = append(filters, func(v api.Port) bool { return v.MAC == mac })
+	}
+	return func(v api.Port) bool {
+		return !slices.ContainsFunc(filters, func(f func(api.Port) bool) bool { return !f(v) })
+	}, nil
+}
+
+// hasAddress says whether a port has an address, inside or outside.
+func hasAddress(v api.Port, a netip.Addr) bool {
+	return slices.Contains(v.Addrs, a) || slices.ContainsFunc(v.Floatings, func(f intent.Floating) bool { return f.Address == a })
+}
+
+// portNamed returns the port that a user names, or gives an address of.
+func (p *program) portNamed(ctx context.Context, arg string) (api.Port, error) {
+	var has func(api.Port) bool
+	if a, err := netip.ParseAddr(arg); err == nil {
+		has = func(v api.Port) bool { return hasAddress(v, a) }
+	} else if mac, err := intent.ParseMAC(arg); err == nil {
+		has = func(v api.Port) bool { return v.MAC == mac }
+	}
+	if has == nil {
+		ref, err := intent.ParsePortRef(arg)
+		if err != nil {
+			return api.Port{}, err
+		}
+		return p.client.Port(ctx, ref)
+	}
+	all, err := p.client.Ports(ctx, "", "")
+	if err != nil {
+		return api.Port{}, err
+	}
+	all = slices.DeleteFunc(all, func(v api.Port) bool { return !has(v) })
+	switch len(all) {
+	case 0:
+		return api.Port{}, intent.NotFoundf("no port has the address %s", arg).WithHint("see: ovloom port list")
+	case 1:
+		return p.client.Port(ctx, all[0].Ref())
+	}
+	var names []string
+	for _, v := range all {
+		names = append(names, v.Ref().String())
+	}
+	return api.Port{}, intent.Conflictf("%s have the address %s: %s", count(len(all), "port"), arg, strings.Join(names, ", ")).
+		WithHint("name one of them, such as: ovloom port show %s", names[0])
 }
 
 func portState(p api.Port) string {
@@ -197,13 +279,13 @@ func portState(p api.Port) string {
 }
 
 func (p *program) portShow(c *cli.Context) error {
-	ref, err := portArgument(c)
+	arg, err := argument(c)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := p.call(c)
 	defer cancel()
-	v, err := p.client.Port(ctx, ref)
+	v, err := p.portNamed(ctx, arg)
 	if err != nil {
 		return err
 	}

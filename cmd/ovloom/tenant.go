@@ -20,13 +20,13 @@ func (p *program) tenantCommand() *cli.Command {
 		Description: `   ovloom tenant add acme
    ovloom tenant delete acme --cascade`,
 		Subcommands: []*cli.Command{
-			{Name: "add", Usage: "add a tenant", ArgsUsage: "TENANT", Action: p.tenantAdd,
+			{Name: "add", Usage: "add a tenant", ArgsUsage: "TENANT ...", Action: p.tenantAdd,
 				Description: "   ovloom tenant add acme"},
 			{Name: "list", Usage: "list the tenants", Action: p.tenantList,
 				Description: "   ovloom tenant list\n   ovloom tenant list -o json"},
-			{Name: "show", Usage: "show a tenant and what it has", ArgsUsage: "TENANT", Action: p.tenantShow,
+			{Name: "show", Usage: "show a tenant and what it has", ArgsUsage: "TENANT ...", Action: p.tenantShow,
 				Description: "   ovloom tenant show acme"},
-			{Name: "delete", Usage: "delete a tenant", ArgsUsage: "TENANT", Flags: deleteFlags(), Action: p.tenantDelete,
+			{Name: "delete", Usage: "delete a tenant", ArgsUsage: "TENANT ...", Flags: deleteFlags(), Action: p.tenantDelete,
 				Description: "A tenant that has networks or NAT is deleted only with --cascade, which prints what goes first.\n\n   ovloom tenant delete acme\n   ovloom tenant delete acme --cascade --dry-run"},
 		},
 	}

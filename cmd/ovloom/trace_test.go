@@ -84,7 +84,7 @@ func TestTraceCommand(t *testing.T) {
 		{"trace acme/web/c1 10.0.0.3 --expect delivered", traced(), exitFailure, "the packet is dropped, not delivered"},
 		{"trace acme/web/c1 broadcast", silent, exitUnavailable, "no answer from host3"},
 		{"trace acme/web/c1", traced(), exitUsage, "takes TENANT/NETWORK/PORT DESTINATION, but is given 1 argument"},
-		{"trace acme/web 10.0.0.3", traced(), exitUsage, `port "acme/web" has 2 parts`},
+		{"trace acme/web 10.0.0.3", traced(), exitUsage, `is no name of a port`},
 		{"trace acme/web/c1 10.0.0.3 --tcp 1 --udp 2", traced(), exitUsage, "either tcp or udp"},
 		{"trace acme/web/c1 10.0.0.3 --tcp 65536", traced(), exitUsage, "--tcp 65536 is out of range"},
 		{"trace acme/web/c1 10.0.0.3 --tcp http", traced(), exitUsage, `--tcp cannot be "http"`},
