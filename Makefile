@@ -74,7 +74,9 @@ playground: ## three hosts and an internet to try ovloom on, with nothing in the
 	CGO_ENABLED=0 $(GO) build -o bin/ ./integration/cmd/demo
 	@OVLOOM_BIN=$(CURDIR)/bin $(AS_ROOT) bin/demo playground
 
-bench: build ## measure ovloom beside other tools, in one table; ROWS=install,stall for some rows, ROUNDS=1 for a quick look
+bench: ## measure ovloom beside OVN and other tools, in one table; ROWS=install,stall for some rows, ROUNDS=1 for a quick look
+	scripts/setup.sh bench
+	$(MAKE) --no-print-directory build
 	$(GO) build -o bin/ ./integration/cmd/bench
 	@OVLOOM_BIN=$(CURDIR)/bin $(AS_ROOT) bin/bench -rows '$(ROWS)' -rounds $(ROUNDS) -o bin/bench.md
 

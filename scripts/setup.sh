@@ -4,6 +4,7 @@
 #
 #   setup.sh demo   Open vSwitch and the tools that the demonstration needs
 #   setup.sh test   these, and what the tests and linters need besides
+#   setup.sh bench  those of demo, and OVN, which make bench compares with
 #
 # It installs nothing that is there already, says what it will install before it
 # does, and neither starts nor enables a service that comes with a package: labs
@@ -11,9 +12,9 @@
 set -eu
 
 case "${1-}" in
-demo | test) ;;
+demo | test | bench) ;;
 *)
-	echo "usage: setup.sh demo|test" >&2
+	echo "usage: setup.sh demo|test|bench" >&2
 	exit 2
 	;;
 esac
@@ -34,6 +35,10 @@ need nsenter util-linux
 need ping iputils-ping
 need ethtool ethtool
 need nft nftables
+if [ "$1" = bench ]; then
+	need ovn-northd ovn-central
+	need ovn-controller ovn-host
+fi
 if [ "$1" = test ]; then
 	need dockerd docker.io
 	need docker docker.io # newer releases have the client in docker-cli
@@ -81,7 +86,8 @@ $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-
 
 # Nor may it start at the next boot.
 if [ -d /run/systemd/system ]; then
-	for service in openvswitch-switch:openvswitch-switch docker.io:docker.service docker.io:docker.socket docker.io:containerd.service; do
+	for service in openvswitch-switch:openvswitch-switch docker.io:docker.service docker.io:docker.socket docker.io:containerd.service \
+		ovn-central:ovn-central ovn-host:ovn-host; do
 		case " $missing" in
 		*" ${service%%:*} "*) $as_root systemctl disable --quiet "${service#*:}" || true ;;
 		esac

@@ -67,7 +67,7 @@ func (h *Host) OvloomdFlags() []string {
 		"--socket", h.Socket(),
 		"--store-insecure",
 	}
-	if !kernelDatapath() {
+	if !kernelDatapath() && !h.lab.config.NICInBridge {
 		flags = append(flags, "--take-nic", UnderlayNIC)
 	}
 	if h == h.lab.Hosts[0] {
@@ -81,6 +81,15 @@ func (h *Host) OvloomdFlags() []string {
 // StartOvloomd starts ovloomd with OvloomdFlags and more, and returns when its
 // API answers.
 func (h *Host) StartOvloomd(ctx context.Context, more ...string) (*Process, error) {
+	p, err := h.LaunchOvloomd(ctx, more...)
+	if err != nil {
+		return p, err
+	}
+	return p, h.await(ctx, p, h.Socket())
+}
+
+// LaunchOvloomd is StartOvloomd without waiting.
+func (h *Host) LaunchOvloomd(ctx context.Context, more ...string) (*Process, error) {
 	if h.Ovloomd != nil && h.Ovloomd.Running() {
 		return nil, errors.New("start ovloomd: it runs already")
 	}
@@ -93,7 +102,7 @@ func (h *Host) StartOvloomd(ctx context.Context, more ...string) (*Process, erro
 		return nil, err
 	}
 	h.Ovloomd = p
-	return p, h.await(ctx, p, h.Socket())
+	return p, nil
 }
 
 // Ovloom runs the CLI against this host's ovloomd and returns what it printed.

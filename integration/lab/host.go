@@ -35,6 +35,7 @@ type Host struct {
 	Vswitchd *Process
 	Ovloomd  *Process
 
+	bridged bool         // the NIC is in uplinkBridge
 	started atomic.Int64 // processes, to number their files
 
 	// Guarded by mu.

@@ -36,6 +36,10 @@ type Config struct {
 	Backend     Backend // "": Namespaces
 	UnderlayMTU int     // bytes of IP packet; 0: 1600, so that 1500 fit into VXLAN
 
+	// NICInBridge has the underlay's NIC in a bridge br-phy before anything but Open
+	// vSwitch runs, with the VTEP's address. Else ovloomd moves it there.
+	NICInBridge bool
+
 	// OvloomdFlags are added to the flags of every ovloomd.
 	OvloomdFlags []string
 	// AllowLog holds regular expressions of log lines that are no failure here.

@@ -16,6 +16,15 @@ const pollEvery = 10 * time.Millisecond
 // poll calls try until it returns nil or ctx ends; then it returns the last
 // error, and what was waited for.
 func poll(ctx context.Context, what string, try func() error) error {
+	return pollEach(ctx, pollEvery, what, try)
+}
+
+// pollOften is poll for what somebody measures the time of.
+func pollOften(ctx context.Context, what string, try func() error) error {
+	return pollEach(ctx, time.Millisecond, what, try)
+}
+
+func pollEach(ctx context.Context, every time.Duration, what string, try func() error) error {
 	start := time.Now()
 	for {
 		err := try()
@@ -25,7 +34,7 @@ func poll(ctx context.Context, what string, try func() error) error {
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("waited %v for %s: %w", time.Since(start).Round(time.Millisecond), what, err)
-		case <-time.After(pollEvery):
+		case <-time.After(every):
 		}
 	}
 }

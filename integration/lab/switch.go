@@ -28,7 +28,11 @@ func (h *Host) StartSwitch(ctx context.Context) error {
 	if err := h.StartOVSDB(ctx); err != nil {
 		return err
 	}
-	return h.StartVswitchd(ctx)
+	if err := h.StartVswitchd(ctx); err != nil || !h.lab.config.NICInBridge {
+		return err
+	}
+	h.bridged = true
+	return h.bridgeNIC(ctx)
 }
 
 // StartOVSDB starts ovsdb-server and returns when it answers.
@@ -48,6 +52,13 @@ func (h *Host) StartOVSDB(ctx context.Context) error {
 // StartVswitchd starts ovs-vswitchd and returns when it has done what the
 // database says.
 func (h *Host) StartVswitchd(ctx context.Context) error {
+	if h.bridged {
+		return both(ctx, h.startVswitchd, h.addressBridge)
+	}
+	return h.startVswitchd(ctx)
+}
+
+func (h *Host) startVswitchd(ctx context.Context) error {
 	if h.Vswitchd != nil && h.Vswitchd.Running() {
 		return errors.New("start ovs-vswitchd: it runs already")
 	}

@@ -6,7 +6,10 @@ package lab
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/netip"
+
+	"github.com/vishvananda/netlink"
 )
 
 // Workload is a network namespace on a host. It has no interface until somebody
@@ -62,6 +65,19 @@ func (w *Workload) PlugVeth(ctx context.Context, v Veth) error {
 	if v.Bridge == "" {
 		v.Bridge = "br-int"
 	}
+	if err := w.AddVeth(ctx, v); err != nil {
+		return err
+	}
+	add := []string{"add-port", v.Bridge, v.HostIf}
+	if v.InterfaceID != "" {
+		add = append(add, "--", "set", "Interface", v.HostIf, "external_ids:iface-id="+v.InterfaceID)
+	}
+	_, err := w.Host.Vsctl(ctx, add...)
+	return err
+}
+
+// AddVeth puts a veth into the workload whose other end nobody has plugged yet.
+func (w *Workload) AddVeth(ctx context.Context, v Veth) error {
 	if v.Ifname == "" {
 		v.Ifname = "eth0"
 	}
@@ -93,14 +109,7 @@ func (w *Workload) PlugVeth(ctx context.Context, v Veth) error {
 	}
 	// The userspace datapath takes frames as they are: a checksum that the
 	// kernel left to an offload that never comes would stay wrong.
-	if _, err := w.Exec(ctx, "ethtool", "-K", v.Ifname, "tx", "off"); err != nil {
-		return err
-	}
-	add := []string{"add-port", v.Bridge, v.HostIf}
-	if v.InterfaceID != "" {
-		add = append(add, "--", "set", "Interface", v.HostIf, "external_ids:iface-id="+v.InterfaceID)
-	}
-	_, err = w.Host.Vsctl(ctx, add...)
+	_, err = w.Exec(ctx, "ethtool", "-K", v.Ifname, "tx", "off")
 	return err
 }
 
@@ -111,4 +120,27 @@ func (h *Host) UnplugVeth(ctx context.Context, hostIf string) error {
 	}
 	_, err := h.Exec(ctx, "ip", "link", "del", hostIf)
 	return err
+}
+
+// KnowNeighbour tells the workload's kernel the MAC of a neighbour, so that it never
+// asks: it would repeat a question that nobody answered only after a second.
+func (w *Workload) KnowNeighbour(ifname string, addr netip.Addr, mac string) error {
+	at, err := openNetNS(w.path)
+	if err != nil {
+		return err
+	}
+	defer at.close()
+	link, err := at.LinkByName(ifname)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", ifname, err)
+	}
+	hw, err := net.ParseMAC(mac)
+	if err != nil {
+		return err
+	}
+	n := &netlink.Neigh{LinkIndex: link.Attrs().Index, State: netlink.NUD_PERMANENT, IP: addr.AsSlice(), HardwareAddr: hw}
+	if err := at.NeighSet(n); err != nil {
+		return fmt.Errorf("set the neighbour %s: %w", addr, err)
+	}
+	return nil
 }

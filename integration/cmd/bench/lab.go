@@ -6,11 +6,8 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/netip"
 	"path/filepath"
-	"strings"
-	"time"
 
 	"golang.org/x/sync/errgroup"
 
@@ -27,14 +24,6 @@ type overlay struct {
 	store    *store.Store  // nil until grow
 	ports    int           // that grow has made
 	stations int           // that were made, to give each another address
-}
-
-// station is a workload with a port.
-type station struct {
-	*lab.Workload
-	ref  intent.PortRef
-	mac  intent.MAC
-	addr netip.Addr
 }
 
 // startOverlay starts hosts and makes a network.
@@ -64,6 +53,11 @@ func (o *overlay) found(ctx context.Context) error {
 	for _, h := range o.Hosts {
 		o.clients = append(o.clients, api.NewClient(h.Socket()))
 	}
+	return o.makeNetwork(ctx)
+}
+
+// makeNetwork makes the tenant and its network.
+func (o *overlay) makeNetwork(ctx context.Context) error {
 	if _, err := o.clients[0].AddTenant(ctx, api.TenantSpec{Name: web.Tenant}); err != nil {
 		return err
 	}
@@ -82,30 +76,71 @@ func (o *overlay) close() error {
 	return errors.Join(append(errs, o.Close())...)
 }
 
-// station makes a workload on a host and says what its port will be.
-func (o *overlay) station(ctx context.Context, host int) (*station, error) {
-	o.stations++
-	name := fmt.Sprintf("s%d", o.stations)
-	w, err := o.Hosts[host].NewWorkload(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	n := uint32(o.stations)
-	return &station{
-		Workload: w, ref: intent.PortRef{Tenant: web.Tenant, Network: web.Name, Port: name},
-		mac:  intent.MAC{2, 0xbe, 0, byte(n >> 16), byte(n >> 8), byte(n)},
-		addr: netip.AddrFrom4([4]byte{10, 200, byte(n >> 8), byte(n)}),
-	}, nil
-}
+// host implements system.
+func (o *overlay) host(i int) *lab.Host { return o.Hosts[i] }
 
-// add stores a station's port.
-func (o *overlay) add(ctx context.Context, c *api.Client, s *station) error {
-	_, err := c.AddPort(ctx, s.ref.NetworkRef(), api.PortSpec{Name: s.ref.Port, MAC: s.mac, Addrs: []netip.Addr{s.addr}})
+// restartController implements system.
+func (o *overlay) restartController(ctx context.Context, host int) error {
+	if err := o.Hosts[host].Ovloomd.Kill(); err != nil {
+		return err
+	}
+	_, err := o.Hosts[host].StartOvloomd(ctx)
 	return err
 }
 
-// plug stores a station's port and plugs it, and returns when its flows are in.
-func (o *overlay) plug(ctx context.Context, host int) (*station, error) {
+// daemons implements system.
+func (o *overlay) daemons() []*lab.Process {
+	var list []*lab.Process
+	for _, h := range o.Hosts {
+		list = append(list, h.Ovloomd)
+	}
+	return list
+}
+
+// station makes a workload on a host and says what its port will be.
+func (o *overlay) station(ctx context.Context, host int) (*station, error) {
+	o.stations++
+	return newStation(ctx, o.Hosts[host], o.stations)
+}
+
+// add stores a station's port, by a command of the given host or by its API.
+func (o *overlay) add(ctx context.Context, by means, host int, s *station) error {
+	if by == byCommands {
+		return o.ovloom(ctx, host, "port", "add", s.ref.String(), "--mac", s.mac.String(), "--ip", s.addr.String())
+	}
+	_, err := o.clients[host].AddPort(ctx, s.ref.NetworkRef(), api.PortSpec{Name: s.ref.Port, MAC: s.mac, Addrs: []netip.Addr{s.addr}})
+	return err
+}
+
+// plug plugs a station's port.
+func (o *overlay) plug(ctx context.Context, by means, host int, s *station) error {
+	if by == byCommands {
+		return o.ovloom(ctx, host, "port", "plug", s.ref.String(), "--netns", s.NetNS)
+	}
+	_, err := o.clients[host].Plug(ctx, api.PlugRequest{Ref: s.ref, Netns: s.NetNS})
+	return err
+}
+
+// ovloom runs the command line against a host's ovloomd.
+func (o *overlay) ovloom(ctx context.Context, host int, args ...string) error {
+	return command(ctx, []string{"OVLOOM_SOCKET=" + o.Hosts[host].Socket()}, append([]string{filepath.Join(lab.Programs(), "ovloom")}, args...)...)
+}
+
+// remove takes a station away again.
+func (o *overlay) remove(ctx context.Context, host int, s *station) error {
+	c := o.clients[host]
+	if err := c.WaitUp(ctx, s.ref, waitLimit); err != nil {
+		return err
+	}
+	if err := c.Unplug(ctx, s.ref); err != nil {
+		return err
+	}
+	_, err := c.DeletePort(ctx, s.ref, api.DeleteMode{Cascade: true})
+	return err
+}
+
+// attached makes a station whose port is plugged and whose flows are in.
+func (o *overlay) attached(ctx context.Context, host int) (*station, error) {
 	s, err := o.station(ctx, host)
 	if err != nil {
 		return nil, err
@@ -115,31 +150,25 @@ func (o *overlay) plug(ctx context.Context, host int) (*station, error) {
 
 // attach stores and plugs the port of a station.
 func (o *overlay) attach(ctx context.Context, host int, s *station) error {
-	c := o.clients[host]
-	if err := o.add(ctx, c, s); err != nil {
+	err := o.add(ctx, byAPI, host, s)
+	if err == nil {
+		err = o.plug(ctx, byAPI, host, s)
+	}
+	if err != nil {
 		return err
 	}
-	if _, err := c.Plug(ctx, api.PlugRequest{Ref: s.ref, Netns: s.NetNS}); err != nil {
-		return err
-	}
-	return c.WaitUp(ctx, s.ref, waitLimit)
+	return o.clients[host].WaitUp(ctx, s.ref, waitLimit)
 }
 
 // pair plugs a station on each of the first two hosts, between which packets pass.
 func (o *overlay) pair(ctx context.Context) (a, b *station, err error) {
-	if a, err = o.plug(ctx, 0); err != nil {
+	if a, err = o.attached(ctx, 0); err != nil {
 		return nil, nil, err
 	}
-	if b, err = o.plug(ctx, 1); err != nil {
+	if b, err = o.attached(ctx, 1); err != nil {
 		return nil, nil, err
 	}
-	// The first packets may be lost: the switches look for each other's VTEP.
-	return a, b, until(ctx, func() error {
-		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
-		defer cancel()
-		_, err := a.Ping(ctx, b.addr)
-		return err
-	})
+	return a, b, pings(ctx, a, b)
 }
 
 // grow brings the network to n ports that hosts without a switch have claimed.
@@ -176,29 +205,4 @@ func (o *overlay) grow(ctx context.Context, n int) error {
 		})
 	}
 	return g.Wait()
-}
-
-// settled waits until a host's switch has at least that many flows.
-func (o *overlay) settled(ctx context.Context, host, flows int) error {
-	return until(ctx, func() error {
-		n, err := o.flows(ctx, host)
-		if err == nil && n < flows {
-			err = fmt.Errorf("the switch of %s has %d of %d flows", o.Hosts[host].Name, n, flows)
-		}
-		return err
-	})
-}
-
-// flows asks a host's switch how many flows it has.
-func (o *overlay) flows(ctx context.Context, host int) (n int, err error) {
-	h := o.Hosts[host]
-	out, err := h.Exec(ctx, "ovs-ofctl", "-O", "OpenFlow15", "dump-aggregate", "unix:"+h.MgmtSock("br-int"))
-	if err != nil {
-		return 0, err
-	}
-	_, count, _ := strings.Cut(out, "flow_count=")
-	if _, err := fmt.Sscanf(count, "%d", &n); err != nil {
-		return 0, fmt.Errorf("read the count of flows in %q: %w", out, err)
-	}
-	return n, nil
 }

@@ -21,6 +21,7 @@ type machine struct {
 	cpus        int
 	cpu         string // its model
 	kernel, ovs string // versions
+	ovn         string // "": there is none
 	goVersion   string
 	load        string // of one, five and fifteen minutes
 }
@@ -40,6 +41,7 @@ func thisMachine(ctx context.Context) (machine, error) {
 	}
 	line, _, _ := strings.Cut(string(out), "\n")
 	m.ovs = line[strings.LastIndexByte(line, ' ')+1:]
+	m.ovn = ovnVersion(ctx)
 	info, err := os.ReadFile("/proc/cpuinfo")
 	if err != nil {
 		return m, err

@@ -54,8 +54,12 @@ func (f figure) cells() []string {
 
 // about is what was measured on.
 func (t table) about() string {
-	return fmt.Sprintf("%s; %d × %s, Linux %s, Open vSwitch %s, %s; load %s before, %s after; medians of %d rounds",
-		t.where.date.Format("2006-01-02 15:04"), t.where.cpus, t.where.cpu, t.where.kernel, t.where.ovs, t.where.goVersion,
+	ovn := ""
+	if t.where.ovn != "" {
+		ovn = "OVN " + t.where.ovn + ", "
+	}
+	return fmt.Sprintf("%s; %d × %s, Linux %s, Open vSwitch %s, %s%s; load %s before, %s after; medians of %d rounds",
+		t.where.date.Format("2006-01-02 15:04"), t.where.cpus, t.where.cpu, t.where.kernel, t.where.ovs, ovn, t.where.goVersion,
 		t.where.load, t.after, t.rounds)
 }
 

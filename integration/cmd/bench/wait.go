@@ -5,22 +5,37 @@ package main
 import (
 	"context"
 	"fmt"
+	"net"
 	"time"
 )
 
 // waitLimit is far above what anything takes that is waited for.
 const waitLimit = time.Minute
 
-// until calls try every few milliseconds until it returns nil.
+// until calls try every few milliseconds until it returns nil, and often each
+// millisecond.
 func until(ctx context.Context, try func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, waitLimit)
+	return each(ctx, waitLimit, 5*time.Millisecond, try)
+}
+
+func often(ctx context.Context, try func() error) error {
+	return each(ctx, waitLimit, time.Millisecond, try)
+}
+
+// patiently is for what OVN takes long to do.
+func patiently(ctx context.Context, try func() error) error {
+	return each(ctx, 5*waitLimit, 20*time.Millisecond, try)
+}
+
+func each(ctx context.Context, limit, pause time.Duration, try func() error) error {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	for {
 		err := try()
 		if err == nil {
 			return nil
 		}
-		if waited := pass(ctx, 5*time.Millisecond); waited != nil {
+		if waited := pass(ctx, pause); waited != nil {
 			return fmt.Errorf("%w: %w", waited, err)
 		}
 	}
@@ -34,4 +49,16 @@ func pass(ctx context.Context, d time.Duration) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
+}
+
+// listens waits until somebody listens on a unix socket.
+func listens(ctx context.Context, socket string) error {
+	return often(ctx, func() error {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "unix", socket)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	})
 }

@@ -141,11 +141,11 @@ func (o *overlay) ways(ctx context.Context, kind portKind) ([]*way, error) {
 	if err := o.leave(ctx); err != nil {
 		return nil, err
 	}
-	a, err := o.plug(ctx, 0)
+	a, err := o.attached(ctx, 0)
 	if err != nil {
 		return nil, err
 	}
-	b, err := o.plug(ctx, 0)
+	b, err := o.attached(ctx, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,186 @@
+package main
+
+// This file is what ovloom and OVN are both asked to do: workloads that get ports, in
+// a network of many.
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/ovloom/ovloom/integration/lab"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// means is how a system is told what to do.
+type means string
+
+const (
+	byCommands means = "command lines" // programs, each started anew
+	byAPI      means = "API"           // by a process that is connected
+)
+
+// system is two hosts or more with ovloom or OVN.
+type system interface {
+	station(ctx context.Context, host int) (*station, error)
+	add(ctx context.Context, by means, host int, s *station) error  // store its port
+	plug(ctx context.Context, by means, host int, s *station) error // attach it
+	remove(ctx context.Context, host int, s *station) error
+	pair(ctx context.Context) (a, b *station, err error)
+	grow(ctx context.Context, ports int) error
+	host(i int) *lab.Host
+	restartController(ctx context.Context, host int) error // by kill -9
+	daemons() []*lab.Process                               // all but Open vSwitch's
+	crashed(ctx context.Context, flows int) (time.Duration, error)
+	close() error
+}
+
+// station is a workload with a port.
+type station struct {
+	*lab.Workload
+	ref  intent.PortRef
+	mac  intent.MAC
+	addr netip.Addr
+}
+
+// newStation makes the workload of the n-th station.
+func newStation(ctx context.Context, h *lab.Host, number int) (*station, error) {
+	name := fmt.Sprintf("s%d", number)
+	w, err := h.NewWorkload(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	n := uint32(number)
+	return &station{
+		Workload: w, ref: intent.PortRef{Tenant: web.Tenant, Network: web.Name, Port: name},
+		mac:  intent.MAC{2, 0xbe, 0, byte(n >> 16), byte(n >> 8), byte(n)},
+		addr: netip.AddrFrom4([4]byte{10, 200, byte(n >> 8), byte(n)}),
+	}, nil
+}
+
+// pings waits until one station reaches another: the first packets may be lost, while
+// the switches look for each other's VTEP.
+func pings(ctx context.Context, a, b *station) error {
+	return until(ctx, func() error {
+		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+		defer cancel()
+		_, err := a.Ping(ctx, b.addr)
+		return err
+	})
+}
+
+// settled waits until a host's switch has at least that many flows.
+func settled(ctx context.Context, h *lab.Host, flows int) error {
+	return each(ctx, 5*waitLimit, 5*time.Millisecond, func() error {
+		n, err := flowsOf(ctx, h)
+		if err == nil && n < flows {
+			err = fmt.Errorf("the switch of %s has %d of %d flows", h.Name, n, flows)
+		}
+		return err
+	})
+}
+
+// calm waits until a host's switch has had the same number of flows for a second, and
+// returns it.
+func calm(ctx context.Context, h *lab.Host, least int) (int, error) {
+	last, since := -1, time.Now()
+	err := patiently(ctx, func() error {
+		n, err := flowsOf(ctx, h)
+		switch {
+		case err != nil:
+			return err
+		case n != last:
+			last, since = n, time.Now()
+		case n >= least && time.Since(since) >= time.Second:
+			return nil
+		}
+		return fmt.Errorf("the switch of %s has %d flows, and at least %d are expected", h.Name, n, least)
+	})
+	return last, err
+}
+
+// flowsOf asks a host's switch how many flows it has.
+func flowsOf(ctx context.Context, h *lab.Host) (n int, err error) {
+	out, err := h.Exec(ctx, "ovs-ofctl", "-O", "OpenFlow15", "dump-aggregate", "unix:"+h.MgmtSock("br-int"))
+	if err != nil {
+		return 0, err
+	}
+	_, count, _ := strings.Cut(out, "flow_count=")
+	if _, err := fmt.Sscanf(count, "%d", &n); err != nil {
+		return 0, fmt.Errorf("read the count of flows in %q: %w", out, err)
+	}
+	return n, nil
+}
+
+// pinger sends echo requests from a station and sees the first reply.
+type pinger struct {
+	conn *net.IPConn
+	to   netip.Addr
+}
+
+func newPinger(from *station, to netip.Addr) (*pinger, error) {
+	p := &pinger{to: to}
+	err := from.InNetNS(func() (err error) {
+		p.conn, err = net.ListenIP("ip4:icmp", nil)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return p, p.conn.SetReadDeadline(time.Now().Add(waitLimit))
+}
+
+func (p *pinger) close() error { return p.conn.Close() }
+
+// start begins to ping, and returns what tells when the first reply came.
+func (p *pinger) start(ctx context.Context) <-chan replied {
+	ctx, cancel := context.WithCancel(ctx)
+	first := make(chan replied, 1)
+	go p.send(ctx)
+	go func() {
+		defer cancel()
+		err := p.receive()
+		first <- replied{time.Now(), err}
+	}()
+	return first
+}
+
+// replied is when a reply came, or why none did.
+type replied struct {
+	at  time.Time
+	err error
+}
+
+// send sends an echo request every millisecond until ctx ends.
+func (p *pinger) send(ctx context.Context) {
+	request := make([]byte, 16)
+	request[0] = 8 // echo request (RFC 792)
+	binary.BigEndian.PutUint16(request[2:], ^binary.BigEndian.Uint16(request))
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		_, _ = p.conn.WriteToIP(request, &net.IPAddr{IP: p.to.AsSlice()}) // there is another in a millisecond
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// receive returns when an echo reply has come.
+func (p *pinger) receive() error {
+	for buf := make([]byte, 256); ; {
+		n, addr, err := p.conn.ReadFromIP(buf)
+		if err != nil {
+			return fmt.Errorf("wait for an answer of %s: %w", p.to, err)
+		}
+		if n >= 8 && buf[0] == 0 && addr.IP.Equal(p.to.AsSlice()) {
+			return nil
+		}
+	}
+}
