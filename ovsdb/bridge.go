@@ -53,17 +53,39 @@ var wantProtocols = []string{"OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow
 //   - Unavailable: ovsdb-server or ovs-vswitchd does not answer in time;
 //   - Invalid: b makes no sense.
 func (db *DB) EnsureBridge(ctx context.Context, b Bridge) error {
+	_, err := db.ensureBridge(ctx, b, false)
+	return err
+}
+
+func (db *DB) ensureBridge(ctx context.Context, b Bridge, keep bool) (changed []string, err error) {
 	b = b.withDefaults()
 	if err := b.validate(); err != nil {
-		return err
+		return nil, err
 	}
 	v, err := db.ready(ctx)
 	if err != nil {
-		return fmt.Errorf("ensure bridge %s: %w", b.Name, err)
+		return nil, fmt.Errorf("ensure bridge %s: %w", b.Name, err)
 	}
-	if err := db.ensure(ctx, v, b.wanted()); err != nil {
-		return err
+	w := b.wanted()
+	w.ours = true
+	if err := db.mayEnsure(v, w, keep); err != nil {
+		return nil, err
 	}
+	if old, ok := v.bridge(b.Name); !keep && ok && old.ExternalIDs[keyOwner] == db.owner {
+		db.rememberBridge(b.Name, false)
+	}
+	if changed, err = db.ensure(ctx, v, w, keep); err != nil {
+		return changed, err
+	}
+	db.rememberBridge(b.Name, true)
+	if now, ok := db.view().bridge(b.Name); ok && len(now.Controller) > 0 {
+		err = controllerFault(b.Name)
+	}
+	return changed, errors.Join(err, db.awaitBridge(ctx, b))
+}
+
+// awaitBridge returns when ovs-vswitchd has a bridge and its tunnel port.
+func (db *DB) awaitBridge(ctx context.Context, b Bridge) error {
 	limited, cancel := context.WithTimeout(ctx, db.timeout)
 	defer cancel()
 	if err := db.awaitLocal(limited, b.Name); err != nil {
@@ -73,7 +95,7 @@ func (db *DB) EnsureBridge(ctx context.Context, b Bridge) error {
 		}
 		return err
 	}
-	_, err = db.WaitOFPort(limited, b.VXLANPort)
+	_, err := db.WaitOFPort(limited, b.VXLANPort)
 	return err
 }
 
@@ -89,7 +111,7 @@ func (db *DB) CheckBridge(ctx context.Context, b Bridge) error {
 	if _, err := db.live(limited); err != nil {
 		return fmt.Errorf("look at bridge %s: %w", b.Name, err)
 	}
-	return db.mayEnsure(db.view(), b.wanted())
+	return db.mayEnsure(db.view(), b.wanted(), false)
 }
 
 // DeleteBridge deletes a bridge of ours with its ports; it fails with a Conflict
@@ -103,7 +125,7 @@ func (db *DB) DeleteBridge(ctx context.Context, name string) error {
 	if !ok {
 		return nil
 	}
-	if err := db.checkOwner(v, b); err != nil {
+	if err := db.checkOwner(v, b, false); err != nil {
 		return err
 	}
 	root, _ := v.root()
@@ -111,6 +133,7 @@ func (db *DB) DeleteBridge(ctx context.Context, name string) error {
 	if err := db.transactApplied(ctx, "delete bridge "+name, mutate(tableRoot, root.UUID, dropRef("bridges", b.UUID))); err != nil {
 		return err
 	}
+	db.remember(name, func(r *record) { *r = record{} })
 	db.log.Info("bridge deleted", "bridge", name)
 	return nil
 }
@@ -179,6 +202,7 @@ type wantedBridge struct {
 	localMTU int               // of the local port; 0: whatever ovs-vswitchd makes it
 	port     wantedPort        // besides the local port
 	prefixes map[int][]string  // by OpenFlow table
+	ours     bool              // the integration bridge, which nobody else programs
 }
 
 // wantedPort is a port with one interface.
@@ -208,11 +232,11 @@ func (db *DB) ready(ctx context.Context) (view, error) {
 }
 
 // mayEnsure refuses a bridge that ensure must not touch.
-func (db *DB) mayEnsure(v view, w wantedBridge) error {
+func (db *DB) mayEnsure(v view, w wantedBridge, keep bool) error {
 	root, _ := v.root()
 	b, exists := v.bridge(w.name)
 	if exists {
-		if err := db.checkOwner(v, b); err != nil {
+		if err := db.checkOwner(v, b, keep); err != nil {
 			return err
 		}
 	} else if ovnClaims(root, w.name) {
@@ -225,29 +249,33 @@ func (db *DB) mayEnsure(v view, w wantedBridge) error {
 	return nil
 }
 
-// ensure makes or repairs a bridge. It does not wait for the bridge to work.
-func (db *DB) ensure(ctx context.Context, v view, w wantedBridge) error {
-	if err := db.mayEnsure(v, w); err != nil {
-		return err
+// ensure makes or repairs a bridge, and returns in words what that changed. It does not
+// wait for the bridge to work.
+func (db *DB) ensure(ctx context.Context, v view, w wantedBridge, keep bool) (what []string, err error) {
+	if err := db.mayEnsure(v, w, keep); err != nil {
+		return nil, err
 	}
 	root, _ := v.root()
 	b, exists := v.bridge(w.name)
 	if !exists {
 		if err := db.transactApplied(ctx, "make bridge "+w.name, db.createBridge(root, w)...); err != nil {
-			return err
+			return nil, err
 		}
 		db.log.Info("bridge made", "bridge", w.name, "datapath", w.datapath, "port", w.port.name)
-		return nil
+		return []string{"bridge " + w.name + " was missing"}, nil
 	}
 	ops, what := db.repairBridge(v, b, w)
 	if len(ops) == 0 {
-		return nil
+		return nil, nil
 	}
 	if err := db.transactApplied(ctx, "repair bridge "+w.name, ops...); err != nil {
-		return err
+		return nil, err
+	}
+	if slices.Contains(what, controllerWasSet) {
+		db.droppedController()
 	}
 	db.log.Info("bridge repaired", "bridge", w.name, "changed", what)
-	return nil
+	return what, nil
 }
 
 // createBridge returns the one transaction that makes a bridge with its ports.
@@ -267,7 +295,7 @@ func (db *DB) createBridge(root rootRow, w wantedBridge) []ovsdb.Operation {
 			"protocols":             setOfStrings(wantProtocols),
 			"mcast_snooping_enable": false,
 			"other_config":          mapOf(w.other),
-			"external_ids":          mapOf(db.mark()),
+			"external_ids":          mapOf(db.wantedIDs(w)),
 			"ports":                 setOf(ref("local"), ref("other")),
 			"flow_tables":           tables,
 		}),
@@ -286,6 +314,8 @@ func insertPort(uuidName string, p wantedPort, ids map[string]string) []ovsdb.Op
 	}
 }
 
+const controllerWasSet = "an OpenFlow controller was set"
+
 // repairBridge returns what must be written to make b as wanted, and in words what
 // that changes.
 func (db *DB) repairBridge(v view, b bridgeRow, w wantedBridge) (ops []ovsdb.Operation, what []string) {
@@ -297,6 +327,18 @@ func (db *DB) repairBridge(v view, b bridgeRow, w wantedBridge) (ops []ovsdb.Ope
 	if m := value(b.FailMode); m != w.failMode {
 		columns["fail_mode"] = w.failMode
 		what = append(what, fmt.Sprintf("fail_mode was %q", m))
+	}
+	if w.ours && b.STP { // it would block ports, and so would the newer one
+		columns["stp_enable"] = false
+		what = append(what, "stp_enable was true")
+	}
+	if w.ours && b.RSTP {
+		columns["rstp_enable"] = false
+		what = append(what, "rstp_enable was true")
+	}
+	if w.ours && len(b.Controller) > 0 && db.mayDropController() {
+		columns["controller"] = setOf()
+		what = append(what, controllerWasSet)
 	}
 	if b.McastSnooping {
 		columns["mcast_snooping_enable"] = false
@@ -320,7 +362,7 @@ func (db *DB) repairBridge(v view, b bridgeRow, w wantedBridge) (ops []ovsdb.Ope
 		ops = append(ops, mutate(tableBridge, b.UUID, putKeys("other_config", m)...))
 		what = append(what, fmt.Sprintf("other_config lacked %v", m))
 	}
-	if m := missing(b.ExternalIDs, db.mark()); len(m) > 0 {
+	if m := missing(b.ExternalIDs, db.wantedIDs(w)); len(m) > 0 {
 		ops = append(ops, mutate(tableBridge, b.UUID, putKeys("external_ids", m)...))
 		what = append(what, fmt.Sprintf("external_ids lacked %v", m))
 	}
@@ -332,6 +374,17 @@ func (db *DB) repairBridge(v view, b bridgeRow, w wantedBridge) (ops []ovsdb.Ope
 		what = append(what, portWhat...)
 	}
 	return ops, what
+}
+
+// wantedIDs returns what external_ids of a bridge must hold.
+func (db *DB) wantedIDs(w wantedBridge) map[string]string {
+	ids := db.mark()
+	if w.ours {
+		for key, text := range db.notesOf(w.name) {
+			ids[noteKey(key)] = text
+		}
+	}
+	return ids
 }
 
 func flowTableName(id int) string { return fmt.Sprintf("table%d", id) }
@@ -353,6 +406,10 @@ func repairPrefixes(v view, b bridgeRow, want map[int][]string) (ops []ovsdb.Ope
 				Value: ovsdb.OvsMap{GoMap: map[any]any{id: ref(flowTableName(id))}}}))
 		case !slices.Equal(slices.Sorted(slices.Values(row.Prefixes)), slices.Sorted(slices.Values(want[id]))):
 			ops = append(ops, update(tableFlowTable, row.UUID, ovsdb.Row{"prefixes": setOfStrings(want[id])}))
+		case row.FlowLimit != nil:
+			ops = append(ops, update(tableFlowTable, row.UUID, ovsdb.Row{"flow_limit": setOf()}))
+			what = append(what, fmt.Sprintf("flow_tables:%d had flow_limit=%d", id, *row.FlowLimit))
+			continue
 		default:
 			continue
 		}

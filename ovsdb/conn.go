@@ -30,19 +30,24 @@ type Config struct {
 	Owner   string        // whom bridges made here belong to, such as the host's name; "": DefaultOwner
 	Version string        // ovloom's own, left on bridges for people to see; may be ""
 	Log     *slog.Logger  // nil: discards
+
+	// Record is a file that says which bridge is ours, and what was noted on it, for the case
+	// that another program wipes that off the bridge. "": none.
+	Record string
 }
 
 // DB is the local Open_vSwitch database. Its methods may be called at the same
 // time from several goroutines.
 type DB struct {
 	// Set by Connect.
-	endpoint string
-	timeout  time.Duration
-	owner    string
-	version  string
-	log      *slog.Logger
-	stop     context.CancelFunc
-	stopped  chan struct{} // closed when the keeping goroutine has ended
+	endpoint   string
+	timeout    time.Duration
+	owner      string
+	version    string
+	log        *slog.Logger
+	stop       context.CancelFunc
+	recordFile string
+	stopped    chan struct{} // closed when the keeping goroutine has ended
 
 	// Guarded by mu.
 	mu       sync.Mutex
@@ -50,6 +55,11 @@ type DB struct {
 	changed  chan struct{} // closed, and replaced, when a row or the state changes
 	watchers []chan struct{}
 	state    State
+
+	recordMu sync.Mutex
+	// Guarded by recordMu.
+	bridges map[string]record
+	dropped []time.Time // when controllers were taken off the bridge
 }
 
 // State is the health of the connection.
@@ -71,14 +81,15 @@ const (
 // the DB reconnects by itself until Close.
 func Connect(ctx context.Context, cfg Config) (*DB, error) {
 	db := &DB{
-		endpoint: orDefault(cfg.Socket, DefaultSocket),
-		timeout:  cfg.Timeout,
-		owner:    orDefault(cfg.Owner, DefaultOwner),
-		version:  cfg.Version,
-		log:      cfg.Log,
-		stopped:  make(chan struct{}),
-		changed:  make(chan struct{}),
-		state:    State{Since: time.Now()},
+		endpoint:   orDefault(cfg.Socket, DefaultSocket),
+		timeout:    cfg.Timeout,
+		owner:      orDefault(cfg.Owner, DefaultOwner),
+		version:    cfg.Version,
+		log:        cfg.Log,
+		stopped:    make(chan struct{}),
+		recordFile: cfg.Record,
+		changed:    make(chan struct{}),
+		state:      State{Since: time.Now()},
 	}
 	if !strings.HasPrefix(db.endpoint, "unix:") {
 		db.endpoint = "unix:" + db.endpoint
@@ -89,6 +100,7 @@ func Connect(ctx context.Context, cfg Config) (*DB, error) {
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}
+	db.loadRecord()
 	s, err := db.open(ctx)
 	if err != nil {
 		return nil, db.unreachable(err)

@@ -230,6 +230,11 @@ func (db *DB) SetBridgeNote(ctx context.Context, bridge, key, text string) error
 	if !ok {
 		return intent.NotFoundf("bridge %s does not exist", bridge)
 	}
+	// First: what is on the row is put right by what is remembered.
+	db.remember(bridge, func(r *record) {
+		r.UUID = b.UUID
+		r.setNote(key, text)
+	})
 	key = noteKey(key)
 	old, there := b.ExternalIDs[key]
 	var m []ovsdb.Mutation
@@ -245,14 +250,20 @@ func (db *DB) SetBridgeNote(ctx context.Context, bridge, key, text string) error
 	return err
 }
 
-// BridgeNote returns what SetBridgeNote has written, or "". It fails with
-// Unavailable if the bridge was not read yet.
+// BridgeNote returns what SetBridgeNote has written, or "", also when it was wiped off the
+// bridge. It fails with Unavailable if the bridge was not read yet.
 func (db *DB) BridgeNote(bridge, key string) (string, error) {
 	b, ok := db.view().bridge(bridge)
 	if !ok {
 		return "", intent.Unavailablef("bridge %s was not read yet", bridge)
 	}
-	return b.ExternalIDs[noteKey(key)], nil
+	if text, ok := b.ExternalIDs[noteKey(key)]; ok {
+		return text, nil
+	}
+	return db.notesOf(bridge)[key], nil
 }
 
-func noteKey(key string) string { return "ovloom-" + key }
+// notePrefix begins the keys of notes in external_ids.
+const notePrefix = "ovloom-"
+
+func noteKey(key string) string { return notePrefix + key }

@@ -17,13 +17,17 @@ const (
 	keyVersion = "ovloom-version" // the ovloom that looked after it last
 )
 
-// checkOwner refuses a bridge that is not this owner's alone.
-func (db *DB) checkOwner(v view, b bridgeRow) error {
+// checkOwner refuses a bridge that is not this owner's alone. Of one that ovloom looked
+// after before, a missing mark and a controller are what another program did to it; and
+// one that came in its place while ovloom runs, with nothing in it yet, is taken (keep).
+func (db *DB) checkOwner(v view, b bridgeRow, keep bool) error {
 	if other := foreignSystem(v, b); other != "" {
 		return intent.Conflictf("bridge %s belongs to %s", b.Name, other).
 			WithHint("give ovloomd another --bridge, or remove that system and then the bridge: ovs-vsctl del-br %s", b.Name)
 	}
+	known := db.known(b)
 	switch owner, marked := b.ExternalIDs[keyOwner]; {
+	case !marked && (known || keep && len(b.Ports) <= 1 && len(b.Controller) == 0):
 	case !marked:
 		return intent.Conflictf("bridge %s exists and was not made by ovloom", b.Name).
 			WithHint("give ovloomd another --bridge, or, if nothing uses it, remove it: ovs-vsctl del-br %s", b.Name)
@@ -31,7 +35,7 @@ func (db *DB) checkOwner(v view, b bridgeRow) error {
 		return intent.Conflictf("bridge %s belongs to the ovloom of host %q, and this is %q", b.Name, owner, db.owner).
 			WithHint("give ovloomd another --bridge or the old --host-name, or remove the bridge: ovs-vsctl del-br %s", b.Name)
 	}
-	if len(b.Controller) > 0 {
+	if len(b.Controller) > 0 && !known {
 		return intent.Conflictf("bridge %s has an OpenFlow controller set: another system programs it", b.Name).
 			WithHint("if that is a left-over: ovs-vsctl del-controller %s", b.Name)
 	}

@@ -44,6 +44,8 @@ type bridgeRow struct {
 	OtherConfig   map[string]string `ovsdb:"other_config"`
 	Ports         []string          `ovsdb:"ports"`
 	Protocols     []string          `ovsdb:"protocols"`
+	RSTP          bool              `ovsdb:"rstp_enable"`
+	STP           bool              `ovsdb:"stp_enable"`
 }
 
 // portRow is a row of table Port.
@@ -72,8 +74,9 @@ type interfaceRow struct {
 
 // flowTableRow is a row of table Flow_Table: settings of one OpenFlow table.
 type flowTableRow struct {
-	UUID     string   `ovsdb:"_uuid"`
-	Prefixes []string `ovsdb:"prefixes"`
+	UUID      string   `ovsdb:"_uuid"`
+	FlowLimit *int     `ovsdb:"flow_limit"`
+	Prefixes  []string `ovsdb:"prefixes"`
 }
 
 var rowTypes = map[string]model.Model{

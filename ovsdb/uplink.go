@@ -22,17 +22,18 @@ func (db *DB) EnsureUplinkBridge(ctx context.Context, bridge, nic, mac string, m
 	if err != nil {
 		return fmt.Errorf("ensure bridge %s: %w", bridge, err)
 	}
-	err = db.ensure(ctx, v, wantedBridge{
+	_, err = db.ensure(ctx, v, wantedBridge{
 		name:     bridge,
 		datapath: DatapathNetdev,
 		failMode: failStandalone,
 		other:    map[string]string{"disable-in-band": "true", "hwaddr": mac},
 		localMTU: mtu,
 		port:     wantedPort{name: nic},
-	})
+	}, false)
 	if err != nil {
 		return err
 	}
+	db.rememberBridge(bridge, true)
 	limited, cancel := context.WithTimeout(ctx, db.timeout)
 	defer cancel()
 	if err := db.awaitLocal(limited, bridge); err != nil {

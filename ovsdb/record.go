@@ -1,0 +1,173 @@
+package ovsdb
+
+// What is remembered of the integration bridge beside the database: it says whose the
+// bridge is, and what was noted on it, when others have wiped that off its row.
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// record is what is remembered of one bridge.
+type record struct {
+	UUID  string            `json:"uuid"`            // of its row, which lives as long as the bridge
+	Notes map[string]string `json:"notes,omitempty"` // of SetBridgeNote, by key
+}
+
+// records is what the file holds.
+type records struct {
+	Bridges map[string]record `json:"bridges"` // by name
+}
+
+// loadRecord reads the record of an earlier process. One that cannot be read is none: it
+// only says what the rows say too, unless those were changed.
+func (db *DB) loadRecord() {
+	if db.recordFile == "" {
+		return
+	}
+	var all records
+	b, err := os.ReadFile(db.recordFile)
+	if err == nil {
+		err = json.Unmarshal(b, &all)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		db.log.Warn("cannot read what is remembered of the bridges; going on without", "file", db.recordFile, "error", err)
+		return
+	}
+	db.bridges = all.Bridges
+}
+
+// known says whether this row is a bridge that ovloom looked after last.
+func (db *DB) known(b bridgeRow) bool {
+	db.recordMu.Lock()
+	defer db.recordMu.Unlock()
+	return db.bridges[b.Name].UUID == b.UUID
+}
+
+// notesOf returns the notes that a bridge should have.
+func (db *DB) notesOf(bridge string) map[string]string {
+	db.recordMu.Lock()
+	defer db.recordMu.Unlock()
+	return maps.Clone(db.bridges[bridge].Notes)
+}
+
+// remember changes the record of a bridge, and writes all if that made a difference.
+func (db *DB) remember(bridge string, change func(*record)) {
+	db.recordMu.Lock()
+	defer db.recordMu.Unlock()
+	old := db.bridges[bridge]
+	next := record{UUID: old.UUID, Notes: maps.Clone(old.Notes)}
+	change(&next)
+	if next.UUID == old.UUID && maps.Equal(next.Notes, old.Notes) {
+		return
+	}
+	if db.bridges == nil {
+		db.bridges = map[string]record{}
+	}
+	db.bridges[bridge] = next
+	if next.UUID == "" {
+		delete(db.bridges, bridge)
+	}
+	if err := db.writeRecord(); err != nil {
+		db.log.Warn("cannot write down which bridges are ovloom's", "file", db.recordFile, "error", err)
+	}
+}
+
+func (db *DB) writeRecord() error {
+	if db.recordFile == "" {
+		return nil
+	}
+	b, err := json.Marshal(records{db.bridges})
+	if err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(filepath.Dir(db.recordFile), filepath.Base(db.recordFile)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(b, '\n'))
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), db.recordFile)
+	}
+	if err != nil {
+		err = errors.Join(err, os.Remove(f.Name()))
+	}
+	return err
+}
+
+// rememberBridge notes which row is our bridge. Unless keep, the notes on the row are
+// taken over: an older ovloom may have written them meanwhile.
+func (db *DB) rememberBridge(name string, keep bool) {
+	b, ok := db.view().bridge(name)
+	if !ok {
+		return
+	}
+	db.remember(name, func(r *record) {
+		r.UUID = b.UUID
+		if keep {
+			return
+		}
+		for key, text := range b.ExternalIDs {
+			if note, ok := strings.CutPrefix(key, notePrefix); ok && key != keyVersion {
+				r.setNote(note, text)
+			}
+		}
+	})
+}
+
+func (r *record) setNote(key, text string) {
+	if r.Notes == nil {
+		r.Notes = map[string]string{}
+	}
+	if text == "" {
+		delete(r.Notes, key)
+	} else {
+		r.Notes[key] = text
+	}
+}
+
+// KeepBridge is EnsureBridge for a bridge that was ensured before: whatever became of it
+// since was done by another program, and is put back. It returns in words what that
+// was.
+//
+// An OpenFlow controller is taken off the bridge again; if one is set again and again, the
+// bridge is left alone and a Conflict says so.
+func (db *DB) KeepBridge(ctx context.Context, b Bridge) (changed []string, err error) {
+	return db.ensureBridge(ctx, b, true)
+}
+
+// How often a controller is taken off a bridge: each time all flows are gone for a moment.
+const (
+	controllerDrops  = 3
+	controllerWithin = 10 * time.Minute
+)
+
+// mayDropController says whether a controller is taken off a bridge once more.
+func (db *DB) mayDropController() bool {
+	db.recordMu.Lock()
+	defer db.recordMu.Unlock()
+	db.dropped = slices.DeleteFunc(db.dropped, func(at time.Time) bool { return time.Since(at) > controllerWithin })
+	return len(db.dropped) < controllerDrops
+}
+
+func (db *DB) droppedController() {
+	db.recordMu.Lock()
+	defer db.recordMu.Unlock()
+	db.dropped = append(db.dropped, time.Now())
+}
+
+// controllerFault says that others insist on their controller.
+func controllerFault(bridge string) error {
+	return intent.Conflictf("another program sets an OpenFlow controller on bridge %s again and again", bridge).
+		WithHint("stop that program, then: ovs-vsctl del-controller %s", bridge)
+}

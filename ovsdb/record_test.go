@@ -1,0 +1,129 @@
+package ovsdb
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/ovsdb/ovstest"
+)
+
+// connectWith is connect with a record of bridges.
+func connectWith(t *testing.T, s *ovstest.Switch, file string) *DB {
+	t.Helper()
+	db, err := Connect(ovstest.Context(t), Config{Socket: s.Socket, Owner: "host1", Version: "test", Record: file, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(db.Close)
+	return db
+}
+
+// kept calls KeepBridge once db has read what the command did, and returns what was
+// changed.
+func kept(t *testing.T, s *ovstest.Switch, db *DB, command string) string {
+	t.Helper()
+	before, _ := db.view().bridge("br-int")
+	s.VSCtl(strings.Fields(command)...)
+	awaitWatch(t, db.Watch(), command, func() bool {
+		now, _ := db.view().bridge("br-int")
+		_, what := db.repairBridge(db.view(), now, func() wantedBridge { w := brInt.withDefaults().wanted(); w.ours = true; return w }())
+		return now.UUID != before.UUID || len(what) > 0
+	})
+	what, err := db.KeepBridge(ovstest.Context(t), brInt)
+	if err != nil {
+		t.Errorf("after %s: %v", command, err)
+	}
+	if got := bridgeText(s, "br-int"); got != wantBridgeText {
+		t.Errorf("after %s:\n%s\nwant\n%s", command, got, wantBridgeText)
+	}
+	return strings.Join(what, "; ")
+}
+
+func TestBridgeIsKept(t *testing.T) {
+	s := ovstest.Start(t)
+	db := connectWith(t, s, filepath.Join(t.TempDir(), "bridges"))
+	must(t, db.EnsureBridge(ovstest.Context(t), brInt))
+	for command, says := range map[string]string{
+		"clear bridge br-int external_ids":        "external_ids lacked",
+		"set-controller br-int tcp:127.0.0.1:9":   "controller was set",
+		"set bridge br-int stp_enable=true":       "stp_enable",
+		"set bridge br-int rstp_enable=true":      "rstp_enable",
+		"del-br br-int":                           "bridge br-int was missing",
+		"del-br br-int -- add-br br-int":          "port vx0 was missing",
+		"set bridge br-int protocols=OpenFlow10":  "OpenFlow15",
+		"set bridge br-int fail_mode=standalone":  "fail_mode",
+		"set bridge br-int datapath_type=system":  "datapath_type",
+		"-- set interface vx0 options:dst_port=9": "options of vx0",
+	} {
+		if what := kept(t, s, db, command); !strings.Contains(what, says) {
+			t.Errorf("after %s it says %q", command, what)
+		}
+	}
+}
+
+// A controller that comes back again and again is left, and told.
+func TestControllerThatComesBack(t *testing.T) {
+	s := ovstest.Start(t)
+	db := connectWith(t, s, "")
+	ctx := ovstest.Context(t)
+	must(t, db.EnsureBridge(ctx, brInt))
+	var err error
+	for range controllerDrops + 1 {
+		s.VSCtl("set-controller", "br-int", "tcp:127.0.0.1:9")
+		awaitWatch(t, db.Watch(), "the controller", func() bool {
+			b, _ := db.view().bridge("br-int")
+			return len(b.Controller) > 0
+		})
+		_, err = db.KeepBridge(ctx, brInt)
+	}
+	wantError(t, err, intent.Conflict, "again and again", "del-controller br-int")
+}
+
+// What is written down says whose the bridge is to the next process.
+func TestRecordOutlivesTheProcess(t *testing.T) {
+	s := ovstest.Start(t)
+	ctx := ovstest.Context(t)
+	file := filepath.Join(t.TempDir(), "bridges")
+	first := connectWith(t, s, file)
+	must(t, first.EnsureBridge(ctx, brInt))
+	must(t, first.SetBridgeNote(ctx, "br-int", "zones", "acme=1"))
+	first.Close()
+
+	s.VSCtl("clear", "bridge", "br-int", "external_ids", "--", "set-controller", "br-int", "tcp:127.0.0.1:9")
+	stranger := connectWith(t, s, "")
+	wantError(t, stranger.CheckBridge(ctx, brInt), intent.Conflict, "not made by ovloom")
+
+	second := connectWith(t, s, file)
+	must(t, second.CheckBridge(ctx, brInt))
+	if text, err := second.BridgeNote("br-int", "zones"); text != "acme=1" || err != nil {
+		t.Errorf("the note is %q, %v", text, err)
+	}
+	must(t, second.EnsureBridge(ctx, brInt))
+	if got := bridgeText(s, "br-int"); !strings.Contains(got, `ovloom=host1`) || !strings.Contains(got, `ovloom-zones="acme=1"`) || !strings.Contains(got, "controller          : []") {
+		t.Errorf("the bridge is\n%s", got)
+	}
+	second.Close()
+
+	// An older ovloom, which writes nothing down, changed the note meanwhile.
+	s.VSCtl("set", "bridge", "br-int", "external_ids:ovloom-zones=acme=2")
+	third := connectWith(t, s, file)
+	must(t, third.EnsureBridge(ctx, brInt))
+	if text, err := third.BridgeNote("br-int", "zones"); text != "acme=2" || err != nil {
+		t.Errorf("the note is %q, %v", text, err)
+	}
+	must(t, third.SetBridgeNote(ctx, "br-int", "zones", ""))
+	third.Close()
+
+	// A bridge that only has the name is not ours.
+	s.VSCtl("del-br", "br-int", "--", "add-br", "br-int")
+	fourth := connectWith(t, s, file)
+	wantError(t, fourth.EnsureBridge(ctx, brInt), intent.Conflict, "not made by ovloom")
+
+	must(t, os.WriteFile(file, []byte("{"), 0o600))
+	fifth := connectWith(t, s, file)
+	wantError(t, fifth.CheckBridge(ctx, brInt), intent.Conflict, "not made by ovloom")
+}
