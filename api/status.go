@@ -34,6 +34,15 @@ type Status struct {
 	// Repairs are what ovloomd put back since it started: things of ovloom's that another
 	// program or a person changed. The newest comes first; older ones are forgotten.
 	Repairs []Repair `json:"repairs"`
+
+	// Stale are the parts that did not answer in time, and so are shown as they were.
+	Stale []Stale `json:"stale,omitempty"`
+}
+
+// Stale is a part of a Status that is not of now.
+type Stale struct {
+	Part string    `json:"part"` // "controller" (ports, flows, tenants, conflicts), "drops" or "ovs_version"
+	At   time.Time `json:"at"`   // what it is of; zero: it has never answered
 }
 
 // Repair is something that ovloomd put back.

@@ -430,6 +430,7 @@ func (c *Controller) compare(ctx context.Context, w *world) ([]of.Mod, error) {
 	if err != nil {
 		return nil, err
 	}
+	c.stats.Clashes = w.clashes(want)
 	return append(want.meterMods(meters), want.resync(flows, groups)...), nil
 }
 

@@ -102,7 +102,7 @@ type target struct {
 
 func (w *world) target() target {
 	flows, groups := w.wanted()
-	return target{owners: w.learnedOwners(), flows: of.IndexFlows(flows), groups: groups, meters: w.meters()}
+	return target{owners: w.learnedOwners(), flows: settleDoubles(flows), groups: groups, meters: w.meters()}
 }
 
 // resync returns the mods that lead from what a switch holds to what the last

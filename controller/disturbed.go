@@ -176,6 +176,7 @@ func (c *Controller) lookAgain(ctx context.Context) {
 	if d.lookedAt.IsZero() {
 		d.lookedAt, d.slicedAt = now, now // all was compared when it connected
 	}
+	withMeters := !c.world.sw.NoMeters
 	same := func() bool { return c.sw == sw && d.epoch == epoch && c.synced }
 	if now.Sub(d.lookedAt) >= groupsEvery {
 		d.lookedAt = now
@@ -184,7 +185,7 @@ func (c *Controller) lookAgain(ctx context.Context) {
 		var failed error
 		c.do(ctx, deed{lane: "look at groups", what: "look at the switch's groups and meters",
 			do: func(ctx context.Context) error {
-				if groups, failed = sample.Groups(ctx); failed == nil {
+				if groups, failed = sample.Groups(ctx); failed == nil && withMeters {
 					meters, failed = sw.Meters(ctx)
 				}
 				return nil // the connection tells by itself what is wrong with it

@@ -107,8 +107,8 @@ func (r *rig) didSoFar(want ...string) {
 func (r *rig) right() {
 	r.t.Helper()
 	synctest.Wait()
-	if mods, err := r.Compare(r.ctx); err != nil || len(mods) > 0 {
-		r.t.Errorf("the switch is not right: %v, %v", mods, err)
+	if mods, clashes, err := r.Compare(r.ctx); err != nil || len(mods)+len(clashes) > 0 {
+		r.t.Errorf("the switch is not right: %v, %v, %v", mods, clashes, err)
 	}
 }
 

@@ -203,7 +203,7 @@ func TestFailedChangeIsFollowedByComparing(t *testing.T) {
 		if err != nil || s.Synced || !strings.Contains(s.LastError, "table full") {
 			t.Errorf("%+v, %v", s, err)
 		}
-		if _, err := r.Compare(r.ctx); intent.KindOf(err) != intent.Unavailable {
+		if _, _, err := r.Compare(r.ctx); intent.KindOf(err) != intent.Unavailable {
 			t.Errorf("comparing with a switch in an unknown state: %v", err)
 		}
 		time.Sleep(10 * time.Second)

@@ -19,6 +19,7 @@ type Stats struct {
 	LastResync     time.Time // when the last one began
 	LastResyncMods int       // how many messages it took
 	LastError      string    // why the last attempt failed; "" if it did not
+	Clashes        []string  // flows that two objects want, as the last comparison of all found
 }
 
 // Status is what the controller knows, at one moment.
@@ -66,16 +67,48 @@ func (c *Controller) Status(ctx context.Context) (Status, error) {
 	return ask(ctx, c, c.status)
 }
 
-// Described is a flow with what it is for.
-type Described struct {
-	of.Flow
-	Note string
-}
+// Notes say what flows are for, by whose they are.
+type Notes map[pipeline.Cookie]map[of.FlowKey]string
 
-// FlowsOf returns the flows wanted for the object behind a cookie; nil if there
-// is none.
-func (c *Controller) FlowsOf(ctx context.Context, owner pipeline.Cookie) ([]Described, error) {
-	return ask(ctx, c, func() []Described { return c.world.describe(owner) })
+// Of returns the note of a flow; "" if there is none.
+func (n Notes) Of(f of.Flow) string { return n[pipeline.Cookie(f.Cookie)][f.Key()] }
+
+// notesAtOnce is how many objects' notes are made without letting the loop go on.
+const notesAtOnce = 500
+
+// Notes returns the notes of the flows wanted for the objects behind these cookies.
+func (c *Controller) Notes(ctx context.Context, owners map[pipeline.Cookie]bool) (Notes, error) {
+	notes := Notes{}
+	add := func(f of.Flow, note string) {
+		owner := pipeline.Cookie(f.Cookie)
+		if note == "" || !owners[owner] {
+			return
+		}
+		if notes[owner] == nil {
+			notes[owner] = map[of.FlowKey]string{}
+		}
+		notes[owner][f.Key()] = note
+	}
+	objects, err := ask(ctx, c, func() []object {
+		pipeline.Base(c.world.sw, add)
+		return slices.DeleteFunc(c.world.all(), func(o object) bool { return !owners[o.cookie()] })
+	})
+	for some := range slices.Chunk(objects, notesAtOnce) {
+		if err != nil {
+			break
+		}
+		// In the loop, because what the switch looks like must not change meanwhile.
+		_, err = ask(ctx, c, func() bool {
+			for _, o := range some {
+				o.emit(add)
+			}
+			return true
+		})
+	}
+	if err != nil {
+		return nil, err // and notes may still be written to
+	}
+	return notes, nil
 }
 
 // Port returns the cookie of a port's flows; false if this host does not know it.
@@ -94,24 +127,61 @@ func (c *Controller) Port(ctx context.Context, ref intent.PortRef) (pipeline.Por
 }
 
 // Compare returns the mods that would lead from what the switch holds to what a
-// new process would want it to hold: none, if all is right. It changes nothing.
-func (c *Controller) Compare(ctx context.Context) ([]of.Mod, error) {
+// new process would want it to hold, and which flows two objects want: nothing, if all
+// is right. It changes nothing, and the loop goes on while the switch tells what it holds.
+func (c *Controller) Compare(ctx context.Context) (mods []of.Mod, clashes []string, err error) {
+	type start struct {
+		sw    Switch
+		as    pipeline.Switch
+		epoch int
+	}
 	type answer struct {
-		mods []of.Mod
-		err  error
+		mods    []of.Mod
+		clashes []string
+		again   bool
 	}
-	a, err := ask(ctx, c, func() answer {
-		if c.sw == nil || !c.synced {
-			return answer{err: intent.Unavailablef("the switch has not been brought up to date yet")}
+	for range compareTries {
+		from, err := ask(ctx, c, func() start {
+			if c.sw == nil || !c.synced {
+				return start{}
+			}
+			return start{c.sw, c.world.sw, c.disturbed.epoch}
+		})
+		if err != nil {
+			return nil, nil, err
 		}
-		mods, err := c.compare(ctx, c.world.recomputed())
-		return answer{mods, err}
-	})
-	if err != nil {
-		return nil, err
+		if from.sw == nil {
+			return nil, nil, intent.Unavailablef("the switch has not been brought up to date yet")
+		}
+		dump, cancel := context.WithTimeout(ctx, applyTimeout)
+		meters, flows, groups, err := held(dump, from.sw, from.as)
+		cancel()
+		if err != nil {
+			return nil, nil, err
+		}
+		a, err := ask(ctx, c, func() answer {
+			if c.sw != from.sw || !c.synced || c.disturbed.epoch != from.epoch {
+				return answer{again: true}
+			}
+			w := c.world.recomputed()
+			want := w.target()
+			if !c.allHeard() {
+				want.known = w.knownOwners(c.externalsKnown())
+			}
+			return answer{mods: append(want.meterMods(meters), want.resync(flows, groups)...), clashes: w.clashes(want)}
+		})
+		if err != nil {
+			return nil, nil, err
+		}
+		if !a.again {
+			return a.mods, a.clashes, nil
+		}
 	}
-	return a.mods, a.err
+	return nil, nil, intent.Unavailablef("the switch is being changed all the time").WithHint("try again")
 }
+
+// compareTries is how often Compare begins anew because the switch was changed meanwhile.
+const compareTries = 10
 
 // Objects names the objects behind cookies: "port acme/web/c1".
 func (c *Controller) Objects(ctx context.Context) (map[pipeline.Cookie]string, error) {
@@ -179,30 +249,6 @@ func (c *Controller) conflicts() []Conflict {
 		}
 	}
 	slices.SortFunc(list, func(a, b Conflict) int { return comparePorts(a.Ref, b.Ref) })
-	return list
-}
-
-// describe returns the flows of one object with their notes.
-func (w *world) describe(owner pipeline.Cookie) []Described {
-	var list []Described
-	add := func(f of.Flow, note string) {
-		if pipeline.Cookie(f.Cookie) == owner {
-			list = append(list, Described{f, note})
-		}
-	}
-	switch owner.Kind() {
-	case pipeline.KindBase, pipeline.KindReason:
-		pipeline.Base(w.sw, add)
-	}
-	for _, k := range w.kinds() {
-		if k.kind() == owner.Kind() {
-			k.each(func(o object) {
-				if o.cookie() == owner {
-					o.emit(add)
-				}
-			})
-		}
-	}
 	return list
 }
 

@@ -441,6 +441,9 @@ func TestIncrementalEqualsRecompute(t *testing.T) {
 				if mods := w.recomputed().resync(sw.dump()); len(mods) != 0 {
 					t.Fatalf("step %d: its own recompute sends %s and %d more", step, mods[0], len(mods)-1)
 				}
+				if clashes := w.clashes(w.target()); len(clashes) != 0 {
+					t.Fatalf("step %d: %s", step, strings.Join(clashes, "\n"))
+				}
 				if mods := w.resync(sw.dump()); len(mods) != 0 {
 					t.Fatalf("step %d: a resync of a right switch sends %s and %d more", step, mods[0], len(mods)-1)
 				}

@@ -13,7 +13,8 @@ import (
 // is not there yet, and no flow goes while another still leads to it.
 //
 // A flow that differs is added, not modified: a modification keeps the cookie, and
-// the cookie says whose flow it is. No two flows of a list may have the same key.
+// the cookie says whose flow it is. No two flows of a list may have the same key; of
+// two that do, Diff goes by the later one.
 func Diff(have, want []Flow) []FlowMod { return IndexFlows(want).Diff(have) }
 
 // FlowIndex is a list of flows, no two with the same key, made ready to be compared
@@ -24,6 +25,8 @@ type FlowIndex struct {
 	seed  maphash.Seed
 	last  map[uint64]int32
 	chain []int32 // -1: none
+
+	shadowed []int32 // flows that are not the last with their key
 	key   []byte  // scratch
 }
 
@@ -42,6 +45,12 @@ func IndexFlows(flows []Flow) *FlowIndex {
 		x.chain[i] = -1
 		if before, ok := x.last[h]; ok {
 			x.chain[i] = before
+			for at := before; at >= 0; at = x.chain[at] {
+				if x.flows[at].sameKey(&x.flows[i]) {
+					x.shadowed = append(x.shadowed, at)
+					break
+				}
+			}
 		}
 		x.last[h] = int32(i)
 	}
@@ -54,6 +63,10 @@ func (x *FlowIndex) Diff(have []Flow) []FlowMod {
 	right := make([]bool, len(x.flows)) // whether the switch has it
 	var remove []int32
 	missing := len(x.flows)
+	for _, i := range x.shadowed {
+		right[i] = true // it cannot have both
+		missing--
+	}
 	for i := range have {
 		at := x.find(&have[i])
 		if at < 0 {
@@ -85,6 +98,21 @@ func (x *FlowIndex) Diff(have []Flow) []FlowMod {
 		mods[at] = FlowMod{Command: FlowDeleteStrict, CookieMask: ^uint64(0), Flow: have[i]}
 	}
 	return mods
+}
+
+// Doubles returns pairs of flows with the same key, which a list must not have: a switch
+// holds only one of them.
+func (x *FlowIndex) Doubles() [][2]Flow {
+	var pairs [][2]Flow
+	for i := range x.flows {
+		for at := x.chain[i]; at >= 0; at = x.chain[at] {
+			if x.flows[at].sameKey(&x.flows[i]) {
+				pairs = append(pairs, [2]Flow{x.flows[at], x.flows[i]})
+				break
+			}
+		}
+	}
+	return pairs
 }
 
 func (x *FlowIndex) hash(f *Flow) uint64 {

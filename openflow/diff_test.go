@@ -181,3 +181,24 @@ func BenchmarkDiff100k(b *testing.B) {
 		}
 	}
 }
+
+// Two flows with one key are found, and make no endless difference.
+func TestDoubles(t *testing.T) {
+	flow := func(table uint8, reg, cookie uint64) Flow {
+		return Flow{Table: table, Cookie: cookie, Match: MatchOf(Exact(FieldReg0, reg))}
+	}
+	x := IndexFlows([]Flow{flow(1, 1, 1), flow(1, 2, 2), flow(2, 1, 3), flow(1, 1, 4), flow(1, 1, 5)})
+	var got []string
+	for _, d := range x.Doubles() {
+		got = append(got, fmt.Sprint(d[0].Cookie, d[1].Cookie))
+	}
+	if want := []string{"1 4", "4 5"}; !slices.Equal(got, want) {
+		t.Errorf("doubles %q, want %q", got, want)
+	}
+	if mods := x.Diff([]Flow{flow(1, 1, 5), flow(1, 2, 2), flow(2, 1, 3)}); len(mods) != 0 {
+		t.Errorf("a switch that holds the last of them is changed by %v", mods)
+	}
+	if mods := x.Diff(nil); len(mods) != 3 {
+		t.Errorf("an empty switch is sent %v", mods)
+	}
+}

@@ -40,6 +40,8 @@ type daemon struct {
 	cfg      config
 	log      *slog.Logger
 	repairs  *repair.Log // what was put back
+	bridges  linkState   // whether they are as they must be
+	parts    statusParts
 	started  time.Time
 	db       *ovsdb.DB
 	datapath string // ovsdb.DatapathSystem or ovsdb.DatapathNetdev
@@ -102,7 +104,8 @@ func (d *daemon) prepare(ctx context.Context) (err error) {
 		return fmt.Errorf("make the state directory: %w", err)
 	}
 	d.db, err = ovsdb.Connect(ctx, ovsdb.Config{
-		Socket: d.cfg.OVSDB, Owner: d.cfg.HostName, Version: api.BuildVersion(), Log: d.log.With("part", "ovsdb")})
+		Socket: d.cfg.OVSDB, Owner: d.cfg.HostName, Version: api.BuildVersion(), Log: d.log.With("part", "ovsdb"),
+		Record: filepath.Join(d.cfg.StateDir, "bridges")})
 	if err != nil {
 		return fmt.Errorf("connect to ovsdb-server (--ovsdb): %w", err)
 	}

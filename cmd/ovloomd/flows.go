@@ -38,7 +38,6 @@ func (d *daemon) flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error)
 		return nil, intent.NotFoundf("no flow on this host is about %s", q.Object).
 			WithHint("this host has flows of a tenant as soon as one of its ports is plugged here")
 	}
-	notes := map[pipeline.Cookie][]controller.Described{}
 	var list []api.Flow
 	dumped, err := conn.Flows(ctx, filter)
 	if err != nil {
@@ -50,16 +49,19 @@ func (d *daemon) flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error)
 	slices.SortFunc(dumped, func(a, b of.FlowStats) int {
 		return cmp.Or(cmp.Compare(a.Table, b.Table), cmp.Compare(b.Priority, a.Priority), cmp.Compare(a.Flow.String(), b.Flow.String()))
 	})
+	owners := map[pipeline.Cookie]bool{}
+	for _, f := range dumped {
+		owners[pipeline.Cookie(f.Cookie)] = true
+	}
+	notes, err := d.controller.Notes(ctx, owners)
+	if err != nil {
+		return nil, err
+	}
 	for _, f := range dumped {
 		owner := pipeline.Cookie(f.Cookie)
-		if _, asked := notes[owner]; !asked {
-			if notes[owner], err = d.controller.FlowsOf(ctx, owner); err != nil {
-				return nil, err
-			}
-		}
 		list = append(list, api.Flow{
 			Table: tableName(f.Table), Object: cmp.Or(objects[owner], "unknown"),
-			Text: f.Flow.String(), Words: words(f.Flow, notes[owner]), Packets: f.Packets, Bytes: f.Bytes,
+			Text: f.Flow.String(), Words: words(f.Flow, notes), Packets: f.Packets, Bytes: f.Bytes,
 		})
 	}
 	return list, nil
@@ -67,11 +69,12 @@ func (d *daemon) flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error)
 
 // flowsDiff implements api.Backend.
 func (d *daemon) flowsDiff(ctx context.Context) ([]string, error) {
-	mods, err := d.controller.Compare(ctx)
+	mods, clashes, err := d.controller.Compare(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var lines []string
+	lines = append(lines, clashes...)
 	for _, m := range mods {
 		lines = append(lines, m.String())
 	}
@@ -79,17 +82,11 @@ func (d *daemon) flowsDiff(ctx context.Context) ([]string, error) {
 }
 
 // words returns what a flow is for.
-func words(f of.Flow, described []controller.Described) string {
+func words(f of.Flow, notes controller.Notes) string {
 	if pipeline.Cookie(f.Cookie).Learned() {
 		return "learned from traffic"
 	}
-	key := f.Key()
-	for _, d := range described {
-		if d.Key() == key {
-			return d.Note
-		}
-	}
-	return ""
+	return notes.Of(f)
 }
 
 // concerns says whether the flows of an object, such as "port acme/web/c1" or "route

@@ -6,6 +6,7 @@ package main
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"time"
 
@@ -102,14 +103,21 @@ func (d *daemon) tellInterfacesNow(ctx context.Context) {
 	d.openflow.setTunnel(tunnel)
 }
 
-// keepBridge puts the bridges right whenever somebody changed them, or a restart of
-// ovs-vswitchd did.
+// keepBridge puts the bridges right whenever another program changed them, or a restart
+// of ovs-vswitchd did.
 func (d *daemon) keepBridge(ctx context.Context) error {
 	return d.watchDB(ctx, func(ctx context.Context) {
-		err := d.db.EnsureBridge(ctx, d.bridge())
+		changed, err := d.db.KeepBridge(ctx, d.bridge())
+		if len(changed) > 0 {
+			d.repairs.Put("bridge settings changed by another program", len(changed), strings.Join(changed, "; "))
+			if conn, err := d.openflow.current(); err == nil {
+				d.controller.Disturbed(ctx, conn) // who changes the one may have changed the other
+			}
+		}
 		if err = errors.Join(err, d.uplink.Keep(ctx)); err != nil && ctx.Err() == nil {
 			d.log.Warn("cannot put the bridges right", "error", err)
 		}
+		d.bridges.set(err == nil, err)
 	})
 }
 

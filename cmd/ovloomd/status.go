@@ -10,31 +10,65 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/openflow/ofconn"
+	"github.com/ovloom/ovloom/ovsdb"
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// status implements api.Backend. It answers while any of the others is down.
+// statusParts are the answers that a status is made of, as they were last.
+type statusParts struct {
+	controller lastKnown[controller.Status]
+	version    lastKnown[ovsdb.Version]
+	drops      lastKnown[[]api.Drop]
+}
+
+// status implements api.Backend. It answers while any of the others is down or hangs:
+// what they do not tell in time is what they told last, and is marked so.
 func (d *daemon) status(ctx context.Context) (api.Status, error) {
-	c, err := d.controller.Status(ctx)
-	if err != nil {
-		return api.Status{}, err
-	}
+	var known answer[controller.Status]
+	var version answer[ovsdb.Version]
+	var drops answer[[]api.Drop]
+	var asking sync.WaitGroup
+	asking.Go(func() { known = d.parts.controller.ask(ctx, d.controller.Status) })
+	asking.Go(func() { version = d.parts.version.ask(ctx, d.db.Version) })
+	asking.Go(func() { drops = d.parts.drops.ask(ctx, d.drops) })
+	asking.Wait()
+	c := known.Value
 	s := api.Status{
 		Version: api.BuildVersion(), Host: d.cfg.HostName, VTEP: d.host.VTEP,
-		Datapath: d.datapath, Bridge: d.cfg.Bridge,
+		Datapath: d.datapath, Bridge: d.cfg.Bridge, OVSVersion: version.Value.OVS,
 		Started: d.started, Uptime: int64(time.Since(d.started).Seconds()),
 		Connections: d.connections(),
 		Resync:      api.Resync{At: c.LastResync, Messages: c.LastResyncMods},
 		Flows:       c.Flows, Groups: c.Groups,
+		Drops: drops.Value,
 	}
-	if v, err := d.db.Version(ctx); err == nil {
-		s.OVSVersion = v.OVS
+	var late []api.Warning
+	stale := func(part, subject string, at time.Time, err error, do string) {
+		s.Stale = append(s.Stale, api.Stale{Part: part, At: at})
+		what := "no answer yet about " + subject
+		if !at.IsZero() {
+			what = fmt.Sprintf("%s: as of %s, for there is no newer answer", subject, at.UTC().Format("15:04:05Z"))
+		}
+		if err != nil {
+			what += ": " + text(err)
+		}
+		late = append(late, api.Warning{What: what, Do: do})
+	}
+	if known.Stale {
+		stale("controller", "ports and flows", known.At, known.Err, "see whether ovs-vswitchd and ovsdb-server answer: ovs-vsctl -t 5 show")
+	}
+	if version.Stale && s.OVSVersion == "" {
+		stale("ovs_version", "the version of Open vSwitch", version.At, version.Err, "")
+	}
+	if drops.Stale && c.Connected {
+		stale("drops", "what is dropped", drops.At, drops.Err, "see whether ovs-vswitchd answers: ovs-ofctl show "+d.cfg.Bridge)
 	}
 	for _, t := range c.Tenants {
 		s.Tenants = append(s.Tenants, t.Name)
@@ -60,8 +94,7 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 		}
 		s.Conflicts = append(s.Conflicts, conflict)
 	}
-	s.Drops, err = d.drops(ctx)
-	s.Warnings = d.warnings(c, err)
+	s.Warnings = append(late, d.warnings(c)...)
 	ways := d.exit.Status()
 	s.Uplinks, s.Warnings = ways.Uplinks, append(s.Warnings, ways.Warnings...)
 	s.Repairs = []api.Repair{}
@@ -146,7 +179,7 @@ func (d *daemon) drops(ctx context.Context) ([]api.Drop, error) {
 }
 
 // warnings says what is wrong and what to do about it.
-func (d *daemon) warnings(c controller.Status, dropsErr error) []api.Warning {
+func (d *daemon) warnings(c controller.Status) []api.Warning {
 	var w []api.Warning
 	add := func(do, what string, args ...any) {
 		w = append(w, api.Warning{What: fmt.Sprintf(what, args...), Do: do})
@@ -181,8 +214,15 @@ func (d *daemon) warnings(c controller.Status, dropsErr error) []api.Warning {
 	if c.LastError != "" {
 		add("see the log of ovloomd; it tries again by itself", "the switch could not be brought up to date: %s", c.LastError)
 	}
-	if dropsErr != nil && c.Connected {
-		add("", "drop counters cannot be read: %v", dropsErr)
+	if _, _, err := d.bridges.get(); err != nil {
+		do := "see the log of ovloomd; it tries again when anything changes"
+		if told := new(intent.Error); errors.As(err, &told) && told.Hint != "" {
+			do = told.Hint
+		}
+		add(do, "the bridges cannot be put right: %s", text(err))
+	}
+	for _, clash := range c.Clashes {
+		add("change one of them, and report this: ovloom should have refused it", "%s", clash)
 	}
 	states := d.agent.States()
 	for _, name := range slices.Sorted(maps.Keys(states)) {

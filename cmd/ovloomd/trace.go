@@ -188,16 +188,16 @@ func (l *traceLink) room(ctx context.Context, cookie uint64, limit uint32, mac i
 // notes returns what tells of a flow what it is for. It asks the controller once for
 // each object.
 func (l *traceLink) notes(ctx context.Context) func(of.Flow) string {
-	known := map[pipeline.Cookie][]controller.Described{}
+	known := controller.Notes{}
 	return func(f of.Flow) string {
 		owner := pipeline.Cookie(f.Cookie)
 		if _, asked := known[owner]; !asked {
-			list, err := l.controller.FlowsOf(ctx, owner)
+			notes, err := l.controller.Notes(ctx, map[pipeline.Cookie]bool{owner: true})
 			if err != nil {
 				l.log.Debug("flows without notes in a trace", "error", err)
 			}
-			known[owner] = list
+			known[owner] = notes[owner]
 		}
-		return words(f, known[owner])
+		return words(f, known)
 	}
 }

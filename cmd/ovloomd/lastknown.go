@@ -1,0 +1,73 @@
+// Answers of others, and what they were when others do not answer.
+
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// Times of one answer.
+const (
+	partPatience = 600 * time.Millisecond // how long a status waits for a part
+	partLife     = 30 * time.Second       // how long a part may go on trying in the background
+)
+
+// lastKnown is an answer that another part or process gives, kept for when it does not.
+// Its zero value works. At most one question is under way.
+type lastKnown[T any] struct {
+	mu sync.Mutex
+	// Guarded by mu.
+	value  T
+	at     time.Time     // when it was answered; zero: never
+	err    error         // of the last question that was answered
+	asking chan struct{} // closed when the question under way is answered; nil: none is
+}
+
+// answer is what ask returns.
+type answer[T any] struct {
+	Value T
+	At    time.Time // of a Value that is the last known one
+	Stale bool      // there was no answer in time, or an error
+	Err   error     // the question failed; nil if it was not answered in time
+}
+
+// ask returns what f returns if it does within the patience, else what it returned last.
+func (l *lastKnown[T]) ask(ctx context.Context, f func(context.Context) (T, error)) answer[T] {
+	l.mu.Lock()
+	done := l.asking
+	if done == nil {
+		done = make(chan struct{})
+		l.asking = done
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), partLife)
+		go func() {
+			defer cancel()
+			v, err := f(ctx)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			if err == nil {
+				l.value, l.at = v, time.Now()
+			}
+			l.err, l.asking = err, nil
+			close(done)
+		}()
+	}
+	l.mu.Unlock()
+	timer := time.NewTimer(partPatience)
+	defer timer.Stop()
+	answered := false
+	select {
+	case <-done:
+		answered = true
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := answer[T]{Value: l.value, At: l.at, Stale: !answered || l.err != nil}
+	if answered {
+		a.Err = l.err
+	}
+	return a
+}

@@ -1,0 +1,49 @@
+package controller
+
+// Two objects must not want flows with the same table, priority and match: the switch holds
+// one of them, and which one would depend on the order of events.
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// clashes names the objects that want the same flows, in words.
+func (w *world) clashes(t target) []string {
+	doubles := t.flows.Doubles()
+	if len(doubles) == 0 {
+		return nil
+	}
+	names := w.objects()
+	var list []string
+	for _, d := range doubles {
+		a, b := d[0], d[1]
+		if b.Cookie < a.Cookie {
+			a, b = b, a
+		}
+		list = append(list, fmt.Sprintf("%s and %s want the same flow: %s", names[pipeline.Cookie(a.Cookie)], names[pipeline.Cookie(b.Cookie)], keyText(a)))
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// keyText is what a flow matches, as ovs-ofctl writes it.
+func keyText(f of.Flow) string {
+	f.Cookie, f.Actions = 0, nil
+	return f.String()
+}
+
+// settleDoubles orders flows so that of two with the same key that of the object with the
+// higher cookie counts, whatever order the objects came in.
+func settleDoubles(flows []of.Flow) *of.FlowIndex {
+	x := of.IndexFlows(flows)
+	if len(x.Doubles()) == 0 {
+		return x
+	}
+	slices.SortStableFunc(flows, func(a, b of.Flow) int { return cmp.Compare(a.Cookie, b.Cookie) })
+	return of.IndexFlows(flows)
+}
