@@ -40,6 +40,17 @@ type Store interface {
 	Network(ctx context.Context, ref intent.NetworkRef) (intent.Network, error)
 }
 
+// Claims are the claims of hosts on ports, in the store.
+type Claims interface {
+	// Free refuses (Conflict) a port that another live host holds.
+	Free(ctx context.Context, ref intent.PortRef, host string) error
+	// Claim takes the port for the host, or confirms the claim with generation have;
+	// ClaimFree is refused as Free is.
+	Claim(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error)
+	ClaimFree(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error)
+	Release(ctx context.Context, ref intent.PortRef, host string, generation uint64) error
+}
+
 // Network is the host's own network: Kernel, or a stand-in of a test.
 type Network interface {
 	Plug(ctx context.Context, p hostnet.PlugSpec) (hostnet.Plugged, error)
@@ -66,6 +77,7 @@ type Config struct {
 
 	Switch  Switch
 	Store   Store
+	Claims  Claims
 	Network Network
 	Repairs *repair.Log
 	Log     *slog.Logger

@@ -31,6 +31,8 @@ type fakeHost struct {
 	addErr   error                       // of AddPort
 	readyErr error                       // of ReadyTap
 	foreign  map[string]string           // default routes elsewhere, by gateway
+	holder   string                      // the live host that holds the port
+	claimed  uint64                      // the last generation
 	deliver  func(hostnet.Change)
 	down     map[string]bool
 	ended    bool // the namespace
@@ -69,6 +71,38 @@ func (f *fakeHost) Network(_ context.Context, ref intent.NetworkRef) (intent.Net
 	return n, nil
 }
 
+func (f *fakeHost) Free(_ context.Context, ref intent.PortRef, _ string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.holder != "" {
+		return intent.Conflictf("port %s is plugged on host %s", ref, f.holder).WithHint("--take")
+	}
+	return nil
+}
+
+func (f *fakeHost) ClaimFree(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error) {
+	if err := f.Free(ctx, ref, host); err != nil {
+		return intent.Binding{}, err
+	}
+	return f.Claim(ctx, ref, host, have)
+}
+
+func (f *fakeHost) Claim(_ context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if have == 0 || have != f.claimed {
+		f.claimed++
+	}
+	return intent.Binding{Generation: f.claimed}, nil
+}
+
+func (f *fakeHost) Release(_ context.Context, _ intent.PortRef, _ string, generation uint64) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.did("release %d", generation)
+	return nil
+}
+
 func (f *fakeHost) Interfaces(string) []ovsdb.Interface {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -89,7 +123,7 @@ func (f *fakeHost) AddPort(_ context.Context, bridge string, p ovsdb.PortSpec) e
 		return f.addErr
 	}
 	f.did("add port %s", p.Name)
-	f.switched[p.Name] = ovsdb.Interface{UUID: p.Name, Name: p.Name, Bridge: bridge, IfaceID: p.IfaceID, PluggedFor: p.PluggedFor, OFPort: 5}
+	f.switched[p.Name] = ovsdb.Interface{UUID: p.Name, Name: p.Name, Bridge: bridge, IfaceID: p.IfaceID, PluggedFor: p.PluggedFor, OFPort: 5, Generation: p.Generation}
 	return nil
 }
 
@@ -227,7 +261,7 @@ func newHost(t *testing.T) (*Agent, *fakeHost) {
 func (f *fakeHost) agent(t *testing.T, stateDir string) *Agent {
 	t.Helper()
 	a, err := New(Config{Host: "host1", Bridge: "br-int", Datapath: ovsdb.DatapathNetdev, StateDir: stateDir,
-		Switch: f, Store: f, Network: f, Repairs: &repair.Log{}})
+		Switch: f, Store: f, Claims: f, Network: f, Repairs: &repair.Log{}})
 	if err != nil {
 		t.Fatal(err)
 	}

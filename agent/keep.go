@@ -237,7 +237,7 @@ func (a *Agent) putRight(ctx context.Context, r Record, link hostnet.LinkState, 
 			return s
 		}
 		r.IfIndex = link.Index
-		err := a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(r))
+		err := a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(r, 0))
 		if err == nil {
 			err = a.records.put(r)
 		}
@@ -252,7 +252,7 @@ func (a *Agent) putRight(ctx context.Context, r Record, link hostnet.LinkState, 
 			return State{}
 		}
 	} else {
-		if err := a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(r)); err != nil {
+		if err := a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(r, 0)); err != nil {
 			s := fault(r, fmt.Sprintf("interface %s is off the bridge and cannot be put back", r.Interface), err)
 			s.Down = true
 			return s

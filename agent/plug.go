@@ -30,7 +30,7 @@ func (a *Agent) Plug(ctx context.Context, r api.PlugRequest) (api.PlugResult, er
 	// From here on the store's changes of the port are taken in, so that none is missed
 	// between reading it and having a record of it.
 	defer a.expect(r.Ref)()
-	port, network, err := a.wanted(ctx, r.Ref)
+	port, network, err := a.wanted(ctx, r)
 	if err != nil {
 		return api.PlugResult{}, err
 	}
@@ -58,17 +58,69 @@ func (a *Agent) Plug(ctx context.Context, r api.PlugRequest) (api.PlugResult, er
 	return result, err
 }
 
-// wanted asks the store for a port and its network, both at once: whoever plugs waits.
-func (a *Agent) wanted(ctx context.Context, ref intent.PortRef) (port intent.Port, network intent.Network, err error) {
-	var noNetwork error
+// wanted asks the store for a port and its network, and whether another host holds it, all
+// at once: whoever plugs waits.
+func (a *Agent) wanted(ctx context.Context, r api.PlugRequest) (port intent.Port, network intent.Network, err error) {
+	var noNetwork, held error
 	var asked sync.WaitGroup
-	asked.Go(func() { network, noNetwork = a.cfg.Store.Network(ctx, ref.NetworkRef()) })
-	port, err = a.cfg.Store.Port(ctx, ref)
+	asked.Go(func() { network, noNetwork = a.cfg.Store.Network(ctx, r.Ref.NetworkRef()) })
+	if !r.Take {
+		asked.Go(func() { held = a.cfg.Claims.Free(ctx, r.Ref, a.cfg.Host) })
+	}
+	port, err = a.cfg.Store.Port(ctx, r.Ref)
 	asked.Wait()
-	if err == nil {
-		err = noNetwork
+	for _, other := range []error{noNetwork, held} {
+		if err == nil {
+			err = other
+		}
 	}
 	return port, network, err
+}
+
+// claim is a claim that is being made while the interface is.
+type claim struct {
+	a    *Agent
+	ref  intent.PortRef
+	have uint64 // that the interface has already
+
+	done chan struct{}
+	got  intent.Binding // valid when done is closed
+	err  error
+}
+
+// startClaim claims a port for an interface. What comes of it, wait tells.
+func (a *Agent) startClaim(ctx context.Context, r api.PlugRequest, name string) *claim {
+	c := &claim{a: a, ref: r.Ref, done: make(chan struct{})}
+	for _, i := range a.cfg.Switch.Interfaces(a.cfg.Bridge) {
+		if i.Name == name {
+			c.have = i.Generation
+		}
+	}
+	ask := a.cfg.Claims.ClaimFree
+	if r.Take {
+		ask = a.cfg.Claims.Claim
+	}
+	go func() {
+		defer close(c.done)
+		c.got, c.err = ask(ctx, r.Ref, a.cfg.Host, c.have)
+	}()
+	return c
+}
+
+// wait returns the generation of the claim.
+func (c *claim) wait() (uint64, error) {
+	<-c.done
+	return c.got.Generation, c.err
+}
+
+// undo gives back a claim that was made just now; the host that held the port before
+// holds it again.
+func (c *claim) undo(ctx context.Context) error {
+	generation, err := c.wait()
+	if err != nil || generation == c.have {
+		return nil
+	}
+	return c.a.cfg.Claims.Release(ctx, c.ref, c.a.cfg.Host, generation)
 }
 
 // notElsewhereHere refuses a port that another interface of this host carries.
@@ -146,16 +198,21 @@ func (a *Agent) plugPair(ctx context.Context, r api.PlugRequest, port intent.Por
 	if again {
 		spec.OldAddrs, spec.OldGateways = old.Addrs, old.Gateways
 	}
+	undo := context.WithoutCancel(ctx)
+	claim := a.startClaim(ctx, r, rec.Interface)
 	plugged, err := a.cfg.Network.Plug(ctx, spec)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, claim.undo(undo))
 	}
 	rec.take(spec, plugged)
-	err = a.remember(ctx, rec, func() error {
-		return a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(rec))
-	})
+	generation, err := claim.wait()
+	if err == nil {
+		err = a.remember(ctx, rec, func() error {
+			return a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(rec, generation))
+		})
+	}
 	if err != nil {
-		undo := context.WithoutCancel(ctx)
+		err = errors.Join(err, claim.undo(undo))
 		switch {
 		case plugged.Made:
 			err = errors.Join(err, a.cfg.Switch.DelPort(undo, a.cfg.Bridge, rec.Interface), a.records.remove(rec.Port), a.cfg.Network.Unplug(undo, rec.Port))
@@ -185,8 +242,8 @@ func (r *Record) take(spec hostnet.PlugSpec, p hostnet.Plugged) {
 }
 
 // portSpec returns a plugged port as it must be in the switch.
-func portSpec(r Record) ovsdb.PortSpec {
-	return ovsdb.PortSpec{Name: r.Interface, IfaceID: r.Port, PluggedFor: r.Ref, IfIndex: r.IfIndex}
+func portSpec(r Record, generation uint64) ovsdb.PortSpec {
+	return ovsdb.PortSpec{Name: r.Interface, IfaceID: r.Port, PluggedFor: r.Ref, IfIndex: r.IfIndex, Generation: generation}
 }
 
 // remember writes a record while add adds the port to the switch: neither waits for the
@@ -228,7 +285,12 @@ func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port
 	}
 	_, again := a.records.get(port.UUID)
 	rec := Record{Port: port.UUID, Ref: r.Ref.String(), Kind: KindTap, Interface: r.Tap, IfIndex: tap.IfIndex, MTU: mtu, Force: r.Force}
-	err = a.remember(ctx, rec, func() error { return a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(rec)) })
+	claim := a.startClaim(ctx, r, r.Tap)
+	generation, err := claim.wait()
+	if err != nil {
+		return err
+	}
+	err = a.remember(ctx, rec, func() error { return a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(rec, generation)) })
 	restore := func() error { return nil }
 	if err == nil {
 		restore, err = a.cfg.Network.ReadyTap(tap, mtu)
@@ -236,7 +298,7 @@ func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port
 	if err == nil {
 		return nil
 	}
-	err = errors.Join(err, restore())
+	err = errors.Join(err, restore(), claim.undo(context.WithoutCancel(ctx)))
 	if !there {
 		err = errors.Join(err, a.cfg.Switch.DelPort(context.WithoutCancel(ctx), a.cfg.Bridge, r.Tap))
 	}

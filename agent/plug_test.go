@@ -51,7 +51,7 @@ func TestPlugIsUndone(t *testing.T) {
 	if _, err := a.Plug(t.Context(), api.PlugRequest{Ref: c1, Netns: "c1", Ifname: "eth0"}); err == nil {
 		t.Fatal("no error")
 	}
-	wantList(t, f.took(), "make "+if1, "delete "+if1)
+	wantList(t, f.took(), "make "+if1, "release 1", "delete "+if1)
 	if len(a.records.all()) != 0 {
 		t.Error("a record is left")
 	}
@@ -109,7 +109,7 @@ func TestPlugTap(t *testing.T) {
 	if _, err := a.Plug(t.Context(), api.PlugRequest{Ref: c1, Tap: "tap0"}); err == nil {
 		t.Fatal("no error")
 	}
-	wantList(t, f.took(), "add port tap0", "ready tap0 mtu 1550", "restore tap0", "delete port tap0")
+	wantList(t, f.took(), "add port tap0", "ready tap0 mtu 1550", "restore tap0", "release 1", "delete port tap0")
 	f.readyErr = nil
 	_, err := a.Plug(t.Context(), api.PlugRequest{Ref: c1, Tap: "tap0"})
 	must(t, err)
@@ -133,6 +133,23 @@ func TestPlugBesidesADefaultRoute(t *testing.T) {
 	must(t, err)
 	if last := f.specsOf[len(f.specsOf)-1]; len(last.Gateways) != 0 {
 		t.Errorf("gateways wanted: %v", last.Gateways)
+	}
+}
+
+func TestPlugTakesNothingUnasked(t *testing.T) {
+	a, f := newHost(t)
+	f.holder = "host2"
+	_, err := a.Plug(t.Context(), api.PlugRequest{Ref: c1, Netns: "c1", Ifname: "eth0"})
+	wantKind(t, err, intent.Conflict)
+	if err == nil || !strings.Contains(err.Error(), "host2") {
+		t.Errorf("error %v", err)
+	}
+	wantList(t, f.took())
+	_, err = a.Plug(t.Context(), api.PlugRequest{Ref: c1, Netns: "c1", Ifname: "eth0", Take: true})
+	must(t, err)
+	wantList(t, f.took(), "make "+if1, "add port "+if1)
+	if g := f.switched[if1].Generation; g != 1 {
+		t.Errorf("generation %d on the interface", g)
 	}
 }
 

@@ -167,6 +167,7 @@ type PlugRequest struct {
 	Ifname string         `json:"ifname,omitempty"` // inside the namespace; default eth0
 
 	NoDefaultRoute bool `json:"no_default_route,omitempty"` // the namespace gets no default route through the network's gateways
+	Take           bool `json:"take,omitempty"`             // from the live host that holds the port
 	Force          bool `json:"force,omitempty"`            // a tap of another kind than tap and veth, or one with addresses
 }
 

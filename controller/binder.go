@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,6 +33,7 @@ type plug struct {
 	Interface
 	ref      intent.PortRef
 	resolved bool   // ref is a port in the store
+	refused  string // why the port may not be claimed
 	granted  uint64 // generation that the store gave us; the row may not carry it yet
 }
 
@@ -219,6 +221,8 @@ type deed struct {
 	goal string // the state it leads to, which may take a while to be seen; "": seen at once
 	do   func(ctx context.Context) error
 	done func() // takes in the success, inside the loop
+
+	failed func(error) // takes in a failure, inside the loop; nil: nothing to take in
 }
 
 // deeds compares claims, rows and store, and returns what brings them closer.
@@ -261,14 +265,25 @@ func (b *binder) settleClaim(p *plug, own intent.Binding, claims Claims, rows In
 		return nil // not before the interface works
 	case own.Generation == 0 || own.Generation != held:
 		var got intent.Binding
+		plugged := p.Plugged
 		return []deed{{
 			lane: storeLane(ref), what: "claim the port", goal: fmt.Sprintf("%s claims", uuid),
 			do: func(ctx context.Context) (err error) {
-				got, err = claims.Claim(ctx, ref, b.self, held)
+				if plugged {
+					got, err = claims.ClaimFree(ctx, ref, b.self, held)
+				} else {
+					got, err = claims.Claim(ctx, ref, b.self, held)
+				}
 				return err
 			},
+			failed: func(err error) {
+				p.refused = ""
+				if told := new(intent.Error); errors.As(err, &told) && told.Kind == intent.Conflict {
+					p.refused = told.What
+				}
+			},
 			done: func() {
-				p.granted = got.Generation
+				p.granted, p.refused = got.Generation, ""
 				b.suspect(ref, got.Generation) // the interface may have gone meanwhile
 			},
 		}}

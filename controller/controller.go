@@ -533,6 +533,9 @@ func (c *Controller) did(ctx context.Context, d deed, err error) {
 		}
 		return
 	}
+	if d.failed != nil {
+		d.failed(err)
+	}
 	l := c.lanes[d.lane]
 	l.busy = false
 	l.wait = min(max(2*l.wait, retryFirst), retryMost)

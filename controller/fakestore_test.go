@@ -318,6 +318,10 @@ func (s *fakeStore) Release(ctx context.Context, ref intent.PortRef, host string
 }
 
 // MarkUp implements Claims.
+func (s *fakeStore) ClaimFree(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error) {
+	return s.Claim(ctx, ref, host, have)
+}
+
 func (s *fakeStore) MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool, fault string) error {
 	if err := s.write(ctx, "%s, generation %d, up: %v", ref.Port, generation, up); err != nil {
 		return err

@@ -17,6 +17,7 @@ type Interface struct {
 	Generation uint64    // external_ids:ovloom-generation; 0: never claimed
 	Installed  bool      // external_ids:ovloom-installed
 	Error      string    // why the switch cannot open it
+	Plugged    bool      // ovloom plugged it: its port is not taken from another host without being asked
 	Fault      string    // why no packet can pass it though the switch has it
 }
 
@@ -54,6 +55,9 @@ type Span interface {
 type Claims interface {
 	// Claim claims the port for the host, or confirms the claim with generation have.
 	Claim(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error)
+	// ClaimFree is Claim, but refused (kind Conflict) while another live host holds the
+	// port.
+	ClaimFree(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error)
 	Release(ctx context.Context, ref intent.PortRef, host string, generation uint64) error
 	// MarkUp says whether the host has installed the port's flows, and why no packet can
 	// reach the port there.

@@ -50,9 +50,10 @@ type TenantStatus struct {
 type PortStatus struct {
 	Interface
 	Ref     intent.PortRef
-	Unheard bool // nobody has told yet which port it is
-	Known   bool // the store has such a port
-	InForce bool // this host's claim is the one in force
+	Unheard bool   // nobody has told yet which port it is
+	Known   bool   // the store has such a port
+	InForce bool   // this host's claim is the one in force
+	Refused string // why this host may not claim the port; "": nothing is in the way
 }
 
 // Conflict is a port that more than one host, or more than one interface, claims.
@@ -222,6 +223,7 @@ func (c *Controller) status() Status {
 			Unheard: !c.answered[p.IfaceID],
 			Known:   p.resolved && known,
 			InForce: p.resolved && inForce && c.binder.owners[p.ref] == p.UUID,
+			Refused: p.refused,
 		})
 	}
 	s.NoHosts = !c.hostsHeard

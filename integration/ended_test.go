@@ -12,7 +12,7 @@ import (
 // datapath says nothing. Status does, and the port can be plugged elsewhere at once.
 func TestWorkloadThatEnded(t *testing.T) {
 	// What Open vSwitch has to say of an interface that is gone.
-	o := newOverlay(t, lab.Config{Hosts: 2, AllowLog: []string{`\|(WARN|ERR)\|.*ovl[0-9a-f]{12}`}})
+	o := newOverlay(t, lab.Config{Hosts: 2, AllowLog: []string{`put back`, `\|(WARN|ERR)\|.*ovl[0-9a-f]{12}`}})
 	o.run("tenant", "add", "acme")
 	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
 	a, b := o.plug(o.Hosts[0], "acme/web/c1"), o.plug(o.Hosts[1], "acme/web/c2")
@@ -21,9 +21,9 @@ func TestWorkloadThatEnded(t *testing.T) {
 	if _, err := b.Host.Exec(t.Context(), "ip", "netns", "del", b.NetNS); err != nil {
 		t.Fatal(err)
 	}
-	lab.Eventually(t, pollTime, "a warning that the interface is gone", func() error {
+	lab.Eventually(t, pollTime, "a warning that the namespace has ended", func() error {
 		w := o.status(b.Host).Warnings
-		if len(w) != 1 || !strings.Contains(w[0].What, "of acme/web/c2 is gone") {
+		if len(w) != 1 || !strings.Contains(w[0].What, "port acme/web/c2 (interface ") {
 			return fmt.Errorf("it warns of %v", w)
 		}
 		return nil

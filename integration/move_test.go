@@ -33,7 +33,8 @@ func TestTwoHostsThatClaimAPort(t *testing.T) {
 	peer := o.plug(o.Hosts[2], "acme/web/peer")
 	old := o.plug(o.Hosts[0], "acme/web/c1")
 	o.reaches(peer, old.v4())
-	now := o.plugExisting(o.Hosts[1], "acme/web/c1") // and the old one stays
+	o.refused(o.Hosts[1], 4, say("port acme/web/c1 is plugged on host host1", "--take"), "port", "plug", "acme/web/c1", "--netns", old.NetNS)
+	now := o.plugExisting(o.Hosts[1], "acme/web/c1", "--take") // and the old one stays
 
 	claimed := func(h *lab.Host, hosts ...string) {
 		t.Helper()

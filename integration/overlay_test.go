@@ -111,7 +111,7 @@ func (o *overlay) plug(h *lab.Host, ref string, flags ...string) *machine {
 	return o.plugExisting(h, ref)
 }
 
-func (o *overlay) plugExisting(h *lab.Host, ref string) *machine {
+func (o *overlay) plugExisting(h *lab.Host, ref string, flags ...string) *machine {
 	o.t.Helper()
 	m := &machine{}
 	o.get(h, &m.port, "port", "show", ref)
@@ -120,7 +120,7 @@ func (o *overlay) plugExisting(h *lab.Host, ref string) *machine {
 		o.t.Fatal(err)
 	}
 	m.Workload = w
-	o.runOn(h, "port", "plug", ref, "--netns", w.NetNS)
+	o.runOn(h, append([]string{"port", "plug", ref, "--netns", w.NetNS}, flags...)...)
 	return m
 }
 

@@ -23,6 +23,9 @@ type PortSpec struct {
 	// becomes external_ids:ovloom-port. "": none.
 	PluggedFor string
 
+	// Generation is the claim that the interface is to be bound by. 0: not known.
+	Generation uint64
+
 	Options    map[string]string // exactly these
 	MTURequest int               // bytes of IP packet; 0: whatever the device has
 
@@ -58,6 +61,9 @@ func (db *DB) AddPort(ctx context.Context, bridge string, p PortSpec) error {
 	}
 	if p.IfIndex != 0 {
 		ids[keyIfIndex] = strconv.Itoa(p.IfIndex)
+	}
+	if p.Generation != 0 {
+		ids[keyGeneration] = strconv.FormatUint(p.Generation, 10)
 	}
 	port, on, exists := v.port(p.Name)
 	iface, _ := v.iface(p.Name)

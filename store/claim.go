@@ -17,6 +17,51 @@ type claimValue struct {
 // written; otherwise the claim gets a generation higher than every one the port
 // ever had, and so is in force. Claims of other hosts stay beside it.
 func (s *Store) Claim(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error) {
+	return s.newClaim(ctx, ref, host, have, func(context.Context, []intent.Binding) error { return nil })
+}
+
+// ClaimFree is Claim, but refused (kind Conflict) while another host holds the port: one
+// that is alive and where packets can reach it.
+func (s *Store) ClaimFree(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error) {
+	return s.newClaim(ctx, ref, host, have, func(ctx context.Context, claims []intent.Binding) error {
+		return s.free(ctx, ref, host, claims)
+	})
+}
+
+// Free says whether ClaimFree would be refused; it changes nothing.
+func (s *Store) Free(ctx context.Context, ref intent.PortRef, host string) error {
+	return s.call(ctx, "look who holds port "+ref.String(), func(ctx context.Context) error {
+		v, err := s.read(ctx, below(claimsRoot(ref)))
+		if err != nil {
+			return err
+		}
+		var claims []intent.Binding
+		for _, it := range v.found[0] {
+			if c, err := objectOf[intent.Binding](it); err == nil { // else it holds nothing
+				claims = append(claims, c)
+			}
+		}
+		return s.free(ctx, ref, host, claims)
+	})
+}
+
+// free refuses a claim of a host while another one holds the port.
+func (s *Store) free(ctx context.Context, ref intent.PortRef, host string, claims []intent.Binding) error {
+	holder, ok := intent.Winner(claims)
+	if !ok || holder.Host == host || holder.Fault != "" {
+		return nil
+	}
+	v, err := s.read(ctx, key(aliveKey(holder.Host)))
+	if err != nil || v.one(0).value == nil {
+		return err
+	}
+	return intent.Conflictf("port %s is plugged on host %s", ref, holder.Host).
+		WithHint("unplug it there (ovloom port unplug %s), or take it from there: plug it here with --take", ref)
+}
+
+// newClaim is Claim; may is asked before a claim is made, with those that there are.
+func (s *Store) newClaim(ctx context.Context, ref intent.PortRef, host string, have uint64,
+	may func(ctx context.Context, claims []intent.Binding) error) (intent.Binding, error) {
 	var b intent.Binding
 	err := s.update(ctx, "claim port "+ref.String()+" for host "+host, func(ctx context.Context) error {
 		v, err := s.read(ctx, key(portKey(ref)), below(claimsRoot(ref)), key(claimKey(ref)), key(hostKey(host)))
@@ -39,6 +84,7 @@ func (s *Store) Claim(ctx context.Context, ref intent.PortRef, host string, have
 			}
 		}
 		var old []byte
+		var claims []intent.Binding
 		var bad []error
 		defer func() { s.reviewed(claimsRoot(ref), bad) }()
 		for _, it := range v.found[1] {
@@ -50,6 +96,7 @@ func (s *Store) Claim(ctx context.Context, ref intent.PortRef, host string, have
 				}
 				continue // the counter knows its generation, and this host's own is written anew
 			}
+			claims = append(claims, c)
 			last.Generation = max(last.Generation, c.Generation)
 			if c.Host != host {
 				continue
@@ -58,6 +105,9 @@ func (s *Store) Claim(ctx context.Context, ref intent.PortRef, host string, have
 				b = c
 				return nil
 			}
+		}
+		if err := may(ctx, claims); err != nil {
+			return err
 		}
 		b = intent.Binding{Tenant: ref.Tenant, Network: ref.Network, Port: ref.Port, Host: host, Generation: last.Generation + 1}
 		value, err := encode(b, old)

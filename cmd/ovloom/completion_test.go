@@ -30,7 +30,7 @@ func TestComplete(t *testing.T) {
 		{"part of a noun", []string{"te"}, "tenant"},
 		{"verbs", []string{"host", ""}, "list show remove leave"},
 		{"verbs after a flag", []string{"-o", "json", "host", "l"}, "list leave"},
-		{"flags", []string{"port", "plug", "acme/web/c1", "--"}, "--netns --pid --container --tap --ifname --no-default-route --force --socket --output --timeout --wait --no-wait --help"},
+		{"flags", []string{"port", "plug", "acme/web/c1", "--"}, "--netns --pid --container --tap --ifname --no-default-route --take --force --socket --output --timeout --wait --no-wait --help"},
 		{"flags of the root", []string{"--w"}, "--wait"},
 		{"value", []string{"tenant", "list", "-o", ""}, "json table"},
 		{"value after =", []string{"tenant", "list", "--output=j"}, "--output=json"},

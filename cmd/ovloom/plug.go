@@ -26,6 +26,7 @@ func (p *program) plugCommand() *cli.Command {
 			&cli.StringFlag{Name: "tap", Usage: "by the tap device `INTERFACE`, which exists"},
 			&cli.StringFlag{Name: "ifname", Usage: "`NAME` of the interface in the namespace (default: " + api.DefaultIfname + ")"},
 			&cli.BoolFlag{Name: "no-default-route", Usage: "make no default route through the network's gateway; one that the namespace has already is left alone anyway"},
+			&cli.BoolFlag{Name: "take", Usage: "take the port from another host that holds it, whose workload loses it"},
 			&cli.BoolFlag{Name: "force", Usage: "with --tap: take an interface that is neither a tap nor a veth, or that has addresses"},
 		},
 		Action: p.portPlug,
@@ -33,7 +34,8 @@ func (p *program) plugCommand() *cli.Command {
    ovloom port plug acme/web/c2 --pid 4711 --ifname net0
    ovloom port plug acme/web/c3 --container nginx --ifname eth1
    ovloom port plug acme/db/c1 --netns c1 --ifname eth1 --no-default-route
-   ovloom port plug acme/web/vm1 --tap tap0`,
+   ovloom port plug acme/web/vm1 --tap tap0
+   ovloom port plug acme/web/vm1 --tap tap0 --take`,
 	}
 }
 
@@ -56,7 +58,7 @@ func (p *program) portPlug(c *cli.Context) error {
 		return err
 	}
 	r := api.PlugRequest{Ref: ref, Netns: c.String("netns"), PID: c.Int("pid"), Tap: c.String("tap"), Ifname: c.String("ifname"),
-		NoDefaultRoute: c.Bool("no-default-route"), Force: c.Bool("force")}
+		NoDefaultRoute: c.Bool("no-default-route"), Take: c.Bool("take"), Force: c.Bool("force")}
 	ctx, cancel := p.call(c)
 	defer cancel()
 	container := c.String("container")

@@ -93,6 +93,7 @@ func (d *daemon) tellInterfacesNow(ctx context.Context) {
 		c := controller.Interface{
 			UUID: i.UUID, Name: i.Name, IfaceID: i.IfaceID, OFPort: of.PortNo(max(i.OFPort, 0)),
 			Generation: i.Generation, Installed: i.Installed, Error: i.Error,
+			Plugged: i.PluggedFor != "",
 		}
 		if s := states[i.Name]; s.Down {
 			c.OFPort, c.Fault = 0, s.What

@@ -24,7 +24,7 @@ func (p plugger) WaitUp(ctx context.Context, ref intent.PortRef) error {
 func (d *daemon) newAgent() (*agent.Agent, error) {
 	return agent.New(agent.Config{
 		Host: d.cfg.HostName, Bridge: d.cfg.Bridge, Datapath: d.datapath, StateDir: d.cfg.StateDir,
-		Switch: d.db, Store: d.store, Network: agent.Kernel{VTEP: func() netip.Addr { return d.host.VTEP }},
+		Switch: d.db, Store: d.store, Claims: d.store, Network: agent.Kernel{VTEP: func() netip.Addr { return d.host.VTEP }},
 		Repairs: d.repairs, Log: d.log.With("part", "agent"),
 		Known: func(ctx context.Context, ref intent.PortRef) (intent.Port, bool) {
 			view, known, err := d.controller.Port(ctx, ref)

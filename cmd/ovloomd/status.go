@@ -237,6 +237,9 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 		case p.Known && states[p.Name].What != "": // told below
 		case p.Error != "":
 			add("see whether the interface exists: ip link show "+p.Name, "Open vSwitch cannot open interface %s of %s: %s", p.Name, portName(p), p.Error)
+		case p.Refused != "":
+			add(fmt.Sprintf("unplug it here (ovloom port unplug %s) or there, or plug it here again with --take", p.Ref),
+				"interface %s cannot be used for its port: %s", p.Name, p.Refused)
 		case p.Unheard: // what the store does not tell is not the interface's fault
 		case !p.Known && plugged[p.UUID] != "":
 			add("ovloom port unplug "+plugged[p.UUID],

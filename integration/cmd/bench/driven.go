@@ -174,11 +174,16 @@ type nothing struct{}
 func (nothing) Claim(_ context.Context, ref intent.PortRef, host string, _ uint64) (intent.Binding, error) {
 	return intent.Binding{Tenant: ref.Tenant, Network: ref.Network, Port: ref.Port, Host: host, Generation: 1}, nil
 }
-func (nothing) Release(context.Context, intent.PortRef, string, uint64) error      { return nil }
-func (nothing) MarkUp(context.Context, intent.PortRef, string, uint64, bool, string) error { return nil }
-func (nothing) SetAppliedSpan(context.Context, string, map[string]int64) error     { return nil }
-func (nothing) SetGeneration(context.Context, string, uint64) error                { return nil }
-func (nothing) SetInstalled(context.Context, string, bool) error                   { return nil }
+func (nothing) Release(context.Context, intent.PortRef, string, uint64) error { return nil }
+func (nothing) ClaimFree(context.Context, intent.PortRef, string, uint64) (intent.Binding, error) {
+	return intent.Binding{}, nil
+}
+func (nothing) MarkUp(context.Context, intent.PortRef, string, uint64, bool, string) error {
+	return nil
+}
+func (nothing) SetAppliedSpan(context.Context, string, map[string]int64) error { return nil }
+func (nothing) SetGeneration(context.Context, string, uint64) error            { return nil }
+func (nothing) SetInstalled(context.Context, string, bool) error               { return nil }
 
 // The network. Port 0 is on host0, which is this one, the others on the other hosts
 // in turn.

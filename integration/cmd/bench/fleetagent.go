@@ -162,6 +162,10 @@ func (c claims) Release(ctx context.Context, ref intent.PortRef, host string, ge
 	return c.store.Release(ctx, ref, host, generation)
 }
 
+func (c claims) ClaimFree(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error) {
+	return c.store.ClaimFree(ctx, ref, host, have)
+}
+
 func (c claims) MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool, fault string) error {
 	err := c.store.MarkUp(ctx, ref, host, generation, up, fault)
 	if err == nil && up {
