@@ -109,8 +109,8 @@ func TestForeignTunnelPacketsAreDropped(t *testing.T) {
 	heard.MustNotSee(t, "a frame forged by a stranger", carries(forged))
 }
 
-// sendVXLAN sends a tunnel packet (RFC 7348) from a host's own address.
-func sendVXLAN(t *testing.T, from *lab.Host, to netip.Addr, vni uint32, inner []byte) {
+// sendVXLAN sends tunnel packets (RFC 7348) from a host's own address.
+func sendVXLAN(t *testing.T, from *lab.Host, to netip.Addr, vni uint32, inners ...[]byte) {
 	t.Helper()
 	err := from.InNetNS(func() error {
 		conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 4789)))
@@ -129,8 +129,12 @@ func sendVXLAN(t *testing.T, from *lab.Host, to netip.Addr, vni uint32, inner []
 		if err = errors.Join(err, option); err != nil {
 			return err
 		}
-		_, err = conn.Write(append([]byte{0x08, 0, 0, 0, byte(vni >> 16), byte(vni >> 8), byte(vni), 0}, inner...))
-		return err
+		for _, inner := range inners {
+			if _, err := conn.Write(append([]byte{0x08, 0, 0, 0, byte(vni >> 16), byte(vni >> 8), byte(vni), 0}, inner...)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		t.Fatal(err)

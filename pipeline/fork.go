@@ -13,7 +13,7 @@ var fork = &Table{
 	ID:      idFork,
 	Name:    "fork",
 	Purpose: "Send broadcast and multicast to flood, what is for a gateway to l3_in, other unicast to fdb.",
-	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldEthDst, of.FieldEthType, of.FieldIPSrc, of.FieldIPv6Src},
+	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldVLANVID, of.FieldEthDst, of.FieldEthType, of.FieldIPSrc, of.FieldIPv6Src},
 	Writes:  []of.Field{of.FieldReg0, of.FieldReg15},
 	Next:    []*Table{fdb, flood, l3In, drop},
 }
@@ -35,6 +35,7 @@ func forkBase(r rules, sw Switch) {
 	r.add(fork, 12, "a peer's packet for the gateway, which another host is for it",
 		on(flagFromPeer.is(1), gatewayMAC), because(ReasonNotElected)...)
 	r.add(fork, 10, "for a gateway", on(gatewayMAC), to(l3In))
+	r.add(fork, forkTag, "for a gateway, with a tag", on(gatewayMAC, of.AnyVLAN()), because(ReasonTagged)...)
 	for _, family := range []of.Term{of.IPv4, of.IPv6} {
 		r.add(fork, forkForeign, "to be routed, from a MAC behind a port, as somebody of another network",
 			on(flagLearnOK.is(1), gatewayMAC, family), because(ReasonForeignSource)...)
@@ -45,6 +46,7 @@ func forkBase(r rules, sw Switch) {
 // Priorities of fork for sources of what is to be routed. Below 30: what is not
 // learned is not judged.
 const (
+	forkTag       = 25
 	forkUnmanaged = 19
 	forkOwn       = 18
 	forkForeign   = 16
