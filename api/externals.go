@@ -36,6 +36,8 @@ type ExternalSpec struct {
 	Pool    intent.AddrRange    `json:"pool,omitzero"`
 	MTU     int                 `json:"mtu,omitempty"` // bytes of IP packet
 	Allow   []netip.Prefix      `json:"allow,omitempty"`
+
+	Underlay intent.UnderlayAccess `json:"underlay,omitempty"` // kind host; "": deny
 }
 
 // ExternalChange is what a user wants different about an external: what tenants
@@ -46,12 +48,14 @@ type ExternalChange struct {
 	NoAllow []netip.Prefix    `json:"no_allow,omitempty"`
 	Pool    *intent.AddrRange `json:"pool,omitempty"`
 	MTU     *int              `json:"mtu,omitempty"` // bytes of IP packet
-	VLAN    *uint16           `json:"vlan,omitempty"`
+
+	Underlay *intent.UnderlayAccess `json:"underlay,omitempty"`
+	VLAN     *uint16                `json:"vlan,omitempty"`
 }
 
 // IsZero says whether the change changes nothing.
 func (ch ExternalChange) IsZero() bool {
-	return len(ch.Allow)+len(ch.NoAllow) == 0 && ch.Pool == nil && ch.MTU == nil && ch.VLAN == nil
+	return len(ch.Allow)+len(ch.NoAllow) == 0 && ch.Pool == nil && ch.MTU == nil && ch.VLAN == nil && ch.Underlay == nil
 }
 
 // External is an external with the addresses of it that are in use.
@@ -87,6 +91,7 @@ func (ch ExternalChange) apply(e *intent.External) error {
 	e.Allow = allow
 	set(&e.Pool, ch.Pool)
 	set(&e.MTU, ch.MTU)
+	set(&e.Underlay, ch.Underlay)
 	set(&e.VLAN, ch.VLAN)
 	return nil
 }
@@ -108,7 +113,10 @@ func (s *Server) addExternal(c *call) (any, error) {
 		return nil, err
 	}
 	e := intent.External{Name: spec.Name, Kind: spec.Kind, Subnet: spec.Subnet, Gateway: spec.Gateway,
-		Bridge: spec.Bridge, VLAN: spec.VLAN, Pool: spec.Pool, MTU: spec.MTU}.WithDefaults()
+		Bridge: spec.Bridge, VLAN: spec.VLAN, Pool: spec.Pool, MTU: spec.MTU, Underlay: spec.Underlay}.WithDefaults()
+	if e.Kind == intent.ExternalHost && e.Underlay == "" {
+		e.Underlay = intent.UnderlayDeny // not in WithDefaults: a stored one without a choice keeps none
+	}
 	if err := (ExternalChange{Allow: spec.Allow}).apply(&e); err != nil {
 		return nil, err
 	}

@@ -129,6 +129,7 @@ func (c *Controller) Run(ctx context.Context) error {
 	go c.watchHosts(ctx)
 	if c.deps.NAT != nil {
 		go c.watchExternals(ctx)
+		go c.watchGuard(ctx)
 	}
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()

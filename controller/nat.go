@@ -18,6 +18,7 @@ import (
 // no switch is touched.
 type NAT struct {
 	Externals Externals
+	Guard     Guard
 	Zones     Zones
 	Conntrack Conntrack
 	Addresses NATAddresses
@@ -32,6 +33,12 @@ type NAT struct {
 // connections.
 type Externals interface {
 	WatchExternals(ctx context.Context, deliver func(intent.ExternalsUpdate)) error
+}
+
+// Guard tells what all hosts keep tenants from. The watch blocks until ctx ends and hides
+// lost connections.
+type Guard interface {
+	WatchGuard(ctx context.Context, deliver func(intent.GuardUpdate)) error
 }
 
 // Zones keeps, for as long as the bridge exists, which zone of the connection tracker
@@ -75,7 +82,7 @@ type Surroundings struct {
 
 // natState is what the controller remembers of what it did for NAT.
 type natState struct {
-	uplinksHeard, surroundingsHeard, externalsHeard bool
+	uplinksHeard, surroundingsHeard, externalsHeard, guardHeard bool
 
 	zonesLoaded  bool
 	zones        map[string]uint16 // as the bridge keeps them
@@ -113,6 +120,17 @@ func (c *Controller) watchExternals(ctx context.Context) {
 	})
 }
 
+func (c *Controller) watchGuard(ctx context.Context) {
+	KeepWatching(ctx, c.log, "what tenants are kept from", func(ctx context.Context) error {
+		return c.deps.NAT.Guard.WatchGuard(ctx, func(u intent.GuardUpdate) {
+			c.send(ctx, func() {
+				c.nat.guardHeard = true
+				c.world.setGuarded(u)
+			})
+		})
+	})
+}
+
 // tellForwards tells of forwards that the host's own packet filter has to begin.
 func (c *Controller) tellForwards() {
 	if c.deps.NAT == nil || c.deps.NAT.HostForwards == nil {
@@ -127,7 +145,7 @@ func (c *Controller) tellForwards() {
 
 // natKnown says whether this host has told enough of itself to touch a switch.
 func (c *Controller) natKnown() bool {
-	return c.deps.NAT == nil || c.nat.uplinksHeard && c.nat.surroundingsHeard && c.nat.zonesLoaded
+	return c.deps.NAT == nil || c.nat.uplinksHeard && c.nat.surroundingsHeard && c.nat.guardHeard && c.nat.zonesLoaded
 }
 
 // lookAfterZones loads which zones there are, gives one to each tenant that has come

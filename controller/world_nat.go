@@ -20,6 +20,7 @@ type natFacts struct {
 	externals    map[string]*intent.External // never changed, only replaced: views of earlier states point to them
 	uplinks      map[string]Uplink           // by external
 	surroundings Surroundings
+	guarded      intent.GuardUpdate
 	zones        map[string]uint16 // in use, by zoneName
 }
 
@@ -178,6 +179,12 @@ func (w *world) setUplinks(uplinks map[string]Uplink) {
 
 func (w *world) setSurroundings(s Surroundings) {
 	w.surroundings = s
+	w.nat.guards.touch("")
+}
+
+// setGuarded takes in what all hosts keep tenants from.
+func (w *world) setGuarded(u intent.GuardUpdate) {
+	w.guarded = u
 	w.nat.guards.touch("")
 }
 

@@ -293,7 +293,7 @@ func (w *world) guardView(string) *pipeline.GuardView {
 	if len(w.externals) == 0 {
 		return nil
 	}
-	reasons := map[netip.Prefix]pipeline.Reason{}
+	reasons := map[netip.Prefix]pipeline.Reason{} // by every external
 	deny := func(p netip.Prefix, why pipeline.Reason) {
 		if p.IsValid() && p.Addr().Is4() && reasons[p.Masked()] == 0 {
 			reasons[p.Masked()] = why
@@ -309,6 +309,9 @@ func (w *world) guardView(string) *pipeline.GuardView {
 				denyOne(p.VTEP, pipeline.ReasonVTEP)
 			}
 		}
+	}
+	for _, a := range w.guarded.VTEPs() {
+		denyOne(a, pipeline.ReasonVTEP)
 	}
 	for _, a := range w.surroundings.Store {
 		denyOne(a, pipeline.ReasonStore)
@@ -331,7 +334,38 @@ func (w *world) guardView(string) *pipeline.GuardView {
 	for _, p := range slices.SortedFunc(maps.Keys(reasons), comparePrefixes) {
 		v.Denials = append(v.Denials, pipeline.Denial{Prefix: p, Reason: reasons[p]})
 	}
+	v.Denials = append(v.Denials, w.hostDenials(reasons)...)
 	return v
+}
+
+// hostDenials lists what tenants must not reach by way of a host, under whose address
+// their packets would come, besides what they must not reach at all.
+func (w *world) hostDenials(besides map[netip.Prefix]pipeline.Reason) (list []pipeline.Denial) {
+	for _, name := range slices.Sorted(maps.Keys(w.externals)) {
+		e := w.externals[name]
+		if e.Kind != intent.ExternalHost {
+			continue
+		}
+		reasons := map[netip.Prefix]pipeline.Reason{}
+		for _, a := range w.guarded.HostAddresses() {
+			if a.Is4() {
+				reasons[netip.PrefixFrom(a, a.BitLen())] = pipeline.ReasonOtherHost
+			}
+		}
+		if e.Underlay == intent.UnderlayDeny {
+			for _, p := range w.guarded.Underlays() {
+				if p.Addr().Is4() && reasons[p] == 0 {
+					reasons[p] = pipeline.ReasonUnderlay
+				}
+			}
+		}
+		for _, p := range slices.SortedFunc(maps.Keys(reasons), comparePrefixes) {
+			if besides[p] == 0 {
+				list = append(list, pipeline.Denial{Prefix: p, Reason: reasons[p], VNI: e.VNI()})
+			}
+		}
+	}
+	return list
 }
 
 // rangePrefixes returns the fewest prefixes that make up a range of IPv4 addresses,

@@ -17,6 +17,7 @@ import (
 	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ovloom/ovloom/controller"
@@ -45,7 +46,9 @@ var uplinkMAC = intent.MAC{0x0e, 0x0f, 0x0f, 0x0f, 0x0f, 0x02}
 // Config is all that is wanted of the ways out.
 type Config struct {
 	Externals []intent.External
-	VTEPs     []netip.Addr     // where tunnels end
+	VTEPs     []netip.Addr     // where tunnels end, of hosts and of all tenants' peers
+	Hosts     []netip.Addr     // what hosts have besides, IPv4
+	Underlays []netip.Prefix   // where tunnels run
 	Store     []netip.Addr     // endpoints of the store
 	Forwards  []intent.Forward // of externals of kind host
 
@@ -106,6 +109,8 @@ type Reconciler struct {
 	asks chan ask
 	stop context.CancelFunc
 	done chan struct{} // closed when run has returned
+
+	up atomic.Bool // Link was set up
 
 	// Owned by run.
 	first      map[string]bool // forwards in force, which outrank programs of users: by portKey
@@ -323,20 +328,27 @@ func (r *Reconciler) ensure(ctx context.Context, c Config, look bool) {
 // exit returns the way out through the host as it must be; without Subnets: none.
 func (r *Reconciler) exit(c Config) hostnet.Exit {
 	e := hostnet.Exit{Link: r.set.Link}
+	single := func(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
 	for _, ext := range c.Externals {
 		if ext.Kind != intent.ExternalHost {
 			continue
 		}
 		e.Subnets = append(e.Subnets, intent.Subnet{Prefix: ext.Subnet, Gateway: ext.Gateway})
 		e.Allowed = append(e.Allowed, ext.Allow...)
+		if ext.Underlay == intent.UnderlayDeny && len(c.Underlays) > 0 {
+			e.Walls = append(e.Walls, hostnet.Wall{From: ext.Subnet, To: c.Underlays})
+		}
 	}
 	if len(e.Subnets) == 0 {
 		return e
 	}
 	for _, a := range slices.Concat(c.VTEPs, c.Store) {
-		e.Forbidden = append(e.Forbidden, netip.PrefixFrom(a, a.BitLen()))
+		e.Forbidden = append(e.Forbidden, single(a))
 	}
-	e.Forbidden = append(e.Forbidden, netip.MustParsePrefix("169.254.0.0/16"))
+	for _, a := range c.Hosts {
+		e.Denied = append(e.Denied, single(a))
+	}
+	e.Denied = append(e.Denied, netip.MustParsePrefix("169.254.0.0/16"))
 	for _, f := range c.Forwards {
 		e.Forwards = append(e.Forwards, hostnet.ExitForward{Protocol: f.Protocol, Port: f.Port, To: netip.AddrPortFrom(f.Address, f.Port)})
 	}
@@ -353,6 +365,7 @@ func (r *Reconciler) ensureExit(ctx context.Context, want hostnet.Exit, look boo
 	}
 	if len(want.Subnets) == 0 {
 		r.note(func(s *seen) { s.faults = nil })
+		r.up.Store(false)
 		if err := r.deps.Host.RemoveExit(ctx, want.Link); err != nil {
 			return err
 		}
@@ -366,6 +379,7 @@ func (r *Reconciler) ensureExit(ctx context.Context, want hostnet.Exit, look boo
 	if err := r.deps.Host.EnsureExit(ctx, want); err != nil {
 		return err
 	}
+	r.up.Store(true)
 	if !same {
 		r.log.Info("way out through the host set up", "interface", want.Link, "subnets", len(want.Subnets), "forwards", len(want.Forwards))
 	}
@@ -431,6 +445,10 @@ func (r *Reconciler) Remove(ctx context.Context) error {
 	return errors.Join(err, r.deps.Host.RemoveExit(ctx, r.set.Link))
 }
 
+// LinkMade says whether the interface that faces the host's own routing has been set up:
+// whoever sets it down then is somebody else.
+func (r *Reconciler) LinkMade() bool { return r.up.Load() }
+
 // tellUplinks tells the controller by which ports externals are reached.
 func (r *Reconciler) tellUplinks(ctx context.Context, c Config) {
 	at := map[string]ovsdb.Interface{}
@@ -471,15 +489,20 @@ func (r *Reconciler) tellSurroundings(ctx context.Context, c Config) {
 		r.log.Warn("cannot read this host's addresses", "error", err)
 		return
 	}
-	// The addresses that this host has for externals of kind host are the externals'.
-	own = slices.DeleteFunc(own, func(a netip.Addr) bool {
-		return slices.ContainsFunc(c.Externals, func(e intent.External) bool {
-			return e.Kind == intent.ExternalHost && e.Gateway == a
-		})
-	})
+	own = withoutGateways(own, c.Externals)
 	now := controller.Surroundings{Addresses: own, Store: c.Store}
 	if r.toldAround == nil || !slices.Equal(now.Addresses, r.toldAround.Addresses) || !slices.Equal(now.Store, r.toldAround.Store) {
 		r.deps.Controller.SetSurroundings(ctx, now)
 		r.toldAround = &now
 	}
+}
+
+// withoutGateways leaves out the addresses that this host has for externals of kind
+// host: those are the externals' own.
+func withoutGateways(own []netip.Addr, externals []intent.External) []netip.Addr {
+	return slices.DeleteFunc(own, func(a netip.Addr) bool {
+		return slices.ContainsFunc(externals, func(e intent.External) bool {
+			return e.Kind == intent.ExternalHost && e.Gateway == a
+		})
+	})
 }

@@ -206,6 +206,8 @@ func complete(externals ...intent.External) Config {
 func TestWaysOutAreMade(t *testing.T) {
 	b := newBed(t)
 	c := complete(internet(), campus("br-ex"))
+	c.Externals[0].Underlay = intent.UnderlayDeny
+	c.Hosts, c.Underlays = addrs("192.0.2.2"), []netip.Prefix{netip.MustParsePrefix("172.31.0.0/24")}
 	c.Forwards = []intent.Forward{forward(8080), forward(22)}
 	b.host.serves[22] = hostnet.ServedByRoot
 	b.Set(c)
@@ -213,6 +215,9 @@ func TestWaysOutAreMade(t *testing.T) {
 	e := b.host.now()
 	if got := []string{e.Forbidden[0].String(), e.Forbidden[1].String()}; !slices.Equal(got, []string{"172.31.0.1/32", "10.0.0.1/32"}) {
 		t.Errorf("forbidden %v", e.Forbidden)
+	}
+	if e.Denied[0].String() != "192.0.2.2/32" || len(e.Walls) != 1 || e.Walls[0].From != internet().Subnet {
+		t.Errorf("denied %v, walls %v", e.Denied, e.Walls)
 	}
 	if len(e.Forwards) != 1 || e.Forwards[0].Port != 8080 {
 		t.Errorf("forwards %v", e.Forwards)
@@ -336,6 +341,8 @@ func TestGathererGivesAllOfIt(t *testing.T) {
 	var hosts func(intent.HostsUpdate)
 	ready := make(chan struct{})
 	failed := 0
+	underlay := netip.MustParsePrefix("172.31.0.0/24")
+	published := make(chan intent.Guarded, 10)
 	g := &Gatherer{to: to, wake: make(chan struct{}, 1), from: Sources{
 		Log: slog.New(slog.DiscardHandler),
 		Hosts: func(ctx context.Context, deliver func(intent.HostsUpdate)) error {
@@ -352,6 +359,19 @@ func TestGathererGivesAllOfIt(t *testing.T) {
 			<-ctx.Done()
 			return nil
 		},
+		Guard: func(ctx context.Context, deliver func(intent.GuardUpdate)) error {
+			deliver(intent.GuardUpdate{Guarded: []intent.Guarded{
+				{VTEP: netip.MustParseAddr("172.31.0.77")}, {VTEP: netip.MustParseAddr("172.31.0.77")}, {Host: "host2", Addresses: addrs("192.0.2.2"), Underlay: underlay}}})
+			<-ctx.Done()
+			return nil
+		},
+		Own: func() (intent.Guarded, error) {
+			return intent.Guarded{Host: "host1", Addresses: addrs("192.0.2.1", "100.64.0.1")}, nil
+		},
+		Publish: func(_ context.Context, own intent.Guarded) error {
+			published <- own
+			return nil
+		},
 		Members: func(context.Context) ([]string, error) {
 			return []string{"https://10.0.0.2:2380", "https://127.0.0.1:1"}, nil
 		},
@@ -360,19 +380,47 @@ func TestGathererGivesAllOfIt(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- g.Run(ctx) }()
 	<-ready
-	eventually(t, "the store is found", func() bool { g.mu.Lock(); defer g.mu.Unlock(); return g.config.StoreKnown && g.externals })
+	eventually(t, "the store is found", func() bool {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		return g.config.StoreKnown && g.known.externals && g.known.guard
+	})
 	if to.get() != nil {
 		t.Fatal("given before the hosts are known")
 	}
 	hosts(intent.HostsUpdate{Hosts: []intent.Host{{VTEP: netip.MustParseAddr("172.31.0.2")}, {VTEP: netip.MustParseAddr("172.31.0.1")}}})
-	want := Config{Externals: []intent.External{internet()}, VTEPs: addrs("172.31.0.1", "172.31.0.2"), Store: addrs("10.0.0.1", "10.0.0.2"), StoreKnown: true}
+	want := Config{Externals: []intent.External{internet()}, VTEPs: addrs("172.31.0.1", "172.31.0.2", "172.31.0.77"),
+		Hosts: addrs("192.0.2.2"), Underlays: []netip.Prefix{underlay}, Store: addrs("10.0.0.1", "10.0.0.2"), StoreKnown: true}
 	eventually(t, "all of it", func() bool { return to.get() != nil && reflect.DeepEqual(*to.get(), want) })
 	g.SetForwards([]intent.Forward{forward(80)})
 	eventually(t, "forwards", func() bool { return to.get().ForwardsKnown && len(to.get().Forwards) == 1 })
+	if own := <-published; own.Host != "host1" || !slices.Equal(own.Addresses, addrs("192.0.2.1")) {
+		t.Errorf("published %v", own)
+	}
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// One that was made before there was a choice is not closed without a word.
+func TestOldExternalsKeepTheUnderlay(t *testing.T) {
+	b := newBed(t)
+	c := complete(internet())
+	c.Underlays = []netip.Prefix{netip.MustParsePrefix("172.31.0.0/24")}
+	b.Set(c)
+	eventually(t, "made", func() bool { return b.host.now() != nil && len(b.Status().Warnings) == 1 })
+	if w := b.Status().Warnings[0]; !strings.Contains(w.What, "lets them reach 172.31.0.0/24") || !strings.Contains(w.Do, "--underlay deny") {
+		t.Errorf("warning %+v", w)
+	}
+	if len(b.host.now().Walls) != 0 {
+		t.Error("it is closed")
+	}
+	c = complete(internet())
+	c.Underlays = []netip.Prefix{netip.MustParsePrefix("172.31.0.0/24")}
+	c.Externals[0].Underlay = intent.UnderlayAllow
+	b.Set(c)
+	eventually(t, "chosen", func() bool { return len(b.Status().Warnings) == 0 })
 }
 
 // Externals of one bridge share a port, whose name depends on the bridge alone.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -16,13 +17,22 @@ import (
 
 const (
 	endpointsEvery = 15 * time.Second // how often the store's endpoints are found anew
-	lookupTime     = time.Second      // for the members of the store, and for one name
+	publishFirst   = 100 * time.Millisecond
+	publishEvery   = 3 * time.Second // how often it is looked whether other hosts know this one's addresses
+	lookupTime     = time.Second     // for the members of the store, and for one name
 )
 
 // Sources tell what is wanted of the ways out.
 type Sources struct {
 	Hosts     func(ctx context.Context, deliver func(intent.HostsUpdate)) error
 	Externals func(ctx context.Context, deliver func(intent.ExternalsUpdate)) error
+
+	Guard func(ctx context.Context, deliver func(intent.GuardUpdate)) error
+
+	// Own returns what this host has that tenants are to be kept from; Publish tells all
+	// hosts.
+	Own     func() (intent.Guarded, error)
+	Publish func(ctx context.Context, own intent.Guarded) error
 
 	// Members returns the URLs at which members of the store serve and meet. Endpoints
 	// are URLs of the store that this host is configured with.
@@ -41,10 +51,11 @@ type Gatherer struct {
 	wake chan struct{} // has one when something changed
 
 	// Guarded by mu.
-	mu        sync.Mutex
-	config    Config
-	hosts     bool // are known
-	externals bool // are known
+	mu     sync.Mutex
+	config Config
+	hosts  []netip.Addr // VTEPs of
+	guard  intent.GuardUpdate
+	known  struct{ hosts, externals, guard bool }
 }
 
 // NewGatherer returns a Gatherer that does nothing before Run.
@@ -63,18 +74,28 @@ func (g *Gatherer) Run(ctx context.Context) error {
 				for _, h := range u.Hosts {
 					vteps = append(vteps, h.VTEP)
 				}
-				slices.SortFunc(vteps, netip.Addr.Compare)
-				g.change(func(c *Config) { c.VTEPs, g.hosts = vteps, true })
+				g.change(func(*Config) { g.hosts, g.known.hosts = vteps, true })
 			})
 		})
 	})
 	parts.Go(func() {
 		controller.KeepWatching(ctx, g.from.Log, "externals", func(ctx context.Context) error {
 			return g.from.Externals(ctx, func(u intent.ExternalsUpdate) {
-				g.change(func(c *Config) { c.Externals, g.externals = u.Externals, true })
+				g.change(func(c *Config) { c.Externals, g.known.externals = u.Externals, true })
 			})
 		})
 	})
+	parts.Go(func() {
+		controller.KeepWatching(ctx, g.from.Log, "what tenants are kept from", func(ctx context.Context) error {
+			return g.from.Guard(ctx, func(u intent.GuardUpdate) {
+				g.change(func(c *Config) {
+					g.guard, g.known.guard = u, true
+					c.Hosts, c.Underlays = u.HostAddresses(), u.Underlays()
+				})
+			})
+		})
+	})
+	parts.Go(func() { g.publish(ctx) })
 	parts.Go(func() { g.findStore(ctx) })
 	for {
 		select {
@@ -83,9 +104,12 @@ func (g *Gatherer) Run(ctx context.Context) error {
 		case <-g.wake:
 		}
 		g.mu.Lock()
-		c, known := g.config, g.hosts && g.externals
+		c, known := g.config, g.known
+		c.VTEPs = slices.Concat(g.hosts, g.guard.VTEPs())
 		g.mu.Unlock()
-		if known {
+		if known.hosts && known.externals && known.guard {
+			slices.SortFunc(c.VTEPs, netip.Addr.Compare)
+			c.VTEPs = slices.Compact(c.VTEPs)
 			g.to.Set(c)
 		}
 	}
@@ -105,6 +129,48 @@ func (g *Gatherer) change(set func(*Config)) {
 	case g.wake <- struct{}{}:
 	default:
 	}
+}
+
+// publish tells all hosts of this one's addresses, whenever the list says something else
+// of it or nothing: they may have changed, or it may be that of a backup.
+func (g *Gatherer) publish(ctx context.Context) {
+	pause := publishFirst
+	for {
+		if own, err := g.from.Own(); err != nil {
+			g.from.Log.Warn("cannot read this host's addresses", "error", err)
+		} else if own, tell := g.untold(own); tell {
+			limited, cancel := context.WithTimeout(ctx, atMost)
+			err := g.from.Publish(limited, own)
+			cancel()
+			switch {
+			case ctx.Err() != nil:
+			case err == nil, pause == publishEvery:
+				pause = publishEvery
+			default: // this host is not registered yet
+				pause = min(2*pause, publishEvery)
+			}
+			if err != nil && pause == publishEvery && ctx.Err() == nil {
+				g.from.Log.Warn("cannot tell other hosts of this one's addresses", "error", err)
+			}
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// untold returns what this host has without what is its externals', and whether the
+// list says something else.
+func (g *Gatherer) untold(own intent.Guarded) (intent.Guarded, bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.known.guard || !g.known.externals {
+		return own, false
+	}
+	own.Addresses = withoutGateways(own.Addresses, g.config.Externals)
+	return own, !slices.ContainsFunc(g.guard.Guarded, func(x intent.Guarded) bool { return reflect.DeepEqual(x, own) })
 }
 
 // findStore finds out where the store is, for keeping tenants from it, until ctx ends.

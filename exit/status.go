@@ -42,6 +42,11 @@ func (r *Reconciler) Status() Status {
 			}
 		}
 		s.Uplinks = append(s.Uplinks, u)
+		if e.Kind == intent.ExternalHost && e.Underlay == "" && len(seen.config.Underlays) > 0 {
+			warn(api.Warning{
+				What: fmt.Sprintf("external %s was made before tenants could be kept from the underlay, and lets them reach %s", e.Name, seen.config.Underlays[0]),
+				Do:   fmt.Sprintf("ovloom external set %[1]s --underlay deny, or to keep it so: ovloom external set %[1]s --underlay allow", e.Name)})
+		}
 	}
 	if seen.err != nil {
 		warn(warning(seen.err))

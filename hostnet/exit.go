@@ -27,13 +27,25 @@ type Exit struct {
 	// Subnets are the ranges of addresses that packets from the overlay come from, each
 	// with the host's own address in it.
 	Subnets []intent.Subnet
-	// Forbidden lists what packets from the overlay may not be routed to. The host's
-	// own addresses are forbidden without being named.
+	// Forbidden lists what gives power over all tenants: packets from the overlay may not
+	// be routed there, unless Allowed names the very address.
 	Forbidden []netip.Prefix
-	// Allowed lists what they may reach though it is forbidden or the host's own.
+	// Denied lists what else they may not be routed to, unless it is Allowed. The host's
+	// own addresses are denied without being named.
+	Denied []netip.Prefix
+	// Walls are between a subnet and what only packets from there may not be routed to,
+	// unless it is Allowed.
+	Walls []Wall
+	// Allowed lists what they may reach though it is denied or the host's own.
 	Allowed []netip.Prefix
 	// Forwards leads what is sent to ports of the host's own addresses into the overlay.
 	Forwards []ExitForward
+}
+
+// Wall is between a subnet of an exit and prefixes beyond it.
+type Wall struct {
+	From netip.Prefix
+	To   []netip.Prefix
 }
 
 // PortRange is a range of TCP and UDP ports, ends included; zero: none.
@@ -263,6 +275,11 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 		fmt.Fprintf(&b, timeouts, e.Link)
 	}
 
+	e.set(line, "forbidden", e.Forbidden)
+	e.set(line, "denied", e.Denied)
+	for i, w := range e.Walls {
+		e.set(line, wallSet(i), w.To)
+	}
 	line("\tchain prerouting {")
 	line("\t\ttype nat hook prerouting priority dstnat; policy accept;")
 	for _, f := range e.Forwards {
@@ -292,9 +309,7 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 	line("\t\ttype filter hook input priority filter; policy accept;")
 	line("\t\tiifname != %q accept", e.Link)
 	line("\t\tct state established,related accept")
-	for _, p := range e.Allowed {
-		line("\t\tip daddr %s accept", p)
-	}
+	e.openings(line)
 	line("\t\tcounter drop")
 	line("\t}")
 	line("\tchain forward {")
@@ -310,16 +325,52 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 	line("\t\tcounter drop")
 	line("\t}")
 	line("\tchain from_overlay {")
-	for _, p := range e.Allowed {
-		line("\t\tip daddr %s accept", p)
-	}
-	for _, p := range e.Forbidden {
-		line("\t\tip daddr %s counter drop", p)
+	e.openings(line)
+	line("\t\tip daddr @denied counter drop")
+	for i, w := range e.Walls {
+		line("\t\tip saddr %s ip daddr @%s counter drop", w.From.Masked(), wallSet(i))
 	}
 	line("\t\taccept")
 	line("\t}")
 	line("}")
 	return b.String()
+}
+
+// openings accepts what is allowed, but not what is forbidden within a wider prefix: the
+// same order as in the switch's guard.
+func (e Exit) openings(line func(format string, args ...any)) {
+	for _, p := range e.Allowed {
+		if p.IsSingleIP() {
+			line("\t\tip daddr %s accept", p)
+		}
+	}
+	line("\t\tip daddr @forbidden counter drop")
+	for _, p := range e.Allowed {
+		if !p.IsSingleIP() {
+			line("\t\tip daddr %s accept", p)
+		}
+	}
+}
+
+func wallSet(i int) string { return fmt.Sprintf("beyond%d", i) }
+
+// set writes a set of prefixes, in which a packet is looked up at once however many
+// there are.
+func (e Exit) set(line func(format string, args ...any), name string, list []netip.Prefix) {
+	line("\tset %s {", name)
+	line("\t\ttype ipv4_addr")
+	line("\t\tflags interval")
+	line("\t\tauto-merge")
+	var elements []string
+	for _, p := range list {
+		if p.Addr().Is4() {
+			elements = append(elements, p.Masked().String())
+		}
+	}
+	if len(elements) > 0 {
+		line("\t\telements = { %s }", strings.Join(elements, ", "))
+	}
+	line("\t}")
 }
 
 // nft has nft(8) carry out a script, all of it or nothing.

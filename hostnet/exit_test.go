@@ -18,8 +18,10 @@ func testExit() Exit {
 	return Exit{
 		Link:      "exit0",
 		Subnets:   []intent.Subnet{{Prefix: prefix("100.64.0.0/16"), Gateway: netip.MustParseAddr("100.64.0.1")}},
-		Forbidden: []netip.Prefix{prefix("172.31.0.0/24"), prefix("169.254.0.0/16")},
-		Allowed:   []netip.Prefix{prefix("172.31.0.9/32")},
+		Forbidden: []netip.Prefix{prefix("172.31.0.1/32"), prefix("172.31.0.3/32")},
+		Denied:    []netip.Prefix{prefix("192.0.2.9/32"), prefix("169.254.0.0/16")},
+		Walls:     []Wall{{From: prefix("100.64.0.0/16"), To: []netip.Prefix{prefix("172.31.0.0/24"), prefix("172.31.0.0/25")}}},
+		Allowed:   []netip.Prefix{prefix("172.31.0.9/32"), prefix("192.0.2.0/28")},
 		Forwards:  []ExitForward{{Protocol: intent.TCP, Port: 8080, To: netip.MustParseAddrPort("100.64.0.7:8080")}},
 	}
 }
@@ -47,10 +49,11 @@ func TestExitIsMadeAndRemoved(t *testing.T) {
 		wantText(t, out(t, "nft", "list", "table", "ip", "ovloom_exit0"),
 			`ip saddr 100.64.0.0/16 oifname != "exit0" masquerade`, "tcp dport 8080 dnat to 100.64.0.7:8080",
 			`ip saddr 100.64.0.0/16 oifname != "exit0" meta l4proto { tcp, udp } masquerade to :`, "ct state invalid counter", `ct timeout set "overlay_tcp"`,
-			"ip daddr 172.31.0.9 accept", "ip daddr 169.254.0.0/16 counter")
+			"ip daddr 172.31.0.9 accept", "ip daddr @forbidden counter", "ip daddr 192.0.2.0/28 accept", "ip daddr @denied counter",
+			"elements = { 172.31.0.1, 172.31.0.3 }", "169.254.0.0/16", "ip saddr 100.64.0.0/16 ip daddr @beyond0 counter", "elements = { 172.31.0.0/24 }")
 	}
 	e.Subnets[0] = intent.Subnet{Prefix: netip.MustParsePrefix("198.18.0.0/24"), Gateway: netip.MustParseAddr("198.18.0.1")}
-	e.Forwards = nil
+	e.Forwards, e.Walls = nil, nil
 	must(t, EnsureExit(ctx, e))
 	if got := out(t, "ip", "-o", "-4", "addr", "show", "dev", "lo"); strings.Contains(got, "100.64") || !strings.Contains(got, "198.18.0.1/32") {
 		t.Errorf("addresses are\n%s", got)

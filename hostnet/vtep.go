@@ -44,6 +44,21 @@ func UnderlayMTU(vtep netip.Addr) (mtu int, ifname string, err error) {
 	return l.Attrs().MTU, ifname, nil
 }
 
+// PrefixOf returns the prefix of the segment that an address of the host is on; it fails
+// with NotFound if no interface has the address.
+func PrefixOf(a netip.Addr) (netip.Prefix, error) {
+	list, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
+	if err != nil {
+		return netip.Prefix{}, fmt.Errorf("read the host's addresses: %w", err)
+	}
+	for _, n := range list {
+		if addrOf(n.IP) == a {
+			return prefixOf(n.IPNet).Masked(), nil
+		}
+	}
+	return netip.Prefix{}, intent.NotFoundf("no interface of this host has the address %s", a).WithHint("see `ip addr`")
+}
+
 // DefaultVTEP returns the IPv4 address of the interface that has the default route.
 // It fails with NotFound if there is no such route or address, and with Invalid if
 // there is a choice; both say that --vtep decides.

@@ -27,6 +27,30 @@ type External struct {
 	// Allow lists what tenants may reach although it is the hosts' own: prefixes of
 	// host addresses, VTEPs, store endpoints, or other tenants' NAT addresses.
 	Allow []netip.Prefix `json:"allow,omitempty"`
+
+	// Underlay says whether tenants may reach the networks that tunnels run in, besides
+	// the addresses of hosts and VTEPs there. Kind host only. An external that was made
+	// before there was a choice has none, and lets them.
+	Underlay UnderlayAccess `json:"underlay,omitempty"`
+}
+
+// UnderlayAccess says whether tenants may reach the underlay by an External.
+type UnderlayAccess string
+
+// The values of UnderlayAccess.
+const (
+	UnderlayDeny  UnderlayAccess = "deny" // the default of those that are made now
+	UnderlayAllow UnderlayAccess = "allow"
+)
+
+// ParseUnderlayAccess parses what a user says of it.
+func ParseUnderlayAccess(s string) (UnderlayAccess, error) {
+	u := UnderlayAccess(s)
+	if u != UnderlayDeny && u != UnderlayAllow {
+		return "", Invalidf("underlay %q is neither %s nor %s", s, UnderlayDeny, UnderlayAllow).
+			WithHint("%s keeps tenants from the network that tunnels run in", UnderlayDeny)
+	}
+	return u, nil
 }
 
 // ExternalKind is how packets leave by an External.
@@ -146,6 +170,15 @@ func (e External) Validate() error {
 		}
 		if e.MTU != 0 && (e.MTU < MTUMin || e.MTU > MTUMax) {
 			return Invalidf("MTU %d is out of range", e.MTU).WithHint("choose between %d and %d bytes", MTUMin, MTUMax)
+		}
+	}
+	if e.Underlay != "" {
+		if e.Kind != ExternalHost {
+			return Invalidf("external %s does not go through the host and says whether tenants may reach the underlay", e.Name).
+				WithHint("leave that out: behind a bridge they have no address of the host's")
+		}
+		if _, err := ParseUnderlayAccess(string(e.Underlay)); err != nil {
+			return err
 		}
 	}
 	for _, p := range e.Allow {

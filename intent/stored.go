@@ -43,6 +43,8 @@ func Stored(object any) error {
 		return o.stored()
 	case Host:
 		return o.stored()
+	case Guarded:
+		return o.stored()
 	}
 	return fmt.Errorf("a %T is not stored", object)
 }

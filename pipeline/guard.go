@@ -17,12 +17,15 @@ var guard = &Table{
 }
 
 // Priorities of guard. A longer prefix that is denied outranks a shorter one, for its
-// reason.
+// reason. What gives power over all tenants is opened by naming the very address only:
+// who allows a segment that tunnels run in too does not mean those.
 const (
-	guardOwn   = 300
-	guardAllow = 200
-	guardDeny  = 100 // and the prefix's length
-	guardMiss  = 0
+	guardOwn      = 300
+	guardAllowOne = 250
+	guardNever    = 210
+	guardAllow    = 200
+	guardDeny     = 100 // and the prefix's length
+	guardMiss     = 0
 )
 
 func guardBase(r rules) {
@@ -33,8 +36,15 @@ func guardBase(r rules) {
 // be used from a host too. That is seen in external_out.
 func guardDenials(r rules, v *GuardView) {
 	for _, d := range v.Denials {
-		r.add(guard, guardDeny+uint16(d.Prefix.Bits()), d.Reason.Meaning()+", unless it is an answer",
-			on(of.IPv4, of.Prefix(of.FieldIPDst, d.Prefix)),
+		priority := guardDeny + uint16(d.Prefix.Bits())
+		if d.Reason == ReasonVTEP || d.Reason == ReasonStore {
+			priority = guardNever
+		}
+		match := on(of.IPv4, of.Prefix(of.FieldIPDst, d.Prefix))
+		if d.VNI != 0 {
+			match = with(match, regNetwork.is(uint64(d.VNI)))
+		}
+		r.add(guard, priority, d.Reason.Meaning()+", unless it is an answer", match,
 			flagGuarded.set(1), regReason.set(uint64(d.Reason)),
 			of.CT{ZoneSrc: regZone.Sub, Table: externalOut.ID, Actions: []of.Action{of.NAT{}}})
 	}
@@ -42,7 +52,11 @@ func guardDenials(r rules, v *GuardView) {
 
 func guardExternal(r rules, v *ExternalView) {
 	for _, p := range v.External.Allow {
-		r.add(guard, guardAllow, "the external allows it",
+		priority := uint16(guardAllow)
+		if p.IsSingleIP() {
+			priority = guardAllowOne
+		}
+		r.add(guard, priority, "the external allows it",
 			on(regNetwork.is(uint64(v.External.VNI())), of.IPv4, of.Prefix(of.FieldIPDst, p)), to(snat))
 	}
 }

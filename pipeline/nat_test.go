@@ -104,10 +104,12 @@ func natCases() []natCase {
 		{"forward-sctp", forward(0x64, intent.SCTP, 99, true)},
 		{"guard", func(emit Emit) {
 			Guard(&GuardView{Denials: []Denial{
-				{netip.MustParsePrefix("192.0.2.1/32"), ReasonHostAddress},
-				{netip.MustParsePrefix("192.0.2.2/32"), ReasonVTEP},
-				{netip.MustParsePrefix("198.51.100.3/32"), ReasonStore},
-				{netip.MustParsePrefix("100.64.0.0/16"), ReasonForeignNAT},
+				{Prefix: netip.MustParsePrefix("192.0.2.1/32"), Reason: ReasonHostAddress},
+				{Prefix: netip.MustParsePrefix("192.0.2.2/32"), Reason: ReasonVTEP},
+				{Prefix: netip.MustParsePrefix("198.51.100.3/32"), Reason: ReasonStore},
+				{Prefix: netip.MustParsePrefix("100.64.0.0/16"), Reason: ReasonForeignNAT},
+				{Prefix: netip.MustParsePrefix("192.0.2.3/32"), Reason: ReasonOtherHost, VNI: 0xfff001},
+				{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Reason: ReasonUnderlay, VNI: 0xfff001},
 			}}, emit)
 		}},
 	}

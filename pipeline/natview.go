@@ -96,8 +96,9 @@ type ForwardView struct {
 type GuardView struct{ Denials []Denial }
 
 // Denial is a prefix that tenants must not reach. No two of a GuardView have the same
-// one.
+// one, but for different externals.
 type Denial struct {
 	Prefix netip.Prefix
 	Reason Reason
+	VNI    uint32 // of the external by which it is denied; 0: by all
 }

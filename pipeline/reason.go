@@ -47,6 +47,9 @@ const (
 	ReasonNATFull       Reason = 42
 	ReasonNoUplink      Reason = 43
 	ReasonNextHop       Reason = 44
+	ReasonNoClaim       Reason = 53
+	ReasonOtherHost     Reason = 54
+	ReasonUnderlay      Reason = 55
 	ReasonStormLimit    Reason = 56
 	ReasonPuntLimit     Reason = 57
 	ReasonFragmentLimit Reason = 58
@@ -101,6 +104,9 @@ var reasons = []struct {
 	{ReasonNATFull, "nat-full", "a connection beyond the tenant's limit, or for which no source port is free"},
 	{ReasonNoUplink, "no-uplink", "to the outside by an external that this host has no port or no address of"},
 	{ReasonNextHop, "next-hop", "to the outside, by a next hop whose MAC is not known yet; ovloomd asks for it and sends the packet on"},
+	{ReasonNoClaim, "no-claim", "a tunnel packet of a tenant that its sender has no port and no address of"},
+	{ReasonOtherHost, "other-host", "from a tenant to an address of another host"},
+	{ReasonUnderlay, "underlay", "from a tenant to the network that the tunnels run in"},
 	{ReasonStormLimit, "storm-limit", "a broadcast or multicast beyond the port's share of those"},
 	{ReasonPuntLimit, "punt-limit", "for ovloomd to handle (ICMP errors, fragmenting, address resolution), beyond the share of its port or network"},
 	{ReasonFragmentLimit, "fragment-limit", "a fragment to or from outside, beyond the tenant's share of fragments that are put together"},

@@ -34,6 +34,7 @@ func (s *Store) Check(ctx context.Context) ([]string, error) {
 	}
 	c := checker{
 		index:    map[string]string{},
+		guard:    map[string]intent.Guarded{},
 		tenants:  map[string]intent.Tenant{},
 		networks: map[intent.NetworkRef]intent.Network{},
 		ports:    map[intent.PortRef]intent.Port{},
@@ -52,6 +53,7 @@ func (s *Store) Check(ctx context.Context) ([]string, error) {
 	c.routing()
 	c.nat()
 	c.indexes()
+	c.guarded()
 	slices.Sort(c.findings)
 	return c.findings, nil
 }
@@ -61,6 +63,7 @@ type checker struct {
 	findings []string
 
 	index    map[string]string // index keys as found
+	guard    map[string]intent.Guarded
 	tenants  map[string]intent.Tenant
 	networks map[intent.NetworkRef]intent.Network
 	ports    map[intent.PortRef]intent.Port
@@ -135,6 +138,9 @@ func (c *checker) read(it item) {
 		c.forwards, id, name = append(c.forwards, o), o.ID, nameOf(o)
 	case intent.NATAddress:
 		c.addresses = append(c.addresses, o)
+		return
+	case intent.Guarded:
+		c.guard[it.key] = o
 		return
 	}
 	if other, taken := c.ids[id]; taken || id == 0 {
@@ -248,5 +254,26 @@ func (c *checker) indexes() {
 		if _, ok := want[key]; !ok {
 			c.find("index key %s of %s belongs to nothing", key, value)
 		}
+	}
+}
+
+// guarded compares what is kept for the guard with what it is made of.
+func (c *checker) guarded() {
+	left := maps.Clone(c.guard)
+	for ref, p := range c.peers {
+		k := guardVTEPKey(p.VTEP, p.ID)
+		if g, ok := c.guard[k]; !ok || g.VTEP != p.VTEP {
+			c.find("key %s of peer %s is missing: hosts do not keep tenants from its VTEP", k, ref)
+		}
+		delete(left, k)
+	}
+	for name := range c.hosts {
+		if g, ok := c.guard[guardHostKey(name)]; ok && g.Host != name {
+			c.find("key %s is about host %q", guardHostKey(name), g.Host)
+		}
+		delete(left, guardHostKey(name))
+	}
+	for k := range left {
+		c.find("key %s belongs to nothing", k)
 	}
 }

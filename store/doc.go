@@ -28,6 +28,11 @@
 //	/ovloom/v1/alive/HOST     who holds the host's name; lives as long as its lease, 10 s
 //	/ovloom/v1/applied/HOST   the revision that the host's switch has reached
 //
+// What every host keeps all tenants from, without the names of tenants:
+//
+//	/ovloom/v1/guard/vtep/ADDRESS/ID   intent.Guarded: the VTEP of the peer with that id
+//	/ovloom/v1/guard/host/HOST         intent.Guarded: what a host says of its addresses and its underlay
+//
 // Examinations of the paths between hosts. Both keys go with their lease, of 60 s:
 //
 //	/ovloom/v1/examine/asked/RUN          asks every live host to examine its paths

@@ -229,6 +229,7 @@ func (s *Store) RemoveHost(ctx context.Context, name string, cascade bool) (dele
 		}
 		tx.delete(aliveKey(name))
 		tx.delete(appliedKey(name))
+		tx.delete(guardHostKey(name))
 		revision, err = s.commit(ctx, &tx)
 		return err
 	})

@@ -209,6 +209,15 @@ func named(key string) any {
 	if name, ok := strings.CutPrefix(key, externalsRoot); ok {
 		return intent.External{Name: name}
 	}
+	if host, ok := strings.CutPrefix(key, guardHosts); ok {
+		return intent.Guarded{Host: host}
+	}
+	if rest, ok := strings.CutPrefix(key, guardVTEPs); ok {
+		text, _, _ := strings.Cut(rest, "/")
+		if a, err := parseSortable(text); err == nil {
+			return intent.Guarded{VTEP: a}
+		}
+	}
 	rest, ok := strings.CutPrefix(key, tenantsRoot)
 	if !ok {
 		return nil

@@ -109,6 +109,8 @@ func decodeAs(like any, value []byte) (any, error) {
 		return decode[intent.Forward](value)
 	case intent.NATAddress:
 		return decode[intent.NATAddress](value)
+	case intent.Guarded:
+		return decode[intent.Guarded](value)
 	}
 	return nil, fmt.Errorf("%w: a %T is no object", errUnreadable, like)
 }
@@ -156,6 +158,9 @@ func sameName(a, b any) bool {
 	case intent.NATAddress:
 		b := b.(intent.NATAddress)
 		return a.Tenant == b.Tenant && a.External == b.External && a.Host == b.Host
+	case intent.Guarded:
+		b := b.(intent.Guarded)
+		return a.VTEP == b.VTEP && a.Host == b.Host
 	}
 	return false
 }

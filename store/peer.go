@@ -40,6 +40,9 @@ func (s *Store) AddPeer(ctx context.Context, p intent.Peer) (intent.Peer, int64,
 		if err := s.noExternal(ctx, &tx, p.VTEP); err != nil {
 			return err
 		}
+		if err := guardPeer(&tx, p); err != nil {
+			return err
+		}
 		revision, err = s.commit(ctx, &tx)
 		return err
 	})
@@ -96,6 +99,7 @@ func (s *Store) DeletePeer(ctx context.Context, ref intent.PeerRef) (deleted []s
 		tx.unchanged(it.key, it.revision)
 		tx.delete(it.key)
 		tx.delete(peerVTEPKey(p.VTEP, ref.NetworkRef()))
+		tx.delete(guardVTEPKey(p.VTEP, p.ID))
 		revision, err = s.commit(ctx, &tx)
 		return err
 	})

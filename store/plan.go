@@ -114,6 +114,11 @@ func nameOf(object any) string {
 		return "forward " + o.Ref().String()
 	case intent.NATAddress:
 		return fmt.Sprintf("NAT address of tenant %s on external %s at %s", o.Tenant, o.External, o.Host)
+	case intent.Guarded:
+		if o.Host != "" {
+			return "addresses of host " + o.Host
+		}
+		return "VTEP " + o.VTEP.String() + " of a peer"
 	}
 	return fmt.Sprint(object)
 }

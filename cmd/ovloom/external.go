@@ -27,6 +27,9 @@ func (p *program) externalCommand() *cli.Command {
 	mtu := func() cli.Flag {
 		return &cli.IntFlag{Name: "mtu", Usage: "largest IP packet of the segment, in `BYTES` (default: 1500)"}
 	}
+	underlay := func() cli.Flag {
+		return &cli.StringFlag{Name: "underlay", Usage: "with --host: `ACCESS` of tenants to the network that the tunnels run in, deny or allow (default: deny). Hosts and tunnels there stay closed either way"}
+	}
 	vlan := func() cli.Flag {
 		return &cli.IntFlag{Name: "vlan", Usage: "VLAN `N` of the segment on the bridge, 1 to 4094; 0: untagged (default: 0)"}
 	}
@@ -42,26 +45,28 @@ func (p *program) externalCommand() *cli.Command {
 					&cli.StringFlag{Name: "bridge", Usage: "out through `BRIDGE`, which exists on the hosts and leads to a segment outside"},
 					&cli.StringFlag{Name: "subnet", Usage: "with --bridge: `PREFIX` of that segment"},
 					&cli.StringFlag{Name: "gateway", Usage: "with --bridge: `ADDRESS` of the segment's router; the first of the subnet, unless given"},
-					vlan(), pool(), mtu(), allow(),
+					vlan(), pool(), mtu(), allow(), underlay(),
 				},
 				Description: `With --host, packets leave through the routing of the host where the port is, under the host's address (masquerade): it works on any host that has a route. ` + "`ovloom status`" + ` says what a host lacks for that, and ` + "`ovloom status --fix`" + ` sets it.
 
 With --bridge, tenants have addresses of a real subnet: those of the pool, which nobody else may use. A host without the bridge has no way out by it. Frames on the bridge are untagged, or have the tag of --vlan: others are dropped.
 
-Tenants reach no address of a host, no VTEP and no store, nor each other's addresses, but for what --allow names.
+Tenants reach no address of a host, no VTEP and no store, nor each other's addresses, and with --host not the network that the tunnels run in, but for what --allow names. VTEPs and the store are opened by naming the very address only, not by a prefix around it.
 
    ovloom external add internet --host
    ovloom external add lab --host --range 100.100.0.0/16 --allow 192.0.2.5
+   ovloom external add lan --host --range 100.101.0.0/16 --underlay allow
    ovloom external add campus --bridge br-ex --subnet 203.0.113.0/24 --gateway 203.0.113.1 --pool 203.0.113.10-203.0.113.200
    ovloom external add lab7 --bridge br-ex --vlan 107 --subnet 198.51.100.0/24 --pool 198.51.100.10-198.51.100.99`},
 			{Name: "set", Usage: "change an external", ArgsUsage: "EXTERNAL", Action: p.externalSet,
 				Flags: []cli.Flag{allow(),
 					&cli.StringSliceFlag{Name: "no-allow", Usage: "`PREFIX` that was allowed and no longer is"},
-					vlan(), pool(), mtu()},
-				Description: `What is not given stays: --allow adds to what is allowed, --no-allow takes from it; --vlan, --pool and --mtu replace. It returns when the change is stored; every host takes it in at once, or as soon as its ovloomd runs.
+					vlan(), pool(), mtu(), underlay()},
+				Description: `What is not given stays: --allow adds to what is allowed, --no-allow takes from it; --vlan, --pool, --mtu and --underlay replace. It returns when the change is stored; every host takes it in at once, or as soon as its ovloomd runs.
 
    ovloom external set internet --allow 192.0.2.0/28
    ovloom external set internet --no-allow 192.0.2.0/28
+   ovloom external set internet --underlay deny
    ovloom external set campus --pool 203.0.113.10-203.0.113.250`},
 			{Name: "list", Usage: "list the externals", Action: p.externalList,
 				Description: "   ovloom external list\n   ovloom external list -o json"},
@@ -112,6 +117,9 @@ func externalFlags(c *cli.Context, name string) (api.ExternalSpec, error) {
 		return spec, intent.Invalidf("external %s needs either --host or --bridge", name).
 			WithHint("--host goes out through the hosts' own routing, --bridge br-ex through a bridge that leads outside")
 	}
+	if c.IsSet("bridge") {
+		other = append(other, "underlay")
+	}
 	for _, flag := range other {
 		if c.IsSet(flag) {
 			return spec, intent.Invalidf("--%s is not for externals with --%s", flag, spec.Kind).WithHint("see `ovloom external add --help`")
@@ -139,8 +147,13 @@ func externalFlags(c *cli.Context, name string) (api.ExternalSpec, error) {
 	if spec.Allow, err = allowed(c, "allow"); err != nil {
 		return spec, err
 	}
+	if c.IsSet("underlay") {
+		if spec.Underlay, err = intent.ParseUnderlayAccess(c.String("underlay")); err != nil {
+			return spec, err
+		}
+	}
 	return spec, intent.External{Name: name, Kind: spec.Kind, Subnet: spec.Subnet, Gateway: spec.Gateway, Bridge: spec.Bridge,
-		VLAN: spec.VLAN, Pool: spec.Pool, MTU: spec.MTU, Allow: spec.Allow}.WithDefaults().Validate()
+		VLAN: spec.VLAN, Pool: spec.Pool, MTU: spec.MTU, Allow: spec.Allow, Underlay: spec.Underlay}.WithDefaults().Validate()
 }
 
 // vlanFlag reads --vlan.
@@ -191,6 +204,13 @@ func (p *program) externalSet(c *cli.Context) error {
 		}
 		change.MTU = &mtu
 	}
+	if c.IsSet("underlay") {
+		u, err := intent.ParseUnderlayAccess(c.String("underlay"))
+		if err != nil {
+			return err
+		}
+		change.Underlay = &u
+	}
 	if c.IsSet("vlan") {
 		vlan, err := vlanFlag(c)
 		if err != nil {
@@ -237,6 +257,13 @@ func leadsBy(e intent.External) string {
 		return "through bridge " + e.Bridge
 	}
 	return "through the host"
+}
+
+// underlayWords says what tenants may reach of the underlay.
+var underlayWords = map[intent.UnderlayAccess]string{
+	intent.UnderlayDeny:  "denied",
+	intent.UnderlayAllow: "allowed, but for hosts and tunnels",
+	"":                   "allowed, but for hosts and tunnels: nobody has chosen",
 }
 
 func joined[T fmt.Stringer](vs []T) string {
@@ -287,6 +314,9 @@ func (p *program) externalShow(c *cli.Context) error {
 		}
 		if e.MTU != 0 {
 			pairs = append(pairs, [2]string{"mtu", strconv.Itoa(e.MTU)})
+		}
+		if e.Kind == intent.ExternalHost {
+			pairs = append(pairs, [2]string{"underlay", underlayWords[e.Underlay]})
 		}
 		facts(out, append(pairs, [2]string{"allows", joined(e.Allow)})...)
 		section(out, "Addresses in use", []string{"ADDRESS", "USED BY"}, e.Used, func(u api.UsedAddress) []string {

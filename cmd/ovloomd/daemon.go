@@ -261,7 +261,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	d.controller = controller.New(d.cfg.HostName, controller.Deps{
 		Span: span{d.store, d.agent.Told}, Claims: d.store, Progress: d.store, Interfaces: d.db,
 		NAT: &controller.NAT{
-			Externals: span{d.store, nil}, Zones: datapath.Zones{Notes: d.db, Bridge: d.cfg.Bridge, Log: d.log}, Conntrack: d.conntrack(), Addresses: d.store,
+			Externals: span{d.store, nil}, Guard: span{d.store, nil}, Zones: datapath.Zones{Notes: d.db, Bridge: d.cfg.Bridge, Log: d.log}, Conntrack: d.conntrack(), Addresses: d.store,
 			HostForwards: gatherer.SetForwards,
 		},
 		KernelDatapath: d.datapath == ovsdb.DatapathSystem,
@@ -282,7 +282,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	defer stop()
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context) error{
-		d.controller.Run, d.agent.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, trace.keep, d.keepExit(gatherer),
+		d.controller.Run, d.agent.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, trace.keep, d.keepExit(gatherer), d.store.KeepGuard,
 	} {
 		loops.Add(1)
 		g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })

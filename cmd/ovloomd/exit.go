@@ -8,6 +8,8 @@ import (
 
 	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/exit"
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
 )
 
 // newExit makes what keeps the ways out, and what tells it how they are to be.
@@ -18,7 +20,8 @@ func (d *daemon) newExit() *exit.Gatherer {
 	}, exit.Deps{Switch: d.db, Host: exit.Linux{}, Controller: toController{d}, Log: log})
 	source := span{d.store, nil}
 	return exit.NewGatherer(exit.Sources{
-		Hosts: source.WatchHosts, Externals: source.WatchExternals, Members: d.storeURLs,
+		Hosts: source.WatchHosts, Externals: source.WatchExternals, Guard: source.WatchGuard, Members: d.storeURLs,
+		Own: d.guarded, Publish: d.store.SetGuardedHost,
 		Endpoints: slices.Concat(d.cfg.Store, d.cfg.StoreListen), Log: log,
 	}, d.exit)
 }
@@ -29,6 +32,19 @@ func (d *daemon) keepExit(g *exit.Gatherer) func(context.Context) error {
 		defer d.exit.Close()
 		return g.Run(ctx)
 	}
+}
+
+// guarded returns what this host has that tenants are to be kept from.
+func (d *daemon) guarded() (intent.Guarded, error) {
+	own, err := hostnet.OwnAddrs()
+	if err != nil {
+		return intent.Guarded{}, err
+	}
+	underlay, err := hostnet.PrefixOf(d.host.VTEP)
+	if err != nil && intent.KindOf(err) != intent.NotFound { // the address is away: others warn of that
+		return intent.Guarded{}, err
+	}
+	return intent.Guarded{Host: d.cfg.HostName, Addresses: own, Underlay: underlay}, nil
 }
 
 // storeURLs returns where members of the store serve and meet.

@@ -216,7 +216,10 @@ func (l *openflowLink) wantedPort(p of.Port) of.PortConfig {
 		down = false
 	}
 	for _, i := range l.db.Interfaces(l.cfg.Bridge) {
-		if i.Name == p.Name && (i.Uplink != "" || i.Name == hostnet.HostIfName(i.IfaceID)) {
+		switch {
+		case i.Name != p.Name:
+		case i.Name == l.cfg.HostUplink && !l.exit.LinkMade(): // it is about to be set up
+		case i.Uplink != "", i.Name == hostnet.HostIfName(i.IfaceID):
 			down = false
 		}
 	}

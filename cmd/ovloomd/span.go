@@ -67,6 +67,20 @@ func (s span) WatchExternals(ctx context.Context, deliver func(intent.ExternalsU
 	})
 }
 
+// WatchGuard is store.WatchGuard, with the copy on disk as its first update if the store
+// is slow or down.
+func (s span) WatchGuard(ctx context.Context, deliver func(intent.GuardUpdate)) error {
+	first := newFirst(ctx, patience, func() {
+		if copied, ok := s.CopiedGuard(); ok {
+			deliver(copied)
+		}
+	})
+	return s.Store.WatchGuard(ctx, func(u intent.GuardUpdate) {
+		first.answered()
+		deliver(u)
+	})
+}
+
 // WatchResolve is store.WatchResolve; if the store is slow or down it looks for
 // the port in the copies on disk. Of one that is in none nothing is said: it may have
 // been plugged just before the copy would have been written, or that is damaged.

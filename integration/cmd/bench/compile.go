@@ -164,7 +164,7 @@ type started struct {
 func (c *crowd) start(ctx context.Context, conn *ofconn.Conn) (got started, err error) {
 	run := &crowdRun{crowd: c, conn: conn, open: make(chan struct{}), calls: make(chan struct{}, crowdTenants+1), compiled: make(chan int, 16), applied: make(chan error, 16)}
 	ctl := controller.New(crowdHost(0), controller.Deps{Span: run, Claims: nothing{}, Progress: nothing{}, Interfaces: nothing{},
-		NAT: &controller.NAT{Externals: run, Zones: run, Conntrack: run, Addresses: run}})
+		NAT: &controller.NAT{Externals: run, Guard: run, Zones: run, Conntrack: run, Addresses: run}})
 	ctx, stop := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- ctl.Run(ctx) }()
@@ -285,6 +285,13 @@ func (r *crowdRun) DropCopy(string) error { return nil }
 // WatchExternals implements controller.Externals.
 func (r *crowdRun) WatchExternals(ctx context.Context, deliver func(intent.ExternalsUpdate)) error {
 	deliver(intent.ExternalsUpdate{Revision: 1, Externals: []intent.External{crowdExternal}})
+	<-ctx.Done()
+	return nil
+}
+
+// WatchGuard implements controller.Guard.
+func (r *crowdRun) WatchGuard(ctx context.Context, deliver func(intent.GuardUpdate)) error {
+	deliver(intent.GuardUpdate{Revision: 1})
 	<-ctx.Done()
 	return nil
 }
