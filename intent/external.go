@@ -1,6 +1,7 @@
 package intent
 
 import (
+	"errors"
 	"net/netip"
 	"strings"
 )
@@ -128,10 +129,14 @@ func (e External) Addresses() AddrRange {
 
 // Assignable returns nil if NAT may use address a, and otherwise why not.
 func (e External) Assignable(a netip.Addr) error {
+	r := e.Addresses()
 	if err := (Subnet{Prefix: e.Subnet, Gateway: e.Gateway}).Assignable(a); err != nil {
+		if told := (&Error{}); e.Kind == ExternalBridge && errors.As(err, &told) {
+			told.Hint = "choose between " + r.First.String() + " and " + r.Last.String() // the pool's
+		}
 		return err
 	}
-	if r := e.Addresses(); !r.Contains(a) {
+	if !r.Contains(a) {
 		return Invalidf("address %s is outside the pool of external %s", a, e.Name).WithHint("choose between %s and %s", r.First, r.Last)
 	}
 	return nil

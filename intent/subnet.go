@@ -1,6 +1,9 @@
 package intent
 
-import "net/netip"
+import (
+	"fmt"
+	"net/netip"
+)
 
 // DefaultGateway returns the gateway of a subnet whose user named none: its
 // first address.
@@ -41,18 +44,38 @@ func (s Subnet) Next(a netip.Addr) netip.Addr {
 	return a
 }
 
+// choices says which addresses ports can have: the gateway is not one of them.
+func (s Subnet) choices() string {
+	first, last := s.First(), s.Last()
+	switch s.Gateway {
+	case first:
+		first = first.Next()
+	case last:
+		last = last.Prev()
+	}
+	switch {
+	case last.Less(first):
+		return "the subnet has no other: give the network a larger one"
+	case first == last:
+		return fmt.Sprintf("choose %s", first)
+	case first.Less(s.Gateway) && s.Gateway.Less(last):
+		return fmt.Sprintf("choose between %s and %s, but not %s", first, last, s.Gateway)
+	}
+	return fmt.Sprintf("choose between %s and %s", first, last)
+}
+
 // Assignable returns nil if a port can have address a of this subnet, and
 // otherwise why not.
 func (s Subnet) Assignable(a netip.Addr) error {
 	switch {
 	case !s.Prefix.Contains(a):
-		return Invalidf("address %s is outside subnet %s", a, s.Prefix).WithHint("choose between %s and %s", s.First(), s.Last())
+		return Invalidf("address %s is outside subnet %s", a, s.Prefix).WithHint("%s", s.choices())
 	case a == s.Gateway:
-		return Invalidf("address %s is the gateway of subnet %s", a, s.Prefix).WithHint("choose another between %s and %s", s.First(), s.Last())
+		return Invalidf("address %s is the gateway of subnet %s", a, s.Prefix).WithHint("%s", s.choices())
 	case a == s.Prefix.Masked().Addr():
-		return Invalidf("address %s is the network address of subnet %s", a, s.Prefix).WithHint("choose between %s and %s", s.First(), s.Last())
+		return Invalidf("address %s is the network address of subnet %s", a, s.Prefix).WithHint("%s", s.choices())
 	case s.Last().Less(a):
-		return Invalidf("address %s is the broadcast address of subnet %s", a, s.Prefix).WithHint("choose between %s and %s", s.First(), s.Last())
+		return Invalidf("address %s is the broadcast address of subnet %s", a, s.Prefix).WithHint("%s", s.choices())
 	}
 	return nil
 }

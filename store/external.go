@@ -102,7 +102,7 @@ func alone(tx *txn, e intent.External, others []item, revision int64) error {
 		case o.Kind == intent.ExternalHost || e.Kind == intent.ExternalHost:
 			return intent.Conflictf("subnet %s overlaps %s of external %s", e.Subnet, o.Subnet, o.Name).
 				WithHint("hosts keep the subnet of an external of kind host for themselves: choose one without a common address, such as a part of %s", intent.DefaultHostRange)
-		case o.Bridge == e.Bridge:
+		case o.SharesSegment(e):
 			return intent.Conflictf("subnet %s overlaps %s of external %s, which is behind bridge %s too", e.Subnet, o.Subnet, o.Name, e.Bridge).
 				WithHint("one segment is one external: use %s, or give another bridge or subnet", o.Name)
 		}

@@ -31,6 +31,9 @@ func (s *Store) AddFloating(ctx context.Context, f intent.Floating) (intent.Floa
 		var tx txn
 		tx.unchanged(external.key, external.revision)
 		tx.unchanged(port.key, port.revision)
+		if err := s.outerApart(ctx, &tx, e, f.Tenant); err != nil {
+			return err
+		}
 		tx.vacant(floatingKey(f.Ref()), func(string) error {
 			return intent.Conflictf("%s exists", nameOf(f)).WithHint("a port has one address of an external")
 		})

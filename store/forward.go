@@ -34,6 +34,9 @@ func (s *Store) AddForward(ctx context.Context, f intent.Forward) (intent.Forwar
 		var tx txn
 		tx.unchanged(external.key, external.revision)
 		tx.unchanged(port.key, port.revision)
+		if err := s.outerApart(ctx, &tx, e, f.Tenant); err != nil {
+			return err
+		}
 		tx.vacant(forwardKey(f.Ref()), func(string) error {
 			return intent.Conflictf("%s exists", nameOf(f)).WithHint("choose another port, or delete that first")
 		})

@@ -52,6 +52,12 @@ func (s *Store) AddNetwork(ctx context.Context, n intent.Network) (intent.Networ
 		if err := tx.create(networkKey(n.Ref()), "network "+n.Ref().String(), n); err != nil {
 			return err
 		}
+		if err := s.innerApart(ctx, &tx, n); err != nil {
+			return err
+		}
+		if err := s.carried(ctx, n); err != nil {
+			return err
+		}
 		takeVNI(&tx, n, given == 0)
 		revision, err = s.commit(ctx, &tx)
 		return err
@@ -143,6 +149,14 @@ func (s *Store) SetNetwork(ctx context.Context, ref intent.NetworkRef, edit func
 				return err
 			}
 			if err := routesStay(&tx, old, n, v.found[2], v.revision); err != nil {
+				return err
+			}
+			if err := s.innerApart(ctx, &tx, n); err != nil {
+				return err
+			}
+		}
+		if n.MTU != old.MTU {
+			if err := s.carried(ctx, n); err != nil {
 				return err
 			}
 		}

@@ -52,6 +52,9 @@ func (s *Store) AddSNAT(ctx context.Context, n intent.SNAT) (intent.SNAT, int64,
 		tx.unchanged(tenant.key, tenant.revision)
 		tx.unchanged(it.key, it.revision)
 		tx.emptyBelow(snatRoot(n.Tenant))
+		if err := s.outerApart(ctx, &tx, e, n.Tenant); err != nil {
+			return err
+		}
 		if e.Kind == intent.ExternalBridge {
 			if given.IsValid() {
 				return intent.Invalidf("address %s cannot be that of tenant %s on external %s", given, n.Tenant, e.Name).

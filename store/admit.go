@@ -1,0 +1,119 @@
+package store
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// This file refuses what is right by itself, but what packets could not do.
+
+// carried refuses a network whose MTU the underlay of a host that lives cannot carry: a
+// port could not be plugged there. Hosts that come later say so themselves.
+func (s *Store) carried(ctx context.Context, n intent.Network) error {
+	if n.MTU == 0 {
+		return nil
+	}
+	v, err := s.read(ctx, below(hostsRoot), below(aliveRoot, clientv3.WithKeysOnly()))
+	if err != nil {
+		return err
+	}
+	alive := map[string]bool{}
+	for _, it := range v.found[1] {
+		alive[it.key[len(aliveRoot):]] = true
+	}
+	var narrow []string
+	most := n.MTU
+	for _, it := range v.found[0] {
+		h, err := objectOf[intent.Host](it)
+		if err != nil || !alive[h.Name] || h.UnderlayMTU == 0 {
+			continue // what is not known is no reason to refuse
+		}
+		if carries := h.UnderlayMTU - intent.VXLANOverhead; carries < n.MTU {
+			narrow = append(narrow, fmt.Sprintf("%s (%d)", h.Name, h.UnderlayMTU))
+			most = min(most, carries)
+		}
+	}
+	if len(narrow) == 0 {
+		return nil
+	}
+	const shown = 5
+	if len(narrow) > shown {
+		narrow = append(narrow[:shown], fmt.Sprintf("and %d more", len(narrow)-shown))
+	}
+	return intent.Conflictf("an MTU of %d bytes needs an underlay MTU of %d, which is less on %s", n.MTU, n.MTU+intent.VXLANOverhead, strings.Join(narrow, ", ")).
+		WithHint("choose at most %d, or raise the MTU of the underlay on those hosts first", most)
+}
+
+// outerApart refuses to give a tenant addresses of an external that its own networks
+// have: its ports would look for those among themselves. It makes sure that no network
+// comes to have them meanwhile.
+func (s *Store) outerApart(ctx context.Context, tx *txn, e intent.External, tenant string) error {
+	v, err := s.read(ctx, below(networksRoot(tenant)))
+	if err != nil {
+		return err
+	}
+	for _, it := range v.found[0] {
+		n, err := objectOf[intent.Network](it)
+		if err != nil {
+			continue // it is left out anyway
+		}
+		if err := apartFrom(e, n); err != nil {
+			return err
+		}
+	}
+	tx.quietBelow(networksRoot(tenant), v.revision)
+	return nil
+}
+
+// innerApart refuses a network which has addresses that its tenant uses outside, and
+// makes sure that no external is changed meanwhile. A user of one that comes meanwhile
+// sees that networks were changed.
+func (s *Store) innerApart(ctx context.Context, tx *txn, n intent.Network) error {
+	v, err := s.read(ctx, below(externalsRoot))
+	if err != nil {
+		return err
+	}
+	for _, it := range v.found[0] {
+		e, err := objectOf[intent.External](it)
+		if err != nil {
+			continue
+		}
+		clash := apartFrom(e, n)
+		if clash == nil {
+			continue
+		}
+		users, err := s.read(ctx, below(usersOf(e.Name)+n.Tenant+"/", clientv3.WithLimit(1)))
+		if err != nil {
+			return err
+		}
+		if users.one(0).value != nil {
+			return clash
+		}
+		tx.emptyBelow(usersOf(e.Name) + n.Tenant + "/")
+	}
+	tx.quietBelow(externalsRoot, v.revision)
+	return nil
+}
+
+func apartFrom(e intent.External, n intent.Network) error {
+	r := e.Addresses()
+	for _, sub := range n.Subnets {
+		if overlaps(r, sub.Prefix) {
+			return intent.Conflictf("subnet %s of network %s has addresses that NAT uses on external %s: %s", sub.Prefix, n.Ref(), e.Name, r).
+				WithHint("a tenant's own subnets are reached directly: use another external, or another subnet")
+		}
+	}
+	return nil
+}
+
+// overlaps says whether a range and a prefix have an address in common.
+func overlaps(r intent.AddrRange, p netip.Prefix) bool {
+	first, last := p.Masked().Addr(), intent.Subnet{Prefix: p}.Last()
+	return r.First.IsValid() && first.Is4() == r.First.Is4() && (r.Contains(first) || r.Contains(last) || p.Contains(r.First))
+}
