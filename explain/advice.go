@@ -53,7 +53,7 @@ var adviceFor = map[string]string{
 	"no-nat":               "give the tenant a way out: `ovloom nat snat add {tenant} --external NAME`; or the port an address: `ovloom nat floating add {port} --external NAME`",
 	"nat-full":             "raise the tenant's limit, or look who opens so many connections: `ovloom nat list {tenant}`",
 	"no-uplink":            "see on that host what is missing: `ovloom status`; `ovloom status --fix` sets what it can",
-	"storm-limit":          "find out what sends so many broadcasts; or raise the limit with `ovloom network set NETWORK --storm-limit N`",
+	"storm-limit":          "find out what sends so many broadcasts; the port's other traffic is not held up",
 	"punt-limit":           "find out what sends packets that end at a gateway, are too large, or look for addresses that nobody has; the port's other traffic is not held up",
 	"fragment-limit":       "send packets that fit the MTU: a tenant may send 100 fragments a second through NAT",
 	"penalty":              "find out why the port sends to or from so many addresses; the limit ends by itself, `ovloom status` names the port",
@@ -82,7 +82,7 @@ func (j *journey) advice(p intent.TracePacket) []string {
 		}
 		for _, e := range h.Ends {
 			if (p.Verdict == intent.TraceDropped || p.Verdict == intent.TraceUnknown) && e.Kind == intent.TraceDropped {
-				add(j.placeholders(e).Replace(adviceFor[e.Reason]))
+				add(j.placeholders(e).Replace(j.adviceFor(e.Reason)))
 			}
 		}
 		for _, s := range h.Steps {
@@ -97,6 +97,29 @@ func (j *journey) advice(p intent.TracePacket) []string {
 		}
 	}
 	return all
+}
+
+// behind are the reasons for which a port may not speak as an address that may be that of
+// a machine behind it.
+var behind = []string{"spoof-ipv4", "spoof-ipv6", "spoof-arp", "spoof-nd", "foreign-source"}
+
+// adviceFor says what would change a drop. A port cannot be given an address that is in
+// no subnet of its network: what has it is behind the port.
+func (j *journey) adviceFor(reason string) string {
+	a := j.q.SrcAddr
+	if !a.IsValid() || !slices.Contains(behind, reason) ||
+		slices.ContainsFunc(j.network.Subnets, func(s intent.Subnet) bool { return s.Prefix.Contains(a) }) {
+		return adviceFor[reason]
+	}
+	via := "ADDRESS"
+	for _, own := range j.port.Addrs {
+		if own.Is4() == a.Is4() {
+			via = own.String()
+			break
+		}
+	}
+	return fmt.Sprintf("no subnet of the network has %s. If a machine behind the port has it, say so: `ovloom route add {tenant} %s --via %s`, or with the prefix that is there",
+		a, netip.PrefixFrom(a, a.BitLen()), via)
 }
 
 // placeholders fill what is advised about an end.

@@ -197,3 +197,18 @@ func FuzzTrace(f *testing.F) {
 		}
 	})
 }
+
+// A port can be given an address of its network only; what is behind it has a route.
+func TestAdviceOnSenders(t *testing.T) {
+	j := &journey{network: intent.Network{Tenant: "acme", Name: "web", Subnets: []intent.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24")}}},
+		port: intent.Port{Addrs: []netip.Addr{netip.MustParseAddr("fd00::5"), netip.MustParseAddr("10.0.0.5")}}}
+	for src, want := range map[string]string{
+		"10.0.0.9":  "ovloom port set {port} --ip",
+		"192.0.2.9": "ovloom route add {tenant} 192.0.2.9/32 --via 10.0.0.5",
+	} {
+		j.q.SrcAddr = netip.MustParseAddr(src)
+		if got := j.adviceFor("spoof-ipv4"); !strings.Contains(got, want) {
+			t.Errorf("%s: %s", src, got)
+		}
+	}
+}

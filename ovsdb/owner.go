@@ -33,7 +33,7 @@ func (db *DB) checkOwner(v view, b bridgeRow, keep bool) error {
 			WithHint("give ovloomd another --bridge, or, if nothing uses it, remove it: ovs-vsctl del-br %s", b.Name)
 	case owner != db.owner:
 		return intent.Conflictf("bridge %s belongs to the ovloom of host %q, and this is %q", b.Name, owner, db.owner).
-			WithHint("give ovloomd another --bridge or the old --host-name, or remove the bridge: ovs-vsctl del-br %s", b.Name)
+			WithHint("give ovloomd the old --host-name, or another --bridge; only when nothing is plugged into it any more, remove it: ovs-vsctl del-br %s", b.Name)
 	}
 	if len(b.Controller) > 0 && !known {
 		return intent.Conflictf("bridge %s has an OpenFlow controller set: another system programs it", b.Name).

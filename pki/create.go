@@ -71,7 +71,7 @@ func CreateCA(dir string) (Files, error) {
 		return Files{}, fmt.Errorf("make CA certificate: %w", err)
 	}
 	f := caFiles(dir)
-	if err := writePair(f, der, key, "a CA exists already in "+dir); err != nil {
+	if err := writePair(f, der, key, "a CA exists already in "+dir, "use it; a new one needs a folder of its own (--dir), and new files for every host"); err != nil {
 		return Files{}, err
 	}
 	return f, nil
@@ -97,7 +97,7 @@ func CreateHost(dir, name string, addrs ...netip.Addr) (Files, error) {
 		return Files{}, err
 	}
 	f := HostFiles(dir, name)
-	if err := writePair(f, der, key, "files of host "+name+" exist already in "+dir); err != nil {
+	if err := writePair(f, der, key, "files of host "+name+" exist already in "+dir, "renew the certificate: ovloom cert renew "+name+"; or move the old files away first"); err != nil {
 		return Files{}, err
 	}
 	return f, nil
@@ -190,10 +190,10 @@ func template(name string, years int) (*x509.Certificate, error) {
 }
 
 // writePair writes a new key and its certificate, both or neither.
-func writePair(f Files, der []byte, key *ecdsa.PrivateKey, exists string) (err error) {
+func writePair(f Files, der []byte, key *ecdsa.PrivateKey, exists, hint string) (err error) {
 	for _, path := range []string{f.Key, f.Cert} {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
-			return intent.Conflictf("%s: %s", exists, path).WithHint("renew it, or move the old files away first")
+			return intent.Conflictf("%s: %s", exists, path).WithHint("%s", hint)
 		}
 	}
 	secret, err := x509.MarshalPKCS8PrivateKey(key)

@@ -82,7 +82,7 @@ func TestRoutes(t *testing.T) {
 		{"a next hop elsewhere", third(s.AddRoute(ctx, route("acme", "10.7.0.0/16", "10.0.0.7", "10.2.0.7"))), intent.Invalid,
 			"next hop 10.2.0.7 is in no subnet of tenant acme; name an address in one of its networks"},
 		{"via a gateway", third(s.AddRoute(ctx, route("acme", "10.7.0.0/16", "10.0.0.1"))), intent.Invalid,
-			"next hop address 10.0.0.1 is the gateway of subnet 10.0.0.0/24; choose another"},
+			"next hop address 10.0.0.1 is the gateway of subnet 10.0.0.0/24; choose"},
 		{"via a broadcast address", third(s.AddRoute(ctx, route("acme", "10.7.0.0/16", "10.0.0.255"))), intent.Invalid, "is the broadcast address"},
 		{"to an own subnet", third(s.AddRoute(ctx, route("acme", "10.1.0.0/24", "10.0.0.7"))), intent.Conflict,
 			"route acme 10.1.0.0/24 leads into subnet 10.1.0.0/24 of network acme/db; a tenant's own subnets are reached directly"},

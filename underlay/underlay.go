@@ -82,7 +82,7 @@ func (u *Underlay) Take(ctx context.Context, nic string) error {
 	if j != nil {
 		if j.Link.Name != nic {
 			return intent.Conflictf("interface %s is in %s already, so %s cannot be", j.Link.Name, j.Bridge, nic).
-				WithHint("give it back first: ovloom host leave")
+				WithHint("start ovloomd with --take-nic %s, and give that one back first: ovloom host leave", j.Link.Name)
 		}
 		return u.keep(ctx, *j)
 	}
