@@ -51,7 +51,8 @@ func (a *Agent) Plug(ctx context.Context, r api.PlugRequest) (api.PlugResult, er
 	result := api.PlugResult{Ifname: r.Ifname, MAC: port.MAC, Addrs: port.Addrs, MTU: mtu}
 	if r.Tap != "" {
 		result.Interface = r.Tap
-		return result, a.plugTap(ctx, r, port, mtu)
+		result.Notes, err = a.plugTap(ctx, r, port, mtu)
+		return result, err
 	}
 	result.Interface = hostnet.HostIfName(port.UUID)
 	result.Notes, err = a.plugPair(ctx, r, port, network, mtu)
@@ -258,9 +259,9 @@ func (a *Agent) remember(_ context.Context, rec Record, add func() error) error 
 }
 
 // plugTap makes an interface that somebody else made the port.
-func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port, mtu int) error {
+func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port, mtu int) (notes []string, err error) {
 	if on, ok := a.cfg.Switch.PortBridge(r.Tap); ok && on != a.cfg.Bridge {
-		return intent.Conflictf("port %s is on bridge %s already", r.Tap, on).
+		return nil, intent.Conflictf("port %s is on bridge %s already", r.Tap, on).
 			WithHint("remove it there: ovs-vsctl del-port %s %s", on, r.Tap)
 	}
 	there := false
@@ -268,27 +269,30 @@ func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port
 		switch {
 		case i.Name != r.Tap:
 		case i.IfaceID != "" && i.IfaceID != port.UUID && i.IfaceID != r.Ref.String():
-			return intent.Conflictf("interface %s carries port %s already", r.Tap, nameOf(i)).
+			return nil, intent.Conflictf("interface %s carries port %s already", r.Tap, nameOf(i)).
 				WithHint("unplug that first: ovloom port unplug %s", nameOf(i))
 		case i.Type != "" || i.Uplink != "":
-			return intent.Conflictf("interface %s belongs to bridge %s itself", r.Tap, a.cfg.Bridge).WithHint("name the tap of a VM")
+			return nil, intent.Conflictf("interface %s belongs to bridge %s itself", r.Tap, a.cfg.Bridge).WithHint("name the tap of a VM")
 		default:
 			there = true
 		}
 	}
 	if _, ifname, err := a.underlay(); err == nil && ifname == r.Tap {
-		return intent.Conflictf("interface %s holds this host's VTEP address: the tunnels end there", r.Tap).WithHint("name the tap of a VM")
+		return nil, intent.Conflictf("interface %s holds this host's VTEP address: the tunnels end there", r.Tap).WithHint("name the tap of a VM")
 	}
 	tap, err := a.cfg.Network.CheckTap(r.Tap, r.Force)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	if tap.ChecksumsLeft && a.cfg.Datapath == ovsdb.DatapathNetdev {
+		notes = append(notes, "the guest may leave checksums to "+r.Tap+", which the userspace datapath does not compute: ping works, TCP and UDP do not; "+hostnet.GuestAdvice)
 	}
 	_, again := a.records.get(port.UUID)
 	rec := Record{Port: port.UUID, Ref: r.Ref.String(), Kind: KindTap, Interface: r.Tap, IfIndex: tap.IfIndex, MTU: mtu, Force: r.Force}
 	claim := a.startClaim(ctx, r, r.Tap)
 	generation, err := claim.wait()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	err = a.remember(ctx, rec, func() error { return a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(rec, generation)) })
 	restore := func() error { return nil }
@@ -296,7 +300,7 @@ func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port
 		restore, err = a.cfg.Network.ReadyTap(tap, mtu)
 	}
 	if err == nil {
-		return nil
+		return notes, nil
 	}
 	err = errors.Join(err, restore(), claim.undo(context.WithoutCancel(ctx)))
 	if !there {
@@ -305,7 +309,7 @@ func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port
 	if !again {
 		err = errors.Join(err, a.records.remove(port.UUID))
 	}
-	return err
+	return nil, err
 }
 
 // nameOf names the port that an interface carries.

@@ -19,6 +19,8 @@ type Tap struct {
 	IfIndex int
 	MTU     int // bytes of IP packet
 	Up      bool
+
+	ChecksumsLeft bool // its guest may leave checksums to it: see TapsLeavingChecksums
 }
 
 // CheckTap refuses an interface that must not become a port. It changes nothing. With any
@@ -58,7 +60,8 @@ func CheckTap(name string, any bool) (Tap, error) {
 			return Tap{}, err
 		}
 	}
-	return Tap{Name: name, IfIndex: a.Index, MTU: a.MTU, Up: a.Flags&net.FlagUp != 0}, nil
+	left, _ := leavesChecksums(l) // no reason to refuse it
+	return Tap{Name: name, IfIndex: a.Index, MTU: a.MTU, Up: a.Flags&net.FlagUp != 0, ChecksumsLeft: left}, nil
 }
 
 func goesThrough(r netlink.Route, index int) bool {

@@ -32,7 +32,11 @@ func (f Files) Valid(at time.Time) error {
 	case at.Before(cert.NotBefore):
 		return intent.Invalidf("certificate %s is not valid before %s", f.Cert, cert.NotBefore.Format(time.DateTime)).WithHint("set this machine's clock")
 	case at.After(cert.NotAfter):
-		return intent.Invalidf("certificate %s is valid until %s", f.Cert, cert.NotAfter.Format(time.DateTime)).WithHint("renew it where the CA is")
+		e := intent.Invalidf("certificate %s is valid until %s", f.Cert, cert.NotAfter.Format(time.DateTime))
+		if ca, err := readCert(f.CA); err == nil && !ca.NotAfter.After(cert.NotAfter) { // renewed, it would end on the same day
+			return e.WithHint("its CA ends then, too: make a new one, `ovloom cert ca --dir DIRECTORY`, and with it files for every host, `ovloom cert host NAME --dir DIRECTORY`")
+		}
+		return e.WithHint("where the CA is, renew it: `ovloom cert renew %s`", cert.Subject.CommonName)
 	}
 	return nil
 }

@@ -287,6 +287,11 @@ func (d *daemon) examineOffloads(find func(do, what string, args ...any)) error 
 			}
 		}
 	}
+	taps, tapErr := hostnet.TapsLeavingChecksums(names)
+	for _, name := range taps {
+		find("on "+d.cfg.HostName+", "+hostnet.GuestAdvice,
+			"the guest of port %s on %s may leave checksums to its tap %s (%s is on): ping works, TCP and UDP do not", ports[name], d.cfg.HostName, name, "tx-checksum-ip-generic")
+	}
 	ends, err := hostnet.ReadPeerEnds(names)
 	for _, name := range names {
 		end, ok := ends[name]
@@ -296,7 +301,7 @@ func (d *daemon) examineOffloads(find func(do, what string, args ...any)) error 
 		find(fmt.Sprintf("on %s: nsenter --net=%s ethtool -K %s tx off", d.cfg.HostName, end.Namespace, end.Name),
 			"port %s on %s leaves checksums to a network card (interface %s has tx offload on): ping works, TCP does not", ports[name], d.cfg.HostName, end.Name)
 	}
-	return err
+	return errors.Join(err, tapErr)
 }
 
 // examineCertificate looks for a certificate that is not valid, or not for long.
