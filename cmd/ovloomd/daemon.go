@@ -46,6 +46,7 @@ type daemon struct {
 	db       *ovsdb.DB
 	datapath string // ovsdb.DatapathSystem or ovsdb.DatapathNetdev
 	dp       *datapath.Datapath
+	fair     *datapath.Watch
 	uplink   *underlay.Underlay
 	host     intent.Host // as it is registered; the ID is the store's
 	store    *store.Store
@@ -113,6 +114,7 @@ func (d *daemon) prepare(ctx context.Context) (err error) {
 		return err
 	}
 	d.dp = datapath.New(d.cfg.OVSRunDir, d.datapath == ovsdb.DatapathSystem)
+	d.fair = datapath.NewWatch(d.dp, d.cfg.Bridge, d.log.With("part", "datapath"))
 	// A daemon that refuses to run cannot be asked to give a card back.
 	if err := d.db.CheckBridge(ctx, d.bridge()); err != nil {
 		return err
@@ -282,7 +284,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	defer stop()
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context) error{
-		d.controller.Run, d.agent.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, trace.keep, d.keepExit(gatherer), d.store.KeepGuard,
+		d.controller.Run, d.agent.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, d.keepFair, trace.keep, d.keepExit(gatherer), d.store.KeepGuard,
 	} {
 		loops.Add(1)
 		g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })

@@ -94,7 +94,7 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 		}
 		s.Conflicts = append(s.Conflicts, conflict)
 	}
-	s.Warnings = append(late, d.warnings(c)...)
+	s.Warnings = slices.Concat(late, d.warnings(c), d.fairWarnings(c))
 	ways := d.exit.Status()
 	s.Uplinks, s.Warnings = ways.Uplinks, append(s.Warnings, ways.Warnings...)
 	s.Repairs = []api.Repair{}

@@ -1,0 +1,43 @@
+// What keeps one port from slowing down all others.
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/datapath"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// keepFair holds ports that make too many cached flows to a rate, until ctx ends.
+func (d *daemon) keepFair(ctx context.Context) error {
+	return d.fair.Keep(ctx, func(ctx context.Context, penalties map[uint32]datapath.Penalty) {
+		ports := map[of.PortNo]bool{}
+		for p := range penalties {
+			ports[of.PortNo(p)] = true
+		}
+		d.controller.SetPenalties(ctx, ports)
+	})
+}
+
+// fairWarnings names the ports that are held to a rate.
+func (d *daemon) fairWarnings(c controller.Status) (w []api.Warning) {
+	penalties := d.fair.Penalties()
+	for _, ofport := range slices.Sorted(maps.Keys(penalties)) {
+		i := slices.IndexFunc(c.Ports, func(p controller.PortStatus) bool { return uint32(p.OFPort) == ofport && p.InForce })
+		if i < 0 {
+			continue // no port of a network: nothing holds it
+		}
+		w = append(w, api.Warning{
+			What: fmt.Sprintf("port %s sent from or to so many addresses at a time (%d cached flows) that it slowed down the others: what it sends is limited until %s",
+				portName(c.Ports[i]), penalties[ofport].Flows, penalties[ofport].Until.UTC().Format(time.TimeOnly)),
+			Do: "see what runs behind the port: a scan or a flood, or an address of its own for each packet"})
+	}
+	return w
+}

@@ -1,0 +1,160 @@
+package datapath
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// A packet for which the cache has no flow costs the datapath as much as ten others, and
+// is looked up in the same thread as everybody's. A port that sends from or to ever new
+// addresses slows down all others so. No datapath of Open vSwitch 3.1 says which port
+// it is: so the number of flows is watched, and where they come from looked up once
+// it grows fast.
+const (
+	watchEvery = 500 * time.Millisecond
+	flowsFew   = 2000 // with fewer than these nothing is slow
+	growsFast  = 500  // flows more than at the last look
+	portMost   = 1500 // flows of one port: beyond these it is one that floods
+
+	// countAgain is how long it takes to count again after no port was found.
+	countAgain = 30 * time.Second
+
+	// A penalty lasts for penaltyFirst, and twice as long as the one before if the port
+	// begins again soon.
+	penaltyFirst  = 30 * time.Second
+	penaltyMost   = 8 * time.Minute
+	penaltyForget = 10 * time.Minute
+)
+
+// Penalty is that of one port.
+type Penalty struct {
+	Flows int // that it had
+	Until time.Time
+
+	lasts time.Duration
+}
+
+// judge decides which ports get a penalty. It does no I/O.
+type judge struct {
+	last      int // flows at the last look
+	looked    bool
+	countNext time.Time
+	penalties map[uint32]Penalty // by OpenFlow port; those that are over too, for a while
+}
+
+// suspicious says whether it is worth to look where flows come from.
+func (j *judge) suspicious(now time.Time, flows int) bool {
+	grown := flows - j.last
+	fresh := j.looked
+	j.last, j.looked = flows, true
+	return fresh && flows >= flowsFew && (grown >= growsFast || flows >= 10*flowsFew) && !now.Before(j.countNext)
+}
+
+// charge gives penalties to the ports that have too many flows.
+func (j *judge) charge(now time.Time, counts map[uint32]int) (charged []uint32) {
+	for _, p := range slices.Sorted(maps.Keys(counts)) {
+		if counts[p] < portMost {
+			continue
+		}
+		old := j.penalties[p]
+		if now.Before(old.Until) {
+			continue // what it has now is from before, or within its rate
+		}
+		lasts := penaltyFirst
+		if old.lasts > 0 {
+			lasts = min(2*old.lasts, penaltyMost)
+		}
+		if j.penalties == nil {
+			j.penalties = map[uint32]Penalty{}
+		}
+		j.penalties[p] = Penalty{Flows: counts[p], Until: now.Add(lasts), lasts: lasts}
+		charged = append(charged, p)
+	}
+	if len(charged) == 0 {
+		j.countNext = now.Add(countAgain)
+	} else {
+		j.countNext = now.Add(2 * watchEvery) // while the flows that it has left are there
+	}
+	return charged
+}
+
+// standing returns the penalties in force, and forgets old ones.
+func (j *judge) standing(now time.Time) map[uint32]Penalty {
+	maps.DeleteFunc(j.penalties, func(_ uint32, p Penalty) bool { return now.Sub(p.Until) > penaltyForget })
+	in := maps.Clone(j.penalties)
+	maps.DeleteFunc(in, func(_ uint32, p Penalty) bool { return !now.Before(p.Until) })
+	return in
+}
+
+// Watch looks for ports that make too many cached flows, and says which.
+type Watch struct {
+	// Set by NewWatch.
+	dp     *Datapath
+	bridge string
+	log    *slog.Logger
+
+	// Guarded by mu.
+	mu       sync.Mutex
+	standing map[uint32]Penalty
+}
+
+// NewWatch returns a watch on the ports of a bridge.
+func NewWatch(d *Datapath, bridge string, log *slog.Logger) *Watch {
+	return &Watch{dp: d, bridge: bridge, log: log}
+}
+
+// Penalties returns those in force, by OpenFlow port.
+func (w *Watch) Penalties() map[uint32]Penalty {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return maps.Clone(w.standing)
+}
+
+// Keep looks until ctx ends. tell is given all ports in penalty whenever that changes.
+func (w *Watch) Keep(ctx context.Context, tell func(context.Context, map[uint32]Penalty)) error {
+	var j judge
+	ticker := time.NewTicker(watchEvery)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-ticker.C:
+		}
+		w.look(ctx, &j)
+		now := j.standing(time.Now())
+		w.mu.Lock()
+		changed := !maps.Equal(w.standing, now)
+		w.standing = now
+		w.mu.Unlock()
+		if changed {
+			tell(ctx, now)
+		}
+	}
+}
+
+func (w *Watch) look(ctx context.Context, j *judge) {
+	ctx, cancel := context.WithTimeout(ctx, 10*watchEvery)
+	defer cancel()
+	flows, err := w.dp.Flows(ctx)
+	if err != nil {
+		w.log.Debug("cannot count cached flows", "error", err) // ovs-vswitchd is away: the connection to it tells
+		j.looked = false
+		return
+	}
+	if !j.suspicious(time.Now(), flows) {
+		return
+	}
+	counts, err := w.dp.FlowsByPort(ctx, w.bridge)
+	if err != nil {
+		w.log.Debug("cannot count the cached flows of each port", "error", err)
+		return
+	}
+	for _, p := range j.charge(time.Now(), counts) {
+		w.log.Info("a port makes too many cached flows: its rate is limited", "ofport", p, "flows", counts[p], "until", j.penalties[p].Until.Round(time.Second))
+	}
+}
