@@ -51,9 +51,15 @@ func portNumbers(show, bridge string) map[string]uint32 {
 	numbers := map[string]uint32{}
 	here := false
 	for line := range strings.Lines(show) {
-		if m := portLine.FindStringSubmatch(line); m == nil {
-			here = strings.TrimSpace(line) == bridge+":"
-		} else if n, err := strconv.ParseUint(m[1], 10, 32); here && err == nil {
+		name, header := strings.CutSuffix(strings.TrimSpace(line), ":")
+		if header { // of a bridge; patch ports have no number of the datapath
+			here = name == bridge
+		}
+		m := portLine.FindStringSubmatch(line)
+		if m == nil {
+			continue
+		}
+		if n, err := strconv.ParseUint(m[1], 10, 32); here && err == nil {
 			numbers[m[2]] = uint32(n)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 func TestFlowsByPort(t *testing.T) {
 	v := &vswitchd{answers: map[string]string{
 		"upcall/show": "netdev@ovs-netdev:\n  flows         : (current 189000) (avg 4) (max 6) (limit 200000)\n  offloaded flows : 0\n",
-		"dpif/show":   "netdev@ovs-netdev: hit:5 missed:2\n  br-int:\n    br-int 65534/1: (tap)\n    ovlab 3/4: (system)\n    ovlcd 12/7: (system)\n    vx0 1/6: (vxlan: key=flow)\n    br-int-x2 4/none: (patch: peer=x)\n  br-phy:\n    eth1 3/9: (system)\n",
+		"dpif/show":   "netdev@ovs-netdev: hit:5 missed:2\n  br-int:\n    br-int 65534/1: (tap)\n    br-int-x2 4/none: (patch: peer=x)\n    ovlab 3/4: (system)\n    ovlcd 12/7: (system)\n    vx0 1/6: (vxlan: key=flow)\n  br-phy:\n    eth1 3/9: (system)\n",
 		"dpctl/dump-flows": "flow-dump from the main thread:\n" +
 			"recirc_id(0),in_port(4),packet_type(ns=0,id=0),eth(dst=02:00:00:00:00:01),eth_type(0x0800), packets:0, actions:drop\n" +
 			"recirc_id(0x5),in_port(4),eth_type(0x0800), packets:0, actions:drop\n" +
