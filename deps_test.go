@@ -29,6 +29,7 @@ const (
 	libovsdb = "github.com/ovn-kubernetes/libovsdb"
 	etcd     = "go.etcd.io/etcd"
 	raft     = "go.etcd.io/raft"
+	bbolt    = "go.etcd.io/bbolt"
 	netlink  = "github.com/vishvananda/netlink github.com/vishvananda/netns github.com/safchain/ethtool"
 	cli      = "github.com/urfave/cli/v2"
 	yaml     = "go.yaml.in/yaml/v3"
@@ -52,7 +53,7 @@ var table = map[string]rule{
 	"explain":               {ours: "intent pipeline openflow unixctl"},
 	"manifest":              {ours: "intent", outside: yaml},
 	"pki":                   {ours: "intent"},
-	"store":                 {ours: "intent pki", outside: etcd + " " + raft + " go.uber.org/zap google.golang.org/grpc"},
+	"store":                 {ours: "intent pki", outside: etcd + " " + raft + " " + bbolt + " go.uber.org/zap google.golang.org/grpc"},
 	"ovsdb":                 {ours: "intent", outside: libovsdb + " github.com/go-logr/logr"},
 	"hostnet":               {ours: "intent", outside: netlink},
 	"underlay":              {ours: "hostnet intent"},
@@ -222,7 +223,7 @@ func TestViolations(t *testing.T) {
 		{"a confined library in a test", pkg{ImportPath: module + "hostnet", TestImports: []string{"github.com/urfave/cli/v2"}},
 			[]string{"package hostnet imports github.com/urfave/cli/v2 from outside; it may import: " + netlink}},
 		{"a library whose name only begins alike", pkg{ImportPath: module + "store", Imports: []string{"go.etcd.io/etcdlike"}},
-			[]string{"package store imports go.etcd.io/etcdlike from outside; it may import: " + etcd + " " + raft + " go.uber.org/zap google.golang.org/grpc"}},
+			[]string{"package store imports go.etcd.io/etcdlike from outside; it may import: " + etcd + " " + raft + " " + bbolt + " go.uber.org/zap google.golang.org/grpc"}},
 		{"our package in a test", pkg{ImportPath: module + "controller", TestImports: []string{module + "store"}}, nil},
 		{"files in a package without", pkg{ImportPath: module + "pipeline", Imports: []string{"os"}},
 			[]string{"package pipeline imports os; it does no I/O"}},

@@ -100,7 +100,7 @@ func (c *checker) read(it item) {
 		}
 		c.counters[ref] = v.Generation
 		return
-	case strings.HasPrefix(it.key, counterRoot), strings.HasPrefix(it.key, aliveRoot), strings.HasPrefix(it.key, appliedRoot),
+	case it.key == clusterKey, strings.HasPrefix(it.key, counterRoot), strings.HasPrefix(it.key, aliveRoot), strings.HasPrefix(it.key, appliedRoot),
 		strings.HasPrefix(it.key, examineAsked), strings.HasPrefix(it.key, examineReports),
 		strings.HasPrefix(it.key, questionsRoot), strings.HasPrefix(it.key, answersRoot):
 		return

@@ -59,6 +59,15 @@ type Config struct {
 	// Timeout is the deadline of each call. Zero: 5 s.
 	Timeout time.Duration
 
+	// WithoutMember has Open succeed although the embedded member cannot be run, because
+	// its disk or its data are not in order or its data is gone. Then every call fails
+	// with kind Unavailable and says why, and the copies on disk can be read.
+	WithoutMember bool
+
+	// Traces returns what else than the state directory says that this host has seen a
+	// store, for people. None is founded then.
+	Traces func() []string
+
 	// Logger is where the store and etcd log. Nil: nowhere.
 	Logger *slog.Logger
 

@@ -53,7 +53,7 @@ func TestDeletingEverythingLeavesNoKey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := []string{"/ovloom/v1/c/id", "/ovloom/v1/c/vni", "/ovloom/v1/c/vrf"}; !slices.Equal(keys, want) {
+	if want := []string{"/ovloom/v1/c/id", "/ovloom/v1/c/vni", "/ovloom/v1/c/vrf", "/ovloom/v1/cluster"}; !slices.Equal(keys, want) {
 		t.Errorf("left:\n%s", strings.Join(keys, "\n"))
 	}
 }

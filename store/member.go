@@ -20,7 +20,6 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
-	"go.etcd.io/etcd/server/v3/storage/wal"
 
 	"github.com/ovloom/ovloom/intent"
 )
@@ -92,12 +91,17 @@ func findPlace(ctx, closing context.Context, c Config) (place, error) {
 	if err != nil {
 		return place{}, err
 	}
-	has := wal.Exist(filepath.Join(dataDir(c.StateDir), "member", "wal"))
+	has := hasData(c.StateDir)
 	own := place{record: r, cluster: c.Name + "=" + c.advertisedPeer()}
 	switch {
 	case len(c.Join) == 0 && r.Removed:
 		return place{}, errRemoved(c)
 	case len(c.Join) == 0:
+		if !has {
+			if err := c.mayFound(); err != nil {
+				return place{}, err
+			}
+		}
 		return own, nil
 	}
 	limit := c.Timeout
@@ -149,8 +153,8 @@ func (c Config) placeAmong(list *clientv3.MemberListResponse, r record, has bool
 	case self != nil && self.Name == "":
 		return c.join(list, self, has)
 	case self != nil:
-		return place{}, intent.Conflictf("the store has a member %s at %s, and its data is not on this host", self.Name, peer).
-			WithHint("if it was this host's and is lost, replace it, on another host: ovloom store member remove %s, and then: %s", self.Name, addCommand(c.Name, peer))
+		return place{}, c.memberLost(intent.Conflictf("the store has a member %s at %s, and its data is not on this host", self.Name, peer).
+			WithHint("if it was this host's and is lost, replace it, on another host: ovloom store member remove %s, and then: %s", self.Name, addCommand(c.Name, peer)))
 	case has && r.Cluster == list.Header.ClusterId && r.Member != 0:
 		return place{}, errRemoved(c)
 	case has:
@@ -193,6 +197,15 @@ func (c Config) join(list *clientv3.MemberListResponse, self *pb.Member, has boo
 		err = r.write(c.StateDir)
 	}
 	return place{record: r, joins: true, cluster: strings.Join(initial, ",")}, err
+}
+
+// memberLost makes of a member without its data no reason to end, where there are
+// copies to go on from.
+func (c Config) memberLost(e *intent.Error) *intent.Error {
+	if c.mayFound() != nil {
+		e.Kind = intent.Unavailable
+	}
+	return e
 }
 
 // errRemoved says that this host's member is none any more.
@@ -254,7 +267,7 @@ func (s *Store) tend(r record) {
 		case <-s.closed.Done():
 			return
 		case <-s.server.Server.StopNotify():
-			if s.closed.Err() != nil {
+			if s.closed.Err() != nil || s.fault.Load() != nil {
 				return
 			}
 			r.Removed = true

@@ -409,7 +409,7 @@ func TestDeletingNATLeavesNoKey(t *testing.T) {
 		t.Error(err)
 	}
 	keys, err := s.Keys(ctx)
-	if want := "/ovloom/v1/c/id /ovloom/v1/c/number /ovloom/v1/c/vni /ovloom/v1/c/vrf"; err != nil || strings.Join(keys, " ") != want {
+	if want := "/ovloom/v1/c/id /ovloom/v1/c/number /ovloom/v1/c/vni /ovloom/v1/c/vrf /ovloom/v1/cluster"; err != nil || strings.Join(keys, " ") != want {
 		t.Errorf("left:\n%s\n%v", strings.Join(keys, "\n"), err)
 	}
 }

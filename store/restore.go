@@ -63,14 +63,25 @@ func Restore(ctx context.Context, c Config, file string) (kept string, err error
 		return "", fmt.Errorf("remove an earlier attempt: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(made)) }()
-	if err := restoreInto(ctx, c, made, file); err != nil {
+	was, err := readIdentity(c.StateDir)
+	if err != nil {
+		c.Logger.Warn("cannot tell which store this host has followed", "error", err)
+	}
+	if err := restoreInto(ctx, c, made, file, was); err != nil {
 		return "", err
 	}
-	return replaceData(c.StateDir, made)
+	if kept, err = replaceData(c.StateDir, made); err != nil {
+		return kept, err
+	}
+	if err := os.Remove(crashFile(c.StateDir)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return kept, fmt.Errorf("remove the trace of a crash: %w", err)
+	}
+	return kept, nil
 }
 
 // restoreInto makes a state directory with the store of a backup.
-func restoreInto(ctx context.Context, c Config, dir, file string) error {
+// was is what the host knew of its store.
+func restoreInto(ctx context.Context, c Config, dir, file string, was identity) error {
 	if err := privateDir(filepath.Join(dir, "etcd")); err != nil {
 		return err
 	}
@@ -91,7 +102,35 @@ func restoreInto(ctx context.Context, c Config, dir, file string) error {
 	if err == nil {
 		err = s.skipAhead(ctx)
 	}
+	if err == nil {
+		err = s.beginEpoch(ctx, was)
+	}
 	return errors.Join(err, s.Close())
+}
+
+// beginEpoch has every host that follows the store read all of it anew.
+func (s *Store) beginEpoch(ctx context.Context, was identity) error {
+	return s.call(ctx, "begin a new epoch of the store", func(ctx context.Context) error {
+		r, err := s.client.Get(ctx, clusterKey)
+		if err != nil {
+			return err
+		}
+		// Opening has given a name to a backup that had none: one that nobody knows.
+		c := clusterValue{ID: s.trust.known.Cluster, Epoch: s.trust.known.Epoch}
+		if s.trust.named {
+			c.Nameless = was.Cluster == ""
+			if was.Cluster != "" {
+				c.ID = was.Cluster
+			}
+		}
+		c.Epoch = max(c.Epoch+1, was.Epoch+1, uint64(time.Now().Unix()))
+		value, err := encode(c, r.Kvs[0].Value)
+		if err != nil {
+			return err
+		}
+		_, err = s.client.Put(ctx, clusterKey, value)
+		return err
+	})
 }
 
 // dropLiving deletes what tells of processes as they were when the backup was written:

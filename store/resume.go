@@ -86,7 +86,11 @@ func (s *Store) catchUp(ctx context.Context, prefix string, copied []item, since
 	for i := range resumeChecks {
 		ops = append(ops, key(copied[i*(len(copied)-1)/(resumeChecks-1)].key))
 	}
+	floor := s.seen()
 	r, err := s.client.Txn(ctx).Then(ops...).Commit()
+	if err == nil {
+		err = s.answered(r.Header, floor)
+	}
 	if err != nil {
 		return nil, 0, err
 	}

@@ -40,7 +40,7 @@ const (
 //
 // When closing ends, so do the streams of clients: etcd by itself would wait 5 s
 // for watches to end that never do.
-func startServer(ctx, closing context.Context, c Config) (*embed.Etcd, record, error) {
+func startServer(ctx, closing context.Context, c Config, f *faults) (*embed.Etcd, record, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	dir := filepath.Join(c.StateDir, "etcd")
@@ -57,7 +57,8 @@ func startServer(ctx, closing context.Context, c Config) (*embed.Etcd, record, e
 	}
 	p.apply(ec)
 	ec.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainStreamInterceptor(endWith(closing))}
-	e, err := embed.StartEtcd(ec)
+	ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(f.logger(zapTo(closing, c.Logger)))
+	e, err := guarded(ctx, f, func() (*embed.Etcd, error) { return embed.StartEtcd(ec) })
 	if err != nil {
 		return nil, record{}, fmt.Errorf("start the store in %s: %w", dir, err)
 	}
@@ -66,9 +67,15 @@ func startServer(ctx, closing context.Context, c Config) (*embed.Etcd, record, e
 		if !r.Several {
 			go electAlone(ctx, e) // ends when this function does
 		}
-		err = awaitReady(ctx, c, e, r.Several && !p.joins)
+		err = awaitReady(ctx, c, e, f, r.Several && !p.joins)
 	}
 	if err != nil {
+		select {
+		case <-f.failed:
+			go e.Close() // as far as it comes
+			return nil, record{}, f.err
+		default:
+		}
 		e.Close()
 		if errors.Is(err, errStopped) {
 			r.Removed = true
@@ -83,7 +90,7 @@ func startServer(ctx, closing context.Context, c Config) (*embed.Etcd, record, e
 var errStopped = errors.New("the member has stopped")
 
 // awaitReady waits until a member takes part in its store.
-func awaitReady(ctx context.Context, c Config, e *embed.Etcd, several bool) error {
+func awaitReady(ctx context.Context, c Config, e *embed.Etcd, f *faults, several bool) error {
 	var enough <-chan time.Time
 	if several {
 		enough = time.After(severalLimit)
@@ -94,6 +101,8 @@ func awaitReady(ctx context.Context, c Config, e *embed.Etcd, several bool) erro
 	case <-enough:
 		c.Logger.Warn("too few members of the store answer yet; going on without")
 		return nil
+	case <-f.failed:
+		return f.err
 	case <-e.Server.StoppingNotify():
 		return errStopped
 	case err := <-e.Err():

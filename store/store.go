@@ -39,8 +39,12 @@ type Store struct {
 	closed   context.Context // ends with Close
 	close    context.CancelFunc
 	once     sync.Once   // Close
+	stopping sync.Once   // the embedded member
 	removed  atomic.Bool // the embedded member was, from the store
 	tending  sync.WaitGroup
+
+	fault atomic.Pointer[intent.Error] // why there is no store, to this process; nil: there is one
+	trust trust
 
 	leftOutMu sync.Mutex
 	leftOut   map[string]LeftOut // by key; guarded by leftOutMu
@@ -59,6 +63,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	}
 	s := &Store{cfg: c, log: c.Logger, delay: copyDelay, leftOut: map[string]LeftOut{}}
 	s.closed, s.close = context.WithCancel(context.Background())
+	s.trust.ready(s.closed)
 	s.ids = newCounter(s, "id", 64)
 	s.vnis = newCounter(s, "vni", 16)
 	s.vrfs = newCounter(s, "vrf", 16)
@@ -71,7 +76,10 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 
 func (s *Store) open(ctx context.Context) (err error) {
 	if err := privateDir(s.cfg.StateDir); err != nil {
-		return err
+		if _, there := os.Stat(s.cfg.StateDir); there != nil || !s.cfg.WithoutMember {
+			return err
+		}
+		s.log.Warn("cannot write to the state directory", "error", err)
 	}
 	if s.lock, err = lockDir(s.cfg.StateDir); err != nil {
 		return err
@@ -80,16 +88,30 @@ func (s *Store) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := sweepCopies(s.cfg.StateDir); err != nil {
-		return err
+		s.log.Warn("cannot remove copies that are half written", "error", err)
 	}
 	if len(s.cfg.Endpoints) > 0 {
 		s.client, err = dial(s.closed, s.cfg, &s.reason)
 		return err
 	}
-	var r record
-	if s.server, r, err = startServer(ctx, s.closed, s.cfg); err != nil {
+	f := newFaults()
+	server, r, err := s.startMember(ctx, f)
+	var told *intent.Error
+	switch {
+	case err == nil:
+		s.server = server
+	case !s.cfg.WithoutMember:
 		return err
+	case errors.As(err, &told) && told.Kind != intent.Unavailable: // the configuration is to be changed
+		return err
+	case told != nil:
+		s.withoutStore(told)
+		return nil
+	default:
+		s.memberFailed(err)
+		return nil
 	}
+	go s.watchMember(f)
 	go func() { // ends with the member
 		for err := range s.server.Err() {
 			s.log.Warn("store no longer serves other hosts", "err", err)
@@ -98,7 +120,11 @@ func (s *Store) open(ctx context.Context) (err error) {
 	// The process's own calls do not go through a socket.
 	s.client = v3client.New(s.server.Server)
 	if err := s.readdress(ctx, r); err != nil {
-		return err
+		select {
+		case <-f.failed: // which is told
+		default:
+			return err
+		}
 	}
 	s.tending.Go(func() { s.tend(r) })
 	return nil
@@ -121,8 +147,11 @@ func (s *Store) shut() error {
 		}
 	}
 	s.tending.Wait()
+	if err := s.closeIdentity(); err != nil {
+		s.log.Warn("cannot note which store this host follows", "error", err)
+	}
 	if s.server != nil {
-		s.server.Close()
+		s.closeMember()
 	}
 	if s.lock != nil {
 		if err := s.lock.Close(); err != nil {
@@ -130,6 +159,46 @@ func (s *Store) shut() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// startMember starts the embedded member, unless its data is known to be damaged.
+func (s *Store) startMember(ctx context.Context, f *faults) (*embed.Etcd, record, error) {
+	if err := crashed(s.cfg.StateDir); err != nil {
+		return nil, record{}, err
+	}
+	if err := readableData(ctx, s.cfg.StateDir); err != nil {
+		return nil, record{}, err
+	}
+	server, r, err := startServer(ctx, s.closed, s.cfg, f)
+	if err == nil {
+		if err := traceCrashes(s.cfg.StateDir); err != nil {
+			s.log.Warn("a crash of the store's member would leave no trace", "error", err)
+		}
+	}
+	return server, r, err
+}
+
+// memberEnd is how long the end of a member may take.
+const memberEnd = 20 * time.Second
+
+// stopServer stops the embedded member, once.
+func (s *Store) stopServer() { s.stopping.Do(s.server.Close) }
+
+// closeMember stops the embedded member; one that has failed may not come to an end.
+func (s *Store) closeMember() {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		s.stopServer()
+	}()
+	limit := memberEnd
+	if s.fault.Load() != nil {
+		limit = time.Second
+	}
+	select {
+	case <-done:
+	case <-time.After(limit):
+	}
 }
 
 // URLs returns where the embedded member serves clients; for a store elsewhere,
@@ -153,9 +222,11 @@ func (s *Store) URLs() []string {
 // Ping asks the store for its revision, to learn whether it answers.
 func (s *Store) Ping(ctx context.Context) (revision int64, err error) {
 	err = s.call(ctx, "read the revision", func(ctx context.Context) error {
-		r, err := s.client.Get(clientv3.WithRequireLeader(ctx), tenantsRoot, clientv3.WithCountOnly())
+		floor := s.seen()
+		r, err := s.client.Get(clientv3.WithRequireLeader(ctx), tenantsRoot, clientv3.WithCountOnly(), clientv3.WithLimit(1))
 		if err == nil {
 			revision = r.Header.Revision
+			err = s.answered(r.Header, floor)
 		}
 		return err
 	})
@@ -165,6 +236,25 @@ func (s *Store) Ping(ctx context.Context) (revision int64, err error) {
 // call runs one exchange with the store under its deadline, and makes its
 // failure one that a user can be told.
 func (s *Store) call(ctx context.Context, op string, do func(context.Context) error) error {
+	return s.exchange(ctx, op, func(limited context.Context) error {
+		err := s.ensure(limited, op)
+		if err == nil {
+			err = do(limited)
+		}
+		if errors.Is(err, errUnverified) {
+			if err = s.ensure(limited, op); err == nil {
+				err = do(limited)
+			}
+		}
+		return err
+	})
+}
+
+// exchange is call with whatever store answers.
+func (s *Store) exchange(ctx context.Context, op string, do func(context.Context) error) error {
+	if err := s.faulty(op); err != nil {
+		return err
+	}
 	limited, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
 	defer context.AfterFunc(s.closed, cancel)()

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -101,14 +102,24 @@ func (t *txn) size() int { return max(len(t.must), len(t.then)) }
 // commit returns the revision of the change. Its error is what a taken key
 // makes, errStale, or etcd's.
 func (s *Store) commit(ctx context.Context, t *txn) (int64, error) {
-	r, err := s.client.Txn(ctx).If(t.must...).Then(t.then...).Else(t.ask...).Commit()
+	guard, value := s.theStore()
+	ask := append([]clientv3.Op{clientv3.OpGet(clusterKey)}, t.ask...)
+	floor := s.seen()
+	r, err := s.client.Txn(ctx).If(append(guard, t.must...)...).Then(t.then...).Else(ask...).Commit()
 	if err != nil {
+		return 0, err
+	}
+	if err := s.answered(r.Header, floor); err != nil && !r.Succeeded {
 		return 0, err
 	}
 	if r.Succeeded {
 		return r.Header.Revision, nil
 	}
-	for i, answer := range r.Responses {
+	if kvs := r.Responses[0].GetResponseRange().GetKvs(); guard != nil && (len(kvs) == 0 || !bytes.Equal(kvs[0].Value, value)) {
+		s.unverify()
+		return 0, errUnverified
+	}
+	for i, answer := range r.Responses[1:] {
 		if kvs := answer.GetResponseRange().GetKvs(); len(kvs) > 0 {
 			return 0, t.taken[i](string(kvs[0].Value))
 		}
@@ -116,12 +127,20 @@ func (s *Store) commit(ctx context.Context, t *txn) (int64, error) {
 	return 0, errStale
 }
 
+// unverifiedTries is how often update finds out anew which store answers.
+const unverifiedTries = 3
+
 // update runs try until it does not fail as stale, under the store's deadline
 // for all attempts together.
 func (s *Store) update(ctx context.Context, op string, try func(context.Context) error) error {
 	return s.call(ctx, op, func(limited context.Context) error {
 		for n := 0; ; n++ {
 			err := try(limited)
+			if errors.Is(err, errUnverified) && n < unverifiedTries {
+				if err = s.ensure(limited, op); err == nil {
+					continue
+				}
+			}
 			if !errors.Is(err, errStale) {
 				return err
 			}
@@ -159,7 +178,11 @@ func items(kvs []*mvccpb.KeyValue) []item {
 
 // get reads one key.
 func (s *Store) get(ctx context.Context, key string) (item, error) {
+	floor := s.seen()
 	r, err := s.client.Get(ctx, key)
+	if err == nil {
+		err = s.answered(r.Header, floor)
+	}
 	if err != nil {
 		return item{}, err
 	}
@@ -185,7 +208,11 @@ func (v view) one(i int) item {
 
 // read does up to 128 reads at one revision.
 func (s *Store) read(ctx context.Context, ops ...clientv3.Op) (view, error) {
+	floor := s.seen()
 	r, err := s.client.Txn(ctx).Then(ops...).Commit()
+	if err == nil {
+		err = s.answered(r.Header, floor)
+	}
 	if err != nil {
 		return view{}, err
 	}
@@ -211,7 +238,10 @@ func (s *Store) list(ctx context.Context, op, prefix string, opts ...clientv3.Op
 		var r *clientv3.GetResponse
 		err := s.call(ctx, op, func(ctx context.Context) (err error) {
 			page := append([]clientv3.OpOption{clientv3.WithRange(end), clientv3.WithLimit(pageKeys), clientv3.WithRev(revision)}, opts...)
-			r, err = s.client.Get(ctx, from, page...)
+			floor := s.seen()
+			if r, err = s.client.Get(ctx, from, page...); err == nil {
+				err = s.answered(r.Header, floor)
+			}
 			return err
 		})
 		if err != nil {

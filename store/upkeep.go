@@ -23,7 +23,7 @@ type Health struct {
 // Health asks the store how it is. It works also while too few members answer.
 func (s *Store) Health(ctx context.Context) (Health, error) {
 	h := Health{URLs: s.URLs()}
-	err := s.call(ctx, "ask the store how it is", func(ctx context.Context) error {
+	err := s.exchange(ctx, "ask the store how it is", func(ctx context.Context) error {
 		st, err := s.statusOfOne(ctx)
 		if err != nil {
 			return err
@@ -61,6 +61,9 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 	defer cancel()
 	defer context.AfterFunc(s.closed, cancel)()
 	const op = "back up the store"
+	if err := s.faulty(op); err != nil {
+		return err
+	}
 	r, err := s.client.Snapshot(ctx)
 	if err != nil {
 		return s.failure(ctx, op, err)
@@ -112,4 +115,4 @@ func (s *Store) defragment(ctx context.Context) error {
 }
 
 // Embedded says whether this process runs a member of the store.
-func (s *Store) Embedded() bool { return s.server != nil }
+func (s *Store) Embedded() bool { return len(s.cfg.Endpoints) == 0 }

@@ -43,14 +43,30 @@ func (s *Store) watch(ctx context.Context, op string, w watcher) error {
 	defer context.AfterFunc(s.closed, cancel)()
 	var revision int64 // 0: to be loaded
 	pause := watchPause
+	var trusted uint64 // etcd's id of the cluster that revision is of
 	for {
+		if revision != 0 {
+			now, err := s.following(ctx, op)
+			switch {
+			case ctx.Err() != nil:
+				return s.watchEnd(op)
+			case err != nil:
+				s.log.Debug("watch waits for the store", "watch", op, "error", err)
+				if !s.pause(ctx, &pause) {
+					return s.watchEnd(op)
+				}
+				continue
+			case now != trusted:
+				revision = 0 // it was restored
+			}
+		}
 		if revision == 0 {
 			r, err := w.load(ctx)
 			switch {
 			case ctx.Err() != nil:
 				return s.watchEnd(op)
 			case err == nil:
-				revision, pause = r, watchPause
+				revision, pause, trusted = r, watchPause, s.verified()
 			case intent.KindOf(err) != intent.Unavailable:
 				return err
 			default:
@@ -67,13 +83,39 @@ func (s *Store) watch(ctx context.Context, op string, w watcher) error {
 				pause = watchPause
 			}
 		}
-		select {
-		case <-time.After(pause):
-			pause = min(2*pause, watchPauseMax)
-		case <-ctx.Done():
+		if !s.pause(ctx, &pause) {
 			return s.watchEnd(op)
 		}
 	}
+}
+
+// pause waits, longer each time; false: ctx has ended.
+func (s *Store) pause(ctx context.Context, pause *time.Duration) bool {
+	select {
+	case <-time.After(*pause):
+		*pause = min(2**pause, watchPauseMax)
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// following returns etcd's id of the cluster that answers, if it is this host's.
+func (s *Store) following(ctx context.Context, op string) (uint64, error) {
+	limited, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	if err := s.ensure(limited, op); err != nil {
+		return 0, err
+	}
+	return s.verified(), nil
+}
+
+// verified returns etcd's id of the cluster that is known to be this host's store; 0:
+// none is.
+func (s *Store) verified() uint64 {
+	s.trust.mu.Lock()
+	defer s.trust.mu.Unlock()
+	return s.trust.etcd
 }
 
 func (s *Store) watchEnd(op string) error {
@@ -88,8 +130,16 @@ func (s *Store) watchEnd(op string) error {
 func (s *Store) watchFrom(ctx context.Context, op string, w watcher, revision int64) int64 {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	s.trust.mu.Lock()
+	streams, etcd := s.trust.streams, s.trust.etcd
+	s.trust.mu.Unlock()
+	defer context.AfterFunc(streams, cancel)()
 	opts := append([]clientv3.OpOption{clientv3.WithRev(revision + 1), clientv3.WithProgressNotify()}, w.opts...)
 	for r := range s.client.Watch(clientv3.WithRequireLeader(ctx), w.key, opts...) {
+		if r.Header.ClusterId != 0 && r.Header.ClusterId != etcd {
+			s.unverify()
+			return revision
+		}
 		if r.CompactRevision != 0 {
 			s.log.Info("watch fell behind the store's compaction: reading all again", "watch", op, "revision", revision, "compacted", r.CompactRevision)
 			return 0

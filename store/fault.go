@@ -1,0 +1,192 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"sync"
+
+	"go.etcd.io/bbolt"
+	"go.uber.org/zap"
+	"go.uber.org/zap/zapcore"
+	"golang.org/x/sys/unix"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// A member whose disk fails or whose data is damaged must not take along the process
+// that drives a switch. To etcd each of that is the end of the process; here it is
+// the end of the member, and the process goes on from its copies.
+
+// faults is where the end of the member becomes known.
+type faults struct {
+	once   sync.Once
+	failed chan struct{} // closed at the first failure
+	err    error         // why; set before failed is closed
+}
+
+func newFaults() *faults { return &faults{failed: make(chan struct{})} }
+
+func (f *faults) fail(err error) {
+	f.once.Do(func() {
+		f.err = err
+		close(f.failed)
+	})
+}
+
+// OnWrite implements zapcore.CheckWriteHook: it takes the place of the end of the
+// process after what etcd calls fatal. Only the goroutine ends that said so.
+func (f *faults) OnWrite(ce *zapcore.CheckedEntry, fields []zapcore.Field) {
+	err := errors.New(ce.Message)
+	for _, field := range fields {
+		if cause, ok := field.Interface.(error); ok && field.Type == zapcore.ErrorType {
+			err = fmt.Errorf("%s: %w", ce.Message, cause)
+		}
+	}
+	f.fail(err)
+	runtime.Goexit()
+}
+
+// logger returns what etcd logs to, so that it ends by f.
+func (f *faults) logger(l *zap.Logger) *zap.Logger {
+	return l.WithOptions(zap.WithFatalHook(f), zap.WithPanicHook(f))
+}
+
+// guarded runs do, which may panic or end its goroutine by f.
+func guarded[T any](ctx context.Context, f *faults, do func() (T, error)) (T, error) {
+	type result struct {
+		v   T
+		err error
+	}
+	done := make(chan result, 1)
+	go func() {
+		r := result{err: errors.New("it ended while it started")}
+		defer func() {
+			if p := recover(); p != nil {
+				r.err = fmt.Errorf("panic: %v", p)
+			}
+			select {
+			case <-f.failed:
+				r.err = f.err
+			default:
+			}
+			done <- r
+		}()
+		debug.SetPanicOnFault(true) // a file that is mapped may be cut short
+		r.v, r.err = do()
+	}()
+	var none T
+	select {
+	case r := <-done:
+		return r.v, r.err
+	case <-f.failed: // in another goroutine; this one may wait for that for ever
+		return none, f.err
+	case <-ctx.Done():
+		return none, ctx.Err()
+	}
+}
+
+// readable reads the member's database from end to end: damage that etcd finds only
+// when it comes across it would end the process then.
+func readableData(ctx context.Context, stateDir string) error {
+	file := filepath.Join(dataDir(stateDir), "member", "snap", "db")
+	if _, err := os.Stat(file); err != nil {
+		return nil // there is none yet
+	}
+	_, err := guarded(ctx, newFaults(), func() (any, error) {
+		db, err := bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true, Timeout: memberProbe})
+		if err != nil {
+			return nil, err
+		}
+		defer db.Close()
+		return nil, db.View(func(tx *bbolt.Tx) error {
+			return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
+				sum := 0
+				return b.ForEach(func(k, v []byte) error {
+					for _, c := range v { // touch all of it
+						sum += int(c)
+					}
+					sum += len(k)
+					return nil
+				})
+			})
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("read %s: %w", file, err)
+	}
+	return nil
+}
+
+// crashFile is where a panic in the member that could not be caught leaves its trace.
+func crashFile(stateDir string) string { return filepath.Join(stateDir, "etcd", "crash") }
+
+// crashed returns why the member has ended the last process, if it did. The next
+// start tries again: what was the matter may have been seen to.
+func crashed(stateDir string) error {
+	b, err := os.ReadFile(crashFile(stateDir))
+	if err != nil || len(b) == 0 {
+		return nil
+	}
+	if err := os.Remove(crashFile(stateDir)); err != nil {
+		return fmt.Errorf("remove the trace of a crash: %w", err)
+	}
+	if text := string(b); strings.Contains(text, "go.etcd.io/") {
+		first, _, _ := strings.Cut(text, "\n")
+		return fmt.Errorf("it ended the process before this one: %s", first)
+	}
+	return nil
+}
+
+// traceCrashes has the runtime leave a trace of what ends this process.
+func traceCrashes(stateDir string) error {
+	f, err := os.OpenFile(crashFile(stateDir), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	return errors.Join(debug.SetCrashOutput(f, debug.CrashOptions{}), f.Close())
+}
+
+// fault is why this process has no store, with what to do; nil: it has one.
+func (s *Store) faulty(op string) error {
+	f := s.fault.Load()
+	if f == nil {
+		return nil
+	}
+	e := intent.Unavailablef("%s: %s", op, f.What)
+	e.Hint, e.Err = f.Hint, f
+	return e
+}
+
+// memberFailed has the process go on without its member.
+func (s *Store) memberFailed(err error) {
+	f := intent.Unavailablef("this host's member of the store has failed: %w", err)
+	if errors.Is(err, unix.ENOSPC) || strings.Contains(err.Error(), unix.ENOSPC.Error()) {
+		f = f.WithHint("free space on the disk of %s, then: systemctl restart ovloomd; packets keep flowing", s.cfg.StateDir)
+	} else {
+		f = f.WithHint("see whether the disk of %s is in order, then: systemctl restart ovloomd; if its data is damaged: ovloom store restore FILE; packets keep flowing", s.cfg.StateDir)
+	}
+	s.withoutStore(f)
+}
+
+// withoutStore notes that this process has no store, and why.
+func (s *Store) withoutStore(f *intent.Error) {
+	if s.fault.CompareAndSwap(nil, f) {
+		s.log.Error("running without the store, from the copies on disk", "error", f.What, "hint", f.Hint)
+	}
+}
+
+// watchMember ends the member's service when it fails, so that other hosts see that.
+func (s *Store) watchMember(f *faults) {
+	select {
+	case <-f.failed:
+		s.memberFailed(f.err)
+		s.stopServer() // as far as it comes
+	case <-s.closed.Done():
+	}
+}

@@ -1,0 +1,146 @@
+package store
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/zap"
+	"golang.org/x/sys/unix"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// withCopy is the state directory of a host that runs the store and follows acme.
+func withCopy(t *testing.T) (Config, func()) {
+	t.Helper()
+	c := Config{StateDir: stateDir(t), WithoutMember: true}
+	s := open(t, c)
+	acme(t, s)
+	_, stop := watch(t, s, "acme")
+	until(t, "the copy is there", func() bool { _, ok := s.Copy("acme"); return ok })
+	stop()
+	closed(t, s)
+	return c, func() {
+		t.Helper()
+		s := open(t, c)
+		refusedChange(t, s, "member of the store has failed")
+		if _, ok := s.Copy("acme"); !ok {
+			t.Error("no copy")
+		}
+		if s.Embedded() != true {
+			t.Error("it runs no member, but that is the plan")
+		}
+		closed(t, s)
+	}
+}
+
+// only returns the one file that a pattern names.
+func only(t *testing.T, pattern string) string {
+	t.Helper()
+	found, err := filepath.Glob(pattern)
+	if err != nil || len(found) == 0 {
+		t.Fatalf("%s: %v, %v", pattern, found, err)
+	}
+	return found[0]
+}
+
+// damage changes a file.
+func damage(t *testing.T, file string, change func([]byte) []byte) {
+	t.Helper()
+	b, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, change(b), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Whatever is wrong with a member's data, the process goes on from its copies.
+func TestDamagedDataEndsNoProcess(t *testing.T) {
+	for name, spoil := range map[string]func(t *testing.T, data string){
+		"a bit of the log": func(t *testing.T, data string) {
+			damage(t, only(t, data+"/member/wal/*.wal"), func(b []byte) []byte { b[200] ^= 1; return b })
+		},
+		"zeros in the log": func(t *testing.T, data string) {
+			damage(t, only(t, data+"/member/wal/*.wal"), func(b []byte) []byte { clear(b[:512]); return b })
+		},
+		"no log": func(t *testing.T, data string) {
+			damage(t, only(t, data+"/member/wal/*.wal"), func(b []byte) []byte { return nil })
+		},
+		"a database cut short": func(t *testing.T, data string) {
+			damage(t, data+"/member/snap/db", func(b []byte) []byte { return b[:3*4096] })
+		},
+		"rubbish in the database": func(t *testing.T, data string) {
+			damage(t, data+"/member/snap/db", func(b []byte) []byte {
+				for i := 2 * 4096; i < len(b); i++ {
+					b[i] = byte(i*7 + i>>8)
+				}
+				return b
+			})
+		},
+		"no head of the database": func(t *testing.T, data string) {
+			damage(t, data+"/member/snap/db", func(b []byte) []byte { clear(b[:2*4096]); return b })
+		},
+		"the database is a folder": func(t *testing.T, data string) {
+			if err := errors.Join(os.Remove(data+"/member/snap/db"), os.Mkdir(data+"/member/snap/db", 0o700)); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, goesOn := withCopy(t)
+			spoil(t, dataDir(c.StateDir))
+			goesOn()
+			goesOn()
+		})
+	}
+}
+
+// A member that cannot write any more ends; the process does not.
+func TestMemberThatFailsEndsNoProcess(t *testing.T) {
+	s := open(t, Config{WithoutMember: true})
+	acme(t, s)
+	far := client(t, s)
+	if _, err := far.Tenant(t.Context(), "acme"); err != nil {
+		t.Fatal(err)
+	}
+	// As etcd says it when its log cannot be written.
+	log := s.server.GetLogger()
+	for range 2 {
+		done := make(chan bool)
+		go func() {
+			defer close(done)
+			log.Fatal("failed to save Raft hard state and entries", zap.Error(unix.ENOSPC))
+		}()
+		<-done
+	}
+	until(t, "the member is known to have failed", func() bool { return s.fault.Load() != nil })
+	refusedChange(t, s, "no space left on device; free space")
+	until(t, "others see that", func() bool {
+		_, err := far.Tenant(t.Context(), "acme")
+		return intent.KindOf(err) == intent.Unavailable
+	})
+	if found := s.removed.Load(); found {
+		t.Error("it is taken for removed")
+	}
+}
+
+// What could not be caught is told by the next start, once.
+func TestCrashOfTheMemberIsTold(t *testing.T) {
+	c, goesOn := withCopy(t)
+	if err := os.WriteFile(crashFile(c.StateDir), []byte("panic: page 7\n\ngoroutine 1\ngo.etcd.io/bbolt.(*Tx).page\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	goesOn()
+	s := open(t, c)
+	if _, err := s.Tenant(t.Context(), "acme"); err != nil {
+		t.Error(err)
+	}
+	if b, err := os.ReadFile(crashFile(c.StateDir)); err != nil || strings.Contains(string(b), "page") {
+		t.Errorf("%q, %v", b, err)
+	}
+}

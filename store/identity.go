@@ -1,0 +1,450 @@
+package store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/mvccpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Which store this is, and which one this host follows. A host follows one store,
+// through its revisions as they grow; another store, or an older state of the same,
+// has it go on from its copies. Only a restore hands over: it begins a new epoch.
+
+// clusterKey says which store this is, since when.
+const clusterKey = root + "cluster"
+
+// clusterValue is at clusterKey.
+type clusterValue struct {
+	ID    string `json:"id"`
+	Epoch uint64 `json:"epoch"` // grows with every restore
+
+	// Nameless: it was restored from a backup of a time without this key, on a host
+	// that did not know which store it was of.
+	Nameless bool `json:"nameless,omitempty"`
+}
+
+// identity is what a host keeps of its store.
+type identity struct {
+	Cluster  string `json:"cluster"`
+	Epoch    uint64 `json:"epoch"`
+	Etcd     string `json:"etcd"`     // etcd's own id of the cluster, hexadecimal
+	Revision int64  `json:"revision"` // the highest seen
+	New      bool   `json:"new"`      // a user has said that another store begins
+
+	// Refused is an epoch of a store, as the store had an older state of it.
+	Refused string `json:"refused,omitempty"`
+}
+
+// identityEvery bounds how often the revision is written.
+const identityEvery = 3 * time.Second
+
+func identityFile(stateDir string) string { return filepath.Join(stateDir, "identity") }
+
+// readIdentity returns what a host has kept; the zero value: nothing yet.
+func readIdentity(stateDir string) (identity, error) {
+	var id identity
+	b, err := os.ReadFile(identityFile(stateDir))
+	if errors.Is(err, fs.ErrNotExist) {
+		return id, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &id)
+	}
+	if err != nil {
+		return id, fmt.Errorf("read which store this host follows: %w", err)
+	}
+	return id, nil
+}
+
+// write keeps it so that a crash leaves the old one or the new one.
+func (id identity) write(stateDir string) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("note which store this host follows: %w", err)
+		}
+	}()
+	b, err := json.Marshal(id)
+	if err != nil {
+		return err
+	}
+	name := identityFile(stateDir)
+	f, err := os.OpenFile(name+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(append(b, '\n'))
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	if err := os.Rename(name+".new", name); err != nil {
+		return err
+	}
+	dir, err := os.Open(stateDir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+// errUnverified says that what answered is not, or not yet, known to be this host's
+// store.
+var errUnverified = errors.New("it is not verified which store answers")
+
+// trust is which store this process follows, and whether it is that one which answers.
+type trust struct {
+	verifying sync.Mutex // one at a time
+
+	mu sync.Mutex
+	// Guarded by mu.
+	known     identity
+	loaded    bool
+	written   time.Time
+	writing   bool
+	etcd      uint64             // etcd's id of the cluster that was verified; 0: none is
+	value     []byte             // of its clusterKey
+	named     bool               // this process has given the store its name
+	refusal   *intent.Error      // why the store that answers is not this host's; nil: it is, or none answers
+	streams   context.Context    // ends when another store, or none, is verified
+	endStream context.CancelFunc //
+	reread    int                // counts the restores that were followed
+}
+
+// ready sets up what open needs.
+func (t *trust) ready(closed context.Context) {
+	t.streams, t.endStream = context.WithCancel(closed)
+}
+
+// Refusal returns why this host does not follow the store that answers; nil if it does.
+func (s *Store) Refusal() error {
+	s.trust.mu.Lock()
+	defer s.trust.mu.Unlock()
+	if s.trust.refusal == nil {
+		return nil
+	}
+	return s.trust.refusal
+}
+
+// ensure returns nil if the store that answers is this host's.
+func (s *Store) ensure(ctx context.Context, op string) error {
+	if err := s.faulty(op); err != nil {
+		return err
+	}
+	if s.verified() != 0 {
+		return nil
+	}
+	return s.verify(ctx, op)
+}
+
+// verify asks the store which one it is. What that means is kept.
+func (s *Store) verify(ctx context.Context, op string) error {
+	s.trust.verifying.Lock()
+	defer s.trust.verifying.Unlock()
+	if err := s.loadIdentity(); err != nil {
+		return err
+	}
+	for range 3 { // another host may name it at the same time
+		floor := s.seen()
+		r, err := s.client.Get(ctx, clusterKey)
+		if err != nil {
+			return err
+		}
+		var value []byte
+		if len(r.Kvs) > 0 {
+			value = append([]byte{}, r.Kvs[0].Value...)
+		}
+		name, refusal := s.judge(r.Header, value, floor)
+		switch {
+		case refusal != nil:
+			s.refuse(refusal, r.Header, value)
+			e := intent.Unavailablef("%s: %s", op, refusal.What)
+			e.Hint, e.Err = refusal.Hint, refusal
+			return e
+		case name != nil:
+			if err := s.nameStore(ctx, *name, r.Kvs); err != nil {
+				return err
+			}
+		default:
+			return s.accept(r.Header, value)
+		}
+	}
+	return intent.Unavailablef("%s: the store could not be given a name", op)
+}
+
+// judge decides whether a store is this host's. name, if it is not nil, is what is to
+// be written to the store, which has no (valid) name yet.
+func (s *Store) judge(h *pb.ResponseHeader, value []byte, floor int64) (name *clusterValue, refusal *intent.Error) {
+	s.trust.mu.Lock()
+	known := s.trust.known
+	s.trust.mu.Unlock()
+	etcd := strconv.FormatUint(h.ClusterId, 16)
+	const restore = "if it was put back on purpose, say on the host that runs it: ovloom store restore FILE"
+	const forget = "; to have this host follow it from now on: systemctl stop ovloomd, ovloom store init, systemctl start ovloomd"
+	var c clusterValue
+	if value != nil {
+		var err error
+		if c, err = decode[clusterValue](value); err == nil && !intent.IsUUID(c.ID) {
+			err = fmt.Errorf("id %q is malformed", c.ID)
+		}
+		switch {
+		case err == nil:
+		case known.Etcd == etcd: // a foreign hand has spoilt its name, which this host knows
+			return &clusterValue{ID: known.Cluster, Epoch: known.Epoch}, nil
+		default:
+			return nil, intent.Unavailablef("the store's name cannot be read: %w", err).WithHint(restore)
+		}
+	}
+	older := func() *intent.Error {
+		return intent.Unavailablef("the store is at an older state, revision %d, than this host has seen, %d: it was not put back by ovloom store restore", h.Revision, max(floor, known.Revision)).
+			WithHint("on the host that runs it: ovloom store backup FILE, systemctl stop ovloomd, ovloom store restore FILE, systemctl start ovloomd")
+	}
+	switch {
+	case known.New && value == nil:
+		return &clusterValue{ID: uuid.NewString(), Epoch: 1}, nil
+	case known.New:
+		return nil, nil
+	case known.Cluster == "" && h.Revision < max(floor, known.Revision): // from copies of a build that kept no identity
+		return nil, older()
+	case known.Cluster == "" && value == nil:
+		return &clusterValue{ID: uuid.NewString(), Epoch: 1}, nil
+	case known.Cluster == "":
+		return nil, nil
+	case value == nil:
+		return nil, intent.Unavailablef("the store that answers is another: it has no name, and this host knows store %s", known.Cluster).WithHint(restore + forget)
+	case c.ID != known.Cluster && !(c.Nameless && c.Epoch > known.Epoch):
+		return nil, intent.Unavailablef("the store that answers is another: it is %s, and this host knows store %s", c.ID, known.Cluster).
+			WithHint("see whether --store names the right one" + forget)
+	case c.Epoch > known.Epoch:
+		return nil, nil // it was restored
+	case c.Epoch < known.Epoch:
+		return nil, intent.Unavailablef("the store is one of before it was restored last (epoch %d, this host has seen %d)", c.Epoch, known.Epoch).WithHint(restore)
+	case known.Etcd != "" && known.Etcd != etcd:
+		return nil, intent.Unavailablef("the store's data was put back by other means than ovloom store restore").WithHint(restore)
+	case known.Refused == epochName(c, etcd) || h.Revision < max(floor, known.Revision):
+		return nil, older()
+	}
+	return nil, nil
+}
+
+// epochName names the epoch of a store whose state was older than it may be.
+func epochName(c clusterValue, etcd string) string {
+	return fmt.Sprintf("%s/%d/%s", c.ID, c.Epoch, etcd)
+}
+
+// nameStore writes a store's name, unless somebody else was faster.
+func (s *Store) nameStore(ctx context.Context, c clusterValue, was []*mvccpb.KeyValue) error {
+	value, err := encode(c, nil)
+	if err != nil {
+		return err
+	}
+	var revision int64
+	if len(was) > 0 {
+		revision = was[0].ModRevision
+	}
+	r, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(clusterKey), "=", revision)).Then(clientv3.OpPut(clusterKey, value)).Commit()
+	if err == nil {
+		s.trust.mu.Lock()
+		s.trust.named = r.Succeeded
+		s.trust.mu.Unlock()
+	}
+	return err
+}
+
+// accept takes the store that has answered for this host's.
+func (s *Store) accept(h *pb.ResponseHeader, value []byte) error {
+	c, err := decode[clusterValue](value)
+	if err != nil {
+		return err
+	}
+	t := &s.trust
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	old := t.known
+	t.known = identity{Cluster: c.ID, Epoch: c.Epoch, Etcd: strconv.FormatUint(h.ClusterId, 16), Revision: h.Revision}
+	handedOver := old.Cluster != "" && (old.Epoch != c.Epoch || old.Cluster != c.ID)
+	if !handedOver && !old.New {
+		t.known.Revision = max(old.Revision, h.Revision)
+	}
+	switch {
+	case handedOver:
+		t.reread++
+		s.log.Warn("the store was restored; reading all from it anew", "store", c.ID, "epoch", c.Epoch, "revision", h.Revision, "seen", old.Revision)
+	case t.refusal != nil:
+		s.log.Info("this host's store answers again", "store", c.ID, "revision", h.Revision)
+	}
+	t.etcd, t.value, t.refusal = h.ClusterId, value, nil
+	t.turn(s.closed)
+	if old != t.known {
+		s.keepIdentity(true)
+	}
+	return nil
+}
+
+// refuse has this host go on without the store that answers.
+func (s *Store) refuse(why *intent.Error, h *pb.ResponseHeader, value []byte) {
+	t := &s.trust
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.refusal == nil || t.refusal.What != why.What {
+		s.log.Error("this is not the store that this host follows; going on from the copies on disk", "error", why.What, "hint", why.Hint)
+	}
+	t.refusal, t.etcd = why, 0
+	etcd := strconv.FormatUint(h.ClusterId, 16)
+	if c, err := decode[clusterValue](value); err == nil && t.known.Cluster == c.ID && t.known.Epoch == c.Epoch && t.known.Etcd == etcd && t.known.Refused == "" {
+		// Also when it has grown beyond what this host has seen, it has another past.
+		t.known.Refused = epochName(c, etcd)
+		s.keepIdentity(true)
+	}
+	t.turn(s.closed)
+}
+
+// turn ends the streams from the store as it was. mu is held.
+func (t *trust) turn(closed context.Context) {
+	t.endStream()
+	t.streams, t.endStream = context.WithCancel(closed)
+}
+
+// unverify has the next call ask the store which one it is.
+func (s *Store) unverify() {
+	s.trust.mu.Lock()
+	defer s.trust.mu.Unlock()
+	s.trust.etcd = 0
+}
+
+// seen returns the highest revision of the store that this host has seen.
+func (s *Store) seen() int64 {
+	s.trust.mu.Lock()
+	defer s.trust.mu.Unlock()
+	return s.trust.known.Revision
+}
+
+// answered checks that an answer is the store's that was verified, and not older than
+// what had been seen when it was asked for.
+func (s *Store) answered(h *pb.ResponseHeader, floor int64) error {
+	t := &s.trust
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	switch {
+	case h == nil:
+		return nil
+	case t.etcd == 0 || h.ClusterId != t.etcd:
+		t.etcd = 0
+		return errUnverified
+	case h.Revision < floor:
+		t.etcd = 0
+		return errUnverified
+	}
+	if h.Revision > t.known.Revision {
+		t.known.Revision = h.Revision
+		s.keepIdentity(false)
+	}
+	return nil
+}
+
+// theStore is the condition of every change: that it is made to the store that was
+// verified.
+func (s *Store) theStore() (must []clientv3.Cmp, value []byte) {
+	s.trust.mu.Lock()
+	defer s.trust.mu.Unlock()
+	if s.trust.value == nil {
+		return nil, nil
+	}
+	return []clientv3.Cmp{clientv3.Compare(clientv3.Value(clusterKey), "=", string(s.trust.value))}, s.trust.value
+}
+
+// loadIdentity reads what the host has kept, once.
+func (s *Store) loadIdentity() error {
+	t := &s.trust
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.loaded {
+		return nil
+	}
+	id, err := readIdentity(s.cfg.StateDir)
+	if err != nil {
+		s.log.Warn("cannot tell which store this host follows; taking the one that answers, unless the copies are of a later state", "error", err)
+	}
+	if !id.New { // copies are written sooner
+		id.Revision = max(id.Revision, s.copiedRevision())
+	}
+	t.known, t.loaded, t.written = id, true, time.Now()
+	return nil
+}
+
+// keepIdentity writes what is known, a moment later; not urgent: if it was not written
+// lately. mu is held.
+func (s *Store) keepIdentity(urgent bool) {
+	t := &s.trust
+	if t.writing || s.closed.Err() != nil || !urgent && time.Since(t.written) < identityEvery {
+		return
+	}
+	t.writing, t.written = true, time.Now()
+	s.tending.Go(s.writeIdentity)
+}
+
+func (s *Store) writeIdentity() {
+	t := &s.trust
+	for {
+		t.mu.Lock()
+		id := t.known
+		t.mu.Unlock()
+		err := id.write(s.cfg.StateDir)
+		if err != nil {
+			s.log.Warn("cannot note which store this host follows", "error", err)
+		}
+		t.mu.Lock()
+		now := t.known
+		now.Revision = id.Revision
+		if t.writing = err == nil && now != id; !t.writing {
+			t.mu.Unlock()
+			return
+		}
+		t.mu.Unlock()
+	}
+}
+
+// closeIdentity writes the revision that this process has seen last.
+func (s *Store) closeIdentity() error {
+	t := &s.trust
+	t.mu.Lock()
+	id := t.known
+	t.mu.Unlock()
+	if !t.loaded || id.Cluster == "" {
+		return nil
+	}
+	return id.write(s.cfg.StateDir)
+}
+
+// copiedRevision returns the highest revision of the copies on disk.
+func (s *Store) copiedRevision() int64 {
+	paths, err := filepath.Glob(spanCopy(s.cfg.StateDir, "*"))
+	if err != nil {
+		return 0
+	}
+	var highest int64
+	for _, path := range append(paths, hostsCopy(s.cfg.StateDir), externalsCopy(s.cfg.StateDir)) {
+		b, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		var revision int64
+		if _, err := fmt.Fscanf(b, copyHead+"%d", &revision); err == nil {
+			highest = max(highest, revision)
+		}
+		b.Close()
+	}
+	return highest
+}
