@@ -67,6 +67,7 @@ var (
 		Tenants:     []string{"acme"}, Ports: []BoundPort{{"acme/web/c1", "ovl13", 5, true, ""}}, Flows: 61, Groups: 1,
 		Uplinks:   []Uplink{{External: "internet", Via: "host", Interface: "ovl0", OFPort: 2}},
 		Conflicts: []Conflict{}, Drops: []Drop{{"spoof", "the source MAC is not the port's", 3, 294}}, Warnings: []Warning{},
+		LeftOut: []LeftOut{{Key: "/ovloom/v1/hosts/host2", Object: "host host2", Reason: "the VTEP address is missing"}},
 		Repairs: []Repair{{At: exampleTime, First: exampleTime, Times: 1, What: "flows changed by another program", Count: 17, Detail: "17 deleted"}}}
 )
 

@@ -31,6 +31,7 @@ type Status struct {
 	Drops     []Drop      `json:"drops"`
 	Warnings  []Warning   `json:"warnings"`
 
+	LeftOut []LeftOut `json:"left_out"` // objects of the store that cannot be used
 	// Repairs are what ovloomd put back since it started: things of ovloom's that another
 	// program or a person changed. The newest comes first; older ones are forgotten.
 	Repairs []Repair `json:"repairs"`
@@ -53,6 +54,15 @@ type Repair struct {
 	What   string    `json:"what"`            // such as "flows changed by another program"
 	Count  int       `json:"count,omitempty"` // how many things, the last time
 	Detail string    `json:"detail,omitempty"`
+}
+
+// LeftOut is an object of the store that this host follows and cannot use. The last
+// state of it that was valid stays in force.
+type LeftOut struct {
+	Key    string `json:"key"`    // of the store
+	Object string `json:"object"` // as "port acme/web/c1"
+	Reason string `json:"reason"`
+	Newer  bool   `json:"newer"` // a newer build wrote it: ovloom is to be upgraded on this host
 }
 
 // Connection is the state of ovloomd's connection to one other process.

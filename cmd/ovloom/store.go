@@ -31,13 +31,15 @@ func (p *program) storeCommand() *cli.Command {
 			{Name: "backup", Usage: "write the whole store into a file", ArgsUsage: "FILE", Action: p.storeBackup,
 				Description: "The file is readable by its owner alone, and none that exists is overwritten. Give --timeout to a store that is large.\n\n   ovloom store backup /var/backups/ovloom.db"},
 			{Name: "restore", Usage: "make the store what it was when a backup was written", ArgsUsage: "FILE", Action: p.storeRestore,
-				Flags: []cli.Flag{
-					&cli.StringFlag{Name: "state-dir", Usage: "ovloomd's `DIR`, if its configuration does not say"},
-					&cli.StringFlag{Name: "config", Usage: "ovloomd's configuration `FILE`, if it is not where it usually is"},
-				},
+				Flags: daemonFlags(),
 				Description: "On the host that runs the store, while its ovloomd is stopped (systemctl stop ovloomd). What was there before is kept. Once ovloomd is started, " +
 					"every host reads everything anew; what was added after the backup is gone, and packets flow as the backup says.\n\n" +
 					"   ovloom store restore /var/backups/ovloom.db"},
+			{Name: "init", Usage: "begin with a new and empty store, or with another one", Action: p.storeInit, Flags: daemonFlags(),
+				Description: "On this host, while its ovloomd is stopped. A host that has followed a store never begins with an empty one by itself, nor follows another: it goes on from its " +
+					"copies. If the store's data on this host is lost and there is no backup, this gives up what was: the next start begins with an empty store. What data there is, is set aside. " +
+					"On a host whose store is elsewhere (--store), the next start follows whichever answers there.\n\n" +
+					"   ovloom store init"},
 			p.memberCommand(),
 			{Name: "compact", Usage: "drop the store's history and give back its disk space", Action: p.storeCompact,
 				Description: "It is done by itself every hour, but for the disk space. A store that is full takes changes again afterwards.\n\n   ovloom store compact"},
@@ -125,6 +127,27 @@ func (p *program) storeRestore(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	return runDaemon(c, "--restore", file)
+}
+
+// storeInit leaves the work to ovloomd, too.
+func (p *program) storeInit(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	return runDaemon(c, "--new-store")
+}
+
+// daemonFlags say where ovloomd keeps its state.
+func daemonFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "state-dir", Usage: "ovloomd's `DIR`, if its configuration does not say"},
+		&cli.StringFlag{Name: "config", Usage: "ovloomd's configuration `FILE`, if it is not where it usually is"},
+	}
+}
+
+// runDaemon becomes ovloomd with some arguments.
+func runDaemon(c *cli.Context, args ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find ovloomd: %w", err)
@@ -132,10 +155,10 @@ func (p *program) storeRestore(c *cli.Context) error {
 	ovloomd := filepath.Join(filepath.Dir(self), "ovloomd")
 	if _, err := os.Stat(ovloomd); err != nil {
 		if ovloomd, err = exec.LookPath("ovloomd"); err != nil {
-			return intent.NotFoundf("ovloomd is not installed on this host").WithHint("restore on the host that runs the store")
+			return intent.NotFoundf("ovloomd is not installed on this host").WithHint("do it on the host that runs the store")
 		}
 	}
-	args := []string{"ovloomd", "--restore", file}
+	args = append([]string{"ovloomd"}, args...)
 	for _, flag := range []string{"state-dir", "config"} {
 		if v := c.String(flag); v != "" {
 			args = append(args, "--"+flag, v)

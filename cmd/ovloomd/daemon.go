@@ -130,7 +130,9 @@ func (d *daemon) openBesides(ctx context.Context, do func(context.Context) error
 	defer stop()
 	var g errgroup.Group
 	g.Go(func() (err error) {
-		d.store, err = store.Open(opening, d.storeConfig())
+		c := d.storeConfig()
+		c.WithoutMember, c.Traces = true, d.tracesOfStore
+		d.store, err = store.Open(opening, c)
 		return err
 	})
 	err := do(ctx)
@@ -170,6 +172,22 @@ func (d *daemon) storeConfig() store.Config {
 		CA: d.cfg.StoreCA, Cert: d.cfg.StoreCert, Key: d.cfg.StoreKey, Insecure: d.cfg.StoreInsecure,
 		Logger: d.log.With("part", "store"),
 	}
+}
+
+// tracesOfStore is what on the bridge says that this host has been part of an overlay:
+// ports that it claimed.
+func (d *daemon) tracesOfStore() []string {
+	var traces []string
+	ports := 0
+	for _, i := range d.db.Interfaces(d.cfg.Bridge) {
+		if i.Generation != 0 {
+			ports++
+		}
+	}
+	if ports > 0 {
+		traces = append(traces, fmt.Sprintf("%d claimed ports on bridge %s", ports, d.cfg.Bridge))
+	}
+	return traces
 }
 
 // bridge is the integration bridge as it must be.

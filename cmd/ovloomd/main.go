@@ -77,6 +77,9 @@ func command(stderr io.Writer) *cli.App {
 			if err != nil {
 				return err
 			}
+			if c.Bool("new-store") {
+				return newStore(cfg, log, stderr)
+			}
 			if file := c.String("restore"); file != "" {
 				return restore(c.Context, cfg, log, file, stderr)
 			}

@@ -97,6 +97,10 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 	s.Warnings = slices.Concat(late, d.warnings(c), d.fairWarnings(c))
 	ways := d.exit.Status()
 	s.Uplinks, s.Warnings = ways.Uplinks, append(s.Warnings, ways.Warnings...)
+	s.LeftOut = []api.LeftOut{}
+	for _, l := range d.store.LeftOut() {
+		s.LeftOut = append(s.LeftOut, api.LeftOut{Key: l.Key, Object: l.Object, Reason: l.Why, Newer: l.Newer})
+	}
 	s.Repairs = []api.Repair{}
 	for _, e := range d.repairs.Entries() {
 		s.Repairs = append(s.Repairs, api.Repair{At: e.At, First: e.First, Times: e.Times, What: e.What, Count: e.Count, Detail: e.Detail})
@@ -178,6 +182,15 @@ func (d *daemon) drops(ctx context.Context) ([]api.Drop, error) {
 	return list, errors.Join(err, err2)
 }
 
+// storeAdvice says what to do while the store does not answer.
+func storeAdvice(err error) string {
+	var why *intent.Error
+	if errors.As(err, &why) && errors.As(why.Err, &why) && why.Hint != "" { // it is known, and not that nothing answers
+		return why.Hint
+	}
+	return "see whether the host that runs the store is up; packets keep flowing"
+}
+
 // warnings says what is wrong and what to do about it.
 func (d *daemon) warnings(c controller.Status) []api.Warning {
 	var w []api.Warning
@@ -190,7 +203,7 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 		}
 		switch conn.Name {
 		case "store":
-			add("see whether the host that runs the store is up; packets keep flowing", "%s", conn.Error)
+			add(storeAdvice(d.storeLink.down()), "%s", conn.Error)
 		case "ovsdb":
 			add("see whether ovsdb-server runs: systemctl status openvswitch-switch", "ovsdb-server does not answer: %s", conn.Error)
 		case "openflow":
@@ -206,6 +219,9 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 			add("ovloom nat snat set "+t.Name+" --max-connections N",
 				"nothing bounds the connections of tenant %s through NAT: they can take the connection table and the source ports that all tenants share", t.Name)
 		}
+	}
+	for _, l := range d.store.LeftOut() {
+		add(l.Do(), "%s in the store cannot be used: %s", l.Object, l.Why)
 	}
 	for _, t := range c.Unheard {
 		add("see that the store is back; until then a crash of ovs-vswitchd takes what is left of it",

@@ -44,6 +44,24 @@ func (u upkeep) RemoveMember(ctx context.Context, which string) (api.StoreMember
 	return member(m), err
 }
 
+// newStore has this host begin with another store, and says so.
+func newStore(cfg config, log *slog.Logger, out io.Writer) error {
+	d := &daemon{cfg: cfg, log: log}
+	kept, err := store.Init(d.storeConfig())
+	if err != nil {
+		return err
+	}
+	if len(cfg.Store) > 0 {
+		fmt.Fprintf(out, "start ovloomd: this host follows the store that answers at %s from then on, whichever that is\n", cfg.Store[0])
+		return nil
+	}
+	if kept != "" {
+		fmt.Fprintf(out, "what was there before is kept in %s\n", kept)
+	}
+	fmt.Fprintf(out, "start ovloomd: it begins with a new and empty store\n")
+	return nil
+}
+
 // restore replaces the store by a backup, and says so.
 func restore(ctx context.Context, cfg config, log *slog.Logger, file string, out io.Writer) error {
 	d := &daemon{cfg: cfg, log: log}
