@@ -106,7 +106,7 @@ var errUnverified = errors.New("it is not verified which store answers")
 
 // trust is which store this process follows, and whether it is that one which answers.
 type trust struct {
-	verifying sync.Mutex // one at a time
+	verifying chan struct{} // holds a token while it is found out
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -126,6 +126,7 @@ type trust struct {
 // ready sets up what open needs.
 func (t *trust) ready(closed context.Context) {
 	t.streams, t.endStream = context.WithCancel(closed)
+	t.verifying = make(chan struct{}, 1)
 }
 
 // Refusal returns why this host does not follow the store that answers; nil if it does.
@@ -151,13 +152,20 @@ func (s *Store) ensure(ctx context.Context, op string) error {
 
 // verify asks the store which one it is. What that means is kept.
 func (s *Store) verify(ctx context.Context, op string) error {
-	s.trust.verifying.Lock()
-	defer s.trust.verifying.Unlock()
+	select {
+	case s.trust.verifying <- struct{}{}:
+		defer func() { <-s.trust.verifying }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	if s.verified() != 0 {
+		return nil // another call has done it
+	}
 	if err := s.loadIdentity(); err != nil {
 		return err
 	}
 	for range 3 { // another host may name it at the same time
-		floor := s.seen()
+		floor := s.seen() // before it is asked: others go on meanwhile
 		r, err := s.client.Get(ctx, clusterKey)
 		if err != nil {
 			return err
@@ -208,7 +216,7 @@ func (s *Store) judge(h *pb.ResponseHeader, value []byte, floor int64) (name *cl
 		}
 	}
 	older := func() *intent.Error {
-		return intent.Unavailablef("the store is at an older state, revision %d, than this host has seen, %d: it was not put back by ovloom store restore", h.Revision, max(floor, known.Revision)).
+		return intent.Unavailablef("the store is at an older state, revision %d, than this host has seen, %d: it was not put back by ovloom store restore", h.Revision, floor).
 			WithHint("on the host that runs it: ovloom store backup FILE, systemctl stop ovloomd, ovloom store restore FILE, systemctl start ovloomd")
 	}
 	switch {
@@ -216,7 +224,7 @@ func (s *Store) judge(h *pb.ResponseHeader, value []byte, floor int64) (name *cl
 		return &clusterValue{ID: uuid.NewString(), Epoch: 1}, nil
 	case known.New:
 		return nil, nil
-	case known.Cluster == "" && h.Revision < max(floor, known.Revision): // from copies of a build that kept no identity
+	case known.Cluster == "" && h.Revision < floor: // from copies of a build that kept no identity
 		return nil, older()
 	case known.Cluster == "" && value == nil:
 		return &clusterValue{ID: uuid.NewString(), Epoch: 1}, nil
@@ -233,7 +241,7 @@ func (s *Store) judge(h *pb.ResponseHeader, value []byte, floor int64) (name *cl
 		return nil, intent.Unavailablef("the store is one of before it was restored last (epoch %d, this host has seen %d)", c.Epoch, known.Epoch).WithHint(restore)
 	case known.Etcd != "" && known.Etcd != etcd:
 		return nil, intent.Unavailablef("the store's data was put back by other means than ovloom store restore").WithHint(restore)
-	case known.Refused == epochName(c, etcd) || h.Revision < max(floor, known.Revision):
+	case known.Refused == epochName(c, etcd) || h.Revision < floor:
 		return nil, older()
 	}
 	return nil, nil
