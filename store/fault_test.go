@@ -72,7 +72,7 @@ func TestDamagedDataEndsNoProcess(t *testing.T) {
 			damage(t, only(t, data+"/member/wal/*.wal"), func(b []byte) []byte { return nil })
 		},
 		"a database cut short": func(t *testing.T, data string) {
-			damage(t, data+"/member/snap/db", func(b []byte) []byte { return b[:3*4096] })
+			damage(t, data+"/member/snap/db", func(b []byte) []byte { return b[:2*4096] })
 		},
 		"rubbish in the database": func(t *testing.T, data string) {
 			damage(t, data+"/member/snap/db", func(b []byte) []byte {
