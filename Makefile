@@ -19,13 +19,17 @@ UNIT = $(shell $(GO) list ./... | grep -v '/integration$$')
 
 # One after the other: the first failure is to be the last thing said.
 .NOTPARALLEL:
-.PHONY: help build install uninstall test unit lint lab peers kernel-lab demo playground bench microbench fuzz generate check-generated setup clean
+.PHONY: help build install uninstall test unit lint lab peers kernel-lab demo playground bench microbench fuzz man generate check-generated setup clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build ovloom and ovloomd into bin/
 	CGO_ENABLED=0 $(GO) build -o bin/ ./cmd/ovloom ./cmd/ovloomd
+
+man: build ## write manual pages into bin/man
+	mkdir -p bin/man
+	bin/ovloom man bin/man
 
 # Not after build: root may have no Go, and bin/ should stay its maker's.
 install: ## copy the programs, a systemd unit and an example configuration to where they belong; PREFIX, UNITDIR, DESTDIR
@@ -34,11 +38,13 @@ install: ## copy the programs, a systemd unit and an example configuration to wh
 	install -d $(DESTDIR)$(UNITDIR) $(DESTDIR)/etc/ovloom $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	sed 's|^ExecStart=/usr/local/bin/|ExecStart=$(PREFIX)/bin/|' packaging/ovloomd.service > $(DESTDIR)$(UNITDIR)/ovloomd.service
 	bin/ovloom completion bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ovloom
+	install -d $(DESTDIR)$(PREFIX)/share/man/man1
+	bin/ovloom man $(DESTDIR)$(PREFIX)/share/man/man1
 	[ -e $(DESTDIR)/etc/ovloom/ovloomd.yaml ] || install -m 644 packaging/ovloomd.yaml $(DESTDIR)/etc/ovloom/
 
 uninstall: ## remove what install copied; configuration and state stay
 	rm -f $(addprefix $(DESTDIR)$(PREFIX)/bin/,ovloom ovloomd) $(DESTDIR)$(UNITDIR)/ovloomd.service
-	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ovloom
+	rm -f $(DESTDIR)$(PREFIX)/share/bash-completion/completions/ovloom $(DESTDIR)$(PREFIX)/share/man/man1/ovloom.1 $(DESTDIR)$(PREFIX)/share/man/man1/ovloom-*.1
 
 test: setup lint check-generated unit peers lab ## install what is missing, then everything below that checks (needs root or sudo)
 
