@@ -28,6 +28,11 @@ type Backend struct {
 	// Health has every live host examine its paths to the others.
 	Health func(ctx context.Context) (intent.Health, error)
 
+	// Connections returns a tenant's connections with the outside, and Learned the MACs
+	// that were learned in a network, both as this host's switch has them.
+	Connections func(ctx context.Context, tenant intent.Snapshot) ([]intent.Connection, error)
+	Learned     func(ctx context.Context, tenant intent.Snapshot, n intent.Network) ([]intent.LearnedMAC, error)
+
 	// Trace follows a packet that is not sent.
 	Trace func(ctx context.Context, q intent.TraceQuery) (intent.Trace, error)
 }

@@ -106,6 +106,13 @@ var routes = []route{
 		reply: []string{"flow add table=40,priority=50,metadata=0x2710/0xffffff,dl_dst=0a:00:00:00:00:13,actions=set_field:0x5->reg2,goto_table:100"},
 		serve: (*Server).flowsDiff},
 
+	{method: "GET", path: "/v1/tenants/{tenant}/connections", summary: "A tenant's connections with the outside that this host translates, or that come in by another host for a port here.",
+		reply: []intent.Connection{{Port: "acme/web/c1", Protocol: "tcp", Source: "10.0.0.2:40112", Destination: "198.51.100.7:443", TranslatedSource: "203.0.113.10:40112", State: "ESTABLISHED"}},
+		serve: (*Server).connections},
+	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}/learned", summary: "The MAC addresses that this host's switch has learned in a network: behind ports with a learning limit, and behind peers.",
+		reply: []intent.LearnedMAC{{MAC: intent.MAC{2, 0, 0, 0, 0, 7}, Behind: "peer acme/web/tor1", Idle: 3.2, Age: 61, VTEP: netip.MustParseAddr("198.51.100.40")}},
+		serve: (*Server).learned},
+
 	{method: "GET", path: "/v1/health", summary: "Have every live host examine its paths to the others, with packets of full size through the tunnels. " +
 		"It takes less than a second when all is right, up to 20 seconds when not.",
 		reply: exampleExamined, serve: (*Server).health},

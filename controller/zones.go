@@ -19,6 +19,9 @@ const (
 // another one.
 func zoneName(t intent.Tenant) string { return fmt.Sprintf("nat/%s/%d", t.Name, t.ID) }
 
+// ZoneName is the name under which the zone of a tenant is kept.
+func ZoneName(t intent.Tenant) string { return zoneName(t) }
+
 // zonePlan is what leads from the zones that there are to those that are needed.
 type zonePlan struct {
 	keep  map[string]uint16 // that stay as they are

@@ -33,16 +33,12 @@ func (c Conntrack) Connections(ctx context.Context, zone uint16) ([]openflow.Con
 	if _, err := c.vswitchd.Call(ctx, "revalidator/wait"); err != nil {
 		return nil, err
 	}
-	out, err := c.vswitchd.Call(ctx, "dpctl/dump-conntrack", c.name(), fmt.Sprintf("zone=%d", zone))
+	lines, err := c.Lines(ctx, zone)
 	if err != nil {
 		return nil, err
 	}
 	var all []openflow.Connections
-	for line := range strings.Lines(out) {
-		line = strings.TrimSpace(line)
-		if line == "" {
-			continue
-		}
+	for _, line := range lines {
 		one, err := openflow.ParseConnection(line)
 		if err != nil {
 			return nil, err
@@ -50,6 +46,21 @@ func (c Conntrack) Connections(ctx context.Context, zone uint16) ([]openflow.Con
 		all = append(all, one)
 	}
 	return all, nil
+}
+
+// Lines returns the tracked connections of a zone as ovs-dpctl dump-conntrack prints them.
+func (c Conntrack) Lines(ctx context.Context, zone uint16) ([]string, error) {
+	out, err := c.vswitchd.Call(ctx, "dpctl/dump-conntrack", c.name(), fmt.Sprintf("zone=%d", zone))
+	if err != nil {
+		return nil, err
+	}
+	var lines []string
+	for line := range strings.Lines(out) {
+		if line = strings.TrimSpace(line); line != "" {
+			lines = append(lines, line)
+		}
+	}
+	return lines, nil
 }
 
 // Cut ends connections. One without tuples stands for all of its zone.

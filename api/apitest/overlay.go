@@ -45,10 +45,13 @@ type Overlay struct {
 	pending []string // hosts that do not apply anything
 	state   api.Status
 	flows   []api.Flow
-	diff    []string
-	health  intent.Health
-	trace   intent.Trace
-	lacks   []string
+
+	connections []intent.Connection
+	learned     []intent.LearnedMAC
+	diff        []string
+	health      intent.Health
+	trace       intent.Trace
+	lacks       []string
 }
 
 // ThisHost is the host that ports are plugged on.
@@ -76,7 +79,11 @@ func New() *Overlay {
 
 // Backend returns what an api.Server needs to serve the overlay.
 func (o *Overlay) Backend() api.Backend {
-	return api.Backend{Store: o, Local: o, Plug: o, Upkeep: o, Status: o.status, Flows: o.listFlows, FlowsDiff: o.listDiff, Health: o.examined, Trace: o.traced, Fix: o.fix}
+	return api.Backend{Store: o, Local: o, Plug: o, Upkeep: o, Status: o.status, Flows: o.listFlows, FlowsDiff: o.listDiff, Health: o.examined, Trace: o.traced, Fix: o.fix,
+		Connections: func(context.Context, intent.Snapshot) ([]intent.Connection, error) { return o.connections, nil },
+		Learned: func(context.Context, intent.Snapshot, intent.Network) ([]intent.LearnedMAC, error) {
+			return o.learned, nil
+		}}
 }
 
 // FailWith makes every later call of an operation fail with f's result, unless
@@ -100,6 +107,11 @@ func (o *Overlay) SetHealth(h intent.Health) { o.locked(func() { o.health = h })
 
 // SetLacks sets what a call of Fix will set on this host.
 func (o *Overlay) SetLacks(what ...string) { o.locked(func() { o.lacks = what }) }
+
+// SetObserved sets what the switch has found out by itself.
+func (o *Overlay) SetObserved(c []intent.Connection, l []intent.LearnedMAC) {
+	o.locked(func() { o.connections, o.learned = c, l })
+}
 
 // SetFlows sets the switch's flows.
 func (o *Overlay) SetFlows(fs ...api.Flow) { o.locked(func() { o.flows = fs }) }

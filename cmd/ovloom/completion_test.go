@@ -26,7 +26,7 @@ func TestComplete(t *testing.T) {
 		words []string
 		want  string
 	}{
-		{"nouns", []string{""}, "tenant network port peer route external nat host store status doctor trace flows cert version completion man"},
+		{"nouns", []string{""}, "tenant network port peer route external nat host store status doctor trace flows connections macs cert version completion man"},
 		{"part of a noun", []string{"te"}, "tenant"},
 		{"verbs", []string{"host", ""}, "list show remove leave"},
 		{"verbs after a flag", []string{"-o", "json", "host", "l"}, "list leave"},

@@ -162,7 +162,7 @@ func (p *program) commands() *cli.Command {
 		Subcommands: []*cli.Command{
 			p.tenantCommand(), p.networkCommand(), p.portCommand(), p.peerCommand(),
 			p.routeCommand(), p.externalCommand(), p.natCommand(), p.hostCommand(),
-			p.storeCommand(), p.statusCommand(), p.doctorCommand(), p.traceCommand(), p.flowsCommand(), p.certCommand(), p.versionCommand(), p.completionCommand(), p.manCommand(),
+			p.storeCommand(), p.statusCommand(), p.doctorCommand(), p.traceCommand(), p.flowsCommand(), p.connectionsCommand(), p.macsCommand(), p.certCommand(), p.versionCommand(), p.completionCommand(), p.manCommand(),
 		},
 	}
 	setUsageErrors(root)

@@ -1,0 +1,73 @@
+// ovloom connections, ovloom macs: what this host's switch has found out by itself.
+
+package main
+
+import (
+	"io"
+	"time"
+
+	"github.com/urfave/cli/v2"
+)
+
+func (p *program) connectionsCommand() *cli.Command {
+	return &cli.Command{
+		Name: "connections", Usage: "show a tenant's connections with the outside on this host", ArgsUsage: "TENANT", Action: p.connections,
+		Description: `Who sent its first packet to whom, and what that is translated to: by SNAT, a floating address or a forward. Connections
+within the overlay are not tracked.
+
+   ovloom connections acme
+   ovloom connections acme -o json`,
+	}
+}
+
+func (p *program) macsCommand() *cli.Command {
+	return &cli.Command{
+		Name: "macs", Usage: "show the MACs that this host has learned in a network", ArgsUsage: "TENANT/NETWORK", Action: p.macs,
+		Description: `Behind ports with a learning limit (ovloom port add --learn), and behind peers. What the store knows is not learned: see
+ovloom port list.
+
+   ovloom macs acme/lab
+   ovloom macs acme/lab -o json`,
+	}
+}
+
+func (p *program) connections(c *cli.Context) error {
+	tenant, err := tenantArgument(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	all, err := p.client.Connections(ctx, tenant)
+	if err != nil {
+		return err
+	}
+	return p.print(all, func(out io.Writer) {
+		var rows [][]string
+		for _, v := range all {
+			rows = append(rows, []string{v.Port, v.Protocol, v.Source, v.Destination, v.TranslatedSource, v.TranslatedDestination, v.State})
+		}
+		table(out, []string{"PORT", "PROTOCOL", "SOURCE", "DESTINATION", "SOURCE BECOMES", "DESTINATION BECOMES", "STATE"}, rows)
+	})
+}
+
+func (p *program) macs(c *cli.Context) error {
+	ref, err := networkArgument(c)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	all, err := p.client.Learned(ctx, ref)
+	if err != nil {
+		return err
+	}
+	return p.print(all, func(out io.Writer) {
+		seconds := func(s float64) string { return (time.Duration(s) * time.Second).String() }
+		var rows [][]string
+		for _, v := range all {
+			rows = append(rows, []string{v.MAC.String(), v.Behind, seconds(v.Idle), seconds(v.Age)})
+		}
+		table(out, []string{"MAC", "BEHIND", "IDLE", "AGE"}, rows)
+	})
+}

@@ -1,0 +1,90 @@
+// What the switch has found out by itself: connections, and where MACs are.
+
+package main
+
+import (
+	"context"
+	"slices"
+
+	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/datapath"
+	"github.com/ovloom/ovloom/explain"
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/openflow/ofconn"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// observer reads it.
+type observer struct{ *daemon }
+
+// connections implements api.Backend.
+func (d observer) connections(ctx context.Context, snap intent.Snapshot) ([]intent.Connection, error) {
+	zones, err := datapath.Zones{Notes: d.db, Bridge: d.cfg.Bridge, Log: d.log}.LoadZones(ctx)
+	if err != nil {
+		return nil, err
+	}
+	zone, ok := zones[controller.ZoneName(snap.Tenant)]
+	if !ok {
+		return nil, nil // it has no NAT here
+	}
+	lines, err := d.conntrack().Lines(ctx, zone)
+	if err != nil {
+		return nil, err
+	}
+	return explain.Connections(snap, lines)
+}
+
+// learned implements api.Backend.
+func (d observer) learned(ctx context.Context, snap intent.Snapshot, n intent.Network) ([]intent.LearnedMAC, error) {
+	conn, err := d.openflow.current()
+	if err != nil {
+		return nil, err
+	}
+	flows, err := conn.Flows(ctx, ofconn.FlowFilter{Tables: pipeline.LearnedTables()})
+	if err != nil {
+		return nil, err
+	}
+	hosts, err := d.store.Hosts(ctx)
+	if err != nil {
+		hosts = nil // their addresses do without names
+	}
+	var list []intent.LearnedMAC
+	for _, f := range flows {
+		l, ok := pipeline.LearnedOf(f.Flow)
+		if !ok || l.VNI != n.VNI {
+			continue
+		}
+		m := intent.LearnedMAC{MAC: l.MAC, VTEP: l.VTEP, Idle: f.IdleAge, Age: f.Duration}
+		switch {
+		case l.VTEP.IsValid():
+			m.Behind = "VTEP " + l.VTEP.String()
+			for _, h := range hosts {
+				if h.VTEP == l.VTEP {
+					m.Behind = "host " + h.Name
+				}
+			}
+			for _, p := range snap.Peers {
+				if p.VTEP == l.VTEP && p.Network == n.Name {
+					m.Behind = "peer " + p.Ref().String()
+				}
+			}
+		default:
+			m.Behind = "a port here"
+			for _, i := range d.db.Interfaces(d.cfg.Bridge) {
+				if i.OFPort == int(l.Port) {
+					m.Behind = "interface " + i.Name
+					for _, p := range snap.Ports {
+						if p.UUID == i.IfaceID || p.Ref().String() == i.IfaceID {
+							m.Behind = "port " + p.Ref().String()
+						}
+					}
+				}
+			}
+		}
+		list = append(list, m)
+	}
+	slices.SortFunc(list, func(a, b intent.LearnedMAC) int {
+		return intent.Natural(a.Behind+a.MAC.String(), b.Behind+b.MAC.String())
+	})
+	return list, nil
+}
