@@ -6,6 +6,7 @@ package integration_test
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 
@@ -137,6 +138,13 @@ func TestForwardsTakeFirstPacketsInFragments(t *testing.T) {
 			}
 		}
 	}
+	var connections []intent.Connection
+	o.get(o.Hosts[0], &connections, "connections", "acme")
+	if !slices.ContainsFunc(connections, func(c intent.Connection) bool {
+		return c.Port == acme[0].port.Ref().String() && c.Protocol == "udp" && c.Destination == to[2].String() && c.TranslatedDestination == at(acme[0].v4()).String()
+	}) {
+		t.Errorf("no connection to %s among %+v", to[2], connections)
+	}
 	before := o.drops(o.Hosts[0], "no-forward")
 	if _, err := askWho(o.outside.Workload, "udp", netip.AddrPortFrom(to[0].Addr(), 9090), 4000); err == nil {
 		t.Error("a port that is not forwarded answers")
@@ -192,4 +200,25 @@ func TestStaticRoutesLeaveAnswersAlone(t *testing.T) {
 	o.run("nat", "floating", "delete", c1.port.Ref().String(), "--external", "campus")
 	seenBy(c1, "without a floating address", lab.CampusServer)
 	o.seenAs(o.outside.Workload, "tcp", forwarded, 10, lab.CampusGateway)
+}
+
+// What a switch has learned of a network is told in words: behind which port, or host.
+func TestLearnedMACsAreTold(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 1})
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/lab", "--subnet", "10.0.0.0/24", "--learning")
+	vm := o.plug(o.Hosts[0], "acme/lab/vm", "--learn", "2")
+	behind := intent.MAC{2, 0, 0, 0, 1, 1}
+	lab.Eventually(t, pollTime, "the MAC behind the port", func() error {
+		frame := lab.ARP{Op: 1, SHA: behind, SPA: netip.MustParseAddr("10.0.0.101"), TPA: netip.MustParseAddr("10.0.0.222")}.Frame(behind, lab.Broadcast)
+		if err := vm.SendFrame("eth0", frame); err != nil {
+			return err
+		}
+		var macs []intent.LearnedMAC
+		o.get(o.Hosts[0], &macs, "macs", "acme/lab")
+		if len(macs) != 1 || macs[0].MAC != behind || macs[0].Behind != "port "+vm.port.Ref().String() {
+			return fmt.Errorf("told %+v", macs)
+		}
+		return nil
+	})
 }
