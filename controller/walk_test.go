@@ -280,6 +280,8 @@ func (w *walker) network(s *intent.Snapshot) []intent.Change {
 	n.Unknown = []intent.Unknown{intent.UnknownDrop, intent.UnknownFlood}[w.IntN(2)]
 	n.Learning = w.IntN(2) == 0
 	n.MTU = []int{0, 1300}[w.IntN(2)]
+	n.EtherTypes = [][]intent.EtherType{nil, {0x88b5}, {0x8863, 0x8864}}[w.IntN(3)]
+	n.VLANTransparent = w.IntN(4) == 0
 	for _, p := range []string{"10.0.0.0/24", "10.1.0.0/24", "fd00::/64", "fd01::/64"} {
 		prefix := netip.MustParsePrefix(p)
 		// The store gives a prefix to one network of a tenant at a time.

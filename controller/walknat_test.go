@@ -34,6 +34,7 @@ func (w *walker) external(n int) intent.External {
 			Subnet: netip.MustParsePrefix("203.0.113.0/24"), Gateway: netip.MustParseAddr("203.0.113.1"),
 			Pool:  intent.AddrRange{First: netip.MustParseAddr("203.0.113.10"), Last: netip.MustParseAddr(fmt.Sprintf("203.0.113.%d", 40+w.IntN(2)))},
 			MTU:   []int{1200, 9000}[w.IntN(2)],
+			VLAN:  []uint16{0, 107}[w.IntN(2)],
 			Allow: [][]netip.Prefix{nil, {netip.MustParsePrefix("192.0.2.53/32")}}[w.IntN(2)]}
 	}
 	return intent.External{Name: fmt.Sprintf("internet%d", n), ID: intent.ID(500 + n), Number: uint8(n + 1), Kind: intent.ExternalHost,

@@ -161,7 +161,7 @@ func (b *barrage) fill(victims []victim, depth int) {
 				dst = lab.Broadcast
 			}
 			some := append([][]tag{nil, {{0x8100, 0}}, {{0x8100, 0}, {0x8100, 0}}}, deeper[b.liar.random.IntN(len(deeper))])
-			for range 6 {
+			for range 6 * (depth - 1) {
 				some = append(some, stacks[b.liar.random.IntN(len(stacks))])
 			}
 			if i < 9 || strings.Contains(lie.what, "router advertisement, plain") {
