@@ -5,6 +5,8 @@ GO      ?= go
 RACE    ?= -race
 FUZZTIME ?= 10s
 ROUNDS  ?= 5
+# The flags' library makes manual pages, too, for which each start of a command would pay.
+TAGS    := urfave_cli_no_docs
 
 # Where make install puts things, below DESTDIR.
 PREFIX  ?= /usr/local
@@ -25,7 +27,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build ovloom and ovloomd into bin/
-	CGO_ENABLED=0 $(GO) build -o bin/ ./cmd/ovloom ./cmd/ovloomd
+	CGO_ENABLED=0 $(GO) build -tags $(TAGS) -o bin/ ./cmd/ovloom ./cmd/ovloomd
 
 man: build ## write manual pages into bin/man
 	mkdir -p bin/man

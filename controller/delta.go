@@ -16,7 +16,9 @@ import (
 // flush compiles what is dirty and returns the mods that lead from the last flush
 // to now, in an order in which no packet sees a half-made change.
 func (w *world) flush() []of.Mod {
-	mods, flows := w.advance().mods()
+	var d delta
+	w.advance(&d)
+	mods, flows := d.mods()
 	w.flowCount += flows
 	return mods
 }
@@ -24,29 +26,36 @@ func (w *world) flush() []of.Mod {
 // settle is flush for a switch that is away, or is going to be compared as a whole:
 // nothing is compiled.
 func (w *world) settle() {
-	if len(w.advance().changes) > 0 {
+	d := delta{uncompiled: true}
+	w.advance(&d)
+	if d.some {
 		w.uncounted = true
 	}
 }
 
-// advance takes in what is dirty, and returns what that changes.
-func (w *world) advance() *delta {
-	var d delta
+// advance takes in what is dirty, and tells d what that changes.
+func (w *world) advance(d *delta) {
 	w.touchHops()
 	for _, k := range w.kinds() {
-		k.advance(&d)
+		k.advance(d)
 	}
 	w.groupCount += d.groupsMore
-	return &d
 }
 
 // all returns all objects of the last flush.
 func (w *world) all() []object {
 	var all []object
 	for _, k := range w.kinds() {
-		k.each(func(o object) { all = append(all, o) })
+		all = k.list(all)
 	}
 	return all
+}
+
+// each visits all objects of the last flush, see objects.
+func (w *world) each(visit func(object)) {
+	for _, k := range w.kinds() {
+		k.each(visit)
+	}
 }
 
 // wanted returns all flows and groups of the last flush.
@@ -80,11 +89,11 @@ func (w *world) counts() (flows, groups int) {
 // learnedOwners returns the cookies of learned flows whose object still exists.
 func (w *world) learnedOwners() map[pipeline.Cookie]bool {
 	owners := map[pipeline.Cookie]bool{}
-	for _, o := range w.all() {
+	w.each(func(o object) {
 		for _, c := range o.learned() {
 			owners[c] = true
 		}
-	}
+	})
 	return owners
 }
 
@@ -127,9 +136,7 @@ func (w *world) resync(flows []of.Flow, groups []of.Group) []of.Mod {
 // meters returns all meters that flows of the last flush refer to.
 func (w *world) meters() []of.Meter {
 	all := pipeline.Meters(w.sw)
-	for _, o := range w.all() {
-		all = append(all, o.meters()...)
-	}
+	w.each(func(o object) { all = append(all, o.meters()...) })
 	return all
 }
 
@@ -163,6 +170,8 @@ func (t target) meterMods(have []of.Meter) []of.Mod {
 
 // delta gathers differences and orders them.
 type delta struct {
+	uncompiled bool // what changes flows alone is not kept
+	some       bool // something has changed
 	changes    []change
 	groupsPut  []of.Group
 	groupsGone []uint32
@@ -177,7 +186,10 @@ type delta struct {
 type change struct{ before, after object }
 
 func (d *delta) change(before, after object) {
-	d.changes = append(d.changes, change{before, after})
+	d.some = true
+	if !d.uncompiled {
+		d.changes = append(d.changes, change{before, after})
+	}
 	var old, now []of.Group
 	if before != nil {
 		old = before.groups()

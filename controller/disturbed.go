@@ -221,9 +221,7 @@ func (c *Controller) lookAgain(ctx context.Context) {
 // and no other groups.
 func (w *world) hasGroups(groups []of.Group, meters []of.Meter) bool {
 	var want []of.Group
-	for _, o := range w.all() {
-		want = append(want, o.groups()...)
-	}
+	w.each(func(o object) { want = append(want, o.groups()...) })
 	var d delta
 	d.groups(groups, want)
 	return len(d.groupsPut)+len(d.groupsGone)+len(target{meters: w.meters()}.meterMods(meters)) == 0
@@ -236,14 +234,14 @@ func (w *world) hasSlice(slice uint64, flows []of.Flow) bool {
 	pipeline.Base(w.sw, collect(&want))
 	want = slices.DeleteFunc(want, func(f of.Flow) bool { return f.Cookie%sliceCount != slice })
 	learned := map[pipeline.Cookie]bool{}
-	for _, o := range w.all() {
+	w.each(func(o object) {
 		if uint64(o.cookie())%sliceCount == slice {
 			o.emit(collect(&want))
 		}
 		for _, l := range o.learned() {
 			learned[l] = true
 		}
-	}
+	})
 	return len(of.IndexFlows(want).Diff(withoutLearned(flows, learned))) == 0
 }
 

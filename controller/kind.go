@@ -39,8 +39,11 @@ type kind[K comparable, V any] struct {
 type objects interface {
 	// advance takes in what is dirty, and tells d what that changes.
 	advance(d *delta)
-	// each visits all objects that the last flush took in.
+	// each visits all objects that the last flush took in. Visit must not keep the object,
+	// which is another one at the next visit.
 	each(visit func(object))
+	// list appends them, to be kept.
+	list(into []object) []object
 	kind() pipeline.Kind
 }
 
@@ -60,33 +63,54 @@ func (k *kind[K, V]) ready() *kind[K, V] {
 	return k
 }
 
+// expect makes room for n objects that come.
+func (k *kind[K, V]) expect(n int) {
+	if len(k.dirty) == 0 {
+		k.dirty = make(map[K]bool, n)
+	}
+	if len(k.done) == 0 {
+		k.done = make(map[K]*V, n)
+	}
+}
+
 // touch says that facts about an object changed.
 func (k *kind[K, V]) touch(ref K) { k.dirty[ref] = true }
 
 func (k *kind[K, V]) kind() pipeline.Kind { return k.cookie }
 
 func (k *kind[K, V]) each(visit func(object)) {
+	e := entry[K, V]{k: k}
 	for ref, v := range k.done {
-		visit(&entry[K, V]{k, ref, v})
+		e.ref, e.v = ref, v
+		visit(&e)
 	}
 }
 
+func (k *kind[K, V]) list(into []object) []object {
+	entries := make([]entry[K, V], 0, len(k.done))
+	into = slices.Grow(into, len(k.done))
+	for ref, v := range k.done {
+		entries = append(entries, entry[K, V]{k, ref, v})
+		into = append(into, &entries[len(entries)-1])
+	}
+	return into
+}
+
 func (k *kind[K, V]) advance(d *delta) {
-	for _, ref := range slices.SortedFunc(maps.Keys(k.dirty), k.compare) {
+	refs := slices.AppendSeq(make([]K, 0, len(k.dirty)), maps.Keys(k.dirty))
+	slices.SortFunc(refs, k.compare)
+	for _, ref := range refs {
 		old, now := k.done[ref], k.view(ref)
 		if old == nil && now == nil || old != nil && now != nil && k.same(old, now) {
 			continue
 		}
-		var before, after object
 		if old != nil {
-			before = &entry[K, V]{k, ref, old}
 			delete(k.done, ref)
 		}
 		if now != nil {
-			after = &entry[K, V]{k, ref, now}
 			k.done[ref] = now
 		}
-		d.change(before, after)
+		k.tell(d, ref, old, now)
 		k.forget(d, old, now)
 		if k.changed != nil {
 			k.changed(ref, old, now)
@@ -95,6 +119,22 @@ func (k *kind[K, V]) advance(d *delta) {
 	// Not cleared: a map keeps the room that it once needed, and to walk through that
 	// takes its time at every change.
 	k.dirty = map[K]bool{}
+}
+
+// tell adds a change to a delta.
+func (k *kind[K, V]) tell(d *delta, ref K, old, now *V) {
+	if d.uncompiled && k.groups == nil {
+		d.some = true
+		return
+	}
+	var before, after object
+	if old != nil {
+		before = &entry[K, V]{k, ref, old}
+	}
+	if now != nil {
+		after = &entry[K, V]{k, ref, now}
+	}
+	d.change(before, after)
 }
 
 // forget deletes what the switch learned for an object as it was.

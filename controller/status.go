@@ -263,13 +263,13 @@ func (w *world) objects() map[pipeline.Cookie]string {
 	for _, r := range pipeline.Reasons() {
 		names[pipeline.MakeCookie(pipeline.KindReason, intent.ID(r))] = "reason " + r.String()
 	}
-	for _, o := range w.all() {
+	w.each(func(o object) {
 		name := o.name()
 		names[o.cookie()] = name
 		_, ref, _ := strings.Cut(name, " ")
 		for _, c := range o.learned() {
 			names[c] = c.Kind().String() + " " + ref
 		}
-	}
+	})
 	return names
 }

@@ -100,9 +100,7 @@ func (c *Controller) lookAfterSpared() bool {
 // known.
 func (w *world) knownOwners(externalsKnown bool) map[pipeline.Cookie]bool {
 	known := map[pipeline.Cookie]bool{}
-	for _, o := range w.all() {
-		known[o.cookie()] = externalsKnown || !needsExternals(o.cookie().Kind())
-	}
+	w.each(func(o object) { known[o.cookie()] = externalsKnown || !needsExternals(o.cookie().Kind()) })
 	return known
 }
 

@@ -267,14 +267,16 @@ func (w *world) snapshot(name string, s *intent.Snapshot) {
 	}
 	t := w.tenant(name)
 	t.Tenant = s.Tenant
+	w.ports.expect(len(s.Ports))
 	for _, n := range s.Networks {
 		w.change(t, intent.Change{Object: n})
 	}
-	for _, p := range s.Ports {
-		w.change(t, intent.Change{Object: p})
+	t.expect(s.Ports)
+	for i := range s.Ports {
+		w.changePort(t, false, &s.Ports[i])
 	}
-	for _, b := range s.Bindings {
-		w.change(t, intent.Change{Object: b})
+	for i := range s.Bindings {
+		w.changeBinding(t, false, &s.Bindings[i])
 	}
 	for _, p := range s.Peers {
 		w.change(t, intent.Change{Object: p})
@@ -283,6 +285,19 @@ func (w *world) snapshot(name string, s *intent.Snapshot) {
 		w.change(t, intent.Change{Object: r})
 	}
 	w.snapshotNAT(t, s)
+}
+
+// expect makes room for the ports of networks that are new.
+func (t *tenant) expect(ports []intent.Port) {
+	counts := map[string]int{}
+	for i := range ports {
+		counts[ports[i].Network]++
+	}
+	for name, count := range counts {
+		if n := t.networks[name]; n != nil && len(n.ports) == 0 && len(n.claims) == 0 {
+			n.ports, n.claims = make(map[string]intent.Port, count), make(map[string][]intent.Binding, count)
+		}
+	}
 }
 
 // touchAll marks everything of a tenant. What turns out to be the same costs a
@@ -361,30 +376,9 @@ func (w *world) change(t *tenant, c intent.Change) {
 		w.touchExternals() // how wide they have to be
 		t.prune(o.Name)
 	case intent.Port:
-		n := t.network(o.Network)
-		if c.Deleted {
-			delete(n.ports, o.Name)
-		} else {
-			n.ports[o.Name] = o
-		}
-		w.ports.touch(o.Ref())
-		w.touchTarget(t, o.Ref())
-		t.prune(o.Network)
+		w.changePort(t, c.Deleted, &o)
 	case intent.Binding:
-		n := t.network(o.Network)
-		// The slice may be read as part of an earlier state: make a new one.
-		claims := slices.DeleteFunc(slices.Clone(n.claims[o.Port]), func(b intent.Binding) bool { return b.Host == o.Host })
-		if !c.Deleted {
-			claims = append(claims, o)
-		}
-		if len(claims) == 0 {
-			delete(n.claims, o.Port)
-		} else {
-			n.claims[o.Port] = claims
-		}
-		w.ports.touch(o.PortRef())
-		w.touchTarget(t, o.PortRef())
-		t.prune(o.Network)
+		w.changeBinding(t, c.Deleted, &o)
 	case intent.Peer:
 		n := t.network(o.Network)
 		had := len(n.peers) > 0
@@ -406,6 +400,35 @@ func (w *world) change(t *tenant, c intent.Change) {
 	case intent.SNAT, intent.Floating, intent.Forward, intent.NATAddress:
 		w.changeNAT(t, c)
 	}
+}
+
+func (w *world) changePort(t *tenant, deleted bool, p *intent.Port) {
+	n, ref := t.network(p.Network), p.Ref()
+	if deleted {
+		delete(n.ports, p.Name)
+	} else {
+		n.ports[p.Name] = *p
+	}
+	w.ports.touch(ref)
+	w.touchTarget(t, ref)
+	t.prune(p.Network)
+}
+
+func (w *world) changeBinding(t *tenant, deleted bool, b *intent.Binding) {
+	n, ref := t.network(b.Network), b.PortRef()
+	// The slice may be read as part of an earlier state: make a new one.
+	claims := slices.DeleteFunc(slices.Clone(n.claims[b.Port]), func(o intent.Binding) bool { return o.Host == b.Host })
+	if !deleted {
+		claims = append(claims, *b)
+	}
+	if len(claims) == 0 {
+		delete(n.claims, b.Port)
+	} else {
+		n.claims[b.Port] = claims
+	}
+	w.ports.touch(ref)
+	w.touchTarget(t, ref)
+	t.prune(b.Network)
 }
 
 // prune drops a network of which nothing is left.

@@ -137,13 +137,12 @@ func removeFile(path string) error {
 }
 
 func (s *Store) readCopy(path string) ([]item, int64, bool) {
-	f, err := os.Open(path)
+	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, false
 	}
 	if err == nil {
-		defer f.Close()
-		all, revision, err := parseCopy(f)
+		all, revision, err := parseCopy(text)
 		if err == nil {
 			return all, revision, true
 		}
@@ -154,31 +153,32 @@ func (s *Store) readCopy(path string) ([]item, int64, bool) {
 	return nil, 0, false
 }
 
-// parseCopy reads a copy and checks that it is whole.
-func parseCopy(r io.Reader) (all []item, revision int64, err error) {
-	in := bufio.NewReaderSize(r, 1<<16)
-	var sum uint32
+// parseCopy reads a copy and checks that it is whole. The values are parts of it.
+func parseCopy(text []byte) (all []item, revision int64, err error) {
+	begun, rest := 0, text // the current line, and what is after it
 	for n := 0; ; n++ {
-		line, err := in.ReadBytes('\n')
-		if err != nil {
-			return nil, 0, fmt.Errorf("line %d: cut short: %w", n+1, err)
+		length := bytes.IndexByte(rest, '\n')
+		if length < 0 {
+			return nil, 0, fmt.Errorf("line %d: cut short: %w", n+1, io.ErrUnexpectedEOF)
 		}
-		text := bytes.TrimSuffix(line, []byte("\n"))
-		if end, ok := bytes.CutPrefix(text, []byte(copyEnd)); ok && n > 0 {
-			if want := fmt.Sprintf("%08x", sum); string(end) != want {
+		line := rest[:length:length]
+		rest = rest[length+1:]
+		if end, ok := bytes.CutPrefix(line, []byte(copyEnd)); ok && n > 0 {
+			if want := fmt.Sprintf("%08x", crc32.Checksum(text[:begun], castagnoli)); string(end) != want {
 				return nil, 0, fmt.Errorf("checksum is %s, want %s", want, end)
 			}
 			return all, revision, nil
 		}
-		sum = crc32.Update(sum, castagnoli, line)
+		begun += length + 1
 		if n == 0 {
-			num, ok := strings.CutPrefix(string(text), copyHead)
+			num, ok := strings.CutPrefix(string(line), copyHead)
 			if revision, err = strconv.ParseInt(num, 10, 64); !ok || err != nil {
-				return nil, 0, fmt.Errorf("line 1: %q is not the head of a copy", text)
+				return nil, 0, fmt.Errorf("line 1: %q is not the head of a copy", line)
 			}
+			all = make([]item, 0, bytes.Count(rest, []byte("\n")))
 			continue
 		}
-		k, value, ok := bytes.Cut(text, []byte(" "))
+		k, value, ok := bytes.Cut(line, []byte(" "))
 		if !ok {
 			return nil, 0, fmt.Errorf("line %d: no value", n+1)
 		}

@@ -183,7 +183,7 @@ func FuzzCopy(f *testing.F) {
 	}
 	f.Add(seed)
 	f.Fuzz(func(t *testing.T, b []byte) {
-		all, revision, err := parseCopy(bytes.NewReader(b))
+		all, revision, err := parseCopy(b)
 		if err != nil {
 			return
 		}
@@ -195,7 +195,7 @@ func FuzzCopy(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, rev, err := parseCopy(bytes.NewReader(again))
+		got, rev, err := parseCopy(again)
 		if err != nil || rev != revision || len(got) != len(all) {
 			t.Errorf("%q was written as %q: %v", b, again, err)
 		}

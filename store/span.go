@@ -270,8 +270,14 @@ func snapshotOf(all []item, revision int64) (intent.Snapshot, []error) {
 	parts := make([]decoded, 1+min(runtime.GOMAXPROCS(0)-1, len(all)/resumeFrom))
 	var wait sync.WaitGroup
 	for i := range parts {
+		some := all[i*len(all)/len(parts) : (i+1)*len(all)/len(parts)]
 		wait.Go(func() {
-			for _, it := range all[i*len(all)/len(parts) : (i+1)*len(all)/len(parts)] {
+			if i == 0 { // to which the others are appended
+				parts[i].expect(all)
+			} else {
+				parts[i].expect(some)
+			}
+			for _, it := range some {
 				parts[i].add(it)
 			}
 		})
@@ -289,6 +295,22 @@ func snapshotOf(all []item, revision int64) (intent.Snapshot, []error) {
 type decoded struct {
 	snap intent.Snapshot
 	bad  []error
+}
+
+// expect makes room for the ports and bindings among items: there may be very many.
+func (d *decoded) expect(all []item) {
+	ports, bindings := 0, 0
+	for i := range all {
+		rest, _ := strings.CutPrefix(all[i].key, tenantsRoot)
+		_, rest, _ = strings.Cut(rest, "/")
+		switch {
+		case strings.HasPrefix(rest, "ports/"):
+			ports++
+		case strings.HasPrefix(rest, "bindings/"):
+			bindings++
+		}
+	}
+	d.snap.Ports, d.snap.Bindings = slices.Grow(d.snap.Ports, ports), slices.Grow(d.snap.Bindings, bindings)
 }
 
 func (d *decoded) add(it item) {

@@ -327,7 +327,7 @@ func dial(closing context.Context, c Config, why *reason) (*clientv3.Client, err
 		// After an outage, hosts are back within seconds: gRPC by itself would
 		// wait up to two minutes between attempts.
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
-			Backoff:           backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
+			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: 3 * time.Second,
 		}), grpc.WithChainUnaryInterceptor(why.observe)},
 	}

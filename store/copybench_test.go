@@ -1,0 +1,57 @@
+package store
+
+import (
+	"bytes"
+	"fmt"
+	"hash/crc32"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// BenchmarkReadCopy reads the copy of a tenant with 50,000 ports, as a host does that
+// comes back.
+func BenchmarkReadCopy(b *testing.B) {
+	var all []item
+	put := func(key string, v any) {
+		text, err := encode(v, nil)
+		if err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, item{key: key, value: []byte(text)})
+	}
+	put(tenantKey("acme"), intent.Tenant{Name: "acme", ID: 1, VRF: 1})
+	web := network("acme/web", "10.0.0.0/8")
+	web.ID, web.VNI, web.Subnets[0].Gateway = 2, 100, netip.MustParseAddr("10.0.0.1")
+	web = web.WithDefaults()
+	put(networkKey(intent.NetworkRef{Tenant: "acme", Network: "web"}), web)
+	for i := range 50_000 {
+		p := intent.Port{Tenant: "acme", Network: "web", Name: fmt.Sprint("p", i), ID: intent.ID(1000 + i), UUID: fmt.Sprintf("00000000-0000-4000-8000-%012x", i),
+			Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, byte((i + 10) >> 16), byte((i + 10) >> 8), byte(i + 10)})}}
+		p.MAC = intent.DerivedMAC(p.ID)
+		put(portKey(p.Ref()), p)
+		put(bindingKey(p.Ref(), fmt.Sprint("host", i%20)), intent.Binding{Tenant: "acme", Network: "web", Port: p.Name, Host: fmt.Sprint("host", i%20), Generation: 1, Up: true})
+	}
+	slices.SortFunc(all, func(a, b item) int { return strings.Compare(a.key, b.key) })
+	var file bytes.Buffer
+	fmt.Fprintf(&file, "%s%d\n", copyHead, 7)
+	for _, it := range all {
+		fmt.Fprintf(&file, "%s %s\n", it.key, it.value)
+	}
+	fmt.Fprintf(&file, "%s%08x\n", copyEnd, crc32.Checksum(file.Bytes(), castagnoli))
+	b.SetBytes(int64(file.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		all, revision, err := parseCopy(file.Bytes())
+		if err != nil {
+			b.Fatal(err)
+		}
+		snap, bad := snapshotOf(all, revision)
+		if len(snap.Ports) != 50_000 || len(bad) > 0 {
+			b.Fatalf("%d ports, %v", len(snap.Ports), bad)
+		}
+	}
+}
