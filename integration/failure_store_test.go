@@ -42,7 +42,7 @@ func (o *overlay) readsCopy(h *lab.Host, ports ...string) {
 		o.t.Errorf("ports on %s: %v, want %v", h.Name, names, ports)
 	}
 	out, err := h.Exec(o.t.Context(), "sh", "-c", lab.Programs()+"/ovloom port show "+ports[0]+" 2>&1 >/dev/null")
-	if err != nil || !strings.Contains(out, "the store does not answer: this is this host's copy") {
+	if err != nil || !strings.Contains(out, "store unreachable; showing this host's cached copy") {
 		o.t.Errorf("what is said of a copy: %q, %v", out, err)
 	}
 }

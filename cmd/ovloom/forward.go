@@ -30,7 +30,7 @@ func (p *program) forwardCommand() *cli.Command {
 		}, more...)
 	}
 	return &cli.Command{
-		Name: "forward", Usage: "lead a port of an address outside to a port of a port",
+		Name: "forward", Usage: "forward a TCP, UDP or SCTP port of an external address to a port",
 		Description: `   ovloom nat forward add acme --external internet --tcp 8080 --to acme/web/c1:80
    ovloom nat forward list acme`,
 		Subcommands: []*cli.Command{

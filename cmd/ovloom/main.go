@@ -217,7 +217,7 @@ func (p *program) globals(c *cli.Context) error {
 	p.wait = c.Bool("wait") && !c.Bool("no-wait")
 	p.client = api.NewClient(p.socket(c.String("socket"), c.IsSet("socket")))
 	p.client.Copied = func(revision int64) {
-		fmt.Fprintf(p.stderr, "ovloom: the store does not answer: this is this host's copy of its own tenants, of revision %d\n", revision)
+		fmt.Fprintf(p.stderr, "ovloom: store unreachable; showing this host's cached copy of its own tenants (revision %d)\n", revision)
 	}
 	return nil
 }

@@ -41,11 +41,11 @@ func (p *program) snatCommand() *cli.Command {
 		return &cli.Uint64Flag{Name: "max-connections", Usage: fmt.Sprintf("at most `N` connections at a time on each host, if not given %d; 0: no limit", intent.DefaultConnections)}
 	}
 	return &cli.Command{
-		Name: "snat", Usage: "let all ports of a tenant out, under an address of an external",
+		Name: "snat", Usage: "source NAT for a tenant",
 		Description: `   ovloom nat snat add acme
    ovloom nat snat show acme`,
 		Subcommands: []*cli.Command{
-			{Name: "add", Usage: "let the ports of a tenant out", ArgsUsage: "TENANT", Action: p.snatAdd,
+			{Name: "add", Usage: "add source NAT for a tenant", ArgsUsage: "TENANT", Action: p.snatAdd,
 				Flags: []cli.Flag{externalFlag(),
 					&cli.StringFlag{Name: "address", Usage: "of an external with --host: `ADDRESS` of its range; chosen, unless given"}, limit()},
 				Description: `A tenant has one way out. By an external with --host, it has one address on all hosts, which each host hides behind its own; by one with --bridge, each host takes an address of the pool when it has a port of the tenant.
@@ -55,11 +55,11 @@ func (p *program) snatCommand() *cli.Command {
    ovloom nat snat add acme --external campus --max-connections 20000`},
 			{Name: "set", Usage: "change the limit of connections", ArgsUsage: "TENANT", Flags: []cli.Flag{limit()}, Action: p.snatSet,
 				Description: "   ovloom nat snat set acme --max-connections 20000\n   ovloom nat snat set acme --max-connections 0"},
-			{Name: "list", Usage: "list the ways out of all tenants or of one", ArgsUsage: "[TENANT]", Action: p.snatList,
+			{Name: "list", Usage: "list the source NAT of all tenants or of one", ArgsUsage: "[TENANT]", Action: p.snatList,
 				Description: "   ovloom nat snat list\n   ovloom nat snat list -o json"},
-			{Name: "show", Usage: "show the way out of a tenant", ArgsUsage: "TENANT", Action: p.snatShow,
+			{Name: "show", Usage: "show the source NAT of a tenant", ArgsUsage: "TENANT", Action: p.snatShow,
 				Description: "   ovloom nat snat show acme"},
-			{Name: "delete", Usage: "take the way out from a tenant", ArgsUsage: "TENANT", Flags: deleteFlags(), Action: p.snatDelete,
+			{Name: "delete", Usage: "delete the source NAT of a tenant", ArgsUsage: "TENANT", Flags: deleteFlags(), Action: p.snatDelete,
 				Description: "The connections that left by it end.\n\n   ovloom nat snat delete acme"},
 		},
 	}

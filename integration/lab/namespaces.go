@@ -6,9 +6,11 @@ package lab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"path/filepath"
 
 	"github.com/vishvananda/netlink"
@@ -116,6 +118,9 @@ func (n *namespaces) addNetNS(_ context.Context, h *Host, workload string) (name
 // addNamed makes a namespace as ip netns add does.
 func addNamed(name string) error {
 	err := onOwnThread(func() error {
+		if err := shareNamed(); err != nil {
+			return err
+		}
 		ns, err := netns.NewNamed(name)
 		if err != nil {
 			return err
@@ -129,6 +134,26 @@ func addNamed(name string) error {
 	})
 	if err != nil {
 		return fmt.Errorf("add namespace %s: %w", name, err)
+	}
+	return nil
+}
+
+// shareNamed makes the directory of named namespaces a shared mount, as the first ip netns
+// add of a machine does. If that came later, it would hide the mounts that are there
+// beneath, and nobody could remove them.
+func shareNamed() error {
+	if err := os.MkdirAll(netnsDir, 0o755); err != nil {
+		return err
+	}
+	share := func() error { return unix.Mount("", netnsDir, "none", unix.MS_SHARED|unix.MS_REC, "") }
+	err := share()
+	if errors.Is(err, unix.EINVAL) { // no mount yet
+		if err = unix.Mount(netnsDir, netnsDir, "none", unix.MS_BIND|unix.MS_REC, ""); err == nil {
+			err = share()
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("share %s: %w", netnsDir, err)
 	}
 	return nil
 }
