@@ -416,23 +416,27 @@ func (o *ovn) bind(ctx context.Context, updates []op) error {
 		row := u["row"].(columns)
 		row["chassis"] = []string{"uuid", chassis["far"+strings.TrimPrefix(row["chassis"].([]string)[1], "c")]}
 	}
-	return patiently(ctx, func() error {
-		results, err := o.sb.transact(ctx, updates...)
-		if err != nil {
-			return err
+	// Not by trying the updates: that would keep the database from hearing ovn-northd.
+	last := op{"op": "select", "table": "Port_Binding", "where": updates[len(updates)-1]["where"], "columns": []string{"logical_port"}}
+	if err := patiently(ctx, func() error {
+		results, err := o.sb.transact(ctx, last)
+		if err == nil && len(results[0].Rows) == 0 {
+			err = errors.New("ovn-northd does not know the ports yet")
 		}
-		var left []op
-		for i, r := range results[:len(updates)] {
-			if r.Count == 0 {
-				left = append(left, updates[i])
-			}
+		return err
+	}); err != nil {
+		return err
+	}
+	results, err := o.sb.transact(ctx, updates...)
+	if err != nil {
+		return err
+	}
+	for i := range updates {
+		if results[i].Count != 1 {
+			return fmt.Errorf("ovn-northd knows only some ports: not that of %v", updates[i]["where"])
 		}
-		updates = left
-		if len(updates) > 0 {
-			return fmt.Errorf("ovn-northd does not know %d ports yet", len(updates))
-		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // chassis returns the UUIDs of the chassis by name.
