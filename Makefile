@@ -21,7 +21,7 @@ UNIT = $(shell $(GO) list ./... | grep -v '/integration$$')
 
 # One after the other: the first failure is to be the last thing said.
 .NOTPARALLEL:
-.PHONY: help build install uninstall test unit lint lab peers kernel-lab demo playground bench microbench fuzz man generate check-generated setup clean
+.PHONY: help build install uninstall test unit lint lab peers kernel-lab faults demo playground bench microbench fuzz man generate check-generated setup clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ lab: build ## test on real Open vSwitch hosts, in namespaces and containers; T=N
 
 kernel-lab: ## test on Linux's own datapath, in an emulated machine with Debian's kernel, which takes long; T=NAME for some
 	scripts/kernel-lab.sh $(if $(T),'$(T)')
+
+faults: build ## random faults in a lab, hands in the switch included; SEED=N replays, TIME=10m makes it longer
+	OVLOOM_BIN=$(CURDIR)/bin FAULT_SEED=$(SEED) FAULT_TIME=$(TIME) $(GO) test -count=1 -timeout 0 $(EXEC) -v -run '^TestRandomFaults$$' ./integration/
 
 demo: ## two tenants on three hosts and the internet, shown in a minute; installs what it needs, LAB_KEEP=1 leaves the hosts standing
 	@echo "demo: installs with apt-get what is missing (Open vSwitch, iproute2, ping and the like; no service is"
