@@ -1,0 +1,102 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/openflow/ofconn"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// fakeConn is a switch with ports.
+type fakeConn struct {
+	mu    sync.Mutex
+	ports []openflow.Port
+	set   []string
+}
+
+func (c *fakeConn) WatchFlows(context.Context, ...uint8) (*ofconn.FlowWatch, error) {
+	return nil, errors.New("not known")
+}
+
+func (c *fakeConn) Ports(context.Context) ([]openflow.Port, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.ports), nil
+}
+
+func (c *fakeConn) SetPorts(_ context.Context, ports ...openflow.Port) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, p := range ports {
+		c.set = append(c.set, strings.TrimSpace(fmt.Sprintf("%s %s", p.Name, p.PortConfig)))
+	}
+	return nil
+}
+
+func (c *fakeConn) take() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := strings.Join(c.set, ", ")
+	c.set = nil
+	return s
+}
+
+func TestPortsArePutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := &fakeConn{ports: []openflow.Port{
+			{No: 1, Name: "a", PortConfig: openflow.PortConfig{NoForward: true}},
+			{No: 2, Name: "b"},
+			{No: openflow.PortLocal, Name: "br-int", PortConfig: openflow.PortConfig{Down: true}},
+		}}
+		k := New()
+		k.Log = slog.New(slog.DiscardHandler)
+		k.Wanted = func(p openflow.Port) openflow.PortConfig {
+			if p.No == openflow.PortLocal {
+				return p.PortConfig
+			}
+			return openflow.PortConfig{}
+		}
+		repaired := 0
+		k.Repaired = func(openflow.Port) { repaired++ }
+		ctx, stop := context.WithCancel(t.Context())
+		if w := k.Begin(ctx, conn); w != nil {
+			t.Error("a watch that failed")
+		}
+		go k.Keep(ctx, conn, nil, func() { t.Error("disturbed") })
+		synctest.Wait()
+		if got := conn.take(); got != "a" || repaired != 1 {
+			t.Errorf("at first it sets %q", got)
+		}
+		down := openflow.Port{No: 2, Name: "b", PortConfig: openflow.PortConfig{Down: true}}
+		for event, want := range map[openflow.PortEvent]string{openflow.PortModified: "b", openflow.PortAdded: "b", openflow.PortDeleted: ""} {
+			k.Changes <- openflow.PortChange{Event: event, Port: down}
+			synctest.Wait()
+			if got := conn.take(); got != want {
+				t.Errorf("port %s: it sets %q", event, got)
+			}
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+func TestTables(t *testing.T) {
+	ids := Tables()
+	for _, id := range pipeline.LearnedTables() {
+		if slices.Contains(ids, id) {
+			t.Errorf("table %d is watched, and flows come and go in it by themselves", id)
+		}
+	}
+	if want := len(pipeline.Tables()) - len(pipeline.LearnedTables()); len(ids) != want {
+		t.Errorf("%d tables are watched, want %d", len(ids), want)
+	}
+}
