@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/pipeline"
@@ -18,14 +19,30 @@ func (w *world) clashes(t target) []string {
 	if len(doubles) == 0 {
 		return nil
 	}
-	names := w.objects()
+	names := map[pipeline.Cookie][]string{} // more than one, if objects have one id
+	for _, o := range w.all() {
+		names[o.cookie()] = append(names[o.cookie()], o.name())
+	}
+	base := w.objects()
 	var list []string
 	for _, d := range doubles {
 		a, b := d[0], d[1]
 		if b.Cookie < a.Cookie {
 			a, b = b, a
 		}
-		list = append(list, fmt.Sprintf("%s and %s want the same flow: %s", names[pipeline.Cookie(a.Cookie)], names[pipeline.Cookie(b.Cookie)], keyText(a)))
+		owners := slices.Concat(names[pipeline.Cookie(a.Cookie)], names[pipeline.Cookie(b.Cookie)])
+		for _, c := range []uint64{a.Cookie, b.Cookie} {
+			if len(names[pipeline.Cookie(c)]) == 0 {
+				owners = append(owners, base[pipeline.Cookie(c)])
+			}
+		}
+		slices.Sort(owners)
+		owners = slices.Compact(owners)
+		subject := strings.Join(owners, " and ") + " want"
+		if len(owners) == 1 {
+			subject = owners[0] + " wants twice"
+		}
+		list = append(list, fmt.Sprintf("%s the same flow: %s", subject, keyText(a)))
 	}
 	slices.Sort(list)
 	return slices.Compact(list)

@@ -406,6 +406,7 @@ func (r *faultRun) faults() []fault {
 			return ofctl("add-flow", "br-int", fmt.Sprintf("table=%d,priority=65535,actions=goto_table:%d", pipeline.TableByName("port_security").ID, fork))(h)
 		}},
 		{name: "a flow that drops all", do: ofctl("add-flow", "br-int", "table=0,priority=65535,actions=drop")},
+		{name: "del-flows of the underlay's bridge", do: ofctl("del-flows", "br-phy")},
 		{name: "del-groups", do: ofctl("del-groups", "br-int")},
 		{name: "del-meters", do: ofctl("del-meters", "br-int")},
 		{name: "mod-port down", do: port("ovs-ofctl", "-O", "OpenFlow15", "--timeout=5", "mod-port", "br-int", "PORT", "down")},

@@ -111,6 +111,8 @@ func TestHandsInTheSwitch(t *testing.T) {
 	})
 	o.putsBack(h, "del-groups", "groups changed", a, b, func() { o.ofctl(h, "del-groups", "br-int") })
 
+	o.putsBack(h, "del-flows of the underlay's bridge", "flows changed", a, b, func() { o.ofctl(h, "del-flows", "br-phy") })
+
 	for _, setting := range []string{"down", "no-forward", "no-receive"} {
 		r := o.putsBack(h, "mod-port "+setting, "port settings", a, b, func() {
 			o.ofctl(h, "mod-port", "br-int", o.status(h).Ports[0].Interface, setting)

@@ -131,3 +131,39 @@ func (k *Keeper) putBack(ctx context.Context, conn Conn, ports ...openflow.Port)
 		k.Repaired(was)
 	}
 }
+
+// FlowConn is what is asked of a connection to a bridge that switches like any switch.
+type FlowConn interface {
+	WatchFlows(ctx context.Context, tables ...uint8) (*ofconn.FlowWatch, error)
+	CookieFlows(ctx context.Context, cookie, mask uint64) ([]openflow.Flow, error)
+	Apply(ctx context.Context, mods []openflow.Mod) error
+}
+
+// KeepNormal keeps a bridge that switches like any switch from switching nothing: when all
+// its flows were deleted it gets back the one that Open vSwitch gives such a bridge, and
+// repaired is called. Flows that others add stay. It returns when ctx ends, or with what
+// the switch refuses.
+func KeepNormal(ctx context.Context, conn FlowConn, repaired func()) error {
+	watch, err := conn.WatchFlows(ctx, openflow.TableAll)
+	if err != nil {
+		return err
+	}
+	for {
+		flows, err := conn.CookieFlows(ctx, 0, 0)
+		if err == nil && len(flows) == 0 {
+			normal := openflow.Flow{Actions: []openflow.Action{openflow.Output{Port: openflow.PortNormal}}}
+			if err = conn.Apply(ctx, []openflow.Mod{&openflow.FlowMod{Command: openflow.FlowAdd, Flow: normal}}); err == nil {
+				repaired()
+			}
+		}
+		if err != nil {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		case <-watch.C():
+			watch.Take()
+		}
+	}
+}

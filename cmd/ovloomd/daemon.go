@@ -302,7 +302,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	defer stop()
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context) error{
-		d.controller.Run, d.agent.Run, d.tellInterfaces, d.keepBridge, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, d.keepFair, trace.keep, d.keepExit(gatherer), d.store.KeepGuard,
+		d.controller.Run, d.agent.Run, d.tellInterfaces, d.keepBridge, d.keepUnderlay, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, d.keepFair, trace.keep, d.keepExit(gatherer), d.store.KeepGuard,
 	} {
 		loops.Add(1)
 		g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })

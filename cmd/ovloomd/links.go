@@ -122,6 +122,21 @@ func (d *daemon) keepBridge(ctx context.Context) error {
 	})
 }
 
+// keepUnderlay keeps the bridge that ovloom moved the underlay's card into from switching
+// nothing.
+func (d *daemon) keepUnderlay(ctx context.Context) error {
+	if nic, err := d.uplink.Taken(); err != nil || nic == "" {
+		return nil
+	}
+	// Without a log: the connection to the integration bridge tells how the same switch is.
+	_ = ofconn.Keep(ctx, "unix:"+d.cfg.OVSRunDir+"/"+d.cfg.PhyBridge+".mgmt", ofconn.Config{}, func(ctx context.Context, conn *ofconn.Conn) error {
+		return keeper.KeepNormal(ctx, conn, func() {
+			d.repairs.Put("flows changed by another program", 1, "bridge "+d.cfg.PhyBridge+" had none and switched nothing")
+		})
+	})
+	return nil
+}
+
 // announce tells the neighbours again where the tunnels end: soon, because the first
 // word may be lost, and when no Open vSwitch remembers that any more (see
 // underlay.Underlay.Announce).
