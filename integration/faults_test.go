@@ -156,12 +156,21 @@ func (r *faultRun) oneStep(ctx context.Context) {
 	}
 	known := slices.ContainsFunc(now, func(b broken) bool { return b.tellsNothing })
 	r.watch(name, began, hold, known)
-	for _, b := range slices.Backward(now) {
-		if b.undo == nil {
-			continue
-		}
-		lab.Eventually(r.t, pollTime, name+": "+b.name+" to be undone", func() error { return b.undo(b.on) })
-	}
+	// One may need that another is undone first, as the store.
+	lab.Eventually(r.t, pollTime, name+": all to be undone", func() error {
+		var errs []error
+		now = slices.DeleteFunc(now, func(b broken) bool {
+			if b.undo == nil {
+				return true
+			}
+			err := b.undo(b.on)
+			if err != nil {
+				errs = append(errs, fmt.Errorf("%s on %s: %w", b.name, b.on.Name, err))
+			}
+			return err == nil
+		})
+		return errors.Join(errs...)
+	})
 	r.quiet(name)
 	for _, h := range r.Hosts {
 		if n := r.linksOf(h); n != r.links[h] {
