@@ -5,7 +5,6 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -83,7 +82,7 @@ func (b *barrage) fire() {
 	b.t.Helper()
 	before, _ := b.allDrops(b.hosts)
 	batch := 150
-	if os.Getenv("LAB_DATAPATH") == "system" {
+	if onKernel() {
 		batch = 30
 	}
 	sent := uint64(0)
