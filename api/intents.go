@@ -101,7 +101,7 @@ func (s *Server) addNetwork(c *call) (any, error) {
 		return nil, err
 	}
 	n := intent.Network{Tenant: c.r.PathValue("tenant"), Name: spec.Name, VNI: spec.VNI, Subnets: spec.Subnets,
-		MTU: spec.MTU, Unknown: spec.Unknown, Learning: spec.Learning, EtherTypes: spec.EtherTypes, VLANTransparent: spec.VLANTransparent}
+		MTU: spec.MTU, Unknown: spec.Unknown, Learning: spec.Learning, EtherTypes: spec.EtherTypes, VLANTransparent: spec.VLANTransparent, StormLimit: spec.StormLimit}
 	if err := n.Validate(); err != nil {
 		return nil, err
 	}
@@ -168,6 +168,7 @@ func (s *Server) setNetwork(c *call) (any, error) {
 		set(&n.Learning, change.Learning)
 		set(&n.EtherTypes, change.EtherTypes)
 		set(&n.VLANTransparent, change.VLANTransparent)
+		set(&n.StormLimit, change.StormLimit)
 		return nil
 	})
 	return Written{Revision: rev, Network: &n}, err

@@ -33,6 +33,7 @@ type NetworkSpec struct {
 
 	EtherTypes      []intent.EtherType `json:"ethertypes,omitempty"`
 	VLANTransparent bool               `json:"vlan_transparent,omitempty"`
+	StormLimit      uint32             `json:"storm_limit,omitempty"` // broadcasts a second of each port; 0: 1000; 4294967295: no bound
 }
 
 // NetworkChange is what a user wants different about a network; what is nil
@@ -45,6 +46,7 @@ type NetworkChange struct {
 
 	EtherTypes      *[]intent.EtherType `json:"ethertypes,omitempty"`
 	VLANTransparent *bool               `json:"vlan_transparent,omitempty"`
+	StormLimit      *uint32             `json:"storm_limit,omitempty"`
 }
 
 // PortSpec is what a user says about a new port. What is left out is chosen by

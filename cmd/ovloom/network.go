@@ -23,6 +23,7 @@ func (p *program) networkCommand() *cli.Command {
 	rest := []cli.Flag{
 		&cli.IntFlag{Name: "mtu", Usage: "largest IP packet of its ports, in `BYTES`; 0: what the underlay leaves"},
 		&cli.StringFlag{Name: "unknown", Usage: "what happens to frames to a MAC that nobody knows: `POLICY` drop or flood"},
+		&cli.Uint64Flag{Name: "storm-limit", Usage: fmt.Sprintf("each port may send `N` broadcasts and multicasts a second, if not given %d; 0: no limit", intent.StormDefault)},
 		&cli.BoolFlag{Name: "learning", Usage: "MACs that the store does not know may live behind its ports; --learning=false ends that"},
 		&cli.StringSliceFlag{Name: "ethertype", Usage: "Ethernet `TYPE` that is carried besides IPv4, IPv6 and ARP, such as 0x88b5; \"none\" ends that"},
 		&cli.BoolFlag{Name: "vlan-transparent", Usage: "frames with VLAN tags are carried as they are; --vlan-transparent=false ends that"},
@@ -48,6 +49,7 @@ and of what is behind the tag nothing is checked but the sender's MAC.
 
    ovloom network set acme/web --mtu 1400
    ovloom network set acme/web --subnet 10.0.0.0/24 --subnet fd00::/64
+   ovloom network set acme/web --storm-limit 5000
    ovloom network set acme/lab --ethertype 0x88b5
    ovloom network set acme/lab --ethertype none
    ovloom network set acme/trunk --vlan-transparent`},
@@ -110,6 +112,29 @@ func gateways(c *cli.Context, subs []intent.Subnet) error {
 	return nil
 }
 
+// stormLimit reads --storm-limit: the limit as a network has it.
+func stormLimit(c *cli.Context) (uint32, error) {
+	n := c.Uint64("storm-limit")
+	switch {
+	case !c.IsSet("storm-limit"):
+		return 0, nil // the default
+	case n == 0:
+		return intent.StormUnlimited, nil
+	case n >= intent.StormUnlimited:
+		return 0, intent.Invalidf("storm limit %d is out of range", n).WithHint("choose between 1 and %d; 0: no limit", uint32(intent.StormUnlimited-1))
+	}
+	return uint32(n), nil
+}
+
+// stormText says how many broadcasts a port of the network may send.
+func stormText(storm uint32) string {
+	limit, limited := intent.Network{StormLimit: storm}.Storm()
+	if !limited {
+		return "not limited"
+	}
+	return fmt.Sprintf("at most %d a second from each port", limit)
+}
+
 func (p *program) networkAdd(c *cli.Context) error {
 	ref, err := networkArgument(c)
 	if err != nil {
@@ -127,7 +152,11 @@ func (p *program) networkAdd(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	spec := api.NetworkSpec{EtherTypes: types, VLANTransparent: c.Bool("vlan-transparent"), Name: ref.Network, Subnets: subs, VNI: uint32(vni), MTU: c.Int("mtu"),
+	storm, err := stormLimit(c)
+	if err != nil {
+		return err
+	}
+	spec := api.NetworkSpec{StormLimit: storm, EtherTypes: types, VLANTransparent: c.Bool("vlan-transparent"), Name: ref.Network, Subnets: subs, VNI: uint32(vni), MTU: c.Int("mtu"),
 		Unknown: intent.Unknown(c.String("unknown")), Learning: c.Bool("learning")}
 	n := intent.Network{Tenant: ref.Tenant, Name: ref.Network, VNI: spec.VNI, Subnets: subs, MTU: spec.MTU, Unknown: spec.Unknown, EtherTypes: types}
 	if err := n.Validate(); err != nil {
@@ -189,6 +218,13 @@ func (p *program) networkSet(c *cli.Context) error {
 	if c.IsSet("vlan-transparent") {
 		transparent := c.Bool("vlan-transparent")
 		change.VLANTransparent = &transparent
+	}
+	if c.IsSet("storm-limit") {
+		storm, err := stormLimit(c)
+		if err != nil {
+			return err
+		}
+		change.StormLimit = &storm
 	}
 	if change == (api.NetworkChange{}) {
 		return intent.Invalidf("nothing is given to change about network %s", ref).WithHint("see `ovloom network set --help`")
@@ -346,6 +382,7 @@ func (p *program) networkShow(c *cli.Context) error {
 			[2]string{"mtu", mtu(n.Network)},
 			[2]string{"unknown", string(n.Unknown)},
 			[2]string{"learning", yesNo(n.Learning)},
+			[2]string{"broadcasts", stormText(n.StormLimit)},
 			[2]string{"ethertypes", etherTypeNames(n.Network)},
 			[2]string{"vlan tags", tags(n.Network)},
 			[2]string{"ports", strconv.Itoa(n.Ports)},

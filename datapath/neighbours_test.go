@@ -1,0 +1,56 @@
+package datapath
+
+import (
+	"log/slog"
+	"net/netip"
+	"testing"
+	"time"
+)
+
+func TestForgedNeighbourIsPutBack(t *testing.T) {
+	show := func(mac string) string {
+		return "IP                                            MAC                 Bridge\n====\n172.31.0.2      " + mac + "   br-phy\n"
+	}
+	const host, forger, third = "02:00:00:00:00:02", "02:00:00:00:00:66", "02:00:00:00:00:03"
+	v := &vswitchd{answers: map[string]string{}}
+	var answers, back []string
+	asked := 0
+	h := &Neighbourhood{Datapath: of(v, false), Log: slog.New(slog.DiscardHandler),
+		WhoHas: func(link string, a netip.Addr, _ time.Duration) ([]string, error) {
+			asked++
+			if link != "br-phy" || a != netip.MustParseAddr("172.31.0.2") {
+				t.Errorf("asked on %s for %s", link, a)
+			}
+			return answers, nil
+		},
+		PutBack: func(n Neighbour, claimed string) { back = append(back, claimed+" -> "+n.MAC) }}
+	known := map[Neighbour]string{}
+	for _, c := range []struct {
+		name, is string
+		answers  []string
+		asked    int
+		back     string
+	}{
+		{"seen first", host, []string{host}, 1, ""},
+		{"unchanged", host, nil, 0, ""},
+		{"forged", forger, []string{host}, 1, forger + " -> " + host},
+		{"forged, and both answer", forger, []string{forger, host}, 1, forger + " -> " + host},
+		{"nobody answers: asked again", forger, nil, 1, ""},
+		{"moved", third, []string{third}, 1, ""},
+		{"stays moved", third, nil, 0, ""},
+		{"a third one answers", forger, []string{host}, 1, forger + " -> " + host},
+	} {
+		v.answers["tnl/neigh/show"], answers, back, asked, v.calls = show(c.is), c.answers, nil, 0, nil
+		if err := h.look(t.Context(), known); err != nil {
+			t.Fatal(err)
+		}
+		got := ""
+		if len(back) > 0 {
+			got = back[0]
+			v.called(t, "tnl/neigh/show", "tnl/neigh/set br-phy 172.31.0.2 "+host)
+		}
+		if got != c.back || asked != c.asked {
+			t.Errorf("%s: put back %q, want %q; asked %d times, want %d", c.name, got, c.back, asked, c.asked)
+		}
+	}
+}

@@ -1,0 +1,76 @@
+package hostnet
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"net/netip"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// WhoHas asks on a link by ARP for an IPv4 address, in the name of the link's own, and
+// returns the MACs of all who answer within the time.
+func WhoHas(link string, a netip.Addr, wait time.Duration) ([]string, error) {
+	l, err := mustLink(link)
+	if err != nil {
+		return nil, err
+	}
+	addrs, err := readAddrs(l)
+	if err != nil {
+		return nil, err
+	}
+	var own netip.Addr
+	for _, x := range addrs {
+		if x.Prefix.Addr().Is4() && x.Prefix.Contains(a) {
+			own = x.Prefix.Addr()
+		}
+	}
+	if !own.IsValid() {
+		return nil, nil // not on this link: a router is in between
+	}
+	mac := l.Attrs().HardwareAddr
+	const proto = uint16(unix.ETH_P_ARP>>8 | unix.ETH_P_ARP<<8&0xff00) // in network order
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(proto))
+	if err != nil {
+		return nil, fmt.Errorf("ask on %s for %s: %w", link, a, err)
+	}
+	defer unix.Close(fd)
+	to := &unix.SockaddrLinklayer{Ifindex: l.Attrs().Index, Protocol: proto}
+	f := ethernet(net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, mac, unix.ETH_P_ARP)
+	f = append(f, 0, 1, 8, 0, 6, 4, 0, 1) // Ethernet, IPv4, lengths 6 and 4, request
+	f = append(append(f, mac...), own.AsSlice()...)
+	f = append(append(f, 0, 0, 0, 0, 0, 0), a.AsSlice()...)
+	if err := unix.Bind(fd, to); err != nil {
+		return nil, fmt.Errorf("ask on %s for %s: %w", link, a, err)
+	}
+	if err := unix.Sendto(fd, f, 0, to); err != nil {
+		return nil, fmt.Errorf("ask on %s for %s: %w", link, a, err)
+	}
+	var answers []string
+	seen := map[string]bool{}
+	b := make([]byte, 128)
+	for end := time.Now().Add(wait); ; {
+		left := time.Until(end)
+		if left <= 0 {
+			return answers, nil
+		}
+		tv := unix.NsecToTimeval(max(left, time.Millisecond).Nanoseconds())
+		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &tv); err != nil {
+			return nil, fmt.Errorf("ask on %s for %s: %w", link, a, err)
+		}
+		n, _, err := unix.Recvfrom(fd, b, 0)
+		if err != nil {
+			continue // the time is over, or a signal came
+		}
+		// A reply whose sender has the address.
+		if n < 42 || b[20] != 0 || b[21] != 2 || !bytes.Equal(b[28:32], a.AsSlice()) {
+			continue
+		}
+		if from := net.HardwareAddr(b[22:28]).String(); !seen[from] {
+			seen[from] = true
+			answers = append(answers, from)
+		}
+	}
+}
