@@ -21,11 +21,17 @@ type binder struct {
 	told   func(tenant string) bool  // the store has told of the tenant, if only that it is gone
 	named  func(ifaceID string) bool // it is known which port an interface is, if any
 	arrive func(intent.PortRef)      // told of each port that is up here now and was not
+	// others waits, not for long, until all other hosts know a tenant as it was at a
+	// revision; nil: nobody is waited for.
+	others func(ctx context.Context, tenant string, revision int64) error
 
 	plugs  map[string]*plug                    // by the interface's row
 	owners map[intent.PortRef]string           // which plug carries a port: one of them, if several want to
 	stale  map[intent.PortRef]uint64           // ports that may carry a claim of ours without a plug; its generation, if known
 	byPort map[intent.PortRef]map[string]*plug // all plugs that name a port
+
+	claimedAt map[intent.PortRef]int64 // the revisions of claims of ours that are not up yet
+	knownAt   map[string]int64         // by tenant: what the other hosts know
 }
 
 // plug is an interface here that names a port.
@@ -44,6 +50,9 @@ func newBinder(self string, busy, told, named func(string) bool, arrive func(int
 		owners: map[intent.PortRef]string{},
 		stale:  map[intent.PortRef]uint64{},
 		byPort: map[intent.PortRef]map[string]*plug{},
+
+		claimedAt: map[intent.PortRef]int64{},
+		knownAt:   map[string]int64{},
 	}
 }
 
@@ -186,12 +195,19 @@ func (b *binder) tenants() map[string]bool {
 // interface went while ovloomd was not running.
 func (b *binder) span(u intent.SpanUpdate) {
 	if u.Gone {
+		delete(b.knownAt, u.Tenant)
+		maps.DeleteFunc(b.claimedAt, func(ref intent.PortRef, _ int64) bool { return ref.Tenant == u.Tenant })
 		maps.DeleteFunc(b.stale, func(ref intent.PortRef, _ uint64) bool { return ref.Tenant == u.Tenant })
 		return
 	}
 	note := func(c intent.Binding) {
 		if c.Host == b.self {
 			b.suspect(c.PortRef(), c.Generation)
+			if c.Up {
+				delete(b.claimedAt, c.PortRef())
+			} else {
+				b.claimedAt[c.PortRef()] = u.Revision
+			}
 		}
 	}
 	if u.Snapshot != nil {
@@ -200,8 +216,12 @@ func (b *binder) span(u intent.SpanUpdate) {
 		}
 	}
 	for _, c := range u.Changes {
-		if claim, ok := c.Object.(intent.Binding); ok && !c.Deleted {
+		claim, ok := c.Object.(intent.Binding)
+		switch {
+		case ok && !c.Deleted:
 			note(claim)
+		case ok && claim.Host == b.self:
+			delete(b.claimedAt, claim.PortRef())
 		}
 	}
 }
@@ -229,6 +249,7 @@ type deed struct {
 // flowsIn says whether the switch has everything of the last flush.
 func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) []deed {
 	var list []deed
+	telling := map[string]bool{}
 	for _, uuid := range slices.Sorted(maps.Keys(b.plugs)) {
 		p := b.plugs[uuid]
 		up := false
@@ -237,6 +258,13 @@ func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) [
 				own, inForce := w.claim(p.ref)
 				list = append(list, b.settleClaim(p, own, claims, rows)...)
 				up = inForce && p.OFPort != 0
+				if up && flowsIn && own.Generation != 0 && !own.Up && !b.heardOf(p.ref, w) {
+					if t := p.ref.Tenant; !telling[t] {
+						telling[t] = true
+						list = append(list, b.tellOthers(t, w.tenants[t].revision))
+					}
+					continue
+				}
 				if flowsIn && own.Generation != 0 && (own.Up != up || own.Fault != p.Fault) {
 					list = append(list, b.markUp(p.ref, own.Generation, up, p.Fault, claims))
 				}
@@ -247,6 +275,23 @@ func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) [
 		}
 	}
 	return append(list, b.releases(w, claims)...)
+}
+
+// heardOf says whether all other hosts of the port's tenant know that it is here. Until
+// they do they would drop what this host sends for the tenant, if it is the first port of
+// it here, and what they send to the port would go astray.
+func (b *binder) heardOf(ref intent.PortRef, w *world) bool {
+	return b.others == nil || b.knownAt[ref.Tenant] >= b.claimedAt[ref] || !w.others(ref.Tenant)
+}
+
+// tellOthers waits for the other hosts to know all claims of a tenant: one wait is for
+// all ports that come meanwhile.
+func (b *binder) tellOthers(tenant string, revision int64) deed {
+	return deed{
+		lane: "others of " + tenant, what: "wait for the other hosts to know of a port",
+		do:   func(ctx context.Context) error { return b.others(ctx, tenant, revision) },
+		done: func() { b.knownAt[tenant] = max(b.knownAt[tenant], revision) },
+	}
 }
 
 // known says whether the store, or a copy of it, has told all that concerns a plug.

@@ -119,6 +119,7 @@ func New(host string, deps Deps) *Controller {
 		nat:      natState{limits: map[uint16]uint32{}, judged: map[string]natRules{}},
 	}
 	c.binder = newBinder(host, c.busy, c.told, c.named, c.arrive)
+	c.binder.others = c.waitOthers
 	return c
 }
 
@@ -486,6 +487,21 @@ func (c *Controller) tellApplied(ctx context.Context) {
 		do:   func(ctx context.Context) error { return c.deps.Progress.SetAppliedSpan(ctx, c.host, now) },
 		done: func() { c.applied = now },
 	})
+}
+
+// othersPatience is how long a port that comes up waits for other hosts to know of it: one
+// that lives and hangs must not keep it down.
+const othersPatience = 2 * time.Second
+
+// waitOthers waits until all other hosts know a tenant as it was at a revision, or for as
+// long as is right.
+func (c *Controller) waitOthers(ctx context.Context, tenant string, revision int64) error {
+	limited, cancel := context.WithTimeout(ctx, othersPatience)
+	defer cancel()
+	if err := c.deps.Progress.WaitOthers(limited, c.host, tenant, revision); err != nil && ctx.Err() == nil {
+		c.log.Info("other hosts may not know yet of a port that is up now", "tenant", tenant, "error", err)
+	}
+	return nil
 }
 
 // sweepLanes drops the lanes that say nothing any more.

@@ -29,6 +29,8 @@ type fakeStore struct {
 	fail     error         // of the calls that write
 	slow     time.Duration // how long those take
 	applied  map[string]int64
+	hang     bool // other hosts never know what is new
+	waited   int  // how often they were waited for
 
 	// How far watches are behind. Set before the controller runs.
 	lag, lookupLag time.Duration
@@ -372,4 +374,17 @@ func (s *fakeStore) SetAppliedSpan(ctx context.Context, _ string, tenants map[st
 	defer s.mu.Unlock()
 	s.applied = maps.Clone(tenants)
 	return s.fail
+}
+
+// WaitOthers implements Progress. Nobody is waited for unless hang is set.
+func (s *fakeStore) WaitOthers(ctx context.Context, _, _ string, _ int64) error {
+	s.mu.Lock()
+	s.waited++
+	hang := s.hang
+	s.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	return nil
 }

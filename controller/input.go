@@ -69,6 +69,9 @@ type Progress interface {
 	// SetAppliedSpan says up to which revision the switch has each tenant of the
 	// host's span. Tenants that are left out do not concern the host any more.
 	SetAppliedSpan(ctx context.Context, host string, tenants map[string]int64) error
+	// WaitOthers waits until all other live hosts that have something of a tenant have a
+	// revision of it in their switches.
+	WaitOthers(ctx context.Context, host, tenant string, revision int64) error
 }
 
 // Interfaces writes to the rows of the local interfaces.

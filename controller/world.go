@@ -22,6 +22,7 @@ type world struct {
 	ports    *kind[intent.PortRef, pipeline.PortView]
 	peers    *kind[intent.PeerRef, pipeline.PeerView]
 	routes   *kind[intent.RouteRef, pipeline.RouteView]
+	senders  *kind[string, pipeline.SendersView]
 	nat      natObjects
 
 	// Derived from those: where each network's ports are, and how many flows and
@@ -52,6 +53,7 @@ type tenant struct {
 	networks map[string]*network
 	routes   map[netip.Prefix]intent.Route
 	hops     map[netip.Addr][]netip.Prefix // where routes lead, by next hop, ascending
+	senders  map[string]int                // claims by host
 	nat      tenantNAT
 }
 
@@ -143,6 +145,12 @@ func newWorld(self string) *world {
 		flows:  func(r *pipeline.RouteView, emit pipeline.Emit) { pipeline.Route(w.sw, r, emit) },
 		groups: pipeline.RouteGroups,
 	}).ready()
+	w.senders = (&kind[string, pipeline.SendersView]{
+		cookie: pipeline.KindSenders, compare: strings.Compare, view: w.sendersView,
+		same:  func(a, b *pipeline.SendersView) bool { return reflect.DeepEqual(a, b) },
+		id:    func(v *pipeline.SendersView) intent.ID { return v.Tenant.ID },
+		flows: pipeline.Senders,
+	}).ready()
 	w.nat = w.newNATObjects()
 	return w
 }
@@ -151,7 +159,7 @@ func newWorld(self string) *world {
 // before networks, because they say where their networks' members are.
 func (w *world) kinds() []objects {
 	n := &w.nat
-	return []objects{w.hosts, w.ports, w.networks, w.peers, w.routes,
+	return []objects{w.hosts, w.senders, w.ports, w.networks, w.peers, w.routes,
 		n.externals, n.addresses, n.tenantNAT, n.snats, n.floatings, n.forwards, n.guards}
 }
 
@@ -202,6 +210,7 @@ func (w *world) setHosts(hosts []intent.Host) {
 		w.touchOutside()
 	}
 	for _, t := range w.tenants {
+		w.senders.touch(t.Name)
 		for name, n := range t.networks {
 			if narrower || moved[w.self] {
 				w.networks.touch(intent.NetworkRef{Tenant: t.Name, Network: name})
@@ -303,6 +312,7 @@ func (t *tenant) expect(ports []intent.Port) {
 // touchAll marks everything of a tenant. What turns out to be the same costs a
 // comparison.
 func (w *world) touchAll(t *tenant) {
+	w.senders.touch(t.Name)
 	for name, n := range t.networks {
 		ref := intent.NetworkRef{Tenant: t.Name, Network: name}
 		w.touchNetwork(ref, n)
@@ -333,6 +343,7 @@ func (w *world) tenant(name string) *tenant {
 			networks: map[string]*network{},
 			routes:   map[netip.Prefix]intent.Route{},
 			hops:     map[netip.Addr][]netip.Prefix{},
+			senders:  map[string]int{},
 			nat:      newTenantNAT(),
 		}
 		t.Name = name
@@ -370,7 +381,8 @@ func (w *world) change(t *tenant, c intent.Change) {
 			n.intent = &o
 		}
 		w.touchNetwork(o.Ref(), n)
-		w.touchWidths(t) // the widest decides what has to be measured
+		w.senders.touch(t.Name) // whether any learns
+		w.touchWidths(t)        // the widest decides what has to be measured
 		w.touchRoutes(t)
 		w.touchNAT(t)
 		w.touchExternals() // how wide they have to be
@@ -418,8 +430,12 @@ func (w *world) changeBinding(t *tenant, deleted bool, b *intent.Binding) {
 	n, ref := t.network(b.Network), b.PortRef()
 	// The slice may be read as part of an earlier state: make a new one.
 	claims := slices.DeleteFunc(slices.Clone(n.claims[b.Port]), func(o intent.Binding) bool { return o.Host == b.Host })
+	if before := len(n.claims[b.Port]) - len(claims); before > 0 {
+		w.claimed(t, b.Host, -before)
+	}
 	if !deleted {
 		claims = append(claims, *b)
+		w.claimed(t, b.Host, +1)
 	}
 	if len(claims) == 0 {
 		delete(n.claims, b.Port)

@@ -336,6 +336,7 @@ func (w *world) changeNAT(t *tenant, c intent.Change) {
 		w.nat.forwards.touch(ref)
 		w.touchForwards(t, ref.External)
 	case intent.NATAddress:
+		w.senders.touch(t.Name)
 		k := takenKey{o.External, o.Host}
 		w.touchAddress(t, o.External, n.taken[k])
 		delete(n.taken, k)

@@ -14,6 +14,7 @@ func Base(sw Switch, emit Emit) {
 	externalInBase(own(externalIn))
 	natInBase(own(natIn))
 	tunnelInBase(own(tunnelIn), sw)
+	tunnelSenderBase(own(tunnelSender))
 	frameBase(own(frame), sw)
 	portSecurityBase(own(portSecurity))
 	taggedBase(own(tagged))
@@ -72,6 +73,11 @@ func Network(sw Switch, n *NetworkView, emit Emit) {
 	routeNetwork(r, n)
 	neighbourNetwork(r, sw, n)
 	mtuNetwork(r, n)
+}
+
+// Senders emits the flows that let hosts tunnel for a tenant.
+func Senders(v *SendersView, emit Emit) {
+	tunnelSenders(rules{MakeCookie(KindSenders, v.Tenant.ID), emit}, v)
 }
 
 // Groups returns the groups that the flows of a network refer to.

@@ -42,12 +42,15 @@ const (
 	KindLearnedExternal                 // a MAC learned beyond an uplink; the id is the external's
 )
 
+// KindSenders is which hosts may tunnel for a tenant; the id is the tenant's.
+const KindSenders Kind = 0x20
+
 var kindNames = map[Kind]string{
 	KindBase: "base", KindHost: "host", KindNetwork: "network", KindPort: "port",
 	KindReason: "reason", KindLearnedPort: "learned behind port", KindLearnedNetwork: "learned in network",
 	KindPeer: "peer", KindLearnedPeer: "learned behind peer", KindRoute: "route",
 	KindExternal: "external", KindTenant: "tenant", KindSNAT: "snat", KindFloating: "floating", KindForward: "forward",
-	KindAddress: "external address", KindGuard: "guard", KindLearnedExternal: "learned beyond external",
+	KindAddress: "external address", KindGuard: "guard", KindSenders: "senders of tenant", KindLearnedExternal: "learned beyond external",
 }
 
 // String returns the kind in words.

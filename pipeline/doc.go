@@ -8,6 +8,7 @@
 //	priority_tag   Take off a tag of VLAN 0, which says a priority only.
 //	external_in    Answer ARP for the external addresses that are used here, and lead what is sent to one into its tenant.
 //	tunnel_in      Put a tunnel packet into the network of its VNI.
+//	tunnel_sender  Let a host send tunnel packets only for tenants that it has ports or addresses of.
 //	nat_in         Translate connections from the outside to the port that they are meant for.
 //	frame          Let in frames of the types that the network carries, if they can be read far enough to be checked.
 //	port_security  Let a port speak only as the MAC and the addresses it owns.

@@ -55,6 +55,9 @@ var (
 	flagOpener = register{"opener", of.Subfield{Field: of.FieldReg0, Offset: 22, Width: 1}}
 	flagOpened = register{"opened", of.Subfield{Field: of.FieldReg0, Offset: 23, Width: 1}}
 
+	// flagLearns: a tunnel packet is in a network that learns.
+	flagLearns = register{"learns", of.Subfield{Field: of.FieldReg0, Offset: 14, Width: 1}}
+
 	// The next hop of a routed packet; 0: it is the packet's destination. That of IPv6
 	// takes the register of IPv4 and the three behind it.
 	regHop4 = register{"next-hop-ipv4", of.Reg(4).All()}
@@ -75,7 +78,7 @@ var (
 
 var registers = []register{
 	regNetwork, regTenant,
-	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer, flagRouted, flagOversize, flagFromExternal, flagGuarded, flagTurned, flagReached, flagAnswer, flagOpener, flagOpened,
+	flagFromTunnel, flagLearnOK, flagLearned, flagFromPeer, flagRouted, flagOversize, flagFromExternal, flagGuarded, flagLearns, flagTurned, flagReached, flagAnswer, flagOpener, flagOpened,
 	regInPort, regOutPort, regVTEP, regHop4, regHop6, regZone, regSource, regShare, regReason,
 }
 

@@ -20,7 +20,7 @@ type Table struct {
 // Tables lists the tables in packet order.
 func Tables() []*Table {
 	return []*Table{
-		classify, priorityTag, externalIn, tunnelIn, natIn, frame, portSecurity, tagged, arpND, ndAnswer, learn, fork,
+		classify, priorityTag, externalIn, tunnelIn, tunnelSender, natIn, frame, portSecurity, tagged, arpND, ndAnswer, learn, fork,
 		fdb, fdbLearned, unknown, flood,
 		l3In, route, answerOut, neighbour, neighbourLearned, unresolved, mtu, forward,
 		guard, snat, externalOut, externalNeighbour, externalLearned, externalSend, output, shares, drop,
@@ -54,6 +54,7 @@ const (
 	idPriorityTag       = 1
 	idExternalIn        = 2
 	idTunnelIn          = 4
+	idTunnelSender      = 5
 	idNATIn             = 6
 	idFrame             = 7
 	idPortSecurity      = 8

@@ -12,8 +12,8 @@ var tunnelIn = &Table{
 	Name:    "tunnel_in",
 	Purpose: "Put a tunnel packet into the network of its VNI.",
 	Reads:   []of.Field{of.FieldTunID, of.FieldVLANVID, of.FieldEthType},
-	Writes:  []of.Field{of.FieldMetadata, of.FieldReg15},
-	Next:    []*Table{learn, fork, drop},
+	Writes:  []of.Field{of.FieldMetadata, of.FieldReg0, of.FieldReg15},
+	Next:    []*Table{tunnelSender, drop},
 }
 
 // ProbeController is the controller id of the connection that hears probes.
@@ -52,16 +52,17 @@ func tunnelInBase(r rules, sw Switch) {
 	r.add(tunnelIn, 0, "a VNI of no network here", on(), because(ReasonUnknownVNI)...)
 }
 
-// tunnelInNetwork trusts the sender: the host that put the packet into the tunnel
-// has checked who spoke.
+// tunnelInNetwork trusts the sender about who spoke: the host that put the packet into
+// the tunnel has checked that. Whether it has a say in that tenant is seen next.
 func tunnelInNetwork(r rules, n *NetworkView) {
-	next := fork
+	enters := []of.Action{enter(n.Network.VNI, n.VRF)}
 	if n.Network.Learning {
-		next = learn
+		enters = append(enters, flagLearns.set(1))
 	}
+	enters = append(enters, to(tunnelSender))
 	vni := on(of.Exact(of.FieldTunID, uint64(n.Network.VNI)))
-	r.add(tunnelIn, 10, "a tunnel packet with the network's VNI enters the network", vni, enter(n.Network.VNI, n.VRF), to(next))
+	r.add(tunnelIn, 10, "a tunnel packet with the network's VNI enters the network", vni, enters...)
 	if n.Network.VLANTransparent {
-		r.add(tunnelIn, 30, "with a tag, which the network carries", with(vni, of.AnyVLAN()), enter(n.Network.VNI, n.VRF), to(next))
+		r.add(tunnelIn, 30, "with a tag, which the network carries", with(vni, of.AnyVLAN()), enters...)
 	}
 }

@@ -79,6 +79,27 @@ func (s *Store) WaitApplied(ctx context.Context, tenant string, revision int64, 
 	}
 }
 
+// WaitOthers waits until every other live host whose span has the tenant has applied a
+// revision. When ctx ends first, the error names those that have not.
+func (s *Store) WaitOthers(ctx context.Context, host, tenant string, revision int64) error {
+	among, read, err := s.alive(ctx)
+	if err != nil {
+		return err
+	}
+	among = slices.DeleteFunc(among, func(h string) bool { return h == host })
+	for {
+		pending, err := s.pending(ctx, among, tenant, revision)
+		switch {
+		case ctx.Err() != nil:
+			return notApplied(revision, among)
+		case err != nil || len(pending) == 0:
+			return err
+		}
+		among = pending
+		read = s.hostsMove(ctx, read)
+	}
+}
+
 func notApplied(revision int64, pending []string) error {
 	who := "not all hosts have"
 	switch len(pending) {

@@ -182,8 +182,10 @@ func (nothing) MarkUp(context.Context, intent.PortRef, string, uint64, bool, str
 	return nil
 }
 func (nothing) SetAppliedSpan(context.Context, string, map[string]int64) error { return nil }
-func (nothing) SetGeneration(context.Context, string, uint64) error            { return nil }
-func (nothing) SetInstalled(context.Context, string, bool) error               { return nil }
+
+func (nothing) WaitOthers(context.Context, string, string, int64) error { return nil }
+func (nothing) SetGeneration(context.Context, string, uint64) error     { return nil }
+func (nothing) SetInstalled(context.Context, string, bool) error        { return nil }
 
 // The network. Port 0 is on host0, which is this one, the others on the other hosts
 // in turn.

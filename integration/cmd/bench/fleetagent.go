@@ -187,3 +187,7 @@ func (p progress) SetAppliedSpan(ctx context.Context, host string, tenants map[s
 	}
 	return err
 }
+
+func (p progress) WaitOthers(ctx context.Context, host, tenant string, revision int64) error {
+	return p.store.WaitOthers(ctx, host, tenant, revision)
+}
