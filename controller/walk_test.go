@@ -440,6 +440,7 @@ func TestIncrementalEqualsRecompute(t *testing.T) {
 				if n := base + w.flowCount + w.groupCount; n != len(want) {
 					t.Fatalf("step %d: counts %d flows and groups, there are %d", step, n, len(want))
 				}
+				checkSenders(t, w)
 				if mods := w.recomputed().resync(sw.dump()); len(mods) != 0 {
 					t.Fatalf("step %d: its own recompute sends %s and %d more", step, mods[0], len(mods)-1)
 				}
