@@ -128,5 +128,8 @@ func (s *Store) Snapshot(ctx context.Context, tenant string) (intent.Snapshot, e
 // newID reserves an object id.
 func (s *Store) newID(ctx context.Context) (intent.ID, error) {
 	n, err := s.ids.take(ctx)
-	return intent.ID(n + 1), err
+	if err != nil {
+		return 0, err // and no id: what is tried again would take it for one that it has
+	}
+	return intent.ID(n + 1), nil
 }
