@@ -121,9 +121,10 @@ func (o *overlay) plug(ctx context.Context, by means, host int, s *station) erro
 	return err
 }
 
-// ovloom runs the command line against a host's ovloomd.
+// ovloom runs the command line against a host's ovloomd. It does not wait for the
+// hosts, as ovn-nbctl by itself does not.
 func (o *overlay) ovloom(ctx context.Context, host int, args ...string) error {
-	return command(ctx, []string{"OVLOOM_SOCKET=" + o.Hosts[host].Socket()}, append([]string{filepath.Join(lab.Programs(), "ovloom")}, args...)...)
+	return command(ctx, []string{"OVLOOM_SOCKET=" + o.Hosts[host].Socket()}, append([]string{filepath.Join(lab.Programs(), "ovloom"), "--no-wait"}, args...)...)
 }
 
 // remove takes a station away again.
