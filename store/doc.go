@@ -65,6 +65,11 @@
 //	                                                  forward that leads to a port
 //	/ovloom/v1/i/nat/HOST/TENANT/EXTERNAL             the NAT address that a host has taken
 //
+// Which store this is, and how often it was restored; every change is made under the
+// condition that this is unchanged:
+//
+//	/ovloom/v1/cluster
+//
 // Counters:
 //
 //	/ovloom/v1/c/claim/TENANT/NETWORK/PORT   the last generation of the port's claims; goes with the port

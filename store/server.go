@@ -31,6 +31,7 @@ const (
 	compaction = "1h"
 
 	startLimit   = time.Minute     // reading back a large log takes its time
+	aloneLimit   = 8 * time.Second // until a member that is alone has elected itself
 	severalLimit = 5 * time.Second // until most of several have found each other; then without them
 )
 
@@ -76,7 +77,15 @@ func startServer(ctx, closing context.Context, c Config, f *faults) (*embed.Etcd
 			return nil, record{}, f.err
 		default:
 		}
-		e.Close()
+		closed := make(chan struct{})
+		go func() {
+			defer close(closed)
+			e.Close()
+		}()
+		select {
+		case <-closed:
+		case <-time.After(time.Second): // one that did not come up may not end either
+		}
 		if errors.Is(err, errStopped) {
 			r.Removed = true
 			err = errors.Join(errRemoved(c), r.write(c.StateDir))
@@ -91,9 +100,12 @@ var errStopped = errors.New("the member has stopped")
 
 // awaitReady waits until a member takes part in its store.
 func awaitReady(ctx context.Context, c Config, e *embed.Etcd, f *faults, several bool) error {
-	var enough <-chan time.Time
-	if several {
+	var enough, never <-chan time.Time
+	switch {
+	case several:
 		enough = time.After(severalLimit)
+	case len(c.Join) == 0: // it has nobody to wait for; one whose log was cut short may wait for ever
+		never = time.After(aloneLimit)
 	}
 	select {
 	case <-e.Server.ReadyNotify():
@@ -101,6 +113,8 @@ func awaitReady(ctx context.Context, c Config, e *embed.Etcd, f *faults, several
 	case <-enough:
 		c.Logger.Warn("too few members of the store answer yet; going on without")
 		return nil
+	case <-never:
+		return fmt.Errorf("it does not come up from what is in %s", e.Config().Dir)
 	case <-f.failed:
 		return f.err
 	case <-e.Server.StoppingNotify():

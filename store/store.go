@@ -280,6 +280,10 @@ func (s *Store) patience() time.Duration {
 	return s.cfg.Timeout
 }
 
+// sentKey is where the context of a change has an atomic.Bool, true as soon as the
+// change was sent to the store: without an answer nobody knows whether it was made.
+type sentKey struct{}
+
 // failure is what the caller of op, which called with ctx, is told of err.
 func (s *Store) failure(ctx context.Context, op string, err error) error {
 	var told *intent.Error
@@ -300,15 +304,20 @@ func (s *Store) failure(ctx context.Context, op string, err error) error {
 	case s.removed.Load():
 		return intent.Unavailablef("%s: %w", op, errRemoved(s.cfg))
 	}
-	const hint = "a change may have been stored all the same; forwarding goes on as it was"
+	hint := "nothing was changed; forwarding goes on as it was"
+	if sent, ok := ctx.Value(sentKey{}).(*atomic.Bool); !ok {
+		hint = "forwarding goes on as it was"
+	} else if sent.Load() {
+		hint = "a change may have been stored all the same; forwarding goes on as it was"
+	}
 	why := s.reason.of(err)
 	switch {
 	case tooFew(why) || timedOut(why) && s.leaderless():
 		why = errNoQuorum
 	case timedOut(why): // which says no more than this does
-		return intent.Unavailablef("%s: the store does not answer in time", op).WithHint(hint)
+		return intent.Unavailablef("%s: the store does not answer in time", op).WithHint("%s", hint)
 	}
-	return intent.Unavailablef("%s: the store does not answer: %w", op, why).WithHint(hint)
+	return intent.Unavailablef("%s: the store does not answer: %w", op, why).WithHint("%s", hint)
 }
 
 // editError is what the caller's own function returned: it goes back as it is.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -105,6 +106,9 @@ func (s *Store) commit(ctx context.Context, t *txn) (int64, error) {
 	guard, value := s.theStore()
 	ask := append([]clientv3.Op{clientv3.OpGet(clusterKey)}, t.ask...)
 	floor := s.seen()
+	if sent, ok := ctx.Value(sentKey{}).(*atomic.Bool); ok {
+		sent.Store(true)
+	}
 	r, err := s.client.Txn(ctx).If(append(guard, t.must...)...).Then(t.then...).Else(ask...).Commit()
 	if err != nil {
 		return 0, err
@@ -133,6 +137,7 @@ const unverifiedTries = 3
 // update runs try until it does not fail as stale, under the store's deadline
 // for all attempts together.
 func (s *Store) update(ctx context.Context, op string, try func(context.Context) error) error {
+	ctx = context.WithValue(ctx, sentKey{}, &atomic.Bool{})
 	return s.call(ctx, op, func(limited context.Context) error {
 		for n := 0; ; n++ {
 			err := try(limited)

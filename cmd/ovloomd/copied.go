@@ -179,6 +179,27 @@ func (r reader) Forward(ctx context.Context, ref intent.ForwardRef) (intent.Forw
 		})
 }
 
+// External is store.External, or what the copy has.
+func (r reader) External(ctx context.Context, name string) (intent.External, error) {
+	err := r.link.down()
+	if err == nil {
+		var e intent.External
+		if e, err = r.Store.External(ctx, name); intent.KindOf(err) != intent.Unavailable {
+			return e, err
+		}
+	}
+	u, ok := r.CopiedExternals()
+	if !ok {
+		return intent.External{}, err
+	}
+	e, ok := one(u.Externals, func(e intent.External) bool { return e.Name == name })
+	if !ok {
+		return intent.External{}, err
+	}
+	api.NoteCopy(ctx, u.Revision)
+	return e, nil
+}
+
 // Externals is store.Externals, or the copy.
 func (r reader) Externals(ctx context.Context) ([]intent.External, error) {
 	err := r.link.down()
