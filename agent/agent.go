@@ -97,6 +97,7 @@ type Agent struct {
 
 	wake    chan struct{} // has an element when something is due
 	changed chan struct{} // has an element when Changed has something to tell
+	moved   chan struct{} // and UnderlayChanged
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -128,7 +129,7 @@ func New(cfg Config) (*Agent, error) {
 	}
 	return &Agent{
 		cfg: cfg, log: cfg.Log, records: r, slots: make(chan struct{}, plugsAtOnce),
-		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), moved: make(chan struct{}, 1),
 		inside: map[int]string{}, due: map[string]time.Time{}, states: map[string]State{}, fixes: map[string][]time.Time{},
 		wantsBy: map[string]wants{}, plugging: map[intent.PortRef]int{}, deletedBy: map[string]bool{}, missed: map[string]time.Time{},
 	}, nil

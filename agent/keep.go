@@ -168,6 +168,10 @@ func (a *Agent) linksChanged(c hostnet.Change) {
 	}
 	if a.below.concerns(c) {
 		a.below = underlay{}
+		select {
+		case a.moved <- struct{}{}:
+		default:
+		}
 		for _, r := range byName {
 			look = append(look, r.Port)
 		}

@@ -260,6 +260,9 @@ func (a *Agent) remember(_ context.Context, rec Record, add func() error) error 
 
 // plugTap makes an interface that somebody else made the port.
 func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port, mtu int) (notes []string, err error) {
+	if _, ifname, err := a.underlay(); err == nil && ifname == r.Tap {
+		return nil, intent.Conflictf("interface %s holds this host's VTEP address: the tunnels end there", r.Tap).WithHint("name the tap of a VM")
+	}
 	if on, ok := a.cfg.Switch.PortBridge(r.Tap); ok && on != a.cfg.Bridge {
 		return nil, intent.Conflictf("port %s is on bridge %s already", r.Tap, on).
 			WithHint("remove it there: ovs-vsctl del-port %s %s", on, r.Tap)
@@ -277,9 +280,6 @@ func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port
 			there = true
 		}
 	}
-	if _, ifname, err := a.underlay(); err == nil && ifname == r.Tap {
-		return nil, intent.Conflictf("interface %s holds this host's VTEP address: the tunnels end there", r.Tap).WithHint("name the tap of a VM")
-	}
 	tap, err := a.cfg.Network.CheckTap(r.Tap, r.Force)
 	if err != nil {
 		return nil, err
@@ -294,10 +294,10 @@ func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port
 	if err != nil {
 		return nil, err
 	}
-	err = a.remember(ctx, rec, func() error { return a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(rec, generation)) })
-	restore := func() error { return nil }
+	// Open vSwitch logs errors of an interface that is down.
+	restore, err := a.cfg.Network.ReadyTap(tap, mtu)
 	if err == nil {
-		restore, err = a.cfg.Network.ReadyTap(tap, mtu)
+		err = a.remember(ctx, rec, func() error { return a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(rec, generation)) })
 	}
 	if err == nil {
 		return notes, nil

@@ -109,11 +109,16 @@ func TestPlugTap(t *testing.T) {
 	if _, err := a.Plug(t.Context(), api.PlugRequest{Ref: c1, Tap: "tap0"}); err == nil {
 		t.Fatal("no error")
 	}
-	wantList(t, f.took(), "add port tap0", "ready tap0 mtu 1550", "restore tap0", "release 1", "delete port tap0")
-	f.readyErr = nil
+	wantList(t, f.took(), "ready tap0 mtu 1550", "restore tap0", "release 1")
+	f.readyErr, f.addErr = nil, errFake
+	if _, err := a.Plug(t.Context(), api.PlugRequest{Ref: c1, Tap: "tap0"}); err == nil {
+		t.Fatal("no error")
+	}
+	wantList(t, f.took(), "ready tap0 mtu 1550", "restore tap0", "release 2")
+	f.addErr = nil
 	_, err := a.Plug(t.Context(), api.PlugRequest{Ref: c1, Tap: "tap0"})
 	must(t, err)
-	wantList(t, f.took(), "add port tap0", "ready tap0 mtu 1550")
+	wantList(t, f.took(), "ready tap0 mtu 1550", "add port tap0")
 	must(t, a.Unplug(t.Context(), c1))
 	wantList(t, f.took(), "delete port tap0")
 }

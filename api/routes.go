@@ -61,7 +61,7 @@ var (
 	exampleHealth = StoreHealth{URLs: []string{"https://host1:2379"}, Revision: 57, Etcd: "3.7.3", Size: 81920, InUse: 40960,
 		Members: []StoreMember{exampleMember}, Faults: []string{}}
 	exampleMember = StoreMember{Name: "host1", URLs: []string{"https://192.0.2.1:2379"}, Peer: "https://192.0.2.1:2380", Leader: true, State: "up"}
-	exampleStatus = Status{Version: "v0.1.0", Host: "host1", VTEP: exampleHost.VTEP, Datapath: "system", Bridge: "br-int", OVSVersion: "3.1.0",
+	exampleStatus = Status{Version: "v0.1.0", Host: "host1", VTEP: exampleHost.VTEP, Datapath: "system", Bridge: "br-int", Underlay: Underlay{Interface: "eth1", MTU: 1600}, OVSVersion: "3.1.0",
 		Started: exampleTime, Uptime: 3600, Revision: 57, Resync: Resync{At: exampleTime, Messages: 0},
 		Connections: []Connection{{Name: "store", Target: "https://host1:2379", Connected: true, Since: exampleTime}},
 		Tenants:     []string{"acme"}, Ports: []BoundPort{{"acme/web/c1", "ovl13", 5, true, ""}}, Flows: 61, Groups: 1,

@@ -14,6 +14,7 @@ type Status struct {
 	VTEP       netip.Addr `json:"vtep"`
 	Datapath   string     `json:"datapath"` // "system" or "netdev"
 	Bridge     string     `json:"bridge"`
+	Underlay   Underlay   `json:"underlay"`
 	OVSVersion string     `json:"ovs_version"`
 	Started    time.Time  `json:"started"` // ovloomd
 	Uptime     int64      `json:"uptime"`  // seconds since then
@@ -63,6 +64,13 @@ type LeftOut struct {
 	Object string `json:"object"` // as "port acme/web/c1"
 	Reason string `json:"reason"`
 	Newer  bool   `json:"newer"` // a newer build wrote it: ovloom is to be upgraded on this host
+}
+
+// Underlay is the interface that the tunnels leave by, as it is now.
+type Underlay struct {
+	Interface string `json:"interface,omitempty"` // that holds the VTEP address
+	MTU       int    `json:"mtu,omitempty"`       // bytes of IP packet
+	Fault     string `json:"fault,omitempty"`     // why no tunnel works
 }
 
 // Connection is the state of ovloomd's connection to one other process.

@@ -57,6 +57,29 @@ func LinkExists(name string) bool {
 	return err == nil && l != nil
 }
 
+// LinkIndex returns the index of an interface; it fails with NotFound if there is none.
+func LinkIndex(name string) (int, error) {
+	l, err := mustLink(name)
+	if err != nil {
+		return 0, err
+	}
+	return l.Attrs().Index, nil
+}
+
+// LinkByMAC returns the name of the interface of a kind that has a MAC address, or "".
+func LinkByMAC(mac, kind string) string {
+	list, err := dump(netlink.LinkList)
+	if err != nil {
+		return ""
+	}
+	for _, l := range list {
+		if l.Attrs().HardwareAddr.String() == mac && l.Type() == kind {
+			return l.Attrs().Name
+		}
+	}
+	return ""
+}
+
 // SetUp brings an interface up.
 func SetUp(name string) error {
 	l, err := mustLink(name)

@@ -75,6 +75,7 @@ type Host struct {
 	UnderlayMTU int        `json:"underlay_mtu,omitempty"` // bytes of IP packet
 	Datapath    string     `json:"datapath,omitempty"`     // "system" or "netdev"
 	Version     string     `json:"version,omitempty"`      // of ovloomd
+	Fault       string     `json:"fault,omitempty"`        // why its tunnels do not work, as it says itself
 }
 
 // Binding is the claim of one host that a port is plugged there. Claims of

@@ -15,8 +15,12 @@ func (u *Underlay) Check(vtep netip.Addr) error {
 	owner, err := hostnet.AddrOwner(vtep)
 	if err != nil {
 		if nic, _ := u.Taken(); nic != "" && intent.KindOf(err) == intent.NotFound {
-			return intent.Unavailablef("the VTEP address %s is on no interface: %s, which holds it, has lost it", vtep, u.cfg.Bridge).
-				WithHint("see whether ovs-vswitchd runs; ovloomd puts the address back then")
+			if !hostnet.LinkExists(u.cfg.Bridge) {
+				return intent.Unavailablef("the VTEP address %s is on no interface: %s, which holds it, has lost it", vtep, u.cfg.Bridge).
+					WithHint("see whether ovs-vswitchd runs; ovloomd puts the address back then")
+			}
+			return intent.Unavailablef("the VTEP address %s is on no interface: %s, which held it, has it no more", vtep, u.cfg.Bridge).
+				WithHint("put it back (ip addr add %s/LENGTH dev %s), or start ovloomd with the address that %s has now: --vtep ADDRESS", vtep, u.cfg.Bridge, u.cfg.Bridge)
 		}
 		return err
 	}

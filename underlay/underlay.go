@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -29,6 +30,9 @@ type Switch interface {
 	// not made by EnsureUplinkBridge.
 	DeleteBridge(ctx context.Context, name string) error
 
+	// DelPort takes a port out of a bridge, if it is there.
+	DelPort(ctx context.Context, bridge, name string) error
+
 	// InternalPort returns the datapath type of the bridge that has an internal port
 	// of that name.
 	InternalPort(name string) (datapath string, ok bool)
@@ -49,6 +53,8 @@ type Underlay struct {
 	before func(step string) // called before each step; tests stop there
 
 	mu sync.Mutex // held by the exported methods
+
+	noted seen // Guarded by mu.
 }
 
 // undoTimeout bounds giving the NIC back after a Take that failed, perhaps because
@@ -80,6 +86,9 @@ func (u *Underlay) Take(ctx context.Context, nic string) error {
 		return err
 	}
 	if j != nil {
+		if j.Link.Name != nic && !hostnet.LinkExists(j.Link.Name) {
+			return u.replace(ctx, *j, nic)
+		}
 		if j.Link.Name != nic {
 			return intent.Conflictf("interface %s is in %s already, so %s cannot be", j.Link.Name, j.Bridge, nic).
 				WithHint("start ovloomd with --take-nic %s, and give that one back first: ovloom host leave", j.Link.Name)
@@ -121,6 +130,7 @@ func (u *Underlay) Take(ctx context.Context, nic string) error {
 		defer cancel()
 		return errors.Join(fmt.Errorf("take %s into %s: %w", nic, u.cfg.Bridge, err), u.undo(undo, fresh))
 	}
+	u.note(fresh.Bridge)
 	u.cfg.Log.Info("underlay interface taken", "interface", nic, "bridge", u.cfg.Bridge, "addresses", len(fresh.addrs()), "routes", len(link.Routes))
 	return nil
 }
@@ -191,6 +201,18 @@ func (u *Underlay) Taken() (nic string, err error) {
 	return j.Link.Name, nil
 }
 
+// Missing says that the card which is in the bridge does not exist, and what to do; nil if
+// none is in a bridge.
+func (u *Underlay) Missing() error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	j, err := u.load()
+	if err != nil || j == nil {
+		return err
+	}
+	return missingCard(*j)
+}
+
 // recover undoes what was cut short, and returns the journal of what was not.
 func (u *Underlay) recover(ctx context.Context) (*journal, error) {
 	j, err := u.load()
@@ -205,10 +227,28 @@ func (u *Underlay) recover(ctx context.Context) (*journal, error) {
 func (u *Underlay) keep(ctx context.Context, j journal) error {
 	nic := j.Link.Name
 	now, err := hostnet.ReadLink(nic)
+	if intent.KindOf(err) == intent.NotFound {
+		return missingCard(j)
+	}
 	if err != nil {
 		return fmt.Errorf("keep %s in %s: %w", nic, j.Bridge, err)
 	}
+	byHand := u.changedByHand(j.Bridge)
+	if byHand {
+		if adopted := u.adopt(j); !slices.EqualFunc(adopted.Link.Addrs, j.Link.Addrs, hostnet.Addr.Same) || !slices.Equal(adopted.Link.Routes, j.Link.Routes) {
+			j = adopted
+			if err := u.save(j); err != nil {
+				return err
+			}
+		}
+		if !has4(j.Bridge) && !hasIPv4(now) {
+			// The VTEP address was taken away. Putting it back unasked could take it
+			// from whoever has it now; status tells of it.
+			return u.cfg.Switch.EnsureUplinkBridge(ctx, j.Bridge, nic, bridgeMAC(j.Link.MAC), now.MTU)
+		}
+	}
 	if u.settled(j, now) {
+		u.note(j.Bridge)
 		// Only the bridge itself is left to look at.
 		return u.cfg.Switch.EnsureUplinkBridge(ctx, j.Bridge, nic, bridgeMAC(j.Link.MAC), now.MTU)
 	}
@@ -234,8 +274,56 @@ func (u *Underlay) keep(ctx context.Context, j journal) error {
 	if err := u.run(ctx, u.takeSteps(merged)); err != nil {
 		return fmt.Errorf("keep %s in %s: %w", nic, j.Bridge, err)
 	}
+	u.note(j.Bridge)
 	u.cfg.Log.Info("underlay interface put right", "interface", nic, "bridge", j.Bridge)
 	return nil
+}
+
+// missingCard says that the card is gone, and what to do.
+func missingCard(j journal) error {
+	e := intent.NotFoundf("interface %s, the underlay's card, which is in bridge %s, does not exist", j.Link.Name, j.Bridge)
+	if other := hostnet.LinkByMAC(j.Link.MAC, j.Link.Kind); other != "" {
+		return e.WithHint("it is called %s now: start ovloomd with --take-nic %s, or name it %s again (ip link set %s name %s)", other, other, j.Link.Name, other, j.Link.Name)
+	}
+	return e.WithHint("start ovloomd with --take-nic and the name of the card that takes its place")
+}
+
+func hasIPv4(l hostnet.Link) bool {
+	return slices.ContainsFunc(l.Addrs, func(a hostnet.Addr) bool { return a.Prefix.Addr().Is4() })
+}
+
+// replace puts another card into the bridge, in place of one that does not exist any more.
+// Addresses and routes stay on the bridge.
+func (u *Underlay) replace(ctx context.Context, j journal, nic string) error {
+	link, err := hostnet.ReadLink(nic)
+	if err != nil {
+		return fmt.Errorf("take %s into %s: %w", nic, j.Bridge, err)
+	}
+	if link.Master != "" || link.Name == j.Bridge || link.MAC == "" {
+		return intent.Conflictf("interface %s cannot take the place of %s in %s", nic, j.Link.Name, j.Bridge).
+			WithHint("name the card that the tunnels leave by")
+	}
+	if link.MAC != j.Link.MAC { // else it is the same card, and the journal says how it was
+		if j.Settings, err = readSettings(nic); err != nil {
+			return fmt.Errorf("take %s into %s: %w", nic, j.Bridge, err)
+		}
+		if j.Offloads, err = hostnet.ReadReceiveOffloads(nic); err != nil {
+			return fmt.Errorf("take %s into %s: %w", nic, j.Bridge, err)
+		}
+	}
+	old := j.Link.Name
+	j.Link.Name, j.Link.MAC, j.Link.MTU, j.Link.Kind, j.Link.Promisc = nic, link.MAC, link.MTU, link.Kind, link.Promisc
+	if err := u.save(j); err != nil {
+		return err
+	}
+	if err := u.cfg.Switch.DelPort(ctx, j.Bridge, old); err != nil {
+		return fmt.Errorf("take %s out of %s: %w", old, j.Bridge, err)
+	}
+	if err := hostnet.SetUp(nic); err != nil {
+		return err
+	}
+	u.cfg.Log.Info("underlay interface replaced", "interface", nic, "was", old, "bridge", j.Bridge)
+	return u.keep(ctx, j)
 }
 
 // undo makes the host as the journal says it was, and then deletes the journal.
@@ -246,6 +334,8 @@ func (u *Underlay) undo(ctx context.Context, j journal) error {
 	if err := u.remove(); err != nil {
 		return err
 	}
+	u.noted = seen{}
+	_ = os.Remove(u.seenPath()) // it says of another interface only
 	u.cfg.Log.Info("underlay interface given back", "interface", j.Link.Name, "bridge", j.Bridge)
 	return nil
 }

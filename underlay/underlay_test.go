@@ -422,3 +422,32 @@ func TestDamagedJournal(t *testing.T) {
 		t.Run(name, func(t *testing.T) { wantError(t, err, intent.Conflict, u.path(), "damaged", "delete the file") })
 	}
 }
+
+// What is changed by hand on the bridge stays so, and another card takes the place of one
+// that is gone.
+func TestHandsOnTheBridge(t *testing.T) {
+	l := newLab(t)
+	ctx := ovstest.Context(t)
+	must(t, l.underlay().Take(ctx, "u1"))
+	u := l.underlay() // of a process that started anew
+	ovstest.IP(t, "addr", "del", "198.51.100.1/30", "dev", "br-phy")
+	ovstest.IP(t, "addr", "add", "192.0.2.99/24", "dev", "br-phy")
+	must(t, u.Keep(ctx))
+	if now := l.show("br-phy"); !strings.Contains(now, "192.0.2.99/24") || strings.Contains(now, "198.51.100.1/30") {
+		t.Errorf("not as it was changed:\n%s", now)
+	}
+
+	ovstest.IP(t, "link", "set", "u1", "down")
+	ovstest.IP(t, "link", "set", "u1", "name", "u9")
+	defer exec.Command("ip", "link", "del", "u9").Run()
+	wantError(t, u.Keep(ctx), intent.NotFound, "u1", "called u9 now", "--take-nic u9")
+	must(t, u.Take(ctx, "u9"))
+	if nic, err := u.Taken(); nic != "u9" || err != nil {
+		t.Errorf("taken: %q, %v", nic, err)
+	}
+	l.wantReachable()
+	must(t, u.Return(ctx))
+	if now := l.show("u9"); !strings.Contains(now, "192.0.2.99/24") || !strings.Contains(now, "192.0.2.1/24") || strings.Contains(now, "198.51.100.1/30") {
+		t.Errorf("given back:\n%s", now)
+	}
+}

@@ -61,6 +61,9 @@ func (p *program) hostList(c *cli.Context) error {
 }
 
 func hostState(h intent.HostState) string {
+	if h.Alive && h.Fault != "" {
+		return "faulty"
+	}
 	if h.Alive {
 		return "alive"
 	}
@@ -89,6 +92,9 @@ func (p *program) hostShow(c *cli.Context) error {
 		return err
 	}
 	return p.print(h, func(out io.Writer) {
+		if h.Fault != "" {
+			defer facts(out, [2]string{"because", h.Fault})
+		}
 		facts(out,
 			[2]string{"host", h.Name},
 			[2]string{"id", strconv.FormatUint(uint64(h.ID), 10)},

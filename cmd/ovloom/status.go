@@ -69,7 +69,7 @@ func printStatus(w io.Writer, s api.Status) {
 	}
 	facts(w,
 		[2]string{"host", s.Host},
-		[2]string{"vtep", address(s.VTEP)},
+		[2]string{"vtep", vtepText(s)},
 		[2]string{"ovloomd", fmt.Sprintf("%s, up %s", s.Version, time.Duration(s.Uptime)*time.Second)},
 		[2]string{"switch", fmt.Sprintf("%s, %s datapath, Open vSwitch %s", s.Bridge, s.Datapath, cmp.Or(s.OVSVersion, "of unknown version"))},
 		[2]string{"installed", fmt.Sprintf("%s, %s", count(s.Flows, "flow"), count(s.Groups, "group"))},
@@ -126,6 +126,16 @@ func printStatus(w io.Writer, s api.Status) {
 		if x.Do != "" {
 			fmt.Fprintf(w, "   to do: %s\n", x.Do)
 		}
+	}
+}
+
+// vtepText says where the tunnels end.
+func vtepText(s api.Status) string {
+	switch text := address(s.VTEP); {
+	case s.Underlay.Interface == "":
+		return text
+	default:
+		return fmt.Sprintf("%s on %s, MTU %d", text, s.Underlay.Interface, s.Underlay.MTU)
 	}
 }
 

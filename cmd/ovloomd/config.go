@@ -85,6 +85,7 @@ func flags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "restore", Usage: "make the store of --state-dir what it was when `FILE` was written by ovloom store backup, and end; no ovloomd may use it"},
 		&cli.BoolFlag{Name: "new-store", Usage: "have the next start begin with a new and empty store, or if the store is elsewhere follow whichever answers there, and end; no ovloomd may use --state-dir"},
+		&cli.BoolFlag{Name: "leave", Usage: "take this host out of the overlay without its store, and end: delete the bridge, give the network card back; for when ovloomd cannot start"},
 		&cli.StringFlag{Name: "config", Value: defaultConfigFile, Usage: "YAML `FILE` with the flags' names as keys; flags win"},
 
 		text("host-name", "the machine's short name", "`NAME` of this host in the overlay"),

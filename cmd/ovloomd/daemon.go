@@ -267,7 +267,14 @@ func (d *daemon) vtep() (netip.Addr, error) {
 	if err != nil {
 		return a, err
 	}
-	_, err = hostnet.AddrOwner(a)
+	if _, err = hostnet.AddrOwner(a); intent.KindOf(err) == intent.NotFound {
+		if nic, _ := d.uplink.Taken(); nic != "" {
+			err = d.uplink.Check(a)
+		} else {
+			err = intent.NotFoundf("no interface of this host has the VTEP address %s (--vtep)", a).
+				WithHint("put it back (ip addr add %s/LENGTH dev INTERFACE), or start ovloomd with an address that `ip addr` shows: --vtep ADDRESS", a)
+		}
+	}
 	return a, err
 }
 
@@ -302,7 +309,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	defer stop()
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context) error{
-		d.controller.Run, d.agent.Run, d.tellInterfaces, d.keepBridge, d.keepUnderlay, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, d.keepFair, trace.keep, d.keepExit(gatherer), d.store.KeepGuard,
+		d.controller.Run, d.agent.Run, d.tellUnderlay, d.tellInterfaces, d.keepBridge, d.keepUnderlay, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, d.keepFair, trace.keep, d.keepExit(gatherer), d.store.KeepGuard,
 	} {
 		loops.Add(1)
 		g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })

@@ -135,7 +135,7 @@ func (l *doctorLink) examine(ctx context.Context, run uint64) error {
 
 // report examines this host and its paths to others.
 func (l *doctorLink) report(ctx context.Context, run uint64, hosts []intent.Host) intent.HealthReport {
-	start, self := time.Now(), l.host
+	start, self := time.Now(), l.hostNow()
 	report := intent.HealthReport{Host: self.Name, VXLANPort: l.cfg.VXLANPort}
 	var targets []doctor.Target
 	for _, h := range hosts {
@@ -233,6 +233,9 @@ func (d *daemon) examineHost() []intent.Finding {
 	var list []intent.Finding
 	find := func(do, what string, args ...any) {
 		list = append(list, intent.Finding{Hosts: []string{d.cfg.HostName}, What: fmt.Sprintf(what, args...), Do: do})
+	}
+	if u := d.agent.Underlay(d.host.VTEP); u.Fault != "" {
+		find("on "+d.cfg.HostName+": "+u.Do, "on %s: %s", d.cfg.HostName, u.Fault)
 	}
 	for _, check := range []func(func(do, what string, args ...any)) error{d.examineTunnel, d.examineOffloads} {
 		if err := check(find); err != nil {

@@ -27,23 +27,22 @@ func (l leaver) steps() ([]step, error) {
 	}
 	steps = append(steps,
 		step{"stop driving the switch", func(context.Context) error { l.stopLoops(); return nil }},
+		// Before the card is given back: the way to the store may lead through it.
+		step{"remove host " + l.cfg.HostName, func(ctx context.Context) error {
+			_, _, err := l.store.RemoveHost(ctx, l.cfg.HostName, true)
+			if intent.KindOf(err) == intent.NotFound {
+				return nil
+			}
+			return err
+		}},
 		step{"remove the ways out", l.exit.Remove},
 		step{"delete bridge " + l.cfg.Bridge, func(ctx context.Context) error { return l.db.DeleteBridge(ctx, l.cfg.Bridge) }},
 	)
 	nic, err := l.uplink.Taken()
-	if err != nil {
-		return nil, err
-	}
-	if nic != "" {
+	if err == nil && nic != "" {
 		steps = append(steps, step{"give back " + nic, l.uplink.Return})
 	}
-	return append(steps, step{"remove host " + l.cfg.HostName, func(ctx context.Context) error {
-		_, _, err := l.store.RemoveHost(ctx, l.cfg.HostName, true)
-		if intent.KindOf(err) == intent.NotFound {
-			return nil
-		}
-		return err
-	}}), nil
+	return steps, err
 }
 
 // PlanLeave implements api.Local.
@@ -95,11 +94,12 @@ func (l leaver) mayLeave(ctx context.Context, cascade bool) error {
 	if len(users) > 0 && !cascade {
 		return intent.InUseBy("host "+l.cfg.HostName, users)
 	}
-	if len(l.cfg.Store) > 0 {
-		return nil
-	}
 	hosts, err := l.store.Hosts(ctx)
-	if err != nil {
+	if intent.KindOf(err) == intent.Unavailable {
+		return intent.Unavailablef("this host cannot leave while the store does not answer: %w", err).
+			WithHint("try again when it does; or stop ovloomd, run `ovloomd --leave` here, and on another host: ovloom host remove %s --cascade", l.cfg.HostName)
+	}
+	if err != nil || len(l.cfg.Store) > 0 {
 		return err
 	}
 	var others []string

@@ -322,7 +322,7 @@ func (l *storeLink) keep(ctx context.Context) error {
 	go l.probe(ctx)
 	reported := false
 	for {
-		h, err := l.store.Register(ctx, l.host)
+		h, err := l.store.Register(ctx, l.hostNow())
 		if err == nil {
 			l.log.Info("registered", "host", h.Name, "vtep", h.VTEP, "id", h.ID)
 			err = l.store.KeepAlive(ctx, h.Name)

@@ -80,6 +80,9 @@ func command(stderr io.Writer) *cli.App {
 			if c.Bool("new-store") {
 				return newStore(cfg, log, stderr)
 			}
+			if c.Bool("leave") {
+				return leaveAlone(c.Context, cfg, log, stderr)
+			}
 			if file := c.String("restore"); file != "" {
 				return restore(c.Context, cfg, log, file, stderr)
 			}

@@ -49,6 +49,8 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 		Flows:       c.Flows, Groups: c.Groups,
 		Drops: drops.Value,
 	}
+	u := d.agent.Underlay(d.host.VTEP)
+	s.Underlay = api.Underlay{Interface: u.Interface, MTU: u.MTU, Fault: u.Fault}
 	var late []api.Warning
 	stale := func(part, subject string, at time.Time, err error, do string) {
 		s.Stale = append(s.Stale, api.Stale{Part: part, At: at})
@@ -239,6 +241,12 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 	}
 	for _, clash := range c.Clashes {
 		add("change one of them, and report this: ovloom should have refused it", "%s", clash)
+	}
+	if u := d.agent.Underlay(d.host.VTEP); u.Fault != "" {
+		add(u.Do, "%s", u.Fault)
+	}
+	if err := d.uplinkFault(); err != nil {
+		add(hintOf(err), "%s", text(err))
 	}
 	states := d.agent.States()
 	for _, name := range slices.Sorted(maps.Keys(states)) {

@@ -1,0 +1,125 @@
+package underlay
+
+// Telling what a person changed from what was lost: ovs-vswitchd makes the bridge's
+// interface anew when it starts, without addresses and routes, and they are put back. Those
+// that differ while the interface is the same one were changed by hand, and stay so.
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/ovloom/ovloom/hostnet"
+)
+
+// seenName is the file that says which interface was put right last.
+const seenName = "underlay-seen.json"
+
+// seen identifies an interface of the host: its index, since this start of the machine.
+type seen struct {
+	Boot  string `json:"boot"`
+	Index int    `json:"index"`
+}
+
+func (u *Underlay) seenPath() string { return filepath.Join(u.cfg.StateDir, seenName) }
+
+// bridgeNow identifies the bridge's interface; false if there is none.
+func bridgeNow(bridge string) (seen, bool) {
+	index, err := hostnet.LinkIndex(bridge)
+	if err != nil {
+		return seen{}, false
+	}
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	return seen{strings.TrimSpace(string(boot)), index}, err == nil
+}
+
+// note remembers the bridge's interface, on which everything is as it should be. Not to
+// know that one day only means that what was changed by hand is put back.
+func (u *Underlay) note(bridge string) {
+	now, ok := bridgeNow(bridge)
+	if !ok || now == u.noted {
+		return
+	}
+	b, err := json.Marshal(now)
+	if err == nil {
+		err = writeFile(u.seenPath(), b)
+	}
+	if err != nil {
+		u.cfg.Log.Warn("cannot remember the interface of the underlay's bridge", "bridge", bridge, "error", err)
+		return
+	}
+	u.noted = now
+}
+
+// changedByHand says whether the bridge's interface is the one that was put right last.
+func (u *Underlay) changedByHand(bridge string) bool {
+	if u.noted == (seen{}) {
+		if b, err := os.ReadFile(u.seenPath()); err == nil {
+			_ = json.Unmarshal(b, &u.noted) // what cannot be read is not known
+		}
+	}
+	now, ok := bridgeNow(bridge)
+	return ok && now == u.noted
+}
+
+// adopt returns the journal with the addresses and routes that the bridge has now. Without
+// any IPv4 address it stays as it was: it is all that says what the card had.
+func (u *Underlay) adopt(j journal) journal {
+	bridge, err := hostnet.ReadLink(j.Bridge)
+	if err != nil {
+		return j
+	}
+	var addrs []hostnet.Addr
+	has4 := false
+	for _, a := range bridge.Addrs {
+		if a.LinkLocal() {
+			continue
+		}
+		has4 = has4 || a.Prefix.Addr().Is4()
+		if i := slices.IndexFunc(j.Link.Addrs, a.Same); i >= 0 {
+			a = j.Link.Addrs[i]
+		} else {
+			a.Label = ""
+		}
+		addrs = append(addrs, a)
+	}
+	if !has4 {
+		return j
+	}
+	for _, a := range j.Link.Addrs {
+		if a.LinkLocal() {
+			addrs = append(addrs, a)
+		}
+	}
+	routes := slices.DeleteFunc(slices.Clone(bridge.Routes), func(r hostnet.Route) bool { return !usable(r, addrs, bridge.Routes) })
+	if sameSet(addrs, j.Link.Addrs, hostnet.Addr.Same) && sameSet(routes, j.Link.Routes, func(a, b hostnet.Route) bool { return a == b }) {
+		return j
+	}
+	u.cfg.Log.Info("addresses or routes of the underlay's bridge were changed by hand; they stay so", "bridge", j.Bridge)
+	j.Link.Addrs, j.Link.Routes = addrs, routes
+	return j
+}
+
+// usable says whether a route could be made anew: one that lost the way to its gateway with
+// an address stays where it is, but the kernel takes it nowhere else.
+func usable(r hostnet.Route, addrs []hostnet.Addr, all []hostnet.Route) bool {
+	if !r.Gateway.IsValid() || r.OnLink || r.Gateway.IsLinkLocalUnicast() {
+		return true
+	}
+	return slices.ContainsFunc(addrs, func(a hostnet.Addr) bool { return a.Prefix.Contains(r.Gateway) || a.Peer.Contains(r.Gateway) }) ||
+		slices.ContainsFunc(all, func(o hostnet.Route) bool { return !o.Gateway.IsValid() && o.Dst.Contains(r.Gateway) })
+}
+
+// sameSet says whether two lists have the same elements, in any order.
+func sameSet[T any](a, b []T, same func(T, T) bool) bool {
+	in := func(x T, list []T) bool { return slices.ContainsFunc(list, func(y T) bool { return same(x, y) }) }
+	return len(a) == len(b) && !slices.ContainsFunc(a, func(x T) bool { return !in(x, b) })
+}
+
+// has4 says whether the bridge has an IPv4 address.
+func has4(bridge string) bool {
+	l, err := hostnet.ReadLink(bridge)
+	return err == nil && slices.ContainsFunc(l.Addrs, func(a hostnet.Addr) bool { return a.Prefix.Addr().Is4() })
+}
