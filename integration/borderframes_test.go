@@ -67,9 +67,7 @@ func (l *liar) lies(v victim) []inner {
 		if code != 0 {
 			message = icmpWithCode(src, dst, kind, code, body)
 		}
-		for _, w := range l.wraps(what, src, dst, message) {
-			list = append(list, w)
-		}
+		list = append(list, l.wraps(what, src, dst, message)...)
 	}
 	for _, a := range others {
 		if a.Is4() {

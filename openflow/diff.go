@@ -27,7 +27,7 @@ type FlowIndex struct {
 	chain []int32 // -1: none
 
 	shadowed []int32 // flows that are not the last with their key
-	key   []byte  // scratch
+	key      []byte  // scratch
 }
 
 // IndexFlows returns an index of flows, which it keeps.

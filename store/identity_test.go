@@ -99,7 +99,7 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 	closed(t, far)
 	far = open(t, c)
 	check("the store that answers is another")
-	m, stop = watch(t, far, "acme")
+	m, _ = watch(t, far, "acme")
 	closed(t, other)
 
 	// Its own store's older state, as of a snapshot of the disk.

@@ -164,7 +164,7 @@ func TestStatus(t *testing.T) {
 		Conflicts: []api.Conflict{{Port: "acme/web/c2", Claims: []api.Claim{{Host: "host2", Generation: 9}, {Host: "host1", Generation: 4}}, Interfaces: []string{"tap0", "tap1"}}},
 		Drops:     []api.Drop{{Reason: "spoof-mac", Meaning: "the source MAC is not the port's", Packets: 3, Bytes: 294}, {Reason: "no such port", Packets: 1, Bytes: 60}},
 		Warnings:  []api.Warning{{What: "the underlay's MTU is 1500", Do: "raise it to 1550 on eth0"}, {What: "port acme/web/c2 is claimed twice"}},
-		LeftOut: []api.LeftOut{{Key: "/ovloom/v1/hosts/host2", Object: "host host2", Reason: "VTEP address is missing"}},
+		LeftOut:   []api.LeftOut{{Key: "/ovloom/v1/hosts/host2", Object: "host host2", Reason: "VTEP address is missing"}},
 		Repairs: []api.Repair{{At: at.Add(time.Hour), First: at, Times: 2, What: "flows changed by another program", Count: 17, Detail: "17 deleted"},
 			{At: at, First: at, Times: 1, What: "port settings changed by another program", Count: 1, Detail: "vx0: down"}}})
 	s.run("status", "status -o json")
