@@ -13,7 +13,7 @@ var fork = &Table{
 	ID:      idFork,
 	Name:    "fork",
 	Purpose: "Send broadcast and multicast to flood, what is for a gateway to l3_in, other unicast to fdb.",
-	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldVLANVID, of.FieldEthDst, of.FieldEthType, of.FieldIPSrc, of.FieldIPv6Src},
+	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldVLANVID, of.FieldEthDst, of.FieldEthType, of.FieldIPSrc, of.FieldIPv6Src, of.FieldIPv6Dst, of.FieldIPProto, of.FieldICMPv6Type},
 	Writes:  []of.Field{of.FieldReg0, of.FieldReg15},
 	Next:    []*Table{fdb, flood, l3In, drop},
 }
@@ -40,8 +40,26 @@ func forkBase(r rules, sw Switch) {
 		r.add(fork, forkForeign, "to be routed, from a MAC behind a port, as somebody of another network",
 			on(flagLearnOK.is(1), gatewayMAC, family), because(ReasonForeignSource)...)
 	}
+	forkRouters(r)
 	r.add(fork, 0, "unicast", on(), to(fdb))
 }
+
+// forkRouters lets ports and peers do no more than answer a host's router, this one's or
+// another's: it routes without looking at sources, for other hosts do that for their
+// ports. Whoever sends to the gateway instead comes by forkSources.
+func forkRouters(r rules) {
+	r.add(fork, forkAnswer, "answers a host's router", with(anyRouterMAC, advertisement...), to(fdb))
+	for _, family := range []of.Term{of.IPv4, of.IPv6} {
+		r.add(fork, forkRouter, "to be routed, from a port, by a host's router", with(anyRouterMAC, family, flagFromTunnel.is(0)), because(ReasonNotRouted)...)
+		r.add(fork, forkRouter, "to be routed, from a peer, by a host's router", with(anyRouterMAC, family, flagFromTunnel.is(1), flagFromPeer.is(1)), because(ReasonNotRouted)...)
+	}
+}
+
+var (
+	anyRouterMAC = on(of.MACMasked(of.FieldEthDst, intent.RouterMAC(0), intent.MAC{0xff, 0xff}))
+	// advertisement matches the neighbour advertisements that go no further than to who asked.
+	advertisement = with(icmpv6(icmpv6NeighborAd), of.Prefix(of.FieldIPv6Dst, netip.MustParsePrefix("fe80::/10")))
+)
 
 // Priorities of fork for sources of what is to be routed. Below 30: what is not
 // learned is not judged.
@@ -49,7 +67,10 @@ const (
 	forkTag       = 25
 	forkUnmanaged = 19
 	forkOwn       = 18
+	forkAnswerOwn = 18
+	forkAnswer    = 17
 	forkForeign   = 16
+	forkRouter    = 15
 )
 
 var gatewayMAC = of.EthDst(intent.GatewayMAC)
@@ -107,5 +128,7 @@ func forkSources(r rules, v *NetworkView) {
 // forkSelf takes what is for this host's router: answers to its questions, and those of
 // ports on other hosts to the outside.
 func forkSelf(r rules, h intent.Host) {
-	r.add(fork, 10, "for this host's router", on(of.EthDst(intent.RouterMAC(h.ID))), flagReached.set(1), to(l3In))
+	own := on(of.EthDst(intent.RouterMAC(h.ID)))
+	r.add(fork, forkAnswerOwn, "answers this host's router", with(own, advertisement...), to(l3In))
+	r.add(fork, 10, "for this host's router", own, flagReached.set(1), to(l3In))
 }

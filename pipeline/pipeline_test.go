@@ -488,6 +488,81 @@ func meet(a, b of.Match) bool {
 	return true
 }
 
+// A host's router routes without looking at sources: what comes by a port or from a peer
+// must not get there, by whatever MAC, but for answers.
+func TestPortsAndPeersDoNotReachHostsRouters(t *testing.T) {
+	own, other := intent.RouterMAC(0x0f), intent.RouterMAC(0x10)
+	for name, n := range networkCases() {
+		var all []of.Flow
+		emit := func(f of.Flow, _ string) { all = append(all, f) }
+		Base(sw, emit)
+		Self(sw, intent.Host{ID: 0x0f, VTEP: netip.MustParseAddr("192.0.2.1")}, emit)
+		Host(sw, intent.Host{ID: 0x10, VTEP: netip.MustParseAddr("192.0.2.2")}, emit)
+		Network(sw, &n, emit)
+		port, peer, host := flagFromTunnel.is(0), with(on(flagFromTunnel.is(1)), flagFromPeer.is(1)), with(on(flagFromTunnel.is(1)), flagFromPeer.is(0))
+		src4, src6 := of.Addr(of.FieldIPSrc, netip.MustParseAddr("203.0.113.9")), of.Addr(of.FieldIPv6Src, netip.MustParseAddr("2001:db8::9"))
+		answer := with(icmpv6(icmpv6NeighborAd), src6, of.Addr(of.FieldIPv6Dst, linkLocal(own)))
+		far := with(icmpv6(icmpv6NeighborAd), src6, of.Addr(of.FieldIPv6Dst, netip.MustParseAddr("fd00:2::1")))
+		for _, c := range []struct {
+			what string
+			from []of.Term
+			mac  intent.MAC
+			is   []of.Term
+			want *Table
+		}{
+			{"IPv4 of a port", on(port), own, on(of.IPv4, src4), drop},
+			{"IPv6 of a port", on(port), own, on(of.IPv6, src6, of.IPProto(protoUDP)), drop},
+			{"IPv4 of a MAC behind a port", with(on(port), flagLearnOK.is(1), flagLearned.is(1)), own, on(of.IPv4, src4), drop},
+			{"IPv4 of a port, to another host's", on(port), other, on(of.IPv4, src4), drop},
+			{"IPv4 of a peer", peer, own, on(of.IPv4, src4), drop},
+			{"IPv6 of a peer, to another host's", peer, other, on(of.IPv6, src6, of.IPProto(protoUDP)), drop},
+			{"an advertisement that goes on", on(port), own, far, drop},
+			{"an advertisement", on(port), own, answer, l3In},
+			{"an advertisement of a peer", peer, own, answer, l3In},
+			{"an advertisement to another host's", on(port), other, answer, fdb},
+			{"an ARP reply", on(port), own, on(of.ARP), l3In},
+			{"IPv4 of a host", host, own, on(of.IPv4, src4), l3In},
+		} {
+			packet := with(with(with(c.from, regNetwork.is(uint64(n.Network.VNI))), of.EthDst(c.mac), of.NoVLAN()), c.is...)
+			if got := leads(t, all, fork, packet); got != c.want.ID {
+				t.Errorf("network %s: %s goes to table %d, want %s", name, c.what, got, c.want.Name)
+			}
+		}
+	}
+}
+
+// leads returns the table that the best of the flows of a table leads a packet to. What the
+// packet does not say of a field is zero.
+func leads(t *testing.T, flows []of.Flow, in *Table, packet []of.Term) uint8 {
+	t.Helper()
+	has := func(f of.Flow) bool {
+		return !slices.ContainsFunc(f.Match.Terms, func(x of.Term) bool {
+			var value of.Bits
+			for _, p := range packet {
+				if p.Field == x.Field {
+					value = p.Value
+				}
+			}
+			return value.And(x.Mask) != x.Value
+		})
+	}
+	best := -1
+	for i, f := range flows {
+		if f.Table == in.ID && has(f) && (best < 0 || f.Priority > flows[best].Priority) {
+			best = i
+		}
+	}
+	if best < 0 {
+		t.Fatalf("table %s has nothing for %v", in.Name, packet)
+	}
+	for _, a := range flows[best].Actions {
+		if g, ok := a.(of.Goto); ok {
+			return g.Table
+		}
+	}
+	return 0
+}
+
 func TestRegistersDoNotOverlap(t *testing.T) {
 	if err := overlap(registers); err != nil {
 		t.Error(err)

@@ -87,7 +87,7 @@ var reasons = []struct {
 	{ReasonUnknownDst, "unknown-destination", "no port of the network has the destination MAC"},
 	{ReasonNotElected, "not-elected", "a peer's packet for the gateway, which another host is for that network's peers"},
 	{ReasonOnLink, "on-link", "a packet for the gateway to send on, to or from an address that has a meaning on its link only"},
-	{ReasonNotRouted, "not-routed", "a frame for the gateway that is neither IPv4 nor IPv6"},
+	{ReasonNotRouted, "not-routed", "a frame for the gateway that is neither IPv4 nor IPv6, or one for a host's own router, which only hosts may use"},
 	{ReasonExpired, "expired", "the packet's TTL or hop limit ended at the gateway"},
 	{ReasonGateway, "gateway", "a packet for a gateway itself, which answers nothing but pings"},
 	{ReasonNoRoute, "no-route", "the tenant has no route to the destination"},
