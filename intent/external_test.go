@@ -139,3 +139,18 @@ func FuzzAddrRange(f *testing.F) {
 		}
 	})
 }
+
+// A VLAN that no tag can hold would have the switch refuse the flow, and all that come with
+// it.
+func TestStoredExternalHasAVLANThatATagCanHold(t *testing.T) {
+	e := External{
+		Name: "campus", ID: 1, Number: 1, Kind: ExternalBridge, Bridge: "br-ex", Subnet: netip.MustParsePrefix("203.0.113.0/24"),
+		Gateway: netip.MustParseAddr("203.0.113.1"), Pool: AddrRange{First: netip.MustParseAddr("203.0.113.10"), Last: netip.MustParseAddr("203.0.113.20")},
+	}
+	for vlan, want := range map[uint16]Kind{0: "", VLANMax: "", VLANMax + 1: Invalid, 5000: Invalid} {
+		e.VLAN = vlan
+		if err := Stored(e); KindOf(err) != want {
+			t.Errorf("VLAN %d: %v", vlan, err)
+		}
+	}
+}

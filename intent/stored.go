@@ -145,6 +145,8 @@ func (e External) stored() error {
 		return Invalidf("subnet %s is malformed", e.Subnet)
 	case !e.Subnet.Contains(e.Gateway):
 		return Invalidf("gateway %s is not in subnet %s", e.Gateway, e.Subnet)
+	case e.VLAN > VLANMax:
+		return Invalidf("VLAN %d is out of range", e.VLAN)
 	}
 	if e.Kind == ExternalBridge {
 		if err := firstError(validateInterface("bridge", e.Bridge), e.Pool.Validate()); err != nil {
