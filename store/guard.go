@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -149,11 +150,21 @@ func (s *Store) mendGuard(ctx context.Context) (revision int64, err error) {
 		for _, it := range v.found[3] {
 			delete(have, guardHostKey(strings.TrimPrefix(it.key, hostsRoot)))
 		}
+		vteps := map[string]string{} // by key of the peer, as keys spell them
+		for _, it := range v.found[0] {
+			if ref, ok := portName(string(it.value)); ok {
+				vtep, _, _ := strings.Cut(strings.TrimPrefix(it.key, peersVTEPs), "/")
+				vteps[peerKey(intent.PeerRef{Tenant: ref.Tenant, Network: ref.Network, Peer: ref.Port})] = vtep
+			}
+		}
 		var changes []txn
 		for _, it := range peers {
-			p, err := decode[intent.Peer](it.value)
+			p, err := objectOf[intent.Peer](it)
 			if err != nil {
-				s.complain([]error{fmt.Errorf("key %s: %w", it.key, err)})
+				// Hosts go on with its last valid state: its VTEP stays denied.
+				s.complain([]error{err})
+				kept := guardVTEPs + vteps[it.key] + "/"
+				maps.DeleteFunc(have, func(k string, _ int64) bool { return strings.HasPrefix(k, kept) })
 				continue
 			}
 			k := guardVTEPKey(p.VTEP, p.ID)

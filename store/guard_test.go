@@ -138,6 +138,31 @@ func TestGuardIsMadeUpForOlderBuilds(t *testing.T) {
 	}
 }
 
+// A peer that is spoilt in the store stays in force as it was: so do hosts deny its VTEP.
+func TestGuardKeepsTheVTEPOfASpoiltPeer(t *testing.T) {
+	s := open(t, Config{})
+	ctx := t.Context()
+	acme(t, s)
+	tor1 := must[intent.Peer](t)(s.AddPeer(ctx, peer("acme/web/tor1", "192.0.2.40")))
+	must[intent.Peer](t)(s.AddPeer(ctx, peer("acme/web/tor2", "192.0.2.41")))
+	for _, value := range []string{`{`, `{"v":99}`, `{"v":1,"tenant":"acme","network":"web","name":"tor1"}`} {
+		put(t, s, peerKey(tor1.Ref()), value)
+		put(t, s, guardVTEPs+"192.000.002.099/000000000001", `{"v":1,"vtep":"192.0.2.99"}`) // of a peer that is gone
+		if _, err := s.mendGuard(ctx); err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, k := range keys(t, s) {
+			if strings.HasPrefix(k, guardVTEPs) {
+				got = append(got, strings.TrimPrefix(k, guardVTEPs)[:len("192.000.002.040")])
+			}
+		}
+		if want := []string{"192.000.002.040", "192.000.002.041"}; !slices.Equal(got, want) {
+			t.Errorf("with the peer %s hosts deny %v, want %v", value, got, want)
+		}
+	}
+}
+
 func TestGuardIsCopied(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, Config{StateDir: dir})
