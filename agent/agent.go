@@ -102,6 +102,7 @@ type Agent struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	links     map[string]hostnet.LinkState // nil: not known yet
+	names     map[int]string               // of links, by index
 	inside    map[int]string               // the port whose namespace has a number
 	switched  map[string]ovsdb.Interface   // on the bridge, by name; nil: not known yet
 	due       map[string]time.Time         // ports to be looked at, by UUID

@@ -140,23 +140,30 @@ func (a *Agent) linksChanged(c hostnet.Change) {
 				look = append(look, r.Port)
 			}
 		}
-		a.links, a.inside = map[string]hostnet.LinkState{}, map[int]string{}
+		a.links, a.names, a.inside = map[string]hostnet.LinkState{}, map[int]string{}, map[int]string{}
 		for _, r := range byName {
 			look = append(look, r.Port)
 		}
 	}
-	for _, name := range c.Gone {
+	gone := func(name string) {
+		delete(a.names, a.links[name].Index)
 		delete(a.links, name)
 		if r, ok := byName[name]; ok {
 			look = append(look, r.Port)
 		}
+	}
+	for _, name := range c.Gone {
+		gone(name)
 	}
 	for _, l := range c.Links {
 		old := a.links[l.Name]
 		if l == old {
 			continue
 		}
-		a.links[l.Name] = l
+		if before, ok := a.names[l.Index]; ok && before != l.Name {
+			gone(before) // it was renamed: no other message tells
+		}
+		a.links[l.Name], a.names[l.Index] = l, l.Name
 		r, ok := byName[l.Name]
 		if !ok {
 			continue

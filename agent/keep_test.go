@@ -140,6 +140,16 @@ func TestCausesAreNamed(t *testing.T) {
 			t.Errorf("on record: %+v", r)
 		}
 	})
+	t.Run("tap renamed", func(t *testing.T) {
+		a, f := plugged(t, api.PlugRequest{Tap: "tap0"})
+		f.mu.Lock()
+		index := f.links["tap0"]
+		f.mu.Unlock()
+		f.deliver(hostnet.Change{Links: []hostnet.LinkState{{Name: "vnet7", Index: index, Kind: "tuntap", Up: true, Inside: -1}}})
+		until(t, "told", func() bool { return stateOf(a, "tap0").What == "interface tap0 was deleted" })
+		f.deliver(hostnet.Change{Links: []hostnet.LinkState{{Name: "tap0", Index: index, Kind: "tuntap", Up: true, Inside: -1}}})
+		until(t, "right again", func() bool { return len(a.States()) == 0 })
+	})
 	t.Run("tap down", func(t *testing.T) {
 		a, f := plugged(t, api.PlugRequest{Tap: "tap0"})
 		f.down["tap0"] = true
