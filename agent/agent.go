@@ -68,7 +68,7 @@ type Network interface {
 	Underlay() (mtu int, ifname string, err error)
 }
 
-// Config says what to work on. Every field but Known is required.
+// Config says what to work on. Every field but Known and Expect is required.
 type Config struct {
 	Host     string
 	Bridge   string // the integration bridge
@@ -84,6 +84,10 @@ type Config struct {
 
 	// Known returns a port from memory, for the time when the store does not answer.
 	Known func(ctx context.Context, ref intent.PortRef) (intent.Port, bool)
+
+	// Expect is told of a port before it is claimed, and then what came of plugging it: a
+	// claim is heard of before its interface, and must not be given up for having none.
+	Expect func(ctx context.Context, ref intent.PortRef) (done func(error))
 }
 
 // Agent looks after the ports plugged into this host.

@@ -21,7 +21,7 @@ import (
 // Plug puts an interface where a workload is and adds it to the integration bridge. From
 // there on it is like an interface that anybody else added: the controller sees its
 // iface-id and binds the port.
-func (a *Agent) Plug(ctx context.Context, r api.PlugRequest) (api.PlugResult, error) {
+func (a *Agent) Plug(ctx context.Context, r api.PlugRequest) (result api.PlugResult, err error) {
 	leave, err := a.enter(ctx)
 	if err != nil {
 		return api.PlugResult{}, err
@@ -48,7 +48,11 @@ func (a *Agent) Plug(ctx context.Context, r api.PlugRequest) (api.PlugResult, er
 	}
 	a.learn(port, network)
 	defer a.lookSoon(port.UUID)
-	result := api.PlugResult{Ifname: r.Ifname, MAC: port.MAC, Addrs: port.Addrs, MTU: mtu}
+	if a.cfg.Expect != nil {
+		done := a.cfg.Expect(ctx, r.Ref)
+		defer func() { done(err) }()
+	}
+	result = api.PlugResult{Ifname: r.Ifname, MAC: port.MAC, Addrs: port.Addrs, MTU: mtu}
 	if r.Tap != "" {
 		result.Interface = r.Tap
 		result.Notes, err = a.plugTap(ctx, r, port, mtu)

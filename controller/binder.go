@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/ovloom/ovloom/intent"
 )
@@ -30,6 +31,10 @@ type binder struct {
 	stale  map[intent.PortRef]uint64           // ports that may carry a claim of ours without a plug; its generation, if known
 	byPort map[intent.PortRef]map[string]*plug // all plugs that name a port
 
+	// expected are ports that are being plugged here, with when to give them up. Their
+	// claim may be heard of before their interface, and is not one without interface.
+	expected map[intent.PortRef]time.Time
+
 	claimedAt map[intent.PortRef]int64 // the revisions of claims of ours that are not up yet
 	knownAt   map[string]int64         // by tenant: what the other hosts know
 }
@@ -50,6 +55,8 @@ func newBinder(self string, busy, told, named func(string) bool, arrive func(int
 		owners: map[intent.PortRef]string{},
 		stale:  map[intent.PortRef]uint64{},
 		byPort: map[intent.PortRef]map[string]*plug{},
+
+		expected: map[intent.PortRef]time.Time{},
 
 		claimedAt: map[intent.PortRef]int64{},
 		knownAt:   map[string]int64{},
@@ -135,6 +142,7 @@ func (b *binder) attach(p *plug, ref intent.PortRef, w *world) {
 		b.byPort[ref] = map[string]*plug{}
 	}
 	b.byPort[ref][p.UUID] = p
+	delete(b.expected, ref)
 	b.elect(ref, w)
 }
 
@@ -172,10 +180,12 @@ func (b *binder) elect(ref intent.PortRef, w *world) {
 	if best == nil {
 		delete(b.owners, ref)
 		w.setLocal(ref, 0)
+		w.setHeld(ref, 0)
 		return
 	}
 	b.owners[ref] = best.UUID
 	w.setLocal(ref, best.OFPort)
+	w.setHeld(ref, max(best.Generation, best.granted))
 }
 
 // tenants returns the tenants that concern this host: those of its plugs, and
@@ -360,6 +370,9 @@ func install(uuid string, on bool, rows Interfaces) deed {
 	}
 }
 
+// expectFor is how long a port that is being plugged may be without an interface.
+const expectFor = 15 * time.Second
+
 // releases gives up the claims that no interface is behind: not while nobody knows
 // which port an interface is.
 func (b *binder) releases(w *world, claims Claims) []deed {
@@ -368,6 +381,7 @@ func (b *binder) releases(w *world, claims Claims) []deed {
 			return nil
 		}
 	}
+	maps.DeleteFunc(b.expected, func(_ intent.PortRef, until time.Time) bool { return time.Now().After(until) })
 	var list []deed
 	for _, ref := range slices.SortedFunc(maps.Keys(b.stale), comparePorts) {
 		own, _ := w.claim(ref)
@@ -375,6 +389,7 @@ func (b *binder) releases(w *world, claims Claims) []deed {
 		switch {
 		case b.byPort[ref] != nil:
 			delete(b.stale, ref)
+		case !b.expected[ref].IsZero():
 		case b.busy(storeLane(ref)):
 			// Perhaps it is being claimed; the claim must not be forgotten.
 		case generation != 0:

@@ -344,3 +344,47 @@ func TestTenantIsFollowedAsLongAsAnyPortIsHere(t *testing.T) {
 		}
 	})
 }
+
+// The claim of a port that is being plugged is heard of before its interface is there. It
+// is not given up: another claim in its place would be refused where the port was taken
+// from a host that still has it.
+func TestClaimThatComesBeforeItsInterface(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		// The tenant is watched because of another port.
+		r.rows.plug(Interface{Name: "if2", IfaceID: uuidOf(12), OFPort: 6})
+		r.did("watch acme", "claim c2, have 0", "row if2: generation 1", "row if2: installed: true", "c2, generation 1, up: true")
+
+		done := r.Expect(r.ctx, portRef("c1"))
+		got, err := r.store.Claim(r.ctx, portRef("c1"), "host1", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.did("claim c1, have 0")
+		r.rows.plug(Interface{Name: "if1", IfaceID: uuidOf(11), OFPort: 5, Generation: got.Generation})
+		done(nil)
+		r.did("row if1: installed: true", "c1, generation 1, up: true")
+
+		// Once it has been there, its end is the end of the claim at once.
+		r.rows.unplug("if1")
+		r.did("release c1, generation 1")
+
+		// When nothing comes of it, the claim goes.
+		done = r.Expect(r.ctx, portRef("c1"))
+		if _, err := r.store.Claim(r.ctx, portRef("c1"), "host1", 0); err != nil {
+			t.Fatal(err)
+		}
+		r.did("claim c1, have 0")
+		done(intent.Conflictf("no"))
+		r.did("release c1, generation 2")
+
+		// So it does when the interface never comes.
+		done = r.Expect(r.ctx, portRef("c1"))
+		if _, err := r.store.Claim(r.ctx, portRef("c1"), "host1", 0); err != nil {
+			t.Fatal(err)
+		}
+		done(nil)
+		r.did("claim c1, have 0")
+		time.Sleep(time.Minute)
+		r.did("release c1, generation 3")
+	})
+}

@@ -186,6 +186,20 @@ func (c *Controller) SetInterfaces(ctx context.Context, list []Interface) {
 	})
 }
 
+// Expect says that a port is about to be claimed for this host, and its interface made.
+// The function that it returns says what came of it: after a success the interface is
+// waited for, for a while.
+func (c *Controller) Expect(ctx context.Context, ref intent.PortRef) (done func(error)) {
+	c.send(ctx, func() { c.binder.expected[ref] = time.Now().Add(expectFor) })
+	return func(err error) {
+		c.send(context.WithoutCancel(ctx), func() {
+			if err != nil || c.binder.byPort[ref] != nil {
+				delete(c.binder.expected, ref)
+			}
+		})
+	}
+}
+
 // Connected takes in a switch that has just connected, and the number of its
 // tunnel port.
 func (c *Controller) Connected(ctx context.Context, sw Switch, vxlan of.PortNo) {

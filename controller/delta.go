@@ -393,7 +393,7 @@ func collect(into *[]of.Flow) pipeline.Emit {
 
 // samePort says whether two views give the same flows.
 func samePort(a, b *pipeline.PortView) bool {
-	return a.OFPort == b.OFPort && a.InForce == b.InForce && a.VTEP == b.VTEP && a.VRF == b.VRF && a.Peers == b.Peers && a.Penalty == b.Penalty && a.Reached == b.Reached &&
+	return a.OFPort == b.OFPort && a.InForce == b.InForce && a.Elsewhere == b.Elsewhere && a.VTEP == b.VTEP && a.VRF == b.VRF && a.Peers == b.Peers && a.Penalty == b.Penalty && a.Reached == b.Reached &&
 		a.Port.ID == b.Port.ID && a.Port.MAC == b.Port.MAC && a.Port.Learn == b.Port.Learn &&
 		slices.Equal(a.Port.Addrs, b.Port.Addrs) && a.Port.Name == b.Port.Name &&
 		slices.Equal(a.Hops, b.Hops) && slices.Equal(a.Routed, b.Routed) &&

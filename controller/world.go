@@ -42,6 +42,7 @@ type facts struct {
 	known     map[string]intent.Host
 	tenants   map[string]*tenant
 	local     map[intent.PortRef]of.PortNo // interfaces here that carry a port, in force or not
+	held      map[intent.PortRef]uint64    // generations of the claims that those interfaces were plugged with
 	penalties map[of.PortNo]bool           // ports of the switch that are held to a rate
 	natFacts
 }
@@ -80,6 +81,7 @@ func newWorld(self string) *world {
 			known:    map[string]intent.Host{},
 			tenants:  map[string]*tenant{},
 			local:    map[intent.PortRef]of.PortNo{},
+			held:     map[intent.PortRef]uint64{},
 			natFacts: newNATFacts(),
 		},
 		members:   map[intent.NetworkRef]*members{},
@@ -238,6 +240,20 @@ func (w *world) setLocal(ref intent.PortRef, p of.PortNo) {
 	if t := w.tenants[ref.Tenant]; t != nil {
 		w.touchTarget(t, ref)
 	}
+}
+
+// setHeld says with which claim a port's interface on this switch was plugged; 0: with
+// none that is known.
+func (w *world) setHeld(ref intent.PortRef, generation uint64) {
+	if w.held[ref] == generation {
+		return
+	}
+	if generation == 0 {
+		delete(w.held, ref)
+	} else {
+		w.held[ref] = generation
+	}
+	w.ports.touch(ref)
 }
 
 // span takes in what the store says of one tenant.

@@ -37,6 +37,8 @@ func (w *world) portView(ref intent.PortRef) *pipeline.PortView {
 		v.InForce = true
 	default:
 		v.VTEP = w.known[winner.Host].VTEP
+		// A claim that is newer than the one that the store has told of is this host's own.
+		v.Elsewhere = w.held[ref] <= winner.Generation
 	}
 	return v
 }

@@ -21,6 +21,8 @@ var adviceFor = map[string]string{
 	"spoof-mac":            "send with the port's own MAC address, which `ovloom port show {port}` prints; or let MACs live behind the port: `ovloom network set {network} --learning` and `ovloom port set {port} --learn N`",
 	"spoof-ipv4":           "send from an address of the port, or give it that one: `ovloom port set {port} --ip …` with all that it is to have",
 	"spoof-ipv6":           "send from an address of the port, or give it that one: `ovloom port set {port} --ip …` with all that it is to have",
+	"no-ipv6":              "nothing needs to: machines say such things by themselves. For IPv6, give the network a subnet: `ovloom network set {network} --subnet PREFIX` with all that it is to have",
+	"unclaimed":            "wait a moment: packets pass when the host's claim is stored and its flows are in. If that takes long, see `ovloom status`",
 	"spoof-arp":            "a port may speak in ARP for its own addresses only; to give it one: `ovloom port set {port} --ip …` with all that it is to have",
 	"spoof-nd":             "a port may speak in neighbour discovery for its own addresses only; to give it one: `ovloom port set {port} --ip …` with all that it is to have",
 	"router-advertisement": "nothing: ports are no routers. Gateways are the overlay's",

@@ -55,6 +55,9 @@ func classifyPort(r rules, sw Switch, p *PortView) {
 			on(of.InPort(p.OFPort)), of.ApplyMeter{ID: SharePenalty.meter(uint32(p.OFPort)).ID}, of.ToGroup{ID: uint32(p.OFPort)})
 	case p.local():
 		r.add(classify, classifyKnown, "sent by the port, enters its network", on(of.InPort(p.OFPort)), append(enterPort(p), to(portEntry))...)
+	case p.OFPort != 0 && !p.Elsewhere:
+		r.add(classify, classifyKnown, "an interface whose port no host has claimed yet",
+			on(of.InPort(p.OFPort)), because(ReasonUnclaimed)...)
 	case p.OFPort != 0:
 		r.add(classify, classifyKnown, "an interface that lost the port to another host",
 			on(of.InPort(p.OFPort)), because(ReasonClaimedElse)...)

@@ -28,6 +28,7 @@ var portSecurity = &Table{
 const (
 	securityNever   = 200 // nobody may say this
 	securityND      = 160 // neighbour discovery that is in order
+	securityNoIPv6  = 155 // what machines say by themselves where there is no IPv6
 	securityNDSpoof = 150 // any other neighbour discovery
 	securityOwn     = 100 // what the port owns
 	securityRouted  = 90  // from what routes lead to by way of the port
@@ -58,6 +59,8 @@ var (
 	anyIPv4   = netip.IPv4Unspecified()
 	anyIPv6   = netip.IPv6Unspecified()
 	broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
+
+	linkLocals = netip.MustParsePrefix("fe80::/10")
 )
 
 // unicastSource matches a source MAC that one machine can have.
@@ -185,6 +188,14 @@ func securityIPv6(r rules, p *PortView, sender []of.Term) {
 			for _, kind := range []uint8{icmpv6RouterSol, icmpv6MLDReport, icmpv6MLDDone, icmpv6MLDv2Report} {
 				r.add(portSecurity, securityOwn, "a host without an address yet",
 					nd(kind, of.Addr(of.FieldIPv6Src, anyIPv6)), pass)
+			}
+		} else {
+			// A machine that comes up asks for routers, joins groups and looks for
+			// duplicates of its link-local address, whatever the network has. That is no
+			// attempt to be somebody else, and must not look like one.
+			for _, src := range []of.Term{of.Addr(of.FieldIPv6Src, anyIPv6), of.Prefix(of.FieldIPv6Src, linkLocals)} {
+				r.add(portSecurity, securityNoIPv6, "what a machine says by itself, in a network without IPv6",
+					with(sender, of.IPv6, src), because(ReasonNoIPv6)...)
 			}
 		}
 		r.add(portSecurity, securityOther, "IPv6 from an address the port does not own", with(sender, of.IPv6), because(ReasonSpoofIPv6)...)

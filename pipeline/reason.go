@@ -54,6 +54,8 @@ const (
 	ReasonPuntLimit     Reason = 57
 	ReasonFragmentLimit Reason = 58
 	ReasonPenalty       Reason = 59
+	ReasonNoIPv6        Reason = 60
+	ReasonUnclaimed     Reason = 61
 	ReasonTagged        Reason = 45
 	ReasonEtherType     Reason = 46
 	ReasonMalformed     Reason = 47
@@ -69,11 +71,13 @@ var reasons = []struct {
 }{
 	{ReasonUnknownPort, "unknown-port", "the interface is not bound to any port"},
 	{ReasonUnknownVTEP, "unknown-vtep", "a tunnel packet from an address that is neither a host's VTEP nor that of a peer of the packet's network"},
-	{ReasonClaimedElse, "claimed-elsewhere", "the port is in force on another host, or not yet on this one"},
+	{ReasonClaimedElse, "claimed-elsewhere", "the port is in force on another host"},
+	{ReasonUnclaimed, "unclaimed", "the port is in force on no host yet: it was plugged this moment, or its claim waits for the store"},
 	{ReasonUnknownVNI, "unknown-vni", "a tunnel packet for a network that no port here is part of"},
 	{ReasonSpoofMAC, "spoof-mac", "the source MAC is not the port's"},
 	{ReasonSpoofIPv4, "spoof-ipv4", "the source IPv4 address is not the port's"},
 	{ReasonSpoofIPv6, "spoof-ipv6", "the source IPv6 address is not the port's"},
+	{ReasonNoIPv6, "no-ipv6", "IPv6 from a link-local address or from none, which every machine sends by itself, in a network without an IPv6 subnet"},
 	{ReasonSpoofARP, "spoof-arp", "an ARP packet speaks for an address that is not the port's"},
 	{ReasonSpoofND, "spoof-nd", "a neighbour discovery packet speaks for an address that is not the port's"},
 	{ReasonRouterAd, "router-advertisement", "a port sent a router advertisement or redirect; only gateways may"},

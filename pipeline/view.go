@@ -80,6 +80,10 @@ type PortView struct {
 	// InForce: the binding of this host is the one in force. If not, OFPort may
 	// not speak.
 	InForce bool
+	// Elsewhere: another host has claimed the port, and this one's interface lost it.
+	// Neither InForce nor Elsewhere: nobody has claimed it, or this host's claim is not
+	// heard of yet.
+	Elsewhere bool
 	// VTEP is the host where the port is in force, if that is another one.
 	VTEP netip.Addr
 

@@ -30,5 +30,6 @@ func (d *daemon) newAgent() (*agent.Agent, error) {
 			view, known, err := d.controller.Port(ctx, ref)
 			return view.Port, known && err == nil
 		},
+		Expect: func(ctx context.Context, ref intent.PortRef) func(error) { return d.controller.Expect(ctx, ref) },
 	})
 }
