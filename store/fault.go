@@ -136,11 +136,26 @@ func crashed(stateDir string) error {
 	if err := os.Remove(crashFile(stateDir)); err != nil {
 		return fmt.Errorf("remove the trace of a crash: %w", err)
 	}
-	if text := string(b); strings.Contains(text, "go.etcd.io/") {
+	if text := culprit(string(b)); strings.Contains(text, "go.etcd.io/") {
 		first, _, _ := strings.Cut(text, "\n")
 		return fmt.Errorf("it ended the process before this one: %s", first)
 	}
 	return nil
+}
+
+// culprit returns what the trace of a crash says of the crash itself and of the goroutine
+// that it was in: of some all other goroutines follow. Signals from outside, by which one
+// asks for the goroutines or a supervisor ends a process, have no culprit.
+func culprit(trace string) string {
+	if strings.HasPrefix(trace, "SIGQUIT") || strings.HasPrefix(trace, "SIGABRT") {
+		return ""
+	}
+	const next = "\n\ngoroutine "
+	head, rest, _ := strings.Cut(trace, next)
+	if stack, _, ok := strings.Cut(rest, next); ok {
+		rest = stack
+	}
+	return head + next + rest
 }
 
 // traceCrashes has the runtime leave a trace of what ends this process.

@@ -144,3 +144,27 @@ func TestCrashOfTheMemberIsTold(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
+
+// Only a crash in the member itself keeps the next process from starting it: who asks a
+// process for its goroutines, which ends it, means no harm.
+func TestOnlyAMembersOwnCrashCounts(t *testing.T) {
+	const member = "goroutine 45 [running]:\ngo.etcd.io/bbolt.(*page).meta(...)\n\t/go/bbolt/page.go:1\n"
+	const other = "goroutine 7 [running]:\ngithub.com/ovloom/ovloom/controller.(*Controller).Run(...)\n\t/ovloom/controller.go:1\n"
+	for trace, its := range map[string]bool{
+		"unexpected fault address 0x7f\nfatal error: fault\n\n" + member + "\n" + other: true,
+		"panic: page 7 already freed\n\n" + member:                                      true,
+		"panic: boom\n\n" + other + "\n" + member:                                       false,
+		"SIGQUIT: quit\nPC=0x1 m=0 sigcode=0\n\n" + member + "\n" + other:               false,
+	} {
+		dir := t.TempDir()
+		if err := os.MkdirAll(filepath.Dir(crashFile(dir)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(crashFile(dir), []byte(trace), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := crashed(dir); (err != nil) != its {
+			t.Errorf("%q: %v", trace, err)
+		}
+	}
+}

@@ -403,6 +403,13 @@ func (s *Store) keepIdentity(urgent bool) {
 	s.tending.Go(s.writeIdentity)
 }
 
+// settle returns when who has seen that the store is open has begun what it keeps by
+// that: after it nobody begins to write.
+func (t *trust) settle() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+}
+
 func (s *Store) writeIdentity() {
 	t := &s.trust
 	for {
@@ -428,9 +435,9 @@ func (s *Store) writeIdentity() {
 func (s *Store) closeIdentity() error {
 	t := &s.trust
 	t.mu.Lock()
-	id := t.known
+	id, loaded := t.known, t.loaded
 	t.mu.Unlock()
-	if !t.loaded || id.Cluster == "" {
+	if !loaded || id.Cluster == "" {
 		return nil
 	}
 	return id.write(s.cfg.StateDir)

@@ -146,6 +146,7 @@ func (s *Store) shut() error {
 			errs = append(errs, fmt.Errorf("close the store's client: %w", err))
 		}
 	}
+	s.trust.settle()
 	s.tending.Wait()
 	if err := s.closeIdentity(); err != nil {
 		s.log.Warn("cannot note which store this host follows", "error", err)
