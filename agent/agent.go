@@ -114,6 +114,7 @@ type Agent struct {
 	fixes     map[string][]time.Time       // by port: when it was put right
 	wantsBy   map[string]wants             // by port
 	plugging  map[intent.PortRef]int       // whose record may come
+	pluggedAt map[intent.PortRef]time.Time // whose interface may not have been seen yet
 	deletedBy map[string]bool              // ports that the store has no more
 	missed    map[string]time.Time         // by port: since when the switch lacks its interface
 	below     underlay
@@ -136,6 +137,6 @@ func New(cfg Config) (*Agent, error) {
 		cfg: cfg, log: cfg.Log, records: r, slots: make(chan struct{}, plugsAtOnce),
 		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), moved: make(chan struct{}, 1),
 		inside: map[int]string{}, due: map[string]time.Time{}, states: map[string]State{}, fixes: map[string][]time.Time{},
-		wantsBy: map[string]wants{}, plugging: map[intent.PortRef]int{}, deletedBy: map[string]bool{}, missed: map[string]time.Time{},
+		wantsBy: map[string]wants{}, plugging: map[intent.PortRef]int{}, pluggedAt: map[intent.PortRef]time.Time{}, deletedBy: map[string]bool{}, missed: map[string]time.Time{},
 	}, nil
 }

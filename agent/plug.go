@@ -101,13 +101,14 @@ func (a *Agent) startClaim(ctx context.Context, r api.PlugRequest, name string) 
 			c.have = i.Generation
 		}
 	}
-	ask := a.cfg.Claims.ClaimFree
+	ask, have := a.cfg.Claims.ClaimFree, c.have
 	if r.Take {
-		ask = a.cfg.Claims.Claim
+		// A claim that this host has may be one that lost: only a new one takes.
+		ask, have = a.cfg.Claims.Claim, 0
 	}
 	go func() {
 		defer close(c.done)
-		c.got, c.err = ask(ctx, r.Ref, a.cfg.Host, c.have)
+		c.got, c.err = ask(ctx, r.Ref, a.cfg.Host, have)
 	}()
 	return c
 }

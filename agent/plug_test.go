@@ -3,6 +3,8 @@ package agent
 import (
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/intent"
@@ -156,6 +158,49 @@ func TestPlugTakesNothingUnasked(t *testing.T) {
 	if g := f.switched[if1].Generation; g != 1 {
 		t.Errorf("generation %d on the interface", g)
 	}
+}
+
+// A claim that this host has may be one that lost to another host's.
+func TestTakeClaimsAnew(t *testing.T) {
+	a, f := newHost(t)
+	r := api.PlugRequest{Ref: c1, Netns: "c1", Ifname: "eth0"}
+	for _, step := range []struct {
+		take       bool
+		generation uint64
+	}{{false, 1}, {false, 1}, {true, 2}} {
+		r.Take = step.take
+		_, err := a.Plug(t.Context(), r)
+		must(t, err)
+		if g := f.switched[if1].Generation; g != step.generation {
+			t.Errorf("take %v: generation %d on the interface, want %d", step.take, g, step.generation)
+		}
+	}
+}
+
+func TestPluggingUntilTheInterfaceIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, _ := newHost(t)
+		plug := func() {
+			_, err := a.Plug(t.Context(), api.PlugRequest{Ref: c1, Netns: "c1", Ifname: "eth0"})
+			must(t, err)
+		}
+		if a.Plugging(c1) {
+			t.Error("nobody plugs it")
+		}
+		plug()
+		if !a.Plugging(c1) {
+			t.Error("its interface may not have been seen yet")
+		}
+		time.Sleep(seenWithin)
+		if a.Plugging(c1) {
+			t.Error("its interface was seen")
+		}
+		plug()
+		must(t, a.Unplug(t.Context(), c1))
+		if a.Plugging(c1) {
+			t.Error("it was unplugged")
+		}
+	})
 }
 
 func TestParseRecord(t *testing.T) {

@@ -59,6 +59,9 @@ func (a *Agent) Unplug(ctx context.Context, ref intent.PortRef) error {
 			return err
 		}
 	}
+	a.mu.Lock()
+	delete(a.pluggedAt, ref) // its claim goes with the interface
+	a.mu.Unlock()
 	found := false
 	for _, p := range a.Plugged() {
 		if (port.UUID == "" || p.Port != port.UUID) && p.Port != ref.String() && p.For != ref.String() {

@@ -25,6 +25,9 @@ type binder struct {
 	// others waits, not for long, until all other hosts know a tenant as it was at a
 	// revision; nil: nobody is waited for.
 	others func(ctx context.Context, tenant string, revision int64) error
+	// plugging says whether an interface for a port is being made: its claim may be there
+	// first; nil: none ever is.
+	plugging func(intent.PortRef) bool
 
 	plugs  map[string]*plug                    // by the interface's row
 	owners map[intent.PortRef]string           // which plug carries a port: one of them, if several want to
@@ -392,6 +395,9 @@ func (b *binder) releases(w *world, claims Claims) []deed {
 		case !b.expected[ref].IsZero():
 		case b.busy(storeLane(ref)):
 			// Perhaps it is being claimed; the claim must not be forgotten.
+		case b.plugging != nil && b.plugging(ref):
+			// The interface comes; without this claim a port taken from another host would
+			// be that host's again.
 		case generation != 0:
 			list = append(list, deed{
 				lane: storeLane(ref), what: "release the port", goal: fmt.Sprintf("%d released", generation),

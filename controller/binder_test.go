@@ -3,6 +3,7 @@ package controller
 // The life of a binding: interfaces come, go and change, and claims, rows and flows follow.
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -105,6 +106,35 @@ func TestClaimOfAnInterfaceThatWentUnseen(t *testing.T) {
 		r.store.put("acme", intent.Binding{Tenant: "acme", Network: "web", Port: "c2", Host: self, Generation: 8})
 		r.Claimed(r.ctx, []intent.PortRef{portRef("c2")})
 		r.did("watch acme", "release c2, generation 8", "drop the copy of acme")
+	})
+}
+
+// A claim may be known before the interface that it is made for: it is not released.
+func TestClaimBeforeItsInterface(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		plugging := true
+		r.binder.plugging = func(ref intent.PortRef) bool { return plugging && ref == portRef("c2") }
+		r.run()
+		r.bound()
+		r.store.claimElsewhere(portRef("c2"), "host2")
+		b, err := r.store.Claim(r.ctx, portRef("c2"), self, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		r.did("claim c2, have 0")
+		r.rows.plug(Interface{Name: "if2", IfaceID: uuidOf(12), OFPort: 6, Generation: b.Generation, Plugged: true})
+		r.did("row if2: installed: true", fmt.Sprintf("c2, generation %d, up: true", b.Generation))
+		r.speaks(12, 6)
+
+		// One whose interface never came is.
+		r.store.last[portRef("c2")] = b.Generation
+		r.rows.unplug("if2")
+		r.did()
+		plugging = false
+		time.Sleep(2 * tick)
+		r.did(fmt.Sprintf("release c2, generation %d", b.Generation))
 	})
 }
 

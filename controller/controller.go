@@ -26,6 +26,10 @@ type Deps struct {
 	KernelDatapath bool
 
 	Repairs Repairs // nil: what was put back is only logged as a change
+
+	// Plugging says whether an interface for a port is being made here, which claims the
+	// port before the interface is seen; nil: none ever is. It must not wait.
+	Plugging func(intent.PortRef) bool
 }
 
 // Controller brings the local switch to what the store and the local interfaces
@@ -119,7 +123,7 @@ func New(host string, deps Deps) *Controller {
 		nat:      natState{limits: map[uint16]uint32{}, judged: map[string]natRules{}},
 	}
 	c.binder = newBinder(host, c.busy, c.told, c.named, c.arrive)
-	c.binder.others = c.waitOthers
+	c.binder.others, c.binder.plugging = c.waitOthers, deps.Plugging
 	return c
 }
 
