@@ -63,11 +63,9 @@ func (w *walk) sent() {
 		e.Kind, e.VTEP, e.VNI = intent.TraceTunnelled, s.state.addr4(of.FieldTunDst), uint32(s.state.number(of.FieldTunID))
 		e.Words = fmt.Sprintf("through the tunnel to %s, VNI %d", e.VTEP, e.VNI)
 	case known && at.Uplink != "":
-		e.Kind, e.External, e.Words = intent.TraceLeft, at.External, "out by "+at.Uplink
-		if at.External == "" {
-			if e.External = w.sw.external(s.state); e.External != "" {
-				e.Words = fmt.Sprintf("out by external %s, %s", e.External, at.Uplink)
-			}
+		e.Kind, e.External, e.Words = intent.TraceLeft, w.sw.external(s.state), "out by "+at.Uplink
+		if e.External != "" {
+			e.Words = fmt.Sprintf("out by external %s, %s", e.External, at.Uplink)
 		}
 		if src := s.state.addr4(of.FieldIPSrc); s.state.number(of.FieldEthType) == 0x0800 {
 			e.Words += ", from " + src.String()

@@ -43,9 +43,9 @@ type Tunnel struct {
 type Attached struct {
 	Port string // acme/web/c1
 
-	// Of ways out of the overlay.
-	Uplink   string // in words, such as "external campus"
-	External string // the name of the external; of the host's own routing, none: all such share the port
+	// Of ways out of the overlay, which several externals may share.
+	Uplink string // in words, such as "bridge br-ex"
+	Bridge string // where it leads; "": to the host's own routing
 }
 
 // Switch is the local switch. It is made for one request: what it knows may change.
@@ -174,15 +174,21 @@ func (s *Switch) entry(r Request) (flow, words string, err error) {
 		return fmt.Sprintf("in_port=%d,tun_src=%s,tun_dst=%s,tun_id=%d", s.Tunnel, r.Tunnel.Src, s.VTEP, r.Tunnel.VNI),
 			fmt.Sprintf("through the tunnel from %s, VNI %d", r.Tunnel.SrcHost, r.Tunnel.VNI), nil
 	case r.External != "":
-		host := false
 		for _, e := range s.Externals {
-			host = host || e.Name == r.External && e.Kind == intent.ExternalHost
+			if e.Name != r.External {
+				continue
+			}
+			no, ok := port(func(a Attached) bool { return a.Uplink != "" && a.Bridge == e.Bridge })
+			if !ok {
+				break
+			}
+			flow = fmt.Sprintf("in_port=%d", no)
+			if e.VLAN != 0 {
+				flow += fmt.Sprintf(",dl_vlan=%d", e.VLAN)
+			}
+			return flow, "from outside, by external " + r.External, nil
 		}
-		no, ok := port(func(a Attached) bool { return a.Uplink != "" && (a.External == r.External || host && a.External == "") })
-		if !ok {
-			return "", "", intent.NotFoundf("external %s has no uplink on %s", r.External, s.Host)
-		}
-		return fmt.Sprintf("in_port=%d", no), "from outside, by external " + r.External, nil
+		return "", "", intent.NotFoundf("external %s has no uplink on %s", r.External, s.Host)
 	}
 	return "", "", intent.Invalidf("nothing says how the packet comes in")
 }

@@ -277,7 +277,10 @@ func (w *walk) table(n node) {
 			}
 		}
 	}
-	if !r.hit {
+	switch {
+	case !r.hit && n.table == pipeline.SharesTable():
+		step.Words = "no share is counted"
+	case !r.hit:
 		step.Words = "no flow matches"
 	}
 	cookie := pipeline.Cookie(r.cookie)

@@ -23,7 +23,10 @@ var update = flag.Bool("update", false, "write the golden files anew")
 func testSwitch(text string) *Switch {
 	return &Switch{
 		Host: "host1", VTEP: netip.MustParseAddr("172.31.0.1"), Bridge: "br-int", Tunnel: 1,
-		Ports: map[of.PortNo]Attached{2: {Port: "acme/web/a"}, 3: {Port: "acme/web/b"}, 9: {Uplink: "external campus", External: "campus"}},
+		Ports: map[of.PortNo]Attached{2: {Port: "acme/web/a"}, 3: {Port: "acme/web/b"}, 9: {Uplink: "bridge br-ex", Bridge: "br-ex"}},
+		Externals: map[uint32]intent.External{
+			1: {Name: "campus", Kind: intent.ExternalBridge, Bridge: "br-ex"}, 2: {Name: "tagged", Kind: intent.ExternalBridge, Bridge: "br-ex", VLAN: 20},
+		},
 		Call: func(context.Context, string, ...string) (string, error) {
 			return text, nil
 		},
@@ -210,5 +213,23 @@ func TestAdviceOnSenders(t *testing.T) {
 		if got := j.adviceFor("spoof-ipv4"); !strings.Contains(got, want) {
 			t.Errorf("%s: %s", src, got)
 		}
+	}
+}
+
+// Externals of one bridge share its port; the tag tells them apart.
+func TestFromExternalsOfOneBridge(t *testing.T) {
+	for external, want := range map[string]string{"campus": "in_port=9,ip,nw_ttl=64", "tagged": "in_port=9,dl_vlan=20,ip,nw_ttl=64"} {
+		s := testSwitch("")
+		var asked string
+		s.Call = func(_ context.Context, _ string, params ...string) (string, error) {
+			asked = params[1]
+			return recorded(t)["local"], nil
+		}
+		if _, err := s.Trace(t.Context(), Request{External: external, Packet: "ip,nw_ttl=64"}); err != nil || asked != want {
+			t.Errorf("%s: traced %q, %v, want %q", external, asked, err, want)
+		}
+	}
+	if _, err := testSwitch("").Trace(t.Context(), Request{External: "internet", Packet: "ip"}); intent.KindOf(err) != intent.NotFound {
+		t.Errorf("an external without a port here: %v", err)
 	}
 }

@@ -139,3 +139,7 @@ func LearnedTables() []uint8 { return []uint8{fdbLearned.ID, neighbourLearned.ID
 
 // DropTable is the number of the table that counts drops by reason.
 func DropTable() uint8 { return drop.ID }
+
+// SharesTable is the number of the table that lets pass what is within a share. A packet
+// that no flow of it counts passes, too.
+func SharesTable() uint8 { return shares.ID }

@@ -154,8 +154,8 @@ func (l *traceLink) local(ctx context.Context, r explain.Request) (intent.TraceH
 
 // uplink says where an interface leads that leaves the overlay.
 func uplink(i ovsdb.Interface) explain.Attached {
-	if name, ok := strings.CutPrefix(i.Uplink, "external:"); ok {
-		return explain.Attached{Uplink: "external " + name, External: name}
+	if bridge, ok := strings.CutPrefix(i.Uplink, "bridge:"); ok {
+		return explain.Attached{Uplink: "bridge " + bridge, Bridge: bridge}
 	}
 	return explain.Attached{Uplink: fmt.Sprintf("the host's own routing (%s)", i.Name)}
 }
