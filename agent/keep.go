@@ -382,7 +382,7 @@ func (a *Agent) configure(ctx context.Context, r Record, w wants, link hostnet.L
 		a.log.Info("plugged port changed as wanted", "port", r.Ref, "interface", r.Ifname, "addresses", r.Addrs, "mtu", r.MTU)
 	default:
 		a.fixed(r.Port)
-		a.cfg.Repairs.Put("plugged interface put right", len(plugged.Did), fmt.Sprintf("%s of port %s: %s", r.Interface, r.Ref, strings.Join(plugged.Did, ", ")))
+		a.cfg.Repairs.Put("plugged interface put right", 0, fmt.Sprintf("%s of port %s: %s", r.Interface, r.Ref, strings.Join(plugged.Did, ", ")))
 	}
 	return State{}
 }
