@@ -60,7 +60,11 @@ const (
 // answers. It works also while too few do.
 func (s *Store) Members(ctx context.Context) ([]Member, error) {
 	var list []Member
-	err := s.call(ctx, "list the members of the store", func(ctx context.Context) (err error) {
+	// Not call, which asks first which store this is: too few members cannot tell that.
+	err := s.exchange(ctx, "list the members of the store", func(ctx context.Context) (err error) {
+		if err := s.Refusal(); err != nil {
+			return err
+		}
 		list, err = s.members(ctx)
 		return err
 	})

@@ -52,6 +52,21 @@ func TestTooFewMembers(t *testing.T) {
 			t.Errorf("%s fails after %s", name, took)
 		}
 	}
+
+	// One that has begun while too few are up, and so has never seen which store this is,
+	// can tell all the same who the members are. (It serves no client before.)
+	c.stop(2)
+	c.start(2)
+	list, err := c.stores[2].Members(t.Context())
+	var up []string
+	for _, m := range list {
+		if m.State == MemberUp {
+			up = append(up, m.Name)
+		}
+	}
+	if err != nil || len(list) != 3 || len(up) != 1 || up[0] != "host3" {
+		t.Errorf("of a member that was started anew: %+v, %v", list, err)
+	}
 }
 
 // Members speak TLS with each other, and with nobody who has no certificate of their
