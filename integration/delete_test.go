@@ -185,9 +185,9 @@ func TestCascadeLeavesNothing(t *testing.T) {
 			t.Errorf("ovloom %s list shows %s", noun, out)
 		}
 	}
-	// What remains: the hosts themselves, and the counters, because no id may ever
-	// be given out twice.
-	remains := regexp.MustCompile(`^/ovloom/v1/((hosts|alive|applied)/host[12]|i/vtep/[0-9.]+|c/(id|vni|vrf))$`)
+	// What remains: the hosts themselves, the counters, because no id may ever be given
+	// out twice, and which store it is.
+	remains := regexp.MustCompile(`^/ovloom/v1/((hosts|alive|applied)/host[12]|i/vtep/[0-9.]+|guard/host/host[12]|c/(id|vni|vrf)|cluster)$`)
 	for _, key := range o.storeKeys() {
 		if !remains.MatchString(key) {
 			t.Errorf("key left: %s", key)

@@ -204,10 +204,20 @@ func TestDoctor(t *testing.T) {
 			o.found(h, finding("host2", "is taken by VXLAN device thief0 of the kernel", "ip link del thief0"))
 		})
 	check("a network whose MTU no underlay carries",
-		func() error { o.run("network", "set", "acme/web", "--mtu", "1600"); return nil },
-		func() error { o.run("network", "set", "acme/web", "--mtu", "1500"); return nil },
+		func() error {
+			o.run("network", "set", "acme/web", "--mtu", "1550")
+			_, err := o.Hosts[0].Exec(ctx, "ip", "link", "set", "br-phy", "mtu", "1580")
+			return err
+		},
+		func() error {
+			if _, err := o.Hosts[0].Exec(ctx, "ip", "link", "set", "br-phy", "mtu", "1600"); err != nil {
+				return err
+			}
+			o.run("network", "set", "acme/web", "--mtu", "1500")
+			return nil
+		},
 		func(h intent.Health) {
-			o.found(h, finding("host1", "network acme/web has MTU 1600", "leaves 1550", "ovloom network set acme/web --mtu 1550"))
+			o.found(h, finding("host1", "network acme/web has MTU 1550", "leaves 1530", "ovloom network set acme/web --mtu 1530"))
 		})
 	check("a host that is down",
 		func() error {

@@ -119,8 +119,8 @@ func TestBadInput(t *testing.T) {
 		}},
 		{"addresses", []badCommand{
 			{port1 + "--ip 10.0.9.5", 2, say("10.0.9.5 is in no subnet of network acme/web", "10.0.0.0/24, fd00:1::/64")},
-			{port1 + "--ip 10.0.0.0", 2, say("10.0.0.0 is the network address", "between 10.0.0.1 and 10.0.0.254")},
-			{port1 + "--ip 10.0.0.255", 2, say("10.0.0.255 is the broadcast address", "between 10.0.0.1 and 10.0.0.254")},
+			{port1 + "--ip 10.0.0.0", 2, say("10.0.0.0 is the network address", "between 10.0.0.2 and 10.0.0.254")},
+			{port1 + "--ip 10.0.0.255", 2, say("10.0.0.255 is the broadcast address", "between 10.0.0.2 and 10.0.0.254")},
 			{port1 + "--ip 10.0.0.1", 2, say("10.0.0.1 is the gateway", "choose another")},
 			{port1 + "--ip fd00:1::1", 2, say("fd00:1::1 is the gateway", "choose another")},
 			{port1 + "--ip fd00:1::", 2, say("fd00:1:: is the network address")},
@@ -143,8 +143,8 @@ func TestBadInput(t *testing.T) {
 			{"port set acme/web/c1", 2, say("nothing is given to change")},
 		}},
 		{"plugging", []badCommand{
-			{"port plug acme/web/c1", 2, say("0 places", "exactly one of netns, pid and tap")},
-			{"port plug acme/web/c1 --netns a --pid 1", 2, say("2 places", "exactly one of netns, pid and tap")},
+			{"port plug acme/web/c1", 2, say("exactly one of --netns, --pid, --tap and --container")},
+			{"port plug acme/web/c1 --netns a --pid 1", 2, say("exactly one of --netns, --pid, --tap and --container")},
 			{"port plug acme/web/c1 --netns nowhere", 3, say("nowhere", "ip netns list")},
 			{"port plug acme/web/c1 --netns ../etc", 2, say(`"../etc" is malformed`, "ip netns list")},
 			{"port plug acme/web/c1 --netns /proc/self/exe", 3, say("/proc/self/exe", "namespace")},

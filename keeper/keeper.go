@@ -5,6 +5,7 @@ package keeper
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/openflow/ofconn"
@@ -31,7 +32,15 @@ type Keeper struct {
 	Repaired func(p openflow.Port)
 
 	Log *slog.Logger
+
+	// Owned by Keep: since when ports are down that should be up.
+	down map[openflow.PortNo]time.Time
 }
+
+// downPatience is how long a port may be down before it is set up: whoever adds an
+// interface to the bridge may set it up a moment later, and its owner a moment after that
+// which was taken down.
+const downPatience = 300 * time.Millisecond
 
 // portChangesQueued is how many changes of ports may wait; what is more is found by looking
 // at all ports.
@@ -39,7 +48,7 @@ const portChangesQueued = 256
 
 // New returns a Keeper with room for changes.
 func New() *Keeper {
-	return &Keeper{Changes: make(chan openflow.PortChange, portChangesQueued)}
+	return &Keeper{Changes: make(chan openflow.PortChange, portChangesQueued), down: map[openflow.PortNo]time.Time{}}
 }
 
 // Tables are the tables in which no flow comes or goes by itself.
@@ -77,11 +86,18 @@ func (k *Keeper) Keep(ctx context.Context, conn Conn, watch *ofconn.FlowWatch, d
 	if watch != nil {
 		flows = watch.C()
 	}
+	clear(k.down) // of another connection, or of a switch that has started anew
 	k.lookAtPorts(ctx, conn)
 	for {
+		var later <-chan time.Time
+		if len(k.down) > 0 {
+			later = time.After(downPatience)
+		}
 		select {
 		case <-ctx.Done():
 			return
+		case <-later:
+			k.lookAtPorts(ctx, conn)
 		case <-flows:
 			seen := watch.Take()
 			attrs := []any{"added", seen.Added, "removed", seen.Removed, "modified", seen.Modified}
@@ -110,12 +126,24 @@ func (k *Keeper) lookAtPorts(ctx context.Context, conn Conn) {
 	if err != nil {
 		return // the connection tells by itself what is wrong with it
 	}
+	was := k.down
+	k.down = map[openflow.PortNo]time.Time{}
+	for _, p := range ports {
+		if since, ok := was[p.No]; ok && p.Down {
+			k.down[p.No] = since
+		}
+	}
 	k.putBack(ctx, conn, ports...)
 }
 
 func (k *Keeper) putBack(ctx context.Context, conn Conn, ports ...openflow.Port) {
 	for _, p := range ports {
 		want := k.Wanted(p)
+		if p.Down && !want.Down && !k.downForLong(p.No) {
+			want.Down = true
+		} else {
+			delete(k.down, p.No)
+		}
 		if want == p.PortConfig {
 			continue
 		}
@@ -130,6 +158,16 @@ func (k *Keeper) putBack(ctx context.Context, conn Conn, ports ...openflow.Port)
 		}
 		k.Repaired(was)
 	}
+}
+
+// downForLong says whether a port has been down for longer than it may be, and begins to
+// count if it has just been seen down.
+func (k *Keeper) downForLong(p openflow.PortNo) bool {
+	since, ok := k.down[p]
+	if !ok {
+		k.down[p] = time.Now()
+	}
+	return ok && time.Since(since) >= downPatience
 }
 
 // FlowConn is what is asked of a connection to a bridge that switches like any switch.

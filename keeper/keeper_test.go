@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/openflow/ofconn"
@@ -38,8 +39,23 @@ func (c *fakeConn) SetPorts(_ context.Context, ports ...openflow.Port) error {
 	defer c.mu.Unlock()
 	for _, p := range ports {
 		c.set = append(c.set, strings.TrimSpace(fmt.Sprintf("%s %s", p.Name, p.PortConfig)))
+		for i := range c.ports {
+			if c.ports[i].No == p.No {
+				c.ports[i].PortConfig = p.PortConfig
+			}
+		}
 	}
 	return nil
+}
+
+func (c *fakeConn) setDown(no openflow.PortNo, down bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range c.ports {
+		if c.ports[i].No == no {
+			c.ports[i].Down = down
+		}
+	}
 }
 
 func (c *fakeConn) take() string {
@@ -78,7 +94,13 @@ func TestPortsArePutBack(t *testing.T) {
 		}
 		down := openflow.Port{No: 2, Name: "b", PortConfig: openflow.PortConfig{Down: true}}
 		for event, want := range map[openflow.PortEvent]string{openflow.PortModified: "b", openflow.PortAdded: "b", openflow.PortDeleted: ""} {
+			conn.setDown(2, event != openflow.PortDeleted)
 			k.Changes <- openflow.PortChange{Event: event, Port: down}
+			synctest.Wait()
+			if got := conn.take(); got != "" {
+				t.Errorf("port %s: it sets %q at once", event, got)
+			}
+			time.Sleep(2 * downPatience)
 			synctest.Wait()
 			if got := conn.take(); got != want {
 				t.Errorf("port %s: it sets %q", event, got)

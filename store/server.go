@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"go.etcd.io/etcd/client/pkg/v3/tlsutil"
@@ -52,16 +53,30 @@ func startServer(ctx, closing context.Context, c Config, f *faults) (*embed.Etcd
 	if err != nil {
 		return nil, record{}, err
 	}
-	ec, err := serverConfig(closing, c, dir)
+	begin := func() (*embed.Etcd, error) {
+		ec, err := serverConfig(closing, c, dir)
+		if err != nil {
+			return nil, err
+		}
+		p.apply(ec)
+		ec.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainStreamInterceptor(endWith(closing))}
+		ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(f.logger(zapTo(closing, c.Logger)))
+		e, err := guarded(ctx, f, func() (*embed.Etcd, error) { return embed.StartEtcd(ec) })
+		if err != nil {
+			return nil, fmt.Errorf("start the store in %s: %w", dir, err)
+		}
+		return e, nil
+	}
+	e, err := begin()
+	for until := time.Now().Add(undecidedLimit); p.joins && isUndecided(err) && time.Now().Before(until); e, err = begin() {
+		select {
+		case <-time.After(undecidedEvery):
+		case <-ctx.Done():
+			return nil, record{}, errors.Join(err, ctx.Err())
+		}
+	}
 	if err != nil {
 		return nil, record{}, err
-	}
-	p.apply(ec)
-	ec.GRPCAdditionalServerOptions = []grpc.ServerOption{grpc.ChainStreamInterceptor(endWith(closing))}
-	ec.ZapLoggerBuilder = embed.NewZapLoggerBuilder(f.logger(zapTo(closing, c.Logger)))
-	e, err := guarded(ctx, f, func() (*embed.Etcd, error) { return embed.StartEtcd(ec) })
-	if err != nil {
-		return nil, record{}, fmt.Errorf("start the store in %s: %w", dir, err)
 	}
 	r, err := p.settle(c, e)
 	if err == nil {
@@ -93,6 +108,17 @@ func startServer(ctx, closing context.Context, c Config, f *faults) (*embed.Etcd
 		return nil, record{}, err
 	}
 	return e, r, nil
+}
+
+// A store that has just begun has not decided on its version yet, for a moment. To a
+// member that joins it then, etcd says that they do not go together.
+const (
+	undecidedLimit = 5 * time.Second
+	undecidedEvery = 50 * time.Millisecond
+)
+
+func isUndecided(err error) bool {
+	return err != nil && strings.Contains(err.Error(), "incompatible with current running cluster")
 }
 
 // errStopped says that a member has stopped by itself: it was removed.

@@ -224,14 +224,15 @@ func TestAConnectionLostWhileCommitting(t *testing.T) {
 }
 
 func TestASilentSwitchEndsTheWait(t *testing.T) {
+	const silence = 500 * time.Millisecond // the hello must come within it, too
 	silent := func(f *fake) {
 		f.handle = func(h ofp.Header, body []byte) bool { return h.Type != ofp.TypeEchoRequest }
 		f.serve()
 	}
 	t.Run("by the time-out", func(t *testing.T) {
-		c, _ := dialFake(t, Config{Timeout: 50 * time.Millisecond}, silent)
+		c, _ := dialFake(t, Config{Timeout: silence}, silent)
 		failed := asApplyError(t, c.Apply(t.Context(), adds(0, 1)))
-		if !errors.Is(failed, os.ErrDeadlineExceeded) || !strings.Contains(failed.Error(), "the switch did not answer for 50ms") {
+		if !errors.Is(failed, os.ErrDeadlineExceeded) || !strings.Contains(failed.Error(), "the switch did not answer for "+silence.String()) {
 			t.Errorf("error %v", failed)
 		}
 		if _, err := c.Flows(t.Context(), FlowFilter{}); !errors.Is(err, os.ErrDeadlineExceeded) {
