@@ -67,7 +67,7 @@ func (o *overlay) intents() string {
 	return b.String()
 }
 
-var counters = regexp.MustCompile(`^/ovloom/v1/c/(id|vni|vrf)$`)
+var counters = regexp.MustCompile(`^/ovloom/v1/c/((id|vni|vrf)$|claim/)`)
 
 func (o *overlay) storeKeys() []string {
 	o.t.Helper()

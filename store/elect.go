@@ -11,14 +11,18 @@ import (
 // electEvery is the time between two looks whether the member can be elected.
 const electEvery = time.Millisecond
 
-// electAlone has a member that is alone elect itself as soon as it has taken in
+// electFounder has a member that founds a store elect itself as soon as it has taken in
 // what its log says about its members. Its timer would have it wait for a leader
 // first, for up to twice the time of an election.
+//
+// A member with older data waits for its timer: while it reads back its log, etcd may
+// drop the part of it that raft is about to look at before an election, and raft
+// panics. The log of a new store is too short for that.
 //
 // It does so by telling the member what a leader that retires tells its successor.
 // That is a regular election: one of several could be told so too, and would need
 // the votes of most.
-func electAlone(ctx context.Context, e *embed.Etcd) {
+func electFounder(ctx context.Context, e *embed.Etcd) {
 	self := uint64(e.Server.MemberID())
 	ticker := time.NewTicker(electEvery)
 	defer ticker.Stop()

@@ -81,6 +81,7 @@ func (r record) write(stateDir string) error {
 type place struct {
 	record  record
 	joins   bool   // others, without data
+	founds  bool   // a store: it has no data, and nobody to join
 	cluster string // etcd's initial cluster
 }
 
@@ -102,6 +103,7 @@ func findPlace(ctx, closing context.Context, c Config) (place, error) {
 				return place{}, err
 			}
 		}
+		own.founds = !has
 		return own, nil
 	}
 	limit := c.Timeout
@@ -227,6 +229,9 @@ func (p place) apply(ec *embed.Config) {
 	} else {
 		// Two stores that began alike would take each other's members for their own.
 		ec.InitialClusterToken = uuid.NewString()
+	}
+	if !p.founds && !p.joins && !p.record.Several {
+		ec.TickMs, ec.ElectionMs = uint(aloneTick.Milliseconds()), uint(aloneElection.Milliseconds())
 	}
 }
 

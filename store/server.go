@@ -24,10 +24,15 @@ import (
 const (
 	socketPathMax = 107 // bytes; unix(7), sockaddr_un without the final zero
 
-	// A slow moment of a machine is not its end. A member that is alone does not
-	// wait for these, see electAlone.
+	// A slow moment of a machine is not its end.
 	tick     = 100 * time.Millisecond
 	election = time.Second
+
+	// A member that comes back and is alone need not wait for others, only count its
+	// ticks: 0.1 s. At 10 ms the idle member takes 2 % of a CPU, at these 0.6 %. One that
+	// founds a store does not even count, see electFounder.
+	aloneTick     = 50 * time.Millisecond
+	aloneElection = 250 * time.Millisecond
 
 	compaction = "1h"
 
@@ -80,8 +85,8 @@ func startServer(ctx, closing context.Context, c Config, f *faults) (*embed.Etcd
 	}
 	r, err := p.settle(c, e)
 	if err == nil {
-		if !r.Several {
-			go electAlone(ctx, e) // ends when this function does
+		if p.founds {
+			go electFounder(ctx, e) // ends when this function does
 		}
 		err = awaitReady(ctx, c, e, f, r.Several && !p.joins)
 	}
