@@ -120,7 +120,6 @@ type trust struct {
 	refusal   *intent.Error      // why the store that answers is not this host's; nil: it is, or none answers
 	streams   context.Context    // ends when another store, or none, is verified
 	endStream context.CancelFunc //
-	reread    int                // counts the restores that were followed
 }
 
 // ready sets up what open needs.
@@ -288,7 +287,6 @@ func (s *Store) accept(h *pb.ResponseHeader, value []byte) error {
 	}
 	switch {
 	case handedOver:
-		t.reread++
 		s.log.Warn("the store was restored; reading all from it anew", "store", c.ID, "epoch", c.Epoch, "revision", h.Revision, "seen", old.Revision)
 	case t.refusal != nil:
 		s.log.Info("this host's store answers again", "store", c.ID, "revision", h.Revision)
