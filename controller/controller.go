@@ -3,8 +3,10 @@ package controller
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
+	"runtime/debug"
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
@@ -122,6 +124,7 @@ func New(host string, deps Deps) *Controller {
 		arrivals: map[intent.PortRef]int{},
 		nat:      natState{limits: map[uint16]uint32{}, judged: map[string]natRules{}},
 	}
+	c.world.faults.log = c.log
 	c.binder = newBinder(host, c.busy, c.told, c.named, c.arrive)
 	c.binder.others, c.binder.plugging = c.waitOthers, deps.Plugging
 	return c
@@ -143,14 +146,36 @@ func (c *Controller) Run(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case f := <-c.in:
-			f()
+			c.guarded(f)
 			c.drain()
 		case <-ticker.C:
-			c.sweepLanes()
-			c.announceArrivals()
+			c.guarded(func() {
+				c.sweepLanes()
+				c.announceArrivals()
+			})
 		}
-		c.step(ctx)
+		c.guarded(func() { c.step(ctx) })
 	}
+}
+
+// guarded runs f in the loop. Whatever the store told must not end the daemon, which
+// serves all tenants: after a panic all is compared again, with pauses.
+func (c *Controller) guarded(f func()) {
+	defer func() {
+		r := recover()
+		if r == nil {
+			return
+		}
+		c.synced = false
+		c.syncBackoff = retryMost
+		c.retrySync = time.Now().Add(retryMost)
+		what := fmt.Sprint(r)
+		if c.stats.LastError != what {
+			c.log.Error("the controller's work failed; comparing everything later", "error", what, "stack", string(debug.Stack()))
+		}
+		c.stats.LastError = what
+	}()
+	f()
 }
 
 // drain takes in all that waits, so that a burst of changes makes one delta.
@@ -158,7 +183,7 @@ func (c *Controller) drain() {
 	for range cap(c.in) {
 		select {
 		case f := <-c.in:
-			f()
+			c.guarded(f)
 		default:
 			return
 		}
@@ -386,7 +411,12 @@ func (c *Controller) bringSwitch(ctx context.Context) {
 		c.putBack(ctx)
 		return
 	}
-	mods := c.world.flush()
+	mods, sure := c.world.flush()
+	if !sure {
+		c.synced = false
+		c.resync(ctx)
+		return
+	}
 	if len(mods) == 0 {
 		return
 	}

@@ -14,13 +14,19 @@ import (
 )
 
 // flush compiles what is dirty and returns the mods that lead from the last flush
-// to now, in an order in which no packet sees a half-made change.
-func (w *world) flush() []of.Mod {
+// to now, in an order in which no packet sees a half-made change. It returns false if
+// everything must be compared instead: an object has failed, or one that had failed
+// has changed.
+func (w *world) flush() (mods []of.Mod, sure bool) {
 	var d delta
 	w.advance(&d)
 	mods, flows := d.mods()
+	if w.faults.takeNews() {
+		w.uncounted = true
+		return nil, false
+	}
 	w.flowCount += flows
-	return mods
+	return mods, true
 }
 
 // settle is flush for a switch that is away, or is going to be compared as a whole:
@@ -69,7 +75,12 @@ func (w *world) wanted() (flows []of.Flow, groups []of.Group) {
 	parts := inParallel(len(objects), func(from, to int) []of.Flow {
 		some := make([]of.Flow, 0, 4*(to-from)) // as many as a port on another host needs
 		for _, o := range objects[from:to] {
-			o.emit(collect(&some))
+			if w.faults.broken(o) {
+				continue
+			}
+			if n := len(some); !o.emit(collect(&some)) {
+				some = some[:n]
+			}
 		}
 		return some
 	})
@@ -107,12 +118,23 @@ type target struct {
 	// Unless nil, flows of none of these objects are left alone: of tenants that nobody
 	// has told of. So are groups.
 	known map[pipeline.Cookie]bool
+
+	// Unless nil, flows of these objects are left alone: they cannot be made anew. So are
+	// groups and meters, which those may refer to.
+	stay map[pipeline.Cookie]bool
 }
 
 func (w *world) target() target {
+	w.faults.startOver()
+	meters := w.meters() // first: flows must not refer to one that cannot be made
 	flows, groups := w.wanted()
-	return target{owners: w.learnedOwners(), flows: settleDoubles(flows), groups: groups, meters: w.meters()}
+	stay := w.faults.stay()
+	w.faults.settled()
+	return target{owners: w.learnedOwners(), flows: settleDoubles(flows), groups: groups, meters: meters, stay: stay}
 }
+
+// all says whether whatever is not wanted may go.
+func (t target) all() bool { return t.known == nil && t.stay == nil }
 
 // resync returns the mods that lead from what a switch holds to what the last
 // flush wants. Learned flows are left alone as long as what they were learned for
@@ -123,7 +145,7 @@ func (t target) resync(flows []of.Flow, groups []of.Group) []of.Mod {
 	})
 	var d delta
 	d.groups(groups, t.groups)
-	if t.known != nil {
+	if !t.all() {
 		d.groupsGone = nil
 	}
 	return d.order(t.flows.Diff(have))
@@ -158,7 +180,7 @@ func (t target) meterMods(have []of.Meter) []of.Mod {
 		}
 		delete(at, m.ID)
 	}
-	if t.known == nil {
+	if t.all() {
 		for _, id := range slices.Sorted(maps.Keys(at)) {
 			if pipeline.IsShare(id) {
 				mods = append(mods, &of.MeterMod{Command: of.MeterDelete, Meter: of.Meter{ID: id}})
@@ -257,13 +279,14 @@ func (c change) compile(into []of.FlowMod) (mods []of.FlowMod, more int) {
 	if c.before == nil {
 		// New objects come by the ten thousand: nothing to compare.
 		n := len(into)
-		c.after.emit(func(f of.Flow, _ string) { into = append(into, of.FlowMod{Command: of.FlowAdd, Flow: f}) })
+		if !c.after.emit(func(f of.Flow, _ string) { into = append(into, of.FlowMod{Command: of.FlowAdd, Flow: f}) }) {
+			return into[:n], 0
+		}
 		return into, len(into) - n
 	}
 	var before, after []of.Flow
-	c.before.emit(collect(&before))
-	if c.after != nil {
-		c.after.emit(collect(&after))
+	if !c.before.emit(collect(&before)) || c.after != nil && !c.after.emit(collect(&after)) {
+		return into, 0 // everything will be compared
 	}
 	return append(into, of.Diff(before, after)...), len(after) - len(before)
 }

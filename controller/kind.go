@@ -30,6 +30,9 @@ type kind[K comparable, V any] struct {
 	learned func(*V) []pipeline.Cookie // of the flows that the switch makes itself for it; nil: none
 	stale   func(old, now *V) bool     // whether all of those are to go; nil: those of cookies that are gone
 	changed func(ref K, old, now *V)   // what else follows from a change; nil: nothing. One of old and now may be nil
+	idOf    func(K) intent.ID          // of the object by the facts alone, should its view fail
+	closed  func() *V                  // what counts while no view has been made and none can be, nil: nothing
+	faults  *faults
 
 	dirty map[K]bool
 	done  map[K]*V
@@ -45,13 +48,16 @@ type objects interface {
 	// list appends them, to be kept.
 	list(into []object) []object
 	kind() pipeline.Kind
+	// report sets where to note objects that fail.
+	report(to *faults)
 }
 
 // object is one object as the last flush took it in.
 type object interface {
 	cookie() pipeline.Cookie
 	name() string // for people: "port acme/web/c1"
-	emit(pipeline.Emit)
+	// emit returns false if that fails; what it has emitted until then is not all.
+	emit(pipeline.Emit) (whole bool)
 	groups() []of.Group
 	meters() []of.Meter
 	learned() []pipeline.Cookie
@@ -72,6 +78,8 @@ func (k *kind[K, V]) expect(n int) {
 		k.done = make(map[K]*V, n)
 	}
 }
+
+func (k *kind[K, V]) report(to *faults) { k.faults = to }
 
 // touch says that facts about an object changed.
 func (k *kind[K, V]) touch(ref K) { k.dirty[ref] = true }
@@ -99,9 +107,14 @@ func (k *kind[K, V]) list(into []object) []object {
 func (k *kind[K, V]) advance(d *delta) {
 	refs := slices.AppendSeq(make([]K, 0, len(k.dirty)), maps.Keys(k.dirty))
 	slices.SortFunc(refs, k.compare)
+	failed := map[K]bool{}
 	for _, ref := range refs {
-		old, now := k.done[ref], k.view(ref)
-		if old == nil && now == nil || old != nil && now != nil && k.same(old, now) {
+		old := k.done[ref]
+		now, same, ok := k.look(ref, old)
+		if !ok { // it stays as it was, until the next time
+			failed[ref] = true
+		}
+		if !ok || same {
 			continue
 		}
 		if old != nil {
@@ -113,13 +126,61 @@ func (k *kind[K, V]) advance(d *delta) {
 		k.tell(d, ref, old, now)
 		k.forget(d, old, now)
 		if k.changed != nil {
-			k.changed(ref, old, now)
+			k.follow(ref, old, now)
 		}
 	}
 	// Not cleared: a map keeps the room that it once needed, and to walk through that
 	// takes its time at every change.
-	k.dirty = map[K]bool{}
+	k.dirty = failed
 }
+
+// look makes the view of an object anew, and says whether it gives the same flows as
+// the old one. It returns false for ok if that fails.
+func (k *kind[K, V]) look(ref K, old *V) (now *V, same, ok bool) {
+	defer func() {
+		if r := recover(); r != nil {
+			k.faults.note(k.faults.views, k.nameOf(ref), k.staying(ref, old), r)
+			if old == nil && k.closed != nil {
+				now, same, ok = k.closed(), false, true
+			}
+		}
+	}()
+	now = k.view(ref)
+	same = old == nil && now == nil || old != nil && now != nil && k.same(old, now)
+	if k.faults.any() {
+		if name := k.nameOf(ref); same {
+			k.faults.forget(k.faults.views, name)
+		} else {
+			k.faults.changed(name)
+		}
+	}
+	return now, same, true
+}
+
+// staying returns the cookie of the flows that stay as they are while the view of an
+// object fails; 0: they are made of its old view.
+func (k *kind[K, V]) staying(ref K, old *V) (c pipeline.Cookie) {
+	if old != nil {
+		return 0
+	}
+	defer func() { _ = recover() }() // then nothing is known of it
+	if id := k.idOf(ref); id != 0 || k.cookie == pipeline.KindGuard {
+		c = pipeline.MakeCookie(k.cookie, id)
+	}
+	return c
+}
+
+// follow does what else follows from a change.
+func (k *kind[K, V]) follow(ref K, old, now *V) {
+	defer func() {
+		if r := recover(); r != nil {
+			k.faults.note(k.faults.facts, k.nameOf(ref), 0, r)
+		}
+	}()
+	k.changed(ref, old, now)
+}
+
+func (k *kind[K, V]) nameOf(ref K) string { return fmt.Sprint(k.cookie, " ", ref) }
 
 // tell adds a change to a delta.
 func (k *kind[K, V]) tell(d *delta, ref K, old, now *V) {
@@ -162,14 +223,19 @@ type entry[K comparable, V any] struct {
 
 func (e *entry[K, V]) cookie() pipeline.Cookie { return pipeline.MakeCookie(e.k.cookie, e.k.id(e.v)) }
 
-func (e *entry[K, V]) name() string { return fmt.Sprint(e.k.cookie, " ", e.ref) }
+func (e *entry[K, V]) name() string { return e.k.nameOf(e.ref) }
 
-func (e *entry[K, V]) emit(emit pipeline.Emit) { e.k.flows(e.v, emit) }
+func (e *entry[K, V]) emit(emit pipeline.Emit) (whole bool) {
+	defer e.caught()
+	e.k.flows(e.v, emit)
+	return true
+}
 
 func (e *entry[K, V]) groups() []of.Group {
 	if e.k.groups == nil {
 		return nil
 	}
+	defer e.caught()
 	return e.k.groups(e.v)
 }
 
@@ -177,7 +243,15 @@ func (e *entry[K, V]) meters() []of.Meter {
 	if e.k.meters == nil {
 		return nil
 	}
+	defer e.caught()
 	return e.k.meters(e.v)
+}
+
+// caught is to be deferred: it notes that something could not be made of the view.
+func (e *entry[K, V]) caught() {
+	if r := recover(); r != nil {
+		e.k.faults.note(e.k.faults.flows, e.name(), e.cookie(), r)
+	}
 }
 
 func (e *entry[K, V]) learned() []pipeline.Cookie {

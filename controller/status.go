@@ -30,6 +30,7 @@ type Status struct {
 	Flows     int  // wanted
 	Groups    int
 	Tenants   []TenantStatus
+	LeftOut   []LeftOut
 	NoHosts   bool         // nobody has told of the hosts: nothing is done here
 	Unheard   []string     // tenants that were here, of which neither the store nor a copy tells; their flows stay as they are
 	Ports     []PortStatus // plugged here
@@ -226,6 +227,7 @@ func (c *Controller) status() Status {
 			Refused: p.refused,
 		})
 	}
+	s.LeftOut = c.world.leftOut()
 	s.NoHosts = !c.hostsHeard
 	if c.started {
 		s.Unheard, _ = c.unheard()

@@ -115,8 +115,11 @@ func needsExternals(k pipeline.Kind) bool {
 }
 
 // spares says whether a flow that is not wanted may be that of a tenant that nobody
-// has told of. What has no tenant of its own may have been made for one.
+// has told of, or is that of an object that is left out. What has no tenant of its own may have been made for one.
 func (t target) spares(c pipeline.Cookie) bool {
+	if t.stay[c] {
+		return true
+	}
 	if t.known == nil || !c.Ours() {
 		return false
 	}

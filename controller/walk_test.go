@@ -69,6 +69,15 @@ func (s *table) apply(mods []of.Mod) error {
 	return nil
 }
 
+// flushed is flush of a world in which nothing fails.
+func flushed(w *world) []of.Mod {
+	mods, sure := w.flush()
+	if !sure {
+		panic(fmt.Sprint(w.leftOut()))
+	}
+	return mods
+}
+
 // metersOf returns the meters that a switch is to have.
 func metersOf(w *world) map[uint32]of.Meter {
 	all := map[uint32]of.Meter{}
@@ -425,7 +434,7 @@ func TestIncrementalEqualsRecompute(t *testing.T) {
 				for range 1 + walk.IntN(3) {
 					walk.step(w)
 				}
-				if err := sw.apply(w.flush()); err != nil {
+				if err := sw.apply(flushed(w)); err != nil {
 					t.Fatalf("step %d: %v", step, err)
 				}
 				have, want := lines(sw.dump()), lines(walk.fresh().wanted())
@@ -514,7 +523,7 @@ func TestResyncLeavesLearnedFlowsOfLivingObjects(t *testing.T) {
 	// When the network stops learning, what it learned goes.
 	n.Learning = false
 	w.span(intent.SpanUpdate{Tenant: "acme", Changes: []intent.Change{{Object: n}}})
-	if err := sw.apply(w.flush()); err != nil {
+	if err := sw.apply(flushed(w)); err != nil {
 		t.Fatal(err)
 	}
 	if _, left := sw.flows[learned(7).Key()]; left {

@@ -33,6 +33,7 @@ type world struct {
 
 	hopsMoved map[string]map[netip.Addr]bool // next hops of tenants, whose routes changed since the last flush
 	routing   *routing                       // what the router knows of all this
+	faults    *faults                        // the objects that are left out
 }
 
 // facts are what world was told.
@@ -87,9 +88,10 @@ func newWorld(self string) *world {
 		members:   map[intent.NetworkRef]*members{},
 		hopsMoved: map[string]map[netip.Addr]bool{},
 		routing:   newRouting(),
+		faults:    newFaults(nil),
 	}
 	w.hosts = (&kind[string, hostView]{
-		cookie: pipeline.KindHost, compare: strings.Compare, view: w.hostView,
+		cookie: pipeline.KindHost, compare: strings.Compare, view: w.hostView, idOf: func(name string) intent.ID { return w.known[name].ID },
 		same: func(a, b *hostView) bool { return *a == *b },
 		id:   func(h *hostView) intent.ID { return h.ID },
 		flows: func(h *hostView, emit pipeline.Emit) {
@@ -102,6 +104,7 @@ func newWorld(self string) *world {
 	}).ready()
 	w.networks = (&kind[intent.NetworkRef, pipeline.NetworkView]{
 		cookie: pipeline.KindNetwork, compare: compareNetworks, view: w.networkView,
+		idOf:   func(ref intent.NetworkRef) intent.ID { return w.tenants[ref.Tenant].networks[ref.Network].intent.ID },
 		same:   func(a, b *pipeline.NetworkView) bool { return reflect.DeepEqual(a, b) },
 		id:     func(n *pipeline.NetworkView) intent.ID { return n.Network.ID },
 		flows:  func(n *pipeline.NetworkView, emit pipeline.Emit) { pipeline.Network(w.sw, n, emit) },
@@ -117,6 +120,9 @@ func newWorld(self string) *world {
 	}).ready()
 	w.ports = (&kind[intent.PortRef, pipeline.PortView]{
 		cookie: pipeline.KindPort, compare: comparePorts, view: w.portView, same: samePort,
+		idOf: func(ref intent.PortRef) intent.ID {
+			return w.tenants[ref.Tenant].networks[ref.Network].ports[ref.Port].ID
+		},
 		id:     func(p *pipeline.PortView) intent.ID { return p.Port.ID },
 		flows:  func(p *pipeline.PortView, emit pipeline.Emit) { pipeline.Port(w.sw, p, emit) },
 		groups: func(p *pipeline.PortView) []of.Group { return pipeline.PortGroups(w.sw, p) },
@@ -132,6 +138,9 @@ func newWorld(self string) *world {
 	}).ready()
 	w.peers = (&kind[intent.PeerRef, pipeline.PeerView]{
 		cookie: pipeline.KindPeer, compare: comparePeers, view: w.peerView,
+		idOf: func(ref intent.PeerRef) intent.ID {
+			return w.tenants[ref.Tenant].networks[ref.Network].peers[ref.Peer].ID
+		},
 		same:  func(a, b *pipeline.PeerView) bool { return *a == *b },
 		id:    func(p *pipeline.PeerView) intent.ID { return p.Peer.ID },
 		flows: func(p *pipeline.PeerView, emit pipeline.Emit) { pipeline.Peer(w.sw, p, emit) },
@@ -142,18 +151,22 @@ func newWorld(self string) *world {
 	}).ready()
 	w.routes = (&kind[intent.RouteRef, pipeline.RouteView]{
 		cookie: pipeline.KindRoute, compare: compareRoutes, view: w.routeView,
+		idOf:   func(ref intent.RouteRef) intent.ID { return w.tenants[ref.Tenant].routes[ref.Prefix].ID },
 		same:   func(a, b *pipeline.RouteView) bool { return reflect.DeepEqual(a, b) },
 		id:     func(r *pipeline.RouteView) intent.ID { return r.Route.ID },
 		flows:  func(r *pipeline.RouteView, emit pipeline.Emit) { pipeline.Route(w.sw, r, emit) },
 		groups: pipeline.RouteGroups,
 	}).ready()
 	w.senders = (&kind[string, pipeline.SendersView]{
-		cookie: pipeline.KindSenders, compare: strings.Compare, view: w.sendersView,
+		cookie: pipeline.KindSenders, compare: strings.Compare, view: w.sendersView, idOf: w.tenantID,
 		same:  func(a, b *pipeline.SendersView) bool { return reflect.DeepEqual(a, b) },
 		id:    func(v *pipeline.SendersView) intent.ID { return v.Tenant.ID },
 		flows: pipeline.Senders,
 	}).ready()
 	w.nat = w.newNATObjects()
+	for _, k := range w.kinds() {
+		k.report(w.faults)
+	}
 	return w
 }
 
@@ -266,7 +279,7 @@ func (w *world) span(u intent.SpanUpdate) {
 	default:
 		t := w.tenant(u.Tenant)
 		for _, c := range u.Changes {
-			w.change(t, c)
+			w.take(t, c)
 		}
 	}
 	if t := w.tenants[u.Tenant]; t != nil {
@@ -294,7 +307,7 @@ func (w *world) snapshot(name string, s *intent.Snapshot) {
 	t.Tenant = s.Tenant
 	w.ports.expect(len(s.Ports))
 	for _, n := range s.Networks {
-		w.change(t, intent.Change{Object: n})
+		w.take(t, intent.Change{Object: n})
 	}
 	t.expect(s.Ports)
 	for i := range s.Ports {
@@ -304,10 +317,10 @@ func (w *world) snapshot(name string, s *intent.Snapshot) {
 		w.changeBinding(t, false, &s.Bindings[i])
 	}
 	for _, p := range s.Peers {
-		w.change(t, intent.Change{Object: p})
+		w.take(t, intent.Change{Object: p})
 	}
 	for _, r := range s.Routes {
-		w.change(t, intent.Change{Object: r})
+		w.take(t, intent.Change{Object: r})
 	}
 	w.snapshotNAT(t, s)
 }

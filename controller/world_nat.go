@@ -93,6 +93,7 @@ func (w *world) newNATObjects() natObjects {
 		suspects: map[string]bool{},
 		externals: (&kind[string, pipeline.ExternalView]{
 			cookie: pipeline.KindExternal, compare: strings.Compare, view: w.externalView,
+			idOf:   func(name string) intent.ID { return w.externals[name].ID },
 			same:   func(a, b *pipeline.ExternalView) bool { return reflect.DeepEqual(a, b) },
 			id:     func(v *pipeline.ExternalView) intent.ID { return v.External.ID },
 			flows:  func(v *pipeline.ExternalView, emit pipeline.Emit) { pipeline.External(w.sw, v, emit) },
@@ -107,6 +108,9 @@ func (w *world) newNATObjects() natObjects {
 		}).ready(),
 		addresses: (&kind[addressRef, pipeline.AddressView]{
 			cookie: pipeline.KindAddress, compare: compareAddresses, view: w.addressView,
+			idOf: func(ref addressRef) intent.ID {
+				return pipeline.AddressID(w.externals[ref.external].Number, ref.addr)
+			},
 			same: func(a, b *pipeline.AddressView) bool { return reflect.DeepEqual(a, b) },
 			id: func(v *pipeline.AddressView) intent.ID {
 				return pipeline.AddressID(v.External.Number, v.Address)
@@ -115,7 +119,7 @@ func (w *world) newNATObjects() natObjects {
 			changed: func(_ addressRef, old, now *pipeline.AddressView) { w.routing.setAddress(old, now) },
 		}).ready(),
 		tenantNAT: (&kind[string, pipeline.TenantView]{
-			cookie: pipeline.KindTenant, compare: strings.Compare, view: w.tenantNATView,
+			cookie: pipeline.KindTenant, compare: strings.Compare, view: w.tenantNATView, idOf: w.tenantID,
 			same:    func(a, b *pipeline.TenantView) bool { return reflect.DeepEqual(a, b) },
 			id:      func(v *pipeline.TenantView) intent.ID { return v.Tenant.ID },
 			flows:   func(v *pipeline.TenantView, emit pipeline.Emit) { pipeline.TenantNAT(w.sw, v, emit) },
@@ -124,6 +128,7 @@ func (w *world) newNATObjects() natObjects {
 		}).ready(),
 		snats: (&kind[intent.SNATRef, pipeline.SNATView]{
 			cookie: pipeline.KindSNAT, compare: compareSNATs, view: w.snatView,
+			idOf:    func(ref intent.SNATRef) intent.ID { return w.tenants[ref.Tenant].nat.snats[ref.External].ID },
 			same:    func(a, b *pipeline.SNATView) bool { return *a == *b },
 			id:      func(v *pipeline.SNATView) intent.ID { return v.SNAT.ID },
 			flows:   pipeline.SNAT,
@@ -131,6 +136,7 @@ func (w *world) newNATObjects() natObjects {
 		}).ready(),
 		floatings: (&kind[intent.FloatingRef, pipeline.FloatingView]{
 			cookie: pipeline.KindFloating, compare: compareFloatings, view: w.floatingView,
+			idOf:    func(ref intent.FloatingRef) intent.ID { return w.tenants[ref.Tenant].nat.floatings[ref].ID },
 			same:    func(a, b *pipeline.FloatingView) bool { return *a == *b },
 			id:      func(v *pipeline.FloatingView) intent.ID { return v.Floating.ID },
 			flows:   pipeline.Floating,
@@ -138,6 +144,7 @@ func (w *world) newNATObjects() natObjects {
 		}).ready(),
 		forwards: (&kind[intent.ForwardRef, pipeline.ForwardView]{
 			cookie: pipeline.KindForward, compare: compareForwards, view: w.forwardView,
+			idOf:    func(ref intent.ForwardRef) intent.ID { return w.tenants[ref.Tenant].nat.forwards[ref].ID },
 			same:    func(a, b *pipeline.ForwardView) bool { return *a == *b },
 			id:      func(v *pipeline.ForwardView) intent.ID { return v.Forward.ID },
 			flows:   func(v *pipeline.ForwardView, emit pipeline.Emit) { pipeline.Forward(w.sw, v, emit) },
@@ -145,6 +152,10 @@ func (w *world) newNATObjects() natObjects {
 		}).ready(),
 		guards: (&kind[string, pipeline.GuardView]{
 			cookie: pipeline.KindGuard, compare: strings.Compare, view: w.guardView,
+			idOf: func(string) intent.ID { return 0 },
+			closed: func() *pipeline.GuardView { // what restricts fails closed
+				return &pipeline.GuardView{Denials: []pipeline.Denial{{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Reason: pipeline.ReasonHostAddress}}}
+			},
 			same:  func(a, b *pipeline.GuardView) bool { return slices.Equal(a.Denials, b.Denials) },
 			id:    func(*pipeline.GuardView) intent.ID { return 0 },
 			flows: pipeline.Guard,
@@ -370,21 +381,23 @@ func (w *world) reach(n *tenantNAT, ref intent.PortRef, by int) {
 // snapshotNAT takes in the NAT of a snapshot.
 func (w *world) snapshotNAT(t *tenant, s *intent.Snapshot) {
 	for _, o := range s.SNATs {
-		w.changeNAT(t, intent.Change{Object: o})
+		w.take(t, intent.Change{Object: o})
 	}
 	for _, o := range s.Floatings {
-		w.changeNAT(t, intent.Change{Object: o})
+		w.take(t, intent.Change{Object: o})
 	}
 	for _, o := range s.Forwards {
-		w.changeNAT(t, intent.Change{Object: o})
+		w.take(t, intent.Change{Object: o})
 	}
 	for _, o := range s.NATAddresses {
-		w.changeNAT(t, intent.Change{Object: o})
+		w.take(t, intent.Change{Object: o})
 	}
 }
 
 // any says whether the tenant has any NAT.
 func (n *tenantNAT) any() bool { return len(n.snats)+len(n.floatings)+len(n.forwards) > 0 }
+
+func (w *world) tenantID(name string) intent.ID { return w.tenants[name].ID }
 
 // zoneNames returns for whom zones are needed.
 func (w *world) zoneNames() map[string]bool {

@@ -1,0 +1,279 @@
+package controller
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// poison makes the functions of a kind panic for objects that sick names.
+func poison[K comparable, V any](k *kind[K, V], refOf func(*V) K, sick func(stage, name string) bool) {
+	check := func(stage string, ref K) {
+		if name := k.nameOf(ref); sick(stage, name) {
+			panic(stage + " of " + name)
+		}
+	}
+	view, flows, groups, meters := k.view, k.flows, k.groups, k.meters
+	k.view = func(ref K) *V { check("view", ref); return view(ref) }
+	k.flows = func(v *V, emit pipeline.Emit) {
+		n := 0
+		flows(v, func(f of.Flow, note string) {
+			if n++; n == 2 { // in the midst
+				check("flows", refOf(v))
+			}
+			emit(f, note)
+		})
+	}
+	if groups != nil {
+		k.groups = func(v *V) []of.Group { check("groups", refOf(v)); return groups(v) }
+	}
+	if meters != nil {
+		k.meters = func(v *V) []of.Meter { check("meters", refOf(v)); return meters(v) }
+	}
+}
+
+func poisonAll(w *world, sick func(stage, name string) bool) {
+	poison(w.ports, func(v *pipeline.PortView) intent.PortRef { return v.Port.Ref() }, sick)
+	poison(w.networks, func(v *pipeline.NetworkView) intent.NetworkRef { return v.Network.Ref() }, sick)
+	poison(w.peers, func(v *pipeline.PeerView) intent.PeerRef { return v.Peer.Ref() }, sick)
+	poison(w.routes, func(v *pipeline.RouteView) intent.RouteRef { return v.Route.Ref() }, sick)
+	poison(w.hosts, func(v *hostView) string { return v.Name }, sick)
+	poison(w.senders, func(v *pipeline.SendersView) string { return v.Tenant.Name }, sick)
+	poison(w.nat.tenantNAT, func(v *pipeline.TenantView) string { return v.Tenant.Name }, sick)
+	poison(w.nat.snats, func(v *pipeline.SNATView) intent.SNATRef { return v.SNAT.Ref() }, sick)
+	poison(w.nat.floatings, func(v *pipeline.FloatingView) intent.FloatingRef { return v.Floating.Ref() }, sick)
+	poison(w.nat.forwards, func(v *pipeline.ForwardView) intent.ForwardRef { return v.Forward.Ref() }, sick)
+	poison(w.nat.externals, func(v *pipeline.ExternalView) string { return v.External.Name }, sick)
+	poison(w.nat.guards, func(*pipeline.GuardView) string { return "" }, sick)
+}
+
+// brought brings a switch to what a world wants, as the loop does.
+func brought(sw *table, w *world) error {
+	mods, sure := w.flush()
+	if sure {
+		return sw.apply(mods)
+	}
+	return sw.resync(w)
+}
+
+// of returns the flows of an object, sorted.
+func (s *table) of(c pipeline.Cookie) []string {
+	var l []string
+	for _, f := range s.flows {
+		if f.Cookie == uint64(c) {
+			l = append(l, f.String())
+		}
+	}
+	slices.Sort(l)
+	return l
+}
+
+// An object that fails keeps the flows that it had, over a restart too, is named and
+// logged once, and all others go on.
+func TestObjectThatFailsIsLeftOut(t *testing.T) {
+	for _, stage := range []string{"view", "flows", "groups", "meters"} {
+		t.Run(stage, func(t *testing.T) {
+			sick := false
+			isSick := func(at, name string) bool { return sick && at == stage && name == "port acme/web/c1" }
+			n := intent.Network{Tenant: "acme", Name: "web", ID: 2, VNI: 5001, Unknown: intent.UnknownDrop}
+			port := func(name string, id intent.ID, last byte) intent.Port {
+				return intent.Port{Tenant: "acme", Network: "web", Name: name, ID: id, MAC: intent.MAC{2, 0, 0, 0, 0, byte(id)},
+					Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, last})}}
+			}
+			snap := &intent.Snapshot{Tenant: intent.Tenant{Name: "acme", ID: 1, VRF: 1}, Networks: []intent.Network{n},
+				Ports: []intent.Port{port("c1", 11, 11), port("c2", 12, 12)}}
+			for i, p := range snap.Ports {
+				snap.Bindings = append(snap.Bindings, intent.Binding{Tenant: "acme", Network: "web", Port: p.Name, Host: self, Generation: uint64(i + 1)})
+			}
+			start := func(log *slog.Logger) *world {
+				w := newWorld(self)
+				w.faults.log = log
+				w.setSwitch(pipeline.Switch{VXLANPort: 1})
+				w.setHosts([]intent.Host{{Name: self, ID: 100, VTEP: netip.MustParseAddr("192.0.2.1")}})
+				w.setLocal(portRef("c1"), 5)
+				w.setLocal(portRef("c2"), 6)
+				poisonAll(w, isSick)
+				w.span(intent.SpanUpdate{Tenant: "acme", Snapshot: snap})
+				return w
+			}
+			var out bytes.Buffer
+			w, sw := start(slog.New(slog.NewTextHandler(&out, nil))), newTable()
+			bring := func(w *world) {
+				t.Helper()
+				if err := brought(sw, w); err != nil {
+					t.Fatal(err)
+				}
+				if mods := w.target().resync(sw.dump()); len(mods) > 0 {
+					t.Errorf("the next comparison finds %v", mods)
+				}
+				if !w.hasGroups(sw.held()) {
+					t.Error("groups or meters differ")
+				}
+				for slice := range uint64(sliceCount) {
+					flows, _ := sw.dump()
+					if !w.hasSlice(slice, slices.DeleteFunc(flows, func(f of.Flow) bool { return f.Cookie%sliceCount != slice })) {
+						t.Errorf("slice %d differs", slice)
+					}
+				}
+			}
+			flush := func() { t.Helper(); bring(w) }
+			if err := sw.resync(w); err != nil {
+				t.Fatal(err)
+			}
+			flush()
+			c1 := pipeline.MakeCookie(pipeline.KindPort, 11)
+			good := sw.of(c1)
+			if len(good) == 0 {
+				t.Fatal("no flows")
+			}
+
+			sick = true
+			snap.Ports[0], snap.Ports[1] = port("c1", 11, 21), port("c2", 12, 22)
+			w.span(intent.SpanUpdate{Tenant: "acme", Changes: []intent.Change{{Object: snap.Ports[0]}, {Object: snap.Ports[1]}}})
+			flush()
+			check := func(w *world) {
+				t.Helper()
+				if now := sw.of(c1); !slices.Equal(now, good) {
+					t.Errorf("its flows are\n%s\nand were\n%s", strings.Join(now, "\n"), strings.Join(good, "\n"))
+				}
+				if now := strings.Join(sw.of(pipeline.MakeCookie(pipeline.KindPort, 12)), "\n"); !strings.Contains(now, "10.0.0.22") {
+					t.Errorf("the other's flows are\n%s", now)
+				}
+				if left := w.leftOut(); len(left) != 1 || left[0].Object != "port acme/web/c1" || !strings.Contains(left[0].Why, stage) {
+					t.Errorf("left out: %+v", left)
+				}
+			}
+			check(w)
+			snap.Ports[1].Learn = 1
+			w.span(intent.SpanUpdate{Tenant: "acme", Changes: []intent.Change{{Object: snap.Ports[0]}, {Object: snap.Ports[1]}}})
+			flush()
+			check(w)
+			if n := strings.Count(out.String(), "object left out"); n != 1 || !strings.Contains(out.String(), "stack=") {
+				t.Errorf("logged %d times:\n%s", n, &out)
+			}
+			again := start(nil)
+			if err := sw.resync(func() *world { again.settle(); return again }()); err != nil {
+				t.Fatal(err)
+			}
+			bring(again)
+			check(again)
+
+			sick = false
+			snap.Ports[0] = port("c1", 11, 31)
+			w = again
+			w.span(intent.SpanUpdate{Tenant: "acme", Changes: []intent.Change{{Object: snap.Ports[0]}}})
+			flush()
+			if left := w.leftOut(); len(left) > 0 {
+				t.Errorf("still left out: %+v", left)
+			}
+			if now := strings.Join(sw.of(c1), "\n"); !strings.Contains(now, "10.0.0.31") || strings.Contains(now, "10.0.0.11") {
+				t.Errorf("its flows are\n%s", now)
+			}
+			sick = true
+			w.span(intent.SpanUpdate{Tenant: "acme", Changes: []intent.Change{{Object: port("c1", 11, 41)}}})
+			flush()
+			sick = false
+			w.span(intent.SpanUpdate{Tenant: "acme", Changes: []intent.Change{{Object: snap.Ports[0], Deleted: true}}})
+			flush()
+			if now := sw.of(c1); len(now) > 0 || len(w.leftOut()) > 0 {
+				t.Errorf("deleted, it has %v; left out: %v", now, w.leftOut())
+			}
+		})
+	}
+}
+
+func (s *table) held() (groups []of.Group, meters []of.Meter) {
+	_, groups = s.dump()
+	for _, m := range s.meters {
+		meters = append(meters, m)
+	}
+	return groups, meters
+}
+
+// If it cannot be said what tenants must be kept from, they are kept from everything.
+func TestGuardFailsClosed(t *testing.T) {
+	w := newWorld(self)
+	w.setSwitch(pipeline.Switch{VXLANPort: 1})
+	poisonAll(w, func(stage, name string) bool { return stage == "view" && name == "guard " })
+	w.setExternals([]intent.External{{Name: "internet", ID: 5, Number: 1, Kind: intent.ExternalHost, Subnet: netip.MustParsePrefix("100.64.0.0/24"), Gateway: netip.MustParseAddr("100.64.0.1")}})
+	sw := newTable()
+	if err := brought(sw, w); err != nil {
+		t.Fatal(err)
+	}
+	if err := sw.resync(w); err != nil {
+		t.Fatal(err)
+	}
+	if flows := sw.of(pipeline.MakeCookie(pipeline.KindGuard, 0)); len(flows) != 1 {
+		t.Errorf("flows: %q", flows)
+	}
+}
+
+// Whatever fails at random, no change is lost: once nothing fails any more, the switch
+// holds what a recompute gives.
+func TestWalkWithFailures(t *testing.T) {
+	for seed := range *walkSeeds {
+		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
+			walk := newWalker(seed)
+			rnd := rand.New(rand.NewPCG(seed, 2))
+			stages := map[string]int{}
+			healed := false
+			sick := func(stage, name string) bool {
+				if healed || rnd.IntN(40) > 0 {
+					return false
+				}
+				stages[stage]++
+				return true
+			}
+			w, sw := newWorld(self), newTable()
+			w.setSwitch(pipeline.Switch{VXLANPort: 1})
+			poisonAll(w, sick)
+			walk.start(w)
+			if err := sw.resync(w); err != nil {
+				t.Fatal(err)
+			}
+			for range 3 * *walkSteps {
+				walk.step(w)
+				// An object that fails at random in one of its parts may refer to what it did not make:
+				// what matters is that nothing ends, and that all is right in the end.
+				_ = brought(sw, w)
+			}
+			healed = true
+			for name := range w.known {
+				w.hosts.touch(name)
+			}
+			w.touchOutside()
+			for _, t := range w.tenants {
+				w.touchAll(t)
+			}
+			w.settle()
+			for range 2 {
+				if err := sw.resync(w); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if left := w.leftOut(); len(left) > 0 {
+				t.Errorf("left out: %+v", left)
+			}
+			f := walk.fresh()
+			fresh := newTable()
+			if err := fresh.resync(f); err != nil {
+				t.Fatal(err)
+			}
+			if diff := difference(lines(sw.dump()), lines(fresh.dump())); diff != "" {
+				t.Error(diff)
+			}
+			if len(stages) < 4 {
+				t.Errorf("failed: %v", stages)
+			}
+		})
+	}
+}
