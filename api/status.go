@@ -57,10 +57,10 @@ type Repair struct {
 	Detail string    `json:"detail,omitempty"`
 }
 
-// LeftOut is an object of the store that this host follows and cannot use. The last
-// state of it that was valid stays in force.
+// LeftOut is an object of the store that this host follows and cannot use. If it is not
+// valid, its last state that was valid stays in force.
 type LeftOut struct {
-	Key    string `json:"key"`    // of the store
+	Key    string `json:"key"`    // of the store; empty: the object is valid, but this host makes no flows of it
 	Object string `json:"object"` // as "port acme/web/c1"
 	Reason string `json:"reason"`
 	Newer  bool   `json:"newer"` // a newer build wrote it: ovloom is to be upgraded on this host

@@ -103,6 +103,9 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 	for _, l := range d.store.LeftOut() {
 		s.LeftOut = append(s.LeftOut, api.LeftOut{Key: l.Key, Object: l.Object, Reason: l.Why, Newer: l.Newer})
 	}
+	for _, l := range c.LeftOut {
+		s.LeftOut = append(s.LeftOut, api.LeftOut{Object: l.Object, Reason: l.Why})
+	}
 	s.Repairs = []api.Repair{}
 	for _, e := range d.repairs.Entries() {
 		s.Repairs = append(s.Repairs, api.Repair{At: e.At, First: e.First, Times: e.Times, What: e.What, Count: e.Count, Detail: e.Detail})
@@ -224,6 +227,9 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 	}
 	for _, l := range d.store.LeftOut() {
 		add(l.Do(), "%s in the store cannot be used: %s", l.Object, l.Why)
+	}
+	for _, l := range c.LeftOut {
+		add(l.Do, "%s is left out on this host: %s", l.Object, l.Why)
 	}
 	for _, t := range c.Unheard {
 		add("see that the store is back; until then a crash of ovs-vswitchd takes what is left of it",
