@@ -34,7 +34,7 @@ func (c *Controller) announce(ref intent.PortRef) {
 	t, n, p, known := c.world.find(ref)
 	_, inForce := c.world.claim(ref)
 	port := c.world.local[ref]
-	if !known || !inForce || port == 0 || c.arrivals[ref] == 0 {
+	if !known || c.world.ports.done[ref] == nil || !inForce || port == 0 || c.arrivals[ref] == 0 {
 		delete(c.arrivals, ref)
 		return
 	}

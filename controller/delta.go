@@ -358,8 +358,11 @@ func (d *delta) order(flows ...[]of.FlowMod) []of.Mod {
 		if table == int(entry) {
 			continue
 		}
+		moved := movedFlows(adds[table], deletes[table])
 		for _, m := range deletes[table] {
-			mods = append(mods, remove(m.Flow))
+			if !moved[m.Flow.Key()] {
+				mods = append(mods, remove(m.Flow))
+			}
 		}
 	}
 	passed := map[uint32]bool{} // from an object to another
@@ -380,6 +383,25 @@ func (d *delta) order(flows ...[]of.FlowMod) []of.Mod {
 		}
 	}
 	return mods
+}
+
+// movedFlows returns the keys of flows that pass from one object to another with the same
+// cookie: an external address that one tenant gives up and another has.
+func movedFlows(adds, deletes []*of.FlowMod) map[of.FlowKey]bool {
+	var moved map[of.FlowKey]bool
+	isAddress := func(m *of.FlowMod) bool { return pipeline.Cookie(m.Flow.Cookie).Kind() == pipeline.KindAddress }
+	if !slices.ContainsFunc(deletes, isAddress) {
+		return nil
+	}
+	for _, m := range adds {
+		if isAddress(m) {
+			if moved == nil {
+				moved = map[of.FlowKey]bool{}
+			}
+			moved[m.Flow.Key()] = true
+		}
+	}
+	return moved
 }
 
 // tables is how many tables a switch can have.

@@ -159,7 +159,7 @@ func (f *faults) list() []LeftOut {
 }
 
 // leftOut returns what this host makes no flows of, or no new ones.
-func (w *world) leftOut() []LeftOut { return w.faults.list() }
+func (w *world) leftOut() []LeftOut { return append(w.faults.list(), w.doubled()...) }
 
 // take takes in a change of one object. If that fails the others go on.
 func (w *world) take(t *tenant, c intent.Change) {

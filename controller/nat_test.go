@@ -160,7 +160,9 @@ func TestPortsThatLeftUnseen(t *testing.T) {
 	w.setHosts([]intent.Host{{Name: self, ID: 1, VTEP: netip.MustParseAddr("192.0.2.1")}, {Name: "host2", ID: 2, VTEP: netip.MustParseAddr("192.0.2.2")}})
 	prefix := netip.MustParsePrefix("10.0.1.0/24")
 	port := func(name string, addr string) intent.Port {
-		return intent.Port{Tenant: "acme", Network: "web", Name: name, ID: 30, MAC: intent.MAC{2}, Addrs: []netip.Addr{netip.MustParseAddr(addr)}}
+		a := netip.MustParseAddr(addr)
+		last := a.As4()[3]
+		return intent.Port{Tenant: "acme", Network: "web", Name: name, ID: intent.ID(30 + last), MAC: intent.MAC{2, last}, Addrs: []netip.Addr{a}}
 	}
 	bound := func(name, host string) intent.Binding {
 		return intent.Binding{Tenant: "acme", Network: "web", Port: name, Host: host, Generation: 1}

@@ -45,6 +45,7 @@ type facts struct {
 	local     map[intent.PortRef]of.PortNo // interfaces here that carry a port, in force or not
 	held      map[intent.PortRef]uint64    // generations of the claims that those interfaces were plugged with
 	penalties map[of.PortNo]bool           // ports of the switch that are held to a rate
+	doubles   doubles
 	natFacts
 }
 
@@ -67,6 +68,10 @@ type network struct {
 	ports  map[string]intent.Port
 	claims map[string][]intent.Binding // by port
 	peers  map[string]intent.Peer
+
+	// By port.
+	macs  owners[intent.MAC, string]
+	addrs owners[netip.Addr, string]
 }
 
 // hostView is a host as this one sees it.
@@ -82,6 +87,7 @@ func newWorld(self string) *world {
 			known:    map[string]intent.Host{},
 			tenants:  map[string]*tenant{},
 			local:    map[intent.PortRef]of.PortNo{},
+			doubles:  newDoubles(),
 			held:     map[intent.PortRef]uint64{},
 			natFacts: newNATFacts(),
 		},
@@ -294,6 +300,7 @@ func (w *world) forget(name string) {
 		return
 	}
 	w.touchAll(t)
+	w.disown(t)
 	delete(w.tenants, name)
 	w.suspect(name)
 }
@@ -301,10 +308,12 @@ func (w *world) forget(name string) {
 func (w *world) snapshot(name string, s *intent.Snapshot) {
 	if old := w.tenants[name]; old != nil {
 		w.touchAll(old)
+		w.disown(old)
 		delete(w.tenants, name)
 	}
 	t := w.tenant(name)
 	t.Tenant = s.Tenant
+	w.ownTenant(intent.Tenant{}, t.Tenant)
 	w.ports.expect(len(s.Ports))
 	for _, n := range s.Networks {
 		w.take(t, intent.Change{Object: n})
@@ -398,16 +407,21 @@ func (t *tenant) network(name string) *network {
 func (w *world) change(t *tenant, c intent.Change) {
 	switch o := c.Object.(type) {
 	case intent.Tenant:
-		vrf, id := t.VRF, t.ID
+		old := t.Tenant
 		t.Tenant = o
-		if t.VRF != vrf || t.ID != id {
+		if t.VRF != old.VRF || t.ID != old.ID {
+			w.ownTenant(old, o)
 			w.touchAll(t)
 		}
 	case intent.Network:
 		n := t.network(o.Name)
+		if n.known {
+			w.ownNetwork(n.intent, nil)
+		}
 		n.known = !c.Deleted
 		if n.known {
 			n.intent = &o
+			w.ownNetwork(nil, &o)
 		}
 		w.touchNetwork(o.Ref(), n)
 		w.senders.touch(t.Name) // whether any learns
@@ -423,10 +437,12 @@ func (w *world) change(t *tenant, c intent.Change) {
 	case intent.Peer:
 		n := t.network(o.Network)
 		had := len(n.peers) > 0
+		w.ownPeer(n.peers[o.Name], intent.Peer{})
 		if c.Deleted {
 			delete(n.peers, o.Name)
 		} else {
 			n.peers[o.Name] = o
+			w.ownPeer(intent.Peer{}, o)
 		}
 		w.peers.touch(o.Ref())
 		w.nat.guards.touch("")
@@ -445,10 +461,14 @@ func (w *world) change(t *tenant, c intent.Change) {
 
 func (w *world) changePort(t *tenant, deleted bool, p *intent.Port) {
 	n, ref := t.network(p.Network), p.Ref()
+	if old, ok := n.ports[p.Name]; ok {
+		w.ownPort(n, &old, nil)
+	}
 	if deleted {
 		delete(n.ports, p.Name)
 	} else {
 		n.ports[p.Name] = *p
+		w.ownPort(n, nil, p)
 	}
 	w.ports.touch(ref)
 	w.touchTarget(t, ref)

@@ -17,11 +17,12 @@ import (
 
 // natFacts are what world was told of externals and NAT, but for what is a tenant's.
 type natFacts struct {
-	externals    map[string]*intent.External // never changed, only replaced: views of earlier states point to them
-	uplinks      map[string]Uplink           // by external
-	surroundings Surroundings
-	guarded      intent.GuardUpdate
-	zones        map[string]uint16 // in use, by zoneName
+	externalsLeft map[string]string           // externals that are left out, and why
+	externals     map[string]*intent.External // never changed, only replaced: views of earlier states point to them
+	uplinks       map[string]Uplink           // by external
+	surroundings  Surroundings
+	guarded       intent.GuardUpdate
+	zones         map[string]uint16 // in use, by zoneName
 }
 
 // natObjects are the kinds of objects of externals and NAT.
@@ -165,6 +166,7 @@ func (w *world) newNATObjects() natObjects {
 
 // setExternals replaces the list of externals.
 func (w *world) setExternals(list []intent.External) {
+	list, w.externalsLeft = singleExternals(list)
 	next := make(map[string]*intent.External, len(list))
 	for _, e := range list {
 		if old := w.externals[e.Name]; old != nil && reflect.DeepEqual(*old, e) {
@@ -300,9 +302,11 @@ func (w *world) changeNAT(t *tenant, c intent.Change) {
 	switch o := c.Object.(type) {
 	case intent.SNAT:
 		w.touchAddress(t, o.External, n.snats[o.External].Address)
+		w.ownAddress(t.Name, o.External, n.snats[o.External].Address, -1)
 		delete(n.snats, o.External)
 		if !c.Deleted {
 			n.snats[o.External] = o
+			w.ownAddress(t.Name, o.External, o.Address, +1)
 			w.touchAddress(t, o.External, o.Address)
 		}
 		for _, s := range n.snats { // which of several counts
@@ -313,6 +317,7 @@ func (w *world) changeNAT(t *tenant, c intent.Change) {
 		ref := o.Ref()
 		if old, ok := n.floatings[ref]; ok {
 			w.touchAddress(t, ref.External, old.Address)
+			w.ownAddress(t.Name, ref.External, old.Address, -1)
 			w.reach(n, ref.PortRef, -1)
 			delete(n.floatings, ref)
 			if at := (outerKey{ref.External, old.Address}); n.floatingAt[at] == ref {
@@ -323,6 +328,7 @@ func (w *world) changeNAT(t *tenant, c intent.Change) {
 			n.floatings[ref] = o
 			n.floatingAt[outerKey{ref.External, o.Address}] = ref
 			w.reach(n, ref.PortRef, +1)
+			w.ownAddress(t.Name, ref.External, o.Address, +1)
 			w.touchAddress(t, ref.External, o.Address)
 		}
 		w.nat.floatings.touch(ref)
@@ -337,11 +343,13 @@ func (w *world) changeNAT(t *tenant, c intent.Change) {
 		ref := o.Ref()
 		if old, ok := n.forwards[ref]; ok {
 			w.touchAddress(t, ref.External, old.Address)
+			w.ownAddress(t.Name, ref.External, old.Address, -1)
 			w.reach(n, old.To, -1)
 			delete(n.forwards, ref)
 		}
 		if !c.Deleted {
 			n.forwards[ref] = o
+			w.ownAddress(t.Name, ref.External, o.Address, +1)
 			w.reach(n, o.To, +1)
 		}
 		w.nat.forwards.touch(ref)
@@ -350,12 +358,14 @@ func (w *world) changeNAT(t *tenant, c intent.Change) {
 		w.senders.touch(t.Name)
 		k := takenKey{o.External, o.Host}
 		w.touchAddress(t, o.External, n.taken[k])
+		w.ownAddress(t.Name, o.External, n.taken[k], -1)
 		delete(n.taken, k)
 		if o.Host == w.self {
 			delete(n.own, o.External)
 		}
 		if !c.Deleted {
 			n.taken[k] = o.Address
+			w.ownAddress(t.Name, o.External, o.Address, +1)
 			if o.Host == w.self {
 				n.own[o.External] = o.Address
 			}
@@ -412,7 +422,7 @@ func (w *world) zoneNames() map[string]bool {
 
 // zone returns the zone of a tenant that has NAT; 0: it has none yet.
 func (w *world) zone(t *tenant) uint16 {
-	if t == nil || t.ID == 0 || !t.nat.any() {
+	if t == nil || t.ID == 0 || !t.nat.any() || w.tenantLeft(t) != "" {
 		return 0
 	}
 	return w.zones[zoneName(t.Tenant)]

@@ -82,7 +82,7 @@ func (w *world) addressView(ref addressRef) *pipeline.AddressView {
 		return nil
 	}
 	used, here := w.usesAddress(t, e, ref.addr)
-	if !used {
+	if !used || w.addressLeft(t, ref.outerKey) != "" {
 		return nil
 	}
 	segment, _ := w.segment(e)
@@ -151,7 +151,7 @@ func (w *world) tenantNATView(name string) *pipeline.TenantView {
 	}
 	v := &pipeline.TenantView{Tenant: t.Tenant, Zone: zone, Out: w.wayOfAnswers(t)}
 	for _, n := range t.networks {
-		if !n.known {
+		if !n.known || w.networkLeft(t, n) != "" {
 			continue
 		}
 		for _, s := range n.intent.Subnets {
@@ -236,8 +236,8 @@ func (w *world) isSource(t *tenant, f intent.Floating) bool {
 
 // inner returns the first IPv4 address of a port; not valid: it has none.
 func (w *world) inner(ref intent.PortRef) netip.Addr {
-	_, _, p, ok := w.find(ref)
-	if !ok {
+	t, n, p, ok := w.find(ref)
+	if !ok || !w.portUsed(t, n, &p) {
 		return netip.Addr{}
 	}
 	for _, a := range p.Addrs {

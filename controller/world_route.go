@@ -20,9 +20,11 @@ func (w *world) changeRoute(t *tenant, deleted bool, r intent.Route) {
 		}
 		w.touchHop(t, a)
 	}
+	w.ownRoute(t.routes[r.Prefix], intent.Route{})
 	delete(t.routes, r.Prefix)
 	if !deleted {
 		t.routes[r.Prefix] = r
+		w.ownRoute(intent.Route{}, r)
 		for _, a := range r.Via {
 			t.hops[a] = append(slices.Clone(t.hops[a]), r.Prefix)
 			slices.SortFunc(t.hops[a], comparePrefixes)
@@ -122,7 +124,10 @@ func (w *world) routeView(ref intent.RouteRef) *pipeline.RouteView {
 		return nil
 	}
 	r, ok := t.routes[ref.Prefix]
-	if !ok {
+	if !ok || w.tenantLeft(t) != "" {
+		return nil
+	}
+	if _, ok := w.doubles.routeIDs.before(r.ID, ref, compareRoutes); ok {
 		return nil
 	}
 	v := &pipeline.RouteView{Route: r, VRF: t.VRF}
@@ -130,7 +135,7 @@ func (w *world) routeView(ref intent.RouteRef) *pipeline.RouteView {
 		v.Zone = w.zone(t)
 	}
 	for _, a := range r.Via {
-		if n := t.networkOf(a); n != nil {
+		if n := t.networkOf(a); n != nil && w.networkLeft(t, t.networks[n.Name]) == "" {
 			v.Hops = append(v.Hops, pipeline.Hop{Addr: a, VNI: n.VNI})
 		}
 	}

@@ -22,7 +22,7 @@ func (w *world) claimed(t *tenant, host string, by int) {
 // sendersView returns what the pipeline must know of who may tunnel for a tenant.
 func (w *world) sendersView(name string) *pipeline.SendersView {
 	t := w.tenants[name]
-	if t == nil || t.ID == 0 {
+	if t == nil || t.ID == 0 || w.tenantLeft(t) != "" {
 		return nil
 	}
 	v := &pipeline.SendersView{Tenant: t.Tenant}

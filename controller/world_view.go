@@ -23,7 +23,7 @@ func (w *world) hostView(name string) *hostView {
 // portView returns what the pipeline must know of a port.
 func (w *world) portView(ref intent.PortRef) *pipeline.PortView {
 	t, n, p, ok := w.find(ref)
-	if !ok {
+	if !ok || !w.portUsed(t, n, &p) {
 		return nil
 	}
 	v := &pipeline.PortView{Port: p, Network: n.intent, VRF: t.VRF, Peers: len(n.peers) > 0, OFPort: w.local[ref]}
@@ -43,10 +43,13 @@ func (w *world) portView(ref intent.PortRef) *pipeline.PortView {
 	return v
 }
 
-// network returns a network that the store has.
+// network returns a network that the store has and that is not left out.
 func (w *world) network(ref intent.NetworkRef) (*tenant, *network) {
 	t := w.tenants[ref.Tenant]
 	if t == nil || t.networks[ref.Network] == nil || !t.networks[ref.Network].known {
+		return nil, nil
+	}
+	if w.networkLeft(t, t.networks[ref.Network]) != "" {
 		return nil, nil
 	}
 	return t, t.networks[ref.Network]
@@ -60,6 +63,9 @@ func (w *world) peerView(ref intent.PeerRef) *pipeline.PeerView {
 	}
 	p, ok := n.peers[ref.Peer]
 	if !ok {
+		return nil
+	}
+	if _, ok := w.doubles.peerIDs.before(p.ID, ref, comparePeers); ok {
 		return nil
 	}
 	return &pipeline.PeerView{Peer: p, VNI: n.intent.VNI, VRF: t.VRF}
