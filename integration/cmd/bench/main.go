@@ -15,6 +15,7 @@
 //	plug.go, crash.go, outage.go, cold.go        rows about whole hosts
 //	compile.go   the row about a host that must know 20,000 ports
 //	wire.go, connect.go                          the row about packets through the tables
+//	fair.go      the row about a tenant beside another one that floods
 //	fleet.go, fleetagent.go, fleetstore.go       rows about 200 hosts without switches
 //
 // What is compared runs in turns, in rounds, and the table has the medians: what else
@@ -63,6 +64,7 @@ var rows = []row{
 	{"fleet", (*bench).fleet},
 	{"compile", (*bench).compile},
 	{"wire", (*bench).wire},
+	{"fair", (*bench).fair},
 }
 
 // most is far above what one row takes.

@@ -1,0 +1,303 @@
+package main
+
+// This file measures what is left for a tenant while a port of another one floods.
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/integration/lab"
+	"github.com/ovloom/ovloom/intent"
+)
+
+const (
+	fairTurns = 4        // in a round
+	fairBytes = 64 << 20 // of one transfer
+	fairLeast = 0.8
+)
+
+// evil is the tenant that floods. Its addresses are others than those of the tenant
+// beside it only because stations are numbered.
+var (
+	evilNet = intent.NetworkRef{Tenant: "evil", Network: "web"}
+	evilV6  = netip.MustParsePrefix("fd00:e::/64")
+	evilGW  = netip.MustParseAddr("10.0.0.1")
+)
+
+// attack is what a port floods with.
+type attack struct {
+	name  string
+	rate  int // packets a second
+	frame func(from, to *station) func(int) []byte
+}
+
+// attacks are in an order in which none is met by the limits of one before: each has
+// an attacker of its own.
+var attacks = []attack{
+	{"broadcasts", 40000, func(from, to *station) func(int) []byte {
+		all := netip.MustParseAddr("255.255.255.255")
+		return same(lab.IPFrame(from.mac, lab.Broadcast, from.addr, all, lab.ProtoUDP, 64, datagramOf(from.addr, all)))
+	}},
+	{"packets whose TTL ends", 20000, func(from, to *station) func(int) []byte {
+		return same(lab.IPFrame(from.mac, intent.GatewayMAC, from.addr, lab.CampusServer, lab.ProtoUDP, 1, datagramOf(from.addr, lab.CampusServer)))
+	}},
+	{"fragments that never become whole", 5000, func(from, to *station) func(int) []byte {
+		return func(n int) []byte {
+			f := lab.IPFrame(from.mac, intent.GatewayMAC, from.addr, lab.CampusServer, lab.ProtoUDP, 64, make([]byte, 800))
+			ip := f[14:34]
+			binary.BigEndian.PutUint16(ip[4:], uint16(n))
+			ip[6], ip[10], ip[11] = 0x20, 0, 0 // more of them follow
+			binary.BigEndian.PutUint16(ip[10:], onesSum(ip))
+			return f
+		}
+	}},
+	{"random MACs", 20000, func(from, to *station) func(int) []byte {
+		return func(int) []byte {
+			dst := intent.MAC{2, 9, byte(rand.Uint32()), byte(rand.Uint32()), byte(rand.Uint32()), byte(rand.Uint32())}
+			return lab.IPFrame(from.mac, dst, from.addr, to.addr, lab.ProtoUDP, 64, datagramOf(from.addr, to.addr))
+		}
+	}},
+	{"random IPv6 addresses", 20000, func(from, to *station) func(int) []byte {
+		src := v6Of(from)
+		return func(int) []byte {
+			dst := evilV6.Addr().As16()
+			binary.BigEndian.PutUint64(dst[8:], rand.Uint64())
+			to := netip.AddrFrom16(dst)
+			return lab.IPFrame(from.mac, intent.GatewayMAC, src, to, lab.ProtoUDP, 64, datagramOf(src, to))
+		}
+	}},
+}
+
+func same(f []byte) func(int) []byte { return func(int) []byte { return f } }
+
+func datagramOf(from, to netip.Addr) []byte {
+	return lab.UDP(netip.AddrPortFrom(from, 9), netip.AddrPortFrom(to, 9), make([]byte, 18))
+}
+
+// onesSum is the checksum of an IPv4 header (RFC 791).
+func onesSum(b []byte) uint16 {
+	var sum uint32
+	for i := 0; i+1 < len(b); i += 2 {
+		sum += uint32(binary.BigEndian.Uint16(b[i:]))
+	}
+	for sum>>16 > 0 {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}
+
+// v6Of is the IPv6 address of a station of the evil tenant.
+func v6Of(s *station) netip.Addr {
+	a, b := evilV6.Addr().As16(), s.addr.As4()
+	copy(a[12:], b[:])
+	return netip.AddrFrom16(a)
+}
+
+// beside is what was measured beside a flood, a value for each turn.
+type beside struct {
+	throughput       []float64 // bits a second
+	sent             []float64 // frames a second
+	switchCPU, ovCPU []float64 // CPUs in use
+}
+
+func (b *bench) fair(ctx context.Context) (_ []figure, err error) {
+	o, err := startOverlayOn(ctx, lab.Config{Hosts: 1})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, o.close()) }()
+	if _, err := o.NewOutside(ctx); err != nil {
+		return nil, err
+	}
+	if err := o.leave(ctx); err != nil {
+		return nil, err
+	}
+	from, err := o.attached(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	to, err := o.attached(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	if err := pings(ctx, from, to); err != nil {
+		return nil, err
+	}
+	if err := o.makeEvil(ctx); err != nil {
+		return nil, err
+	}
+	// Who floods what it may is another than who floods what it may not, so that no
+	// limit of the one is met by the other.
+	honest, err := o.evil(ctx)
+	if err != nil {
+		return nil, err
+	}
+	friend, err := o.evil(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if err := pings(ctx, honest, friend); err != nil {
+		return nil, err
+	}
+	permitted := same(lab.IPFrame(honest.mac, friend.mac, honest.addr, friend.addr, lab.ProtoUDP, 64, datagramOf(honest.addr, friend.addr)))
+
+	var figures []figure
+	for _, a := range attacks {
+		attacker, err := o.evil(ctx)
+		if err != nil {
+			return figures, err
+		}
+		if err := pings(ctx, attacker, friend); err != nil {
+			return figures, err
+		}
+		before, err := o.drops(ctx)
+		if err != nil {
+			return figures, err
+		}
+		var ours, reference beside
+		floods := []func(into *beside) error{
+			func(into *beside) error { return o.flooded(ctx, honest, a.rate, permitted, from, to, into) },
+			func(into *beside) error {
+				return o.flooded(ctx, attacker, a.rate, a.frame(attacker, friend), from, to, into)
+			},
+		}
+		into := []*beside{&reference, &ours}
+		for turn := range fairTurns*b.rounds + 1 {
+			for i := range floods {
+				if turn%2 == 1 {
+					i = 1 - i
+				}
+				if err := floods[i](into[i]); err != nil {
+					return figures, fmt.Errorf("%s: %w", a.name, err)
+				}
+			}
+		}
+		after, err := o.drops(ctx)
+		if err != nil {
+			return figures, err
+		}
+		reason := ""
+		for r, n := range after {
+			if n -= before[r]; n > after[reason]-before[reason] {
+				reason = r
+			}
+		}
+		if reason == "" {
+			return figures, fmt.Errorf("%s: nothing was dropped", a.name)
+		}
+		// The first turn has the second in it that a penalty takes to come.
+		first := ours.throughput[0] / reference.throughput[0]
+		ours, reference = ours.later(), reference.later()
+		ratio := medianRatio(ours.throughput, reference.throughput)
+		figures = append(figures, figure{
+			what: fmt.Sprintf("TCP beside %d %s a second of another tenant (most dropped: %s)", a.rate, a.name, reason), ours: ours.String(), peer: "as many permitted packets: " + reference.String(),
+			ratio: fmt.Sprintf("%.2f × (first turn %.2f ×)", ratio, first), target: fmt.Sprintf("≥ %.2f ×", fairLeast), met: judge(ratio >= fairLeast),
+		})
+	}
+	return figures, nil
+}
+
+// later returns what was measured after the first turn.
+func (b beside) later() beside {
+	return beside{b.throughput[1:], b.sent[1:], b.switchCPU[1:], b.ovCPU[1:]}
+}
+
+func (b beside) String() string {
+	return fmt.Sprintf("%s (%.0f sent/s; CPUs: ovs-vswitchd %.2f, ovloomd %.2f)", gigabits(medianOf(b.throughput)), medianOf(b.sent), medianOf(b.switchCPU), medianOf(b.ovCPU))
+}
+
+// makeEvil makes the tenant that floods.
+func (o *overlay) makeEvil(ctx context.Context) error {
+	c := o.clients[0]
+	if _, err := c.AddTenant(ctx, api.TenantSpec{Name: evilNet.Tenant}); err != nil {
+		return err
+	}
+	if _, err := c.AddNetwork(ctx, evilNet.Tenant, api.NetworkSpec{Name: evilNet.Network, Subnets: []intent.Subnet{{Prefix: prefix, Gateway: evilGW}, {Prefix: evilV6}}}); err != nil {
+		return err
+	}
+	_, err := c.AddSNAT(ctx, evilNet.Tenant, api.SNATSpec{External: wireExternal})
+	return err
+}
+
+// evil plugs a station of the tenant that floods.
+func (o *overlay) evil(ctx context.Context) (*station, error) {
+	s, err := o.station(ctx, 0)
+	if err != nil {
+		return nil, err
+	}
+	s.ref.Tenant, s.ref.Network = evilNet.Tenant, evilNet.Network
+	c := o.clients[0]
+	if _, err := c.AddPort(ctx, s.ref.NetworkRef(), api.PortSpec{Name: s.ref.Port, MAC: s.mac, Addrs: []netip.Addr{s.addr, v6Of(s)}}); err != nil {
+		return nil, err
+	}
+	if err := o.plug(ctx, byAPI, 0, s); err != nil {
+		return nil, err
+	}
+	return s, c.WaitUp(ctx, s.ref, waitLimit)
+}
+
+// flooded measures a transfer beside a flood.
+func (o *overlay) flooded(ctx context.Context, by *station, rate int, frame func(int) []byte, from, to *station, into *beside) error {
+	ctx, cancel := context.WithTimeout(ctx, waitLimit)
+	defer cancel()
+	type result struct {
+		sent int
+		err  error
+	}
+	flooding, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan result, 1)
+	start := time.Now()
+	go func() {
+		n, err := by.Flood(flooding, "eth0", rate, 0, frame)
+		ended <- result{n, err}
+	}()
+	h := o.Hosts[0]
+	pids := []int{h.Vswitchd.Pid(), h.Ovloomd.Pid()}
+	var before, after [2]time.Duration
+	var err error
+	for i, pid := range pids {
+		if before[i], err = cpuOf(pid); err != nil {
+			return err
+		}
+	}
+	t, err := lab.Transfer(ctx, from.Workload, to.Workload, to.addr, fairBytes)
+	if err != nil {
+		return err
+	}
+	for i, pid := range pids {
+		if after[i], err = cpuOf(pid); err != nil {
+			return err
+		}
+	}
+	took := time.Since(start)
+	stop()
+	f := <-ended
+	if f.err != nil {
+		return f.err
+	}
+	into.throughput = append(into.throughput, 8*float64(t.Bytes)/t.Elapsed.Seconds())
+	into.sent = append(into.sent, float64(f.sent)/took.Seconds())
+	into.switchCPU = append(into.switchCPU, (after[0]-before[0]).Seconds()/took.Seconds())
+	into.ovCPU = append(into.ovCPU, (after[1]-before[1]).Seconds()/took.Seconds())
+	return nil
+}
+
+// drops returns how many packets the host has dropped, by reason.
+func (o *overlay) drops(ctx context.Context) (map[string]uint64, error) {
+	st, err := o.clients[0].Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	by := map[string]uint64{}
+	for _, d := range st.Drops {
+		by[d.Reason] = d.Packets
+	}
+	return by, nil
+}
