@@ -180,8 +180,20 @@ func (c *Controller) lookAfterZones(ctx context.Context) {
 	}
 	// Whoever lost its zone has no flows with it since the last flush.
 	c.world.setZones(plan.keep)
+	// A zone is bounded before the first flow sends packets there.
+	fresh := map[uint16]uint32{}
+	for name, limit := range c.world.zoneLimits() {
+		if z := plan.next[name]; slices.Contains(plan.empty, z) {
+			fresh[z] = limit
+		}
+	}
 	c.do(ctx, deed{lane: zonesLane, what: "share out zones of the connection tracker",
 		do: func(ctx context.Context) error {
+			for z, limit := range fresh {
+				if err := c.deps.NAT.Conntrack.Limit(ctx, z, limit); err != nil {
+					delete(fresh, z) // natDeeds tries again, and says so: a tenant is not kept inside for that
+				}
+			}
 			for _, z := range plan.empty {
 				if err := c.deps.NAT.Conntrack.Cut(ctx, of.Connections{Zone: z}); err != nil {
 					return err
@@ -193,6 +205,7 @@ func (c *Controller) lookAfterZones(ctx context.Context) {
 			for _, z := range plan.empty {
 				delete(c.nat.limits, z)
 			}
+			maps.Copy(c.nat.limits, fresh)
 			c.nat.zones = plan.next
 			c.world.setZones(plan.next)
 		},

@@ -21,13 +21,10 @@ func (w *world) natRules(t *tenant) (natRules, bool) {
 		return r, false
 	}
 	r.left = maps.Clone(w.nat.left[t.Name])
-	r.limit = intent.DefaultConnections // of floating addresses and forwards without SNAT, too
-	for external, s := range t.nat.snats {
-		if v := w.nat.snats.done[intent.SNATRef{Tenant: t.Name, External: external}]; v != nil {
-			r.limit, _ = s.Limit()
-			if v.Address.IsValid() {
-				r.snat[v.Address] = true
-			}
+	r.limit = t.connections()
+	for external := range t.nat.snats {
+		if v := w.nat.snats.done[intent.SNATRef{Tenant: t.Name, External: external}]; v != nil && v.Address.IsValid() {
+			r.snat[v.Address] = true
 		}
 	}
 	for ref := range t.nat.floatings {
@@ -47,6 +44,34 @@ func (w *world) natRules(t *tenant) (natRules, bool) {
 		}
 	}
 	return r, true
+}
+
+// connections returns how many connections the tenant may have on a host; 0: any number.
+// All of them are in one zone, so that of several SNATs the one that allows most decides.
+func (t *tenant) connections() uint32 {
+	if len(t.nat.snats) == 0 {
+		return intent.DefaultConnections // of floating addresses and forwards
+	}
+	var most uint32
+	for _, s := range t.nat.snats {
+		limit, limited := s.Limit()
+		if !limited {
+			return 0
+		}
+		most = max(most, limit)
+	}
+	return most
+}
+
+// zoneLimits returns what bounds the connections of each zone, by the zone's name.
+func (w *world) zoneLimits() map[string]uint32 {
+	limits := map[string]uint32{}
+	for _, t := range w.tenants {
+		if t.ID != 0 && t.nat.any() {
+			limits[zoneName(t.Tenant)] = t.connections()
+		}
+	}
+	return limits
 }
 
 // unlimited says whether nothing bounds the tenant's connections here.

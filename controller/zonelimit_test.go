@@ -1,0 +1,95 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+)
+
+// zoneKeeper notes what is done to zones.
+type zoneKeeper struct {
+	did     []string
+	refuses bool
+}
+
+func (k *zoneKeeper) LoadZones(context.Context) (map[string]uint16, error) { return nil, nil }
+
+func (k *zoneKeeper) SaveZones(_ context.Context, kept map[string]uint16) error {
+	k.did = append(k.did, fmt.Sprint("save ", kept))
+	return nil
+}
+
+func (k *zoneKeeper) Connections(context.Context, uint16) ([]of.Connections, error) { return nil, nil }
+
+func (k *zoneKeeper) Cut(_ context.Context, which ...of.Connections) error {
+	k.did = append(k.did, fmt.Sprint("empty ", which[0].Zone))
+	return nil
+}
+
+func (k *zoneKeeper) Limit(_ context.Context, zone uint16, most uint32) error {
+	k.did = append(k.did, fmt.Sprint("limit ", zone, " to ", most))
+	if k.refuses {
+		return errors.New("no limits here")
+	}
+	return nil
+}
+
+// A tenant's zone has its limit before any flow can send a packet there; and a datapath
+// that has no limits gives zones all the same.
+func TestZonesAreBoundedBeforeTheyAreUsed(t *testing.T) {
+	for _, refuses := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			k := &zoneKeeper{refuses: refuses}
+			c := New("host1", Deps{NAT: &NAT{Zones: k, Conntrack: k}, Log: slog.New(slog.DiscardHandler)})
+			c.synced, c.nat.zonesLoaded, c.nat.zones = true, true, map[string]uint16{}
+			acme := c.world.tenant("acme")
+			acme.Tenant = intent.Tenant{Name: "acme", ID: 3, VRF: 7}
+			acme.nat.snats = map[string]intent.SNAT{"campus": {Tenant: "acme", External: "campus", MaxConnections: 500}}
+			c.lookAfterZones(t.Context())
+			synctest.Wait()
+			if z := c.world.zone(acme); z != 0 {
+				t.Errorf("zone %d is in use already", z)
+			}
+			(<-c.in)()
+			if want := []string{"limit 16384 to 500", "empty 16384", "save map[nat/acme/3:16384]"}; !slices.Equal(k.did, want) {
+				t.Errorf("did %q, want %q", k.did, want)
+			}
+			if z := c.world.zone(acme); z != 16384 {
+				t.Errorf("zone %d", z)
+			}
+			if _, known := c.nat.limits[16384]; known == refuses {
+				t.Errorf("limit known: %v", known)
+			}
+		})
+	}
+}
+
+// Of several SNATs the one that allows most decides, always.
+func TestConnectionsOfATenant(t *testing.T) {
+	for _, c := range []struct {
+		max  []uint32
+		want uint32
+	}{
+		{nil, intent.DefaultConnections},
+		{[]uint32{0}, intent.DefaultConnections},
+		{[]uint32{500}, 500},
+		{[]uint32{500, 900}, 900},
+		{[]uint32{500, intent.UnlimitedConnections}, 0},
+	} {
+		tn := &tenant{}
+		tn.nat.snats = map[string]intent.SNAT{}
+		for i, m := range c.max {
+			tn.nat.snats[fmt.Sprint(i)] = intent.SNAT{MaxConnections: m}
+		}
+		if got := tn.connections(); got != c.want {
+			t.Errorf("%v: %d, want %d", c.max, got, c.want)
+		}
+	}
+}
