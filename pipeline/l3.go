@@ -83,6 +83,8 @@ func l3InBase(r rules, sw Switch) {
 	}
 	r.add(l3In, l3FromLink, "comes from an address that is good on its link only",
 		on(of.IPv6, of.Prefix(of.FieldIPv6Src, netip.MustParsePrefix("fe80::/10"))), because(ReasonOnLink)...)
+	r.add(l3In, l3FromLink, "comes from a host without an address yet (RFC 4291, 2.5.2)",
+		on(of.IPv6, of.Addr(of.FieldIPv6Src, anyIPv6)), because(ReasonOnLink)...)
 	for _, family := range []of.Term{of.IPv4, of.IPv6} {
 		for _, ttl := range []uint64{0, 1} {
 			r.add(l3In, l3Expired, "its TTL ends here", on(family, of.Exact(of.FieldIPTTL, ttl)), refuse(sw, CauseExpired, ReasonExpired)...)
