@@ -9,12 +9,21 @@ import (
 
 // Kernel is the network of the host that the process runs on.
 type Kernel struct {
-	VTEP func() netip.Addr // where this host's tunnels end
+	VTEP  func() netip.Addr // where this host's tunnels end
+	Aside *hostnet.Aside    // keeps the host's network apart from ports; nil: the datapath does
 }
 
-// Plug is hostnet.Plug.
-func (Kernel) Plug(ctx context.Context, p hostnet.PlugSpec) (hostnet.Plugged, error) {
-	return hostnet.Plug(ctx, p)
+// Plug is hostnet.Plug. The host hears nothing of the port, from the first packet on; where
+// that cannot be had, Aside's keeper says so.
+func (k Kernel) Plug(ctx context.Context, p hostnet.PlugSpec) (hostnet.Plugged, error) {
+	if k.Aside != nil {
+		_ = k.Aside.Add(ctx, hostnet.HostIfName(p.Port))
+	}
+	plugged, err := hostnet.Plug(ctx, p)
+	if err == nil && k.Aside != nil {
+		err = k.Aside.Made(plugged.HostIf)
+	}
+	return plugged, err
 }
 
 // Unplug is hostnet.Unplug.

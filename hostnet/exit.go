@@ -381,7 +381,7 @@ func nft(ctx context.Context, script string) error {
 	cmd.Stderr = &stderr
 	err := cmd.Run()
 	if errors.Is(err, exec.ErrNotFound) {
-		return intent.Unavailablef("this host has no nft program, and ovloom cannot set up the way out through the host").
+		return intent.Unavailablef("this host has no nft program, and ovloom cannot set up its rules: those of the way out through the host, and on the userspace datapath those that keep the host apart from its ports").
 			WithHint("install it: apt-get install nftables")
 	}
 	if err != nil {

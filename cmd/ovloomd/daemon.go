@@ -52,6 +52,7 @@ type daemon struct {
 	store    *store.Store
 
 	agent      *agent.Agent
+	aside      *hostnet.Aside // nil: the datapath keeps ports apart from the host
 	controller *controller.Controller
 	openflow   *openflowLink
 	storeLink  *storeLink
@@ -280,6 +281,9 @@ func (d *daemon) vtep() (netip.Addr, error) {
 
 // run starts the loops and returns when ctx ends or one of them fails.
 func (d *daemon) run(ctx context.Context, listener net.Listener) error {
+	if d.datapath == ovsdb.DatapathNetdev {
+		d.aside = &hostnet.Aside{Table: hostnet.AsideTable(d.cfg.Bridge)}
+	}
 	var err error
 	if d.agent, err = d.newAgent(); err != nil {
 		return err
@@ -310,7 +314,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	defer stop()
 	var loops sync.WaitGroup
 	for _, loop := range []func(context.Context) error{
-		d.controller.Run, d.agent.Run, d.tellUnderlay, d.tellInterfaces, d.keepBridge, d.keepUnderlay, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, d.keepFair, trace.keep, d.keepExit(gatherer), d.store.KeepGuard,
+		d.controller.Run, d.agent.Run, d.tellUnderlay, d.tellInterfaces, d.keepBridge, d.keepUnderlay, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, d.keepFair, d.keepAside, trace.keep, d.keepExit(gatherer), d.store.KeepGuard,
 	} {
 		loops.Add(1)
 		g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })

@@ -36,7 +36,12 @@ func (l leaver) steps() ([]step, error) {
 			return err
 		}},
 		step{"remove the ways out", l.exit.Remove},
-		step{"delete bridge " + l.cfg.Bridge, func(ctx context.Context) error { return l.db.DeleteBridge(ctx, l.cfg.Bridge) }},
+		step{"delete bridge " + l.cfg.Bridge, func(ctx context.Context) error {
+			if err := l.db.DeleteBridge(ctx, l.cfg.Bridge); err != nil || l.aside == nil {
+				return err
+			}
+			return l.aside.Remove(ctx)
+		}},
 	)
 	nic, err := l.uplink.Taken()
 	if err == nil && nic != "" {

@@ -12,6 +12,7 @@ import (
 	"github.com/ovloom/ovloom/agent"
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/exit"
+	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/ovsdb"
 	"github.com/ovloom/ovloom/underlay"
 )
@@ -50,7 +51,12 @@ func leaveAlone(ctx context.Context, cfg config, log *slog.Logger, out io.Writer
 	}
 	uplink := underlay.New(underlay.Config{StateDir: cfg.StateDir, Bridge: cfg.PhyBridge, Switch: db, Log: log.With("part", "underlay")})
 	steps = append(steps,
-		step{"delete bridge " + cfg.Bridge, func(ctx context.Context) error { return db.DeleteBridge(ctx, cfg.Bridge) }},
+		step{"delete bridge " + cfg.Bridge, func(ctx context.Context) error {
+			if err := db.DeleteBridge(ctx, cfg.Bridge); err != nil {
+				return err
+			}
+			return (&hostnet.Aside{Table: hostnet.AsideTable(cfg.Bridge)}).Remove(ctx)
+		}},
 		step{"give back the network card, if ovloomd took one", uplink.Return},
 	)
 	for _, s := range steps {

@@ -81,6 +81,10 @@ func (d *daemon) tellInterfaces(ctx context.Context) error {
 
 func (d *daemon) tellInterfacesNow(ctx context.Context) {
 	all := d.db.Interfaces(d.cfg.Bridge)
+	if d.aside != nil {
+		// What fails is said, and tried again, by keepAside.
+		_ = d.aside.Keep(ctx, portLinks(all), false)
+	}
 	d.agent.Switched(all)
 	states := d.agent.States()
 	var list []controller.Interface

@@ -1,0 +1,166 @@
+package hostnet
+
+// On Open vSwitch's userspace datapath the kernel, too, takes in what comes from a
+// port's interface: Open vSwitch reads a copy. The host would answer tenants, route their
+// packets to wherever it routes, and take part in their IPv6.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Settings of interfaces of ports, beside those of others.
+const (
+	forwarding  Setting = "ipv4/forwarding" // 0: routes nothing that comes in
+	reversePath Setting = "ipv4/rp_filter"  // 1: takes packets only from where it would send to
+)
+
+// asideSettings are what interfaces of ports have on the host. Without IPv6 they have no
+// address either, which is how Open vSwitch tells interfaces that tunnels may end at: a
+// tenant's packet to the VTEP's MAC and address would be taken out of its tunnel there.
+// The others keep off most where there is no nft(8).
+var asideSettings = []struct {
+	setting Setting
+	value   string
+}{{DisableIPv6, "1"}, {ARPIgnore, "8"}, {forwarding, "0"}, {reversePath, "1"}}
+
+// Aside keeps the host's own network apart from what its ports send.
+type Aside struct {
+	Table string // of nftables, for this daemon alone
+
+	mu    sync.Mutex
+	known []string        // interfaces of ports
+	early []string        // of ports about to be plugged
+	ruled map[string]bool // those that the rules name; nil: there may be no rules
+}
+
+// Add takes in an interface that is about to be made for a port.
+func (a *Aside) Add(ctx context.Context, link string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !slices.Contains(a.known, link) && !slices.Contains(a.early, link) {
+		a.early = append(a.early, link)
+	}
+	return a.rule(ctx, []string{link})
+}
+
+// Made puts right an interface that was made for a port.
+func (a *Aside) Made(link string) error { return setAside(link) }
+
+// Keep takes in which interfaces ports have. With all it puts right what other programs
+// changed, and forgets interfaces that have gone.
+func (a *Aside) Keep(ctx context.Context, links []string, all bool) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	made := slices.DeleteFunc(slices.Clone(links), func(l string) bool { return !all && slices.Contains(a.known, l) })
+	a.known = slices.Clone(links)
+	a.early = slices.DeleteFunc(a.early, func(l string) bool { return slices.Contains(links, l) })
+	if all {
+		a.ruled = nil
+	}
+	errs := []error{a.rule(ctx, made)}
+	for _, l := range made {
+		errs = append(errs, setAside(l))
+	}
+	return errors.Join(errs...)
+}
+
+// rule has the rules name some interfaces. What is there already costs nothing.
+func (a *Aside) rule(ctx context.Context, links []string) error {
+	if a.ruled != nil {
+		more := slices.DeleteFunc(slices.Clone(links), func(l string) bool { return a.ruled[l] })
+		if len(more) == 0 {
+			return nil
+		}
+		var b strings.Builder
+		for _, family := range []string{"inet", "arp"} {
+			fmt.Fprintf(&b, "add element %s %s ports { %s }\n", family, a.Table, quoted(more))
+		}
+		if nft(ctx, b.String()) == nil {
+			for _, l := range more {
+				a.ruled[l] = true
+			}
+			return nil
+		}
+	}
+	all := slices.Concat(a.known, a.early)
+	if err := nft(ctx, asideRules(a.Table, all)); err != nil {
+		a.ruled = nil
+		return err
+	}
+	a.ruled = map[string]bool{}
+	for _, l := range all {
+		a.ruled[l] = true
+	}
+	return nil
+}
+
+func setAside(link string) error {
+	var errs []error
+	for _, s := range asideSettings {
+		_, err := SetSysctl(s.setting, link, s.value)
+		errs = append(errs, err)
+	}
+	return errors.Join(errs...)
+}
+
+// quoted lists names as nft(8) reads them.
+func quoted(names []string) string {
+	var b strings.Builder
+	for i, n := range names {
+		if i > 0 {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q", n)
+	}
+	return b.String()
+}
+
+// asideRules drops what the interfaces send as early as nftables sees it, before
+// fragments are put together and connections tracked. It is one transaction.
+func asideRules(table string, links []string) string {
+	var b strings.Builder
+	for _, f := range []struct{ family, hook string }{{"inet", "prerouting priority -450"}, {"arp", "input priority 0"}} {
+		fmt.Fprintf(&b, "table %[1]s %[2]s\ndelete table %[1]s %[2]s\n", f.family, table)
+		fmt.Fprintf(&b, "table %s %s {\n\tset ports {\n\t\ttype ifname\n", f.family, table)
+		if len(links) > 0 {
+			fmt.Fprintf(&b, "\t\telements = { %s }\n", quoted(links))
+		}
+		fmt.Fprintf(&b, "\t}\n\tchain apart {\n\t\ttype filter hook %s; policy accept;\n\t\tiifname @ports drop\n\t}\n}\n", f.hook)
+	}
+	return b.String()
+}
+
+// Remove takes the rules away. The interfaces stay as they are: they go with their ports.
+func (a *Aside) Remove(ctx context.Context) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.known, a.early, a.ruled = nil, nil, nil
+	for _, family := range []string{"inet", "arp"} {
+		if exec.CommandContext(ctx, "nft", "list", "table", family, a.Table).Run() != nil {
+			continue // there is none, or no nft to have made one
+		}
+		if err := nft(ctx, fmt.Sprintf("delete table %s %s\n", family, a.Table)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AsideTable names the table of nftables for the ports of an integration bridge.
+func AsideTable(bridge string) string {
+	if bridge == "br-int" {
+		return "ovloom_ports"
+	}
+	return "ovloom_ports_" + strings.Map(func(r rune) rune {
+		if r == '-' || r == '.' {
+			return '_'
+		}
+		return r
+	}, bridge)
+}

@@ -1,0 +1,53 @@
+package hostnet
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/ovloom/ovloom/ovsdb/ovstest"
+)
+
+func TestTheHostIsDeafToPorts(t *testing.T) {
+	addLink(t, "port0")
+	addLink(t, "port1")
+	ctx := ovstest.Context(t)
+	a := &Aside{Table: AsideTable("br-int")}
+	rules := func() string {
+		t.Helper()
+		return out(t, "nft", "list", "table", "inet", a.Table) + out(t, "nft", "list", "table", "arp", a.Table)
+	}
+
+	must(t, a.Keep(ctx, nil, true))
+	must(t, a.Add(ctx, "port0"))
+	if got := rules(); strings.Count(got, `"port0"`) != 2 || strings.Count(got, "drop") != 2 {
+		t.Errorf("the rules before the port is there:\n%s", got)
+	}
+	must(t, a.Keep(ctx, []string{"port0", "port1"}, false))
+	if got := rules(); strings.Count(got, `"port1"`) != 2 {
+		t.Errorf("the rules with a second port:\n%s", got)
+	}
+	for _, link := range []string{"port0", "port1"} {
+		for _, s := range asideSettings {
+			if got, err := Sysctl(s.setting, link); err != nil || got != s.value {
+				t.Errorf("%s of %s is %q, %v", s.setting, link, got, err)
+			}
+		}
+	}
+
+	// Another program begins anew.
+	out(t, "nft", "flush", "ruleset")
+	must(t, a.Add(ctx, "port2"))
+	if got := rules(); strings.Count(got, `"port1"`) != 2 || strings.Count(got, `"port2"`) != 2 {
+		t.Errorf("the rules after they had been flushed:\n%s", got)
+	}
+	must(t, a.Keep(ctx, []string{"port1"}, true))
+	if got := rules(); strings.Contains(got, "port0") {
+		t.Errorf("the rules without the first port:\n%s", got)
+	}
+	for range 2 {
+		must(t, a.Remove(ctx))
+	}
+	if got := out(t, "nft", "list", "ruleset"); strings.Contains(got, "ovloom") {
+		t.Errorf("left behind:\n%s", got)
+	}
+}
