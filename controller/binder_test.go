@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -113,8 +114,9 @@ func TestClaimOfAnInterfaceThatWentUnseen(t *testing.T) {
 func TestClaimBeforeItsInterface(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
-		plugging := true
-		r.binder.plugging = func(ref intent.PortRef) bool { return plugging && ref == portRef("c2") }
+		var plugging atomic.Bool
+		plugging.Store(true)
+		r.binder.plugging = func(ref intent.PortRef) bool { return plugging.Load() && ref == portRef("c2") }
 		r.run()
 		r.bound()
 		r.store.claimElsewhere(portRef("c2"), "host2")
@@ -132,7 +134,7 @@ func TestClaimBeforeItsInterface(t *testing.T) {
 		r.store.last[portRef("c2")] = b.Generation
 		r.rows.unplug("if2")
 		r.did()
-		plugging = false
+		plugging.Store(false)
 		time.Sleep(2 * tick)
 		r.did(fmt.Sprintf("release c2, generation %d", b.Generation))
 	})
