@@ -248,6 +248,8 @@ var routes = []route{
 		reply: Written{Revision: 61, Deleted: []string{"host host1"}}, serve: (*Server).removeHost},
 	{method: "GET", path: "/v1/store", summary: "The state of the store.",
 		reply: exampleHealth, serve: (*Server).storeHealth},
+	{method: "GET", path: "/v1/store/check", summary: "What is wrong in the store: objects that are not valid, that lack what they refer to, or that have what is another's, and index keys that are missing or belong to nothing.",
+		reply: StoreCheck{[]string{"network umbrella/web has id 7, which is that of \"network acme/web\""}}, serve: (*Server).checkStore},
 	{method: "GET", path: "/v1/store/backup", summary: "The whole store as it is at one moment, for `ovloom store restore`. The answer is a file, not JSON; one that is cut off is no backup.",
 		stream: true, serve: (*Server).backup},
 	{method: "POST", path: "/v1/store/members", summary: "Have the store expect a new member. The answer is what its ovloomd is to be told.", status: http.StatusCreated,

@@ -16,6 +16,8 @@ type Upkeep interface {
 	StoreHealth(ctx context.Context) (StoreHealth, error)
 	// Backup writes the whole store to w. A backup that ends in an error is none.
 	Backup(ctx context.Context, w io.Writer) error
+	// CheckStore returns what is wrong in the store, one finding a line.
+	CheckStore(ctx context.Context) ([]string, error)
 	// Compact drops the store's history and returns the earliest revision left.
 	Compact(ctx context.Context) (revision int64, err error)
 	// AddMember has the store expect a new member; an empty peer is chosen.
@@ -64,6 +66,11 @@ type Compacted struct {
 	Revision int64 `json:"revision"` // the earliest that is left
 }
 
+// StoreCheck is what is wrong in the store.
+type StoreCheck struct {
+	Findings []string `json:"findings"` // in words, ordered; none: nothing is wrong
+}
+
 // backupTimeout bounds a whole backup.
 const backupTimeout = 10 * time.Minute
 
@@ -90,6 +97,11 @@ func (s *Server) removeMember(c *call) (any, error) {
 	m, err := s.backend.Upkeep.RemoveMember(c.r.Context(), c.query.Get("member"))
 	m.URLs = list(m.URLs)
 	return m, err
+}
+
+func (s *Server) checkStore(c *call) (any, error) {
+	found, err := s.backend.Upkeep.CheckStore(c.r.Context())
+	return StoreCheck{list(found)}, err
 }
 
 func (s *Server) compact(c *call) (any, error) {
@@ -122,6 +134,13 @@ func (c *Client) StoreHealth(ctx context.Context) (StoreHealth, error) {
 	var h StoreHealth
 	err := c.do(ctx, http.MethodGet, "/v1/store", nil, nil, &h)
 	return h, err
+}
+
+// CheckStore reads the whole store and returns what is wrong in it.
+func (c *Client) CheckStore(ctx context.Context) (StoreCheck, error) {
+	var v StoreCheck
+	err := c.do(ctx, http.MethodGet, "/v1/store/check", nil, nil, &v)
+	return v, err
 }
 
 // CompactStore drops the store's history.

@@ -350,7 +350,7 @@ func (w *world) doubled() []LeftOut {
 	var list []LeftOut
 	add := func(object, why string) {
 		if why != "" {
-			list = append(list, LeftOut{Object: object, Why: why, Do: "it has no flows; write it anew, or delete it: ovloom store check looks at the whole store"})
+			list = append(list, LeftOut{Object: object, Why: why, Do: "it has no flows; write it anew, or delete it; to see what else is wrong in the store: ovloom store check"})
 		}
 	}
 	for name, why := range w.externalsLeft {

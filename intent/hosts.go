@@ -15,6 +15,7 @@ type ExternalsUpdate struct {
 // HostState is a registered host and what the store knows of its life.
 type HostState struct {
 	Host
-	Alive   bool  `json:"alive"`   // its lease is held
-	Applied int64 `json:"applied"` // the revision that its switch has reached; 0: none yet
+	Alive   bool  `json:"alive"`             // its lease is held
+	Unknown bool  `json:"unknown,omitempty"` // whether it is alive: this is from a copy, the store does not answer
+	Applied int64 `json:"applied"`           // the revision that its switch has reached; 0: none yet
 }

@@ -143,7 +143,10 @@ func (c *checker) read(it item) {
 		c.guard[it.key] = o
 		return
 	}
-	if other, taken := c.ids[id]; taken || id == 0 {
+	if other, taken := c.ids[id]; taken && strings.HasPrefix(name, "host ") && strings.HasPrefix(other, "host ") {
+		host := strings.TrimPrefix(name, "host ")
+		c.find("%s has id %d, which is that of %q: stop ovloomd on %s, and start it again after this on another host: ovloom host remove %s --cascade", name, id, other, host, host)
+	} else if taken || id == 0 {
 		c.find("%s has id %d, which is that of %q", name, id, other)
 	}
 	c.ids[id] = name

@@ -250,6 +250,26 @@ func TestHostHealsItsOwnObject(t *testing.T) {
 	}
 }
 
+// Two hosts with one id are named, with the way to mend that.
+func TestCheckNamesHostsWithOneID(t *testing.T) {
+	s := open(t, Config{})
+	host(t, s, "host1", "192.0.2.1")
+	h := host(t, s, "host2", "192.0.2.2")
+	list, err := s.Hosts(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.ID = list[0].ID
+	value, err := encode(h, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(t, s, hostKey("host2"), value)
+	if found, err := s.Check(t.Context()); err != nil || !strings.Contains(strings.Join(found, "\n"), "ovloom host remove host2 --cascade") {
+		t.Errorf("found %q, %v", found, err)
+	}
+}
+
 // mutate changes a value a little, or wholly.
 func mutate(rnd *rand.Rand, value string, others []string) string {
 	b := []byte(value)

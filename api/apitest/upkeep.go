@@ -55,6 +55,13 @@ func (o *Overlay) RemoveMember(_ context.Context, which string) (api.StoreMember
 	return api.StoreMember{Name: which, Peer: "http://192.0.2.2:2380", State: "away"}, o.fail("RemoveMember")
 }
 
+// CheckStore implements api.Upkeep. One network is wrong.
+func (o *Overlay) CheckStore(context.Context) ([]string, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return []string{`network umbrella/web has id 7, which is that of "network acme/web"`}, o.fail("CheckStore")
+}
+
 // Compact implements api.Upkeep.
 func (o *Overlay) Compact(context.Context) (int64, error) {
 	o.mu.Lock()

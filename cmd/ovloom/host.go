@@ -61,6 +61,9 @@ func (p *program) hostList(c *cli.Context) error {
 }
 
 func hostState(h intent.HostState) string {
+	if h.Unknown {
+		return "unknown"
+	}
 	if h.Alive && h.Fault != "" {
 		return "faulty"
 	}

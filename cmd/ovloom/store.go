@@ -28,6 +28,10 @@ func (p *program) storeCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{Name: "status", Usage: "show how the store is", Action: p.storeStatus,
 				Description: "   ovloom store status\n   ovloom store status -o json"},
+			{Name: "check", Usage: "look for what is wrong in the store", Action: p.storeCheck,
+				Description: "Reads the whole store: objects that are not valid, that lack what they refer to, or that have what is another's, such as two hosts with one id; index keys that are missing " +
+					"or belong to nothing. Changes nothing. Fails (exit code 1) if anything is found. What is wrong with an object is mended by deleting it and adding it anew, or by restoring a backup.\n\n" +
+					"   ovloom store check\n   ovloom store check -o json"},
 			{Name: "backup", Usage: "write the whole store into a file", ArgsUsage: "FILE", Action: p.storeBackup,
 				Description: "The file is readable by its owner alone, and none that exists is overwritten. Give --timeout to a store that is large.\n\n   ovloom store backup /var/backups/ovloom.db"},
 			{Name: "restore", Usage: "make the store what it was when a backup was written", ArgsUsage: "FILE", Action: p.storeRestore,
@@ -71,6 +75,32 @@ func (p *program) storeStatus(c *cli.Context) error {
 			[2]string{"faults", strings.Join(h.Faults, "; ")})
 		section(out, "Members", memberColumns, h.Members, memberRow)
 	})
+}
+
+func (p *program) storeCheck(c *cli.Context) error {
+	if err := noArguments(c); err != nil {
+		return err
+	}
+	ctx, cancel := p.call(c)
+	defer cancel()
+	v, err := p.client.CheckStore(ctx)
+	if err != nil {
+		return err
+	}
+	if err := p.print(v, func(out io.Writer) {
+		for _, f := range v.Findings {
+			fmt.Fprintln(out, f)
+		}
+		if len(v.Findings) == 0 {
+			fmt.Fprintln(out, "nothing is wrong in the store")
+		}
+	}); err != nil {
+		return err
+	}
+	if n := len(v.Findings); n > 0 {
+		return fmt.Errorf("%s", count(n, "finding"))
+	}
+	return nil
 }
 
 // backedUp is what backup prints as JSON.

@@ -11,7 +11,7 @@ import (
 
 func TestStore(t *testing.T) {
 	s := newSession(t)
-	s.run("store status", "store compact", "store backup", "store restore",
+	s.run("store status", "store check", "store check -o json", "store compact", "store backup", "store restore",
 		"store member list", "store member add host2", "store member add", "store member remove host2", "store member remove host9", "store member")
 	s.golden("store")
 }

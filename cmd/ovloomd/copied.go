@@ -23,7 +23,28 @@ type reader struct {
 
 // Hosts is store.Hosts. A moment after the start it waits until this host is in the list:
 // who has just started ovloomd looks for it.
+// While the store does not answer it is the copy, without who is alive.
 func (r reader) Hosts(ctx context.Context) ([]intent.HostState, error) {
+	err := r.link.down()
+	if err == nil {
+		var list []intent.HostState
+		if list, err = r.liveHosts(ctx); intent.KindOf(err) != intent.Unavailable {
+			return list, err
+		}
+	}
+	u, ok := r.CopiedHosts()
+	if !ok {
+		return nil, err
+	}
+	api.NoteCopy(ctx, u.Revision)
+	var list []intent.HostState
+	for _, h := range u.Hosts {
+		list = append(list, intent.HostState{Host: h, Unknown: true})
+	}
+	return list, nil
+}
+
+func (r reader) liveHosts(ctx context.Context) ([]intent.HostState, error) {
 	for {
 		list, err := r.Store.Hosts(ctx)
 		if err != nil || time.Since(r.since) > registerPatience ||

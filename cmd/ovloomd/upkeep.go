@@ -28,6 +28,9 @@ func (u upkeep) StoreHealth(ctx context.Context) (api.StoreHealth, error) {
 	return v, nil
 }
 
+// CheckStore implements api.Upkeep.
+func (u upkeep) CheckStore(ctx context.Context) ([]string, error) { return u.Check(ctx) }
+
 func member(m store.Member) api.StoreMember {
 	return api.StoreMember{Name: m.Name, URLs: m.URLs, Peer: m.Peer, Leader: m.Leader, State: string(m.State)}
 }
