@@ -57,7 +57,7 @@ var table = map[string]rule{
 	"ovsdb":                 {ours: "intent", outside: libovsdb + " github.com/go-logr/logr"},
 	"hostnet":               {ours: "intent", outside: netlink},
 	"underlay":              {ours: "hostnet intent"},
-	"exit":                  {ours: "intent api controller openflow ovsdb hostnet"},
+	"exit":                  {ours: "intent api controller openflow ovsdb hostnet repair"},
 	"api":                   {ours: "intent"},
 	"agent":                 {ours: "api hostnet intent ovsdb repair"},
 	"cmd/ovloom":            {ours: "api intent explain pki", outside: cli},

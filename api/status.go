@@ -98,6 +98,7 @@ type Uplink struct {
 	Interface string `json:"interface,omitempty"` // on the integration bridge
 	OFPort    uint32 `json:"ofport"`              // its OpenFlow number; 0: the switch has given none
 	Fault     string `json:"fault,omitempty"`     // why packets do not get out by it
+	Probe     string `json:"probe,omitempty"`     // through the host: "passed" or "dropped", what became of the packet that tries the way; "": not tried
 }
 
 // Fixed is what was set on this host.

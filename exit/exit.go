@@ -25,12 +25,23 @@ import (
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/ovsdb"
+	"github.com/ovloom/ovloom/repair"
 )
 
 const (
 	ownEvery = 2 * time.Second  // how often the host's own addresses are read
 	lookEach = 5                // at every which of those all else is looked at, without a reason
 	atMost   = 10 * time.Second // for one look, with what it sets right
+
+	// What somebody changes of the way through the host is put back as soon as nothing
+	// was for keepPause; if it was tooOften in a minute, after fightPause only.
+	keepPause  = 300 * time.Millisecond
+	fightPause = 5 * time.Second
+	tooOften   = 20
+
+	fixRounds = 5 // of setting right what is in the way
+
+	lostMany = 3 // probes that do not arrive tell something
 
 	// viaHost is ovsdb.Uplink.Via of the interface that faces the host's own routing,
 	// which all externals of kind host share; viaBridge stands before the name of the
@@ -83,6 +94,10 @@ type Host interface {
 	RemoveExit(ctx context.Context, link string) error
 	ExitFaults(ctx context.Context, e hostnet.Exit) ([]hostnet.ExitFault, error)
 	FixExit(ctx context.Context, faults []hostnet.ExitFault) (done []string, err error)
+	ExitTable(ctx context.Context, link string) (string, error)
+	ExitChanged(ctx context.Context, e hostnet.Exit, table string) ([]string, error)
+	ProbeExit(ctx context.Context, e hostnet.Exit, send func(context.Context, ...[]byte) error) ([]hostnet.ExitFault, error)
+	WatchExit(ctx context.Context, link string, deliver func(hostnet.ExitEvent)) error
 }
 
 // Controller is told what there is of ways out.
@@ -96,7 +111,10 @@ type Deps struct {
 	Switch     Switch
 	Host       Host
 	Controller Controller
-	Log        *slog.Logger
+	// Send puts packets into the switch; nil: the way through the host is not tried.
+	Send    func(ctx context.Context, packets ...of.PacketOut) error
+	Repairs *repair.Log
+	Log     *slog.Logger
 }
 
 // Reconciler makes the ways out and keeps them.
@@ -110,11 +128,19 @@ type Reconciler struct {
 	stop context.CancelFunc
 	done chan struct{} // closed when run has returned
 
+	events chan struct{} // has one when own or other became true
+	own    atomic.Bool   // something happened to what was made of the way through the host
+	other  atomic.Bool   // or to what else may be in its way
+
 	up atomic.Bool // Link was set up
 
 	// Owned by run.
 	first      map[string]bool // forwards in force, which outrank programs of users: by portKey
 	made       *hostnet.Exit   // what was last made of the way through the host; nil: nothing yet
+	table      string          // its packet filter, in nft's words
+	putBack    []time.Time     // when it was put back, lately
+	lost       int             // how many probes in turn did not arrive
+	noProbe    string          // why the last could not be made
 	told       map[string]controller.Uplink
 	toldAround *controller.Surroundings // nil: nothing yet
 
@@ -130,6 +156,7 @@ type seen struct {
 	uplinks   map[string]error // what is wrong with ports of the integration bridge
 	err       error            // why the way through the host is not made
 	faults    []hostnet.ExitFault
+	probe     string // what became of the probe
 	forwarded []hostnet.ExitForward
 	taken     []hostnet.ExitForward // left out: this host's own programs serve those ports
 	deaf      []hostnet.ExitForward // in force: programs came later to those ports, and hear nothing
@@ -152,11 +179,17 @@ func New(s Settings, d Deps) *Reconciler {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	r := &Reconciler{set: s, deps: d, log: d.Log, wake: make(chan struct{}, 1), asks: make(chan ask), stop: stop, done: make(chan struct{})}
+	r := &Reconciler{set: s, deps: d, log: d.Log, wake: make(chan struct{}, 1), asks: make(chan ask), stop: stop, done: make(chan struct{}), events: make(chan struct{}, 1)}
 	r.loadFirst()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		r.watch(ctx)
+	}()
 	go func() {
 		defer close(r.done)
 		r.run(ctx)
+		<-watched
 	}()
 	return r
 }
@@ -206,6 +239,10 @@ func (r *Reconciler) run(ctx context.Context) {
 	db := r.deps.Switch.Watch()
 	timer := time.NewTicker(ownEvery)
 	defer timer.Stop()
+	soon := time.NewTimer(0) // when to see what the events were about
+	<-soon.C
+	armed, due := false, false
+	var kept time.Time
 	for n := 1; ; {
 		// What somebody else may have changed: addresses, and all else.
 		around, look, ways := true, false, true
@@ -218,9 +255,26 @@ func (r *Reconciler) run(ctx context.Context) {
 		case a := <-r.asks:
 			done, err := r.fix(a.ctx)
 			a.answer <- fixed{done, err}
+		case <-r.events:
+			if !armed {
+				armed = true
+				soon.Reset(max(0, r.pause()-time.Since(kept)))
+			}
+			continue
+		case <-soon.C:
+			armed, kept = false, time.Now()
+			due = r.other.Swap(false) || due
+			if r.own.Swap(false) {
+				limited, cancel := context.WithTimeout(ctx, atMost)
+				if err := r.keep(limited); err != nil {
+					due = true // which tells
+				}
+				cancel()
+			}
+			continue
 		case <-timer.C:
-			look = n%lookEach == 0
-			ways = look
+			look = n%lookEach == 0 || due
+			ways, due = look, false
 			n++
 		}
 		c, ok := r.wanted()
@@ -364,7 +418,7 @@ func (r *Reconciler) ensureExit(ctx context.Context, want hostnet.Exit, look boo
 		return nil
 	}
 	if len(want.Subnets) == 0 {
-		r.note(func(s *seen) { s.faults = nil })
+		r.note(func(s *seen) { s.faults, s.probe = nil, "" })
 		r.up.Store(false)
 		if err := r.deps.Host.RemoveExit(ctx, want.Link); err != nil {
 			return err
@@ -373,23 +427,31 @@ func (r *Reconciler) ensureExit(ctx context.Context, want hostnet.Exit, look boo
 		r.keepFirst(nil)
 		return nil
 	}
-	if _, err := r.deps.Switch.WaitOFPort(ctx, want.Link); err != nil {
+	port, err := r.deps.Switch.WaitOFPort(ctx, want.Link)
+	if err != nil {
 		return err
 	}
-	if err := r.deps.Host.EnsureExit(ctx, want); err != nil {
+	if same {
+		err = r.keep(ctx)
+	} else {
+		err = r.make(ctx, want)
+	}
+	if err != nil {
 		return err
 	}
-	r.up.Store(true)
 	if !same {
 		r.log.Info("way out through the host set up", "interface", want.Link, "subnets", len(want.Subnets), "forwards", len(want.Forwards))
 	}
-	r.made = &want
 	r.keepFirst(want.Forwards)
 	faults, err := r.deps.Host.ExitFaults(ctx, want)
 	if err != nil {
 		return err
 	}
-	r.note(func(s *seen) { s.faults = faults })
+	probe := ""
+	if len(faults) == 0 { // else it is known that tenants are cut off
+		faults, probe = r.probe(ctx, want, of.PortNo(port))
+	}
+	r.note(func(s *seen) { s.faults, s.probe = faults, probe })
 	return nil
 }
 
@@ -427,15 +489,31 @@ func (r *Reconciler) fix(ctx context.Context) (done []string, err error) {
 	if _, _, err := r.leaveServices(&exit); err != nil {
 		return nil, err
 	}
-	// What was seen last may be old, or nothing yet.
+	// What was seen last may be old, or nothing yet. What is in the way may hide what is
+	// behind it.
+	for range fixRounds {
+		if err := r.ensureExit(ctx, exit, true); err != nil {
+			return done, err
+		}
+		faults := r.lastSeen().faults
+		if len(faults) == 0 {
+			return done, nil
+		}
+		now, err := r.deps.Host.FixExit(ctx, faults)
+		for _, what := range now {
+			r.log.Info("host changed on request", "what", what)
+		}
+		if done = append(done, now...); err != nil {
+			return done, errors.Join(err, r.ensureExit(ctx, exit, true))
+		}
+	}
 	if err := r.ensureExit(ctx, exit, true); err != nil {
-		return nil, err
+		return done, err
 	}
-	done, err = r.deps.Host.FixExit(ctx, r.lastSeen().faults)
-	for _, what := range done {
-		r.log.Info("host changed on request", "what", what)
+	for _, f := range r.lastSeen().faults {
+		return done, intent.Conflictf("tenants still cannot leave through the host: %s", f.What).WithHint("%s", f.Do)
 	}
-	return done, errors.Join(err, r.ensureExit(ctx, exit, true))
+	return done, nil
 }
 
 // Remove removes all that was made, but for the ports of the integration bridge that go

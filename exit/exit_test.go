@@ -15,7 +15,9 @@ import (
 	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/ovsdb"
+	"github.com/ovloom/ovloom/repair"
 )
 
 // bridge is a Switch that opens every port at once.
@@ -69,6 +71,10 @@ type host struct {
 	ensured int
 	faults  []hostnet.ExitFault
 	fail    error
+	cut     []hostnet.ExitFault // what the probe finds
+	lost    error
+	probes  int
+	events  chan hostnet.ExitEvent
 	block   chan struct{} // unless nil EnsureExit waits for it
 }
 
@@ -122,7 +128,42 @@ func (h *host) FixExit(_ context.Context, faults []hostnet.ExitFault) (done []st
 		done = append(done, "fixed: "+f.What)
 	}
 	h.faults = nil
+	if len(h.cut) > 0 {
+		h.cut = h.cut[1:]
+	}
 	return done, nil
+}
+
+func (h *host) ExitTable(context.Context, string) (string, error) { return "made", nil }
+
+func (h *host) ExitChanged(context.Context, hostnet.Exit, string) ([]string, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.exit == nil {
+		return []string{"the table was missing"}, nil
+	}
+	return nil, nil
+}
+
+func (h *host) ProbeExit(ctx context.Context, _ hostnet.Exit, send func(context.Context, ...[]byte) error) ([]hostnet.ExitFault, error) {
+	if err := send(ctx, []byte("a frame")); err != nil {
+		return nil, err
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.probes++
+	return slices.Clone(h.cut[:min(1, len(h.cut))]), h.lost // what is behind it is not seen
+}
+
+func (h *host) WatchExit(ctx context.Context, _ string, deliver func(hostnet.ExitEvent)) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case e := <-h.events:
+			deliver(e)
+		}
+	}
 }
 
 func (h *host) now() *hostnet.Exit {
@@ -159,13 +200,24 @@ type bed struct {
 	host   *host
 	loop   *loop
 	*Reconciler
+	repairs *repair.Log
+
+	mu   sync.Mutex
+	sent []of.PacketOut
+}
+
+func (b *bed) send(_ context.Context, out ...of.PacketOut) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.sent = append(b.sent, out...)
+	return nil
 }
 
 func newBed(t *testing.T) *bed {
 	b := &bed{bridge: &bridge{wake: make(chan struct{})}, loop: &loop{},
-		host: &host{own: addrs("192.0.2.1", "100.64.0.1"), serves: map[uint16]hostnet.Service{}}}
+		host: &host{own: addrs("192.0.2.1", "100.64.0.1"), serves: map[uint16]hostnet.Service{}, events: make(chan hostnet.ExitEvent)}, repairs: &repair.Log{}}
 	b.Reconciler = New(Settings{Bridge: "br-int", Link: "ovl0", VXLANPort: 4789, UnderlayMTU: 1500},
-		Deps{Switch: b.bridge, Host: b.host, Controller: b.loop})
+		Deps{Switch: b.bridge, Host: b.host, Controller: b.loop, Send: b.send, Repairs: b.repairs})
 	t.Cleanup(b.Close)
 	return b
 }

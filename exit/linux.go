@@ -34,3 +34,23 @@ func (Linux) ExitFaults(ctx context.Context, e hostnet.Exit) ([]hostnet.ExitFaul
 func (Linux) FixExit(ctx context.Context, faults []hostnet.ExitFault) (done []string, err error) {
 	return hostnet.FixExit(ctx, faults)
 }
+
+// ExitTable implements Host.
+func (Linux) ExitTable(ctx context.Context, link string) (string, error) {
+	return hostnet.ExitTable(ctx, link)
+}
+
+// ExitChanged implements Host.
+func (Linux) ExitChanged(ctx context.Context, e hostnet.Exit, table string) ([]string, error) {
+	return hostnet.ExitChanged(ctx, e, table)
+}
+
+// ProbeExit implements Host.
+func (Linux) ProbeExit(ctx context.Context, e hostnet.Exit, send func(context.Context, ...[]byte) error) ([]hostnet.ExitFault, error) {
+	return hostnet.ProbeExit(ctx, e, send)
+}
+
+// WatchExit implements Host.
+func (Linux) WatchExit(ctx context.Context, link string, deliver func(hostnet.ExitEvent)) error {
+	return hostnet.WatchExit(ctx, link, deliver)
+}

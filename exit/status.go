@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -29,7 +30,7 @@ func (r *Reconciler) Status() Status {
 		u := api.Uplink{External: e.Name, Via: e.Bridge, Interface: port, OFPort: uint32(max(ofports[port], 0)), Fault: errs[port]}
 		if e.Kind == intent.ExternalHost {
 			u.Via = viaHost
-			u.Fault = text(seen.err)
+			u.Fault, u.Probe = text(seen.err), seen.probe
 			for _, f := range seen.faults {
 				u.Fault = f.What
 			}
@@ -62,11 +63,17 @@ func (r *Reconciler) Status() Status {
 			Do:   "have the program use another port; or delete the forward, and add it again when the program listens"})
 	}
 	for _, f := range seen.faults {
-		warn(api.Warning{What: f.What + ": tenants cannot leave through it",
-			Do: "ovloom status --fix, or by hand: " + f.Do})
+		do := f.Do
+		if !f.ByHand {
+			do = "ovloom status --fix, or by hand: " + do
+		}
+		warn(api.Warning{What: f.What + ": tenants cannot leave through it", Do: do})
 	}
 	return s
 }
+
+// CutOff returns what keeps tenants from leaving through the host, as last seen.
+func (r *Reconciler) CutOff() []hostnet.ExitFault { return r.lastSeen().faults }
 
 // warning turns an error into one.
 func warning(err error) api.Warning {

@@ -280,6 +280,7 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 	for i, w := range e.Walls {
 		e.set(line, wallSet(i), w.To)
 	}
+	e.probeRules(line)
 	line("\tchain prerouting {")
 	line("\t\ttype nat hook prerouting priority dstnat; policy accept;")
 	for _, f := range e.Forwards {
@@ -315,6 +316,9 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 	line("\tchain forward {")
 	line("\t\ttype filter hook forward priority filter; policy accept;")
 	line("\t\tiifname != %q accept", e.Link)
+	for _, s := range e.Subnets {
+		line("\t\tip saddr %s accept", probeSource(s)) // it is dropped last of all
+	}
 	line("\t\toifname %q counter drop", e.Link)
 	// What is part of no connection is not masqueraded: it would leave as it is.
 	line("\t\tct state invalid counter drop")

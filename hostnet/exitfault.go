@@ -22,9 +22,10 @@ import (
 
 // ExitFault is something of the host that keeps packets from leaving through it.
 type ExitFault struct {
-	What string // in a sentence
-	Do   string // how to set it by hand
-	fix  func(ctx context.Context) (done string, err error)
+	What   string // in a sentence
+	Do     string // how to set it by hand
+	ByHand bool   // FixExit cannot set it right
+	fix    func(ctx context.Context) (done string, err error)
 }
 
 const (
@@ -110,7 +111,7 @@ func reversePathFault(link string, p netip.Prefix) ([]ExitFault, error) {
 	if strict(link) {
 		what += ", and its rp_filter drops what comes from there"
 	}
-	return []ExitFault{{What: what, Do: "remove that route, or give the external another --range"}}, nil
+	return []ExitFault{{What: what, Do: "remove that route, or give the external another --range", ByHand: true}}, nil
 }
 
 // strict says whether the kernel drops what arrives at an interface by which it would

@@ -22,7 +22,8 @@ func (p *program) statusCommand() *cli.Command {
 		Description: `Connections, the ports plugged here, conflicts, what is dropped and why, and warnings with what to do.
 
 With --fix it first sets what this host lacks for tenants to leave through it (external add --host): forwarding of IPv4 packets, and rules by which
-its packet filter lets them pass. Nothing of that is ever set without --fix.
+its packet filter lets them pass. Nothing of that is ever set without --fix. Whether packets pass is tried, every 10 seconds, with some that
+never leave the host; if none passes after --fix, it fails and says what is still in the way.
 
    ovloom status
    ovloom status -o json

@@ -243,6 +243,13 @@ func (d *daemon) examineHost() []intent.Finding {
 			find("see the log of its ovloomd", "host %s could not be examined: %v", d.cfg.HostName, err)
 		}
 	}
+	for _, f := range d.exit.CutOff() {
+		do := f.Do
+		if !f.ByHand {
+			do = "ovloom status --fix on " + d.cfg.HostName + ", or by hand: " + do
+		}
+		find(do, "tenants cannot leave through %s: %s", d.cfg.HostName, f.What)
+	}
 	d.examineCertificate(time.Now(), find)
 	return list
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/ovloom/ovloom/exit"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
 )
 
 // newExit makes what keeps the ways out, and what tells it how they are to be.
@@ -17,7 +18,7 @@ func (d *daemon) newExit() *exit.Gatherer {
 	log := d.log.With("part", "exit")
 	d.exit = exit.New(exit.Settings{
 		Bridge: d.cfg.Bridge, Link: d.cfg.HostUplink, VXLANPort: d.cfg.VXLANPort, UnderlayMTU: d.host.UnderlayMTU, StateDir: d.cfg.StateDir,
-	}, exit.Deps{Switch: d.db, Host: exit.Linux{}, Controller: toController{d}, Log: log})
+	}, exit.Deps{Switch: d.db, Host: exit.Linux{}, Controller: toController{d}, Send: d.sendPackets, Repairs: d.repairs, Log: log})
 	source := span{d.store, nil}
 	return exit.NewGatherer(exit.Sources{
 		Hosts: source.WatchHosts, Externals: source.WatchExternals, Guard: source.WatchGuard, Members: d.storeURLs,
@@ -66,4 +67,13 @@ func (c toController) SetUplinks(ctx context.Context, u map[string]controller.Up
 
 func (c toController) SetSurroundings(ctx context.Context, s controller.Surroundings) {
 	c.controller.SetSurroundings(ctx, s)
+}
+
+// sendPackets puts packets into the switch.
+func (d *daemon) sendPackets(ctx context.Context, packets ...of.PacketOut) error {
+	conn, err := d.openflow.current()
+	if err != nil {
+		return err
+	}
+	return conn.PacketOut(ctx, packets...)
 }
