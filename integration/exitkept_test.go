@@ -1,0 +1,115 @@
+package integration_test
+
+import (
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/integration/lab"
+)
+
+// What others do to the way out through the host is put back, and what cuts it off is
+// told by what becomes of packets, whatever it is.
+func TestWayOutIsKeptAndTried(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 1, AllowLog: []string{"put back"}})
+	if _, err := o.NewOutside(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h := o.Hosts[0]
+	in := func(args ...string) string {
+		t.Helper()
+		out, err := h.Exec(t.Context(), args...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return out
+	}
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
+	c1 := o.plug(h, "acme/web/c1")
+	in("sysctl", "-qw", "net.ipv4.ip_forward=1")
+	o.run("external", "add", "internet", "--host")
+	o.run("nat", "snat", "add", "acme")
+	o.reaches(c1, lab.InternetServer)
+	probe := func(want string) {
+		t.Helper()
+		lab.Eventually(t, pollTime, "the probe to be "+want, func() error {
+			if u := o.status(h).Uplinks; len(u) != 1 || u[0].Probe != want {
+				return fmt.Errorf("ways out: %+v", u)
+			}
+			return nil
+		})
+	}
+	probe("passed")
+	drops := o.status(h).Drops
+
+	cut := func(do, undo, words string) {
+		t.Helper()
+		in("sh", "-c", do)
+		o.warned(h, words, true)
+		probe("dropped")
+		if _, err := c1.Ping(t.Context(), lab.InternetServer); err == nil {
+			t.Errorf("after %s the internet answers", do)
+		}
+		if undo == "" {
+			o.run("status", "--fix")
+		} else {
+			in("sh", "-c", undo)
+		}
+		o.warned(h, "tenants cannot leave", false)
+		probe("passed")
+		o.reaches(c1, lab.InternetServer)
+	}
+	const chain = "nft add table inet firewalld; nft add chain inet firewalld deny; nft add rule inet firewalld deny reject;" +
+		"nft add chain inet firewalld pass '{ type filter hook forward priority 10; }'; nft add rule inet firewalld pass jump deny"
+	cut(chain, "nft delete table inet firewalld", `rule "reject" of nftables chain inet firewalld deny`)
+	cut(chain, "", "nftables chain inet firewalld deny")
+	in("nft", "delete", "table", "inet", "firewalld")
+	if _, err := exec.LookPath("iptables"); err == nil {
+		cut("iptables -A FORWARD -j REJECT", "", "nftables chain ip filter FORWARD")
+		in("iptables", "-F", "FORWARD")
+	}
+	if now := o.status(h).Drops; fmt.Sprint(reasons(now)) != fmt.Sprint(reasons(drops)) {
+		t.Errorf("trying the way counts as %v, before %v", now, drops)
+	}
+
+	for _, do := range []string{
+		"nft flush ruleset", "nft delete table ip ovloom", "ip addr del 100.64.0.1/32 dev lo", "ip route del 100.64.0.0/16 dev ovl0", "ip link set ovl0 down",
+	} {
+		before := o.repaired(h)
+		in("sh", "-c", do)
+		lab.Eventually(t, pollTime, do+" to be put back and told", func() error {
+			if now := o.repaired(h); now == before {
+				return fmt.Errorf("repairs: %+v", o.status(h).Repairs)
+			}
+			return nil
+		})
+		o.reaches(c1, lab.InternetServer)
+	}
+	// Whether the host forwards is its own affair.
+	in("sysctl", "-qw", "net.ipv4.ip_forward=0")
+	o.warned(h, "does not forward IPv4 packets", true)
+	if got := strings.TrimSpace(in("cat", "/proc/sys/net/ipv4/ip_forward")); got != "0" {
+		t.Errorf("ip_forward is %s, and nobody was asked", got)
+	}
+}
+
+// repaired returns how often the way out through the host was put back.
+func (o *overlay) repaired(h *lab.Host) (n int) {
+	for _, r := range o.status(h).Repairs {
+		if strings.HasPrefix(r.What, "way out through the host") {
+			n += r.Times
+		}
+	}
+	return n
+}
+
+// reasons returns why packets were dropped, without how many.
+func reasons(list []api.Drop) (names []string) {
+	for _, d := range list {
+		names = append(names, d.Reason)
+	}
+	return names
+}
