@@ -207,6 +207,13 @@ func TestDoctor(t *testing.T) {
 		func() error {
 			o.run("network", "set", "acme/web", "--mtu", "1550")
 			_, err := o.Hosts[0].Exec(ctx, "ip", "link", "set", "br-phy", "mtu", "1580")
+			lab.Eventually(t, pollTime, "host1 to tell its MTU", func() error {
+				var h intent.HostState
+				if o.get(host2, &h, "host", "show", "host1"); h.UnderlayMTU != 1580 {
+					return fmt.Errorf("it tells %d", h.UnderlayMTU)
+				}
+				return nil
+			})
 			return err
 		},
 		func() error {
