@@ -143,7 +143,7 @@ func (j *journey) send(ctx context.Context, d destination) error {
 		}
 		d.mac = found
 	}
-	frame := plainFrame(mac, d.mac)
+	frame := plainFrame(j.network, j.port, mac, d.mac)
 	if d.addr.IsValid() {
 		frame = ipPacket(j.q, mac, d.mac, src, d.addr)
 	}

@@ -22,9 +22,6 @@ const (
 	ttl = 64
 	// sourcePort is that of a packet whose sender would choose one.
 	sourcePort = 40000
-	// plainType is the type of frames that are neither IP nor ARP: for experiments
-	// (IEEE 802, 9.2.4).
-	plainType = 0x88b5
 )
 
 var (
@@ -93,7 +90,18 @@ func ipPacket(q intent.TraceQuery, srcMAC, dstMAC intent.MAC, src, dst netip.Add
 	return of.MatchOf(terms...)
 }
 
-// plainFrame is a frame without IP.
-func plainFrame(src, dst intent.MAC) of.Match {
-	return of.MatchOf(of.EthType(plainType), of.EthSrc(src), of.EthDst(dst))
+// plainFrame is a frame to a MAC, of which nothing else matters: of a type that the
+// network carries besides IP, if there is any, else an IP packet that the port may send.
+func plainFrame(n intent.Network, p intent.Port, src, dst intent.MAC) of.Match {
+	if len(n.EtherTypes) > 0 {
+		return of.MatchOf(of.EthType(uint16(n.EtherTypes[0])), of.EthSrc(src), of.EthDst(dst))
+	}
+	from, to := netip.AddrFrom4([4]byte{192, 0, 2, 1}), limited // of documentation (RFC 5737)
+	if len(p.Addrs) > 0 {
+		from = p.Addrs[0]
+	}
+	if from.Is6() {
+		to = netip.IPv6LinkLocalAllNodes()
+	}
+	return ipPacket(intent.TraceQuery{}, src, dst, from, to)
 }

@@ -299,12 +299,15 @@ func (w *walk) table(n node) {
 	}
 }
 
-// lastTable returns the table where the packet is.
+// lastTable returns the table where the packet is. It only passes through the one of
+// shares, and goes on where it was.
 func (w *walk) lastTable() string {
-	if len(w.tables) == 0 {
-		return ""
+	for i := len(w.tables) - 1; i >= 0; i-- {
+		if name := w.steps[w.tables[i].step].Table; name != tableName(pipeline.SharesTable()) {
+			return name
+		}
 	}
-	return w.steps[w.tables[len(w.tables)-1].step].Table
+	return ""
 }
 
 // step returns the step that a line belongs to; nil if there is none.

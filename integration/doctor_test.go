@@ -206,7 +206,7 @@ func TestDoctor(t *testing.T) {
 	check("a network whose MTU no underlay carries",
 		func() error {
 			o.run("network", "set", "acme/web", "--mtu", "1550")
-			_, err := o.Hosts[0].Exec(ctx, "ip", "link", "set", "br-phy", "mtu", "1580")
+			_, err := o.Hosts[0].Exec(ctx, "ip", "link", "set", lab.UnderlayNIC, "mtu", "1580")
 			lab.Eventually(t, pollTime, "host1 to tell its MTU", func() error {
 				var h intent.HostState
 				if o.get(host2, &h, "host", "show", "host1"); h.UnderlayMTU != 1580 {
@@ -217,7 +217,7 @@ func TestDoctor(t *testing.T) {
 			return err
 		},
 		func() error {
-			if _, err := o.Hosts[0].Exec(ctx, "ip", "link", "set", "br-phy", "mtu", "1600"); err != nil {
+			if _, err := o.Hosts[0].Exec(ctx, "ip", "link", "set", lab.UnderlayNIC, "mtu", "1600"); err != nil {
 				return err
 			}
 			o.run("network", "set", "acme/web", "--mtu", "1500")

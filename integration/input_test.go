@@ -59,7 +59,7 @@ func TestBadInput(t *testing.T) {
 			{"network add acme/Web", 2, say(`"Web"`, "lower-case letters")},
 			{"network add acme/", 2, say("network name is empty")},
 			{"port add acme/web", 2, say(`"acme/web"`, "TENANT/NETWORK/PORT")},
-			{"port add acme/web/c/1", 2, say("4 parts", "TENANT/NETWORK/PORT")},
+			{"port add acme/web/c/1", 2, say("is no name of a port", "TENANT/NETWORK/PORT")},
 			{"port add acme/web/" + long, 2, say("64 bytes", "at most 63")},
 			{"host show Host1", 2, say(`"Host1"`, "lower-case letters")},
 		}},

@@ -37,10 +37,10 @@ func newTraceLab(t *testing.T) *traceLab {
 	l := &traceLab{o, map[string]*machine{}, map[string]*lab.Capture{}}
 	o.run("tenant", "add", "acme")
 	o.run("tenant", "add", "umbrella")
-	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24", "--subnet", "fd00:1::/64")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24", "--subnet", "fd00:1::/64", "--ethertype", "0x88b5")
 	o.run("network", "add", "acme/db", "--subnet", "10.0.1.0/24", "--subnet", "fd00:2::/64")
-	o.run("network", "add", "acme/open", "--subnet", "10.0.2.0/24", "--unknown", "flood")
-	o.run("network", "add", "acme/lab", "--subnet", "10.0.3.0/24", "--learning")
+	o.run("network", "add", "acme/open", "--subnet", "10.0.2.0/24", "--unknown", "flood", "--ethertype", "0x88b5")
+	o.run("network", "add", "acme/lab", "--subnet", "10.0.3.0/24", "--learning", "--ethertype", "0x88b5")
 	o.run("network", "add", "umbrella/web", "--subnet", "10.0.0.0/24", "--subnet", "fd00:1::/64")
 	o.run("port", "add", "acme/web/off", "--ip", "10.0.0.50", "--mac", "02:00:00:00:00:50")
 	for _, p := range []struct {
