@@ -64,8 +64,11 @@ func (w *walk) sent() {
 		e.Words = fmt.Sprintf("through the tunnel to %s, VNI %d", e.VTEP, e.VNI)
 	case known && at.Uplink != "":
 		e.Kind, e.External, e.Words = intent.TraceLeft, w.sw.external(s.state), "out by "+at.Uplink
-		if e.External != "" {
+		switch {
+		case e.External != "" && at.Bridge == "":
 			e.Words = fmt.Sprintf("out by external %s, %s", e.External, at.Uplink)
+		case e.External != "":
+			e.Words = "out by external " + e.External
 		}
 		if src := s.state.addr4(of.FieldIPSrc); s.state.number(of.FieldEthType) == 0x0800 {
 			e.Words += ", from " + src.String()
