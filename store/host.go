@@ -28,7 +28,7 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 		return intent.Host{}, err
 	}
 	err := s.update(ctx, "register host "+h.Name, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(hostKey(h.Name)), key(aliveKey(h.Name)), key(vtepKey(h.VTEP)))
+		v, err := s.read(ctx, key(hostKey(h.Name)), key(aliveKey(h.Name)), key(vtepKey(h.VTEP)), below(hostsRoot))
 		if err != nil {
 			return err
 		}
@@ -45,7 +45,8 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 			// taken.
 			h.ID = old.ID
 		}
-		if h.ID == 0 {
+		other, shared := sharesID(h, v.found[3])
+		if h.ID == 0 || shared {
 			if h.ID, err = s.newID(ctx); err != nil {
 				return err
 			}
@@ -77,13 +78,27 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 				return err
 			}
 		}
-		_, err = s.commit(ctx, &tx)
+		if _, err = s.commit(ctx, &tx); err == nil && shared {
+			s.log.Warn("another host had this host's id; it has a new one now", "host", h.Name, "other", other, "was", old.ID, "id", h.ID)
+		}
 		return err
 	})
 	if err != nil {
 		return intent.Host{}, err
 	}
 	return h, nil
+}
+
+// sharesID returns another host that has a host's id. Builds before this one could give
+// the same to hosts that registered at once: their routers have one MAC then.
+func sharesID(h intent.Host, hosts []item) (name string, shared bool) {
+	for _, it := range hosts {
+		o, err := decode[intent.Host](it.value) // also one that is not valid in other ways
+		if err == nil && h.ID != 0 && o.ID == h.ID && it.key != hostKey(h.Name) {
+			return it.key[len(hostsRoot):], true
+		}
+	}
+	return "", false
 }
 
 // ours refuses a host name that another living process holds.
