@@ -144,8 +144,8 @@ func (c *checker) read(it item) {
 		return
 	}
 	if other, taken := c.ids[id]; taken && strings.HasPrefix(name, "host ") && strings.HasPrefix(other, "host ") {
-		host := strings.TrimPrefix(name, "host ")
-		c.find("%s has id %d, which is that of %q: stop ovloomd on %s, and start it again after this on another host: ovloom host remove %s --cascade", name, id, other, host, host)
+		c.find("%s has id %d, which is that of %q: restart ovloomd there, and it takes another; one of an earlier version does not: "+
+			"stop it, and start it again after this on another host: ovloom host remove %s --cascade", name, id, other, strings.TrimPrefix(name, "host "))
 	} else if taken || id == 0 {
 		c.find("%s has id %d, which is that of %q", name, id, other)
 	}

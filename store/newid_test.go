@@ -33,7 +33,7 @@ func TestSharedHostIDComesApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	found, err := s.Check(ctx)
-	if err != nil || len(found) != 1 || !strings.Contains(found[0], `host host2 has id 1, which is that of "host host1": restart ovloomd`) {
+	if err != nil || len(found) != 1 || !strings.Contains(found[0], `host host2 has id 1, which is that of "host host1": restart ovloomd there`) {
 		t.Errorf("found %q, %v", found, err)
 	}
 	if h := host(t, s, "host3", "192.0.2.3"); h.ID != three.ID {
