@@ -16,6 +16,7 @@ import (
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/connectivity"
 
 	"github.com/ovloom/ovloom/intent"
 )
@@ -328,6 +329,31 @@ func (s *Store) unverify() {
 	s.trust.mu.Lock()
 	defer s.trust.mu.Unlock()
 	s.trust.etcd = 0
+}
+
+// watchConnection has the store be verified anew whenever a connection to it is made
+// again, until the store is closed: another one may be there. etcd's client goes on with
+// its watches as if it were the same.
+func (s *Store) watchConnection() {
+	conn := s.client.ActiveConnection()
+	made := false
+	for {
+		state := conn.GetState()
+		if state == connectivity.Ready {
+			if made {
+				s.unverify()
+			}
+			made = true
+			for pause := watchPause; conn.GetState() == connectivity.Ready && s.Refusal() == nil; {
+				if _, err := s.following(s.closed, "see which store this is"); err == nil || !s.pause(s.closed, &pause) {
+					break
+				}
+			}
+		}
+		if !conn.WaitForStateChange(s.closed, state) {
+			return
+		}
+	}
 }
 
 // seen returns the highest revision of the store that this host has seen.

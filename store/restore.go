@@ -123,7 +123,7 @@ func (s *Store) beginEpoch(ctx context.Context, was identity) error {
 				c.ID = was.Cluster
 			}
 		}
-		c.Epoch = max(c.Epoch+1, was.Epoch+1, uint64(time.Now().Unix()))
+		c.Epoch = max(c.Epoch+1, was.Epoch+1, uint64(time.Now().UnixMilli()))
 		value, err := encode(c, r.Kvs[0].Value)
 		if err != nil {
 			return err

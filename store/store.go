@@ -91,7 +91,9 @@ func (s *Store) open(ctx context.Context) (err error) {
 		s.log.Warn("cannot remove copies that are half written", "error", err)
 	}
 	if len(s.cfg.Endpoints) > 0 {
-		s.client, err = dial(s.closed, s.cfg, &s.reason)
+		if s.client, err = dial(s.closed, s.cfg, &s.reason); err == nil {
+			s.tending.Go(s.watchConnection)
+		}
 		return err
 	}
 	f := newFaults()
