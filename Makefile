@@ -63,7 +63,7 @@ peers: ## test against other OpenFlow codecs, in a module of their own
 	cd integration/peers && $(GO) test $(EXEC) -timeout 5m ./...
 
 lab: build ## test on real Open vSwitch hosts, in namespaces and containers; T=NAME for one, LAB_KEEP=1 keeps what fails
-	OVLOOM_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 15m $(EXEC) $(if $(T),-v -run '$(T)') ./integration/
+	OVLOOM_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 25m $(EXEC) $(if $(T),-v -run '$(T)') ./integration/
 
 kernel-lab: ## test on Linux's own datapath, in an emulated machine with Debian's kernel, which takes long; T=NAME for some
 	scripts/kernel-lab.sh $(if $(T),'$(T)')

@@ -30,7 +30,7 @@ const (
 
 	// A port that has to be put right again and again is so because something in its
 	// namespace works against it: then not more often than that.
-	fixesMost = 5
+	fixesMost = 12
 	fixesTime = time.Minute
 
 	watchRetry = time.Second

@@ -28,12 +28,12 @@ import (
 // faultRun is a lab in which things break.
 type faultRun struct {
 	*outdoors
-	t        *testing.T
-	rand     *rand.Rand
-	tenants  [][]*machine
-	heard    []*heardTags
-	links    map[*lab.Host]int
-	step     int
+	t       *testing.T
+	rand    *rand.Rand
+	tenants [][]*machine
+	heard   []*heardTags
+	links   map[*lab.Host]int
+	step    int
 }
 
 // heardTags is what one machine hears, and the tag that it must not.

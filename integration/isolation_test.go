@@ -169,9 +169,12 @@ func TestInterfacesOfOthersAreBound(t *testing.T) {
 		m := &machine{port: intent.Port{Tenant: "acme", Network: "web", Name: "late",
 			MAC: intent.MAC{2, 9}, Addrs: []netip.Addr{netip.MustParseAddr("10.0.0.77")}}}
 		o.plugByHand(h, m, "vm-late", m.port.Ref().String())
-		if w := o.status(h).Warnings; len(w) != 1 || !strings.Contains(w[0].What, "acme/web/late") {
-			t.Errorf("status does not warn of an interface that names no port: %v", w)
-		}
+		lab.Eventually(t, pollTime, "status to warn of an interface that names no port", func() error {
+			if w := o.status(h).Warnings; len(w) != 1 || !strings.Contains(w[0].What, "acme/web/late") {
+				return fmt.Errorf("it warns of %v", w)
+			}
+			return nil
+		})
 		if _, err := m.Ping(t.Context(), a.v4()); err == nil {
 			t.Error("an interface without a port reaches a network")
 		}

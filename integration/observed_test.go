@@ -113,7 +113,11 @@ func TestHandsInTheSwitch(t *testing.T) {
 
 	o.putsBack(h, "del-flows of the underlay's bridge", "flows changed", a, b, func() { o.ofctl(h, "del-flows", "br-phy") })
 
-	for _, setting := range []string{"down", "no-forward", "no-receive"} {
+	// That its device is down is seen by two who watch: as a link, and as a port.
+	o.putsBack(h, "mod-port down", "", a, b, func() {
+		o.ofctl(h, "mod-port", "br-int", o.status(h).Ports[0].Interface, "down")
+	})
+	for _, setting := range []string{"no-forward", "no-receive"} {
 		r := o.putsBack(h, "mod-port "+setting, "port settings", a, b, func() {
 			o.ofctl(h, "mod-port", "br-int", o.status(h).Ports[0].Interface, setting)
 		})

@@ -128,11 +128,11 @@ func (l *exitLab) rows() []exitRow {
 
 		// Out. The way through a bridge has to be found first.
 		{name: "who is on the campus", from: "p", to: lab.CampusServer, port: 9, by: "floating acme/web/p on campus", says: "ovloomd of host2: a next hop that ovloomd has to ask for"},
-		{name: "from a floating address", from: "p", to: lab.CampusServer, port: 9, by: "floating acme/web/p on campus", says: "leaves on host2: out by external campus, bridge br-ex, from " + l.float.String()},
+		{name: "from a floating address", from: "p", to: lab.CampusServer, port: 9, by: "floating acme/web/p on campus", says: "leaves on host2: out by external campus, from " + l.float.String()},
 		{name: "by the host", from: "a", to: internet, port: 9, by: "snat acme through internet", says: "leaves on host1: out by external internet, the host's own routing (ovl0), from 100.64."},
 		{name: "by the other host", from: "f", to: internet, port: 9, by: "snat acme through internet", says: "leaves on host2: out by external internet, the host's own routing (ovl0), from 100.64."},
-		{name: "by the bridge", from: "u", to: internet, port: 9, by: "snat umbrella through campus", says: "leaves on host1: out by external campus, bridge br-ex, from 203.0.113."},
-		{name: "from a floating address, past the gateway", from: "p", to: internet, port: 9, by: "floating acme/web/p on campus", says: "leaves on host2: out by external campus, bridge br-ex, from " + l.float.String()},
+		{name: "by the bridge", from: "u", to: internet, port: 9, by: "snat umbrella through campus", says: "leaves on host1: out by external campus, from 203.0.113."},
+		{name: "from a floating address, past the gateway", from: "p", to: internet, port: 9, by: "floating acme/web/p on campus", says: "leaves on host2: out by external campus, from " + l.float.String()},
 		{name: "with the last TTL", from: "a", to: internet, port: 9, ttl: 1, says: "dropped on host1 in table l3_in: expired", icmp: 11},
 		{name: "no NAT at all", from: "x", to: internet, port: 9, says: "dropped on host1 in table route: no-route", icmp: 3},
 		{name: "no NAT for this port", from: "h", to: internet, port: 9, says: "dropped on host1 in table external_out: no-nat"},

@@ -38,7 +38,7 @@ var programs = map[Backend]map[string]string{
 	Namespaces: {
 		"ovs-vswitchd": "openvswitch-switch", "ovsdb-server": "openvswitch-common", "ovsdb-tool": "openvswitch-common",
 		"ovs-vsctl": "openvswitch-switch", "ovs-ofctl": "openvswitch-common", "ovs-appctl": "openvswitch-common",
-		"ip": "iproute2", "nsenter": "util-linux", "ethtool": "ethtool",
+		"ip": "iproute2", "nsenter": "util-linux", "ethtool": "ethtool", "nft": "nftables",
 	},
 	Containers: {
 		"docker": "docker.io", "dockerd": "docker.io", "busybox": "busybox-static", "tar": "tar", "ldd": "libc-bin",

@@ -21,7 +21,7 @@ import (
 // its shell would prefer its own ip and the like to those in the image.
 var imagePrograms = []string{
 	"ovs-vswitchd", "ovsdb-server", "ovsdb-client", "ovs-vsctl", "ovs-ofctl", "ovs-appctl",
-	"ip", "ethtool", "nsenter", "sh", "busybox",
+	"ip", "ethtool", "nft", "nsenter", "sh", "busybox",
 }
 
 // makeImage imports the image into the engine.
