@@ -32,7 +32,7 @@ type overlay struct {
 func newOverlay(t *testing.T, c lab.Config, only ...int) *overlay {
 	t.Helper()
 	if c.Verify == nil {
-		c.Verify = flowsAreRight
+		c.Verify = flowsBecomeRight
 	}
 	o := &overlay{lab.New(t, c), t}
 	if len(only) == 0 {
@@ -57,6 +57,22 @@ func flowsAreRight(ctx context.Context, h *lab.Host) error {
 		return fmt.Errorf("%w\n%s", err, out)
 	}
 	return nil
+}
+
+// flowsBecomeRight is flowsAreRight once the host has compared its switch for the first
+// time: its ovloomd may have started just now.
+func flowsBecomeRight(ctx context.Context, h *lab.Host) error {
+	for until := time.Now().Add(lab.Patient(pollTime)); ; {
+		err := flowsAreRight(ctx, h)
+		if lab.ExitCode(err) != 5 || time.Now().After(until) {
+			return err
+		}
+		select {
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			return err
+		}
+	}
 }
 
 // run runs a command of the CLI on the first host and fails the test if it fails.
