@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"os"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,16 +16,26 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// freeURL returns a URL on which nobody listens yet.
+// freeURL returns a URL on which nobody listens yet. Its port is below those that
+// Linux gives to clients (net.ipv4.ip_local_port_range), so that no connection that
+// another test makes meanwhile takes it, and no other call of this process returns it.
 func freeURL(t *testing.T) url.URL {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := 10000 + (os.Getpid()*101+int(nextPort.Add(1)))%20000
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+		if err != nil {
+			continue // it is another process's
+		}
+		defer l.Close()
+		return url.URL{Scheme: "http", Host: l.Addr().String()}
 	}
-	defer l.Close()
-	return url.URL{Scheme: "http", Host: l.Addr().String()}
+	t.Fatal("no port of 1,000 is free")
+	return url.URL{}
 }
+
+// nextPort counts the ports that freeURL tried.
+var nextPort atomic.Int32
 
 // member is a member that can be closed twice.
 type member struct {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,14 +12,14 @@ import (
 func TestLastKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l lastKnown[int]
-		asked := 0
-		hangs := func(context.Context) (int, error) { asked++; time.Sleep(10 * time.Second); return 7, nil }
+		var asked atomic.Int32
+		hangs := func(context.Context) (int, error) { asked.Add(1); time.Sleep(10 * time.Second); return 7, nil }
 
 		if a := l.ask(t.Context(), hangs); !a.Stale || !a.At.IsZero() || a.Err != nil {
 			t.Errorf("never answered: %+v", a)
 		}
-		if a := l.ask(t.Context(), hangs); asked != 1 || !a.Stale {
-			t.Errorf("asked %d times: %+v", asked, a)
+		if a := l.ask(t.Context(), hangs); asked.Load() != 1 || !a.Stale {
+			t.Errorf("asked %d times: %+v", asked.Load(), a)
 		}
 		time.Sleep(10 * time.Second)
 		before := time.Now()
