@@ -65,23 +65,35 @@ func TestDoublesAreLeftOut(t *testing.T) {
 	acme := tenant("acme", 10)
 	for _, c := range []struct {
 		name   string
-		change func(s *intent.Snapshot) []any // and returns what it changed
+		change func(s *intent.Snapshot) []intent.Object // and returns what it changed
 		left   string
 	}{
-		{"a VNI", func(s *intent.Snapshot) []any { s.Networks[0].VNI = 5010; return []any{s.Networks[0]} }, "network evil/web: it has VNI 5010, which is that of network acme/web"},
-		{"a network's id", func(s *intent.Snapshot) []any { s.Networks[0].ID = 11; return []any{s.Networks[0]} }, "network evil/web: it has id 11, which is that of network acme/web"},
-		{"a VRF", func(s *intent.Snapshot) []any { s.Tenant.VRF = 10; return []any{s.Tenant} }, "tenant evil: it has VRF 10, which is that of tenant acme"},
-		{"a tenant's id", func(s *intent.Snapshot) []any { s.Tenant.ID = 10; return []any{s.Tenant} }, "tenant evil: it has id 10, which is that of tenant acme"},
-		{"a port's id", func(s *intent.Snapshot) []any { s.Ports[0].ID = 12; return []any{s.Ports[0]} }, "port evil/web/c2: it has id 12, which is that of port acme/web/c2"},
-		{"a peer's id", func(s *intent.Snapshot) []any { s.Peers[0].ID = 14; return []any{s.Peers[0]} }, "peer evil/web/tor1: it has id 14, which is that of peer acme/web/tor1"},
-		{"a route's id", func(s *intent.Snapshot) []any { s.Routes[0].ID = 15; return []any{s.Routes[0]} }, "route evil 10.9.0.0/16: it has id 15, which is that of route acme 10.9.0.0/16"},
-		{"a MAC", func(s *intent.Snapshot) []any { s.Ports[1].MAC = s.Ports[0].MAC; return []any{s.Ports[1]} }, "port evil/web/c3: it has MAC 02:00:00:00:02:00, which is that of port c2"},
-		{"an address", func(s *intent.Snapshot) []any { s.Ports[1].Addrs = s.Ports[0].Addrs; return []any{s.Ports[1]} }, "port evil/web/c3: it has address 10.0.0.2, which is that of port c2"},
-		{"a floating address", func(s *intent.Snapshot) []any {
+		{"a VNI", func(s *intent.Snapshot) []intent.Object {
+			s.Networks[0].VNI = 5010
+			return []intent.Object{s.Networks[0]}
+		}, "network evil/web: it has VNI 5010, which is that of network acme/web"},
+		{"a network's id", func(s *intent.Snapshot) []intent.Object { s.Networks[0].ID = 11; return []intent.Object{s.Networks[0]} }, "network evil/web: it has id 11, which is that of network acme/web"},
+		{"a VRF", func(s *intent.Snapshot) []intent.Object { s.Tenant.VRF = 10; return []intent.Object{s.Tenant} }, "tenant evil: it has VRF 10, which is that of tenant acme"},
+		{"a tenant's id", func(s *intent.Snapshot) []intent.Object { s.Tenant.ID = 10; return []intent.Object{s.Tenant} }, "tenant evil: it has id 10, which is that of tenant acme"},
+		{"a port's id", func(s *intent.Snapshot) []intent.Object { s.Ports[0].ID = 12; return []intent.Object{s.Ports[0]} }, "port evil/web/c2: it has id 12, which is that of port acme/web/c2"},
+		{"a peer's id", func(s *intent.Snapshot) []intent.Object { s.Peers[0].ID = 14; return []intent.Object{s.Peers[0]} }, "peer evil/web/tor1: it has id 14, which is that of peer acme/web/tor1"},
+		{"a route's id", func(s *intent.Snapshot) []intent.Object { s.Routes[0].ID = 15; return []intent.Object{s.Routes[0]} }, "route evil 10.9.0.0/16: it has id 15, which is that of route acme 10.9.0.0/16"},
+		{"a MAC", func(s *intent.Snapshot) []intent.Object {
+			s.Ports[1].MAC = s.Ports[0].MAC
+			return []intent.Object{s.Ports[1]}
+		}, "port evil/web/c3: it has MAC 02:00:00:00:02:00, which is that of port c2"},
+		{"an address", func(s *intent.Snapshot) []intent.Object {
+			s.Ports[1].Addrs = s.Ports[0].Addrs
+			return []intent.Object{s.Ports[1]}
+		}, "port evil/web/c3: it has address 10.0.0.2, which is that of port c2"},
+		{"a floating address", func(s *intent.Snapshot) []intent.Object {
 			s.Floatings[0].Address = addr("203.0.113.11")
-			return []any{s.Floatings[0]}
+			return []intent.Object{s.Floatings[0]}
 		}, "address 203.0.113.11 of tenant evil on campus: tenant acme has it, too"},
-		{"an address of SNAT", func(s *intent.Snapshot) []any { s.SNATs[0].Address = addr("100.64.0.11"); return []any{s.SNATs[0]} },
+		{"an address of SNAT", func(s *intent.Snapshot) []intent.Object {
+			s.SNATs[0].Address = addr("100.64.0.11")
+			return []intent.Object{s.SNATs[0]}
+		},
 			"address 100.64.0.11 of tenant evil on internet: tenant acme has it, too"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -21,7 +21,7 @@ type Change struct {
 	Deleted bool
 	// Object is a Tenant, Network, Port, Binding, Peer, Route, SNAT, Floating, Forward,
 	// NATAddress, External or Host. When Deleted, only what names it is sure to be set.
-	Object any
+	Object Object
 }
 
 // SpanUpdate is what a host is told about one tenant: either the whole tenant

@@ -1,7 +1,6 @@
 package intent
 
 import (
-	"fmt"
 	"net/netip"
 	"slices"
 )
@@ -13,40 +12,29 @@ import (
 //
 // Validate refuses more, and may come to refuse more still: what users ask for today
 // is one thing, what an older build has stored for them is another.
-func Stored(object any) error {
-	switch o := object.(type) {
-	case Tenant:
-		return o.stored()
-	case Network:
-		return o.stored()
-	case Port:
-		return o.stored()
-	case Peer:
-		return firstError(o.Ref().Validate(), storedID(o.ID), validateVTEP(o.VTEP))
-	case Route:
-		return o.stored()
-	case SNAT:
-		return firstError(storedNAT(o.Tenant, o.External, o.ID), validateNATAddress(o.Address))
-	case Floating:
-		return firstError(o.PortRef().Validate(), storedNAT(o.Tenant, o.External, o.ID), storedAddr(o.Address), validateNATAddress(o.Address))
-	case Forward:
-		return o.stored()
-	case NATAddress:
-		return firstError(ValidateName("tenant", o.Tenant), ValidateName("external", o.External), ValidateName("host", o.Host),
-			storedAddr(o.Address), validateNATAddress(o.Address))
-	case Binding:
-		if o.Generation == 0 {
-			return Invalidf("the claim has no generation")
-		}
-		return firstError(o.PortRef().Validate(), ValidateName("host", o.Host))
-	case External:
-		return o.stored()
-	case Host:
-		return o.stored()
-	case Guarded:
-		return o.stored()
+func Stored(o Object) error { return o.stored() }
+
+func (p Peer) stored() error {
+	return firstError(p.Ref().Validate(), storedID(p.ID), validateVTEP(p.VTEP))
+}
+
+func (s SNAT) stored() error {
+	return firstError(storedNAT(s.Tenant, s.External, s.ID), validateNATAddress(s.Address))
+}
+
+func (f Floating) stored() error {
+	return firstError(f.PortRef().Validate(), storedNAT(f.Tenant, f.External, f.ID), storedAddr(f.Address), validateNATAddress(f.Address))
+}
+
+func (a NATAddress) stored() error {
+	return firstError(a.Ref().Validate(), storedAddr(a.Address), validateNATAddress(a.Address))
+}
+
+func (b Binding) stored() error {
+	if b.Generation == 0 {
+		return Invalidf("the claim has no generation")
 	}
-	return fmt.Errorf("a %T is not stored", object)
+	return b.Ref().Validate()
 }
 
 func (t Tenant) stored() error {

@@ -68,7 +68,7 @@ func (s *Store) newClaim(ctx context.Context, ref intent.PortRef, host string, h
 		if err != nil {
 			return err
 		}
-		if _, _, err := portOf(v.one(0), ref); err != nil {
+		if _, err := existing(v.one(0), &ports, ref); err != nil {
 			return err
 		}
 		if _, err := hostOf(v.one(3), host); err != nil {

@@ -11,56 +11,106 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// AddExternal adds an external and returns it as stored with the revision of the
-// change. What e leaves out is chosen: ID and Number (always), and the defaults of
-// its kind. Hosts route the subnet of one of kind host to themselves, so that it may
-// have no address in common with another external's, nor with any VTEP; two bridges
-// may lead to subnets that look alike, but one bridge leads to a subnet once.
-func (s *Store) AddExternal(ctx context.Context, e intent.External) (intent.External, int64, error) {
-	e = e.WithDefaults()
-	if err := e.Validate(); err != nil {
-		return intent.External{}, 0, err
-	}
-	var revision int64
-	err := s.update(ctx, "add external "+e.Name, func(ctx context.Context) (err error) {
-		if e.ID, err = s.newID(ctx); err != nil {
-			return err
+// Hosts route the subnet of an external of kind host to themselves, so that it may have
+// no address in common with another external's, nor with any VTEP; two bridges may lead
+// to subnets that look alike, but one bridge leads to a subnet once. What is allowed, the
+// MTU, the VLAN, the pool and the gateway can be changed, as long as every address in use
+// stays usable.
+var externals = declared[intent.External, intent.ExternalRef]{
+	class: intent.ClassExternal,
+	key:   func(r intent.ExternalRef) string { return externalKey(r.External) },
+	parse: func(_ string, p []string) (intent.External, bool) {
+		return intent.External{Name: p[0]}, true
+	},
+	root: func(intent.Reference) string { return externalsRoot },
+	missing: func(r intent.ExternalRef) *intent.Error {
+		return intent.NotFoundf("external %s does not exist", r).WithHint("see: ovloom external list")
+	},
+	normal: intent.External.WithDefaults,
+	valid:  intent.External.Validate,
+	early: func(c *change[intent.External]) (err error) {
+		c.o.ID, err = c.s.newID(c.ctx)
+		return err
+	},
+	fill: func(c *change[intent.External]) error { return c.s.number(c.ctx, &c.tx, &c.o) },
+	copied: func(e intent.External) intent.External {
+		e.Allow = slices.Clone(e.Allow)
+		return e
+	},
+	frozen: func(old, e intent.External) error {
+		switch {
+		case e.Name != old.Name || e.ID != old.ID || e.Number != old.Number:
+			return intent.Invalidf("the name, id and number of external %s cannot be changed", old.Name)
+		case e.Kind != old.Kind || e.Bridge != old.Bridge || e.Subnet != old.Subnet:
+			return intent.Invalidf("the kind, bridge and subnet of external %s cannot be changed", old.Name).
+				WithHint("they are what it is: add another external, and delete this one when nobody uses it")
 		}
-		v, err := s.read(ctx, append([]clientv3.Op{below(externalsRoot), key(numberCounter), below(numbersRoot, clientv3.WithKeysOnly())}, vtepsIn(e)...)...)
+		return nil
+	},
+	holds: func(_, e intent.External, _ lookup) []hold {
+		return []hold{{key: numberKey(e.Number), value: e.Name, taken: func(string) error { return errStale }}}
+	},
+	rules: func(c *change[intent.External]) error {
+		v, err := c.s.read(c.ctx, append([]clientv3.Op{below(externalsRoot)}, vtepsIn(c.o)...)...)
 		if err != nil {
 			return err
 		}
-		var tx txn
-		if err := s.number(&tx, &e, v.found[2], v.one(1)); err != nil {
+		if !c.set {
+			if err := alone(&c.tx, c.o, v.found[0], v.revision); err != nil {
+				return err
+			}
+		}
+		if c.o.Pool != c.old.Pool || !c.set {
+			if err := noVTEP(&c.tx, c.o, v.one(1), v.one(2)); err != nil {
+				return err
+			}
+		}
+		if c.set && (c.o.Pool != c.old.Pool || c.o.Gateway != c.old.Gateway) {
+			return c.s.addressesFit(c.ctx, c.o)
+		}
+		return nil
+	},
+	users: func(ctx context.Context, s *Store, e intent.External) ([]intent.Reference, error) {
+		all, _, err := s.list(ctx, "read external "+e.Name, usersOf(e.Name), clientv3.WithKeysOnly())
+		for i := range all {
+			all[i].key = tenantsRoot + all[i].key[len(usersOf(e.Name)):]
+		}
+		return inRank(usersAt(all)), err
+	},
+	unused: func(c *change[intent.External]) error {
+		v, err := c.s.read(c.ctx, below(usersOf(c.old.Name), clientv3.WithLimit(10)))
+		if err != nil {
 			return err
 		}
-		if err := tx.create(externalKey(e.Name), nameOf(e), e); err != nil {
-			return err
+		var users []string
+		for _, it := range v.found[0] { // added since the user was asked
+			users = append(users, string(it.value))
 		}
-		if err := alone(&tx, e, v.found[0], v.revision); err != nil {
-			return err
+		if len(users) > 0 {
+			return intent.InUseBy("external "+c.old.Name, users)
 		}
-		if err := noVTEP(&tx, e, v.one(3), v.one(4)); err != nil {
-			return err
-		}
-		revision, err = s.commit(ctx, &tx)
-		return err
-	})
-	if err != nil {
-		return intent.External{}, 0, err
-	}
-	return e, revision, nil
+		c.tx.emptyBelow(usersOf(c.old.Name))
+		return nil
+	},
+	leave: func(c *change[intent.External]) error {
+		c.tx.delete(lastOutsideKey(c.old.Name))
+		return nil
+	},
 }
 
 // number gives e a number that is not taken, by the index keys of those that are: the next one round, so that
 // the number of an external that was deleted is not at once another's in a switch
 // which is not yet told.
-func (s *Store) number(tx *txn, e *intent.External, taken []item, last item) error {
+func (s *Store) number(ctx context.Context, tx *txn, e *intent.External) error {
+	v, err := s.read(ctx, key(numberCounter), below(numbersRoot, clientv3.WithKeysOnly()))
+	if err != nil {
+		return err
+	}
+	last, taken := v.one(0), v.found[1]
 	if len(taken) >= intent.ExternalNumberMax {
 		return intent.Conflictf("there are %d externals", len(taken)).WithHint("there can be no more: delete one that nobody uses")
 	}
 	var at counterValue
-	var err error
 	if last.value != nil {
 		if at, err = decode[counterValue](last.value); err != nil {
 			return err
@@ -83,7 +133,6 @@ func (s *Store) number(tx *txn, e *intent.External, taken []item, last item) err
 	}
 	tx.unchanged(numberCounter, last.revision)
 	tx.put(numberCounter, value)
-	tx.take(numberKey(e.Number), e.Name, func(string) error { return errStale })
 	return nil
 }
 
@@ -109,71 +158,6 @@ func alone(tx *txn, e intent.External, others []item, revision int64) error {
 	}
 	tx.quietBelow(externalsRoot, revision)
 	return nil
-}
-
-// SetExternal changes an external: edit is given the stored one, and is called again
-// if another change came between. What is allowed, the MTU, the VLAN, the pool and the gateway
-// can be changed, as long as every address in use stays usable; the name, id, number,
-// kind, bridge and subnet cannot. Returns the external and the revision of the
-// change; if edit changed nothing, that of the last change.
-func (s *Store) SetExternal(ctx context.Context, name string, edit func(*intent.External) error) (intent.External, int64, error) {
-	if err := intent.ValidateName("external", name); err != nil {
-		return intent.External{}, 0, err
-	}
-	var e intent.External
-	var revision int64
-	err := s.update(ctx, "set external "+name, func(ctx context.Context) error {
-		it, err := s.get(ctx, externalKey(name))
-		if err != nil {
-			return err
-		}
-		old, it, err := externalOf(it, name)
-		if err != nil {
-			return err
-		}
-		e = old
-		e.Allow = slices.Clone(old.Allow)
-		if err := edit(&e); err != nil {
-			return &editError{err}
-		}
-		switch {
-		case e.Name != name || e.ID != old.ID || e.Number != old.Number:
-			return intent.Invalidf("the name, id and number of external %s cannot be changed", name)
-		case e.Kind != old.Kind || e.Bridge != old.Bridge || e.Subnet != old.Subnet:
-			return intent.Invalidf("the kind, bridge and subnet of external %s cannot be changed", name).
-				WithHint("they are what it is: add another external, and delete this one when nobody uses it")
-		}
-		e = e.WithDefaults()
-		if err := e.Validate(); err != nil {
-			return err
-		}
-		var tx txn
-		changed, err := tx.replace(it, e)
-		if err != nil || !changed {
-			revision = it.revision // hosts are told of this one, not of what came later
-			return err
-		}
-		if e.Pool != old.Pool {
-			v, err := s.read(ctx, vtepsIn(e)...)
-			if err != nil {
-				return err
-			}
-			if err := noVTEP(&tx, e, v.one(0), v.one(1)); err != nil {
-				return err
-			}
-		}
-		if e.Pool != old.Pool || e.Gateway != old.Gateway {
-			if err := s.addressesFit(ctx, e); err != nil {
-				return err
-			}
-		}
-		revision, err = s.commit(ctx, &tx)
-		return err
-	})
-	if err != nil {
-		return intent.External{}, 0, err
-	}
-	return e, revision, nil
 }
 
 // addressesFit refuses a changed external that some of the addresses in use would
@@ -283,101 +267,4 @@ func (s *Store) noExternal(ctx context.Context, tx *txn, vtep netip.Addr) error 
 	}
 	tx.quietBelow(externalsRoot, v.revision)
 	return nil
-}
-
-// External returns one external.
-func (s *Store) External(ctx context.Context, name string) (intent.External, error) {
-	var e intent.External
-	err := s.call(ctx, "read external "+name, func(ctx context.Context) error {
-		it, err := s.get(ctx, externalKey(name))
-		if err != nil {
-			return err
-		}
-		e, _, err = externalOf(it, name)
-		return err
-	})
-	return e, err
-}
-
-func externalOf(it item, name string) (intent.External, item, error) {
-	if it.value == nil {
-		return intent.External{}, item{}, intent.NotFoundf("external %s does not exist", name).WithHint("see: ovloom external list")
-	}
-	e, err := objectOf[intent.External](it)
-	return e, it, err
-}
-
-// Externals returns all externals, ordered by name.
-func (s *Store) Externals(ctx context.Context) ([]intent.External, error) {
-	return listOf[intent.External](ctx, s, "list externals", externalsRoot)
-}
-
-// ExternalUsers lists what DeleteExternal with cascade would delete besides the
-// external, in order: "floating acme/web/c1 on campus", "forward acme campus tcp/8080",
-// "snat acme through campus".
-func (s *Store) ExternalUsers(ctx context.Context, name string) ([]string, error) {
-	if _, err := s.External(ctx, name); err != nil {
-		return nil, err
-	}
-	p, err := s.planExternal(ctx, name)
-	return p.names(), err
-}
-
-// planExternal reads what is on an external.
-func (s *Store) planExternal(ctx context.Context, name string) (plan, error) {
-	var p plan
-	all, _, err := s.list(ctx, "read external "+name, usersOf(name), clientv3.WithKeysOnly())
-	for _, it := range all {
-		p.add(named(tenantsRoot + it.key[len(usersOf(name)):]))
-	}
-	return p, err
-}
-
-// DeleteExternal deletes an external. With anything on it that is refused with the
-// list of that (kind InUse), or with cascade deletes that first. Returns what was
-// deleted and the revision of the last change, also when it fails half-way.
-func (s *Store) DeleteExternal(ctx context.Context, name string, cascade bool) (deleted []string, revision int64, err error) {
-	if _, err := s.External(ctx, name); err != nil {
-		return nil, 0, err
-	}
-	what := "external " + name
-	p, err := s.planExternal(ctx, name)
-	if err != nil {
-		return nil, 0, err
-	}
-	if users := p.names(); len(users) > 0 && !cascade {
-		return nil, 0, intent.InUseBy(what, users)
-	}
-	if deleted, revision, err = s.deletePlanned(ctx, p); err != nil {
-		return deleted, revision, stopped(what, deleted, err)
-	}
-	err = s.update(ctx, "delete "+what, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(externalKey(name)), below(usersOf(name), clientv3.WithLimit(10)))
-		if err != nil {
-			return err
-		}
-		e, it, err := externalOf(v.one(0), name)
-		if err != nil {
-			return err
-		}
-		if len(v.found[1]) > 0 { // added since the plan was made, so the user was not asked
-			var users []string
-			for _, it := range v.found[1] {
-				users = append(users, string(it.value))
-			}
-			return intent.InUseBy(what, users)
-		}
-		var tx txn
-		tx.unchanged(it.key, it.revision)
-		tx.emptyBelow(usersOf(name))
-		tx.delete(it.key)
-		tx.delete(numberKey(e.Number))
-		tx.delete(lastOutsideKey(name))
-		revision, err = s.commit(ctx, &tx)
-		return err
-	})
-	if err != nil {
-		return deleted, revision, stopped(what, deleted, err)
-	}
-	return append(deleted, what), revision, nil
 }

@@ -1,148 +1,81 @@
 package store
 
 import (
-	"context"
-
 	"github.com/ovloom/ovloom/intent"
 )
 
-// AddFloating gives a port an external address and returns it as stored with the
-// revision of the change. Unless it is given, the address is the next free one of the
-// external's pool. A port has at most one on each external.
-func (s *Store) AddFloating(ctx context.Context, f intent.Floating) (intent.Floating, int64, error) {
-	if err := f.Validate(); err != nil {
-		return intent.Floating{}, 0, err
-	}
-	var revision int64
-	given := f.Address
-	tries := 0
-	err := s.update(ctx, "add "+nameOf(f), func(ctx context.Context) error {
-		e, external, port, err := s.natTarget(ctx, f.External, f.PortRef())
-		if err != nil {
+// Unless it is given, a floating address is the next free one of the external's pool. A
+// port has at most one on each external. Nothing uses one.
+var floatings = declared[intent.Floating, intent.FloatingRef]{
+	class: intent.ClassFloating,
+	key:   floatingKey,
+	parse: func(tenant string, p []string) (intent.Floating, bool) {
+		if len(p) != 3 {
+			return intent.Floating{}, false
+		}
+		return intent.Floating{Tenant: tenant, Network: p[0], Port: p[1], External: p[2]}, true
+	},
+	root: func(within intent.Reference) string { return floatingsRoot(within.(intent.TenantRef).Tenant) },
+	missing: func(r intent.FloatingRef) *intent.Error {
+		return intent.NotFoundf("port %s has no floating address on external %s", r.PortRef, r.External).
+			WithHint("see: ovloom nat floating list %s", r.Tenant)
+	},
+	exists: func(f intent.Floating) *intent.Error {
+		return intent.Conflictf("%s exists", intent.Title(f.Ref())).WithHint("a port has one address of an external")
+	},
+	valid: intent.Floating.Validate,
+	needs: func(f intent.Floating) []intent.Reference {
+		return []intent.Reference{f.PortRef(), intent.ExternalRef{External: f.External}}
+	},
+	fill: func(c *change[intent.Floating]) (err error) {
+		if err := reachable(need[intent.Port](c, c.o.PortRef())); err != nil {
 			return err
 		}
+		e := need[intent.External](c, intent.ExternalRef{External: c.o.External})
 		if e.Kind != intent.ExternalBridge {
 			return intent.Invalidf("external %s is of kind %s: nobody beyond the hosts could reach a floating address of it", e.Name, e.Kind).
 				WithHint("use one of kind %s, or forward single ports: ovloom nat forward add", intent.ExternalBridge)
 		}
-		if f.ID, err = s.newID(ctx); err != nil {
+		if c.o.ID, err = c.s.newID(c.ctx); err != nil {
 			return err
 		}
-		var tx txn
-		tx.unchanged(external.key, external.revision)
-		tx.unchanged(port.key, port.revision)
-		if err := s.outerApart(ctx, &tx, e, f.Tenant); err != nil {
+		if err := c.s.outerApart(c.ctx, &c.tx, e, c.o.Tenant); err != nil {
 			return err
 		}
-		tx.vacant(floatingKey(f.Ref()), func(string) error {
-			return intent.Conflictf("%s exists", nameOf(f)).WithHint("a port has one address of an external")
-		})
-		if f.Address, err = s.takeOutside(ctx, &tx, e, given, floatingHolder(f.PortRef()), tries); err != nil {
-			return err
-		}
-		tries++
-		value, err := encode(f, nil)
-		if err != nil {
-			return err
-		}
-		tx.put(floatingKey(f.Ref()), value)
-		tx.put(userKey(f.External, floatingKey(f.Ref())), nameOf(f))
-		revision, err = s.commit(ctx, &tx)
+		c.o.Address, err = c.s.chooseOutside(c.ctx, e, c.given.Address, c.tries)
 		return err
-	})
-	if err != nil {
-		return intent.Floating{}, 0, err
-	}
-	return f, revision, nil
+	},
+	holds: func(given, f intent.Floating, _ lookup) []hold {
+		return []hold{userHold(f), addressHold(f.External, f.Address, floatingHolder(f.PortRef()), given.Address.IsValid())}
+	},
+	rules: func(c *change[intent.Floating]) error {
+		c.tx.put(lastOutsideKey(c.o.External), sortable(c.o.Address))
+		return nil
+	},
 }
 
-// natTarget reads an external and a port that is to be reached from there.
-func (s *Store) natTarget(ctx context.Context, name string, ref intent.PortRef) (e intent.External, external, port item, err error) {
-	v, err := s.read(ctx, key(externalKey(name)), key(portKey(ref)), key(networkKey(ref.NetworkRef())), key(tenantKey(ref.Tenant)))
-	if err != nil {
-		return e, external, port, err
-	}
-	if _, _, err := tenantOf(v.one(3), ref.Tenant); err != nil {
-		return e, external, port, err
-	}
-	if _, _, err := networkOf(v.one(2), ref.NetworkRef()); err != nil {
-		return e, external, port, err
-	}
-	p, port, err := portOf(v.one(1), ref)
-	if err != nil {
-		return e, external, port, err
-	}
-	if e, external, err = externalOf(v.one(0), name); err != nil {
-		return e, external, port, err
-	}
+// reachable refuses a port that NAT cannot lead to.
+func reachable(p intent.Port) error {
 	if !hasIPv4(p) {
-		return e, external, port, intent.Invalidf("port %s has no IPv4 address", ref).
-			WithHint("NAT is for IPv4 only: give it one: ovloom port set %s --ip ADDRESS", ref)
+		return intent.Invalidf("port %s has no IPv4 address", p.Ref()).
+			WithHint("NAT is for IPv4 only: give it one: ovloom port set %s --ip ADDRESS", p.Ref())
 	}
-	return e, external, port, nil
+	return nil
 }
 
-// Floating returns the floating address of a port.
-func (s *Store) Floating(ctx context.Context, ref intent.FloatingRef) (intent.Floating, error) {
-	var f intent.Floating
-	err := s.call(ctx, "read floating "+ref.String(), func(ctx context.Context) error {
-		v, err := s.read(ctx, key(floatingKey(ref)), key(tenantKey(ref.Tenant)))
-		if err != nil {
-			return err
-		}
-		if _, _, err := tenantOf(v.one(1), ref.Tenant); err != nil {
-			return err
-		}
-		f, _, err = floatingOf(v.one(0), ref)
-		return err
-	})
-	return f, err
-}
-
-func floatingOf(it item, ref intent.FloatingRef) (intent.Floating, item, error) {
-	if it.value == nil {
-		return intent.Floating{}, item{}, intent.NotFoundf("port %s has no floating address on external %s", ref.PortRef, ref.External).
-			WithHint("see: ovloom nat floating list %s", ref.Tenant)
+// userHold says that an object is on an external.
+func userHold(o intent.Object) hold {
+	ref := o.Reference()
+	external := ""
+	switch r := ref.(type) {
+	case intent.SNATRef:
+		external = r.External
+	case intent.FloatingRef:
+		external = r.External
+	case intent.ForwardRef:
+		external = r.External
+	case intent.NATAddressRef:
+		external = r.External
 	}
-	f, err := objectOf[intent.Floating](it)
-	return f, it, err
-}
-
-// Floatings returns the floating addresses of a tenant, ordered by port and external.
-func (s *Store) Floatings(ctx context.Context, tenant string) ([]intent.Floating, error) {
-	if _, err := s.Tenant(ctx, tenant); err != nil {
-		return nil, err
-	}
-	return listOf[intent.Floating](ctx, s, "list floating addresses of "+tenant, floatingsRoot(tenant))
-}
-
-// DeleteFloating takes a floating address from its port and returns its name, as
-// "floating acme/web/c1 on campus", and the revision of the change. Nothing uses
-// one, so it is never refused.
-func (s *Store) DeleteFloating(ctx context.Context, ref intent.FloatingRef) (deleted []string, revision int64, err error) {
-	if _, err := s.Floating(ctx, ref); err != nil {
-		return nil, 0, err
-	}
-	what := "floating " + ref.String()
-	err = s.update(ctx, "delete "+what, func(ctx context.Context) error {
-		it, err := s.get(ctx, floatingKey(ref))
-		if err != nil {
-			return err
-		}
-		f, it, err := floatingOf(it, ref)
-		if err != nil {
-			return err
-		}
-		var tx txn
-		tx.unchanged(it.key, it.revision)
-		tx.delete(it.key)
-		tx.delete(outsideKey(f.External, f.Address))
-		tx.delete(userKey(f.External, it.key))
-		revision, err = s.commit(ctx, &tx)
-		return err
-	})
-	if err != nil {
-		return nil, 0, err
-	}
-	return []string{what}, revision, nil
+	return hold{key: userKey(external, keyOf(ref)), value: intent.Title(ref)}
 }

@@ -292,7 +292,7 @@ func hostOf(it item, name string) (intent.Host, error) {
 	return objectOf[intent.Host](it)
 }
 
-func noHost(name string) error {
+func noHost(name string) *intent.Error {
 	return intent.NotFoundf("host %s does not exist", name).WithHint("see: ovloom host list")
 }
 

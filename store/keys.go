@@ -132,7 +132,7 @@ func forwardOfTarget(key string) (intent.ForwardRef, bool) {
 	if len(p) != 6 {
 		return intent.ForwardRef{}, false
 	}
-	f, ok := namedNAT(p[0], "forward", p[3:]).(intent.Forward)
+	f, ok := forwards.parse(p[0], p[3:])
 	return f.Ref(), ok
 }
 
@@ -200,64 +200,49 @@ func portName(s string) (intent.PortRef, bool) {
 	return intent.PortRef{Tenant: p[0], Network: p[1], Port: p[2]}, true
 }
 
-// named returns the object that key names, with nothing set but its names: one
-// that a Change can carry. It returns nil for every other key.
-func named(key string) any {
-	if host, ok := strings.CutPrefix(key, hostsRoot); ok {
-		return intent.Host{Name: host}
-	}
-	if name, ok := strings.CutPrefix(key, externalsRoot); ok {
-		return intent.External{Name: name}
-	}
-	if host, ok := strings.CutPrefix(key, guardHosts); ok {
-		return intent.Guarded{Host: host}
-	}
-	if rest, ok := strings.CutPrefix(key, guardVTEPs); ok {
-		text, _, _ := strings.Cut(rest, "/")
-		if a, err := parseSortable(text); err == nil {
-			return intent.Guarded{VTEP: a}
-		}
-	}
+// classAt returns the class of the object at a key, its tenant, and the parts of the key
+// that name it; nil: there is none at such a key.
+func classAt(key string) (c class, tenant string, parts []string) {
 	rest, ok := strings.CutPrefix(key, tenantsRoot)
 	if !ok {
-		return nil
+		for prefix, c := range otherRoots {
+			if rest, ok := strings.CutPrefix(key, prefix); ok {
+				return c, "", strings.Split(rest, "/")
+			}
+		}
+		return nil, "", nil
 	}
 	p := strings.Split(rest, "/")
-	if len(p) > 2 && p[1] == "nat" {
-		return namedNAT(p[0], p[2], p[3:])
+	if len(p) < 2 {
+		return nil, "", nil
 	}
-	switch {
-	case len(p) == 2 && p[1] == "tenant":
-		return intent.Tenant{Name: p[0]}
-	case len(p) == 3 && p[1] == "networks":
-		return intent.Network{Tenant: p[0], Name: p[2]}
-	case len(p) == 4 && p[1] == "ports":
-		return intent.Port{Tenant: p[0], Network: p[2], Name: p[3]}
-	case len(p) == 4 && p[1] == "peers":
-		return intent.Peer{Tenant: p[0], Network: p[2], Name: p[3]}
-	case len(p) == 5 && p[1] == "bindings":
-		return intent.Binding{Tenant: p[0], Network: p[2], Port: p[3], Host: p[4]}
-	case len(p) == 3 && p[1] == "routes":
-		if prefix, ok := parsePrefixName(p[2]); ok {
-			return intent.Route{Tenant: p[0], Prefix: prefix}
-		}
+	dir, parts := p[1], p[2:]
+	if dir == "nat" && len(parts) > 0 {
+		dir, parts = "nat/"+parts[0], parts[1:]
+	}
+	return tenantDirs[dir], p[0], parts
+}
+
+// named returns the object that key names, with nothing set but its names: one
+// that a Change can carry. It returns nil for every other key.
+func named(key string) intent.Object {
+	c, tenant, parts := classAt(key)
+	if c == nil {
+		return nil
+	}
+	if o, ok := c.named(tenant, parts); ok {
+		return o
 	}
 	return nil
 }
 
-// namedNAT is named for the keys below a tenant's nat/KIND/.
-func namedNAT(tenant, kind string, p []string) any {
-	switch {
-	case len(p) == 1 && kind == "snat":
-		return intent.SNAT{Tenant: tenant, External: p[0]}
-	case len(p) == 3 && kind == "floating":
-		return intent.Floating{Tenant: tenant, Network: p[0], Port: p[1], External: p[2]}
-	case len(p) == 3 && kind == "forward":
-		if port, err := strconv.ParseUint(p[2], 10, 16); err == nil {
-			return intent.Forward{Tenant: tenant, External: p[0], Protocol: intent.Protocol(p[1]), Port: uint16(port)}
+// references returns what names the objects at keys.
+func references(its []item) []intent.Reference {
+	var refs []intent.Reference
+	for _, it := range its {
+		if o := named(it.key); o != nil {
+			refs = append(refs, o.Reference())
 		}
-	case len(p) == 2 && kind == "addresses":
-		return intent.NATAddress{Tenant: tenant, External: p[0], Host: p[1]}
 	}
-	return nil
+	return refs
 }

@@ -63,15 +63,20 @@ func reasonOf(err error) string {
 
 // objectAt reads the object at a key, and checks that it is one which can be used. The
 // error is an *objectError.
-func objectAt(key string, value []byte) (any, error) {
-	name := named(key)
-	if name == nil {
+func objectAt(key string, value []byte) (intent.Object, error) {
+	c, tenant, parts := classAt(key)
+	var name intent.Object
+	known := c != nil
+	if known {
+		name, known = c.named(tenant, parts)
+	}
+	if !known {
 		return nil, &objectError{key, fmt.Errorf("%w: this build knows no such key", errNewer)}
 	}
-	object, err := decodeAs(name, value)
+	object, err := c.decode(value)
 	switch {
 	case err != nil:
-	case !sameName(name, object):
+	case object.Reference() != name.Reference():
 		err = fmt.Errorf("%w: it names %s", errUnreadable, nameOf(object))
 	default:
 		err = intent.Stored(object)
@@ -80,39 +85,6 @@ func objectAt(key string, value []byte) (any, error) {
 		return nil, &objectError{key, err}
 	}
 	return object, nil
-}
-
-// decodeAs decodes a value as an object of the type of like.
-func decodeAs(like any, value []byte) (any, error) {
-	switch like.(type) {
-	case intent.Tenant:
-		return decode[intent.Tenant](value)
-	case intent.Network:
-		return decode[intent.Network](value)
-	case intent.Port:
-		return decode[intent.Port](value)
-	case intent.Binding:
-		return decode[intent.Binding](value)
-	case intent.Peer:
-		return decode[intent.Peer](value)
-	case intent.Host:
-		return decode[intent.Host](value)
-	case intent.External:
-		return decode[intent.External](value)
-	case intent.Route:
-		return decode[intent.Route](value)
-	case intent.SNAT:
-		return decode[intent.SNAT](value)
-	case intent.Floating:
-		return decode[intent.Floating](value)
-	case intent.Forward:
-		return decode[intent.Forward](value)
-	case intent.NATAddress:
-		return decode[intent.NATAddress](value)
-	case intent.Guarded:
-		return decode[intent.Guarded](value)
-	}
-	return nil, fmt.Errorf("%w: a %T is no object", errUnreadable, like)
 }
 
 // objectOf is objectAt for one type.
@@ -127,42 +99,6 @@ func objectOf[T any](it item) (T, error) {
 		return v, &objectError{it.key, fmt.Errorf("%w: it is no %T", errUnreadable, v)}
 	}
 	return v, nil
-}
-
-// sameName says whether two objects of one type have the same name.
-func sameName(a, b any) bool {
-	switch a := a.(type) {
-	case intent.Tenant:
-		return a.Name == b.(intent.Tenant).Name
-	case intent.Network:
-		return a.Ref() == b.(intent.Network).Ref()
-	case intent.Port:
-		return a.Ref() == b.(intent.Port).Ref()
-	case intent.Binding:
-		b := b.(intent.Binding)
-		return a.PortRef() == b.PortRef() && a.Host == b.Host
-	case intent.Peer:
-		return a.Ref() == b.(intent.Peer).Ref()
-	case intent.Host:
-		return a.Name == b.(intent.Host).Name
-	case intent.External:
-		return a.Name == b.(intent.External).Name
-	case intent.Route:
-		return a.Ref() == b.(intent.Route).Ref()
-	case intent.SNAT:
-		return a.Ref() == b.(intent.SNAT).Ref()
-	case intent.Floating:
-		return a.Ref() == b.(intent.Floating).Ref()
-	case intent.Forward:
-		return a.Ref() == b.(intent.Forward).Ref()
-	case intent.NATAddress:
-		b := b.(intent.NATAddress)
-		return a.Tenant == b.Tenant && a.External == b.External && a.Host == b.Host
-	case intent.Guarded:
-		b := b.(intent.Guarded)
-		return a.VTEP == b.VTEP && a.Host == b.Host
-	}
-	return false
 }
 
 // LeftOut returns what this host follows and cannot use, ordered by key.

@@ -31,11 +31,11 @@ func (s *Store) ClaimNATAddress(ctx context.Context, tenant, external, host stri
 			a, err = objectOf[intent.NATAddress](it)
 			return err
 		}
-		_, snat, err := snatOf(v.one(1), ref)
+		_, err = existing(v.one(1), &snats, ref)
 		if err != nil {
 			return err
 		}
-		e, it, err := externalOf(v.one(2), external)
+		e, err := existing(v.one(2), &externals, intent.ExternalRef{External: external})
 		if err != nil {
 			return err
 		}
@@ -47,8 +47,8 @@ func (s *Store) ClaimNATAddress(ctx context.Context, tenant, external, host stri
 			return err
 		}
 		var tx txn
-		tx.unchanged(snat.key, snat.revision)
-		tx.unchanged(it.key, it.revision)
+		tx.unchanged(snatKey(ref), v.one(1).revision)
+		tx.unchanged(externalKey(external), v.one(2).revision)
 		tx.unchanged(hostKey(host), v.one(3).revision)
 		if a.Address, err = s.takeOutside(ctx, &tx, e, netip.Addr{}, natAddressHolder(a), tries); err != nil {
 			return err
@@ -87,15 +87,6 @@ func validateClaim(ref intent.SNATRef, host string) error {
 		return err
 	}
 	return intent.ValidateName("host", host)
-}
-
-// NATAddresses returns the addresses that hosts have taken for a tenant, ordered by
-// external and host.
-func (s *Store) NATAddresses(ctx context.Context, tenant string) ([]intent.NATAddress, error) {
-	if _, err := s.Tenant(ctx, tenant); err != nil {
-		return nil, err
-	}
-	return listOf[intent.NATAddress](ctx, s, "list NAT addresses of "+tenant, natAddressesRoot(tenant))
 }
 
 // dropNATAddresses deletes the NAT addresses at the given keys, as many as fit in

@@ -10,78 +10,173 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// AddNetwork adds a network and returns it as stored with the revision of the
-// change. What n leaves out is chosen: ID (always), VNI, gateways, and drop as
-// the policy for unknown unicast. Its subnets may not overlap those of the
-// tenant's other networks, because all networks of a tenant route to each other, nor
-// contain a prefix that the tenant has a route to.
-func (s *Store) AddNetwork(ctx context.Context, n intent.Network) (intent.Network, int64, error) {
-	n = n.WithDefaults()
-	if err := n.Validate(); err != nil {
-		return intent.Network{}, 0, err
-	}
-	var revision int64
-	given := n.VNI
-	err := s.update(ctx, "add network "+n.Ref().String(), func(ctx context.Context) (err error) {
-		if n.ID, err = s.newID(ctx); err != nil {
+// What a network leaves out is chosen: its VNI, gateways, and drop as the policy for
+// unknown unicast. Its subnets may not overlap those of the tenant's other networks,
+// because all networks of a tenant route to each other, nor contain a prefix that the
+// tenant has a route to. Nothing can be changed that a port of the network still needs.
+var networks = declared[intent.Network, intent.NetworkRef]{
+	class: intent.ClassNetwork,
+	key:   networkKey,
+	parse: func(tenant string, p []string) (intent.Network, bool) {
+		if len(p) != 1 {
+			return intent.Network{}, false
+		}
+		return intent.Network{Tenant: tenant, Name: p[0]}, true
+	},
+	root: func(within intent.Reference) string { return networksRoot(within.(intent.TenantRef).Tenant) },
+	missing: func(r intent.NetworkRef) *intent.Error {
+		return intent.NotFoundf("network %s does not exist", r).WithHint("see: ovloom network list %s", r.Tenant)
+	},
+	normal: intent.Network.WithDefaults,
+	valid:  intent.Network.Validate,
+	early: func(c *change[intent.Network]) error {
+		var err error
+		if c.o.ID, err = c.s.newID(c.ctx); err != nil || c.given.VNI != 0 {
 			return err
 		}
-		if given == 0 {
-			c, err := s.vnis.take(ctx)
-			if err != nil {
-				return err
-			}
-			n.VNI = intent.VNI(c)
-		}
-		v, err := s.read(ctx, key(tenantKey(n.Tenant)), below(networksRoot(n.Tenant)), below(routesRoot(n.Tenant)))
-		if err != nil {
-			return err
-		}
-		_, tenant, err := tenantOf(v.one(0), n.Tenant)
-		if err != nil {
-			return err
-		}
-		var tx txn
-		tx.unchanged(tenant.key, tenant.revision)
-		if err := apart(&tx, n, v); err != nil {
-			return err
-		}
-		if err := routesStay(&tx, intent.Network{}, n, v.found[2], v.revision); err != nil {
-			return err
-		}
-		if err := tx.create(networkKey(n.Ref()), "network "+n.Ref().String(), n); err != nil {
-			return err
-		}
-		if err := s.innerApart(ctx, &tx, n); err != nil {
-			return err
-		}
-		if err := s.carried(ctx, n); err != nil {
-			return err
-		}
-		takeVNI(&tx, n, given == 0)
-		revision, err = s.commit(ctx, &tx)
+		n, err := c.s.vnis.take(c.ctx)
+		c.o.VNI = intent.VNI(n)
 		return err
-	})
-	if err != nil {
-		return intent.Network{}, 0, err
-	}
-	return n, revision, nil
+	},
+	needs: func(n intent.Network) []intent.Reference {
+		return []intent.Reference{intent.TenantRef{Tenant: n.Tenant}}
+	},
+	copied: func(n intent.Network) intent.Network {
+		n.Subnets = slices.Clone(n.Subnets)
+		return n
+	},
+	frozen: func(old, n intent.Network) error {
+		if n.Ref() != old.Ref() || n.ID != old.ID {
+			return intent.Invalidf("the name and id of network %s cannot be changed", old.Ref())
+		}
+		return nil
+	},
+	kept: func(old, n intent.Network) intent.Network {
+		if n.VNI == 0 {
+			n.VNI = old.VNI
+		}
+		return n
+	},
+	holds: func(given, n intent.Network, _ lookup) []hold {
+		return []hold{{key: vniKey(n.VNI), value: n.Ref().String(), taken: func(holder string) error {
+			if given.VNI == 0 {
+				return errStale // it was chosen here, and gives way
+			}
+			return intent.Conflictf("VNI %d is taken by network %s", n.VNI, holder).WithHint("choose another, or leave it out")
+		}}}
+	},
+	rules:  networkRules,
+	users:  networkUsers,
+	unused: networkUnused,
 }
 
-// takeVNI takes n's VNI. One that was chosen here gives way to another.
-func takeVNI(tx *txn, n intent.Network, chosen bool) {
-	tx.take(vniKey(n.VNI), n.Ref().String(), func(holder string) error {
-		if chosen {
-			return errStale
+func networkRules(c *change[intent.Network]) error {
+	n := c.o
+	moved := !slices.Equal(n.Subnets, c.old.Subnets)
+	if !c.set || moved {
+		v, err := c.s.read(c.ctx, below(networksRoot(n.Tenant)), below(routesRoot(n.Tenant)))
+		if err != nil {
+			return err
 		}
-		return intent.Conflictf("VNI %d is taken by network %s", n.VNI, holder).WithHint("choose another, or leave it out")
-	})
+		if err := apart(&c.tx, n, v.found[0], v.revision); err != nil {
+			return err
+		}
+		if err := routesStay(&c.tx, c.old, n, v.found[1], v.revision); err != nil {
+			return err
+		}
+		if err := c.s.innerApart(c.ctx, &c.tx, n); err != nil {
+			return err
+		}
+	}
+	if n.MTU != c.old.MTU {
+		if err := c.s.carried(c.ctx, n); err != nil {
+			return err
+		}
+	}
+	if c.set && (moved || n.Learning != c.old.Learning) {
+		return c.s.portsFit(c.ctx, &c.tx, n)
+	}
+	return nil
+}
+
+// networkUsers are what is part of a network, and what leads to or through it.
+func networkUsers(ctx context.Context, s *Store, n intent.Network) ([]intent.Reference, error) {
+	whole, err := s.within(ctx, n.Tenant)
+	if err != nil {
+		return nil, err
+	}
+	var users []intent.Reference
+	forwards, routed := false, false
+	for _, r := range whole {
+		switch r := r.(type) {
+		case intent.FloatingRef:
+			if r.Network == n.Name {
+				users = append(users, r)
+			}
+		case intent.BindingRef:
+			if r.Network == n.Name {
+				users = append(users, r)
+			}
+		case intent.PortRef:
+			if r.Network == n.Name {
+				users = append(users, r)
+			}
+		case intent.PeerRef:
+			if r.Network == n.Name {
+				users = append(users, r)
+			}
+		case intent.ForwardRef:
+			forwards = true
+		case intent.RouteRef:
+			routed = true
+		}
+	}
+	if forwards {
+		targets, _, err := s.list(ctx, "read the forwards of "+n.Tenant, targetsIn(n.Ref()), clientv3.WithKeysOnly())
+		if err != nil {
+			return nil, err
+		}
+		users = append(users, forwardsOf(targets)...)
+	}
+	if routed {
+		all, _, err := s.list(ctx, "read the routes of "+n.Tenant, routesRoot(n.Tenant))
+		if err != nil {
+			return nil, err
+		}
+		via, err := routesVia(n, all)
+		if err != nil {
+			return nil, err
+		}
+		users = append(users, via...)
+	}
+	return inRank(users), nil
+}
+
+func networkUnused(c *change[intent.Network]) error {
+	ref := c.old.Ref()
+	v, err := c.s.read(c.ctx, below(portsRoot(ref), clientv3.WithLimit(10), clientv3.WithKeysOnly()),
+		below(peersRoot(ref), clientv3.WithLimit(10), clientv3.WithKeysOnly()), below(routesRoot(ref.Tenant)))
+	if err != nil {
+		return err
+	}
+	via, err := routesVia(c.old, v.found[2])
+	if err != nil {
+		return err
+	}
+	if users := append(found(slices.Concat(v.found[0], v.found[1])), intent.Titles(via)...); len(users) > 0 { // added since the user was asked
+		return intent.InUseBy("network "+ref.String(), users)
+	}
+	c.tx.emptyBelow(portsRoot(ref))
+	c.tx.emptyBelow(peersRoot(ref))
+	c.tx.quietBelow(routesRoot(ref.Tenant), v.revision)
+	return nil
 }
 
 // apart refuses a network whose subnets overlap those of another network of its
-// tenant, as v's second read found them, and makes sure that none is added meanwhile.
-func apart(tx *txn, n intent.Network, v view) error {
-	for _, it := range v.found[1] {
+// tenant, as they were read at a
+// revision, and makes sure that none is added meanwhile.
+func apart(tx *txn, n intent.Network, others []item, revision int64) error {
+	for _, it := range others {
 		other, err := objectOf[intent.Network](it)
 		if err != nil {
 			return err
@@ -94,84 +189,8 @@ func apart(tx *txn, n intent.Network, v view) error {
 				WithHint("networks of one tenant route to each other: choose a prefix without a common address")
 		}
 	}
-	tx.quietBelow(networksRoot(n.Tenant), v.revision)
+	tx.quietBelow(networksRoot(n.Tenant), revision)
 	return nil
-}
-
-// SetNetwork changes a network: edit is given the stored one, and is called
-// again if another change came between. Names and the id cannot be changed, and
-// nothing can that a port of the network still needs. Returns the network and
-// the revision of the change; if edit changed nothing, nothing is written and the
-// revision is that of the last change.
-func (s *Store) SetNetwork(ctx context.Context, ref intent.NetworkRef, edit func(*intent.Network) error) (intent.Network, int64, error) {
-	if err := ref.Validate(); err != nil {
-		return intent.Network{}, 0, err
-	}
-	var n intent.Network
-	var revision int64
-	op := "set network " + ref.String()
-	err := s.update(ctx, op, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(networkKey(ref)), below(networksRoot(ref.Tenant)), below(routesRoot(ref.Tenant)))
-		if err != nil {
-			return err
-		}
-		old, it, err := networkOf(v.one(0), ref)
-		if err != nil {
-			return err
-		}
-		n = old
-		n.Subnets = slices.Clone(old.Subnets)
-		if err := edit(&n); err != nil {
-			return &editError{err}
-		}
-		if n.Ref() != ref || n.ID != old.ID {
-			return intent.Invalidf("the name and id of network %s cannot be changed", ref)
-		}
-		n = n.WithDefaults()
-		if n.VNI == 0 {
-			n.VNI = old.VNI
-		}
-		if err := n.Validate(); err != nil {
-			return err
-		}
-		var tx txn
-		changed, err := tx.replace(it, n)
-		if err != nil || !changed {
-			revision = it.revision // hosts are told of this one, not of what came later
-			return err
-		}
-		if n.VNI != old.VNI {
-			tx.delete(vniKey(old.VNI))
-			takeVNI(&tx, n, false)
-		}
-		if !slices.Equal(n.Subnets, old.Subnets) {
-			if err := apart(&tx, n, v); err != nil {
-				return err
-			}
-			if err := routesStay(&tx, old, n, v.found[2], v.revision); err != nil {
-				return err
-			}
-			if err := s.innerApart(ctx, &tx, n); err != nil {
-				return err
-			}
-		}
-		if n.MTU != old.MTU {
-			if err := s.carried(ctx, n); err != nil {
-				return err
-			}
-		}
-		if !slices.Equal(n.Subnets, old.Subnets) || n.Learning != old.Learning {
-			if err := s.portsFit(ctx, &tx, n); err != nil {
-				return err
-			}
-		}
-		revision, err = s.commit(ctx, &tx)
-		return err
-	})
-	if err != nil {
-		return intent.Network{}, 0, err
-	}
-	return n, revision, nil
 }
 
 // portsFit refuses a changed network that some of its ports would not be valid
@@ -205,44 +224,6 @@ func (s *Store) portsFit(ctx context.Context, tx *txn, n intent.Network) error {
 	}
 	tx.quietBelow(portsRoot(n.Ref()), revision)
 	return nil
-}
-
-// Network returns one network.
-func (s *Store) Network(ctx context.Context, ref intent.NetworkRef) (intent.Network, error) {
-	var n intent.Network
-	err := s.call(ctx, "read network "+ref.String(), func(ctx context.Context) (err error) {
-		n, _, err = s.network(ctx, ref)
-		return err
-	})
-	return n, err
-}
-
-// network reads a network; that it or its tenant is not there is an error.
-func (s *Store) network(ctx context.Context, ref intent.NetworkRef) (intent.Network, item, error) {
-	v, err := s.read(ctx, key(networkKey(ref)), key(tenantKey(ref.Tenant)))
-	if err != nil {
-		return intent.Network{}, item{}, err
-	}
-	if _, _, err := tenantOf(v.one(1), ref.Tenant); err != nil {
-		return intent.Network{}, item{}, err
-	}
-	return networkOf(v.one(0), ref)
-}
-
-func networkOf(it item, ref intent.NetworkRef) (intent.Network, item, error) {
-	if it.value == nil {
-		return intent.Network{}, item{}, intent.NotFoundf("network %s does not exist", ref).WithHint("see: ovloom network list %s", ref.Tenant)
-	}
-	n, err := objectOf[intent.Network](it)
-	return n, it, err
-}
-
-// Networks returns the networks of a tenant, ordered by name.
-func (s *Store) Networks(ctx context.Context, tenant string) ([]intent.Network, error) {
-	if _, err := s.Tenant(ctx, tenant); err != nil {
-		return nil, err
-	}
-	return listOf[intent.Network](ctx, s, "list networks of "+tenant, networksRoot(tenant))
 }
 
 // listOf reads and decodes everything below prefix that is valid.

@@ -23,26 +23,39 @@ func sharedHolder(tenant string) string           { return "tenant " + tenant }
 func floatingHolder(r intent.PortRef) string      { return "port " + r.String() }
 func natAddressHolder(a intent.NATAddress) string { return "tenant " + a.Tenant + " on " + a.Host }
 
-// takeOutside takes an address of the external: the given one, or if that is not
+// chooseOutside returns an address of the external: the given one, or if that is not
 // valid a free one. tries is how often the transaction has failed as stale before.
-func (s *Store) takeOutside(ctx context.Context, tx *txn, e intent.External, given netip.Addr, holder string, tries int) (netip.Addr, error) {
-	a := given
-	var err error
+func (s *Store) chooseOutside(ctx context.Context, e intent.External, given netip.Addr, tries int) (netip.Addr, error) {
 	if given.IsValid() {
-		err = e.Assignable(given)
-	} else {
-		a, err = s.freeOutside(ctx, e, tries)
+		return given, e.Assignable(given)
 	}
+	return s.freeOutside(ctx, e, tries)
+}
+
+// addressHold is the hold of an address of an external; given says that a user chose it.
+func addressHold(external string, a netip.Addr, holder string, given bool) hold {
+	return hold{key: outsideKey(external, a), value: holder, taken: func(other string) error {
+		if !given {
+			return errStale
+		}
+		return intent.Conflictf("address %s of external %s is taken by %s", a, external, other).
+			WithHint("choose another, or leave it out")
+	}}
+}
+
+// sharedHold is the hold of the address that a tenant's forwards of an external, and its
+// SNAT if that has an address, have in common.
+func sharedHold(external string, a netip.Addr, tenant string) hold {
+	return hold{key: outsideKey(external, a), value: sharedHolder(tenant), shared: true}
+}
+
+// takeOutside takes an address of the external.
+func (s *Store) takeOutside(ctx context.Context, tx *txn, e intent.External, given netip.Addr, holder string, tries int) (netip.Addr, error) {
+	a, err := s.chooseOutside(ctx, e, given, tries)
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	tx.take(outsideKey(e.Name, a), holder, func(other string) error {
-		if !given.IsValid() {
-			return errStale
-		}
-		return intent.Conflictf("address %s of external %s is taken by %s", a, e.Name, other).
-			WithHint("choose another, or leave it out")
-	})
+	tx.hold(addressHold(e.Name, a, holder, given.IsValid()))
 	// Not compared with what it was: two hosts may well take two addresses at once.
 	tx.put(lastOutsideKey(e.Name), sortable(a))
 	return a, nil
@@ -109,7 +122,6 @@ func capacity(e intent.External) int {
 // sharing is what a tenant's forwards of one external, and its SNAT if that has an
 // address, have in common: the address.
 type sharing struct {
-	ref     intent.SNATRef
 	address netip.Addr // not valid: they have none
 	count   int        // how many have it; 2 stands for more
 	index   item       // who has it
@@ -129,12 +141,12 @@ func (s *Store) sharing(ctx context.Context, ref intent.SNATRef) (sharing, error
 		case err != nil:
 			return sharing{}, err
 		case !address.IsValid():
-			return sharing{ref: ref}, nil
+			return sharing{}, nil
 		case address == sh.address: // and so the third read is that of its index key
 			sh.count, sh.index = count, v.one(2)
 			return sh, nil
 		}
-		sh = sharing{ref: ref, address: address}
+		sh = sharing{address: address}
 		reads = append(reads[:2], key(outsideKey(ref.External, address)))
 	}
 }
@@ -164,30 +176,42 @@ func sharedBy(v view) (address netip.Addr, count int, err error) {
 // join gives one more object the address, or takes one for the first of them. One
 // that joins or leaves writes the index key anew: so the store makes two that do it
 // at once see each other.
-func (s *Store) join(ctx context.Context, tx *txn, e intent.External, sh sharing, given netip.Addr, tries int) (netip.Addr, error) {
+func (s *Store) join(ctx context.Context, tx *txn, e intent.External, ref intent.SNATRef, given netip.Addr, tries int) (netip.Addr, error) {
+	sh, err := s.sharing(ctx, ref)
+	if err != nil {
+		return netip.Addr{}, err
+	}
 	if sh.address.IsValid() {
 		if given.IsValid() && given != sh.address {
-			return netip.Addr{}, intent.Conflictf("tenant %s has address %s on external %s", sh.ref.Tenant, sh.address, e.Name).
+			return netip.Addr{}, intent.Conflictf("tenant %s has address %s on external %s", ref.Tenant, sh.address, e.Name).
 				WithHint("a tenant has one there: leave the address out")
 		}
 		tx.unchanged(sh.index.key, sh.index.revision)
-		tx.put(sh.index.key, sharedHolder(sh.ref.Tenant))
+		tx.put(sh.index.key, sharedHolder(ref.Tenant))
 		return sh.address, nil
 	}
-	tx.emptyBelow(forwardsOn(sh.ref.Tenant, e.Name))
+	tx.emptyBelow(forwardsOn(ref.Tenant, e.Name))
 	if e.Kind == intent.ExternalHost {
-		tx.unchanged(snatKey(sh.ref), 0)
+		tx.unchanged(snatKey(ref), 0)
 	}
-	return s.takeOutside(ctx, tx, e, given, sharedHolder(sh.ref.Tenant), tries)
+	return s.takeOutside(ctx, tx, e, given, sharedHolder(ref.Tenant), tries)
 }
 
-// leave takes the address from one of those that have it, and gives it back if that
+// part takes the address from one of those that have it, and gives it back if that
 // is the last.
-func (sh sharing) leave(tx *txn) {
+func (s *Store) part(ctx context.Context, tx *txn, ref intent.SNATRef, address netip.Addr) error {
+	sh, err := s.sharing(ctx, ref)
+	if err != nil {
+		return err
+	}
+	if sh.address != address { // read at another revision
+		return errStale
+	}
 	tx.unchanged(sh.index.key, sh.index.revision)
 	if sh.count > 1 {
-		tx.put(sh.index.key, sharedHolder(sh.ref.Tenant))
+		tx.put(sh.index.key, sharedHolder(ref.Tenant))
 	} else {
 		tx.delete(sh.index.key)
 	}
+	return nil
 }

@@ -1,7 +1,7 @@
 package store
 
 import (
-	"context"
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -10,91 +10,54 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// AddRoute adds a static route and returns it as stored, with its id and its next
-// hops in order, and the revision of the change. Each next hop must be an address
-// that a port could have in one of the tenant's networks, and the prefix may not be
-// in one of the tenant's own subnets, which always win.
-func (s *Store) AddRoute(ctx context.Context, r intent.Route) (intent.Route, int64, error) {
-	r.Via = inOrder(r.Via)
-	if err := r.Validate(); err != nil {
-		return intent.Route{}, 0, err
-	}
-	var revision int64
-	err := s.update(ctx, "add "+nameOf(r), func(ctx context.Context) error {
-		v, err := s.read(ctx, key(tenantKey(r.Tenant)), below(networksRoot(r.Tenant)))
-		if err != nil {
-			return err
+// Each next hop of a route must be an address that a port could have in one of the
+// tenant's networks, and the prefix may not be in one of the tenant's own subnets,
+// which always win. Nothing uses a route.
+var routes = declared[intent.Route, intent.RouteRef]{
+	class: intent.ClassRoute,
+	key:   routeKey,
+	parse: func(tenant string, p []string) (intent.Route, bool) {
+		if len(p) != 1 {
+			return intent.Route{}, false
 		}
-		_, tenant, err := tenantOf(v.one(0), r.Tenant)
-		if err != nil {
-			return err
-		}
-		if r.ID, err = s.newID(ctx); err != nil {
-			return err
-		}
-		var tx txn
-		tx.unchanged(tenant.key, tenant.revision)
-		if err := tx.create(routeKey(r.Ref()), nameOf(r), r); err != nil {
-			return err
-		}
-		if err := routable(&tx, r, v.found[1], v.revision); err != nil {
-			return err
-		}
-		revision, err = s.commit(ctx, &tx)
-		return err
-	})
-	if err != nil {
-		return intent.Route{}, 0, err
-	}
-	return r, revision, nil
-}
-
-// SetRoute changes the next hops of a route: edit is given the stored one, and is
-// called again if another change came between. Returns the route and the revision
-// of the change; if edit changed nothing, that of the last change.
-func (s *Store) SetRoute(ctx context.Context, ref intent.RouteRef, edit func(*intent.Route) error) (intent.Route, int64, error) {
-	if err := ref.Validate(); err != nil {
-		return intent.Route{}, 0, err
-	}
-	var r intent.Route
-	var revision int64
-	err := s.update(ctx, "set route "+ref.String(), func(ctx context.Context) error {
-		v, err := s.read(ctx, key(routeKey(ref)), below(networksRoot(ref.Tenant)))
-		if err != nil {
-			return err
-		}
-		old, it, err := routeOf(v.one(0), ref)
-		if err != nil {
-			return err
-		}
-		r = old
-		r.Via = slices.Clone(old.Via)
-		if err := edit(&r); err != nil {
-			return &editError{err}
-		}
-		if r.Ref() != ref || r.ID != old.ID {
-			return intent.Invalidf("the prefix and id of route %s cannot be changed", ref)
-		}
+		prefix, ok := parsePrefixName(p[0])
+		return intent.Route{Tenant: tenant, Prefix: prefix}, ok
+	},
+	root: func(within intent.Reference) string { return routesRoot(within.(intent.TenantRef).Tenant) },
+	// IPv4 first, and what contains before what is contained.
+	less: func(a, b intent.Route) int {
+		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), a.Prefix.Bits()-b.Prefix.Bits())
+	},
+	missing: func(r intent.RouteRef) *intent.Error {
+		return intent.NotFoundf("route %s does not exist", r).WithHint("see: ovloom route list %s", r.Tenant)
+	},
+	normal: func(r intent.Route) intent.Route {
 		r.Via = inOrder(r.Via)
-		if err := r.Validate(); err != nil {
-			return err
-		}
-		var tx txn
-		changed, err := tx.replace(it, r)
-		if err != nil || !changed {
-			revision = it.revision // hosts are told of this one, not of what came later
-			return err
-		}
-		if err := routable(&tx, r, v.found[1], v.revision); err != nil {
-			return err
-		}
-		revision, err = s.commit(ctx, &tx)
+		return r
+	},
+	valid: intent.Route.Validate,
+	needs: func(r intent.Route) []intent.Reference { return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}} },
+	fill: func(c *change[intent.Route]) (err error) {
+		c.o.ID, err = c.s.newID(c.ctx)
 		return err
-	})
-	if err != nil {
-		return intent.Route{}, 0, err
-	}
-	return r, revision, nil
+	},
+	copied: func(r intent.Route) intent.Route {
+		r.Via = slices.Clone(r.Via)
+		return r
+	},
+	frozen: func(old, r intent.Route) error {
+		if r.Ref() != old.Ref() || r.ID != old.ID {
+			return intent.Invalidf("the prefix and id of route %s cannot be changed", old.Ref())
+		}
+		return nil
+	},
+	rules: func(c *change[intent.Route]) error {
+		v, err := c.s.read(c.ctx, below(networksRoot(c.o.Tenant)))
+		if err != nil {
+			return err
+		}
+		return routable(&c.tx, c.o, v.found[0], v.revision)
+	},
 }
 
 func inOrder(addrs []netip.Addr) []netip.Addr {
@@ -136,7 +99,7 @@ func routable(tx *txn, r intent.Route, networks []item, revision int64) error {
 func noRouteInto(n intent.Network, r intent.Route) error {
 	for _, sub := range n.Subnets {
 		if sub.Prefix.Contains(r.Prefix.Addr()) && sub.Prefix.Bits() <= r.Prefix.Bits() {
-			return intent.Conflictf("%s leads into subnet %s of network %s", nameOf(r), sub.Prefix, n.Ref()).
+			return intent.Conflictf("%s leads into subnet %s of network %s", intent.Title(r.Ref()), sub.Prefix, n.Ref()).
 				WithHint("a tenant's own subnets are reached directly: route a prefix that is not part of one")
 		}
 	}
@@ -191,7 +154,7 @@ func routesStay(tx *txn, old, n intent.Network, routes []item, revision int64) e
 			}
 		}
 		if err != nil {
-			users = append(users, nameOf(r))
+			users = append(users, intent.Title(r.Ref()))
 			first = firstOf(first, err)
 		}
 	}
@@ -214,8 +177,8 @@ func firstOf(a, b error) error {
 }
 
 // routesVia returns the routes, as they were read, of which a next hop is in a network.
-func routesVia(n intent.Network, routes []item) ([]intent.RouteRef, error) {
-	var refs []intent.RouteRef
+func routesVia(n intent.Network, routes []item) ([]intent.Reference, error) {
+	var refs []intent.Reference
 	for _, it := range routes {
 		r, err := objectOf[intent.Route](it)
 		if err != nil {
@@ -226,72 +189,4 @@ func routesVia(n intent.Network, routes []item) ([]intent.RouteRef, error) {
 		}
 	}
 	return refs, nil
-}
-
-// Route returns one route.
-func (s *Store) Route(ctx context.Context, ref intent.RouteRef) (intent.Route, error) {
-	var r intent.Route
-	err := s.call(ctx, "read route "+ref.String(), func(ctx context.Context) error {
-		v, err := s.read(ctx, key(routeKey(ref)), key(tenantKey(ref.Tenant)))
-		if err != nil {
-			return err
-		}
-		if _, _, err := tenantOf(v.one(1), ref.Tenant); err != nil {
-			return err
-		}
-		r, _, err = routeOf(v.one(0), ref)
-		return err
-	})
-	return r, err
-}
-
-func routeOf(it item, ref intent.RouteRef) (intent.Route, item, error) {
-	if it.value == nil {
-		return intent.Route{}, item{}, intent.NotFoundf("route %s does not exist", ref).WithHint("see: ovloom route list %s", ref.Tenant)
-	}
-	r, err := objectOf[intent.Route](it)
-	return r, it, err
-}
-
-// Routes returns the routes of a tenant, ordered by prefix: IPv4 first, and what
-// contains before what is contained.
-func (s *Store) Routes(ctx context.Context, tenant string) ([]intent.Route, error) {
-	if _, err := s.Tenant(ctx, tenant); err != nil {
-		return nil, err
-	}
-	routes, err := listOf[intent.Route](ctx, s, "list routes of "+tenant, routesRoot(tenant))
-	slices.SortFunc(routes, func(a, b intent.Route) int {
-		if c := a.Prefix.Addr().Compare(b.Prefix.Addr()); c != 0 {
-			return c
-		}
-		return a.Prefix.Bits() - b.Prefix.Bits()
-	})
-	return routes, err
-}
-
-// DeleteRoute deletes a route and returns its name, as "route acme 10.9.0.0/16",
-// and the revision of the change. Nothing uses a route, so it is never refused.
-func (s *Store) DeleteRoute(ctx context.Context, ref intent.RouteRef) (deleted []string, revision int64, err error) {
-	if _, err := s.Route(ctx, ref); err != nil {
-		return nil, 0, err
-	}
-	what := "route " + ref.String()
-	err = s.update(ctx, "delete "+what, func(ctx context.Context) error {
-		it, err := s.get(ctx, routeKey(ref))
-		if err != nil {
-			return err
-		}
-		if _, _, err := routeOf(it, ref); err != nil {
-			return err
-		}
-		var tx txn
-		tx.unchanged(it.key, it.revision)
-		tx.delete(it.key)
-		revision, err = s.commit(ctx, &tx)
-		return err
-	})
-	if err != nil {
-		return nil, 0, err
-	}
-	return []string{what}, revision, nil
 }

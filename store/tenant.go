@@ -10,62 +10,45 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// AddTenant adds a tenant and returns it with the revision of the change.
-func (s *Store) AddTenant(ctx context.Context, name string) (intent.Tenant, int64, error) {
-	if _, err := intent.ParseTenant(name); err != nil {
-		return intent.Tenant{}, 0, err
-	}
-	var t intent.Tenant
-	var revision int64
-	op := "add tenant " + name
-	err := s.update(ctx, op, func(ctx context.Context) error {
-		id, err := s.newID(ctx)
+var tenants = declared[intent.Tenant, intent.TenantRef]{
+	class: intent.ClassTenant,
+	key:   func(r intent.TenantRef) string { return tenantKey(r.Tenant) },
+	parse: func(tenant string, p []string) (intent.Tenant, bool) {
+		return intent.Tenant{Name: tenant}, len(p) == 0
+	},
+	missing: func(r intent.TenantRef) *intent.Error {
+		return intent.NotFoundf("tenant %s does not exist", r).WithHint("see: ovloom tenant list")
+	},
+	valid: func(t intent.Tenant) error { return t.Ref().Validate() },
+	early: func(c *change[intent.Tenant]) error {
+		id, err := c.s.newID(c.ctx)
 		if err != nil {
 			return err
 		}
-		n, err := s.vrfs.take(ctx)
+		n, err := c.s.vrfs.take(c.ctx)
+		c.o.ID, c.o.VRF = id, intent.VRF(n)
+		return err
+	},
+	holds: func(_, t intent.Tenant, _ lookup) []hold {
+		return []hold{{key: vrfKey(t.VRF), value: t.Name, taken: func(string) error { return errStale }}}
+	},
+	users: func(ctx context.Context, s *Store, t intent.Tenant) ([]intent.Reference, error) {
+		all, err := s.within(ctx, t.Name)
+		return inRank(all), err
+	},
+	unused: func(c *change[intent.Tenant]) error {
+		v, err := c.s.read(c.ctx, below(networksRoot(c.old.Name), clientv3.WithLimit(10), clientv3.WithKeysOnly()),
+			below(natRoot(c.old.Name), clientv3.WithLimit(10), clientv3.WithKeysOnly()))
 		if err != nil {
 			return err
 		}
-		t = intent.Tenant{Name: name, ID: id, VRF: intent.VRF(n)}
-		var tx txn
-		if err := tx.create(tenantKey(name), "tenant "+name, t); err != nil {
-			return err
+		if users := found(slices.Concat(v.found[0], v.found[1])); len(users) > 0 { // added since the user was asked
+			return intent.InUseBy("tenant "+c.old.Name, users)
 		}
-		tx.take(vrfKey(t.VRF), name, func(string) error { return errStale })
-		revision, err = s.commit(ctx, &tx)
-		return err
-	})
-	if err != nil {
-		return intent.Tenant{}, 0, err
-	}
-	return t, revision, nil
-}
-
-// Tenant returns one tenant.
-func (s *Store) Tenant(ctx context.Context, name string) (intent.Tenant, error) {
-	var t intent.Tenant
-	err := s.call(ctx, "read tenant "+name, func(ctx context.Context) (err error) {
-		t, _, err = s.tenant(ctx, name)
-		return err
-	})
-	return t, err
-}
-
-func (s *Store) tenant(ctx context.Context, name string) (intent.Tenant, item, error) {
-	it, err := s.get(ctx, tenantKey(name))
-	if err != nil {
-		return intent.Tenant{}, item{}, err
-	}
-	return tenantOf(it, name)
-}
-
-func tenantOf(it item, name string) (intent.Tenant, item, error) {
-	if it.value == nil {
-		return intent.Tenant{}, item{}, intent.NotFoundf("tenant %s does not exist", name).WithHint("see: ovloom tenant list")
-	}
-	t, err := objectOf[intent.Tenant](it)
-	return t, it, err
+		c.tx.emptyBelow(networksRoot(c.old.Name)) // and so no route: each leads into a network
+		c.tx.emptyBelow(natRoot(c.old.Name))
+		return nil
+	},
 }
 
 // Tenants returns all tenants, ordered by name.
@@ -119,8 +102,7 @@ func (s *Store) Snapshot(ctx context.Context, tenant string) (intent.Snapshot, e
 	snap, bad := snapshotOf(all, revision)
 	s.complain(bad)
 	if snap.Tenant.Name == "" {
-		_, _, err := tenantOf(item{}, tenant)
-		return intent.Snapshot{}, err
+		return intent.Snapshot{}, tenants.missing(intent.TenantRef{Tenant: tenant})
 	}
 	return snap, nil
 }

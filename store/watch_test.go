@@ -41,15 +41,7 @@ func textOf(o any) (name, text string) {
 	switch o := o.(type) {
 	case intent.Tenant:
 		return "tenant", fmt.Sprint(o)
-	case intent.Network:
-		return "network " + o.Ref().String(), fmt.Sprint(o)
-	case intent.Port:
-		return "port " + o.Ref().String(), fmt.Sprint(o)
-	case intent.Binding:
-		return "binding " + o.PortRef().String() + " on " + o.Host, fmt.Sprint(o)
-	case intent.Peer:
-		return "peer " + o.Ref().String(), fmt.Sprint(o)
-	case intent.Route, intent.SNAT, intent.Floating, intent.Forward, intent.NATAddress:
+	case intent.Object:
 		return nameOf(o), fmt.Sprint(o)
 	}
 	return fmt.Sprintf("%T", o), fmt.Sprint(o)

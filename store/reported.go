@@ -1,0 +1,75 @@
+package store
+
+import (
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Objects that hosts write, not users.
+
+var bindings = declared[intent.Binding, intent.BindingRef]{
+	class: intent.ClassBinding,
+	key:   func(r intent.BindingRef) string { return bindingKey(r.PortRef, r.Host) },
+	parse: func(tenant string, p []string) (intent.Binding, bool) {
+		if len(p) != 3 {
+			return intent.Binding{}, false
+		}
+		return intent.Binding{Tenant: tenant, Network: p[0], Port: p[1], Host: p[2]}, true
+	},
+	missing: func(r intent.BindingRef) *intent.Error {
+		return intent.NotFoundf("host %s does not claim port %s", r.Host, r.PortRef)
+	},
+	needs: func(b intent.Binding) []intent.Reference {
+		return []intent.Reference{b.PortRef(), intent.HostRef{Host: b.Host}}
+	},
+	holds: func(_, b intent.Binding, _ lookup) []hold {
+		return []hold{{key: boundKey(b.Host, b.PortRef()), value: b.PortRef().String()}}
+	},
+}
+
+var natAddresses = declared[intent.NATAddress, intent.NATAddressRef]{
+	class: intent.ClassNATAddress,
+	key: func(r intent.NATAddressRef) string {
+		return natAddressKey(intent.SNATRef{Tenant: r.Tenant, External: r.External}, r.Host)
+	},
+	parse: func(tenant string, p []string) (intent.NATAddress, bool) {
+		if len(p) != 2 {
+			return intent.NATAddress{}, false
+		}
+		return intent.NATAddress{Tenant: tenant, External: p[0], Host: p[1]}, true
+	},
+	root:    func(within intent.Reference) string { return natAddressesRoot(within.(intent.TenantRef).Tenant) },
+	missing: func(r intent.NATAddressRef) *intent.Error { return intent.NotFoundf("there is no %s", intent.Title(r)) },
+	needs: func(a intent.NATAddress) []intent.Reference {
+		return []intent.Reference{intent.SNATRef{Tenant: a.Tenant, External: a.External}, intent.HostRef{Host: a.Host}}
+	},
+	holds: func(_, a intent.NATAddress, _ lookup) []hold {
+		return []hold{userHold(a), addressHold(a.External, a.Address, natAddressHolder(a), false),
+			{key: natHostKey(a.Host, intent.SNATRef{Tenant: a.Tenant, External: a.External}), value: a.Address.String()}}
+	},
+}
+
+var hosts = declared[intent.Host, intent.HostRef]{
+	class:   intent.ClassHost,
+	key:     func(r intent.HostRef) string { return hostKey(r.Host) },
+	parse:   func(_ string, p []string) (intent.Host, bool) { return intent.Host{Name: p[0]}, len(p) == 1 },
+	missing: func(r intent.HostRef) *intent.Error { return noHost(r.Host) },
+	holds: func(_, h intent.Host, _ lookup) []hold {
+		return []hold{{key: vtepKey(h.VTEP), value: h.Name}}
+	},
+}
+
+var guards = declared[intent.Guarded, intent.GuardedRef]{
+	class: intent.ClassGuarded,
+	key:   func(r intent.GuardedRef) string { return guardHostKey(r.Host) },
+	parse: func(_ string, p []string) (intent.Guarded, bool) {
+		switch {
+		case len(p) == 2 && p[0] == "host":
+			return intent.Guarded{Host: p[1]}, true
+		case len(p) >= 2 && p[0] == "vtep":
+			a, err := parseSortable(p[1])
+			return intent.Guarded{VTEP: a}, err == nil
+		}
+		return intent.Guarded{}, false
+	},
+	missing: func(r intent.GuardedRef) *intent.Error { return intent.NotFoundf("%s are not known", r) },
+}
