@@ -244,3 +244,30 @@ func (h Host) Reference() Reference { return h.Ref() }
 
 // Reference implements Object.
 func (g Guarded) Reference() Reference { return g.Ref() }
+
+// IDOf returns the id of an object; false: objects of its class have none.
+func IDOf(o Object) (ID, bool) {
+	switch o := o.(type) {
+	case Tenant:
+		return o.ID, true
+	case Network:
+		return o.ID, true
+	case Port:
+		return o.ID, true
+	case Peer:
+		return o.ID, true
+	case Route:
+		return o.ID, true
+	case External:
+		return o.ID, true
+	case SNAT:
+		return o.ID, true
+	case Floating:
+		return o.ID, true
+	case Forward:
+		return o.ID, true
+	case Host:
+		return o.ID, true
+	}
+	return 0, false
+}

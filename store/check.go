@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"fmt"
+	"iter"
 	"maps"
 	"net/netip"
 	"slices"
@@ -35,16 +36,9 @@ func (s *Store) Check(ctx context.Context) ([]string, error) {
 	c := checker{
 		index:    map[string]string{},
 		guard:    map[string]intent.Guarded{},
-		tenants:  map[string]intent.Tenant{},
-		networks: map[intent.NetworkRef]intent.Network{},
-		ports:    map[intent.PortRef]intent.Port{},
-		peers:    map[intent.PeerRef]intent.Peer{},
-		hosts:    map[string]intent.Host{},
+		all:      map[intent.Reference]intent.Object{},
 		counters: map[intent.PortRef]uint64{},
 		ids:      map[intent.ID]string{},
-
-		externals: map[string]intent.External{},
-		snats:     map[intent.SNATRef]intent.SNAT{},
 	}
 	for _, it := range all {
 		c.read(it)
@@ -64,21 +58,26 @@ type checker struct {
 
 	index    map[string]string // index keys as found
 	guard    map[string]intent.Guarded
-	tenants  map[string]intent.Tenant
-	networks map[intent.NetworkRef]intent.Network
-	ports    map[intent.PortRef]intent.Port
-	bindings []intent.Binding
-	peers    map[intent.PeerRef]intent.Peer
-	hosts    map[string]intent.Host
+	all      map[intent.Reference]intent.Object
 	counters map[intent.PortRef]uint64
 	ids      map[intent.ID]string
+}
 
-	externals map[string]intent.External
-	routes    []intent.Route
-	snats     map[intent.SNATRef]intent.SNAT
-	floatings []intent.Floating
-	forwards  []intent.Forward
-	addresses []intent.NATAddress
+// look returns an object of the store.
+func (c *checker) look(ref intent.Reference) (intent.Object, bool) {
+	o, ok := c.all[ref]
+	return o, ok
+}
+
+// each returns all objects of one class.
+func each[T intent.Object](c *checker) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		for _, o := range c.all {
+			if t, ok := o.(T); ok && !yield(t) {
+				return
+			}
+		}
+	}
 }
 
 func (c *checker) find(format string, args ...any) {
@@ -110,39 +109,16 @@ func (c *checker) read(it item) {
 		c.find("%v", err)
 		return
 	}
-	var id intent.ID
-	var name string
-	switch o := change.Object.(type) {
-	case intent.Tenant:
-		c.tenants[o.Name], id, name = o, o.ID, "tenant "+o.Name
-	case intent.Network:
-		c.networks[o.Ref()], id, name = o, o.ID, "network "+o.Ref().String()
-	case intent.Port:
-		c.ports[o.Ref()], id, name = o, o.ID, "port "+o.Ref().String()
-	case intent.Peer:
-		c.peers[o.Ref()], id, name = o, o.ID, "peer "+o.Ref().String()
-	case intent.Host:
-		c.hosts[o.Name], id, name = o, o.ID, "host "+o.Name
-	case intent.Binding:
-		c.bindings = append(c.bindings, o)
-		return
-	case intent.External:
-		c.externals[o.Name], id, name = o, o.ID, nameOf(o)
-	case intent.Route:
-		c.routes, id, name = append(c.routes, o), o.ID, nameOf(o)
-	case intent.SNAT:
-		c.snats[o.Ref()], id, name = o, o.ID, nameOf(o)
-	case intent.Floating:
-		c.floatings, id, name = append(c.floatings, o), o.ID, nameOf(o)
-	case intent.Forward:
-		c.forwards, id, name = append(c.forwards, o), o.ID, nameOf(o)
-	case intent.NATAddress:
-		c.addresses = append(c.addresses, o)
-		return
-	case intent.Guarded:
-		c.guard[it.key] = o
+	if g, is := change.Object.(intent.Guarded); is {
+		c.guard[it.key] = g
 		return
 	}
+	c.all[change.Object.Reference()] = change.Object
+	id, has := intent.IDOf(change.Object)
+	if !has {
+		return
+	}
+	name := nameOf(change.Object)
 	if other, taken := c.ids[id]; taken && strings.HasPrefix(name, "host ") && strings.HasPrefix(other, "host ") {
 		c.find("%s has id %d, which is that of %q: restart ovloomd there, and it takes another; one of an earlier version does not: "+
 			"stop it, and start it again after this on another host: ovloom host remove %s --cascade", name, id, other, strings.TrimPrefix(name, "host "))
@@ -152,100 +128,60 @@ func (c *checker) read(it item) {
 	c.ids[id] = name
 }
 
-// objects checks each object by itself and in what it refers to.
+// objects checks each object by itself and in what it needs.
 func (c *checker) objects() {
-	for _, t := range c.tenants {
-		if err := t.Validate(); err != nil {
-			c.find("tenant %s: %v", t.Name, err)
+	for ref, o := range c.all {
+		if err := classes[ref.Class()].check(o, c.look); err != nil {
+			c.find("%s: %v", nameOf(o), err)
+		}
+		for _, n := range classes[ref.Class()].needsOf(o) {
+			if _, ok := c.all[n]; !ok {
+				c.find("%s has no %s", nameOf(o), className(n.Class()))
+			}
 		}
 	}
-	for ref, n := range c.networks {
-		if err := n.Validate(); err != nil {
-			c.find("network %s: %v", ref, err)
-		}
-		if _, ok := c.tenants[ref.Tenant]; !ok {
-			c.find("network %s has no tenant", ref)
-		}
-	}
-	for ref, p := range c.ports {
-		n, ok := c.networks[ref.NetworkRef()]
-		if !ok {
-			c.find("port %s has no network", ref)
-		} else if err := p.Validate(n); err != nil {
-			c.find("port %s: %v", ref, err)
-		}
-	}
-	for _, b := range c.bindings {
-		ref := b.PortRef()
-		if _, ok := c.ports[ref]; !ok {
-			c.find("binding of %s on %s has no port", ref, b.Host)
-		}
-		if _, ok := c.hosts[b.Host]; !ok {
-			c.find("binding of %s on %s has no host", ref, b.Host)
-		}
-		if b.Generation == 0 || b.Generation > c.counters[ref] {
-			c.find("binding of %s on %s has generation %d, the port's last is %d", ref, b.Host, b.Generation, c.counters[ref])
+	for b := range each[intent.Binding](c) {
+		if last := c.counters[b.PortRef()]; b.Generation == 0 || b.Generation > last {
+			c.find("%s has generation %d, the port's last is %d", nameOf(b), b.Generation, last)
 		}
 	}
 	for ref := range c.counters {
-		if _, ok := c.ports[ref]; !ok {
+		if _, ok := c.all[ref]; !ok {
 			c.find("claim counter of %s has no port", ref)
 		}
 	}
 	vteps := map[netip.Addr]string{}
-	for name, h := range c.hosts {
-		vteps[h.VTEP] = name
+	for h := range each[intent.Host](c) {
+		vteps[h.VTEP] = h.Name
 	}
-	for ref, p := range c.peers {
-		if err := p.Validate(); err != nil {
-			c.find("peer %s: %v", ref, err)
-		}
-		if _, ok := c.networks[ref.NetworkRef()]; !ok {
-			c.find("peer %s has no network", ref)
-		}
+	for p := range each[intent.Peer](c) {
 		if host, taken := vteps[p.VTEP]; taken {
-			c.find("peer %s has the VTEP address of host %s", ref, host)
+			c.find("%s has the VTEP address of host %s", nameOf(p), host)
 		}
 	}
-	for name, h := range c.hosts {
-		if err := h.Validate(); err != nil {
-			c.find("host %s: %v", name, err)
-		}
+}
+
+// className is a class as people write it.
+func className(c intent.Class) string {
+	if c == intent.ClassSNAT {
+		return "SNAT"
 	}
+	return string(c)
 }
 
 // indexes compares the index keys with those that the objects should have.
 func (c *checker) indexes() {
 	want := map[string]string{}
-	add := func(key, value string) {
-		if other, taken := want[key]; taken {
-			c.find("index key %s belongs to both %s and %s", key, other, value)
-		}
-		want[key] = value
-	}
-	for _, t := range c.tenants {
-		add(vrfKey(t.VRF), t.Name)
-	}
-	for ref, n := range c.networks {
-		add(vniKey(n.VNI), ref.String())
-	}
-	for ref, p := range c.ports {
-		add(uuidKey(p.UUID), ref.String())
-		add(macKey(ref.NetworkRef(), p.MAC), ref.String())
-		for _, a := range p.Addrs {
-			add(addrKey(ref.NetworkRef(), a), ref.String())
+	shared := map[string]bool{}
+	for ref, o := range c.all {
+		for _, h := range classes[ref.Class()].holdsOf(o, c.look) {
+			other, taken := want[h.key]
+			if taken && !(h.shared && shared[h.key] && other == h.value) {
+				c.find("index key %s belongs to both %s and %s", h.key, other, h.value)
+			}
+			want[h.key], shared[h.key] = h.value, h.shared
 		}
 	}
-	for _, b := range c.bindings {
-		add(boundKey(b.Host, b.PortRef()), b.PortRef().String())
-	}
-	for ref, p := range c.peers {
-		add(peerVTEPKey(p.VTEP, ref.NetworkRef()), ref.String())
-	}
-	for name, h := range c.hosts {
-		add(vtepKey(h.VTEP), name)
-	}
-	c.natIndexes(add)
 	for _, key := range slices.Sorted(maps.Keys(want)) {
 		if got, ok := c.index[key]; !ok {
 			c.find("index key %s of %s is missing", key, want[key])
@@ -263,18 +199,18 @@ func (c *checker) indexes() {
 // guarded compares what is kept for the guard with what it is made of.
 func (c *checker) guarded() {
 	left := maps.Clone(c.guard)
-	for ref, p := range c.peers {
+	for p := range each[intent.Peer](c) {
 		k := guardVTEPKey(p.VTEP, p.ID)
 		if g, ok := c.guard[k]; !ok || g.VTEP != p.VTEP {
-			c.find("key %s of peer %s is missing: hosts do not keep tenants from its VTEP", k, ref)
+			c.find("key %s of %s is missing: hosts do not keep tenants from its VTEP", k, nameOf(p))
 		}
 		delete(left, k)
 	}
-	for name := range c.hosts {
-		if g, ok := c.guard[guardHostKey(name)]; ok && g.Host != name {
-			c.find("key %s is about host %q", guardHostKey(name), g.Host)
+	for h := range each[intent.Host](c) {
+		if g, ok := c.guard[guardHostKey(h.Name)]; ok && g.Host != h.Name {
+			c.find("key %s is about host %q", guardHostKey(h.Name), g.Host)
 		}
-		delete(left, guardHostKey(name))
+		delete(left, guardHostKey(h.Name))
 	}
 	for k := range left {
 		c.find("key %s belongs to nothing", k)

@@ -85,7 +85,7 @@ func TestCheckFindsDamage(t *testing.T) {
 		{"an index key names another", macKey(web, p.MAC), "acme/web/c7", "names acme/web/c7 instead of acme/web/c1"},
 		{"an index key of nothing", uuidKey("x"), "acme/web/c7", "belongs to nothing"},
 		{"a binding without index", boundKey("host1", p.Ref()), "", "of acme/web/c1 is missing"},
-		{"a binding without port", bindingKey(ref("acme/web/c7"), "host1"), encoded(intent.Binding{Tenant: "acme", Network: "web", Port: "c7", Host: "host1", Generation: b.Generation}), "binding of acme/web/c7 on host1 has no port"},
+		{"a binding without port", bindingKey(ref("acme/web/c7"), "host1"), encoded(intent.Binding{Tenant: "acme", Network: "web", Port: "c7", Host: "host1", Generation: b.Generation}), "binding acme/web/c7 on host1 has no port"},
 		{"a counter that is behind", claimKey(p.Ref()), encoded(claimValue{1}), "the port's last is 1"},
 		{"a port without network", portKey(ref("acme/no/c1")), encoded(lost), "port acme/no/c1 has no network"},
 		{"an address of two ports", portKey(outside.Ref()), encoded(outside), "belongs to both"},

@@ -34,6 +34,8 @@ type declared[T intent.Object, R intent.Reference] struct {
 	// normal fills in defaults. valid checks what was given, before anything is read.
 	normal func(T) T
 	valid  func(T) error
+	// fits checks a stored object among others; nil: as valid does.
+	fits func(o T, look lookup) error
 	// early chooses what does not depend on anything that is read; fill chooses the rest.
 	early, fill func(*change[T]) error
 	// needs are the objects that must exist when this one is written, and stay as they
@@ -122,6 +124,7 @@ type class interface {
 	absent(intent.Reference) error
 	holdsOf(intent.Object, lookup) []hold
 	needsOf(intent.Object) []intent.Reference
+	check(intent.Object, lookup) error
 	deleteUnused(ctx context.Context, s *Store, ref intent.Reference, cascade bool) (deleted []string, revision int64, err error)
 }
 
@@ -183,6 +186,17 @@ func (d *declared[T, R]) needsOf(o intent.Object) []intent.Reference {
 		return nil
 	}
 	return d.needs(o.(T))
+}
+
+// check checks an object by itself, and what its declaration says of it among others.
+func (d *declared[T, R]) check(o intent.Object, look lookup) error {
+	if d.fits != nil {
+		return d.fits(o.(T), look)
+	}
+	if d.valid != nil {
+		return d.valid(o.(T))
+	}
+	return nil
 }
 
 // above are the objects that an object is part of, outermost first.

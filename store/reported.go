@@ -40,7 +40,7 @@ var natAddresses = declared[intent.NATAddress, intent.NATAddressRef]{
 	root:    func(within intent.Reference) string { return natAddressesRoot(within.(intent.TenantRef).Tenant) },
 	missing: func(r intent.NATAddressRef) *intent.Error { return intent.NotFoundf("there is no %s", intent.Title(r)) },
 	needs: func(a intent.NATAddress) []intent.Reference {
-		return []intent.Reference{intent.SNATRef{Tenant: a.Tenant, External: a.External}, intent.HostRef{Host: a.Host}}
+		return []intent.Reference{intent.SNATRef{Tenant: a.Tenant, External: a.External}, intent.ExternalRef{External: a.External}, intent.HostRef{Host: a.Host}}
 	},
 	holds: func(_, a intent.NATAddress, _ lookup) []hold {
 		return []hold{userHold(a), addressHold(a.External, a.Address, natAddressHolder(a), false),
@@ -53,6 +53,7 @@ var hosts = declared[intent.Host, intent.HostRef]{
 	key:     func(r intent.HostRef) string { return hostKey(r.Host) },
 	parse:   func(_ string, p []string) (intent.Host, bool) { return intent.Host{Name: p[0]}, len(p) == 1 },
 	missing: func(r intent.HostRef) *intent.Error { return noHost(r.Host) },
+	valid:   intent.Host.Validate,
 	holds: func(_, h intent.Host, _ lookup) []hold {
 		return []hold{{key: vtepKey(h.VTEP), value: h.Name}}
 	},
