@@ -17,9 +17,9 @@ import (
 )
 
 // storedObjects are valid objects of each kind that refer to each other.
-func storedObjects() []any {
+func storedObjects() []intent.Object {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
-	return []any{
+	return []intent.Object{
 		intent.Tenant{Name: "acme", ID: 1, VRF: 1},
 		intent.Network{Tenant: "acme", Name: "web", ID: 2, VNI: 5001, Unknown: intent.UnknownFlood, Learning: true, MTU: 1400,
 			Subnets: []intent.Subnet{{Prefix: prefix("10.0.0.0/24"), Gateway: addr("10.0.0.1")}, {Prefix: prefix("fd00::/64"), Gateway: addr("fd00::1")}}},
@@ -63,7 +63,7 @@ func newStoredWorld() *storedWorld {
 }
 
 // tell tells of an object, as far as it would pass what reads the store.
-func (s *storedWorld) tell(o any) {
+func (s *storedWorld) tell(o intent.Object) {
 	if intent.Stored(o) != nil {
 		return
 	}
@@ -109,7 +109,7 @@ func (s *storedWorld) all(t testing.TB) {
 }
 
 // spoil changes a field of an object at random, or a part of one.
-func spoil(rnd *rand.Rand, o any) any {
+func spoil(rnd *rand.Rand, o intent.Object) intent.Object {
 	b, err := json.Marshal(o)
 	if err != nil {
 		panic(err)
@@ -159,7 +159,7 @@ func spoil(rnd *rand.Rand, o any) any {
 	if json.Unmarshal(b, p.Interface()) != nil {
 		return o
 	}
-	return p.Elem().Interface()
+	return p.Elem().Interface().(intent.Object)
 }
 
 // Whatever values pass what reads the store, flows can be made of them, and sent.
@@ -201,7 +201,7 @@ func FuzzStoredToFlows(f *testing.F) {
 		if json.Unmarshal([]byte(value), p.Interface()) != nil {
 			return
 		}
-		o := p.Elem().Interface()
+		o := p.Elem().Interface().(intent.Object)
 		if intent.Stored(o) != nil {
 			return
 		}

@@ -111,7 +111,7 @@ func (w *walker) nat(s *intent.Snapshot) []intent.Change {
 }
 
 // put puts an object in place of those that match, or, if it is gone, deletes it.
-func put[T any](list *[]T, o T, gone bool, match func(T) bool) []intent.Change {
+func put[T intent.Object](list *[]T, o T, gone bool, match func(T) bool) []intent.Change {
 	var changes []intent.Change
 	*list = slices.DeleteFunc(slices.Clone(*list), func(x T) bool {
 		if match(x) {
