@@ -297,7 +297,6 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 		},
 		KernelDatapath: d.datapath == ovsdb.DatapathSystem,
 		Repairs:        d.repairs,
-		Plugging:       d.agent.Plugging,
 		Log:            d.log.With("part", "controller"),
 	})
 	d.openflow = &openflowLink{daemon: d}
