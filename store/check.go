@@ -127,15 +127,15 @@ func (c *checker) read(it item) {
 		c.bindings = append(c.bindings, o)
 		return
 	case intent.External:
-		c.externals[o.Name], id, name = o, o.ID, nameOf(o)
+		c.externals[o.Name], id, name = o, o.ID, intent.ObjectName(o)
 	case intent.Route:
-		c.routes, id, name = append(c.routes, o), o.ID, nameOf(o)
+		c.routes, id, name = append(c.routes, o), o.ID, intent.ObjectName(o)
 	case intent.SNAT:
-		c.snats[o.Ref()], id, name = o, o.ID, nameOf(o)
+		c.snats[o.Ref()], id, name = o, o.ID, intent.ObjectName(o)
 	case intent.Floating:
-		c.floatings, id, name = append(c.floatings, o), o.ID, nameOf(o)
+		c.floatings, id, name = append(c.floatings, o), o.ID, intent.ObjectName(o)
 	case intent.Forward:
-		c.forwards, id, name = append(c.forwards, o), o.ID, nameOf(o)
+		c.forwards, id, name = append(c.forwards, o), o.ID, intent.ObjectName(o)
 	case intent.NATAddress:
 		c.addresses = append(c.addresses, o)
 		return

@@ -15,7 +15,7 @@ func (c *checker) routing() {
 		networks[n.Tenant] = append(networks[n.Tenant], n)
 	}
 	for _, r := range c.routes {
-		name := nameOf(r)
+		name := intent.ObjectName(r)
 		if err := r.Validate(); err != nil {
 			c.find("%s: %v", name, err)
 		}
@@ -61,14 +61,14 @@ func (c *checker) nat() {
 			c.find("tenant %s has SNAT through both %s and %s", ref.Tenant, other, ref.External)
 		}
 		by[ref.Tenant] = ref.External
-		c.onExternal(nameOf(n), n.Validate(), n.Tenant, n.External, n.Address)
+		c.onExternal(intent.ObjectName(n), n.Validate(), n.Tenant, n.External, n.Address)
 		if e := c.externals[n.External]; n.Address.IsValid() != (e.Kind == intent.ExternalHost) {
 			c.find("snat %s on an external of kind %s has address %s", ref, e.Kind, n.Address)
 		}
 	}
 	for _, f := range c.floatings {
-		c.onExternal(nameOf(f), f.Validate(), f.Tenant, f.External, f.Address)
-		c.reached(nameOf(f), f.PortRef())
+		c.onExternal(intent.ObjectName(f), f.Validate(), f.Tenant, f.External, f.Address)
+		c.reached(intent.ObjectName(f), f.PortRef())
 	}
 	shared := map[intent.SNATRef]netip.Addr{}
 	for ref, n := range c.snats {
@@ -77,21 +77,21 @@ func (c *checker) nat() {
 		}
 	}
 	for _, f := range c.forwards {
-		c.onExternal(nameOf(f), f.Validate(), f.Tenant, f.External, f.Address)
-		c.reached(nameOf(f), f.To)
+		c.onExternal(intent.ObjectName(f), f.Validate(), f.Tenant, f.External, f.Address)
+		c.reached(intent.ObjectName(f), f.To)
 		ref := intent.SNATRef{Tenant: f.Tenant, External: f.External}
 		if a, ok := shared[ref]; ok && a != f.Address {
-			c.find("%s has address %s, and others of its tenant have %s", nameOf(f), f.Address, a)
+			c.find("%s has address %s, and others of its tenant have %s", intent.ObjectName(f), f.Address, a)
 		}
 		shared[ref] = f.Address
 	}
 	for _, a := range c.addresses {
-		c.onExternal(nameOf(a), nil, a.Tenant, a.External, a.Address)
+		c.onExternal(intent.ObjectName(a), nil, a.Tenant, a.External, a.Address)
 		if _, ok := c.snats[intent.SNATRef{Tenant: a.Tenant, External: a.External}]; !ok {
-			c.find("%s has no SNAT", nameOf(a))
+			c.find("%s has no SNAT", intent.ObjectName(a))
 		}
 		if _, ok := c.hosts[a.Host]; !ok {
-			c.find("%s has no host", nameOf(a))
+			c.find("%s has no host", intent.ObjectName(a))
 		}
 	}
 }
@@ -141,16 +141,16 @@ func (c *checker) natIndexes(add func(key, value string)) {
 		shared[key] = sharedHolder(tenant)
 	}
 	for ref, n := range c.snats {
-		add(userKey(n.External, snatKey(ref)), nameOf(n))
+		add(userKey(n.External, snatKey(ref)), intent.ObjectName(n))
 		if n.Address.IsValid() {
 			share(n.External, n.Address, n.Tenant)
 		}
 	}
 	for _, f := range c.forwards {
-		add(userKey(f.External, forwardKey(f.Ref())), nameOf(f))
-		add(targetKey(f), nameOf(f))
+		add(userKey(f.External, forwardKey(f.Ref())), intent.ObjectName(f))
+		add(targetKey(f), intent.ObjectName(f))
 		if c.externals[f.External].Kind == intent.ExternalHost {
-			add(hostForwardKey(f.Protocol, f.Port), nameOf(f))
+			add(hostForwardKey(f.Protocol, f.Port), intent.ObjectName(f))
 		}
 		share(f.External, f.Address, f.Tenant)
 	}
@@ -158,12 +158,12 @@ func (c *checker) natIndexes(add func(key, value string)) {
 		add(key, holder)
 	}
 	for _, f := range c.floatings {
-		add(userKey(f.External, floatingKey(f.Ref())), nameOf(f))
+		add(userKey(f.External, floatingKey(f.Ref())), intent.ObjectName(f))
 		add(outsideKey(f.External, f.Address), floatingHolder(f.PortRef()))
 	}
 	for _, a := range c.addresses {
 		ref := intent.SNATRef{Tenant: a.Tenant, External: a.External}
-		add(userKey(a.External, natAddressKey(ref, a.Host)), nameOf(a))
+		add(userKey(a.External, natAddressKey(ref, a.Host)), intent.ObjectName(a))
 		add(outsideKey(a.External, a.Address), natAddressHolder(a))
 		add(natHostKey(a.Host, ref), a.Address.String())
 	}

@@ -34,7 +34,7 @@ func (s *Store) AddExternal(ctx context.Context, e intent.External) (intent.Exte
 		if err := s.number(&tx, &e, v.found[2], v.one(1)); err != nil {
 			return err
 		}
-		if err := tx.create(externalKey(e.Name), nameOf(e), e); err != nil {
+		if err := tx.create(externalKey(e.Name), intent.ObjectName(e), e); err != nil {
 			return err
 		}
 		if err := alone(&tx, e, v.found[0], v.revision); err != nil {

@@ -16,7 +16,7 @@ func (s *Store) AddFloating(ctx context.Context, f intent.Floating) (intent.Floa
 	var revision int64
 	given := f.Address
 	tries := 0
-	err := s.update(ctx, "add "+nameOf(f), func(ctx context.Context) error {
+	err := s.update(ctx, "add "+intent.ObjectName(f), func(ctx context.Context) error {
 		e, external, port, err := s.natTarget(ctx, f.External, f.PortRef())
 		if err != nil {
 			return err
@@ -35,7 +35,7 @@ func (s *Store) AddFloating(ctx context.Context, f intent.Floating) (intent.Floa
 			return err
 		}
 		tx.vacant(floatingKey(f.Ref()), func(string) error {
-			return intent.Conflictf("%s exists", nameOf(f)).WithHint("a port has one address of an external")
+			return intent.Conflictf("%s exists", intent.ObjectName(f)).WithHint("a port has one address of an external")
 		})
 		if f.Address, err = s.takeOutside(ctx, &tx, e, given, floatingHolder(f.PortRef()), tries); err != nil {
 			return err
@@ -46,7 +46,7 @@ func (s *Store) AddFloating(ctx context.Context, f intent.Floating) (intent.Floa
 			return err
 		}
 		tx.put(floatingKey(f.Ref()), value)
-		tx.put(userKey(f.External, floatingKey(f.Ref())), nameOf(f))
+		tx.put(userKey(f.External, floatingKey(f.Ref())), intent.ObjectName(f))
 		revision, err = s.commit(ctx, &tx)
 		return err
 	})

@@ -19,7 +19,7 @@ func (s *Store) AddForward(ctx context.Context, f intent.Forward) (intent.Forwar
 	var revision int64
 	given := f.Address
 	tries := 0
-	err := s.update(ctx, "add "+nameOf(f), func(ctx context.Context) error {
+	err := s.update(ctx, "add "+intent.ObjectName(f), func(ctx context.Context) error {
 		sh, err := s.sharing(ctx, intent.SNATRef{Tenant: f.Tenant, External: f.External})
 		if err != nil {
 			return err
@@ -38,10 +38,10 @@ func (s *Store) AddForward(ctx context.Context, f intent.Forward) (intent.Forwar
 			return err
 		}
 		tx.vacant(forwardKey(f.Ref()), func(string) error {
-			return intent.Conflictf("%s exists", nameOf(f)).WithHint("choose another port, or delete that first")
+			return intent.Conflictf("%s exists", intent.ObjectName(f)).WithHint("choose another port, or delete that first")
 		})
 		if e.Kind == intent.ExternalHost {
-			tx.take(hostForwardKey(f.Protocol, f.Port), nameOf(f), func(holder string) error {
+			tx.take(hostForwardKey(f.Protocol, f.Port), intent.ObjectName(f), func(holder string) error {
 				return intent.Conflictf("%s port %d of the hosts is taken by %s", f.Protocol, f.Port, holder).WithHint("choose another port")
 			})
 		}
@@ -54,8 +54,8 @@ func (s *Store) AddForward(ctx context.Context, f intent.Forward) (intent.Forwar
 			return err
 		}
 		tx.put(forwardKey(f.Ref()), value)
-		tx.put(userKey(f.External, forwardKey(f.Ref())), nameOf(f))
-		tx.put(targetKey(f), nameOf(f))
+		tx.put(userKey(f.External, forwardKey(f.Ref())), intent.ObjectName(f))
+		tx.put(targetKey(f), intent.ObjectName(f))
 		revision, err = s.commit(ctx, &tx)
 		return err
 	})

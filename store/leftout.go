@@ -47,7 +47,7 @@ func (e *objectError) Unwrap() error { return e.err }
 func (e *objectError) leftOut() LeftOut {
 	l := LeftOut{Key: e.key, Object: "key " + e.key, Why: reasonOf(e.err), Newer: errors.Is(e.err, errNewer)}
 	if o := named(e.key); o != nil {
-		l.Object = nameOf(o)
+		l.Object = intent.ObjectName(o)
 	}
 	return l
 }
@@ -72,7 +72,7 @@ func objectAt(key string, value []byte) (any, error) {
 	switch {
 	case err != nil:
 	case !sameName(name, object):
-		err = fmt.Errorf("%w: it names %s", errUnreadable, nameOf(object))
+		err = fmt.Errorf("%w: it names %s", errUnreadable, intent.ObjectName(object))
 	default:
 		err = intent.Stored(object)
 	}

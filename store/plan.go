@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -68,7 +67,7 @@ func (p plan) names() []string {
 	}
 	for _, ref := range p.ports {
 		for _, host := range p.bindings[ref] {
-			out = append(out, bindingName(ref, host))
+			out = append(out, intent.BindingName(ref, host))
 		}
 		out = append(out, "port "+ref.String())
 	}
@@ -85,46 +84,6 @@ func (p plan) names() []string {
 		out = append(out, "snat "+ref.String())
 	}
 	return out
-}
-
-// nameOf is what users are told of an object that uses another.
-func nameOf(object any) string {
-	switch o := object.(type) {
-	case intent.Tenant:
-		return "tenant " + o.Name
-	case intent.Host:
-		return "host " + o.Name
-	case intent.Binding:
-		return bindingName(o.PortRef(), o.Host)
-	case intent.Network:
-		return "network " + o.Ref().String()
-	case intent.Port:
-		return "port " + o.Ref().String()
-	case intent.Peer:
-		return "peer " + o.Ref().String()
-	case intent.Route:
-		return "route " + o.Ref().String()
-	case intent.External:
-		return "external " + o.Name
-	case intent.SNAT:
-		return "snat " + o.Ref().String()
-	case intent.Floating:
-		return "floating " + o.Ref().String()
-	case intent.Forward:
-		return "forward " + o.Ref().String()
-	case intent.NATAddress:
-		return fmt.Sprintf("NAT address of tenant %s on external %s at %s", o.Tenant, o.External, o.Host)
-	case intent.Guarded:
-		if o.Host != "" {
-			return "addresses of host " + o.Host
-		}
-		return "VTEP " + o.VTEP.String() + " of a peer"
-	}
-	return fmt.Sprint(object)
-}
-
-func bindingName(ref intent.PortRef, host string) string {
-	return fmt.Sprintf("binding %s on %s", ref, host)
 }
 
 // planTenant reads what is below a tenant.

@@ -20,7 +20,7 @@ func (s *Store) AddRoute(ctx context.Context, r intent.Route) (intent.Route, int
 		return intent.Route{}, 0, err
 	}
 	var revision int64
-	err := s.update(ctx, "add "+nameOf(r), func(ctx context.Context) error {
+	err := s.update(ctx, "add "+intent.ObjectName(r), func(ctx context.Context) error {
 		v, err := s.read(ctx, key(tenantKey(r.Tenant)), below(networksRoot(r.Tenant)))
 		if err != nil {
 			return err
@@ -34,7 +34,7 @@ func (s *Store) AddRoute(ctx context.Context, r intent.Route) (intent.Route, int
 		}
 		var tx txn
 		tx.unchanged(tenant.key, tenant.revision)
-		if err := tx.create(routeKey(r.Ref()), nameOf(r), r); err != nil {
+		if err := tx.create(routeKey(r.Ref()), intent.ObjectName(r), r); err != nil {
 			return err
 		}
 		if err := routable(&tx, r, v.found[1], v.revision); err != nil {
@@ -136,7 +136,7 @@ func routable(tx *txn, r intent.Route, networks []item, revision int64) error {
 func noRouteInto(n intent.Network, r intent.Route) error {
 	for _, sub := range n.Subnets {
 		if sub.Prefix.Contains(r.Prefix.Addr()) && sub.Prefix.Bits() <= r.Prefix.Bits() {
-			return intent.Conflictf("%s leads into subnet %s of network %s", nameOf(r), sub.Prefix, n.Ref()).
+			return intent.Conflictf("%s leads into subnet %s of network %s", intent.ObjectName(r), sub.Prefix, n.Ref()).
 				WithHint("a tenant's own subnets are reached directly: route a prefix that is not part of one")
 		}
 	}
@@ -191,7 +191,7 @@ func routesStay(tx *txn, old, n intent.Network, routes []item, revision int64) e
 			}
 		}
 		if err != nil {
-			users = append(users, nameOf(r))
+			users = append(users, intent.ObjectName(r))
 			first = firstOf(first, err)
 		}
 	}

@@ -17,7 +17,7 @@ func (s *Store) AddSNAT(ctx context.Context, n intent.SNAT) (intent.SNAT, int64,
 	given := n.Address
 	tries := 0
 	ref := n.Ref()
-	err := s.update(ctx, "add "+nameOf(n), func(ctx context.Context) error {
+	err := s.update(ctx, "add "+intent.ObjectName(n), func(ctx context.Context) error {
 		sh, err := s.sharing(ctx, ref)
 		if err != nil {
 			return err
@@ -40,7 +40,7 @@ func (s *Store) AddSNAT(ctx context.Context, n intent.SNAT) (intent.SNAT, int64,
 				return err
 			}
 			if o.Ref() == ref {
-				return intent.Conflictf("%s exists", nameOf(n))
+				return intent.Conflictf("%s exists", intent.ObjectName(n))
 			}
 			return intent.Conflictf("tenant %s has SNAT through external %s", o.Tenant, o.External).
 				WithHint("a tenant has one: delete that first: ovloom nat snat delete %s", o.Tenant)
@@ -64,10 +64,10 @@ func (s *Store) AddSNAT(ctx context.Context, n intent.SNAT) (intent.SNAT, int64,
 			return err
 		}
 		tries++
-		if err := tx.create(snatKey(ref), nameOf(n), n); err != nil {
+		if err := tx.create(snatKey(ref), intent.ObjectName(n), n); err != nil {
 			return err
 		}
-		tx.put(userKey(n.External, snatKey(ref)), nameOf(n))
+		tx.put(userKey(n.External, snatKey(ref)), intent.ObjectName(n))
 		revision, err = s.commit(ctx, &tx)
 		return err
 	})

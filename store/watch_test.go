@@ -50,7 +50,7 @@ func textOf(o any) (name, text string) {
 	case intent.Peer:
 		return "peer " + o.Ref().String(), fmt.Sprint(o)
 	case intent.Route, intent.SNAT, intent.Floating, intent.Forward, intent.NATAddress:
-		return nameOf(o), fmt.Sprint(o)
+		return intent.ObjectName(o), fmt.Sprint(o)
 	}
 	return fmt.Sprintf("%T", o), fmt.Sprint(o)
 }
