@@ -262,6 +262,15 @@ type deed struct {
 func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) []deed {
 	var list []deed
 	telling := map[string]bool{}
+	others := map[string]bool{} // by tenant: other hosts have ports of it
+	heard := func(ref intent.PortRef) bool {
+		is, asked := others[ref.Tenant]
+		if !asked {
+			is = w.others(ref.Tenant)
+			others[ref.Tenant] = is
+		}
+		return b.heardOf(ref, is)
+	}
 	for _, uuid := range slices.Sorted(maps.Keys(b.plugs)) {
 		p := b.plugs[uuid]
 		up := false
@@ -270,7 +279,7 @@ func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) [
 				own, inForce := w.claim(p.ref)
 				list = append(list, b.settleClaim(p, own, claims, rows)...)
 				up = inForce && p.OFPort != 0
-				if up && flowsIn && own.Generation != 0 && !own.Up && !b.heardOf(p.ref, w) {
+				if up && flowsIn && own.Generation != 0 && !own.Up && !heard(p.ref) {
 					if t := p.ref.Tenant; !telling[t] {
 						telling[t] = true
 						list = append(list, b.tellOthers(t, w.tenants[t].revision))
@@ -291,9 +300,10 @@ func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) [
 
 // heardOf says whether all other hosts of the port's tenant know that it is here. Until
 // they do they would drop what this host sends for the tenant, if it is the first port of
-// it here, and what they send to the port would go astray.
-func (b *binder) heardOf(ref intent.PortRef, w *world) bool {
-	return b.others == nil || b.knownAt[ref.Tenant] >= b.claimedAt[ref] || !w.others(ref.Tenant)
+// it here, and what they send to the port would go astray. others says whether there are
+// any.
+func (b *binder) heardOf(ref intent.PortRef, others bool) bool {
+	return b.others == nil || b.knownAt[ref.Tenant] >= b.claimedAt[ref] || !others
 }
 
 // tellOthers waits for the other hosts to know all claims of a tenant: one wait is for
