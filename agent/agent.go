@@ -68,7 +68,7 @@ type Network interface {
 	Underlay() (mtu int, ifname string, err error)
 }
 
-// Config says what to work on. Every field but Known and Expect is required.
+// Config says what to work on. Every field but Known, Expect and Unexpect is required.
 type Config struct {
 	Host     string
 	Bridge   string // the integration bridge
@@ -88,6 +88,10 @@ type Config struct {
 	// Expect is told of a port before it is claimed, and then what came of plugging it: a
 	// claim is heard of before its interface, and must not be given up for having none.
 	Expect func(ctx context.Context, ref intent.PortRef) (done func(error))
+
+	// Unexpect is told of a port that was unplugged: its interface may go before anything
+	// has heard of it, and its claim must go with it.
+	Unexpect func(ctx context.Context, ref intent.PortRef)
 }
 
 // Agent looks after the ports plugged into this host.
@@ -114,7 +118,6 @@ type Agent struct {
 	fixes     map[string][]time.Time       // by port: when it was put right
 	wantsBy   map[string]wants             // by port
 	plugging  map[intent.PortRef]int       // whose record may come
-	pluggedAt map[intent.PortRef]time.Time // whose interface may not have been seen yet
 	deletedBy map[string]bool              // ports that the store has no more
 	missed    map[string]time.Time         // by port: since when the switch lacks its interface
 	below     underlay
@@ -129,6 +132,12 @@ func New(cfg Config) (*Agent, error) {
 	if cfg.Known == nil {
 		cfg.Known = func(context.Context, intent.PortRef) (intent.Port, bool) { return intent.Port{}, false }
 	}
+	if cfg.Expect == nil {
+		cfg.Expect = func(context.Context, intent.PortRef) func(error) { return func(error) {} }
+	}
+	if cfg.Unexpect == nil {
+		cfg.Unexpect = func(context.Context, intent.PortRef) {}
+	}
 	r, err := loadRecords(cfg.StateDir, cfg.Log)
 	if err != nil {
 		return nil, err
@@ -137,6 +146,6 @@ func New(cfg Config) (*Agent, error) {
 		cfg: cfg, log: cfg.Log, records: r, slots: make(chan struct{}, plugsAtOnce),
 		wake: make(chan struct{}, 1), changed: make(chan struct{}, 1), moved: make(chan struct{}, 1),
 		inside: map[int]string{}, due: map[string]time.Time{}, states: map[string]State{}, fixes: map[string][]time.Time{},
-		wantsBy: map[string]wants{}, plugging: map[intent.PortRef]int{}, pluggedAt: map[intent.PortRef]time.Time{}, deletedBy: map[string]bool{}, missed: map[string]time.Time{},
+		wantsBy: map[string]wants{}, plugging: map[intent.PortRef]int{}, deletedBy: map[string]bool{}, missed: map[string]time.Time{},
 	}, nil
 }

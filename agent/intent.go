@@ -3,9 +3,6 @@ package agent
 // What the store wants of the ports that are plugged here.
 
 import (
-	"maps"
-	"time"
-
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -26,24 +23,8 @@ func (a *Agent) expect(ref intent.PortRef) (done func()) {
 		defer a.mu.Unlock()
 		if a.plugging[ref]--; a.plugging[ref] == 0 {
 			delete(a.plugging, ref)
-			now := time.Now()
-			maps.DeleteFunc(a.pluggedAt, func(_ intent.PortRef, at time.Time) bool { return now.Sub(at) > seenWithin })
-			a.pluggedAt[ref] = now
 		}
 	}
-}
-
-// seenWithin is how long the switch's database may take to tell of an interface that was
-// added to it.
-const seenWithin = 2 * time.Second
-
-// Plugging says whether a port is being plugged here, or was just now: there may be a claim
-// for it whose interface nobody has seen yet.
-func (a *Agent) Plugging(ref intent.PortRef) bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	at, just := a.pluggedAt[ref]
-	return a.plugging[ref] > 0 || just && time.Since(at) < seenWithin
 }
 
 // Told takes in what the store tells of a tenant. Only what concerns ports plugged here is

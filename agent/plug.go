@@ -48,10 +48,8 @@ func (a *Agent) Plug(ctx context.Context, r api.PlugRequest) (result api.PlugRes
 	}
 	a.learn(port, network)
 	defer a.lookSoon(port.UUID)
-	if a.cfg.Expect != nil {
-		done := a.cfg.Expect(ctx, r.Ref)
-		defer func() { done(err) }()
-	}
+	done := a.cfg.Expect(ctx, r.Ref)
+	defer func() { done(err) }()
 	result = api.PlugResult{Ifname: r.Ifname, MAC: port.MAC, Addrs: port.Addrs, MTU: mtu}
 	if r.Tap != "" {
 		result.Interface = r.Tap

@@ -1,10 +1,9 @@
 package agent
 
 import (
+	"context"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/intent"
@@ -177,30 +176,20 @@ func TestTakeClaimsAnew(t *testing.T) {
 	}
 }
 
-func TestPluggingUntilTheInterfaceIsSeen(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a, _ := newHost(t)
-		plug := func() {
-			_, err := a.Plug(t.Context(), api.PlugRequest{Ref: c1, Netns: "c1", Ifname: "eth0"})
-			must(t, err)
-		}
-		if a.Plugging(c1) {
-			t.Error("nobody plugs it")
-		}
-		plug()
-		if !a.Plugging(c1) {
-			t.Error("its interface may not have been seen yet")
-		}
-		time.Sleep(seenWithin)
-		if a.Plugging(c1) {
-			t.Error("its interface was seen")
-		}
-		plug()
-		must(t, a.Unplug(t.Context(), c1))
-		if a.Plugging(c1) {
-			t.Error("it was unplugged")
-		}
-	})
+// Who keeps claims waits for the interface of a port that is plugged, and no longer when the
+// port was unplugged.
+func TestExpectedUntilUnplugged(t *testing.T) {
+	a, f := newHost(t)
+	a.cfg.Expect = func(_ context.Context, ref intent.PortRef) func(error) {
+		f.did("expect %s", ref)
+		return func(err error) { f.did("plugged %s", ref) }
+	}
+	a.cfg.Unexpect = func(_ context.Context, ref intent.PortRef) { f.did("unexpect %s", ref) }
+	_, err := a.Plug(t.Context(), api.PlugRequest{Ref: c1, Netns: "c1", Ifname: "eth0"})
+	must(t, err)
+	must(t, a.Unplug(t.Context(), c1))
+	wantList(t, f.took(), "expect acme/web/c1", "make "+if1, "add port "+if1, "plugged acme/web/c1",
+		"delete port "+if1, "delete "+if1, "unexpect acme/web/c1")
 }
 
 func TestParseRecord(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/ovloom/ovloom/durable"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
 )
@@ -183,13 +184,7 @@ func (r *records) put(rec Record) error {
 	}
 	name := filepath.Join(r.dir, rec.Port+".json")
 	if err == nil {
-		err = writeSynced(name+".new", b)
-	}
-	if err == nil {
-		err = os.Rename(name+".new", name)
-	}
-	if err == nil {
-		err = syncDir(r.dir)
+		err = durable.Write(name, b)
 	}
 	if err != nil {
 		return fmt.Errorf("remember where port %s is plugged: %w", rec.Ref, err)
@@ -209,29 +204,8 @@ func (r *records) remove(port string) error {
 	if !known {
 		return nil
 	}
-	err := os.Remove(filepath.Join(r.dir, port+".json"))
-	if err == nil {
-		err = syncDir(r.dir)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.Remove(filepath.Join(r.dir, port+".json")); err != nil {
 		return fmt.Errorf("forget where port %s was plugged: %w", port, err)
 	}
 	return nil
-}
-
-func writeSynced(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

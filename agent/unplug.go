@@ -59,9 +59,6 @@ func (a *Agent) Unplug(ctx context.Context, ref intent.PortRef) error {
 			return err
 		}
 	}
-	a.mu.Lock()
-	delete(a.pluggedAt, ref) // its claim goes with the interface
-	a.mu.Unlock()
 	found := false
 	for _, p := range a.Plugged() {
 		if (port.UUID == "" || p.Port != port.UUID) && p.Port != ref.String() && p.For != ref.String() {
@@ -93,6 +90,10 @@ func (a *Agent) Remove(ctx context.Context, p Plugged) error {
 	err = a.records.remove(p.Port)
 	a.forget(p.Port)
 	defer a.setState(p.Interface, State{})
+	if ref, bad := intent.ParsePortRef(p.For); bad == nil {
+		// Under the port's lock: a port that is plugged anew is expected anew after this.
+		defer a.cfg.Unexpect(context.WithoutCancel(ctx), ref)
+	}
 	if delErr := a.cfg.Switch.DelPort(ctx, a.cfg.Bridge, p.Interface); delErr != nil {
 		return errors.Join(err, delErr)
 	}

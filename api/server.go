@@ -40,12 +40,15 @@ type timeouts struct {
 	drain  time.Duration // requests under way at shutdown
 }
 
+// Drain is how long the end of a Server may take: requests that are under way.
+const Drain = 5 * time.Second
+
 var defaultTimeouts = timeouts{
 	header: 5 * time.Second,
 	read:   10 * time.Second,
 	work:   25 * time.Second, // less than the client's 30 s, so that it hears why
 	write:  30 * time.Second,
-	drain:  5 * time.Second,
+	drain:  Drain,
 }
 
 // NewServer returns a server of b that logs requests at debug level.

@@ -25,17 +25,16 @@ type binder struct {
 	// others waits, not for long, until all other hosts know a tenant as it was at a
 	// revision; nil: nobody is waited for.
 	others func(ctx context.Context, tenant string, revision int64) error
-	// plugging says whether an interface for a port is being made: its claim may be there
-	// first; nil: none ever is.
-	plugging func(intent.PortRef) bool
 
 	plugs  map[string]*plug                    // by the interface's row
 	owners map[intent.PortRef]string           // which plug carries a port: one of them, if several want to
 	stale  map[intent.PortRef]uint64           // ports that may carry a claim of ours without a plug; its generation, if known
 	byPort map[intent.PortRef]map[string]*plug // all plugs that name a port
 
-	// expected are ports that are being plugged here, with when to give them up. Their
-	// claim may be heard of before their interface, and is not one without interface.
+	// expected are ports that are being plugged here, or were just now, whose interface has
+	// not been seen yet, with when to give them up; zero: not while they are being plugged.
+	// Their claim may be heard of before their interface, and is not one without interface:
+	// if it were given up, a port taken from another host would be that host's again.
 	expected map[intent.PortRef]time.Time
 
 	claimedAt map[intent.PortRef]int64 // the revisions of claims of ours that are not up yet
@@ -263,6 +262,15 @@ type deed struct {
 func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) []deed {
 	var list []deed
 	telling := map[string]bool{}
+	others := map[string]bool{} // by tenant: other hosts have ports of it
+	heard := func(ref intent.PortRef) bool {
+		is, asked := others[ref.Tenant]
+		if !asked {
+			is = w.others(ref.Tenant)
+			others[ref.Tenant] = is
+		}
+		return b.heardOf(ref, is)
+	}
 	for _, uuid := range slices.Sorted(maps.Keys(b.plugs)) {
 		p := b.plugs[uuid]
 		up := false
@@ -271,7 +279,7 @@ func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) [
 				own, inForce := w.claim(p.ref)
 				list = append(list, b.settleClaim(p, own, claims, rows)...)
 				up = inForce && p.OFPort != 0
-				if up && flowsIn && own.Generation != 0 && !own.Up && !b.heardOf(p.ref, w) {
+				if up && flowsIn && own.Generation != 0 && !own.Up && !heard(p.ref) {
 					if t := p.ref.Tenant; !telling[t] {
 						telling[t] = true
 						list = append(list, b.tellOthers(t, w.tenants[t].revision))
@@ -292,9 +300,10 @@ func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) [
 
 // heardOf says whether all other hosts of the port's tenant know that it is here. Until
 // they do they would drop what this host sends for the tenant, if it is the first port of
-// it here, and what they send to the port would go astray.
-func (b *binder) heardOf(ref intent.PortRef, w *world) bool {
-	return b.others == nil || b.knownAt[ref.Tenant] >= b.claimedAt[ref] || !w.others(ref.Tenant)
+// it here, and what they send to the port would go astray. others says whether there are
+// any.
+func (b *binder) heardOf(ref intent.PortRef, others bool) bool {
+	return b.others == nil || b.knownAt[ref.Tenant] >= b.claimedAt[ref] || !others
 }
 
 // tellOthers waits for the other hosts to know all claims of a tenant: one wait is for
@@ -373,7 +382,8 @@ func install(uuid string, on bool, rows Interfaces) deed {
 	}
 }
 
-// expectFor is how long a port that is being plugged may be without an interface.
+// expectFor is how long the switch's database may take to tell of the interface of a port
+// that was plugged.
 const expectFor = 15 * time.Second
 
 // releases gives up the claims that no interface is behind: not while nobody knows
@@ -384,20 +394,20 @@ func (b *binder) releases(w *world, claims Claims) []deed {
 			return nil
 		}
 	}
-	maps.DeleteFunc(b.expected, func(_ intent.PortRef, until time.Time) bool { return time.Now().After(until) })
+	maps.DeleteFunc(b.expected, func(_ intent.PortRef, until time.Time) bool {
+		return !until.IsZero() && time.Now().After(until)
+	})
 	var list []deed
 	for _, ref := range slices.SortedFunc(maps.Keys(b.stale), comparePorts) {
 		own, _ := w.claim(ref)
 		generation := max(own.Generation, b.stale[ref])
+		_, expected := b.expected[ref]
 		switch {
 		case b.byPort[ref] != nil:
 			delete(b.stale, ref)
-		case !b.expected[ref].IsZero():
+		case expected:
 		case b.busy(storeLane(ref)):
 			// Perhaps it is being claimed; the claim must not be forgotten.
-		case b.plugging != nil && b.plugging(ref):
-			// The interface comes; without this claim a port taken from another host would
-			// be that host's again.
 		case generation != 0:
 			list = append(list, deed{
 				lane: storeLane(ref), what: "release the port", goal: fmt.Sprintf("%d released", generation),

@@ -29,9 +29,6 @@ type Deps struct {
 
 	Repairs Repairs // nil: what was put back is only logged as a change
 
-	// Plugging says whether an interface for a port is being made here, which claims the
-	// port before the interface is seen; nil: none ever is. It must not wait.
-	Plugging func(intent.PortRef) bool
 }
 
 // Controller brings the local switch to what the store and the local interfaces
@@ -126,7 +123,7 @@ func New(host string, deps Deps) *Controller {
 	}
 	c.world.faults.log = c.log
 	c.binder = newBinder(host, c.busy, c.told, c.named, c.arrive)
-	c.binder.others, c.binder.plugging = c.waitOthers, deps.Plugging
+	c.binder.others = c.waitOthers
 	return c
 }
 
@@ -219,14 +216,24 @@ func (c *Controller) SetInterfaces(ctx context.Context, list []Interface) {
 // The function that it returns says what came of it: after a success the interface is
 // waited for, for a while.
 func (c *Controller) Expect(ctx context.Context, ref intent.PortRef) (done func(error)) {
-	c.send(ctx, func() { c.binder.expected[ref] = time.Now().Add(expectFor) })
+	c.send(ctx, func() { c.binder.expected[ref] = time.Time{} })
 	return func(err error) {
 		c.send(context.WithoutCancel(ctx), func() {
-			if err != nil || c.binder.byPort[ref] != nil {
+			_, expected := c.binder.expected[ref]
+			switch {
+			case err != nil || c.binder.byPort[ref] != nil:
 				delete(c.binder.expected, ref)
+			case expected: // the interface has not been seen yet
+				c.binder.expected[ref] = time.Now().Add(expectFor)
 			}
 		})
 	}
+}
+
+// Unexpect says that a port was unplugged. If its interface has not been seen yet it will
+// never be, and the port's claim is given up.
+func (c *Controller) Unexpect(ctx context.Context, ref intent.PortRef) {
+	c.send(ctx, func() { delete(c.binder.expected, ref) })
 }
 
 // Connected takes in a switch that has just connected, and the number of its

@@ -165,38 +165,11 @@ func (w *world) leftOut() []LeftOut { return append(w.faults.list(), w.doubled()
 func (w *world) take(t *tenant, c intent.Change) {
 	defer func() {
 		if r := recover(); r != nil {
-			w.faults.note(w.faults.facts, factName(c.Object), 0, r)
+			w.faults.note(w.faults.facts, intent.ObjectName(c.Object), 0, r)
 		}
 	}()
 	w.change(t, c)
 	if w.faults.any() {
-		w.faults.forget(w.faults.facts, factName(c.Object))
+		w.faults.forget(w.faults.facts, intent.ObjectName(c.Object))
 	}
-}
-
-// factName names an object for people.
-func factName(o any) string {
-	switch o := o.(type) {
-	case intent.Tenant:
-		return "tenant " + o.Name
-	case intent.Network:
-		return "network " + o.Ref().String()
-	case intent.Port:
-		return "port " + o.Ref().String()
-	case intent.Binding:
-		return "claim of " + o.Host + " on " + o.PortRef().String()
-	case intent.Peer:
-		return "peer " + o.Ref().String()
-	case intent.Route:
-		return "route " + o.Ref().String()
-	case intent.SNAT:
-		return "snat " + o.Ref().String()
-	case intent.Floating:
-		return "floating " + o.Ref().String()
-	case intent.Forward:
-		return "forward " + o.Ref().String()
-	case intent.NATAddress:
-		return "address " + o.Address.String() + " of " + o.Tenant + " on " + o.External
-	}
-	return fmt.Sprintf("%T", o)
 }

@@ -226,8 +226,10 @@ func (w *world) floatingView(ref intent.FloatingRef) *pipeline.FloatingView {
 // isSource says whether a port's own connections begin with a floating address of its:
 // with the oldest of those that have an uplink here.
 func (w *world) isSource(t *tenant, f intent.Floating) bool {
-	for ref, other := range t.nat.floatings {
-		if e, up := w.uplink(ref.External); ref.PortRef == f.PortRef() && other.ID < f.ID && e != nil && up.OFPort != 0 {
+	// There are few externals, and many floating addresses.
+	for external, up := range w.uplinks {
+		other, ok := t.nat.floatings[intent.FloatingRef{PortRef: f.PortRef(), External: external}]
+		if ok && other.ID < f.ID && w.externals[external] != nil && up.OFPort != 0 {
 			return false
 		}
 	}

@@ -27,14 +27,25 @@ func (d *Datapath) Flows(ctx context.Context) (int, error) {
 
 var (
 	currentFlows = regexp.MustCompile(`flows\s*:\s*\(current (\d+)\)`)
+	flowPackets  = regexp.MustCompile(`packets:(\d+)`)
 	inPort       = regexp.MustCompile(`in_port\((\d+)\)`)
 	portLine     = regexp.MustCompile(`^\s+\S+ (\d+)/(\d+):`)
 )
 
+// FlowCount is how many cached flows there are for packets of a port.
+type FlowCount struct {
+	All  int
+	Idle int // those that served few packets
+}
+
+// flowPays is how many packets a cached flow has to serve to be worth what it took to
+// make it.
+const flowPays = 5
+
 // FlowsByPort returns how many flows the cache holds for packets of each port of a
 // bridge, by OpenFlow port number. To list 10,000 holds the switch up for a tenth of a
 // second.
-func (d *Datapath) FlowsByPort(ctx context.Context, bridge string) (map[uint32]int, error) {
+func (d *Datapath) FlowsByPort(ctx context.Context, bridge string) (map[uint32]FlowCount, error) {
 	ports, err := d.vswitchd.Call(ctx, "dpif/show")
 	if err != nil {
 		return nil, err
@@ -66,14 +77,23 @@ func portNumbers(show, bridge string) map[string]uint32 {
 	return numbers
 }
 
-func countByPort(flows string, numbers map[string]uint32) map[uint32]int {
-	byNumber := map[string]int{}
+func countByPort(flows string, numbers map[string]uint32) map[uint32]FlowCount {
+	byNumber := map[string]FlowCount{}
 	for line := range strings.Lines(flows) {
-		if m := inPort.FindStringSubmatch(line); m != nil {
-			byNumber[m[1]]++
+		m := inPort.FindStringSubmatch(line)
+		if m == nil {
+			continue
 		}
+		c := byNumber[m[1]]
+		c.All++
+		if p := flowPackets.FindStringSubmatch(line); p != nil {
+			if n, err := strconv.ParseUint(p[1], 10, 64); err == nil && n < flowPays {
+				c.Idle++
+			}
+		}
+		byNumber[m[1]] = c
 	}
-	counts := map[uint32]int{}
+	counts := map[uint32]FlowCount{}
 	for n, count := range byNumber {
 		if p, ok := numbers[n]; ok {
 			counts[p] = count

@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -71,6 +73,17 @@ func truth(was, is string, answers []string) string {
 	return answers[0]
 }
 
+// neighboursMost is how many neighbours are remembered: whoever forges packets on the
+// underlay can make the datapath learn as many addresses as he likes.
+const neighboursMost = 4096
+
+// Change is a neighbour that was said to have another MAC than before.
+type Change struct {
+	Neighbour        // as it was said to be
+	Was       string // its MAC before
+	At        time.Time
+}
+
 // Neighbourhood watches tunnel neighbours.
 type Neighbourhood struct {
 	Datapath *Datapath
@@ -78,6 +91,36 @@ type Neighbourhood struct {
 	Log      *slog.Logger
 	// PutBack is told of each that was put back.
 	PutBack func(n Neighbour, claimed string)
+
+	known map[Neighbour]string // MACs, by neighbour without one; only the loop has it
+
+	mu      sync.Mutex
+	changes map[Neighbour]Change // the last of each neighbour; guarded by mu
+}
+
+// changesKept is how long a change can be asked for.
+const changesKept = time.Minute
+
+// Changed returns the changes of the last minute, by address.
+func (h *Neighbourhood) Changed() []Change {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.forget()
+	return slices.SortedFunc(maps.Values(h.changes), func(a, b Change) int { return a.Addr.Compare(b.Addr) })
+}
+
+func (h *Neighbourhood) forget() {
+	maps.DeleteFunc(h.changes, func(_ Neighbour, c Change) bool { return time.Since(c.At) > changesKept })
+}
+
+func (h *Neighbourhood) note(key Neighbour, c Change) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.forget()
+	if h.changes == nil {
+		h.changes = map[Neighbour]Change{}
+	}
+	h.changes[key] = c
 }
 
 // Keep watches until ctx ends.
@@ -86,7 +129,6 @@ func (h *Neighbourhood) Keep(ctx context.Context) error {
 		<-ctx.Done()
 		return nil
 	}
-	known := map[Neighbour]string{} // MACs, by neighbour without one
 	ticker := time.NewTicker(neighboursEvery)
 	defer ticker.Stop()
 	for {
@@ -95,24 +137,44 @@ func (h *Neighbourhood) Keep(ctx context.Context) error {
 			return nil
 		case <-ticker.C:
 		}
-		if err := h.look(ctx, known); err != nil && ctx.Err() == nil {
+		if err := h.look(ctx); err != nil && ctx.Err() == nil {
 			h.Log.Debug("cannot look at tunnel neighbours", "error", err) // ovs-vswitchd is away: the connection to it tells
 		}
 	}
 }
 
-func (h *Neighbourhood) look(ctx context.Context, known map[Neighbour]string) error {
+// bound makes room for another neighbour, and says whether there is any: those that the
+// datapath does not have any more are forgotten.
+func (h *Neighbourhood) bound(list []Neighbour) bool {
+	if len(h.known) < neighboursMost {
+		return true
+	}
+	has := map[Neighbour]bool{}
+	for _, n := range list {
+		has[Neighbour{Bridge: n.Bridge, Addr: n.Addr}] = true
+	}
+	maps.DeleteFunc(h.known, func(n Neighbour, _ string) bool { return !has[n] })
+	return len(h.known) < neighboursMost
+}
+
+func (h *Neighbourhood) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*neighboursEvery)
 	defer cancel()
 	list, err := h.Datapath.Neighbours(ctx)
 	if err != nil {
 		return err
 	}
+	if h.known == nil {
+		h.known = map[Neighbour]string{}
+	}
 	for _, n := range list {
 		key := Neighbour{Bridge: n.Bridge, Addr: n.Addr}
-		was := known[key]
-		if was == n.MAC || !n.Addr.Is4() {
+		was, seen := h.known[key]
+		if was == n.MAC || !n.Addr.Is4() || !seen && !h.bound(list) {
 			continue
+		}
+		if was != "" {
+			h.note(key, Change{Neighbour: n, Was: was, At: time.Now()})
 		}
 		answers, err := h.WhoHas(n.Bridge, n.Addr, neighbourAnswer)
 		if err != nil {
@@ -122,7 +184,7 @@ func (h *Neighbourhood) look(ctx context.Context, known map[Neighbour]string) er
 			continue // ask again: it may be about to move, or an answer was lost
 		}
 		mac := truth(was, n.MAC, answers)
-		known[key] = mac
+		h.known[key] = mac
 		if mac == n.MAC {
 			continue
 		}

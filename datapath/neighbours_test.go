@@ -1,8 +1,10 @@
 package datapath
 
 import (
+	"fmt"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 )
@@ -24,7 +26,6 @@ func TestForgedNeighbourIsPutBack(t *testing.T) {
 			return answers, nil
 		},
 		PutBack: func(n Neighbour, claimed string) { back = append(back, claimed+" -> "+n.MAC) }}
-	known := map[Neighbour]string{}
 	for _, c := range []struct {
 		name, is string
 		answers  []string
@@ -41,7 +42,7 @@ func TestForgedNeighbourIsPutBack(t *testing.T) {
 		{"a third one answers", forger, []string{host}, 1, forger + " -> " + host},
 	} {
 		v.answers["tnl/neigh/show"], answers, back, asked, v.calls = show(c.is), c.answers, nil, 0, nil
-		if err := h.look(t.Context(), known); err != nil {
+		if err := h.look(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		got := ""
@@ -52,5 +53,37 @@ func TestForgedNeighbourIsPutBack(t *testing.T) {
 		if got != c.back || asked != c.asked {
 			t.Errorf("%s: put back %q, want %q; asked %d times, want %d", c.name, got, c.back, asked, c.asked)
 		}
+	}
+	if c := h.Changed(); len(c) != 1 || c[0].Was != third || c[0].MAC != forger || c[0].Addr.String() != "172.31.0.2" {
+		t.Errorf("changed: %+v", c)
+	}
+	h.changes[Neighbour{Bridge: "br-phy", Addr: netip.MustParseAddr("172.31.0.2")}] = Change{At: time.Now().Add(-2 * changesKept)}
+	if c := h.Changed(); len(c) != 0 {
+		t.Errorf("changed long ago: %+v", c)
+	}
+}
+
+// Forged neighbours fill neither memory nor the place of true ones.
+func TestNeighboursAreBounded(t *testing.T) {
+	v := &vswitchd{answers: map[string]string{}}
+	h := &Neighbourhood{Datapath: of(v, false), Log: slog.New(slog.DiscardHandler),
+		WhoHas: func(string, netip.Addr, time.Duration) ([]string, error) { return nil, nil }}
+	show := func(from, to int) {
+		var b strings.Builder
+		for i := from; i < to; i++ {
+			fmt.Fprintf(&b, "172.31.%d.%d 02:00:00:00:00:66 br-phy\n", i>>8, i&0xff)
+		}
+		v.answers["tnl/neigh/show"] = b.String()
+		if err := h.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	show(0, neighboursMost+100)
+	if len(h.known) != neighboursMost {
+		t.Errorf("%d neighbours are remembered", len(h.known))
+	}
+	show(neighboursMost+10, neighboursMost+20)
+	if len(h.known) != 10 {
+		t.Errorf("when they are gone, %d neighbours are remembered", len(h.known))
 	}
 }

@@ -15,13 +15,24 @@ import (
 // it is: so the number of flows is watched, and where they come from looked up once
 // it grows fast.
 const (
-	watchEvery = 500 * time.Millisecond
-	flowsFew   = 2000 // with fewer than these nothing is slow
-	growsFast  = 500  // flows more than at the last look
-	portMost   = 1500 // flows of one port: beyond these it is one that floods
+	watchEvery = 150 * time.Millisecond
+	flowsFew   = 1500 // with fewer than these nothing is slow
+	growsFast  = 1000 // flows a second more than at the last look
+	flowsMany  = 20000
 
-	// countAgain is how long it takes to count again after no port was found.
+	// Beyond these a port is one that floods: flows that served few packets, and all. Who
+	// talks to many for long is no flood.
+	portMostIdle = 1200
+	portMost     = 5000
+
+	// To count flows holds the switch up, the more so the more there are. countAgain is
+	// how long it takes to count again after no port was found, unless there are countMore
+	// times as many flows by then: the one may have been about to reach its most.
 	countAgain = 30 * time.Second
+	countMore  = 1.5
+	countFound = time.Second // while the flows that it has left are there
+
+	lookLimit = 5 * time.Second // for what the switch is asked in one look
 
 	// A penalty lasts for penaltyFirst, and twice as long as the one before if the port
 	// begins again soon.
@@ -41,23 +52,29 @@ type Penalty struct {
 // judge decides which ports get a penalty. It does no I/O.
 type judge struct {
 	last      int // flows at the last look
-	looked    bool
+	looked    time.Time
 	countNext time.Time
+	countOver int                // flows, beyond which to count before countNext; 0: no number is
 	penalties map[uint32]Penalty // by OpenFlow port; those that are over too, for a while
 }
 
 // suspicious says whether it is worth to look where flows come from.
 func (j *judge) suspicious(now time.Time, flows int) bool {
-	grown := flows - j.last
-	fresh := j.looked
-	j.last, j.looked = flows, true
-	return fresh && flows >= flowsFew && (grown >= growsFast || flows >= 10*flowsFew) && !now.Before(j.countNext)
+	grown, since, fresh := flows-j.last, now.Sub(j.looked), !j.looked.IsZero()
+	j.last, j.looked = flows, now
+	if !fresh || flows < flowsFew {
+		return false
+	}
+	if now.Before(j.countNext) && (j.countOver == 0 || flows < j.countOver) {
+		return false
+	}
+	return float64(grown) >= growsFast*since.Seconds() || flows >= flowsMany
 }
 
 // charge gives penalties to the ports that have too many flows.
-func (j *judge) charge(now time.Time, counts map[uint32]int) (charged []uint32) {
+func (j *judge) charge(now time.Time, counts map[uint32]FlowCount) (charged []uint32) {
 	for _, p := range slices.Sorted(maps.Keys(counts)) {
-		if counts[p] < portMost {
+		if counts[p].Idle < portMostIdle && counts[p].All < portMost {
 			continue
 		}
 		old := j.penalties[p]
@@ -71,13 +88,13 @@ func (j *judge) charge(now time.Time, counts map[uint32]int) (charged []uint32) 
 		if j.penalties == nil {
 			j.penalties = map[uint32]Penalty{}
 		}
-		j.penalties[p] = Penalty{Flows: counts[p], Until: now.Add(lasts), lasts: lasts}
+		j.penalties[p] = Penalty{Flows: counts[p].All, Until: now.Add(lasts), lasts: lasts}
 		charged = append(charged, p)
 	}
 	if len(charged) == 0 {
-		j.countNext = now.Add(countAgain)
+		j.countNext, j.countOver = now.Add(countAgain), int(countMore*float64(j.last))
 	} else {
-		j.countNext = now.Add(2 * watchEvery) // while the flows that it has left are there
+		j.countNext, j.countOver = now.Add(countFound), 0
 	}
 	return charged
 }
@@ -138,12 +155,12 @@ func (w *Watch) Keep(ctx context.Context, tell func(context.Context, map[uint32]
 }
 
 func (w *Watch) look(ctx context.Context, j *judge) {
-	ctx, cancel := context.WithTimeout(ctx, 10*watchEvery)
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
 	flows, err := w.dp.Flows(ctx)
 	if err != nil {
 		w.log.Debug("cannot count cached flows", "error", err) // ovs-vswitchd is away: the connection to it tells
-		j.looked = false
+		j.looked = time.Time{}
 		return
 	}
 	if !j.suspicious(time.Now(), flows) {
@@ -155,6 +172,6 @@ func (w *Watch) look(ctx context.Context, j *judge) {
 		return
 	}
 	for _, p := range j.charge(time.Now(), counts) {
-		w.log.Info("a port makes too many cached flows: its rate is limited", "ofport", p, "flows", counts[p], "until", j.penalties[p].Until.Round(time.Second))
+		w.log.Info("a port makes too many cached flows: its rate is limited", "ofport", p, "flows", counts[p].All, "idle", counts[p].Idle, "until", j.penalties[p].Until.Round(time.Second))
 	}
 }

@@ -371,7 +371,7 @@ func (r *Reconciler) ensure(ctx context.Context, c Config, look bool) {
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return
 	}
-	if err != nil && text(err) != text(r.lastSeen().err) {
+	if err != nil && intent.What(err) != intent.What(r.lastSeen().err) {
 		r.log.Warn("cannot set up the way out through the host", "error", err)
 	}
 	r.note(func(s *seen) {

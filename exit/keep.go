@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 )
 
@@ -102,7 +103,7 @@ func (r *Reconciler) probe(ctx context.Context, e hostnet.Exit, port of.PortNo) 
 	if ctx.Err() != nil {
 		return nil, ""
 	}
-	why := text(err)
+	why := intent.What(err)
 	if err != nil && why != r.noProbe {
 		r.log.Info("cannot try the way out through the host", "error", err)
 	}

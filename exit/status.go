@@ -30,13 +30,13 @@ func (r *Reconciler) Status() Status {
 		u := api.Uplink{External: e.Name, Via: e.Bridge, Interface: port, OFPort: uint32(max(ofports[port], 0)), Fault: errs[port]}
 		if e.Kind == intent.ExternalHost {
 			u.Via = viaHost
-			u.Fault, u.Probe = text(seen.err), seen.probe
+			u.Fault, u.Probe = intent.What(seen.err), seen.probe
 			for _, f := range seen.faults {
 				u.Fault = f.What
 			}
 		}
 		if err := seen.uplinks[port]; err != nil {
-			u.Fault = text(err)
+			u.Fault = intent.What(err)
 			// A host need not have every bridge: that is no warning.
 			if intent.KindOf(err) != intent.NotFound {
 				warn(warning(err))
@@ -77,21 +77,9 @@ func (r *Reconciler) CutOff() []hostnet.ExitFault { return r.lastSeen().faults }
 
 // warning turns an error into one.
 func warning(err error) api.Warning {
-	w := api.Warning{What: text(err)}
+	w := api.Warning{What: intent.What(err)}
 	if e := new(intent.Error); errors.As(err, &e) {
 		w.Do = e.Hint
 	}
 	return w
-}
-
-// text is what went wrong, without advice on something that nobody asked for.
-func text(err error) string {
-	var told *intent.Error
-	switch {
-	case err == nil:
-		return ""
-	case errors.As(err, &told):
-		return told.What
-	}
-	return err.Error()
 }

@@ -151,7 +151,7 @@ func TestPlugIsRefused(t *testing.T) {
 	}{
 		{"namespace that does not exist", func(p *PlugSpec) { p.Target.Netns = "nowhere" }, intent.NotFound, "ip netns list"},
 		{"file that is no namespace", func(p *PlugSpec) { p.Target.Netns = leftover }, intent.NotFound, "no network namespace"},
-		{"process that does not exist", func(p *PlugSpec) { p.Target = Target{PID: 1 << 30} }, intent.NotFound, "process 1073741824"},
+		{"process that does not exist", func(p *PlugSpec) { p.Target = Target{PID: 1 << 30} }, intent.NotFound, "lsns -t net"},
 		{"process of the host", func(p *PlugSpec) { p.Target = Target{PID: os.Getpid()} }, intent.Conflict, "host's own"},
 		{"namespace and process", func(p *PlugSpec) { p.Target.PID = os.Getpid() }, intent.Invalid, "one of them"},
 		{"no namespace", func(p *PlugSpec) { p.Target = Target{} }, intent.Invalid, "no network namespace"},

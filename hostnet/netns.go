@@ -70,7 +70,8 @@ func (t Target) open() (netns.NsHandle, Place, error) {
 		return netns.None(), place, intent.NotFoundf("%s is no network namespace", t).
 			WithHint("give a name that `ip netns list` shows, or a path such as /run/netns/NAME or /proc/PID/ns/net")
 	case (errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ESRCH)) && t.PID > 0:
-		return netns.None(), place, intent.NotFoundf("process %d does not exist", t.PID)
+		return netns.None(), place, intent.NotFoundf("process %d does not exist", t.PID).
+			WithHint("give the id of one that runs: `lsns -t net` shows processes with a network of their own")
 	case errors.Is(err, fs.ErrNotExist):
 		return netns.None(), place, intent.NotFoundf("%s does not exist", t).WithHint("see `ip netns list`, or make it: ip netns add NAME")
 	case err != nil:

@@ -70,6 +70,18 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 	return e
 }
 
+// What says what went wrong, without advice on something that nobody asked for; "" for nil.
+func What(err error) string {
+	var told *Error
+	switch {
+	case err == nil:
+		return ""
+	case errors.As(err, &told):
+		return told.What
+	}
+	return err.Error()
+}
+
 // KindOf returns the kind of the first *Error in err's chain, or "".
 func KindOf(err error) Kind {
 	var e *Error

@@ -1,5 +1,6 @@
 // Package keeper watches over one connection to the integration bridge: it hears of
-// flows that other programs change, and puts back the settings of ports.
+// flows that other programs change, and puts back the settings of ports and how the switch
+// treats fragments.
 package keeper
 
 import (
@@ -17,6 +18,7 @@ type Conn interface {
 	WatchFlows(ctx context.Context, tables ...uint8) (*ofconn.FlowWatch, error)
 	Ports(ctx context.Context) ([]openflow.Port, error)
 	SetPorts(ctx context.Context, ports ...openflow.Port) error
+	PutConfigBack(ctx context.Context) (was string, err error)
 }
 
 // Keeper is what all connections have in common.
@@ -31,6 +33,9 @@ type Keeper struct {
 	// Repaired hears of ports whose settings were put back.
 	Repaired func(p openflow.Port)
 
+	// FragmentsRepaired hears how fragments were treated, after that was put back.
+	FragmentsRepaired func(was string)
+
 	Log *slog.Logger
 
 	// Owned by Keep: since when ports are down that should be up.
@@ -41,6 +46,10 @@ type Keeper struct {
 // interface to the bridge may set it up a moment later, and its owner a moment after that
 // which was taken down.
 const downPatience = 300 * time.Millisecond
+
+// configEvery is how often the switch's configuration is looked at: no switch tells of its
+// changes.
+const configEvery = 5 * time.Second
 
 // portChangesQueued is how many changes of ports may wait; what is more is found by looking
 // at all ports.
@@ -80,7 +89,7 @@ func (k *Keeper) Begin(ctx context.Context, conn Conn) *ofconn.FlowWatch {
 }
 
 // Keep calls disturbed when others have changed flows, and puts back the settings of
-// ports, until ctx ends.
+// ports and the switch's configuration, until ctx ends.
 func (k *Keeper) Keep(ctx context.Context, conn Conn, watch *ofconn.FlowWatch, disturbed func()) {
 	var flows <-chan struct{}
 	if watch != nil {
@@ -88,6 +97,8 @@ func (k *Keeper) Keep(ctx context.Context, conn Conn, watch *ofconn.FlowWatch, d
 	}
 	clear(k.down) // of another connection, or of a switch that has started anew
 	k.lookAtPorts(ctx, conn)
+	config := time.NewTicker(configEvery)
+	defer config.Stop()
 	for {
 		var later <-chan time.Time
 		if len(k.down) > 0 {
@@ -96,6 +107,12 @@ func (k *Keeper) Keep(ctx context.Context, conn Conn, watch *ofconn.FlowWatch, d
 		select {
 		case <-ctx.Done():
 			return
+		case <-config.C:
+			if was, err := conn.PutConfigBack(ctx); err != nil && ctx.Err() == nil {
+				k.Log.Info("cannot put the switch's configuration back", "error", err)
+			} else if was != "" {
+				k.FragmentsRepaired(was)
+			}
 		case <-later:
 			k.lookAtPorts(ctx, conn)
 		case <-flows:

@@ -22,6 +22,14 @@ type fakeConn struct {
 	mu    sync.Mutex
 	ports []openflow.Port
 	set   []string
+	frags string // what another program has set; "": nothing
+}
+
+func (c *fakeConn) PutConfigBack(context.Context) (was string, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	was, c.frags = c.frags, ""
+	return was, nil
 }
 
 func (c *fakeConn) WatchFlows(context.Context, ...uint8) (*ofconn.FlowWatch, error) {
@@ -105,6 +113,33 @@ func TestPortsArePutBack(t *testing.T) {
 			if got := conn.take(); got != want {
 				t.Errorf("port %s: it sets %q", event, got)
 			}
+		}
+		stop()
+		synctest.Wait()
+	})
+}
+
+func TestFragmentsArePutBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		conn := &fakeConn{}
+		k := New()
+		k.Log = slog.New(slog.DiscardHandler)
+		var repaired []string
+		k.FragmentsRepaired = func(was string) { repaired = append(repaired, was) }
+		ctx, stop := context.WithCancel(t.Context())
+		go k.Keep(ctx, conn, nil, func() { t.Error("disturbed") })
+		time.Sleep(2*configEvery + time.Second)
+		synctest.Wait()
+		if repaired != nil {
+			t.Errorf("put back: %q", repaired)
+		}
+		conn.mu.Lock()
+		conn.frags = "drop"
+		conn.mu.Unlock()
+		time.Sleep(2 * configEvery)
+		synctest.Wait()
+		if !slices.Equal(repaired, []string{"drop"}) {
+			t.Errorf("put back: %q", repaired)
 		}
 		stop()
 		synctest.Wait()

@@ -46,7 +46,9 @@ var shareRates = map[Share]struct {
 	ShareFragments: {100, 400, ReasonFragmentLimit},
 	ShareArriving:  {100, 400, ReasonFragmentLimit},
 	ShareStorm:     {intent.StormDefault, intent.StormDefault, ReasonStormLimit},
-	SharePenalty:   {1000, 1000, ReasonPenalty},
+	// Each may make a cached flow once more, which is there for ten seconds: these are
+	// 2,000 of a port that floods on.
+	SharePenalty: {200, 200, ReasonPenalty},
 }
 
 // shareMeters is where the meters of shares begin: the share, and below it whose it is,

@@ -69,7 +69,7 @@ func (c *checker) nat() {
 		c.reached(f, f.To)
 		ref := intent.SNATRef{Tenant: f.Tenant, External: f.External}
 		if a, ok := shared[ref]; ok && a != f.Address {
-			c.find("%s has address %s, and others of its tenant have %s", nameOf(f), f.Address, a)
+			c.find("%s has address %s, and others of its tenant have %s", intent.ObjectName(f), f.Address, a)
 		}
 		shared[ref] = f.Address
 	}

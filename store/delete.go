@@ -58,7 +58,7 @@ func deletePort(tx *txn, v view) ([]string, error) {
 func found(its []item) []string {
 	var out []string
 	for _, it := range its {
-		out = append(out, nameOf(named(it.key)))
+		out = append(out, intent.ObjectName(named(it.key)))
 	}
 	return out
 }

@@ -163,7 +163,7 @@ func (s *Store) HostUsers(ctx context.Context, name string) ([]string, error) {
 	}
 	var users []string
 	for _, ref := range refs {
-		users = append(users, bindingName(ref, name))
+		users = append(users, intent.BindingName(ref, name))
 	}
 	return users, nil
 }
@@ -271,7 +271,7 @@ func (s *Store) removable(ctx context.Context, name string, refs []intent.PortRe
 		}
 		var users []string
 		for _, ref := range refs {
-			users = append(users, bindingName(ref, name))
+			users = append(users, intent.BindingName(ref, name))
 		}
 		if len(users) > 0 {
 			return intent.InUseBy("host "+name, users)
@@ -305,7 +305,7 @@ func (s *Store) releaseAll(ctx context.Context, host string, refs []intent.PortR
 		for _, ref := range refs {
 			tx.delete(bindingKey(ref, host))
 			tx.delete(boundKey(host, ref))
-			names = append(names, bindingName(ref, host))
+			names = append(names, intent.BindingName(ref, host))
 		}
 		revision, err = s.commit(ctx, &tx)
 		return err

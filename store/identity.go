@@ -18,6 +18,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/ovloom/ovloom/durable"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -82,23 +83,7 @@ func (id identity) write(stateDir string) (err error) {
 	if err != nil {
 		return err
 	}
-	name := identityFile(stateDir)
-	f, err := os.OpenFile(name+".new", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(append(b, '\n'))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	if err := os.Rename(name+".new", name); err != nil {
-		return err
-	}
-	dir, err := os.Open(stateDir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
+	return durable.Write(identityFile(stateDir), append(b, '\n'))
 }
 
 // errUnverified says that what answered is not, or not yet, known to be this host's

@@ -47,7 +47,7 @@ func (e *objectError) Unwrap() error { return e.err }
 func (e *objectError) leftOut() LeftOut {
 	l := LeftOut{Key: e.key, Object: "key " + e.key, Why: reasonOf(e.err), Newer: errors.Is(e.err, errNewer)}
 	if o := named(e.key); o != nil {
-		l.Object = nameOf(o)
+		l.Object = intent.ObjectName(o)
 	}
 	return l
 }

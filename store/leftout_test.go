@@ -402,7 +402,7 @@ func FuzzObjectAt(f *testing.F) {
 			if named(key) == nil || intent.Stored(object) != nil {
 				t.Errorf("%s is %+v", key, object)
 			}
-			_ = nameOf(object)
+			_ = intent.ObjectName(object)
 		}
 	})
 }

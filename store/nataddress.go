@@ -22,7 +22,7 @@ func (s *Store) ClaimNATAddress(ctx context.Context, tenant, external, host stri
 		return netip.Addr{}, err
 	}
 	tries := 0
-	err := s.update(ctx, "claim the "+nameOf(a), func(ctx context.Context) error {
+	err := s.update(ctx, "claim the "+intent.ObjectName(a), func(ctx context.Context) error {
 		v, err := s.read(ctx, key(natAddressKey(ref, host)), key(snatKey(ref)), key(externalKey(external)), key(hostKey(host)))
 		if err != nil {
 			return err
@@ -60,7 +60,7 @@ func (s *Store) ClaimNATAddress(ctx context.Context, tenant, external, host stri
 		}
 		tx.unchanged(natAddressKey(ref, host), 0)
 		tx.put(natAddressKey(ref, host), value)
-		tx.put(userKey(external, natAddressKey(ref, host)), nameOf(a))
+		tx.put(userKey(external, natAddressKey(ref, host)), intent.ObjectName(a))
 		tx.put(natHostKey(host, ref), a.Address.String())
 		_, err = s.commit(ctx, &tx)
 		return err

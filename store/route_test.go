@@ -112,7 +112,7 @@ func TestRoutes(t *testing.T) {
 		t.Error(err)
 	}
 	checked(t, s)
-	if deleted, _, err := s.DeleteNetwork(ctx, web, true); err != nil || !slices.Equal(deleted, []string{nameOf(all), "network acme/web"}) {
+	if deleted, _, err := s.DeleteNetwork(ctx, web, true); err != nil || !slices.Equal(deleted, []string{intent.ObjectName(all), "network acme/web"}) {
 		t.Errorf("deleted %v, %v", deleted, err)
 	}
 	checked(t, s)

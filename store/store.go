@@ -181,8 +181,9 @@ func (s *Store) startMember(ctx context.Context, f *faults) (*embed.Etcd, record
 	return server, r, err
 }
 
-// memberEnd is how long the end of a member may take.
-const memberEnd = 20 * time.Second
+// MemberEnd is how long the end of a member may take. What stops the process must wait for
+// longer.
+const MemberEnd = 20 * time.Second
 
 // stopServer stops the embedded member, once.
 func (s *Store) stopServer() { s.stopping.Do(s.server.Close) }
@@ -194,7 +195,7 @@ func (s *Store) closeMember() {
 		defer close(done)
 		s.stopServer()
 	}()
-	limit := memberEnd
+	limit := MemberEnd
 	if s.fault.Load() != nil {
 		limit = time.Second
 	}

@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/ovloom/ovloom/durable"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
 )
@@ -131,13 +132,7 @@ func (u *Underlay) save(j journal) error {
 	j.Version = journalVersion
 	b, err := json.MarshalIndent(j, "", "  ")
 	if err == nil {
-		err = writeFile(u.path()+".new", b)
-	}
-	if err == nil {
-		err = os.Rename(u.path()+".new", u.path())
-	}
-	if err == nil {
-		err = syncDir(u.cfg.StateDir)
+		err = durable.Write(u.path(), b)
 	}
 	if err != nil {
 		return fmt.Errorf("write down how the underlay interface is: %w", err)
@@ -148,29 +143,8 @@ func (u *Underlay) save(j journal) error {
 // remove deletes the journal.
 func (u *Underlay) remove() error {
 	u.before("delete the journal")
-	err := os.Remove(u.path())
-	if err == nil {
-		err = syncDir(u.cfg.StateDir)
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := durable.Remove(u.path()); err != nil {
 		return fmt.Errorf("delete %s: %w", u.path(), err)
 	}
 	return nil
-}
-
-func writeFile(path string, b []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/ovloom/ovloom/durable"
 	"github.com/ovloom/ovloom/hostnet"
 )
 
@@ -44,7 +45,7 @@ func (u *Underlay) note(bridge string) {
 	}
 	b, err := json.Marshal(now)
 	if err == nil {
-		err = writeFile(u.seenPath(), b)
+		err = durable.Write(u.seenPath(), b)
 	}
 	if err != nil {
 		u.cfg.Log.Warn("cannot remember the interface of the underlay's bridge", "bridge", bridge, "error", err)

@@ -15,6 +15,8 @@ import (
 	"testing"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/ovloom/ovloom/intent"
 )
 
 // A text is a string of the product, with %s where values come.
@@ -226,7 +228,7 @@ func TestHintsNameFlagsThatExist(t *testing.T) {
 
 // otherPrograms are what texts tell to run besides ovloom: the tests run none of them.
 var otherPrograms = []string{
-	"ip", "ovs-vsctl", "ovs-ofctl", "ovs-appctl", "ovs-dpctl", "sysctl", "systemctl", "ethtool", "nft", "iptables", "modprobe", "docker", "podman", "journalctl", "make", "ovloomd", "virsh", "usermod",
+	"ip", "ovs-vsctl", "ovs-ofctl", "ovs-appctl", "ovs-dpctl", "sysctl", "systemctl", "ethtool", "nft", "iptables", "modprobe", "docker", "podman", "journalctl", "make", "ovloomd", "virsh", "usermod", "lsns", "mkdir",
 }
 
 // What stands between backquotes is a command of ovloom's, or of a program that is listed.
@@ -267,5 +269,14 @@ func TestCommandsInTexts(t *testing.T) {
 		if understood(root, wrong) == nil {
 			t.Errorf("%q is taken for a command", wrong)
 		}
+	}
+}
+
+// A backup into a directory that does not exist says how to make it.
+func TestBackupIntoAMissingDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "missing")
+	_, err := (&program{}).backup(t.Context(), filepath.Join(dir, "ovloom.db"))
+	if intent.KindOf(err) != intent.NotFound || !strings.Contains(err.Error(), "mkdir -p "+dir) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -126,6 +126,9 @@ func (p *program) storeBackup(c *cli.Context) error {
 // backup writes a file that is whole as soon as it has its name.
 func (p *program) backup(ctx context.Context, file string) (size int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(file), ".ovloom-backup-*") // mode 0600
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, intent.NotFoundf("directory %s does not exist", filepath.Dir(file)).WithHint("make it: `mkdir -p %s`", filepath.Dir(file))
+	}
 	if err != nil {
 		return 0, fmt.Errorf("write the backup: %w", err)
 	}

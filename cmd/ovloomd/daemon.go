@@ -37,19 +37,20 @@ const startTimeout = 30 * time.Second
 // daemon is everything that a running ovloomd consists of.
 type daemon struct {
 	// Set by serve, in this order.
-	cfg      config
-	log      *slog.Logger
-	repairs  *repair.Log // what was put back
-	bridges  linkState   // whether they are as they must be
-	parts    statusParts
-	started  time.Time
-	db       *ovsdb.DB
-	datapath string // ovsdb.DatapathSystem or ovsdb.DatapathNetdev
-	dp       *datapath.Datapath
-	fair     *datapath.Watch
-	uplink   *underlay.Underlay
-	host     intent.Host // as it is registered; the ID is the store's
-	store    *store.Store
+	cfg        config
+	log        *slog.Logger
+	repairs    *repair.Log // what was put back
+	bridges    linkState   // whether they are as they must be
+	parts      statusParts
+	started    time.Time
+	db         *ovsdb.DB
+	datapath   string // ovsdb.DatapathSystem or ovsdb.DatapathNetdev
+	dp         *datapath.Datapath
+	fair       *datapath.Watch
+	neighbours *datapath.Neighbourhood
+	uplink     *underlay.Underlay
+	host       intent.Host // as it is registered; the ID is the store's
+	store      *store.Store
 
 	agent      *agent.Agent
 	aside      *hostnet.Aside // nil: the datapath keeps ports apart from the host
@@ -297,9 +298,9 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 		},
 		KernelDatapath: d.datapath == ovsdb.DatapathSystem,
 		Repairs:        d.repairs,
-		Plugging:       d.agent.Plugging,
 		Log:            d.log.With("part", "controller"),
 	})
+	d.neighbours = d.newNeighbourhood()
 	d.openflow = &openflowLink{daemon: d}
 	d.storeLink = &storeLink{daemon: d}
 	doctor := newDoctorLink(d)

@@ -144,7 +144,7 @@ func (l *doctorLink) report(ctx context.Context, run uint64, hosts []intent.Host
 		}
 	}
 	report.Paths = l.prober.Examine(ctx, run, targets)
-	report.Findings = l.examineHost()
+	report.Findings = append(l.examineHost(), l.examineNeighbours(ctx, hosts)...)
 	report.Took = time.Since(start)
 	l.log.Info("examined the paths to the other hosts", "hosts", len(targets), "findings", len(report.Findings), "took", report.Took.Round(time.Millisecond))
 	return report
@@ -252,6 +252,43 @@ func (d *daemon) examineHost() []intent.Finding {
 	}
 	d.examineCertificate(time.Now(), find)
 	return list
+}
+
+// examineNeighbours looks for the next hops of the tunnels to other hosts. They were asked
+// for just now, if they were not known: probes have been sent there.
+func (d *daemon) examineNeighbours(ctx context.Context, hosts []intent.Host) []intent.Finding {
+	known, err := d.dp.Neighbours(ctx) // none on Linux's own datapath
+	if err != nil {
+		return nil // ovs-vswitchd is away: the paths tell
+	}
+	var hops []doctor.Hop
+	for _, h := range hosts {
+		if h.Name == d.cfg.HostName {
+			continue
+		}
+		hop := doctor.Hop{Host: h}
+		if hop.Addr, hop.Link, err = hostnet.NextHop(h.VTEP); err != nil || !hop.Addr.IsValid() {
+			continue // without a route nothing passes: the paths tell
+		}
+		for _, c := range d.neighbours.Changed() {
+			if c.Addr == hop.Addr {
+				hop.MAC, hop.Was = c.MAC, c.Was
+			}
+		}
+		for _, n := range known {
+			if n.Addr == hop.Addr && hop.MAC == "" {
+				hop.MAC = n.MAC
+			}
+		}
+		if d.datapath == ovsdb.DatapathSystem {
+			if hop.MAC, err = hostnet.NeighbourMAC(hop.Link, hop.Addr); err != nil {
+				d.log.Warn("cannot read the neighbours of the underlay", "error", err)
+				continue
+			}
+		}
+		hops = append(hops, hop)
+	}
+	return doctor.Neighbours(d.cfg.HostName, hops)
 }
 
 // examineTunnel looks for others that use the tunnels' UDP port.

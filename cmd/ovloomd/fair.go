@@ -19,12 +19,8 @@ import (
 // keepFair holds ports that make too many cached flows to a rate, and tunnels to where
 // the other hosts are, until ctx ends.
 func (d *daemon) keepFair(ctx context.Context) error {
-	neighbours := &datapath.Neighbourhood{Datapath: d.dp, WhoHas: hostnet.WhoHas, Log: d.log.With("part", "datapath"),
-		PutBack: func(n datapath.Neighbour, claimed string) {
-			d.repairs.Put("tunnel neighbour claimed by another MAC on the underlay", 0, fmt.Sprintf("%s: %s, not %s", n.Addr, n.MAC, claimed))
-		}}
 	done := make(chan struct{})
-	go func() { defer close(done); _ = neighbours.Keep(ctx) }()
+	go func() { defer close(done); _ = d.neighbours.Keep(ctx) }()
 	defer func() { <-done }()
 	return d.fair.Keep(ctx, func(ctx context.Context, penalties map[uint32]datapath.Penalty) {
 		ports := map[of.PortNo]bool{}
@@ -33,6 +29,14 @@ func (d *daemon) keepFair(ctx context.Context) error {
 		}
 		d.controller.SetPenalties(ctx, ports)
 	})
+}
+
+// newNeighbourhood watches where tunnels lead.
+func (d *daemon) newNeighbourhood() *datapath.Neighbourhood {
+	return &datapath.Neighbourhood{Datapath: d.dp, WhoHas: hostnet.WhoHas, Log: d.log.With("part", "datapath"),
+		PutBack: func(n datapath.Neighbour, claimed string) {
+			d.repairs.Put("tunnel neighbour claimed by another MAC on the underlay", 0, fmt.Sprintf("%s: %s, not %s", n.Addr, n.MAC, claimed))
+		}}
 }
 
 // fairWarnings names the ports that are held to a rate.

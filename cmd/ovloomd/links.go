@@ -177,7 +177,7 @@ func (l *openflowLink) addr() string {
 func (l *openflowLink) keep(ctx context.Context) error {
 	l.keeper = keeper.New()
 	l.keeper.Log = l.log.With("part", "openflow")
-	l.keeper.Wanted, l.keeper.Repaired = l.wantedPort, l.repairedPort
+	l.keeper.Wanted, l.keeper.Repaired, l.keeper.FragmentsRepaired = l.wantedPort, l.repairedPort, l.repairedFragments
 	err := ofconn.Keep(ctx, l.addr(), ofconn.Config{Log: l.log.With("part", "openflow"), PortChanges: l.keeper.Changes}, l.use)
 	if ctx.Err() != nil {
 		return nil
@@ -247,6 +247,10 @@ func (l *openflowLink) wantedPort(p of.Port) of.PortConfig {
 
 func (l *openflowLink) repairedPort(p of.Port) {
 	l.repairs.Put("port settings changed by another program", 1, p.Name+": "+p.PortConfig.String())
+}
+
+func (l *openflowLink) repairedFragments(was string) {
+	l.repairs.Put("fragments treated otherwise by another program", 0, "ovs-ofctl set-frags "+l.cfg.Bridge+" "+was)
 }
 
 // setTunnel takes in the number of the tunnel port.

@@ -1,11 +1,18 @@
 package main
 
 import (
+	"io"
+	"log/slog"
 	"os"
+	"path/filepath"
 	"reflect"
 	"regexp"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/store"
 )
 
 const exampleFile = "../../packaging/ovloomd.yaml"
@@ -42,5 +49,49 @@ func TestExampleConfiguration(t *testing.T) {
 	}
 	if err := all.validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// systemd waits for an orderly end, however long that takes.
+func TestUnitWaitsForTheEnd(t *testing.T) {
+	unit, err := os.ReadFile("../../packaging/ovloomd.service")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^TimeoutStopSec=(\d+)$`).FindStringSubmatch(string(unit))
+	if m == nil {
+		t.Fatal("no TimeoutStopSec")
+	}
+	limit, err := time.ParseDuration(m[1] + "s")
+	if most := api.Drain + store.MemberEnd; err != nil || limit < most+10*time.Second {
+		t.Errorf("it is killed after %v, %v; its end may take %v", limit, err, most)
+	}
+}
+
+// What is done to the store while ovloomd is stopped is done where its configuration says,
+// and says where that was.
+func TestNewStoreIsWhereTheConfigurationSays(t *testing.T) {
+	dir := t.TempDir()
+	state, file := filepath.Join(dir, "state"), filepath.Join(dir, "ovloomd.yaml")
+	if err := os.WriteFile(file, []byte("state-dir: "+state+"\nhost-name: host1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"there was no store in " + state + ":", "it begins with a new and empty store in " + state} {
+		var out strings.Builder
+		if err := command(&out).Run([]string{"ovloomd", "--new-store", "--config", file}); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("no %q in %q", want, out.String())
+		}
+	}
+	if _, err := os.Stat(filepath.Join(state, "store")); err != nil {
+		t.Error(err)
+	}
+	cfg := defaultConfig()
+	cfg.StateDir, cfg.HostName = state, "host1"
+	err := restore(t.Context(), cfg, slog.New(slog.DiscardHandler), filepath.Join(dir, "no.db"), io.Discard)
+	if err == nil || !strings.Contains(err.Error(), "no.db does not exist") {
+		t.Errorf("restored nothing: %v", err)
 	}
 }

@@ -32,7 +32,8 @@ func (d *daemon) newAgent() (*agent.Agent, error) {
 			view, known, err := d.controller.Port(ctx, ref)
 			return view.Port, known && err == nil
 		},
-		Expect: func(ctx context.Context, ref intent.PortRef) func(error) { return d.controller.Expect(ctx, ref) },
+		Expect:   func(ctx context.Context, ref intent.PortRef) func(error) { return d.controller.Expect(ctx, ref) },
+		Unexpect: func(ctx context.Context, ref intent.PortRef) { d.controller.Unexpect(ctx, ref) },
 	})
 }
 

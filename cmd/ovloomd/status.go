@@ -59,7 +59,7 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 			what = fmt.Sprintf("%s: as of %s, for there is no newer answer", subject, at.UTC().Format("15:04:05Z"))
 		}
 		if err != nil {
-			what += ": " + text(err)
+			what += ": " + intent.What(err)
 		}
 		late = append(late, api.Warning{What: what, Do: do})
 	}
@@ -128,12 +128,12 @@ func (d *daemon) connections() []api.Connection {
 	db := d.db.State()
 	list := []api.Connection{
 		{Name: "store", Target: target},
-		{Name: "ovsdb", Target: d.cfg.OVSDB, Connected: db.Connected, Since: db.Since, Error: text(db.LastError)},
+		{Name: "ovsdb", Target: d.cfg.OVSDB, Connected: db.Connected, Since: db.Since, Error: intent.What(db.LastError)},
 		{Name: "openflow", Target: d.openflow.addr()},
 	}
 	for i, link := range map[int]*linkState{0: &d.storeLink.linkState, 2: &d.openflow.linkState} {
 		connected, since, err := link.get()
-		list[i].Connected, list[i].Since, list[i].Error = connected, since, text(err)
+		list[i].Connected, list[i].Since, list[i].Error = connected, since, intent.What(err)
 	}
 	for i := range list {
 		if list[i].Connected {
@@ -141,18 +141,6 @@ func (d *daemon) connections() []api.Connection {
 		}
 	}
 	return list
-}
-
-// text is what went wrong, without advice on something that nobody asked for.
-func text(err error) string {
-	var told *intent.Error
-	switch {
-	case err == nil:
-		return ""
-	case errors.As(err, &told):
-		return told.What
-	}
-	return err.Error()
 }
 
 // drops reads the counters of table drop, of the reasons that occurred.
@@ -243,7 +231,7 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 		if told := new(intent.Error); errors.As(err, &told) && told.Hint != "" {
 			do = told.Hint
 		}
-		add(do, "the bridges cannot be put right: %s", text(err))
+		add(do, "the bridges cannot be put right: %s", intent.What(err))
 	}
 	for _, clash := range c.Clashes {
 		add("change one of them, and report this: ovloom should have refused it", "%s", clash)
@@ -252,7 +240,7 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 		add(u.Do, "%s", u.Fault)
 	}
 	if err := d.uplinkFault(); err != nil {
-		add(hintOf(err), "%s", text(err))
+		add(hintOf(err), "%s", intent.What(err))
 	}
 	states := d.agent.States()
 	for _, name := range slices.Sorted(maps.Keys(states)) {

@@ -60,8 +60,10 @@ func newStore(cfg config, log *slog.Logger, out io.Writer) error {
 	}
 	if kept != "" {
 		fmt.Fprintf(out, "what was there before is kept in %s\n", kept)
+	} else {
+		fmt.Fprintf(out, "there was no store in %s: if that is not the state directory of this host's ovloomd, name it (--state-dir) or its configuration (--config)\n", cfg.StateDir)
 	}
-	fmt.Fprintf(out, "start ovloomd: it begins with a new and empty store\n")
+	fmt.Fprintf(out, "start ovloomd: it begins with a new and empty store in %s\n", cfg.StateDir)
 	return nil
 }
 
@@ -72,9 +74,11 @@ func restore(ctx context.Context, cfg config, log *slog.Logger, file string, out
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "store restored from %s\n", file)
+	fmt.Fprintf(out, "store in %s restored from %s\n", cfg.StateDir, file)
 	if kept != "" {
 		fmt.Fprintf(out, "what was there before is kept in %s: delete it when all is well\n", kept)
+	} else {
+		fmt.Fprintf(out, "there was no store before: if that is not the state directory of this host's ovloomd, name it (--state-dir) or its configuration (--config)\n")
 	}
 	fmt.Fprintf(out, "start ovloomd: the hosts read everything anew by themselves\n")
 	return nil

@@ -94,24 +94,10 @@ func (c *Conn) exchangeHello() error {
 // setUp tells the switch what cfg asks for.
 func (c *Conn) setUp(ctx context.Context) error {
 	if err := c.askFeatures(ctx); err != nil {
-		return fmt.Errorf("features: %w", err)
+		return err
 	}
-	var async ofp.Async
-	if c.cfg.PacketIns != nil {
-		async.PacketIns = ofp.AllPacketIns
-	}
-	if c.cfg.PortChanges != nil {
-		async.PortChanges = ofp.AllPortChanges
-	}
-	if c.cfg.FlowsRemoved != nil {
-		async.FlowsRemoved = ofp.AllFlowsRemoved
-	}
-	// How fragments are read is one setting of the whole switch: every connection
-	// gives the same, so that none takes it from another.
-	config := ofp.Config{Flags: ofp.FragmentsMatch}
-	if async != (ofp.Async{}) {
-		config.MissSendLen = 0xffff // a management connection hears nothing while it is 0
-	}
+	async := c.async()
+	config := c.config()
 	steps := []struct {
 		name   string
 		append func(b []byte, xid uint32) []byte
@@ -136,7 +122,66 @@ func (c *Conn) setUp(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// async says what the switch is to tell unasked.
+func (c *Conn) async() ofp.Async {
+	var async ofp.Async
+	if c.cfg.PacketIns != nil {
+		async.PacketIns = ofp.AllPacketIns
+	}
+	if c.cfg.PortChanges != nil {
+		async.PortChanges = ofp.AllPortChanges
+	}
+	if c.cfg.FlowsRemoved != nil {
+		async.FlowsRemoved = ofp.AllFlowsRemoved
+	}
+	return async
+}
+
+// config is the switch's configuration for this connection. How fragments are read is one
+// setting of the whole switch: every connection gives the same, so that none takes it from
+// another.
+func (c *Conn) config() ofp.Config {
+	config := ofp.Config{Flags: ofp.FragmentsMatch}
+	if c.async() != (ofp.Async{}) {
+		config.MissSendLen = 0xffff // a management connection hears nothing while it is 0
+	}
+	return config
+}
+
+// PutConfigBack gives the switch's configuration back what Dial has set, if another
+// program has changed it, and says what that was: how fragments are treated, as
+// ovs-ofctl set-frags names it. "" means that nothing was changed.
+func (c *Conn) PutConfigBack(ctx context.Context) (was string, err error) {
+	var now ofp.Config
+	err = c.ask(ctx, "get-config", ofp.AppendGetConfigRequest, ofp.TypeGetConfigReply, func(body []byte) (err error) {
+		now, err = ofp.DecodeConfig(body)
+		return err
+	})
+	want := c.config()
+	if err != nil || now == want {
+		return "", err
+	}
+	refused, err := c.confirm(ctx, 1, func(b []byte, _ int, xid uint32) ([]byte, error) {
+		return ofp.AppendSetConfig(b, xid, want), nil
+	})
+	if err == nil && len(refused) > 0 {
+		err = refused[0].err
+	}
+	if err != nil {
+		return "", fmt.Errorf("openflow set-config: %w", err)
+	}
+	return ofp.FragmentsName(now.Flags), nil
+}
+
 func (c *Conn) askFeatures(ctx context.Context) error {
+	return c.ask(ctx, "features", ofp.AppendFeaturesRequest, ofp.TypeFeaturesReply, func(body []byte) (err error) {
+		c.features, err = ofp.DecodeFeatures(body)
+		return err
+	})
+}
+
+// ask sends a request of one message, and reads the one reply to it.
+func (c *Conn) ask(ctx context.Context, what string, request func(b []byte, xid uint32) []byte, reply ofp.Type, read func(body []byte) error) error {
 	var done bool
 	var failed error
 	k := c.expect(1, func(h ofp.Header, body []byte) {
@@ -144,17 +189,20 @@ func (c *Conn) askFeatures(ctx context.Context) error {
 		case done:
 		case h.Type == ofp.TypeError:
 			failed, done = decodeError(body), true
-		case h.Type == ofp.TypeFeaturesReply:
-			c.features, failed = ofp.DecodeFeatures(body)
-			done = true
+		case h.Type == reply:
+			failed, done = read(body), true
 		}
 	})
 	defer c.forget(k)
-	if err := c.send(ctx, ofp.AppendFeaturesRequest(c.buffer(), k.first)); err != nil {
-		return err
+	err := c.send(ctx, request(c.buffer(), k.first))
+	if err == nil {
+		err = c.wait(ctx, k, func() bool { return done })
 	}
-	if err := c.wait(ctx, k, func() bool { return done }); err != nil {
-		return err
+	if err == nil {
+		err = failed
 	}
-	return failed
+	if err != nil {
+		return fmt.Errorf("openflow %s: %w", what, err)
+	}
+	return nil
 }

@@ -312,3 +312,24 @@ func TestDialSaysWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+// Another program may change how fragments are treated, on a switch that tells nobody.
+func TestConfigIsPutBack(t *testing.T) {
+	s := ovstest.Start(t)
+	c := dialOVS(t, s, Config{PortChanges: make(chan openflow.PortChange, 1)})
+	put := func(want string) {
+		t.Helper()
+		if was, err := c.PutConfigBack(t.Context()); was != want || err != nil {
+			t.Errorf("put back %q, %v, want %q", was, err, want)
+		}
+	}
+	put("")
+	for _, frags := range []string{"drop", "normal"} {
+		s.Ofctl("set-frags", "br0", frags)
+		put(frags)
+		if now := s.Ofctl("get-frags", "br0"); !strings.Contains(now, "nx-match") {
+			t.Errorf("after that: %s", now)
+		}
+		put("")
+	}
+}

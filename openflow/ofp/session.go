@@ -55,6 +55,21 @@ func DecodeFeatures(body []byte) (Features, error) {
 // pretends that it has none, so that what it is cannot be seen.
 const FragmentsMatch = 3
 
+// FragmentsName names a way of treating fragments as ovs-ofctl set-frags does.
+func FragmentsName(flags uint16) string {
+	switch flags {
+	case 0:
+		return "normal"
+	case 1:
+		return "drop"
+	case 2:
+		return "reassemble"
+	case FragmentsMatch:
+		return "nx-match"
+	}
+	return fmt.Sprintf("flags %#x", flags)
+}
+
 // Config is the switch's configuration for this connection (OpenFlow 1.5, 7.3.2).
 type Config struct {
 	Flags uint16 // 0: fragments are treated as usual
@@ -69,6 +84,17 @@ func AppendSetConfig(b []byte, xid uint32, c Config) []byte {
 	b, start := begin(b, TypeSetConfig, xid)
 	b = binary.BigEndian.AppendUint16(b, c.Flags)
 	return mustEnd(binary.BigEndian.AppendUint16(b, c.MissSendLen), start)
+}
+
+// AppendGetConfigRequest appends the question for the switch's configuration.
+func AppendGetConfigRequest(b []byte, xid uint32) []byte { return empty(b, TypeGetConfigRequest, xid) }
+
+// DecodeConfig reads the body of a get-config reply.
+func DecodeConfig(body []byte) (Config, error) {
+	if len(body) < 4 {
+		return Config{}, fmt.Errorf("ofp: get-config reply: %d bytes, want 4", len(body))
+	}
+	return Config{Flags: binary.BigEndian.Uint16(body), MissSendLen: binary.BigEndian.Uint16(body[2:])}, nil
 }
 
 // AppendPacketIn2Format asks for packet-ins in the format of NXT_PACKET_IN2, the

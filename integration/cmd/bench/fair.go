@@ -20,6 +20,8 @@ const (
 	fairTurns = 4        // in a round
 	fairBytes = 64 << 20 // of one transfer
 	fairLeast = 0.8
+
+	fairAlone = 2 * time.Second // of a flood that nothing is beside
 )
 
 // evil is the tenant that floods. Its addresses are others than those of the tenant
@@ -104,6 +106,8 @@ type beside struct {
 	throughput       []float64 // bits a second
 	sent             []float64 // frames a second
 	switchCPU, ovCPU []float64 // CPUs in use
+
+	perPacket []float64 // nanoseconds of CPU of both daemons for a frame, with nothing beside it
 }
 
 func (b *bench) fair(ctx context.Context) (_ []figure, err error) {
@@ -167,6 +171,12 @@ func (b *bench) fair(ctx context.Context) (_ []figure, err error) {
 				return o.flooded(ctx, attacker, a.rate, a.frame(attacker, friend), from, to, into)
 			},
 		}
+		alone := []func(into *beside) error{
+			func(into *beside) error { return o.floodedAlone(ctx, honest, a.rate, permitted, into) },
+			func(into *beside) error {
+				return o.floodedAlone(ctx, attacker, a.rate, a.frame(attacker, friend), into)
+			},
+		}
 		into := []*beside{&reference, &ours}
 		for turn := range fairTurns*b.rounds + 1 {
 			for i := range floods {
@@ -174,6 +184,9 @@ func (b *bench) fair(ctx context.Context) (_ []figure, err error) {
 					i = 1 - i
 				}
 				if err := floods[i](into[i]); err != nil {
+					return figures, fmt.Errorf("%s: %w", a.name, err)
+				}
+				if err := alone[i](into[i]); err != nil {
 					return figures, fmt.Errorf("%s: %w", a.name, err)
 				}
 			}
@@ -194,12 +207,15 @@ func (b *bench) fair(ctx context.Context) (_ []figure, err error) {
 			return figures, fmt.Errorf("%s: nothing was dropped", a.name)
 		}
 		// The first turn has the second in it that a penalty takes to come.
-		first := ours.throughput[0] / reference.throughput[0]
+		first, firstPacket := ours.throughput[0]/reference.throughput[0], ours.perPacket[0]
 		ours, reference = ours.later(), reference.later()
 		ratio := medianRatio(ours.throughput, reference.throughput)
 		figures = append(figures, figure{
 			what: fmt.Sprintf("TCP beside %d %s a second of another tenant (most dropped: %s)", a.rate, a.name, reason), ours: ours.String(), peer: "as many permitted packets: " + reference.String(),
 			ratio: fmt.Sprintf("%.2f × (first turn %.2f ×)", ratio, first), target: fmt.Sprintf("≥ %.2f ×", fairLeast), met: judge(ratio >= fairLeast),
+		}, figure{
+			what: fmt.Sprintf("CPU of ovs-vswitchd and ovloomd for one of the %s", a.name), ours: fmt.Sprintf("%s (first turn %s)", microseconds(medianOf(ours.perPacket)), microseconds(firstPacket)),
+			peer: "permitted: " + microseconds(medianOf(reference.perPacket)), ratio: fmt.Sprintf("%.2f ×", medianRatio(reference.perPacket, ours.perPacket)),
 		})
 	}
 	return figures, nil
@@ -207,7 +223,7 @@ func (b *bench) fair(ctx context.Context) (_ []figure, err error) {
 
 // later returns what was measured after the first turn.
 func (b beside) later() beside {
-	return beside{b.throughput[1:], b.sent[1:], b.switchCPU[1:], b.ovCPU[1:]}
+	return beside{b.throughput[1:], b.sent[1:], b.switchCPU[1:], b.ovCPU[1:], b.perPacket[1:]}
 }
 
 func (b beside) String() string {
@@ -248,47 +264,80 @@ func (o *overlay) evil(ctx context.Context) (*station, error) {
 func (o *overlay) flooded(ctx context.Context, by *station, rate int, frame func(int) []byte, from, to *station, into *beside) error {
 	ctx, cancel := context.WithTimeout(ctx, waitLimit)
 	defer cancel()
-	type result struct {
-		sent int
-		err  error
+	var t lab.Transferred
+	f, err := o.during(ctx, by, rate, frame, func() (err error) {
+		t, err = lab.Transfer(ctx, from.Workload, to.Workload, to.addr, fairBytes)
+		return err
+	})
+	if err != nil {
+		return err
 	}
+	into.throughput = append(into.throughput, 8*float64(t.Bytes)/t.Elapsed.Seconds())
+	into.sent = append(into.sent, float64(f.sent)/f.took.Seconds())
+	into.switchCPU = append(into.switchCPU, f.switchCPU.Seconds()/f.took.Seconds())
+	into.ovCPU = append(into.ovCPU, f.ovCPU.Seconds()/f.took.Seconds())
+	return nil
+}
+
+// floodedAlone measures what a flood itself takes. Other work on the machine changes
+// that less than throughput.
+func (o *overlay) floodedAlone(ctx context.Context, by *station, rate int, frame func(int) []byte, into *beside) error {
+	f, err := o.during(ctx, by, rate, frame, func() error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(fairAlone):
+			return nil
+		}
+	})
+	if err != nil {
+		return err
+	}
+	into.perPacket = append(into.perPacket, float64(f.switchCPU+f.ovCPU)/float64(f.sent))
+	return nil
+}
+
+// flood is what was sent, and used by daemons meanwhile.
+type flood struct {
+	sent             int
+	took             time.Duration
+	switchCPU, ovCPU time.Duration
+}
+
+// during does something while a station floods.
+func (o *overlay) during(ctx context.Context, by *station, rate int, frame func(int) []byte, do func() error) (f flood, err error) {
 	flooding, stop := context.WithCancel(ctx)
 	defer stop()
-	ended := make(chan result, 1)
+	ended := make(chan error, 1)
+	sent := 0
 	start := time.Now()
 	go func() {
-		n, err := by.Flood(flooding, "eth0", rate, 0, frame)
-		ended <- result{n, err}
+		var err error
+		sent, err = by.Flood(flooding, "eth0", rate, 0, frame)
+		ended <- err
 	}()
 	h := o.Hosts[0]
 	pids := []int{h.Vswitchd.Pid(), h.Ovloomd.Pid()}
 	var before, after [2]time.Duration
-	var err error
 	for i, pid := range pids {
 		if before[i], err = cpuOf(pid); err != nil {
-			return err
+			return f, err
 		}
 	}
-	t, err := lab.Transfer(ctx, from.Workload, to.Workload, to.addr, fairBytes)
-	if err != nil {
-		return err
+	if err := do(); err != nil {
+		return f, err
 	}
 	for i, pid := range pids {
 		if after[i], err = cpuOf(pid); err != nil {
-			return err
+			return f, err
 		}
 	}
-	took := time.Since(start)
+	f.took = time.Since(start)
 	stop()
-	f := <-ended
-	if f.err != nil {
-		return f.err
-	}
-	into.throughput = append(into.throughput, 8*float64(t.Bytes)/t.Elapsed.Seconds())
-	into.sent = append(into.sent, float64(f.sent)/took.Seconds())
-	into.switchCPU = append(into.switchCPU, (after[0]-before[0]).Seconds()/took.Seconds())
-	into.ovCPU = append(into.ovCPU, (after[1]-before[1]).Seconds()/took.Seconds())
-	return nil
+	err = <-ended
+	f.sent = sent
+	f.switchCPU, f.ovCPU = after[0]-before[0], after[1]-before[1]
+	return f, err
 }
 
 // drops returns how many packets the host has dropped, by reason.
