@@ -118,7 +118,7 @@ func (c *checker) read(it item) {
 	if !has {
 		return
 	}
-	name := nameOf(change.Object)
+	name := intent.ObjectName(change.Object)
 	if other, taken := c.ids[id]; taken && strings.HasPrefix(name, "host ") && strings.HasPrefix(other, "host ") {
 		c.find("%s has id %d, which is that of %q: restart ovloomd there, and it takes another; one of an earlier version does not: "+
 			"stop it, and start it again after this on another host: ovloom host remove %s --cascade", name, id, other, strings.TrimPrefix(name, "host "))
@@ -132,17 +132,17 @@ func (c *checker) read(it item) {
 func (c *checker) objects() {
 	for ref, o := range c.all {
 		if err := classes[ref.Class()].check(o, c.look); err != nil {
-			c.find("%s: %v", nameOf(o), err)
+			c.find("%s: %v", intent.ObjectName(o), err)
 		}
 		for _, n := range classes[ref.Class()].needsOf(o) {
 			if _, ok := c.all[n]; !ok {
-				c.find("%s has no %s", nameOf(o), className(n.Class()))
+				c.find("%s has no %s", intent.ObjectName(o), className(n.Class()))
 			}
 		}
 	}
 	for b := range each[intent.Binding](c) {
 		if last := c.counters[b.PortRef()]; b.Generation == 0 || b.Generation > last {
-			c.find("%s has generation %d, the port's last is %d", nameOf(b), b.Generation, last)
+			c.find("%s has generation %d, the port's last is %d", intent.ObjectName(b), b.Generation, last)
 		}
 	}
 	for ref := range c.counters {
@@ -156,7 +156,7 @@ func (c *checker) objects() {
 	}
 	for p := range each[intent.Peer](c) {
 		if host, taken := vteps[p.VTEP]; taken {
-			c.find("%s has the VTEP address of host %s", nameOf(p), host)
+			c.find("%s has the VTEP address of host %s", intent.ObjectName(p), host)
 		}
 	}
 }
@@ -202,7 +202,7 @@ func (c *checker) guarded() {
 	for p := range each[intent.Peer](c) {
 		k := guardVTEPKey(p.VTEP, p.ID)
 		if g, ok := c.guard[k]; !ok || g.VTEP != p.VTEP {
-			c.find("key %s of %s is missing: hosts do not keep tenants from its VTEP", k, nameOf(p))
+			c.find("key %s of %s is missing: hosts do not keep tenants from its VTEP", k, intent.ObjectName(p))
 		}
 		delete(left, k)
 	}

@@ -21,7 +21,7 @@ func (c *checker) routing() {
 				c.find("%v", err)
 			}
 			if err := hopsFit(r, n); err != nil {
-				c.find("%s: %v", nameOf(r), err)
+				c.find("%s: %v", intent.ObjectName(r), err)
 			}
 			for _, hop := range r.Via {
 				found[hop] = found[hop] || within(n.Subnets, hop)
@@ -29,7 +29,7 @@ func (c *checker) routing() {
 		}
 		for _, hop := range r.Via {
 			if !found[hop] {
-				c.find("next hop %s of %s is in no subnet of its tenant", hop, nameOf(r))
+				c.find("next hop %s of %s is in no subnet of its tenant", hop, intent.ObjectName(r))
 			}
 		}
 	}
@@ -54,7 +54,7 @@ func (c *checker) nat() {
 		by[n.Tenant] = n.External
 		e := c.addressOn(n, n.External, n.Address)
 		if n.Address.IsValid() != (e.Kind == intent.ExternalHost) {
-			c.find("%s on an external of kind %s has address %s", nameOf(n), e.Kind, n.Address)
+			c.find("%s on an external of kind %s has address %s", intent.ObjectName(n), e.Kind, n.Address)
 		}
 		if n.Address.IsValid() {
 			shared[n.Ref()] = n.Address
@@ -84,7 +84,7 @@ func (c *checker) addressOn(o intent.Object, external string, a netip.Addr) inte
 	e, ok := c.all[intent.ExternalRef{External: external}].(intent.External)
 	if ok && a.IsValid() {
 		if err := e.Assignable(a); err != nil {
-			c.find("%s: %v", nameOf(o), err)
+			c.find("%s: %v", intent.ObjectName(o), err)
 		}
 	}
 	return e
@@ -93,6 +93,6 @@ func (c *checker) addressOn(o intent.Object, external string, a netip.Addr) inte
 // reached checks the port that an object on an external leads to.
 func (c *checker) reached(o intent.Object, ref intent.PortRef) {
 	if p, ok := c.all[ref].(intent.Port); ok && !hasIPv4(p) {
-		c.find("%s: port %s has no IPv4 address", nameOf(o), ref)
+		c.find("%s: port %s has no IPv4 address", intent.ObjectName(o), ref)
 	}
 }

@@ -77,7 +77,7 @@ func objectAt(key string, value []byte) (intent.Object, error) {
 	switch {
 	case err != nil:
 	case object.Reference() != name.Reference():
-		err = fmt.Errorf("%w: it names %s", errUnreadable, nameOf(object))
+		err = fmt.Errorf("%w: it names %s", errUnreadable, intent.ObjectName(object))
 	default:
 		err = intent.Stored(object)
 	}

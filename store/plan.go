@@ -77,10 +77,3 @@ func forwardsOf(targets []item) []intent.Reference {
 	}
 	return refs
 }
-
-func bindingName(ref intent.PortRef, host string) string {
-	return intent.Title(intent.BindingRef{PortRef: ref, Host: host})
-}
-
-// nameOf is what users are told of an object that uses another.
-func nameOf(o intent.Object) string { return intent.Title(o.Reference()) }

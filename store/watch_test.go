@@ -42,7 +42,7 @@ func textOf(o any) (name, text string) {
 	case intent.Tenant:
 		return "tenant", fmt.Sprint(o)
 	case intent.Object:
-		return nameOf(o), fmt.Sprint(o)
+		return intent.ObjectName(o), fmt.Sprint(o)
 	}
 	return fmt.Sprintf("%T", o), fmt.Sprint(o)
 }
