@@ -36,7 +36,8 @@ const (
 	countAgain = 30 * time.Second
 	countMore  = 1.5
 	countFound = time.Second     // while the flows that it has left are there
-	countSoon  = 2 * time.Second // where there are few, so that counting takes nothing
+	countSoon  = 2 * time.Second // where there are fewer than countCheap
+	countCheap = 5000
 
 	slowLeast = 250 * time.Millisecond // between two counts
 
@@ -166,7 +167,7 @@ func (j *judge) chargeSlow(now time.Time, counts map[uint32]FlowCount) (charged 
 	switch {
 	case len(charged) > 0:
 		s.next = now.Add(countFound)
-	case flows < flowsFew:
+	case flows < countCheap:
 		s.next = now.Add(countSoon)
 	default:
 		s.next = now.Add(countAgain)
