@@ -332,16 +332,16 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 		}
 	}
 	d.stopLoops = func() { stop(); loops.Wait() }
-	// What is about the store does not wait for the bridge: ovs-vswitchd takes longer to
-	// make one than all the rest of a start takes.
-	begin(d.storeLink.keep, d.store.KeepGuard)
+	// What is about the store or the host does not wait for the bridge. Of interfaces nobody
+	// is told before the rules are there that keep the host apart from them.
+	begin(d.storeLink.keep, d.store.KeepGuard, d.keepAside)
 	g.Go(func() error { return server.Serve(ctx, listener) })
 	g.Go(func() error {
 		if err := d.making.wait(ctx); err != nil {
 			return err
 		}
 		// The controller reads from the bridge's row which zones of conntrack are whose.
-		begin(d.controller.Run, d.agent.Run, d.tellUnderlay, d.tellInterfaces, d.keepBridge, d.keepUnderlay, d.announce, d.openflow.keep, doctor.keep, newRouterLink(d).keep, d.keepFair, d.keepAside, trace.keep, d.keepExit(gatherer))
+		begin(d.controller.Run, d.agent.Run, d.tellUnderlay, d.tellInterfaces, d.keepBridge, d.keepUnderlay, d.announce, d.openflow.keep, doctor.keep, newRouterLink(d).keep, d.keepFair, trace.keep, d.keepExit(gatherer))
 		d.controller.Recall(ctx, d.store.CopiedTenants())
 		d.making.use()
 		notifyReady(d.log)
