@@ -68,6 +68,10 @@ type Switch struct {
 	Room func(cookie uint64, limit uint32, mac intent.MAC) bool
 	// Note says what a flow is for; "" if it is not known.
 	Note func(of.Flow) string
+	// Forward returns where the host's packet filter leads what comes from an address of
+	// NAT's to a port of the host's own addresses, and the source that it gives it; false if
+	// it does not. nil: no port is forwarded.
+	Forward func(p intent.Protocol, from netip.Addr, to netip.AddrPort) (target netip.AddrPort, source netip.Addr, ok bool)
 }
 
 // Trace says what the switch would do with a packet. An error is of kind Unavailable
@@ -101,6 +105,13 @@ func (s *Switch) Trace(ctx context.Context, r Request) (intent.TraceHop, error) 
 		at := w.resume
 		w.resume = nil
 		if text, err = s.call(ctx, at.state.all(), fmt.Sprintf("resubmit(,%d)", at.table)); err != nil {
+			return hop, err
+		}
+		hop.Raw += "\n" + text
+		w.read(text)
+	}
+	if at, again := w.turnedRound(); again != "" {
+		if text, err = s.call(ctx, fmt.Sprintf("in_port=%d,%s", at, again)); err != nil {
 			return hop, err
 		}
 		hop.Raw += "\n" + text
