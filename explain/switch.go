@@ -96,7 +96,28 @@ func (s *Switch) Trace(ctx context.Context, r Request) (intent.TraceHop, error) 
 	if err != nil {
 		return hop, err
 	}
-	hop.Raw = text
+	if hop.Raw, err = s.readAll(ctx, &w, text); err != nil {
+		return hop, err
+	}
+	if at, again := w.turnedRound(); again != "" {
+		if text, err = s.call(ctx, fmt.Sprintf("in_port=%d,%s", at, again)); err == nil {
+			text, err = s.readAll(ctx, &w, text)
+		}
+		if err != nil {
+			return hop, err
+		}
+		hop.Raw += "\n" + text
+	}
+	hop.Raw = hop.Raw[:min(len(hop.Raw), rawMax)]
+	hop.Steps = append(hop.Steps, w.steps...)
+	hop.Ends = append(hop.Ends, w.ends...)
+	return hop, nil
+}
+
+// readAll takes in what ofproto/trace printed, and has the way traced on where Open
+// vSwitch left off. It returns all that Open vSwitch said.
+func (s *Switch) readAll(ctx context.Context, w *walk, text string) (raw string, err error) {
+	raw = text
 	w.read(text)
 	for range resumptionsMax {
 		if w.resume == nil {
@@ -105,22 +126,12 @@ func (s *Switch) Trace(ctx context.Context, r Request) (intent.TraceHop, error) 
 		at := w.resume
 		w.resume = nil
 		if text, err = s.call(ctx, at.state.all(), fmt.Sprintf("resubmit(,%d)", at.table)); err != nil {
-			return hop, err
+			return raw, err
 		}
-		hop.Raw += "\n" + text
+		raw += "\n" + text
 		w.read(text)
 	}
-	if at, again := w.turnedRound(); again != "" {
-		if text, err = s.call(ctx, fmt.Sprintf("in_port=%d,%s", at, again)); err != nil {
-			return hop, err
-		}
-		hop.Raw += "\n" + text
-		w.read(text)
-	}
-	hop.Raw = hop.Raw[:min(len(hop.Raw), rawMax)]
-	hop.Steps = append(hop.Steps, w.steps...)
-	hop.Ends = append(hop.Ends, w.ends...)
-	return hop, nil
+	return raw, nil
 }
 
 // call has Open vSwitch trace a packet, or some actions on it.
