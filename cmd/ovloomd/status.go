@@ -248,7 +248,7 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 			if do == "" {
 				do = "see the log of ovloomd; it tries again every 10 seconds"
 			}
-			add(do, "this host's own network is not kept apart from its ports, which may reach what the host routes to: %s", text(err))
+			add(do, "this host's own network is not kept apart from its ports, which may reach what the host routes to: %s", err)
 		}
 	}
 	states := d.agent.States()
