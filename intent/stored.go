@@ -20,7 +20,7 @@ func Stored(object any) error {
 	case Network:
 		return o.stored()
 	case Port:
-		return o.stored()
+		return o.Stored()
 	case Peer:
 		return firstError(o.Ref().Validate(), storedID(o.ID), validateVTEP(o.VTEP))
 	case Route:
@@ -35,10 +35,7 @@ func Stored(object any) error {
 		return firstError(ValidateName("tenant", o.Tenant), ValidateName("external", o.External), ValidateName("host", o.Host),
 			storedAddr(o.Address), validateNATAddress(o.Address))
 	case Binding:
-		if o.Generation == 0 {
-			return Invalidf("the claim has no generation")
-		}
-		return firstError(o.PortRef().Validate(), ValidateName("host", o.Host))
+		return o.Stored()
 	case External:
 		return o.stored()
 	case Host:
@@ -90,7 +87,8 @@ func (s Subnet) stored() error {
 	return nil
 }
 
-func (p Port) stored() error {
+// Stored is the function Stored for a port: there may be very many.
+func (p *Port) Stored() error {
 	switch {
 	case len(p.Addrs) > AddrsMax:
 		return Invalidf("there are %d addresses", len(p.Addrs))
@@ -108,6 +106,14 @@ func (p Port) stored() error {
 		}
 	}
 	return firstError(p.Ref().Validate(), storedID(p.ID), p.MAC.Validate())
+}
+
+// Stored is the function Stored for a binding.
+func (b *Binding) Stored() error {
+	if b.Generation == 0 {
+		return Invalidf("the claim has no generation")
+	}
+	return firstError(b.PortRef().Validate(), ValidateName("host", b.Host))
 }
 
 func (r Route) stored() error {

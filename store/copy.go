@@ -156,6 +156,7 @@ func (s *Store) readCopy(path string) ([]item, int64, bool) {
 // parseCopy reads a copy and checks that it is whole. The values are parts of it.
 func parseCopy(text []byte) (all []item, revision int64, err error) {
 	begun, rest := 0, text // the current line, and what is after it
+	var keys quick
 	for n := 0; ; n++ {
 		length := bytes.IndexByte(rest, '\n')
 		if length < 0 {
@@ -182,7 +183,7 @@ func parseCopy(text []byte) (all []item, revision int64, err error) {
 		if !ok {
 			return nil, 0, fmt.Errorf("line %d: no value", n+1)
 		}
-		all = append(all, item{key: string(k), value: value})
+		all = append(all, item{key: keys.string(k), value: value})
 	}
 }
 
