@@ -16,9 +16,9 @@ import (
 // quick reads ports and bindings. What it returns shares memory with what else it
 // returns: thousands of small strings would cost more than what is in them.
 type quick struct {
-	text  strings.Builder // what strings are parts of
-	addrs []netip.Addr    // what the addresses of ports are parts of
-	last  [3]string       // tenant, network and host of the object before
+	text  strings.Builder   // what strings are parts of
+	addrs []netip.Addr      // what the addresses of ports are parts of
+	names map[string]string // of tenants, networks and hosts
 }
 
 const (
@@ -62,7 +62,7 @@ func (q *quick) port(key string, value []byte) (p intent.Port, ok bool) {
 	if !s.ended() || !keyIs(key, "ports", tenant, network, name, nil) {
 		return p, false
 	}
-	p.Tenant, p.Network, p.Name, p.UUID = q.often(0, tenant), q.often(1, network), q.string(name), q.string(uuid)
+	p.Tenant, p.Network, p.Name, p.UUID = q.often(tenant), q.often(network), q.string(name), q.string(uuid)
 	p.Addrs = q.addresses(addrs)
 	return p, p.Stored() == nil
 }
@@ -88,7 +88,7 @@ func (q *quick) binding(key string, value []byte) (b intent.Binding, ok bool) {
 	if !s.ended() || !keyIs(key, "bindings", tenant, network, name, host) {
 		return b, false
 	}
-	b.Tenant, b.Network, b.Port, b.Host = q.often(0, tenant), q.often(1, network), q.string(name), q.often(2, host)
+	b.Tenant, b.Network, b.Port, b.Host = q.often(tenant), q.often(network), q.string(name), q.often(host)
 	return b, b.Stored() == nil
 }
 
@@ -123,12 +123,17 @@ func (q *quick) string(b []byte) string {
 	return q.text.String()[at:]
 }
 
-// often is string for names that come many times in a row.
-func (q *quick) often(i int, b []byte) string {
-	if q.last[i] != string(b) {
-		q.last[i] = string(b)
+// often is string for names that come many times.
+func (q *quick) often(b []byte) string {
+	name, ok := q.names[string(b)]
+	if !ok {
+		if q.names == nil {
+			q.names = map[string]string{}
+		}
+		name = string(b)
+		q.names[name] = name
 	}
-	return q.last[i]
+	return name
 }
 
 // addresses returns a list with some addresses; nil: there are none.
