@@ -14,15 +14,24 @@ type Kernel struct {
 }
 
 // Plug is hostnet.Plug. The host hears nothing of the port, from the first packet on; where
-// that cannot be had, Aside's keeper says so.
+// that cannot be had, Aside's keeper says so. The rules for that are made while the interface
+// is, which carries nothing until they are there: nft(8) takes as long as all the rest.
 func (k Kernel) Plug(ctx context.Context, p hostnet.PlugSpec) (hostnet.Plugged, error) {
-	if k.Aside != nil {
-		_ = k.Aside.Add(ctx, hostnet.HostIfName(p.Port))
+	if k.Aside == nil {
+		return hostnet.Plug(ctx, p)
+	}
+	name := hostnet.HostIfName(p.Port)
+	added := make(chan struct{})
+	go func() {
+		defer close(added)
+		_ = k.Aside.Add(ctx, name)
+	}()
+	p.BeforeUp = func() error {
+		<-added
+		return k.Aside.Made(name)
 	}
 	plugged, err := hostnet.Plug(ctx, p)
-	if err == nil && k.Aside != nil {
-		err = k.Aside.Made(plugged.HostIf)
-	}
+	<-added // also when the interface could not be made
 	return plugged, err
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/hostnet"
@@ -203,13 +204,19 @@ func (a *Agent) plugPair(ctx context.Context, r api.PlugRequest, port intent.Por
 		spec.OldAddrs, spec.OldGateways = old.Addrs, old.Gateways
 	}
 	undo := context.WithoutCancel(ctx)
+	start := time.Now()
 	claim := a.startClaim(ctx, r, rec.Interface)
 	plugged, err := a.cfg.Network.Plug(ctx, spec)
 	if err != nil {
 		return nil, errors.Join(err, claim.undo(undo))
 	}
 	rec.take(spec, plugged)
+	made := time.Since(start)
 	generation, err := claim.wait()
+	claimed := time.Since(start)
+	defer func() {
+		a.log.Debug("plugged", "port", r.Ref, "made-after", made, "claimed-after", claimed, "in-all", time.Since(start), "error", err)
+	}()
 	if err == nil {
 		err = a.remember(ctx, rec, func() error {
 			return a.cfg.Switch.AddPort(ctx, a.cfg.Bridge, portSpec(rec, generation))

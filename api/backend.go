@@ -8,8 +8,12 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Backend is what the server serves. Every field is required.
+// Backend is what the server serves. Every field but Started is required.
 type Backend struct {
+	// Started returns when this host's switch is there to be asked and changed, or says
+	// why it is not. What concerns the store alone is answered before; nil: all is.
+	Started func(ctx context.Context) error
+
 	Store  Store
 	Local  Local
 	Plug   Plugger

@@ -21,6 +21,7 @@ type route struct {
 	status  int // of a success; 0: 200
 	serve   func(*Server, *call) (any, error)
 	stream  bool // serve writes lines itself, and may take long
+	local   bool // it is about this host's switch, and waits for that at a start
 }
 
 // param is a query parameter.
@@ -95,30 +96,30 @@ var routes = []route{
 	{method: "GET", path: "/v1/version", summary: "The version of ovloomd.",
 		reply: Version{"v0.1.0"}, serve: (*Server).version},
 	{method: "GET", path: "/v1/status", summary: "The state of this host.",
-		reply: exampleStatus, serve: (*Server).status},
+		reply: exampleStatus, serve: (*Server).status, local: true},
 	{method: "POST", path: "/v1/status/fix", summary: "Set what this host lacks for tenants to leave through it: forwarding of packets, and rules by which its packet filter lets them pass. The status says what that would be.",
-		reply: Fixed{Done: []string{"set net.ipv4.ip_forward=1, until the next boot: for ever with a file in /etc/sysctl.d"}}, serve: (*Server).fix},
+		reply: Fixed{Done: []string{"set net.ipv4.ip_forward=1, until the next boot: for ever with a file in /etc/sysctl.d"}}, serve: (*Server).fix, local: true},
 	{method: "GET", path: "/v1/flows", summary: "Flows of this host's switch, with the objects they belong to.",
 		query: []param{{"object", "only those of a tenant, network or port, such as `acme/web/c1`"}, {"table", "only those of one table"}},
 		reply: []Flow{{Table: "fdb", Object: "port acme/web/c1", Text: "table=fdb,priority=100,metadata=0x3001001/0xffffffffffff,dl_dst=0a:00:00:00:00:13 actions=set_field:5->reg2,goto_table:output"}},
-		serve: (*Server).flows},
+		serve: (*Server).flows, local: true},
 	{method: "GET", path: "/v1/flows/diff", summary: "What would lead from what the switch holds to what a new ovloomd would want it to hold, as ovs-ofctl's bundle commands: nothing, if all is right.",
 		reply: []string{"flow add table=40,priority=50,metadata=0x2710/0xffffff,dl_dst=0a:00:00:00:00:13,actions=set_field:0x5->reg2,goto_table:100"},
-		serve: (*Server).flowsDiff},
+		serve: (*Server).flowsDiff, local: true},
 
 	{method: "GET", path: "/v1/tenants/{tenant}/connections", summary: "A tenant's connections with the outside that this host translates, or that come in by another host for a port here.",
 		reply: []intent.Connection{{Port: "acme/web/c1", Protocol: "tcp", Source: "10.0.0.2:40112", Destination: "198.51.100.7:443", TranslatedSource: "203.0.113.10:40112", State: "ESTABLISHED"}},
-		serve: (*Server).connections},
+		serve: (*Server).connections, local: true},
 	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}/learned", summary: "The MAC addresses that this host's switch has learned in a network: behind ports with a learning limit, and behind peers.",
 		reply: []intent.LearnedMAC{{MAC: intent.MAC{2, 0, 0, 0, 0, 7}, Behind: "peer acme/web/tor1", Idle: 3.2, Age: 61, VTEP: netip.MustParseAddr("198.51.100.40")}},
-		serve: (*Server).learned},
+		serve: (*Server).learned, local: true},
 
 	{method: "GET", path: "/v1/health", summary: "Have every live host examine its paths to the others, with packets of full size through the tunnels. " +
 		"It takes less than a second when all is right, up to 20 seconds when not.",
-		reply: exampleExamined, serve: (*Server).health},
+		reply: exampleExamined, serve: (*Server).health, local: true},
 
 	{method: "GET", path: "/v1/trace", summary: "What would become of a packet that a port might send: its way through the switches of all hosts concerned, step by step. Nothing is sent. Hosts that do not answer are in `silent`.",
-		query: traceParams, reply: exampleTrace, serve: (*Server).trace},
+		query: traceParams, reply: exampleTrace, serve: (*Server).trace, local: true},
 
 	{method: "GET", path: "/v1/tenants", summary: "All tenants, by name.",
 		reply: []intent.Tenant{exampleTenant}, serve: (*Server).tenants},
@@ -164,13 +165,13 @@ var routes = []route{
 	{method: "DELETE", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}", summary: "Delete a port.", query: deleteParams,
 		reply: Written{Revision: 58, Deleted: []string{"port acme/web/c1"}}, serve: (*Server).deletePort},
 	{method: "PUT", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}/plug", summary: "Plug a port into a workload on this host: exactly one of `netns`, `pid` and `tap`.",
-		body: &PlugRequest{Netns: "c1", Ifname: "eth0"}, serve: (*Server).plug,
+		body: &PlugRequest{Netns: "c1", Ifname: "eth0"}, serve: (*Server).plug, local: true,
 		reply: PlugResult{Interface: "ovl13", Ifname: "eth0", MAC: examplePort.MAC, Addrs: examplePort.Addrs, MTU: 1450}},
 	{method: "DELETE", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}/plug", summary: "Unplug a port from this host.",
-		reply: struct{}{}, serve: (*Server).unplug},
+		reply: struct{}{}, serve: (*Server).unplug, local: true},
 	{method: "GET", path: "/v1/tenants/{tenant}/networks/{network}/ports/{port}/up", summary: "Wait until a port that is plugged on this host has its flows installed. The answer is a stream, as of `applied`.",
 		query: []param{paramTimeout}, stream: true,
-		reply: WaitLine{Done: true}, serve: (*Server).up},
+		reply: WaitLine{Done: true}, serve: (*Server).up, local: true},
 
 	{method: "GET", path: "/v1/peers", summary: "The peers of all tenants, by name.",
 		reply: []intent.Peer{examplePeer}, serve: (*Server).peers},
@@ -260,5 +261,5 @@ var routes = []route{
 	{method: "POST", path: "/v1/store/compact", summary: "Drop the store's history and give back its disk space; a store that was full takes changes again.",
 		reply: Compacted{57}, serve: (*Server).compact},
 	{method: "DELETE", path: "/v1/local", summary: "Take this host out of the overlay: release its bindings, give its network card back, delete its bridge, unregister it.", query: deleteParams,
-		reply: Written{Deleted: []string{"bridge br-int", "host host1"}}, serve: (*Server).leave},
+		reply: Written{Deleted: []string{"bridge br-int", "host host1"}}, serve: (*Server).leave, local: true},
 }

@@ -182,6 +182,12 @@ func (s *Server) dispatch(rw http.ResponseWriter, r *http.Request, rs []route) {
 		ctx, note := withCopyNote(ctx)
 		c.r, c.note = r.WithContext(ctx), note
 	}
+	if route.local {
+		if err := s.started(c.r.Context()); err != nil {
+			s.fail(w, r, err, nil)
+			return
+		}
+	}
 	v, err := route.serve(s, c)
 	if err != nil {
 		var deleted []string
@@ -196,6 +202,17 @@ func (s *Server) dispatch(rw http.ResponseWriter, r *http.Request, rs []route) {
 	}
 	c.note.set(w.Header())
 	s.reply(w, r, max(route.status, http.StatusOK), v)
+}
+
+// started waits for this host's switch, and not beyond the end of the server.
+func (s *Server) started(ctx context.Context) error {
+	if s.backend.Started == nil {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(s.stopping, cancel)()
+	return s.backend.Started(ctx)
 }
 
 // open checks the parts of a request that every route checks alike.

@@ -389,3 +389,39 @@ func TestSlowClientsAreGivenUp(t *testing.T) {
 		wantError(t, err, intent.Unavailable, "in time")
 	})
 }
+
+// While this host's switch is not there, what concerns the store is answered, and what
+// concerns the switch waits, at most until the server ends.
+func TestOnlyTheSwitchIsWaitedFor(t *testing.T) {
+	o := apitest.New()
+	b := o.Backend()
+	there := make(chan struct{})
+	b.Started = func(ctx context.Context) error {
+		select {
+		case <-there:
+			return nil
+		case <-ctx.Done():
+			return intent.Unavailablef("there is no switch: %w", ctx.Err())
+		}
+	}
+	srv := api.NewServer(b, quiet())
+	if rec, _ := send(srv, "POST", "/v1/tenants", `{"name":"acme"}`); rec.Code != http.StatusCreated {
+		t.Fatalf("adding a tenant without a switch: %d, %s", rec.Code, rec.Body)
+	}
+	answered := make(chan int, 1)
+	ask := func(ctx context.Context) {
+		rec := httptest.NewRecorder()
+		srv.ServeHTTP(rec, httptest.NewRequest("GET", "/v1/status", nil).WithContext(ctx))
+		answered <- rec.Code
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if ask(ctx); <-answered != http.StatusServiceUnavailable {
+		t.Error("the status of a host without switch was answered")
+	}
+	go ask(t.Context())
+	close(there)
+	if code := <-answered; code != http.StatusOK {
+		t.Errorf("the status with a switch: %d", code)
+	}
+}

@@ -138,6 +138,17 @@ func (b *binder) resolve(ifaceID string, ref intent.PortRef, ok bool, w *world) 
 	}
 }
 
+// expects returns the port of an interface that was made here just now for a port whose
+// UUID is known.
+func (b *binder) expects(ifaceID string, w *world) (intent.PortRef, bool) {
+	for ref := range b.expected {
+		if _, _, p, known := w.find(ref); known && p.UUID == ifaceID {
+			return ref, true
+		}
+	}
+	return intent.PortRef{}, false
+}
+
 func (b *binder) attach(p *plug, ref intent.PortRef, w *world) {
 	p.ref, p.resolved = ref, true
 	if b.byPort[ref] == nil {

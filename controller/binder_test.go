@@ -437,3 +437,33 @@ func TestClaimThatComesBeforeItsInterface(t *testing.T) {
 		r.did("release c1, generation 5")
 	})
 }
+
+// The flows of a port that is being plugged do not wait for the store to say what its
+// interface's id means. What the store says counts nevertheless.
+func TestPortThatIsExpectedDoesNotWaitForItsId(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.rows.plug(Interface{Name: "if2", IfaceID: uuidOf(12), OFPort: 6})
+		r.did("watch acme", "claim c2, have 0", "row if2: generation 1", "row if2: installed: true", "c2, generation 1, up: true")
+		r.store.lookupLag = time.Hour
+
+		done := r.Expect(r.ctx, portRef("c1"))
+		got, err := r.store.Claim(r.ctx, portRef("c1"), "host1", 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.did("claim c1, have 0")
+		r.rows.plug(Interface{Name: "if1", IfaceID: uuidOf(11), OFPort: 5, Generation: got.Generation})
+		r.rows.plug(Interface{Name: "if3", IfaceID: uuidOf(13), OFPort: 7}) // nobody has said that it comes
+		done(nil)
+		r.did("row if1: installed: true", "c1, generation 1, up: true")
+		r.speaks(11, 5)
+		time.Sleep(2 * time.Hour)
+		r.speaks(11, 5)
+
+		r.store.deletePort(portRef("c1"))
+		time.Sleep(2 * time.Hour)
+		if e := r.entry(11); e != "" {
+			t.Errorf("a port that the store has no more speaks: %s", e)
+		}
+	})
+}

@@ -201,6 +201,11 @@ func (c *Controller) SetInterfaces(ctx context.Context, list []Interface) {
 	c.send(ctx, func() {
 		came, went := c.binder.setInterfaces(list, c.world)
 		for _, id := range came {
+			if ref, ok := c.binder.expects(id, c.world); ok {
+				// Flows are made of what the world knows, which the store has told: that it is
+				// asked what the id means, too, may come later.
+				c.binder.resolve(id, ref, true, c.world)
+			}
 			c.resolve(ctx, id)
 		}
 		for _, id := range went {

@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
@@ -72,8 +73,13 @@ func (w *world) wanted() (flows []of.Flow, groups []of.Group) {
 	for _, o := range objects {
 		groups = append(groups, o.groups()...)
 	}
+	// One list for all parts: to copy parts into one would double what is the most that
+	// is alive when a host comes back. A port on another host needs less than this.
+	const most = 4
+	room := make([]of.Flow, most*len(objects)+len(base))
+	var outgrown atomic.Bool
 	parts := inParallel(len(objects), func(from, to int) []of.Flow {
-		some := make([]of.Flow, 0, 4*(to-from)) // as many as a port on another host needs
+		some := room[most*from : most*from : most*to]
 		for _, o := range objects[from:to] {
 			if w.faults.broken(o) {
 				continue
@@ -82,11 +88,29 @@ func (w *world) wanted() (flows []of.Flow, groups []of.Group) {
 				some = some[:n]
 			}
 		}
+		if cap(some) > most*(to-from) {
+			outgrown.Store(true)
+		}
 		return some
 	})
-	flows = slices.Concat(append(parts, base)...)
+	if parts = append(parts, base); outgrown.Load() {
+		flows = slices.Concat(parts...)
+	} else {
+		flows = joined(room, parts)
+	}
 	w.flowCount, w.uncounted = len(flows)-len(base), false
 	return flows, groups
+}
+
+// joined moves parts, which lie in room in this order or outside of it, together at its
+// start.
+func joined(room []of.Flow, parts [][]of.Flow) []of.Flow {
+	n := 0
+	for _, p := range parts {
+		n += copy(room[n:], p)
+	}
+	clear(room[n:])
+	return room[:n:n]
 }
 
 // counts returns how many flows, without those of the base, and groups are wanted.

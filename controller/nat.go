@@ -11,6 +11,7 @@ import (
 
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/pipeline"
 )
 
 // NAT are the parts of the world that externals and NAT need. Whoever gives them to
@@ -78,7 +79,14 @@ type Uplink struct {
 type Surroundings struct {
 	Addresses []netip.Addr // the host's own, IPv4, without those of externals
 	Store     []netip.Addr // endpoints of the store
+
+	// Forwards are the ports of Addresses that the host's packet filter leads into ports of
+	// tenants at the moment.
+	Forwards []HostPort
 }
+
+// HostPort is a port of this host's own addresses.
+type HostPort = pipeline.HostPort
 
 // natState is what the controller remembers of what it did for NAT.
 type natState struct {

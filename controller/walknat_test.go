@@ -63,6 +63,7 @@ func (w *walker) change(world *world) {
 	case 2:
 		o.surroundings = Surroundings{
 			Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.AddrFrom4([4]byte{192, 0, 2, byte(w.IntN(4))})},
+			Forwards:  []HostPort{{Protocol: intent.TCP, Port: 8080}, {Protocol: intent.UDP, Port: 53}, {Protocol: intent.UDP, Port: 54}}[:w.IntN(4)],
 		}
 	case 3: // those that need one have one, mostly
 		o.zones = maps.Clone(planZones(o.zones, world.zoneNames()).next)

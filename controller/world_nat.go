@@ -5,7 +5,6 @@ import (
 	"maps"
 	"net/netip"
 	"reflect"
-	"slices"
 	"strings"
 
 	"github.com/ovloom/ovloom/intent"
@@ -157,7 +156,7 @@ func (w *world) newNATObjects() natObjects {
 			closed: func() *pipeline.GuardView { // what restricts fails closed
 				return &pipeline.GuardView{Denials: []pipeline.Denial{{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Reason: pipeline.ReasonHostAddress}}}
 			},
-			same:  func(a, b *pipeline.GuardView) bool { return slices.Equal(a.Denials, b.Denials) },
+			same:  func(a, b *pipeline.GuardView) bool { return reflect.DeepEqual(a, b) },
 			id:    func(*pipeline.GuardView) intent.ID { return 0 },
 			flows: pipeline.Guard,
 		}).ready(),

@@ -337,6 +337,16 @@ func (w *world) guardView(string) *pipeline.GuardView {
 		v.Denials = append(v.Denials, pipeline.Denial{Prefix: p, Reason: reasons[p]})
 	}
 	v.Denials = append(v.Denials, w.hostDenials(reasons)...)
+	v.Forwards = w.surroundings.Forwards
+	for _, a := range w.surroundings.Addresses {
+		v.Own = append(v.Own, pipeline.OwnAddress{Address: a, Reason: reasons[netip.PrefixFrom(a, a.BitLen())]})
+	}
+	for _, e := range w.externals {
+		if e.Kind == intent.ExternalHost {
+			v.ByHost = append(v.ByHost, e.VNI())
+		}
+	}
+	slices.Sort(v.ByHost)
 	return v
 }
 

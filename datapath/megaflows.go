@@ -25,6 +25,16 @@ func (d *Datapath) Flows(ctx context.Context) (int, error) {
 	return 0, fmt.Errorf("upcall/show tells no number of flows: %q", out)
 }
 
+// Translations returns how often ovs-vswitchd has passed a packet through the tables, for
+// a flow of the cache or in place of one.
+func (d *Datapath) Translations(ctx context.Context) (uint64, error) {
+	out, err := d.vswitchd.Call(ctx, "coverage/read-counter", "xlate_actions")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseUint(strings.TrimSpace(out), 10, 64)
+}
+
 var (
 	currentFlows = regexp.MustCompile(`flows\s*:\s*\(current (\d+)\)`)
 	flowPackets  = regexp.MustCompile(`packets:(\d+)`)
@@ -36,6 +46,8 @@ var (
 type FlowCount struct {
 	All  int
 	Idle int // those that served few packets
+
+	Slow uint64 // packets that flows could not serve but by ovs-vswitchd
 }
 
 // flowPays is how many packets a cached flow has to serve to be worth what it took to
@@ -87,7 +99,12 @@ func countByPort(flows string, numbers map[string]uint32) map[uint32]FlowCount {
 		c := byNumber[m[1]]
 		c.All++
 		if p := flowPackets.FindStringSubmatch(line); p != nil {
-			if n, err := strconv.ParseUint(p[1], 10, 64); err == nil && n < flowPays {
+			n, err := strconv.ParseUint(p[1], 10, 64)
+			switch {
+			case err != nil:
+			case strings.Contains(line, "slow_path("):
+				c.Slow += n
+			case n < flowPays:
 				c.Idle++
 			}
 		}

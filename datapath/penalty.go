@@ -25,12 +25,21 @@ const (
 	portMostIdle = 1200
 	portMost     = 5000
 
+	// Some packets ovs-vswitchd has to rewrite itself, by the tables, whatever is cached:
+	// answers to ARP and neighbour solicitations. slowMost is how many of them a second
+	// make a port one that floods.
+	slowMost = 1000
+
 	// To count flows holds the switch up, the more so the more there are. countAgain is
 	// how long it takes to count again after no port was found, unless there are countMore
 	// times as many flows by then: the one may have been about to reach its most.
 	countAgain = 30 * time.Second
 	countMore  = 1.5
-	countFound = time.Second // while the flows that it has left are there
+	countFound = time.Second     // while the flows that it has left are there
+	countSoon  = 2 * time.Second // where there are fewer than countCheap
+	countCheap = 5000
+
+	slowLeast = 250 * time.Millisecond // between two counts
 
 	lookLimit = 5 * time.Second // for what the switch is asked in one look
 
@@ -43,7 +52,8 @@ const (
 
 // Penalty is that of one port.
 type Penalty struct {
-	Flows int // that it had
+	Flows int // that it had; 0: it was for Asked
+	Asked int // packets a second that ovs-vswitchd had to handle
 	Until time.Time
 
 	lasts time.Duration
@@ -56,6 +66,19 @@ type judge struct {
 	countNext time.Time
 	countOver int                // flows, beyond which to count before countNext; 0: no number is
 	penalties map[uint32]Penalty // by OpenFlow port; those that are over too, for a while
+
+	slow judgeSlow
+}
+
+// judgeSlow decides when to look for ports whose packets need ovs-vswitchd, which takes
+// two looks.
+type judgeSlow struct {
+	last   uint64 // translations at the last look
+	looked time.Time
+	next   time.Time // not before
+
+	counted time.Time // when before was; zero: there is none
+	before  map[uint32]FlowCount
 }
 
 // suspicious says whether it is worth to look where flows come from.
@@ -77,24 +100,77 @@ func (j *judge) charge(now time.Time, counts map[uint32]FlowCount) (charged []ui
 		if counts[p].Idle < portMostIdle && counts[p].All < portMost {
 			continue
 		}
-		old := j.penalties[p]
-		if now.Before(old.Until) {
-			continue // what it has now is from before, or within its rate
+		if j.punish(now, p, Penalty{Flows: counts[p].All}) {
+			charged = append(charged, p)
 		}
-		lasts := penaltyFirst
-		if old.lasts > 0 {
-			lasts = min(2*old.lasts, penaltyMost)
-		}
-		if j.penalties == nil {
-			j.penalties = map[uint32]Penalty{}
-		}
-		j.penalties[p] = Penalty{Flows: counts[p].All, Until: now.Add(lasts), lasts: lasts}
-		charged = append(charged, p)
 	}
 	if len(charged) == 0 {
 		j.countNext, j.countOver = now.Add(countAgain), int(countMore*float64(j.last))
 	} else {
 		j.countNext, j.countOver = now.Add(countFound), 0
+	}
+	return charged
+}
+
+// punish gives a port a penalty, unless it is in one: what it does now is from before, or
+// within its rate.
+func (j *judge) punish(now time.Time, port uint32, p Penalty) bool {
+	old := j.penalties[port]
+	if now.Before(old.Until) {
+		return false
+	}
+	p.lasts = penaltyFirst
+	if old.lasts > 0 {
+		p.lasts = min(2*old.lasts, penaltyMost)
+	}
+	p.Until = now.Add(p.lasts)
+	if j.penalties == nil {
+		j.penalties = map[uint32]Penalty{}
+	}
+	j.penalties[port] = p
+	return true
+}
+
+// suspicious says whether so many packets pass through the tables that it is worth to
+// look which ports they come from.
+func (j *judgeSlow) suspicious(now time.Time, translations uint64) bool {
+	since, fresh := now.Sub(j.looked), !j.looked.IsZero() && translations >= j.last
+	grown := translations - j.last
+	j.last, j.looked = translations, now
+	if !j.counted.IsZero() {
+		return now.Sub(j.counted) >= slowLeast
+	}
+	return fresh && !now.Before(j.next) && float64(grown) >= slowMost*since.Seconds()
+}
+
+// chargeSlow gives penalties to the ports that sent too many packets between two counts
+// that ovs-vswitchd had to handle. The first count charges nobody.
+func (j *judge) chargeSlow(now time.Time, counts map[uint32]FlowCount) (charged []uint32) {
+	s := &j.slow
+	before, since := s.before, now.Sub(s.counted)
+	if s.counted.IsZero() {
+		s.before, s.counted = counts, now
+		return nil
+	}
+	s.before, s.counted = nil, time.Time{}
+	flows := 0
+	for _, p := range slices.Sorted(maps.Keys(counts)) {
+		flows += counts[p].All
+		if counts[p].Slow <= before[p].Slow {
+			continue
+		}
+		rate := float64(counts[p].Slow-before[p].Slow) / since.Seconds()
+		if rate >= slowMost && j.punish(now, p, Penalty{Asked: int(rate)}) {
+			charged = append(charged, p)
+		}
+	}
+	switch {
+	case len(charged) > 0:
+		s.next = now.Add(countFound)
+	case flows < countCheap:
+		s.next = now.Add(countSoon)
+	default:
+		s.next = now.Add(countAgain)
 	}
 	return charged
 }
@@ -160,9 +236,10 @@ func (w *Watch) look(ctx context.Context, j *judge) {
 	flows, err := w.dp.Flows(ctx)
 	if err != nil {
 		w.log.Debug("cannot count cached flows", "error", err) // ovs-vswitchd is away: the connection to it tells
-		j.looked = time.Time{}
+		j.looked, j.slow.looked = time.Time{}, time.Time{}
 		return
 	}
+	w.lookSlow(ctx, j)
 	if !j.suspicious(time.Now(), flows) {
 		return
 	}
@@ -173,5 +250,24 @@ func (w *Watch) look(ctx context.Context, j *judge) {
 	}
 	for _, p := range j.charge(time.Now(), counts) {
 		w.log.Info("a port makes too many cached flows: its rate is limited", "ofport", p, "flows", counts[p].All, "idle", counts[p].Idle, "until", j.penalties[p].Until.Round(time.Second))
+	}
+}
+
+func (w *Watch) lookSlow(ctx context.Context, j *judge) {
+	n, err := w.dp.Translations(ctx)
+	if err != nil {
+		w.log.Debug("cannot count packets that pass through the tables", "error", err)
+		return
+	}
+	if !j.slow.suspicious(time.Now(), n) {
+		return
+	}
+	counts, err := w.dp.FlowsByPort(ctx, w.bridge)
+	if err != nil {
+		w.log.Debug("cannot count packets of each port that pass through the tables", "error", err)
+		return
+	}
+	for _, p := range j.chargeSlow(time.Now(), counts) {
+		w.log.Info("a port sends too many questions: its rate is limited", "ofport", p, "rate", j.penalties[p].Asked, "until", j.penalties[p].Until.Round(time.Second))
 	}
 }

@@ -89,6 +89,8 @@ type Switch interface {
 // Host is the host's own network: functions of package hostnet, which Linux holds.
 type Host interface {
 	OwnAddrs() ([]netip.Addr, error)
+	// HasAddr says whether an interface has an IPv4 address.
+	HasAddr(link string) bool
 	Listens(p intent.Protocol, port uint16) (hostnet.Service, error)
 	EnsureExit(ctx context.Context, e hostnet.Exit) error
 	RemoveExit(ctx context.Context, link string) error
@@ -291,6 +293,9 @@ func (r *Reconciler) run(ctx context.Context) {
 		limited, cancel := context.WithTimeout(ctx, atMost)
 		r.ensure(limited, c, look)
 		cancel()
+		if r.toldAround != nil && !slices.Equal(r.inForce(), r.toldAround.Forwards) {
+			r.tellSurroundings(ctx, c)
+		}
 		r.tellUplinks(ctx, c)
 	}
 }
@@ -568,8 +573,8 @@ func (r *Reconciler) tellSurroundings(ctx context.Context, c Config) {
 		return
 	}
 	own = withoutGateways(own, c.Externals)
-	now := controller.Surroundings{Addresses: own, Store: c.Store}
-	if r.toldAround == nil || !slices.Equal(now.Addresses, r.toldAround.Addresses) || !slices.Equal(now.Store, r.toldAround.Store) {
+	now := controller.Surroundings{Addresses: own, Store: c.Store, Forwards: r.inForce()}
+	if r.toldAround == nil || !reflect.DeepEqual(now, *r.toldAround) {
 		r.deps.Controller.SetSurroundings(ctx, now)
 		r.toldAround = &now
 	}

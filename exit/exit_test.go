@@ -25,6 +25,7 @@ type bridge struct {
 	mu      sync.Mutex
 	down    bool
 	uplinks []ovsdb.Uplink
+	cards   []ovsdb.Interface // of br-ex
 	wake    chan struct{}
 }
 
@@ -36,9 +37,12 @@ func (b *bridge) State() ovsdb.State {
 
 func (b *bridge) Watch() <-chan struct{} { return b.wake }
 
-func (b *bridge) Interfaces(string) (list []ovsdb.Interface) {
+func (b *bridge) Interfaces(name string) (list []ovsdb.Interface) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if strings.HasPrefix(name, "br-ex") {
+		return slices.Clone(b.cards)
+	}
 	for i, u := range b.uplinks {
 		list = append(list, ovsdb.Interface{Name: u.Name, Uplink: u.Via, OFPort: 10 + i})
 	}
@@ -64,24 +68,31 @@ func (b *bridge) WaitOFPort(context.Context, string) (int, error) { return 10, n
 
 // host is a Host in memory.
 type host struct {
-	mu      sync.Mutex
-	own     []netip.Addr
-	serves  map[uint16]hostnet.Service
-	exit    *hostnet.Exit // nil: none
-	ensured int
-	faults  []hostnet.ExitFault
-	fail    error
-	cut     []hostnet.ExitFault // what the probe finds
-	lost    error
-	probes  int
-	events  chan hostnet.ExitEvent
-	block   chan struct{} // unless nil EnsureExit waits for it
+	mu       sync.Mutex
+	own      []netip.Addr
+	serves   map[uint16]hostnet.Service
+	onBridge bool          // br-ex has an address
+	exit     *hostnet.Exit // nil: none
+	ensured  int
+	faults   []hostnet.ExitFault
+	fail     error
+	cut      []hostnet.ExitFault // what the probe finds
+	lost     error
+	probes   int
+	events   chan hostnet.ExitEvent
+	block    chan struct{} // unless nil EnsureExit waits for it
 }
 
 func (h *host) OwnAddrs() ([]netip.Addr, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return slices.Clone(h.own), nil
+}
+
+func (h *host) HasAddr(string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.onBridge
 }
 
 func (h *host) Listens(_ intent.Protocol, port uint16) (hostnet.Service, error) {
@@ -214,7 +225,7 @@ func (b *bed) send(_ context.Context, out ...of.PacketOut) error {
 }
 
 func newBed(t *testing.T) *bed {
-	b := &bed{bridge: &bridge{wake: make(chan struct{})}, loop: &loop{},
+	b := &bed{bridge: &bridge{wake: make(chan struct{}), cards: []ovsdb.Interface{{Name: "eth2", OFPort: 1}}}, loop: &loop{},
 		host: &host{own: addrs("192.0.2.1", "100.64.0.1"), serves: map[uint16]hostnet.Service{}, events: make(chan hostnet.ExitEvent)}, repairs: &repair.Log{}}
 	b.Reconciler = New(Settings{Bridge: "br-int", Link: "ovl0", VXLANPort: 4789, UnderlayMTU: 1500},
 		Deps{Switch: b.bridge, Host: b.host, Controller: b.loop, Send: b.send, Repairs: b.repairs})
@@ -285,6 +296,21 @@ func TestWaysOutAreMade(t *testing.T) {
 	eventually(t, "status", func() bool { return len(b.Status().Uplinks) == 2 })
 	if w := b.Status().Warnings; len(w) != 1 || !strings.Contains(w[0].What, "tcp port 22 is not forwarded") {
 		t.Errorf("warnings %v", w)
+	}
+
+	eventually(t, "the forward in force told", func() bool {
+		b.loop.mu.Lock()
+		defer b.loop.mu.Unlock()
+		return slices.Equal(b.loop.around.Forwards, []controller.HostPort{{Protocol: intent.TCP, Port: 8080}})
+	})
+	asked := netip.MustParseAddrPort("192.0.2.1:8080")
+	if to, source, ok := b.Forward(intent.TCP, netip.MustParseAddr("100.64.0.9"), asked); !ok || to.String() != "100.64.0.2:8080" || source.String() != "100.64.0.1" {
+		t.Errorf("forwarded to %s from %s, %t", to, source, ok)
+	}
+	for _, to := range []string{"192.0.2.1:22", "192.0.2.7:8080"} {
+		if _, _, ok := b.Forward(intent.TCP, netip.MustParseAddr("100.64.0.9"), netip.MustParseAddrPort(to)); ok {
+			t.Errorf("%s is forwarded", to)
+		}
 	}
 
 	b.Set(complete())
@@ -487,5 +513,38 @@ func TestBridgesHaveOnePortEach(t *testing.T) {
 	}
 	if list := r.ports(all); len(list) != 2 || list[0].Name == list[1].Name {
 		t.Errorf("two bridges have the ports %+v", list)
+	}
+}
+
+func TestABridgeThatLeadsNowhereIsSaid(t *testing.T) {
+	b := newBed(t)
+	b.Set(complete(campus("br-ex")))
+	eventually(t, "the way out", func() bool { u := b.Status().Uplinks; return len(u) == 1 && u[0].OFPort != 0 && u[0].Fault == "" })
+	change := func(own bool, cards ...ovsdb.Interface) {
+		b.bridge.mu.Lock()
+		b.bridge.cards = cards
+		b.bridge.mu.Unlock()
+		b.host.mu.Lock()
+		b.host.onBridge = own
+		b.host.mu.Unlock()
+	}
+	ours := ovsdb.Interface{Name: b.portOf(campus("br-ex"), []intent.External{campus("br-ex")}) + "-out", OFPort: 3}
+	for _, cards := range [][]ovsdb.Interface{nil, {ours}, {ours, {Name: "eth2", OFPort: -1}}} {
+		change(false, cards...)
+		s := b.Status()
+		if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0].What, "bridge br-ex has no port that works but ovloom's") || !strings.Contains(s.Warnings[0].Do, "ovs-vsctl add-port br-ex") {
+			t.Errorf("with %v: warnings %v", cards, s.Warnings)
+		}
+		if s.Uplinks[0].Fault == "" {
+			t.Errorf("with %v the way out is up", cards)
+		}
+	}
+	change(true, ours) // the host itself is on the segment
+	if s := b.Status(); len(s.Warnings) != 0 || s.Uplinks[0].Fault != "" {
+		t.Errorf("with the host's address on it: %v", s)
+	}
+	change(false, ours, ovsdb.Interface{Name: "eth2", OFPort: 1})
+	if s := b.Status(); len(s.Warnings) != 0 || s.Uplinks[0].Fault != "" {
+		t.Errorf("with its card again: %v", s)
 	}
 }

@@ -14,6 +14,9 @@ type Linux struct{}
 // OwnAddrs implements Host.
 func (Linux) OwnAddrs() ([]netip.Addr, error) { return hostnet.OwnAddrs() }
 
+// HasAddr implements Host.
+func (Linux) HasAddr(link string) bool { return hostnet.HasAddr(link) }
+
 // Listens implements Host.
 func (Linux) Listens(p intent.Protocol, port uint16) (hostnet.Service, error) {
 	return hostnet.Listens(p, port)

@@ -5,10 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 
+	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
 )
@@ -67,6 +71,33 @@ func (r *Reconciler) keepFirst(forwards []hostnet.ExitForward) {
 	if err != nil {
 		r.log.Warn("cannot remember which forwards are in force", "error", err)
 	}
+}
+
+// inForce returns the ports of the host's own addresses that are forwarded at the
+// moment, in order.
+func (r *Reconciler) inForce() (list []controller.HostPort) {
+	for _, k := range slices.Sorted(maps.Keys(r.first)) {
+		protocol, port, _ := strings.Cut(k, "/")
+		if n, err := strconv.ParseUint(port, 10, 16); err == nil {
+			list = append(list, controller.HostPort{Protocol: intent.Protocol(protocol), Port: uint16(n)})
+		}
+	}
+	return list
+}
+
+// Forward returns where the host leads what comes from an address of NAT's to a port of
+// the host's own addresses, and the source that it gives it; false if it does not.
+func (r *Reconciler) Forward(p intent.Protocol, from netip.Addr, to netip.AddrPort) (target netip.AddrPort, source netip.Addr, ok bool) {
+	seen := r.lastSeen()
+	forward := slices.IndexFunc(seen.forwarded, func(f hostnet.ExitForward) bool { return f.Protocol == p && f.Port == to.Port() })
+	subnet := slices.IndexFunc(seen.config.Externals, func(e intent.External) bool {
+		return e.Kind == intent.ExternalHost && e.Subnet.Contains(from)
+	})
+	own, err := r.deps.Host.OwnAddrs()
+	if forward < 0 || subnet < 0 || err != nil || !slices.Contains(own, to.Addr()) {
+		return netip.AddrPort{}, netip.Addr{}, false
+	}
+	return seen.forwarded[forward].To, seen.config.Externals[subnet].Gateway, true
 }
 
 // leaveServices drops the forwards of ports that programs of this host keep, or would

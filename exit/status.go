@@ -3,10 +3,12 @@ package exit
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/ovsdb"
 )
 
 // Status is how the ways out are, for people.
@@ -42,6 +44,12 @@ func (r *Reconciler) Status() Status {
 				warn(warning(err))
 			}
 		}
+		if e.Kind == intent.ExternalBridge && u.Fault == "" && u.OFPort != 0 && !r.leadsOn(e.Bridge) {
+			u.Fault = fmt.Sprintf("bridge %s has no port that works but ovloom's: it leads nowhere", e.Bridge)
+			warn(api.Warning{
+				What: fmt.Sprintf("external %s: %s", e.Name, u.Fault),
+				Do:   fmt.Sprintf("add the card that leads outside: ovs-vsctl add-port %[1]s CARD; what is there shows ovs-vsctl list-ports %[1]s", e.Bridge)})
+		}
 		s.Uplinks = append(s.Uplinks, u)
 		if e.Kind == intent.ExternalHost && e.Underlay == "" && len(seen.config.Underlays) > 0 {
 			warn(api.Warning{
@@ -70,6 +78,15 @@ func (r *Reconciler) Status() Status {
 		warn(api.Warning{What: f.What + ": tenants cannot leave through it", Do: do})
 	}
 	return s
+}
+
+// leadsOn says whether a bridge leads anywhere: it has a port that works and is not
+// ovloom's, or the host itself is on its segment.
+func (r *Reconciler) leadsOn(bridge string) bool {
+	ours := ovsdb.Uplink{Name: r.bridgePorts(r.lastSeen().config.Externals)[bridge]}.Outer()
+	return r.deps.Host.HasAddr(bridge) || slices.ContainsFunc(r.deps.Switch.Interfaces(bridge), func(i ovsdb.Interface) bool {
+		return i.Name != ours && i.OFPort > 0
+	})
 }
 
 // CutOff returns what keeps tenants from leaving through the host, as last seen.

@@ -52,6 +52,7 @@ func (w *walk) sent() {
 	if s.back {
 		s.port = in
 	}
+	w.sentTo = s.port
 	at, known := w.sw.Ports[s.port]
 	switch {
 	case s.failure != "":

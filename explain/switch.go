@@ -68,6 +68,10 @@ type Switch struct {
 	Room func(cookie uint64, limit uint32, mac intent.MAC) bool
 	// Note says what a flow is for; "" if it is not known.
 	Note func(of.Flow) string
+	// Forward returns where the host's packet filter leads what comes from an address of
+	// NAT's to a port of the host's own addresses, and the source that it gives it; false if
+	// it does not. nil: no port is forwarded.
+	Forward func(p intent.Protocol, from netip.Addr, to netip.AddrPort) (target netip.AddrPort, source netip.Addr, ok bool)
 }
 
 // Trace says what the switch would do with a packet. An error is of kind Unavailable
@@ -92,7 +96,28 @@ func (s *Switch) Trace(ctx context.Context, r Request) (intent.TraceHop, error) 
 	if err != nil {
 		return hop, err
 	}
-	hop.Raw = text
+	if hop.Raw, err = s.readAll(ctx, &w, text); err != nil {
+		return hop, err
+	}
+	if at, again := w.turnedRound(); again != "" {
+		if text, err = s.call(ctx, fmt.Sprintf("in_port=%d,%s", at, again)); err == nil {
+			text, err = s.readAll(ctx, &w, text)
+		}
+		if err != nil {
+			return hop, err
+		}
+		hop.Raw += "\n" + text
+	}
+	hop.Raw = hop.Raw[:min(len(hop.Raw), rawMax)]
+	hop.Steps = append(hop.Steps, w.steps...)
+	hop.Ends = append(hop.Ends, w.ends...)
+	return hop, nil
+}
+
+// readAll takes in what ofproto/trace printed, and has the way traced on where Open
+// vSwitch left off. It returns all that Open vSwitch said.
+func (s *Switch) readAll(ctx context.Context, w *walk, text string) (raw string, err error) {
+	raw = text
 	w.read(text)
 	for range resumptionsMax {
 		if w.resume == nil {
@@ -101,15 +126,12 @@ func (s *Switch) Trace(ctx context.Context, r Request) (intent.TraceHop, error) 
 		at := w.resume
 		w.resume = nil
 		if text, err = s.call(ctx, at.state.all(), fmt.Sprintf("resubmit(,%d)", at.table)); err != nil {
-			return hop, err
+			return raw, err
 		}
-		hop.Raw += "\n" + text
+		raw += "\n" + text
 		w.read(text)
 	}
-	hop.Raw = hop.Raw[:min(len(hop.Raw), rawMax)]
-	hop.Steps = append(hop.Steps, w.steps...)
-	hop.Ends = append(hop.Ends, w.ends...)
-	return hop, nil
+	return raw, nil
 }
 
 // call has Open vSwitch trace a packet, or some actions on it.

@@ -28,6 +28,8 @@ type walk struct {
 	ended   int       // ends of earlier rounds
 	resume  *resumption
 	next    uint8 // the table to which connection tracking hands back
+
+	sentTo of.PortNo // by which the packet that ended last left
 }
 
 // scope is a part of the lines after which the packet is again as it was before:

@@ -37,6 +37,15 @@ type Aside struct {
 	known []string        // interfaces of ports
 	early []string        // of ports about to be plugged
 	ruled map[string]bool // those that the rules name; nil: there may be no rules
+	fault error           // what Keep last ran into
+}
+
+// Fault returns why the host's network is not kept apart from its ports; nil: it is, as
+// far as is known.
+func (a *Aside) Fault() error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.fault
 }
 
 // Add takes in an interface that is about to be made for a port.
@@ -67,7 +76,8 @@ func (a *Aside) Keep(ctx context.Context, links []string, all bool) error {
 	for _, l := range made {
 		errs = append(errs, setAside(l))
 	}
-	return errors.Join(errs...)
+	a.fault = errors.Join(errs...)
+	return a.fault
 }
 
 // rule has the rules name some interfaces. What is there already costs nothing.

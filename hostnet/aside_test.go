@@ -1,11 +1,34 @@
 package hostnet
 
 import (
+	"errors"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/ovsdb/ovstest"
 )
+
+// Without the program that makes the rules, what is missing is known, until it is there.
+func TestAMissingNftIsSaid(t *testing.T) {
+	addLink(t, "port0")
+	ctx := ovstest.Context(t)
+	a := &Aside{Table: AsideTable("br-int")}
+	path := os.Getenv("PATH")
+	t.Setenv("PATH", t.TempDir())
+	_ = a.Keep(ctx, []string{"port0"}, true)
+	var told *intent.Error
+	if err := a.Fault(); !errors.As(err, &told) || !strings.Contains(told.What, "no nft program") || told.Hint != "install it: apt-get install nftables" {
+		t.Errorf("the fault is %v", err)
+	}
+	t.Setenv("PATH", path)
+	must(t, a.Keep(ctx, []string{"port0"}, true))
+	if err := a.Fault(); err != nil {
+		t.Errorf("with nft there is still a fault: %v", err)
+	}
+	must(t, a.Remove(ctx))
+}
 
 func TestTheHostIsDeafToPorts(t *testing.T) {
 	addLink(t, "port0")

@@ -39,6 +39,7 @@ func configure(ctx context.Context, name string, p PlugSpec, ns netns.NsHandle, 
 		{"set its addresses", func() (bool, error) { return p.setAddrs(ns, inside, peer) }},
 		{"set its MTU", func() (bool, error) { return setMTUs(host, inside, peer, p.MTU) }},
 		{"bring it up", func() (bool, error) { return setUp(inside, peer) }},
+		{"keep the host apart from it", func() (bool, error) { return false, p.beforeUp() }},
 		{"bring up its end on the host", func() (bool, error) { return setUp(pkgHandle, host) }},
 		{"set its default routes", func() (changed bool, err error) {
 			changed, result.Elsewhere, err = p.setDefaultRoutes(inside, peer)
@@ -59,6 +60,13 @@ func configure(ctx context.Context, name string, p PlugSpec, ns netns.NsHandle, 
 		}
 	}
 	return result, nil
+}
+
+func (p PlugSpec) beforeUp() error {
+	if p.BeforeUp == nil {
+		return nil
+	}
+	return p.BeforeUp()
 }
 
 func setAlias(l netlink.Link, alias string) (bool, error) {

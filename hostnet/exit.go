@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -281,10 +282,18 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 		e.set(line, wallSet(i), w.To)
 	}
 	e.probeRules(line)
+	// A packet that says its own route (RFC 791) could get by what is checked of its
+	// destination. This is before the host reads the route, at whatever setting.
+	line("\tchain source_route {")
+	line("\t\ttype filter hook prerouting priority -450; policy accept;")
+	for _, option := range []string{"lsrr", "ssrr"} {
+		line("\t\tiifname %q ip option %s exists counter drop", e.Link, option)
+	}
+	line("\t}")
 	line("\tchain prerouting {")
 	line("\t\ttype nat hook prerouting priority dstnat; policy accept;")
 	for _, f := range e.Forwards {
-		line("\t\tiifname != %q ip daddr != 127.0.0.0/8 fib daddr type local %s dport %d dnat to %s", e.Link, f.Protocol, f.Port, f.To)
+		line("\t\tip daddr != 127.0.0.0/8 fib daddr type local %s dport %d dnat to %s", f.Protocol, f.Port, f.To)
 	}
 	line("\t}")
 	line("\tchain output {")
@@ -297,6 +306,12 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 	line("\tchain postrouting {")
 	line("\t\ttype nat hook postrouting priority srcnat; policy accept;")
 	for _, s := range e.Subnets {
+		// A tenant that uses a forward of its own host's. The answers have to come back here,
+		// and an address of NAT's is none that anybody outside may have.
+		if ports != (PortRange{}) {
+			line("\t\tip saddr %s oifname %q ct status dnat meta l4proto { tcp, udp } snat to %s:%d-%d", s.Prefix.Masked(), e.Link, s.Gateway, ports.First, ports.Last)
+		}
+		line("\t\tip saddr %s oifname %q ct status dnat snat to %s", s.Prefix.Masked(), e.Link, s.Gateway)
 		if ports != (PortRange{}) {
 			line("\t\tip saddr %s oifname != %q meta l4proto { tcp, udp } masquerade to :%d-%d", s.Prefix.Masked(), e.Link, ports.First, ports.Last)
 		}
@@ -319,6 +334,7 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 	for _, s := range e.Subnets {
 		line("\t\tip saddr %s accept", probeSource(s)) // it is dropped last of all
 	}
+	line("\t\toifname %q ct status dnat accept", e.Link)
 	line("\t\toifname %q counter drop", e.Link)
 	// What is part of no connection is not masqueraded: it would leave as it is.
 	line("\t\tct state invalid counter drop")
@@ -392,6 +408,20 @@ func nft(ctx context.Context, script string) error {
 		return fmt.Errorf("change the nftables table of ovloom: %w: %s", err, strings.TrimSpace(stderr.String()))
 	}
 	return nil
+}
+
+// HasAddr says whether an interface has an IPv4 address; false if there is none of that
+// name.
+func HasAddr(link string) bool {
+	i, err := net.InterfaceByName(link)
+	if err != nil {
+		return false
+	}
+	addrs, _ := i.Addrs()
+	return slices.ContainsFunc(addrs, func(a net.Addr) bool {
+		n, ok := a.(*net.IPNet)
+		return ok && n.IP.To4() != nil
+	})
 }
 
 // OwnAddrs returns the IPv4 addresses of the host that a packet from elsewhere can be

@@ -47,7 +47,8 @@ func TestExitIsMadeAndRemoved(t *testing.T) {
 			t.Errorf("tunnels could end at\n%s", got)
 		}
 		wantText(t, out(t, "nft", "list", "table", "ip", "ovloom_exit0"),
-			`ip saddr 100.64.0.0/16 oifname != "exit0" masquerade`, "tcp dport 8080 dnat to 100.64.0.7:8080",
+			`ip saddr 100.64.0.0/16 oifname != "exit0" masquerade`, "tcp dport 8080 dnat to 100.64.0.7:8080", `ip saddr 100.64.0.0/16 oifname "exit0" ct status dnat snat to 100.64.0.1`,
+			`oifname "exit0" ct status dnat accept`, `iifname "exit0" ip option lsrr exists counter`, `iifname "exit0" ip option ssrr exists counter`,
 			`ip saddr 100.64.0.0/16 oifname != "exit0" meta l4proto { tcp, udp } masquerade to :`, "ct state invalid counter", `ct timeout set "overlay_tcp"`,
 			"ip daddr 172.31.0.9 accept", "ip daddr @forbidden counter", "ip daddr 192.0.2.0/28 accept", "ip daddr @denied counter",
 			"elements = { 172.31.0.1, 172.31.0.3 }", "169.254.0.0/16", "ip saddr 100.64.0.0/16 ip daddr @beyond0 counter", "elements = { 172.31.0.0/24 }")

@@ -4,6 +4,7 @@ package hostnet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -76,6 +77,33 @@ func noHostEnd(t *testing.T) {
 	if LinkExists(HostIfName(uuid)) {
 		t.Errorf("interface %s exists", HostIfName(uuid))
 	}
+}
+
+// Before the host's end carries packets its caller has a word, and can refuse.
+func TestPlugAsksBeforeTheHostHearsThePort(t *testing.T) {
+	ns := ovstest.Netns(t, "beforeup")
+	ctx := context.Background()
+	name := HostIfName(uuid)
+	s := spec(ns)
+	var then string
+	s.BeforeUp = func() error {
+		then = ovstest.IP(t, "link", "show", name)
+		return nil
+	}
+	_, err := Plug(ctx, s)
+	must(t, err)
+	if !strings.Contains(then, "state DOWN") {
+		t.Errorf("the host's end when its caller was asked:\n%s", then)
+	}
+	wantText(t, ovstest.IP(t, "link", "show", name), "state UP")
+	must(t, Unplug(ctx, uuid))
+
+	refused := errors.New("refused")
+	s.BeforeUp = func() error { return refused }
+	if _, err := Plug(ctx, s); !errors.Is(err, refused) {
+		t.Errorf("plugged against its caller's will: %v", err)
+	}
+	noHostEnd(t)
 }
 
 func TestPlug(t *testing.T) {

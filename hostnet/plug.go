@@ -40,6 +40,10 @@ type PlugSpec struct {
 	OldAddrs    []netip.Prefix
 	OldGateways []netip.Addr
 
+	// BeforeUp is called before the host's end can carry packets, and must succeed; nil: nothing
+	// is called. It may take a while: the pair is made and set up inside before it.
+	BeforeUp func() error
+
 	// OnlyExisting fails with NotFound where Plug would have to make the pair.
 	OnlyExisting bool
 }

@@ -106,10 +106,13 @@ func (b *barrage) fire() {
 	lab.Eventually(b.t, pollTime, "every frame to have arrived or been counted", func() error {
 		arrived = map[int]bool{}
 		for m, c := range b.heard {
-			for _, p := range c.Packets(func(p lab.Packet) bool { return !p.Outgoing && p.Src == b.liar.mac }) {
+			for _, p := range c.Packets(func(p lab.Packet) bool { return !p.Outgoing }) {
 				n, ok := numberOf(p.Data)
 				if !ok {
 					continue
+				}
+				if p.Src != b.liar.mac {
+					b.t.Fatalf("a frame reached %s under the MAC %s\n% x", m.port.Ref(), p.Src, p.Data)
 				}
 				arrived[n] = true
 				if n >= len(b.what) { // a barrier
@@ -168,6 +171,13 @@ func (b *barrage) fill(victims []victim, depth int) {
 			}
 			for _, tags := range some {
 				b.add(fmt.Sprintf("%s, to %s, tags %#04x", lie.what, v.to.port.Ref(), tags), func(n int) []byte { return lie.frame(b.liar.mac, dst, tags, n) })
+			}
+		}
+		// What would be true arrives under no router's MAC.
+		for _, router := range []intent.MAC{intent.GatewayMAC, intent.RouterMAC(1), intent.RouterMAC(2)} {
+			truth := inner{"the truth", lab.EtherIPv4, ip4(b.liar.v4, v.to.v4(), 0)}
+			for _, dst := range []intent.MAC{v.to.port.MAC, lab.Broadcast} {
+				b.add(fmt.Sprintf("the truth from %s to %s", router, dst), func(n int) []byte { return truth.frame(router, dst, nil, n) })
 			}
 		}
 		// What it says as itself arrives.

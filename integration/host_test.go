@@ -10,8 +10,11 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/integration/lab"
@@ -247,6 +250,51 @@ func TestStartsThatAreRefused(t *testing.T) {
 
 // However far a first start came before it was killed, the next one ends well, and
 // everything can be given back.
+// While ovs-vswitchd does not make the bridge, the host serves the store, and what is about
+// its switch waits.
+func TestTheStoreIsServedWhileTheBridgeIsMade(t *testing.T) {
+	l := lab.New(t, lab.Config{Hosts: 1, NICInBridge: true, AllowLog: []string{`Unreasonably long .* poll interval`, `faults: .* minor`, `context switches: .* voluntary`, `disk: .* reads`}})
+	o := &overlay{l, t}
+	h := l.Hosts[0]
+	w, err := h.NewWorkload(t.Context(), "c1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.Vswitchd.Signal(unix.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	goesOn := sync.OnceValue(func() error { return h.Vswitchd.Signal(unix.SIGCONT) })
+	defer goesOn()
+	if _, err := h.StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.run("tenant", "add", "acme", "--no-wait")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24", "--no-wait")
+	o.run("port", "add", "acme/web/c1", "--no-wait")
+	plugged := make(chan error, 1)
+	go func() {
+		_, err := h.Ovloom(t.Context(), "port", "plug", "acme/web/c1", "--netns", w.NetNS)
+		plugged <- err
+	}()
+	if out, err := h.Ovloom(t.Context(), "status", "--timeout", "200ms"); err == nil {
+		t.Errorf("the status of a host without bridge: %s", out)
+	}
+	select {
+	case err := <-plugged:
+		t.Fatalf("a port was plugged into no bridge: %v", err)
+	default:
+	}
+	if err := goesOn(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-plugged; err != nil {
+		t.Errorf("a port that is plugged while the bridge is made: %v", err)
+	}
+	if out := o.run("status"); !strings.Contains(out, "acme/web/c1") {
+		t.Errorf("the status:\n%s", out)
+	}
+}
+
 func TestStartCutShort(t *testing.T) {
 	const rounds = 10
 	l := lab.New(t, lab.Config{Hosts: 2, AllowLog: []string{

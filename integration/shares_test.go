@@ -226,6 +226,10 @@ func TestOneTenantTakesNothingFromAnother(t *testing.T) {
 			to := netip.AddrFrom16(dst)
 			return lab.IPFrame(from.port.MAC, intent.GatewayMAC, from.v6(), to, 17, 64, lab.UDP(netip.AddrPortFrom(from.v6(), 9), netip.AddrPortFrom(to, 9), nil))
 		}},
+		{"questions", func(from *machine) []byte {
+			ask := arpOf(1, lab.EtherIPv4, 6, 4, 1, from.port.MAC, from.v4(), intent.MAC{}, gatewayOf(from.v4()))
+			return lab.Ethernet(from.port.MAC, lab.Broadcast, lab.EtherARP, ask)
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			// Each has an attacker of its own: the penalty of one would make the next easier.

@@ -142,6 +142,10 @@ func (e External) Assignable(a netip.Addr) error {
 	return nil
 }
 
+// integrationBridge is the bridge that ovloomd makes for ports, unless its configuration
+// says another name.
+const integrationBridge = "br-int"
+
 // Validate checks everything about e that can be wrong by itself.
 func (e External) Validate() error {
 	if err := ValidateName("external", e.Name); err != nil {
@@ -152,13 +156,22 @@ func (e External) Validate() error {
 	}
 	switch e.Kind {
 	case ExternalHost:
-		if e.Bridge != "" || e.Pool != (AddrRange{}) || e.MTU != 0 || e.VLAN != 0 {
-			return Invalidf("external %s goes through the host and has a bridge, a VLAN, a pool or an MTU", e.Name).
-				WithHint("leave them out, or make it one of kind %s", ExternalBridge)
+		for _, x := range []struct {
+			set  bool
+			what string
+		}{{e.Bridge != "", "bridge"}, {e.VLAN != 0, "VLAN"}, {e.Pool != (AddrRange{}), "pool"}, {e.MTU != 0, "MTU"}} {
+			if x.set {
+				return Invalidf("external %s goes through the host, and has no %s", e.Name, x.what).
+					WithHint("leave it out; an external of a bridge can have one: ovloom external add NAME --bridge BRIDGE …")
+			}
 		}
 	case ExternalBridge:
 		if err := validateInterface("bridge", e.Bridge); err != nil {
 			return err
+		}
+		if e.Bridge == integrationBridge {
+			return Invalidf("bridge %s of external %s is ovloom's own, and leads to no segment outside", e.Bridge, e.Name).
+				WithHint("make a bridge with the card that leads outside: ovs-vsctl add-br br-ex -- add-port br-ex CARD")
 		}
 		if e.VLAN > VLANMax {
 			return Invalidf("VLAN %d of external %s is out of range", e.VLAN, e.Name).WithHint("choose between 1 and %d; 0 or nothing: untagged", VLANMax)

@@ -78,7 +78,8 @@ func (s Subnet) stored() error {
 	return nil
 }
 
-func (p Port) stored() error {
+// Stored is the function Stored for a port: there may be very many.
+func (p *Port) Stored() error {
 	switch {
 	case len(p.Addrs) > AddrsMax:
 		return Invalidf("there are %d addresses", len(p.Addrs))
@@ -96,6 +97,14 @@ func (p Port) stored() error {
 		}
 	}
 	return firstError(p.Ref().Validate(), storedID(p.ID), p.MAC.Validate())
+}
+
+// Stored is the function Stored for a binding.
+func (b *Binding) Stored() error {
+	if b.Generation == 0 {
+		return Invalidf("the claim has no generation")
+	}
+	return firstError(b.PortRef().Validate(), ValidateName("host", b.Host))
 }
 
 func (r Route) stored() error {

@@ -36,8 +36,8 @@ const (
 	keyUplinkEnd = "ovloom-uplink-of"
 )
 
-// outer is the name of the patch port on the other bridge.
-func (u Uplink) outer() string { return u.Name + "-out" }
+// Outer is the name of the patch port on the other bridge.
+func (u Uplink) Outer() string { return u.Name + "-out" }
 
 // EnsureUplinks makes the bridge's uplinks be exactly these: what is missing is
 // added, what differs put right, and what an earlier call added and is not wanted
@@ -105,10 +105,10 @@ func (u Uplink) ends(bridge string) []uplinkEnd {
 		inner.mac = u.MAC
 		return []uplinkEnd{inner}
 	}
-	inner.port = wantedPort{name: u.Name, ifType: "patch", options: map[string]string{"peer": u.outer()}}
+	inner.port = wantedPort{name: u.Name, ifType: "patch", options: map[string]string{"peer": u.Outer()}}
 	return []uplinkEnd{inner, {
 		bridge: u.Bridge, side: "out",
-		port: wantedPort{name: u.outer(), ifType: "patch", options: map[string]string{"peer": u.Name}},
+		port: wantedPort{name: u.Outer(), ifType: "patch", options: map[string]string{"peer": u.Name}},
 		ids:  map[string]string{keyUplinkEnd: bridge + "/" + u.Name},
 	}}
 }

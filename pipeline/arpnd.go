@@ -173,34 +173,45 @@ func arpNDGateways(r rules, sw Switch, v *NetworkView) {
 	}
 }
 
+// What all answers have in common: very many flows share these values.
+var (
+	answerEthDst of.Action = of.Copy(of.FieldEthSrc.All(), of.FieldEthDst.All())
+	answerARPOp  of.Action = of.Set(of.FieldARPOp, arpReply)
+	answerARPTHA of.Action = of.Copy(of.FieldARPSHA.All(), of.FieldARPTHA.All())
+	answerARPTPA of.Action = of.Copy(of.FieldARPSPA.All(), of.FieldARPTPA.All())
+	answerNDType of.Action = of.Set(of.FieldICMPv6Type, icmpv6NeighborAd)
+	answerBack   of.Action = of.Output{Port: of.PortInPort}
+)
+
 // arpAnswer makes an ARP request an answer: address a has this MAC.
 func arpAnswer(mac intent.MAC, a netip.Addr) []of.Action {
 	return []of.Action{
-		of.Copy(of.FieldEthSrc.All(), of.FieldEthDst.All()),
+		answerEthDst,
 		of.SetMAC(of.FieldEthSrc, mac),
-		of.Set(of.FieldARPOp, arpReply),
-		of.Copy(of.FieldARPSHA.All(), of.FieldARPTHA.All()),
+		answerARPOp,
+		answerARPTHA,
 		of.SetMAC(of.FieldARPSHA, mac),
-		of.Copy(of.FieldARPSPA.All(), of.FieldARPTPA.All()),
+		answerARPTPA,
 		of.SetAddr(of.FieldARPSPA, a),
-		of.Output{Port: of.PortInPort},
+		answerBack,
 	}
 }
 
 // ndAnswerOf makes a neighbour solicitation half an answer; nd_answer does the rest.
 func ndAnswerOf(mac intent.MAC) []of.Action {
 	return []of.Action{
-		of.Copy(of.FieldEthSrc.All(), of.FieldEthDst.All()),
+		answerEthDst,
 		of.SetMAC(of.FieldEthSrc, mac),
-		of.Set(of.FieldICMPv6Type, icmpv6NeighborAd),
+		answerNDType,
 		to(ndAnswer),
 	}
 }
 
 func arpNDPort(r rules, sw Switch, p *PortView) {
 	for _, a := range p.addrs4() {
-		target := of.Addr(of.FieldARPTPA, a)
-		arpNDAddress(r, p, on(of.ARP, target), with(on(of.ARP, target), of.Exact(of.FieldARPOp, arpRequest)), answer(arpAnswer(p.Port.MAC, a)...))
+		// Requests last: without that term these are what the port itself may say.
+		asked := on(of.ARP, of.Addr(of.FieldARPTPA, a), of.Exact(of.FieldARPOp, arpRequest))
+		arpNDAddress(r, p, asked[:2], asked, answer(arpAnswer(p.Port.MAC, a)...))
 	}
 	for _, a := range p.addrs6() {
 		asked := neighborSolicitation(of.Addr(of.FieldNDTarget, a))

@@ -33,6 +33,7 @@ func Base(sw Switch, emit Emit) {
 	mtuBase(own(mtu))
 	forwardBase(own(forward), sw)
 	guardBase(own(guard))
+	hostForwardBase(own(hostForward))
 	snatBase(own(snat))
 	externalOutBase(own(externalOut))
 	externalNeighbourBase(own(externalNeighbour))

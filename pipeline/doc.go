@@ -30,6 +30,7 @@
 //	mtu            Measure the packet where the next network may be too narrow for it.
 //	forward        Lower the TTL of a packet that fits, and send it on.
 //	guard          Keep tenants from hosts, tunnels, the store and each other's external addresses.
+//	host_forward   Let pass what is for a forwarded port of this host's own addresses.
 //	snat           Translate the source of what leaves.
 //	external_out   Let out what has an external address of its tenant as source.
 //	external_neighbour  Find the next hop of what leaves, or turn it round if an address here is meant.

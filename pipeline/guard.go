@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 )
 
@@ -13,7 +14,19 @@ var guard = &Table{
 	Purpose: "Keep tenants from hosts, tunnels, the store and each other's external addresses.",
 	Reads:   []of.Field{of.FieldMetadata, of.FieldEthType, of.FieldIPDst},
 	Writes:  []of.Field{of.FieldReg0, of.FieldReg15},
-	Next:    []*Table{snat, externalOut},
+	Next:    []*Table{hostForward, snat, externalOut},
+}
+
+// hostForward lets tenants use what this host publishes on its own addresses, as anybody
+// outside does. The host's packet filter translates it, so nothing of the host's own is
+// reached there.
+var hostForward = &Table{
+	ID:      idHostForward,
+	Name:    "host_forward",
+	Purpose: "Let pass what is for a forwarded port of this host's own addresses.",
+	Reads:   []of.Field{of.FieldEthType, of.FieldIPProto, of.FieldIPFrag, of.FieldTCPDst, of.FieldUDPDst, of.FieldSCTPDst},
+	Writes:  []of.Field{of.FieldReg0, of.FieldReg15},
+	Next:    []*Table{snat, externalOut, drop},
 }
 
 // Priorities of guard. A longer prefix that is denied outranks a shorter one, for its
@@ -22,6 +35,7 @@ var guard = &Table{
 const (
 	guardOwn      = 300
 	guardAllowOne = 250
+	guardHost     = 240
 	guardNever    = 210
 	guardAllow    = 200
 	guardDeny     = 100 // and the prefix's length
@@ -45,9 +59,64 @@ func guardDenials(r rules, v *GuardView) {
 			match = with(match, regNetwork.is(uint64(d.VNI)))
 		}
 		r.add(guard, priority, d.Reason.Meaning()+", unless it is an answer", match,
-			flagGuarded.set(1), regReason.set(uint64(d.Reason)),
-			of.CT{ZoneSrc: regZone.Sub, Table: externalOut.ID, Actions: []of.Action{of.NAT{}}})
+			flagGuarded.set(1), regReason.set(uint64(d.Reason)), trackGuarded())
 	}
+}
+
+// trackGuarded finds out whether a packet answers a connection that came from where it
+// goes. If not, external_out drops it for the reason in its register.
+func trackGuarded() of.Action {
+	return of.CT{ZoneSrc: regZone.Sub, Table: externalOut.ID, Actions: []of.Action{of.NAT{}}}
+}
+
+// Priorities of host_forward.
+const (
+	hostForwardPort = 20
+	hostForwardRest = 10
+	hostForwardNone = 5
+	hostForwardMiss = 0
+)
+
+func hostForwardBase(r rules) {
+	r.add(hostForward, hostForwardNone, "no forwarded port of the host's, unless it is an answer", on(of.IPv4), flagGuarded.set(1), trackGuarded())
+	r.add(hostForward, hostForwardMiss, "not IPv4, which is not forwarded", on(), to(drop))
+}
+
+// guardForwards sends what is for the host's own addresses to where forwarded ports are
+// told from all others. Fragments behind the first have no ports: the host puts datagrams
+// together before it looks which port they are for, and drops those for other ports.
+func guardForwards(r rules, v *GuardView) {
+	if len(v.Forwards) == 0 {
+		return
+	}
+	for _, own := range v.Own {
+		for _, vni := range v.ByHost {
+			r.add(guard, guardHost, "an address of this host, some ports of which are forwarded",
+				on(regNetwork.is(uint64(vni)), of.IPv4, of.Addr(of.FieldIPDst, own.Address)),
+				regReason.set(uint64(own.Reason)), to(hostForward))
+		}
+	}
+	rest := map[intent.Protocol]bool{}
+	for _, f := range v.Forwards {
+		of4 := on(of.IPv4, of.IPProto(f.Protocol.Number()))
+		r.add(hostForward, hostForwardPort, "a forwarded port of the host's", with(of4, dstPort(f.Protocol, f.Port)), regReason.set(0), to(snat))
+		if !rest[f.Protocol] {
+			rest[f.Protocol] = true
+			r.add(hostForward, hostForwardRest, "a fragment without a port: the host tells which it is for", with(of4, laterFragment), regReason.set(0), to(snat))
+		}
+	}
+}
+
+// dstPort matches the destination port of a protocol that has ports.
+func dstPort(p intent.Protocol, port uint16) of.Term {
+	field := of.FieldTCPDst
+	switch p {
+	case intent.UDP:
+		field = of.FieldUDPDst
+	case intent.SCTP:
+		field = of.FieldSCTPDst
+	}
+	return of.Exact(field, uint64(port))
 }
 
 func guardExternal(r rules, v *ExternalView) {

@@ -63,5 +63,7 @@ func Forward(sw Switch, v *ForwardView, emit Emit) {
 
 // Guard emits the flows that keep tenants from the hosts.
 func Guard(v *GuardView, emit Emit) {
-	guardDenials(rules{MakeCookie(KindGuard, 0), emit}, v)
+	r := rules{MakeCookie(KindGuard, 0), emit}
+	guardDenials(r, v)
+	guardForwards(r, v)
 }

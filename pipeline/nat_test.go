@@ -110,7 +110,10 @@ func natCases() []natCase {
 				{Prefix: netip.MustParsePrefix("100.64.0.0/16"), Reason: ReasonForeignNAT},
 				{Prefix: netip.MustParsePrefix("192.0.2.3/32"), Reason: ReasonOtherHost, VNI: 0xfff001},
 				{Prefix: netip.MustParsePrefix("192.0.2.0/24"), Reason: ReasonUnderlay, VNI: 0xfff001},
-			}}, emit)
+			},
+				Own:      []OwnAddress{{netip.MustParseAddr("192.0.2.1"), ReasonHostAddress}, {netip.MustParseAddr("192.0.2.2"), ReasonVTEP}},
+				Forwards: []HostPort{{intent.TCP, 8080}, {intent.TCP, 8081}, {intent.UDP, 53}, {intent.SCTP, 99}},
+				ByHost:   []uint32{0xfff001}}, emit)
 		}},
 	}
 }

@@ -93,7 +93,28 @@ type ForwardView struct {
 }
 
 // GuardView lists what tenants must not reach through NAT.
-type GuardView struct{ Denials []Denial }
+type GuardView struct {
+	Denials []Denial
+
+	// Own are this host's addresses, each with the reason why tenants are kept from it, and
+	// Forwards the ports of them that its packet filter leads into the overlay. ByHost are
+	// the VNIs of the externals by which a tenant may use those.
+	Own      []OwnAddress
+	Forwards []HostPort
+	ByHost   []uint32
+}
+
+// OwnAddress is an address of this host.
+type OwnAddress struct {
+	Address netip.Addr
+	Reason  Reason
+}
+
+// HostPort is a port of this host's own addresses.
+type HostPort struct {
+	Protocol intent.Protocol
+	Port     uint16
+}
 
 // Denial is a prefix that tenants must not reach. No two of a GuardView have the same
 // one, but for different externals.

@@ -114,7 +114,7 @@ var reasons = []struct {
 	{ReasonStormLimit, "storm-limit", "a broadcast or multicast beyond the port's share of those"},
 	{ReasonPuntLimit, "punt-limit", "for ovloomd to handle (ICMP errors, fragmenting, address resolution), beyond the share of its port or network"},
 	{ReasonFragmentLimit, "fragment-limit", "a fragment to or from outside, beyond the tenant's share of fragments that are put together"},
-	{ReasonPenalty, "penalty", "of a port that sent to or from so many addresses that it slowed down the others; its rate is limited for a while"},
+	{ReasonPenalty, "penalty", "of a port that sent to or from so many addresses, or so many ARP requests, that it slowed down the others; its rate is limited for a while"},
 	{ReasonTagged, "tagged", "a VLAN tag that the network or the external does not carry"},
 	{ReasonEtherType, "ethertype", "an Ethernet type that the network does not carry"},
 	{ReasonMalformed, "malformed", "an ARP or neighbour discovery packet that cannot be read, so that nothing it says can be checked"},

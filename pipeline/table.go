@@ -23,7 +23,7 @@ func Tables() []*Table {
 		classify, priorityTag, externalIn, tunnelIn, tunnelSender, natIn, frame, portSecurity, tagged, arpND, ndAnswer, learn, fork,
 		fdb, fdbLearned, unknown, flood,
 		l3In, route, answerOut, neighbour, neighbourLearned, unresolved, mtu, forward,
-		guard, snat, externalOut, externalNeighbour, externalLearned, externalSend, output, shares, drop,
+		guard, hostForward, snat, externalOut, externalNeighbour, externalLearned, externalSend, output, shares, drop,
 	}
 }
 
@@ -76,6 +76,7 @@ const (
 	idMTU               = 70
 	idForward           = 72
 	idGuard             = 76
+	idHostForward       = 78
 	idSNAT              = 80
 	idExternalOut       = 84
 	idExternalNeighbour = 88

@@ -8,6 +8,7 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"os"
 	"path/filepath"
@@ -156,6 +157,7 @@ func (s *Store) readCopy(path string) ([]item, int64, bool) {
 // parseCopy reads a copy and checks that it is whole. The values are parts of it.
 func parseCopy(text []byte) (all []item, revision int64, err error) {
 	begun, rest := 0, text // the current line, and what is after it
+	var keys quick
 	for n := 0; ; n++ {
 		length := bytes.IndexByte(rest, '\n')
 		if length < 0 {
@@ -182,12 +184,87 @@ func parseCopy(text []byte) (all []item, revision int64, err error) {
 		if !ok {
 			return nil, 0, fmt.Errorf("line %d: no value", n+1)
 		}
-		all = append(all, item{key: string(k), value: value})
+		all = append(all, item{key: keys.string(k), value: value})
 	}
 }
 
-// writeCopy replaces the file at path by a copy of all, which is ordered by key.
-func writeCopy(path string, all []item, revision int64) (err error) {
+// copyLines reads a copy line by line, and ends with an error if it is not whole. An item
+// is valid until the next one is asked for.
+func copyLines(r io.Reader) iter.Seq2[item, error] {
+	return func(yield func(item, error) bool) {
+		in := bufio.NewReaderSize(r, 1<<16)
+		sum := crc32.New(castagnoli)
+		var line []byte
+		for n := 0; ; n++ {
+			line = line[:0]
+			for {
+				part, err := in.ReadSlice('\n')
+				line = append(line, part...)
+				if err == nil {
+					break
+				}
+				if !errors.Is(err, bufio.ErrBufferFull) {
+					yield(item{}, fmt.Errorf("line %d: cut short: %w", n+1, io.ErrUnexpectedEOF))
+					return
+				}
+			}
+			text := line[:len(line)-1]
+			if end, ok := bytes.CutPrefix(text, []byte(copyEnd)); ok && n > 0 {
+				if want := fmt.Sprintf("%08x", sum.Sum32()); string(end) != want {
+					yield(item{}, fmt.Errorf("checksum is %s, want %s", want, end))
+				}
+				return
+			}
+			_, _ = sum.Write(line) // a hash never fails
+			if n == 0 {
+				num, ok := strings.CutPrefix(string(text), copyHead)
+				if _, err := strconv.ParseInt(num, 10, 64); !ok || err != nil {
+					yield(item{}, fmt.Errorf("line 1: %q is not the head of a copy", text))
+					return
+				}
+				continue
+			}
+			k, value, ok := bytes.Cut(text, []byte(" "))
+			if !ok {
+				yield(item{}, fmt.Errorf("line %d: no value", n+1))
+				return
+			}
+			if !yield(item{key: string(k), value: value}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// changeCopy brings the file at path up to date without reading it as a whole. It returns
+// false if the file is damaged or absent; then nothing is changed.
+func (s *Store) changeCopy(path string, changes map[string]event, revision int64) (bool, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read copy: %w", err)
+	}
+	defer f.Close()
+	var damaged error
+	err = writeCopy(path, merged(func(yield func(item) bool) {
+		for it, err := range copyLines(f) {
+			if damaged = err; err != nil || !yield(it) {
+				return
+			}
+		}
+	}, changes), revision, func() error { return damaged })
+	if damaged != nil {
+		s.log.Warn("copy on disk ignored: it cannot be read", "path", path, "err", damaged)
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// writeCopy replaces the file at path by a copy of all, which is ordered by key, unless
+// whole, which is asked after the last item, returns an error.
+func writeCopy(path string, all iter.Seq[item], revision int64, whole func() error) (err error) {
 	if err := privateDir(filepath.Dir(path)); err != nil {
 		return err
 	}
@@ -203,8 +280,15 @@ func writeCopy(path string, all []item, revision int64) (err error) {
 	sum := crc32.New(castagnoli)
 	out := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<16)
 	fmt.Fprintf(out, "%s%d\n", copyHead, revision)
-	for _, it := range all {
-		fmt.Fprintf(out, "%s %s\n", it.key, it.value)
+	for it := range all {
+		// A failure is remembered and shows with Flush.
+		_, _ = out.WriteString(it.key)
+		_ = out.WriteByte(' ')
+		_, _ = out.Write(it.value)
+		_ = out.WriteByte('\n')
+	}
+	if err := whole(); err != nil {
+		return err
 	}
 	if err := out.Flush(); err != nil {
 		return err
@@ -219,6 +303,11 @@ func writeCopy(path string, all []item, revision int64) (err error) {
 		return err
 	}
 	return os.Rename(f.Name(), path)
+}
+
+// writeAll is writeCopy for a list.
+func writeAll(path string, all []item, revision int64) error {
+	return writeCopy(path, slices.Values(all), revision, func() error { return nil })
 }
 
 // keeper keeps one copy up to date, behind the back of the watch that feeds it.
@@ -348,43 +437,50 @@ func (k *keeper) write() (end bool, err error) {
 		return end, nil
 	}
 	if !loaded {
-		var ok bool
-		if whole, _, ok = k.s.readCopy(k.path); !ok {
-			// Somebody has damaged or deleted it: make it anew.
-			if whole, revision, err = k.s.list(k.s.closed, "copy to disk", k.prefix); err != nil {
-				return end, err
-			}
-			changes = nil
+		ok, err := k.s.changeCopy(k.path, changes, revision)
+		if ok || err != nil {
+			return end, err
 		}
+		// Somebody has damaged or deleted it: make it anew.
+		if whole, revision, err = k.s.list(k.s.closed, "copy to disk", k.prefix); err != nil {
+			return end, err
+		}
+		changes = nil
 	}
-	return end, writeCopy(k.path, merge(whole, changes), revision)
+	return end, writeAll(k.path, merge(whole, changes), revision)
 }
 
 // merge applies changes to items that are ordered by key.
 func merge(whole []item, changes map[string]event) []item {
+	if len(changes) == 0 {
+		return whole
+	}
 	out := make([]item, 0, len(whole)+len(changes))
-	keys := slices.Sorted(maps.Keys(changes))
-	for _, it := range whole {
-		for len(keys) > 0 && keys[0] <= it.key {
-			out = appendChange(out, changes[keys[0]])
-			if keys[0] == it.key {
-				it.key = ""
-			}
-			keys = keys[1:]
-		}
-		if it.key != "" {
-			out = append(out, it)
-		}
-	}
-	for _, k := range keys {
-		out = appendChange(out, changes[k])
-	}
-	return out
+	return slices.AppendSeq(out, merged(slices.Values(whole), changes))
 }
 
-func appendChange(out []item, e event) []item {
-	if e.deleted {
-		return out
+// merged is merge for items one after the other.
+func merged(whole iter.Seq[item], changes map[string]event) iter.Seq[item] {
+	return func(yield func(item) bool) {
+		keys := slices.Sorted(maps.Keys(changes))
+		put := func(e event) bool { return e.deleted || yield(e.item) }
+		for it := range whole {
+			replaced := false
+			for len(keys) > 0 && keys[0] <= it.key {
+				replaced = keys[0] == it.key
+				if !put(changes[keys[0]]) {
+					return
+				}
+				keys = keys[1:]
+			}
+			if !replaced && !yield(it) {
+				return
+			}
+		}
+		for _, k := range keys {
+			if !put(changes[k]) {
+				return
+			}
+		}
 	}
-	return append(out, e.item)
 }

@@ -3,6 +3,9 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"slices"
@@ -174,7 +177,7 @@ func TestCopyGoesWithItsTenant(t *testing.T) {
 func FuzzCopy(f *testing.F) {
 	f.Add([]byte("ovloom copy 1 7\nend 00000000\n"))
 	path := f.TempDir() + "/span/seed.copy"
-	if err := writeCopy(path, []item{{key: tenantKey("acme"), value: []byte(`{"v":1}`)}}, 7); err != nil {
+	if err := writeAll(path, []item{{key: tenantKey("acme"), value: []byte(`{"v":1}`)}}, 7); err != nil {
 		f.Fatal(err)
 	}
 	seed, err := os.ReadFile(path)
@@ -184,11 +187,12 @@ func FuzzCopy(f *testing.F) {
 	f.Add(seed)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		all, revision, err := parseCopy(b)
+		agreeOnLines(t, b, all, err)
 		if err != nil {
 			return
 		}
 		path := t.TempDir() + "/again.copy"
-		if err := writeCopy(path, all, revision); err != nil {
+		if err := writeAll(path, all, revision); err != nil {
 			t.Fatal(err)
 		}
 		again, err := os.ReadFile(path)
@@ -200,4 +204,84 @@ func FuzzCopy(f *testing.F) {
 			t.Errorf("%q was written as %q: %v", b, again, err)
 		}
 	})
+}
+
+// agreeOnLines fails the test if a copy that is read line by line is not what parseCopy
+// makes of it.
+func agreeOnLines(t *testing.T, b []byte, all []item, err error) {
+	t.Helper()
+	var got []item
+	var failed error
+	for it, err := range copyLines(bytes.NewReader(b)) {
+		if failed = err; err == nil {
+			got = append(got, item{key: it.key, value: bytes.Clone(it.value)})
+		}
+	}
+	if (failed == nil) != (err == nil) {
+		t.Fatalf("%q, line by line: %v, as a whole: %v", b, failed, err)
+	}
+	if err == nil && !slices.EqualFunc(got, all, func(a, b item) bool { return a.key == b.key && bytes.Equal(a.value, b.value) }) {
+		t.Fatalf("%q is read as %v, want %v", b, got, all)
+	}
+}
+
+// A copy that is changed is the same as one that is written anew, and one that is damaged
+// anywhere is left as it is.
+func TestChangedCopy(t *testing.T) {
+	s := &Store{log: slog.New(slog.DiscardHandler)}
+	dir := t.TempDir()
+	path, want := dir+"/span/a.copy", dir+"/span/b.copy"
+	var all []item
+	for i := range 500 {
+		all = append(all, item{key: fmt.Sprintf("/k/%03d", i), value: bytes.Repeat([]byte{'v'}, 1+i*i)}) // longer than a buffer, too
+	}
+	changes := map[string]event{}
+	for _, e := range []event{
+		{item: item{key: "/a", value: []byte("first")}},
+		{item: item{key: "/k/000", value: []byte("new")}},
+		{item: item{key: "/k/007"}, deleted: true},
+		{item: item{key: "/k/007x", value: []byte("between")}},
+		{item: item{key: "/k/499"}, deleted: true},
+		{item: item{key: "/none"}, deleted: true},
+		{item: item{key: "/z", value: []byte("last")}},
+	} {
+		changes[e.key] = e
+	}
+	if ok, err := s.changeCopy(path, changes, 8); ok || err != nil {
+		t.Fatalf("a copy that is not there: %v, %v", ok, err)
+	}
+	if err := errors.Join(writeAll(path, all, 7), writeAll(want, merge(all, changes), 8)); err != nil {
+		t.Fatal(err)
+	}
+	if ok, err := s.changeCopy(path, changes, 8); !ok || err != nil {
+		t.Fatalf("changed: %v, %v", ok, err)
+	}
+	got, err1 := os.ReadFile(path)
+	expect, err2 := os.ReadFile(want)
+	if err := errors.Join(err1, err2); err != nil || !bytes.Equal(got, expect) {
+		t.Fatalf("the copy has %d bytes, want %d (%v)", len(got), len(expect), err)
+	}
+	if _, _, err := parseCopy(got); err != nil || !bytes.Contains(got, []byte("/k/007x between\n")) || bytes.Contains(got, []byte("/k/007 ")) {
+		t.Errorf("the changes are not in the copy (%v)", err)
+	}
+	for _, damage := range []func([]byte) []byte{
+		func(b []byte) []byte { b[len(b)/2] ^= 1; return b },
+		func(b []byte) []byte { return b[:len(b)/2] },
+		func(b []byte) []byte { b[3] ^= 1; return b },
+		func([]byte) []byte { return nil },
+	} {
+		bad := damage(bytes.Clone(got))
+		if err := os.WriteFile(path, bad, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if ok, err := s.changeCopy(path, changes, 9); ok || err != nil {
+			t.Errorf("a damaged copy is changed: %v, %v", ok, err)
+		}
+		if now, err := os.ReadFile(path); err != nil || !bytes.Equal(now, bad) {
+			t.Errorf("a damaged copy was replaced (%v)", err)
+		}
+	}
+	if left, err := os.ReadDir(dir + "/span"); err != nil || len(left) != 2 {
+		t.Errorf("%v was left (%v)", left, err)
+	}
 }

@@ -48,7 +48,7 @@ func TestResumeFromACopy(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := writeCopy(path, all, revision); err != nil {
+		if err := writeAll(path, all, revision); err != nil {
 			t.Fatal(err)
 		}
 	}

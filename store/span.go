@@ -293,27 +293,46 @@ func snapshotOf(all []item, revision int64) (intent.Snapshot, []error) {
 
 // decoded is a part of a snapshot, and the errors to what is not in it.
 type decoded struct {
-	snap intent.Snapshot
-	bad  []error
+	snap  intent.Snapshot
+	bad   []error
+	quick quick
 }
 
 // expect makes room for the ports and bindings among items: there may be very many.
 func (d *decoded) expect(all []item) {
 	ports, bindings := 0, 0
 	for i := range all {
-		rest, _ := strings.CutPrefix(all[i].key, tenantsRoot)
-		_, rest, _ = strings.Cut(rest, "/")
-		switch {
-		case strings.HasPrefix(rest, "ports/"):
+		switch kindOf(all[i].key) {
+		case "ports":
 			ports++
-		case strings.HasPrefix(rest, "bindings/"):
+		case "bindings":
 			bindings++
 		}
 	}
 	d.snap.Ports, d.snap.Bindings = slices.Grow(d.snap.Ports, ports), slices.Grow(d.snap.Bindings, bindings)
 }
 
+// kindOf returns what follows the tenant in a key: "ports".
+func kindOf(key string) string {
+	rest, _ := strings.CutPrefix(key, tenantsRoot)
+	_, rest, _ = strings.Cut(rest, "/")
+	kind, _, _ := strings.Cut(rest, "/")
+	return kind
+}
+
 func (d *decoded) add(it item) {
+	switch kindOf(it.key) {
+	case "ports":
+		if p, ok := d.quick.port(it.key, it.value); ok {
+			d.snap.Ports = append(d.snap.Ports, p)
+			return
+		}
+	case "bindings":
+		if b, ok := d.quick.binding(it.key, it.value); ok {
+			d.snap.Bindings = append(d.snap.Bindings, b)
+			return
+		}
+	}
 	c, err := changeOf(event{item: it})
 	if err != nil {
 		d.bad = append(d.bad, err)

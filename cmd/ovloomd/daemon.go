@@ -50,6 +50,7 @@ type daemon struct {
 	neighbours *datapath.Neighbourhood
 	uplink     *underlay.Underlay
 	host       intent.Host // as it is registered; the ID is the store's
+	making     *making     // the integration bridge; nil: it has not begun
 	store      *store.Store
 
 	agent      *agent.Agent
@@ -76,13 +77,17 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) error {
 		return err
 	}
 	defer listener.Close()
+	ctx, d.end = context.WithCancelCause(ctx)
+	defer d.end(nil)
 	if err := d.prepare(ctx); err != nil {
 		return err
 	}
 	defer d.db.Close()
 	defer d.store.Close()
-	ctx, d.end = context.WithCancelCause(ctx)
-	defer d.end(nil)
+	defer func() {
+		d.end(nil)
+		<-d.making.done
+	}()
 
 	err = d.run(ctx, listener)
 	switch cause := context.Cause(ctx); {
@@ -95,10 +100,10 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) error {
 	return err
 }
 
-// prepare brings the host to where the loops can start: the database is
-// connected, the underlay in place, the bridge made, the store open.
-func (d *daemon) prepare(ctx context.Context) (err error) {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+// prepare brings the host to where it can be asked what concerns the store: the
+// database is connected, the underlay in place, the store open. The bridge is being made.
+func (d *daemon) prepare(whole context.Context) (err error) {
+	ctx, cancel := context.WithTimeout(whole, startTimeout)
 	defer cancel()
 	if err := d.storeConfig().Validate(); err != nil {
 		return err
@@ -121,7 +126,13 @@ func (d *daemon) prepare(ctx context.Context) (err error) {
 	if err := d.db.CheckBridge(ctx, d.bridge()); err != nil {
 		return err
 	}
-	return d.openBesides(ctx, d.settleBridges)
+	return d.openBesides(ctx, func(ctx context.Context) error {
+		err := d.settleHost(ctx)
+		if err == nil {
+			d.making = d.makeBridge(whole)
+		}
+		return err
+	})
 }
 
 // openBesides opens the store while do runs: both take a while, and neither needs
@@ -142,6 +153,9 @@ func (d *daemon) openBesides(ctx context.Context, do func(context.Context) error
 		stop()
 	}
 	opened := g.Wait()
+	if opened != nil && d.making != nil {
+		<-d.making.done
+	}
 	switch {
 	case err == nil:
 		return opened
@@ -151,8 +165,8 @@ func (d *daemon) openBesides(ctx context.Context, do func(context.Context) error
 	return err
 }
 
-// settleBridges finds out what this host is, and makes its bridges.
-func (d *daemon) settleBridges(ctx context.Context) error {
+// settleHost finds out what this host is, and puts its underlay in place.
+func (d *daemon) settleHost(ctx context.Context) error {
 	vtep, err := d.settleUnderlay(ctx)
 	if err != nil {
 		return err
@@ -161,10 +175,7 @@ func (d *daemon) settleBridges(ctx context.Context) error {
 	if d.host.UnderlayMTU, _, err = hostnet.UnderlayMTU(vtep); err != nil {
 		return err
 	}
-	if err := d.host.Validate(); err != nil {
-		return err
-	}
-	return d.db.EnsureBridge(ctx, d.bridge())
+	return d.host.Validate()
 }
 
 func (d *daemon) storeConfig() store.Config {
@@ -307,25 +318,36 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	trace := newTraceLink(d)
 	server := api.NewServer(api.Backend{
 		Store: reader{d.store, d.storeLink, time.Now()}, Local: leaver{d}, Plug: plugger{d.agent, d}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
-		Health: doctor.health, Trace: trace.trace, Fix: d.exit.Fix, Connections: observer{d}.connections, Learned: observer{d}.learned,
+		Started: d.making.started, Health: doctor.health, Trace: trace.trace, Fix: d.exit.Fix, Connections: observer{d}.connections, Learned: observer{d}.learned,
 	}, d.log.With("part", "api"))
 
 	g, ctx := errgroup.WithContext(ctx)
 	loopsCtx, stop := context.WithCancel(ctx)
 	defer stop()
 	var loops sync.WaitGroup
-	for _, loop := range []func(context.Context) error{
-		d.controller.Run, d.agent.Run, d.tellUnderlay, d.tellInterfaces, d.keepBridge, d.keepUnderlay, d.announce, d.openflow.keep, d.storeLink.keep, doctor.keep, newRouterLink(d).keep, d.keepFair, d.keepAside, trace.keep, d.keepExit(gatherer), d.store.KeepGuard,
-	} {
-		loops.Add(1)
-		g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })
+	begin := func(list ...func(context.Context) error) {
+		for _, loop := range list {
+			loops.Add(1)
+			g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })
+		}
 	}
 	d.stopLoops = func() { stop(); loops.Wait() }
+	// What is about the store or the host does not wait for the bridge. Of interfaces nobody
+	// is told before the rules are there that keep the host apart from them.
+	begin(d.storeLink.keep, d.store.KeepGuard, d.keepAside)
 	g.Go(func() error { return server.Serve(ctx, listener) })
-
-	d.controller.Recall(ctx, d.store.CopiedTenants())
-	notifyReady(d.log)
-	d.log.Info("ready", "vtep", d.host.VTEP, "datapath", d.datapath, "bridge", d.cfg.Bridge, "socket", d.cfg.Socket)
+	g.Go(func() error {
+		if err := d.making.wait(ctx); err != nil {
+			return err
+		}
+		// The controller reads from the bridge's row which zones of conntrack are whose.
+		begin(d.controller.Run, d.agent.Run, d.tellUnderlay, d.tellInterfaces, d.keepBridge, d.keepUnderlay, d.announce, d.openflow.keep, doctor.keep, newRouterLink(d).keep, d.keepFair, trace.keep, d.keepExit(gatherer))
+		d.controller.Recall(ctx, d.store.CopiedTenants())
+		d.making.use()
+		notifyReady(d.log)
+		d.log.Info("ready", "vtep", d.host.VTEP, "datapath", d.datapath, "bridge", d.cfg.Bridge, "socket", d.cfg.Socket)
+		return nil
+	})
 	return g.Wait()
 }
 

@@ -47,10 +47,17 @@ func (d *daemon) fairWarnings(c controller.Status) (w []api.Warning) {
 		if i < 0 {
 			continue // no port of a network: nothing holds it
 		}
+		port, p := portName(c.Ports[i]), penalties[ofport]
+		until := p.Until.UTC().Format(time.TimeOnly)
+		if p.Flows == 0 {
+			w = append(w, api.Warning{
+				What: fmt.Sprintf("port %s sent so many ARP requests or neighbour solicitations (%d a second) that it slowed down the others: what it sends is limited until %s", port, p.Asked, until),
+				Do:   "see what runs behind the port: a flood, or a loop"})
+			continue
+		}
 		w = append(w, api.Warning{
-			What: fmt.Sprintf("port %s sent from or to so many addresses at a time (%d cached flows) that it slowed down the others: what it sends is limited until %s",
-				portName(c.Ports[i]), penalties[ofport].Flows, penalties[ofport].Until.UTC().Format(time.TimeOnly)),
-			Do: "see what runs behind the port: a scan or a flood, or an address of its own for each packet"})
+			What: fmt.Sprintf("port %s sent from or to so many addresses at a time (%d cached flows) that it slowed down the others: what it sends is limited until %s", port, p.Flows, until),
+			Do:   "see what runs behind the port: a scan or a flood, or an address of its own for each packet"})
 	}
 	return w
 }

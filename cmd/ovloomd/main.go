@@ -21,6 +21,7 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	holdMemory()
 	os.Exit(run(ctx, os.Args, os.Stderr))
 }
 

@@ -242,6 +242,15 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 	if err := d.uplinkFault(); err != nil {
 		add(hintOf(err), "%s", intent.What(err))
 	}
+	if d.aside != nil {
+		if err := d.aside.Fault(); err != nil {
+			do := hintOf(err)
+			if do == "" {
+				do = "see the log of ovloomd; it tries again every 10 seconds"
+			}
+			add(do, "this host's own network is not kept apart from its ports, which may reach what the host routes to: %s", err)
+		}
+	}
 	states := d.agent.States()
 	for _, name := range slices.Sorted(maps.Keys(states)) {
 		add(states[name].Do, "port %s (interface %s): %s", states[name].Port, name, states[name].What)

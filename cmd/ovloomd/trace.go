@@ -131,6 +131,7 @@ func (l *traceLink) local(ctx context.Context, r explain.Request) (intent.TraceH
 		Room: func(cookie uint64, limit uint32, mac intent.MAC) bool {
 			return l.room(ctx, cookie, limit, mac)
 		},
+		Forward: l.exit.Forward,
 	}
 	for _, p := range status.Ports {
 		if p.OFPort != 0 {

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/ovloom/ovloom/api"
@@ -58,6 +59,10 @@ var attacks = []attack{
 			binary.BigEndian.PutUint16(ip[10:], onesSum(ip))
 			return f
 		}
+	}},
+	{"ARP requests", 20000, func(from, to *station) func(int) []byte {
+		ask := slices.Concat([]byte{0, 1, 8, 0, 6, 4, 0, 1}, from.mac[:], from.addr.AsSlice(), make([]byte, 6), evilGW.AsSlice())
+		return same(lab.Ethernet(from.mac, lab.Broadcast, lab.EtherARP, ask))
 	}},
 	{"random MACs", 20000, func(from, to *station) func(int) []byte {
 		return func(int) []byte {

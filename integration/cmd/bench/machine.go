@@ -84,8 +84,9 @@ func cpuOf(pid int) (time.Duration, error) {
 
 // usage is what a process has used.
 type usage struct {
-	cpu time.Duration
-	rss int64 // bytes
+	cpu  time.Duration
+	rss  int64 // bytes, now
+	peak int64 // bytes, the most that was resident at any time
 }
 
 // usageOf returns what a living process has used, of proc(5).
@@ -107,5 +108,21 @@ func usageOf(pid int) (usage, error) {
 		}
 	}
 	const tick = time.Second / 100 // USER_HZ, the same on all of Linux
-	return usage{time.Duration(n[0]+n[1]) * tick, n[2] * int64(os.Getpagesize())}, nil
+	u := usage{cpu: time.Duration(n[0]+n[1]) * tick, rss: n[2] * int64(os.Getpagesize())}
+	u.peak, err = peakOf(pid)
+	return u, err
+}
+
+// peakOf returns the most memory that a living process had resident, in bytes.
+func peakOf(pid int) (int64, error) {
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, err
+	}
+	_, rest, ok := strings.Cut(string(status), "\nVmHWM:")
+	var kB int64
+	if _, err := fmt.Sscan(rest, &kB); !ok || err != nil {
+		return 0, fmt.Errorf("/proc/%d/status says nothing of VmHWM", pid)
+	}
+	return kB << 10, nil
 }

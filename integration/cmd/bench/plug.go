@@ -169,7 +169,7 @@ func used(daemons []*lab.Process) (sum usage, err error) {
 		if err != nil {
 			return sum, err
 		}
-		sum.cpu, sum.rss = sum.cpu+u.cpu, sum.rss+u.rss
+		sum.cpu, sum.rss, sum.peak = sum.cpu+u.cpu, sum.rss+u.rss, sum.peak+u.peak
 	}
 	return sum, nil
 }

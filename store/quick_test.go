@@ -1,0 +1,170 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/netip"
+	"reflect"
+	"testing"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// quickItems are ports and bindings as this build writes them.
+func quickItems(t testing.TB) []item {
+	var all []item
+	put := func(key string, v any) {
+		text, err := encode(v, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, item{key: key, value: []byte(text)})
+	}
+	for i, addrs := range [][]netip.Addr{
+		nil,
+		{netip.MustParseAddr("10.0.0.2")},
+		{netip.MustParseAddr("255.0.10.249"), netip.MustParseAddr("fd00::2")},
+		{netip.MustParseAddr("10.0.0.1"), netip.MustParseAddr("10.0.0.2"), netip.MustParseAddr("10.0.0.3"), netip.MustParseAddr("10.0.0.4"), netip.MustParseAddr("fd00::1")},
+	} {
+		p := intent.Port{Tenant: "acme", Network: "web", Name: fmt.Sprint("p", i), ID: intent.ID(1000 + i), UUID: fmt.Sprintf("00000000-0000-4000-8000-%012x", i),
+			MAC: intent.MAC{2, 0, 0xab, 0xcd, 0xef, byte(i)}, Addrs: addrs, Learn: 7 * i}
+		put(portKey(p.Ref()), p)
+		b := intent.Binding{Tenant: "acme", Network: "web", Port: p.Name, Host: fmt.Sprint("host", i), Generation: uint64(1 + i), Up: i%2 == 0}
+		if i > 1 {
+			b.Fault = "interface tap0 was deleted"
+		}
+		put(bindingKey(p.Ref(), b.Host), b)
+	}
+	return all
+}
+
+// quickly reads an object without encoding/json; false: that is left to it.
+func quickly(q *quick, it item) (any, bool) {
+	if kindOf(it.key) == "ports" {
+		p, ok := q.port(it.key, it.value)
+		return p, ok
+	}
+	b, ok := q.binding(it.key, it.value)
+	return b, ok
+}
+
+// agree fails the test if what is read quickly is not what is read with all checks.
+func agree(t *testing.T, q *quick, it item) bool {
+	t.Helper()
+	got, ok := quickly(q, it)
+	if !ok {
+		return false
+	}
+	want, err := objectAt(it.key, it.value)
+	if err != nil || !reflect.DeepEqual(got, want) {
+		t.Fatalf("%s %s is read as %+v, want %+v (%v)", it.key, it.value, got, want, err)
+	}
+	return true
+}
+
+func TestQuickReadsWhatIsWritten(t *testing.T) {
+	var q quick
+	for _, it := range quickItems(t) {
+		if !agree(t, &q, it) {
+			t.Errorf("%s %s is left to encoding/json", it.key, it.value)
+		}
+	}
+}
+
+// What was read must not change when more is read.
+func TestQuickKeepsWhatItRead(t *testing.T) {
+	var q quick
+	items := quickItems(t)
+	var got []any
+	const rounds = 1000 // several times as much as is kept in one piece
+	for range rounds {
+		for _, it := range items {
+			o, ok := quickly(&q, it)
+			if !ok {
+				t.Fatalf("%s %s is left to encoding/json", it.key, it.value)
+			}
+			got = append(got, o)
+		}
+	}
+	for i, o := range got {
+		it := items[i%len(items)]
+		if want, _ := objectAt(it.key, it.value); !reflect.DeepEqual(o, want) {
+			t.Fatalf("object %d became %+v, want %+v", i, o, want)
+		}
+	}
+}
+
+func TestQuickLeavesWhatIsOdd(t *testing.T) {
+	port, binding := "/ovloom/v1/t/acme/ports/web/c1", "/ovloom/v1/t/acme/bindings/web/c1/host1"
+	good := `{"v":1,"tenant":"acme","network":"web","name":"c1","id":5,"uuid":"00000000-0000-4000-8000-000000000001","mac":"02:00:00:00:00:05","addresses":["10.0.0.2"]}`
+	claim := `{"v":1,"tenant":"acme","network":"web","port":"c1","host":"host1","generation":3,"up":true}`
+	var q quick
+	for _, it := range []item{{key: port, value: []byte(good)}, {key: binding, value: []byte(claim)}} {
+		if !agree(t, &q, it) {
+			t.Fatalf("%s is left to encoding/json, which the following are compared with", it.value)
+		}
+	}
+	for _, test := range []struct{ key, value string }{
+		{port, `{"v":2,` + good[7:]},
+		{port, good + " "},
+		{port, good[:len(good)-1]},
+		{port, good[:len(good)-1] + `,"colour":"red"}`},
+		{port + "2", good},
+		{port + "/x", good},
+		{"/ovloom/v1/t/acme/peers/web/c1", good},
+		{"/ovloom/v1/t/other/ports/web/c1", good},
+		{binding + "0", claim},
+		{port, `{"v":1,"tenant":"acme","network":"web","name":"c1","id":5,"uuid":"00000000-0000-4000-8000-000000000001","mac":"01:00:00:00:00:05"}`},
+		{port, `{"v":1,"tenant":"acme","network":"web","name":"c1","id":5,"uuid":"00000000-0000-4000-8000-000000000001","mac":"02:00:00:00:00:0F"}`},
+		{port, `{"v":1,"tenant":"acme","network":"web","name":"c1","id":05,"uuid":"00000000-0000-4000-8000-000000000001","mac":"02:00:00:00:00:05"}`},
+		{port, `{"v":1,"tenant":"acme","network":"web","name":"c1","id":5,"uuid":"00000000-0000-4000-8000-000000000001","mac":"02:00:00:00:00:05","addresses":["10.0.0.02"]}`},
+		{port, `{"v":1,"tenant":"acme","network":"web","name":"c1","id":5,"uuid":"00000000-0000-4000-8000-000000000001","mac":"02:00:00:00:00:05","addresses":["fe80::1%eth0"]}`},
+		{port, `{"v":1,"tenant":"acme","network":"web","name":"c1","id":5,"uuid":"00000000-0000-4000-8000-000000000001","mac":"02:00:00:00:00:05","addresses":["10.0.0.2","10.0.0.2"]}`},
+		{binding, `{"v":1,"tenant":"acme","network":"web","port":"c1","host":"host1","generation":0}`},
+		{binding, `{"v":1,"tenant":"acme","network":"web","port":"c1","host":"host1","generation":3,"fault":"a \"b\""}`},
+		{binding, ""},
+	} {
+		if o, ok := quickly(&q, item{key: test.key, value: []byte(test.value)}); ok {
+			t.Errorf("%s %s is read as %+v", test.key, test.value, o)
+		}
+	}
+}
+
+// A value that is damaged anywhere is read as encoding/json reads it, or left to it.
+func TestQuickAgreesAboutDamage(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	items := quickItems(t)
+	var q quick
+	read := 0
+	for range 200_000 {
+		it := items[r.IntN(len(items))]
+		it.value = append([]byte(nil), it.value...)
+		at := r.IntN(len(it.value))
+		switch r.IntN(3) {
+		case 0:
+			it.value[at] = byte(' ' + r.IntN(96))
+		case 1:
+			it.value = append(it.value[:at], it.value[at+1:]...)
+		case 2:
+			it.value = append(it.value[:at], append([]byte{it.value[r.IntN(len(it.value))]}, it.value[at:]...)...)
+		}
+		if agree(t, &q, it) {
+			read++
+		}
+	}
+	if read == 0 {
+		t.Error("all that was damaged was left to encoding/json: nothing was compared")
+	}
+}
+
+func FuzzQuick(f *testing.F) {
+	for _, it := range quickItems(f) {
+		f.Add(it.key, it.value)
+	}
+	f.Fuzz(func(t *testing.T, key string, value []byte) {
+		if json.Valid(value) {
+			agree(t, new(quick), item{key: key, value: value})
+		}
+	})
+}
