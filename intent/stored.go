@@ -30,12 +30,9 @@ func (a NATAddress) stored() error {
 	return firstError(a.Ref().Validate(), storedAddr(a.Address), validateNATAddress(a.Address))
 }
 
-func (b Binding) stored() error {
-	if b.Generation == 0 {
-		return Invalidf("the claim has no generation")
-	}
-	return b.Ref().Validate()
-}
+func (p Port) stored() error { return p.Stored() }
+
+func (b Binding) stored() error { return b.Stored() }
 
 func (t Tenant) stored() error {
 	if t.VRF == 0 || t.VRF > VRFMax {
