@@ -162,7 +162,7 @@ func (e External) Validate() error {
 		}{{e.Bridge != "", "bridge"}, {e.VLAN != 0, "VLAN"}, {e.Pool != (AddrRange{}), "pool"}, {e.MTU != 0, "MTU"}} {
 			if x.set {
 				return Invalidf("external %s goes through the host, and has no %s", e.Name, x.what).
-					WithHint("leave it out; an external of a bridge can have one: ovloom external add NAME --bridge BRIDGE …")
+					WithHint("leave it out; an external of a bridge can have one; see: ovloom external add --help")
 			}
 		}
 	case ExternalBridge:
