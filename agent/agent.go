@@ -68,7 +68,7 @@ type Network interface {
 	Underlay() (mtu int, ifname string, err error)
 }
 
-// Config says what to work on. Every field but Known, Expect and Unexpect is required.
+// Config says what to work on. Every field but Known, Expect, Unexpect and Card is required.
 type Config struct {
 	Host     string
 	Bridge   string // the integration bridge
@@ -92,6 +92,10 @@ type Config struct {
 	// Unexpect is told of a port that was unplugged: its interface may go before anything
 	// has heard of it, and its claim must go with it.
 	Unexpect func(ctx context.Context, ref intent.PortRef)
+
+	// Card returns the card by which tunnels leave, if it is in a bridge that holds the VTEP
+	// address; "": in none. It must not wait.
+	Card func() string
 }
 
 // Agent looks after the ports plugged into this host.
@@ -103,6 +107,7 @@ type Agent struct {
 	slots   chan struct{} // held by who plugs
 	locks   locks
 
+	judging sync.Mutex    // held by judgeOthers
 	wake    chan struct{} // has an element when something is due
 	changed chan struct{} // has an element when Changed has something to tell
 	moved   chan struct{} // and UnderlayChanged

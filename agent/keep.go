@@ -133,6 +133,7 @@ func (a *Agent) linksChanged(c hostnet.Change) {
 		byName[r.Interface] = r
 	}
 	var look []string
+	card := a.card()
 	a.mu.Lock()
 	if c.All {
 		for name := range a.links {
@@ -173,7 +174,7 @@ func (a *Agent) linksChanged(c hostnet.Change) {
 		}
 		look = append(look, r.Port)
 	}
-	if a.below.concerns(c) {
+	if a.below.concerns(c, card) {
 		a.below = underlay{}
 		select {
 		case a.moved <- struct{}{}:

@@ -205,3 +205,29 @@ func TestOldPlugsAreTakenOnRecord(t *testing.T) {
 		t.Errorf("on record: %+v", r)
 	}
 }
+
+// A card of the underlay that is down, or whose cable is out, is told, although it is not
+// the interface that holds the VTEP address.
+func TestFaultOfTheUnderlaysCard(t *testing.T) {
+	vtep := netip.MustParseAddr("192.0.2.1")
+	a := &Agent{cfg: Config{Network: newFakeHost(), Card: func() string { return "eth0" }}, moved: make(chan struct{}, 1), changed: make(chan struct{}, 1),
+		records: &records{m: map[string]Record{}}, names: map[int]string{}, inside: map[int]string{}, states: map[string]State{}}
+	tell := func(up, carrier bool) hostnet.Change {
+		return hostnet.Change{All: true, Links: []hostnet.LinkState{
+			{Name: "eth1", Index: 1, Up: true, Carrier: true, Inside: -1}, {Name: "eth0", Index: 2, Up: up, Carrier: carrier, Inside: -1}}}
+	}
+	for _, c := range []struct {
+		up, carrier bool
+		fault       string
+	}{{true, true, ""}, {false, false, "interface eth0, the underlay's card, is down"}, {true, false, "interface eth0, the underlay's card, has no carrier"}, {true, true, ""}} {
+		a.linksChanged(tell(c.up, c.carrier))
+		select {
+		case <-a.UnderlayChanged():
+		default:
+			t.Errorf("up %t, carrier %t: it does not say that the underlay changed", c.up, c.carrier)
+		}
+		if u := a.Underlay(vtep); u.Fault != c.fault || (u.Do == "") != (c.fault == "") {
+			t.Errorf("up %t, carrier %t: %q, to do: %q", c.up, c.carrier, u.Fault, u.Do)
+		}
+	}
+}

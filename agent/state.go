@@ -112,6 +112,8 @@ func (a *Agent) missing(r Record) State {
 
 // judgeOthers finds out what is wrong with interfaces that somebody else plugged.
 func (a *Agent) judgeOthers() {
+	a.judging.Lock() // or an older judgement could come after a newer one
+	defer a.judging.Unlock()
 	a.mu.Lock()
 	wrong := map[string]State{}
 	var right []string

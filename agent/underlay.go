@@ -58,21 +58,43 @@ func (a *Agent) Underlay(vtep netip.Addr) Underlay {
 			Do:    fmt.Sprintf("put it back (ip addr add %s/LENGTH dev INTERFACE), or restart ovloomd with the address that this host has now: --vtep ADDRESS", vtep),
 		}
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	u := Underlay{Interface: ifname, MTU: mtu}
-	if l, ok := a.links[ifname]; ok && !l.Up {
-		u.Fault = fmt.Sprintf("interface %s, which holds the VTEP address, is down", ifname)
-		u.Do = fmt.Sprintf("ip link set %s up", ifname)
+	if u.Fault, u.Do = a.linkFault(ifname, "which holds the VTEP address"); u.Fault == "" && a.card() != "" {
+		u.Fault, u.Do = a.linkFault(a.card(), "the underlay's card")
 	}
 	return u
+}
+
+// card returns the card by which tunnels leave, if another interface holds the VTEP
+// address; "": none does.
+func (a *Agent) card() string {
+	if a.cfg.Card == nil {
+		return ""
+	}
+	return a.cfg.Card()
+}
+
+// linkFault says why no packet passes an interface; "": one may, or it is not known.
+func (a *Agent) linkFault(name, which string) (fault, do string) {
+	a.mu.Lock()
+	l, ok := a.links[name]
+	a.mu.Unlock()
+	switch {
+	case !ok:
+	case !l.Up:
+		return fmt.Sprintf("interface %s, %s, is down", name, which), fmt.Sprintf("ip link set %s up", name)
+	case !l.Carrier:
+		return fmt.Sprintf("interface %s, %s, has no carrier", name, which), "see whether the cable is in, and whether the port at its other end is up"
+	}
+	return "", ""
 }
 
 // UnderlayChanged has an element whenever Underlay may have changed.
 func (a *Agent) UnderlayChanged() <-chan struct{} { return a.moved }
 
-// concerns says whether a change may be one of what was read.
-func (u underlay) concerns(c hostnet.Change) bool {
-	return c.All || c.Addrs || slices.Contains(c.Gone, u.ifname) ||
-		slices.ContainsFunc(c.Links, func(l hostnet.LinkState) bool { return l.Name == u.ifname })
+// concerns says whether a change may be one of what was read, or of the card.
+func (u underlay) concerns(c hostnet.Change, card string) bool {
+	is := func(name string) bool { return name == u.ifname || name == card }
+	return c.All || c.Addrs || slices.ContainsFunc(c.Gone, is) ||
+		slices.ContainsFunc(c.Links, func(l hostnet.LinkState) bool { return is(l.Name) })
 }

@@ -26,8 +26,11 @@ const (
 	compareShare   = 5
 	compareGapMost = 30 * time.Second
 
-	// How often groups and meters are looked at, of whose changes no switch tells.
-	groupsEvery = 10 * time.Second
+	// How often groups, meters and limits of the connection tracker are looked at, of whose
+	// changes no switch tells: at least this, and so long that looking takes no more than a
+	// twentieth of the time.
+	groupsEvery = 2 * time.Second
+	groupsShare = 20
 
 	// How often some of the flows are looked at. A watch tells of their changes, but not in
 	// tables that ovloom does not use, and not on every switch.
@@ -43,6 +46,7 @@ type disturbance struct {
 
 	epoch     int // counts changes and connections: what was read in another epoch says nothing
 	lookedAt  time.Time
+	lookGap   time.Duration
 	slicedAt  time.Time
 	nextSlice uint64
 }
@@ -178,22 +182,28 @@ func (c *Controller) lookAgain(ctx context.Context) {
 	}
 	withMeters := !c.world.sw.NoMeters
 	same := func() bool { return c.sw == sw && d.epoch == epoch && c.synced }
-	if now.Sub(d.lookedAt) >= groupsEvery {
+	if now.Sub(d.lookedAt) >= max(groupsEvery, d.lookGap) {
 		d.lookedAt = now
+		c.lookAtLimits(ctx)
+		var took time.Duration
 		var groups []of.Group
 		var meters []of.Meter
 		var failed error
 		c.do(ctx, deed{lane: "look at groups", what: "look at the switch's groups and meters",
 			do: func(ctx context.Context) error {
+				start := time.Now()
+				defer func() { took = time.Since(start) }()
 				if groups, failed = sample.Groups(ctx); failed == nil && withMeters {
 					meters, failed = sw.Meters(ctx)
 				}
 				return nil // the connection tells by itself what is wrong with it
 			},
 			done: func() {
+				start := time.Now()
 				if failed == nil && same() && !c.world.hasGroups(groups, meters) {
 					d.pending = true
 				}
+				d.lookGap = min((groupsShare-1)*(took+time.Since(start)), compareGapMost)
 			},
 		})
 	}

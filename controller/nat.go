@@ -62,6 +62,11 @@ type Conntrack interface {
 	Limit(ctx context.Context, zone uint16, most uint32) error
 }
 
+// Limits is what a Conntrack may have besides: the bounds of all zones, as they are.
+type Limits interface {
+	Limits(ctx context.Context) (map[uint16]uint32, error)
+}
+
 // NATAddresses are the addresses that hosts take from the pools of externals of kind
 // bridge, in the store. Claiming again what a host has returns the same.
 type NATAddresses interface {
@@ -270,6 +275,8 @@ const zonesLane = "zones"
 
 func connectionsLane(tenant string) string { return "connections of " + tenant }
 
+func limitLane(zone uint16) string { return fmt.Sprintf("limit of zone %d", zone) }
+
 func (a addressDue) lane() string { return fmt.Sprintf("address of %s on %s", a.tenant, a.external) }
 
 func (c *Controller) claimAddress(ctx context.Context, a addressDue) {
@@ -294,9 +301,46 @@ func (c *Controller) limit(ctx context.Context, r natRules) {
 	if most, ok := c.nat.limits[r.zone]; ok && most == r.limit {
 		return
 	}
-	c.do(ctx, deed{lane: fmt.Sprintf("limit of zone %d", r.zone), what: "bound the connections of a tenant",
+	c.do(ctx, deed{lane: limitLane(r.zone), what: "bound the connections of a tenant",
 		do:   func(ctx context.Context) error { return c.deps.NAT.Conntrack.Limit(ctx, r.zone, r.limit) },
 		done: func() { c.nat.limits[r.zone] = r.limit },
+	})
+}
+
+// lookAtLimits compares the bounds of zones with those that were set. One that differs is set
+// again, and told.
+func (c *Controller) lookAtLimits(ctx context.Context) {
+	if c.deps.NAT == nil || len(c.nat.limits) == 0 {
+		return
+	}
+	look, ok := c.deps.NAT.Conntrack.(Limits)
+	if !ok {
+		return
+	}
+	sw, before := c.sw, maps.Clone(c.nat.limits)
+	var now map[uint16]uint32
+	var failed error
+	c.do(ctx, deed{lane: "look at limits", what: "look at the limits of the connection tracker",
+		do: func(ctx context.Context) error {
+			now, failed = look.Limits(ctx)
+			return nil // the connection to the switch tells what is wrong with it
+		},
+		done: func() {
+			if failed != nil || c.sw != sw {
+				return
+			}
+			for _, zone := range slices.Sorted(maps.Keys(before)) {
+				want, ok := c.nat.limits[zone]
+				if !ok || want != before[zone] || now[zone] == want || c.busy(limitLane(zone)) {
+					continue
+				}
+				delete(c.nat.limits, zone)
+				c.world.suspectAll()
+				if c.deps.Repairs != nil {
+					c.deps.Repairs.Put("limits of connections changed by another program", 0, fmt.Sprintf("zone %d had %d, not %d", zone, now[zone], want))
+				}
+			}
+		},
 	})
 }
 

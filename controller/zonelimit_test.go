@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
@@ -69,6 +71,64 @@ func TestZonesAreBoundedBeforeTheyAreUsed(t *testing.T) {
 			}
 		})
 	}
+}
+
+// limitedSwitch is a connection tracker whose limits others change.
+type limitedSwitch struct {
+	zoneKeeper
+	limits map[uint16]uint32
+}
+
+func (k *limitedSwitch) Limit(ctx context.Context, zone uint16, most uint32) error {
+	k.limits[zone] = most
+	return k.zoneKeeper.Limit(ctx, zone, most)
+}
+
+func (k *limitedSwitch) Limits(context.Context) (map[uint16]uint32, error) {
+	return maps.Clone(k.limits), nil
+}
+
+// A limit that another program changed or took away is set again, and told.
+func TestLimitsThatOthersChangeAreSetAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		k, repairs := &limitedSwitch{limits: map[uint16]uint32{16384: 500}}, &fakeRepairs{}
+		c := New("host1", Deps{NAT: &NAT{Zones: k, Conntrack: k}, Repairs: repairs, Log: slog.New(slog.DiscardHandler)})
+		c.synced, c.nat.zonesLoaded, c.nat.externalsHeard = true, true, true
+		acme := c.world.tenant("acme")
+		acme.Tenant = intent.Tenant{Name: "acme", ID: 3, VRF: 7}
+		acme.nat.snats = map[string]intent.SNAT{"campus": {Tenant: "acme", External: "campus", MaxConnections: 500}}
+		c.nat.zones = map[string]uint16{zoneName(acme.Tenant): 16384}
+		c.world.setZones(c.nat.zones)
+		c.world.suspectAll()
+		look := func() {
+			t.Helper()
+			c.lookAtLimits(t.Context())
+			synctest.Wait()
+			for range 10 { // what was set in motion, and what follows from it
+				for len(c.in) > 0 {
+					(<-c.in)()
+				}
+				c.natDeeds(t.Context())
+				synctest.Wait()
+			}
+		}
+		look()
+		look()
+		repairs.take()
+		for _, changed := range []map[uint16]uint32{{16384: 1}, {}} {
+			k.limits = changed
+			want := fmt.Sprintf("0 limits of connections changed by another program: zone 16384 had %d, not 500", changed[16384])
+			look()
+			if got := repairs.take(); got != want || k.limits[16384] != 500 {
+				t.Errorf("limits are %v; told %q, want %q", k.limits, got, want)
+			}
+			time.Sleep(time.Minute)
+			look()
+			if got := repairs.take(); got != "" {
+				t.Errorf("nothing was changed, and it says %q", got)
+			}
+		}
+	})
 }
 
 // Of several SNATs the one that allows most decides, always.

@@ -83,6 +83,23 @@ func (c Conntrack) Limit(ctx context.Context, zone uint16, most uint32) error {
 	return err
 }
 
+// Limits returns the bounds on the connections of zones, of those that have one.
+func (c Conntrack) Limits(ctx context.Context) (map[uint16]uint32, error) {
+	out, err := c.vswitchd.Call(ctx, "dpctl/ct-get-limits", c.name())
+	if err != nil {
+		return nil, err
+	}
+	limits := map[uint16]uint32{}
+	for line := range strings.Lines(out) {
+		var zone uint16
+		var most uint32
+		if _, err := fmt.Sscanf(line, "zone=%d,limit=%d,", &zone, &most); err == nil {
+			limits[zone] = most
+		}
+	}
+	return limits, nil
+}
+
 const (
 	// leastFragment is the least that Open vSwitch 3.1 can be told to take for a fragment of
 	// IPv4, in bytes of its frame (ovs-vswitchd(8), dpctl/ipf-set-min-frag).

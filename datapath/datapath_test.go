@@ -41,6 +41,15 @@ func TestLimit(t *testing.T) {
 	v.called(t, "dpctl/ct-set-limits netdev@ovs-netdev zone=16384,limit=100", "dpctl/ct-del-limits netdev@ovs-netdev zone=16384")
 }
 
+func TestLimits(t *testing.T) {
+	v := &vswitchd{answers: map[string]string{"dpctl/ct-get-limits": "default limit=7\nzone=16384,limit=10000,count=3\nzone=9,limit=1,count=0\n"}}
+	got, err := of(v, false).Conntrack(nil).Limits(t.Context())
+	if want := map[uint16]uint32{16384: 10000, 9: 1}; err != nil || !maps.Equal(got, want) {
+		t.Errorf("limits: %v, want %v; %v", got, want, err)
+	}
+	v.called(t, "dpctl/ct-get-limits netdev@ovs-netdev")
+}
+
 func TestConnections(t *testing.T) {
 	v := &vswitchd{answers: map[string]string{"dpctl/dump-conntrack": "udp,orig=(src=10.0.0.2,dst=192.0.2.80,sport=5000,dport=53),reply=(src=192.0.2.80,dst=100.64.0.2,sport=53,dport=5000),zone=16384\n"}}
 	got, err := of(v, true).Conntrack(nil).Connections(t.Context(), 16384)

@@ -20,6 +20,10 @@ import (
 const (
 	neighboursEvery = 2 * time.Second
 	neighbourAnswer = 300 * time.Millisecond // how long answers are waited for
+
+	// missingMost is how many that are gone are asked for at one look: after a restart of
+	// ovs-vswitchd all are, and come back by themselves.
+	missingMost = 8
 )
 
 // Neighbour is the next hop of tunnels, as the userspace datapath has it.
@@ -89,7 +93,8 @@ type Neighbourhood struct {
 	Datapath *Datapath
 	WhoHas   WhoHas
 	Log      *slog.Logger
-	// PutBack is told of each that was put back.
+	// PutBack is told of each that was put back; claimed is the MAC that it had got, "" if it
+	// was missing.
 	PutBack func(n Neighbour, claimed string)
 
 	known map[Neighbour]string // MACs, by neighbour without one; only the loop has it
@@ -167,8 +172,10 @@ func (h *Neighbourhood) look(ctx context.Context) error {
 	if h.known == nil {
 		h.known = map[Neighbour]string{}
 	}
+	listed := map[Neighbour]bool{}
 	for _, n := range list {
 		key := Neighbour{Bridge: n.Bridge, Addr: n.Addr}
+		listed[key] = true
 		was, seen := h.known[key]
 		if was == n.MAC || !n.Addr.Is4() || !seen && !h.bound(list) {
 			continue
@@ -195,5 +202,39 @@ func (h *Neighbourhood) look(ctx context.Context) error {
 		}
 		h.PutBack(n, claimed)
 	}
+	asked := 0
+	for key, mac := range h.known {
+		if listed[key] {
+			continue
+		}
+		if asked++; asked > missingMost {
+			break
+		}
+		delete(h.known, key) // one that does not answer is left alone from now on
+		if err := h.bringBack(ctx, key, mac); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bringBack sets a neighbour that is missing, if it answers. Open vSwitch asks for it by
+// itself, but does not see the answer for as long as it has a flow cached that an earlier
+// one went through, ten seconds or more.
+func (h *Neighbourhood) bringBack(ctx context.Context, key Neighbour, mac string) error {
+	answers, err := h.WhoHas(key.Bridge, key.Addr, neighbourAnswer)
+	if err != nil {
+		return fmt.Errorf("ask for %s: %w", key.Addr, err)
+	}
+	if len(answers) == 0 {
+		return nil
+	}
+	n := key
+	n.MAC = truth(mac, answers[0], answers)
+	if err := h.Datapath.SetNeighbour(ctx, n); err != nil {
+		return err
+	}
+	h.known[key] = n.MAC
+	h.PutBack(n, "")
 	return nil
 }

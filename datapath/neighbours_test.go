@@ -87,3 +87,43 @@ func TestNeighboursAreBounded(t *testing.T) {
 		t.Errorf("when they are gone, %d neighbours are remembered", len(h.known))
 	}
 }
+
+func TestMissingNeighbourIsBroughtBack(t *testing.T) {
+	const host, third = "02:00:00:00:00:02", "02:00:00:00:00:03"
+	for name, c := range map[string]struct {
+		answers   []string
+		back, set string
+	}{
+		"it answers":               {[]string{host}, host, "tnl/neigh/set br-phy 172.31.0.2 " + host},
+		"another answers":          {[]string{third}, third, "tnl/neigh/set br-phy 172.31.0.2 " + third},
+		"it answers, with another": {[]string{third, host}, host, "tnl/neigh/set br-phy 172.31.0.2 " + host},
+		"nobody answers":           {nil, "", ""},
+	} {
+		v := &vswitchd{answers: map[string]string{"tnl/neigh/show": ""}}
+		back, asked := "", 0
+		h := &Neighbourhood{Datapath: of(v, false), Log: slog.New(slog.DiscardHandler),
+			WhoHas: func(string, netip.Addr, time.Duration) ([]string, error) { asked++; return c.answers, nil },
+			PutBack: func(n Neighbour, claimed string) {
+				if back = n.MAC; claimed != "" {
+					t.Errorf("%s: it was not claimed by %s", name, claimed)
+				}
+			}}
+		h.known = map[Neighbour]string{{Bridge: "br-phy", Addr: netip.MustParseAddr("172.31.0.2")}: host}
+		if err := h.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		want := []string{"tnl/neigh/show"}
+		if c.set != "" {
+			want = append(want, c.set)
+		}
+		v.called(t, want...)
+		if back != c.back || asked != 1 {
+			t.Errorf("%s: put back %q, want %q; asked %d times", name, back, c.back, asked)
+		}
+		if c.back == "" { // and no more: its host may be gone for good
+			if err := h.look(t.Context()); err != nil || asked != 1 {
+				t.Errorf("%s: asked %d times; %v", name, asked, err)
+			}
+		}
+	}
+}

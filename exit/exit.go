@@ -43,6 +43,10 @@ const (
 
 	lostMany = 3 // probes that do not arrive tell something
 
+	// goneMany looks in turn must miss Link before it is made again: ovs-vswitchd makes it
+	// when it starts.
+	goneMany = 2
+
 	// viaHost is ovsdb.Uplink.Via of the interface that faces the host's own routing,
 	// which all externals of kind host share; viaBridge stands before the name of the
 	// bridge that others share.
@@ -84,6 +88,7 @@ type Switch interface {
 	Interfaces(bridge string) []ovsdb.Interface
 	EnsureUplinks(ctx context.Context, bridge string, want []ovsdb.Uplink) (faults map[string]error, err error)
 	WaitOFPort(ctx context.Context, name string) (int, error)
+	DelPort(ctx context.Context, bridge, name string) error
 }
 
 // Host is the host's own network: functions of package hostnet, which Linux holds.
@@ -96,6 +101,7 @@ type Host interface {
 	RemoveExit(ctx context.Context, link string) error
 	ExitFaults(ctx context.Context, e hostnet.Exit) ([]hostnet.ExitFault, error)
 	FixExit(ctx context.Context, faults []hostnet.ExitFault) (done []string, err error)
+	LinkExists(name string) bool
 	ExitTable(ctx context.Context, link string) (string, error)
 	ExitChanged(ctx context.Context, e hostnet.Exit, table string) ([]string, error)
 	ProbeExit(ctx context.Context, e hostnet.Exit, send func(context.Context, ...[]byte) error) ([]hostnet.ExitFault, error)
@@ -141,6 +147,7 @@ type Reconciler struct {
 	made       *hostnet.Exit   // what was last made of the way through the host; nil: nothing yet
 	table      string          // its packet filter, in nft's words
 	putBack    []time.Time     // when it was put back, lately
+	gone       int             // how many looks in turn did not find Link
 	lost       int             // how many probes in turn did not arrive
 	noProbe    string          // why the last could not be made
 	told       map[string]controller.Uplink
@@ -275,7 +282,7 @@ func (r *Reconciler) run(ctx context.Context) {
 			}
 			continue
 		case <-timer.C:
-			look = n%lookEach == 0 || due
+			look = n%lookEach == 0 || due || r.gone > 0
 			ways, due = look, false
 			n++
 		}
@@ -433,9 +440,13 @@ func (r *Reconciler) ensureExit(ctx context.Context, want hostnet.Exit, look boo
 		return nil
 	}
 	port, err := r.deps.Switch.WaitOFPort(ctx, want.Link)
+	if err == nil && !r.deps.Host.LinkExists(want.Link) {
+		port, err = r.remakeLink(ctx, want.Link)
+	}
 	if err != nil {
 		return err
 	}
+	r.gone = 0
 	if same {
 		err = r.keep(ctx)
 	} else {
@@ -458,6 +469,31 @@ func (r *Reconciler) ensureExit(ctx context.Context, want hostnet.Exit, look boo
 	}
 	r.note(func(s *seen) { s.faults, s.probe = faults, probe })
 	return nil
+}
+
+// remakeLink has ovs-vswitchd make the interface that faces the host's own routing again:
+// if somebody deletes that, ovs-vswitchd keeps the port and does not notice.
+func (r *Reconciler) remakeLink(ctx context.Context, link string) (ofport int, err error) {
+	missing := intent.NotFoundf("interface %s does not exist on this host: it was deleted", link).
+		WithHint("it is made again as soon as ovs-vswitchd answers: see whether that runs")
+	if r.gone++; r.gone < goneMany || r.deps.Send == nil {
+		return 0, missing
+	}
+	if err := r.deps.Send(ctx); err != nil { // nothing: it answers, or does not
+		return 0, missing
+	}
+	c, _ := r.wanted()
+	if err := r.deps.Switch.DelPort(ctx, r.set.Bridge, link); err != nil {
+		return 0, err
+	}
+	if _, err := r.deps.Switch.EnsureUplinks(ctx, r.set.Bridge, r.ports(c.Externals)); err != nil {
+		return 0, err
+	}
+	if ofport, err = r.deps.Switch.WaitOFPort(ctx, link); err != nil {
+		return 0, err
+	}
+	r.deps.Repairs.Put("way out through the host changed by another program", 1, "interface "+link+" was missing")
+	return ofport, nil
 }
 
 // Fix sets what the host lacks for tenants to leave through it, and says what it did.

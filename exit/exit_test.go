@@ -27,6 +27,8 @@ type bridge struct {
 	uplinks []ovsdb.Uplink
 	cards   []ovsdb.Interface // of br-ex
 	wake    chan struct{}
+	deleted []string
+	remade  func() // called when a port was deleted
 }
 
 func (b *bridge) State() ovsdb.State {
@@ -66,6 +68,16 @@ func (b *bridge) EnsureUplinks(_ context.Context, _ string, want []ovsdb.Uplink)
 
 func (b *bridge) WaitOFPort(context.Context, string) (int, error) { return 10, nil }
 
+func (b *bridge) DelPort(_ context.Context, _, name string) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.deleted = append(b.deleted, name)
+	if b.remade != nil {
+		b.remade()
+	}
+	return nil
+}
+
 // host is a Host in memory.
 type host struct {
 	mu       sync.Mutex
@@ -81,6 +93,13 @@ type host struct {
 	probes   int
 	events   chan hostnet.ExitEvent
 	block    chan struct{} // unless nil EnsureExit waits for it
+	gone     bool          // the link
+}
+
+func (h *host) LinkExists(string) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return !h.gone
 }
 
 func (h *host) OwnAddrs() ([]netip.Addr, error) {
@@ -213,15 +232,20 @@ type bed struct {
 	*Reconciler
 	repairs *repair.Log
 
-	mu   sync.Mutex
-	sent []of.PacketOut
+	mu    sync.Mutex
+	sent  []of.PacketOut
+	away  error // what sending fails with
+	asked int   // how often it was seen whether the switch answers
 }
 
 func (b *bed) send(_ context.Context, out ...of.PacketOut) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if len(out) == 0 {
+		b.asked++
+	}
 	b.sent = append(b.sent, out...)
-	return nil
+	return b.away
 }
 
 func newBed(t *testing.T) *bed {

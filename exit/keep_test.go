@@ -1,9 +1,11 @@
 package exit
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
@@ -21,6 +23,50 @@ func TestWhatOthersChangeIsPutBack(t *testing.T) {
 	b.host.events <- hostnet.ExitEvent{Own: true}
 	eventually(t, "it is put back", func() bool { return b.host.now() != nil && len(b.repairs.Entries()) == 1 })
 	if e := b.repairs.Entries()[0]; e.Count != 1 || !strings.Contains(e.Detail, "the table was missing") {
+		t.Errorf("told as %+v", e)
+	}
+}
+
+// The interface that faces the host's routing is made again if it was deleted, but not
+// while ovs-vswitchd is away, which makes it when it starts.
+func TestDeletedInterfaceIsMadeAgain(t *testing.T) {
+	b := newBed(t)
+	b.Set(complete(internet()))
+	eventually(t, "the way through the host", func() bool { return b.host.now() != nil && len(b.Status().Uplinks) == 1 })
+	set := func(gone bool) {
+		b.host.mu.Lock()
+		b.host.gone = gone
+		b.host.mu.Unlock()
+	}
+	b.bridge.mu.Lock()
+	b.bridge.remade = func() { set(false) }
+	b.bridge.mu.Unlock()
+	b.mu.Lock()
+	b.away = errors.New("ovs-vswitchd is away")
+	b.mu.Unlock()
+	set(true)
+	b.host.events <- hostnet.ExitEvent{Other: true}
+	slowly := func(what string, ok func() bool) {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(end) {
+				t.Fatalf("not in time: %s", what)
+			}
+		}
+	}
+	slowly("looks while ovs-vswitchd is away", func() bool { b.mu.Lock(); defer b.mu.Unlock(); return b.asked > 1 })
+	if w := b.Status().Warnings; len(w) != 1 || !strings.Contains(w[0].What, "ovl0 does not exist") {
+		t.Errorf("warnings %+v", w)
+	}
+	deleted := func() int { b.bridge.mu.Lock(); defer b.bridge.mu.Unlock(); return len(b.bridge.deleted) }
+	if n := deleted(); n != 0 {
+		t.Errorf("made again %d times while ovs-vswitchd is away", n)
+	}
+	b.mu.Lock()
+	b.away = nil
+	b.mu.Unlock()
+	slowly("it is made again", func() bool { return deleted() == 1 && len(b.Status().Warnings) == 0 })
+	if e := b.repairs.Entries(); len(e) != 1 || !strings.Contains(e[0].Detail, "interface ovl0 was missing") {
 		t.Errorf("told as %+v", e)
 	}
 }

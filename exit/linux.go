@@ -57,3 +57,6 @@ func (Linux) ProbeExit(ctx context.Context, e hostnet.Exit, send func(context.Co
 func (Linux) WatchExit(ctx context.Context, link string, deliver func(hostnet.ExitEvent)) error {
 	return hostnet.WatchExit(ctx, link, deliver)
 }
+
+// LinkExists implements Host.
+func (Linux) LinkExists(name string) bool { return hostnet.LinkExists(name) }

@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"slices"
 	"strconv"
@@ -18,11 +20,8 @@ import (
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/integration/lab"
-	"github.com/ovloom/ovloom/pipeline"
 )
 
 // faultRun is a lab in which things break.
@@ -31,20 +30,25 @@ type faultRun struct {
 	t       *testing.T
 	rand    *rand.Rand
 	tenants [][]*machine
-	heard   []*heardTags
+	heard   map[*machine]*heardTags
 	links   map[*lab.Host]int
+	floats  map[*machine]netip.Addr // floating addresses
+	guests  map[*lab.Host]*machine  // of a tenant that comes and goes
 	step    int
+	count   map[string]int // of faults, by name
 }
 
-// heardTags is what one machine hears, and the tag that it must not.
+// heardTags is what one machine hears, and the tag that it may.
 type heardTags struct {
 	*lab.Capture
-	on      *lab.Host
-	foreign []byte
+	own []byte
 }
 
 // tagOf is in everything that a tenant's machines say.
-func tagOf(tenant int) []byte { return []byte(fmt.Sprintf("said by tenant %d;", tenant)) }
+func tagOf(tenant int) []byte { return []byte(fmt.Sprintf("%s%d;", anyTag, tenant)) }
+
+// anyTag begins all tags.
+const anyTag = "said by tenant "
 
 // fault is something that breaks on a host, or is done to it; undo, if there is one, is
 // what ovloom cannot put right by itself.
@@ -53,8 +57,11 @@ type fault struct {
 	do   func(*lab.Host) error
 	undo func(*lab.Host) error
 
-	// tellsNothing: what is broken is outside of the host, of which its status knows nothing.
+	// tellsNothing: what is broken is outside of the host, of which its status knows
+	// nothing, or it was asked for.
 	tellsNothing bool
+
+	first bool // only the first host, which has the store, can have it
 
 	// opens: until ovloom has put it back, which this says, Open vSwitch itself lets tenants
 	// meet that have machines on the host.
@@ -86,11 +93,22 @@ func TestRandomFaults(t *testing.T) {
 			talkers.Go(func() { r.talk(ctx, m, machines, tagOf(n)) })
 		}
 	}
+	defer r.report()
 	for end := time.Now().Add(length); time.Now().Before(end) && !t.Failed(); {
 		r.step++
 		r.oneStep(ctx)
 	}
-	t.Logf("%d steps", r.step)
+}
+
+// report says what was done.
+func (r *faultRun) report() {
+	total := 0
+	var lines []string
+	for _, name := range slices.Sorted(maps.Keys(r.count)) {
+		total += r.count[name]
+		lines = append(lines, fmt.Sprintf("%4d %s", r.count[name], name))
+	}
+	r.t.Logf("%d steps, %d faults of %d kinds:\n%s", r.step, total, len(lines), strings.Join(lines, "\n"))
 }
 
 func newFaultRun(t *testing.T, seed uint64) *faultRun {
@@ -98,14 +116,25 @@ func newFaultRun(t *testing.T, seed uint64) *faultRun {
 	if err := o.AllowLog("."); err != nil { // what daemons say about faults is up to them; that they end is not
 		t.Fatal(err)
 	}
-	r := &faultRun{outdoors: o, t: t, rand: rand.New(rand.NewPCG(seed, 0)), links: map[*lab.Host]int{}}
+	r := &faultRun{outdoors: o, t: t, rand: rand.New(rand.NewPCG(seed, 0)), links: map[*lab.Host]int{},
+		heard: map[*machine]*heardTags{}, floats: map[*machine]netip.Addr{}, guests: map[*lab.Host]*machine{}, count: map[string]int{}}
 	for n, name := range []string{"acme", "umbrella"} {
 		machines := o.tenant(name, o.Hosts...)
 		o.snat(name, "internet")
 		r.tenants = append(r.tenants, machines)
 		for _, m := range machines {
-			r.heard = append(r.heard, &heardTags{o.capture(m), m.Host, tagOf(1 - n)})
+			r.heard[m] = &heardTags{o.capture(m), tagOf(n)}
 		}
+		m := machines[1+n]
+		r.floats[m] = o.float(m)
+	}
+	for _, h := range o.Hosts {
+		r.onSmallDisk(h)
+		w, err := h.NewWorkload(t.Context(), "guest")
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.guests[h] = &machine{Workload: w}
 	}
 	r.quiet("at the beginning")
 	for _, h := range o.Hosts {
@@ -134,19 +163,25 @@ func (r *faultRun) talk(ctx context.Context, from *machine, all []*machine, tag 
 // is well.
 func (r *faultRun) oneStep(ctx context.Context) {
 	r.t.Helper()
-	all := r.faults()
 	type broken struct {
 		fault
 		on *lab.Host
 	}
 	var now []broken
 	for range 1 + r.rand.IntN(2) {
+		all := r.faults() // anew: each remembers what it did
 		b := broken{all[r.rand.IntN(len(all))], r.Hosts[r.rand.IntN(len(r.Hosts))]}
+		if b.first {
+			b.on = r.Hosts[0]
+		}
 		if !slices.ContainsFunc(now, func(o broken) bool { return o.on == b.on }) {
 			now = append(now, b)
 		}
 	}
 	hold := time.Duration(300+r.rand.IntN(4700)) * time.Millisecond
+	if r.rand.IntN(4) == 0 {
+		hold += lab.Patient(seeWithin) // so that status has to know
+	}
 	var names []string
 	for _, b := range now {
 		names = append(names, b.name+" on "+b.on.Name)
@@ -155,7 +190,10 @@ func (r *faultRun) oneStep(ctx context.Context) {
 	r.t.Log(name)
 	began := time.Now()
 	for _, b := range now {
-		if err := b.do(b.on); err != nil && ctx.Err() == nil {
+		switch err := b.do(b.on); {
+		case err == nil:
+			r.count[b.name]++
+		case ctx.Err() == nil: // such as one that another has made impossible
 			r.t.Logf("step %d: %s: %v", r.step, b.name, err)
 		}
 	}
@@ -167,13 +205,14 @@ func (r *faultRun) oneStep(ctx context.Context) {
 		// No more than that: what is heard later, or elsewhere, counts.
 		lab.Eventually(r.t, 3*time.Second, name+": the switch to be closed again", func() error { return b.opens(b.on) })
 		r.t.Logf("step %d: open for less than %s", r.step, time.Since(began).Round(time.Millisecond))
-		for _, c := range r.heard {
-			if c.on == b.on {
+		for m, c := range r.heard {
+			if m.Host == b.on {
 				c.Reset()
 			}
 		}
 	}
 	r.watch(name, began, hold, known)
+	r.nothingEnded(name)
 	// One may need that another is undone first, as the store.
 	lab.Eventually(r.t, pollTime, name+": all to be undone", func() error {
 		var errs []error
@@ -190,6 +229,7 @@ func (r *faultRun) oneStep(ctx context.Context) {
 		return errors.Join(errs...)
 	})
 	r.quiet(name)
+	r.nothingEnded(name)
 	if out, err := r.Hosts[0].Ovloom(r.t.Context(), "store", "check"); err != nil {
 		r.t.Errorf("%s: the store: %v\n%s", name, err, out)
 	}
@@ -201,9 +241,12 @@ func (r *faultRun) oneStep(ctx context.Context) {
 	r.nothingCrossed(name)
 }
 
+// seeWithin is how long ovloom may take to see what is wrong.
+const seeWithin = 2 * time.Second
+
 // watch probes for a while. A pair that stays silent must show in some host's status.
 func (r *faultRun) watch(name string, began time.Time, hold time.Duration, known bool) {
-	patience := lab.Patient(2 * time.Second) // how long ovloom may take to see what is wrong
+	patience := lab.Patient(seeWithin)
 	silent := map[string]time.Time{}
 	for end := time.Now().Add(hold); time.Now().Before(end); time.Sleep(300 * time.Millisecond) {
 		failed := r.failures(400 * time.Millisecond)
@@ -235,7 +278,7 @@ func (r *faultRun) failures(limit time.Duration) map[string]error {
 	var mu sync.Mutex
 	failed := map[string]error{}
 	var wait sync.WaitGroup
-	probe := func(name string, from *machine, ping func() error) {
+	probe := func(name string, ping func() error) {
 		wait.Go(func() {
 			if err := ping(); err != nil {
 				mu.Lock()
@@ -248,11 +291,15 @@ func (r *faultRun) failures(limit time.Duration) map[string]error {
 		for _, from := range machines {
 			for _, to := range machines {
 				if from != to {
-					probe(fmt.Sprintf("%s to %s", from.port.Ref(), to.port.Ref()), from, func() error { _, err := from.Ping(ctx, to.v4()); return err })
+					probe(fmt.Sprintf("%s to %s", from.port.Ref(), to.port.Ref()), func() error { _, err := from.Ping(ctx, to.v4()); return err })
 				}
 			}
-			probe(fmt.Sprintf("%s to the internet", from.port.Ref()), from, func() error { _, err := from.Ping(ctx, lab.InternetServer); return err })
+			probe(fmt.Sprintf("%s to the internet", from.port.Ref()), func() error { _, err := from.Ping(ctx, lab.InternetServer); return err })
 		}
+	}
+	for m, a := range r.floats {
+		probe(fmt.Sprintf("%s to the campus", m.port.Ref()), func() error { _, err := m.Ping(ctx, lab.CampusServer); return err })
+		probe(fmt.Sprintf("the campus to %s", m.port.Ref()), func() error { _, err := r.outside.Ping(ctx, a); return err })
 	}
 	wait.Wait()
 	return failed
@@ -334,12 +381,27 @@ func (r *faultRun) quiet(name string) {
 	}
 }
 
+// nothingEnded checks that no daemon has ended that nobody has ended.
+func (r *faultRun) nothingEnded(name string) {
+	r.t.Helper()
+	for _, h := range r.Hosts {
+		for _, p := range []*lab.Process{h.Ovloomd, h.Vswitchd, h.OVSDB} {
+			if !p.Running() && !p.Ended() {
+				r.t.Errorf("%s: %s of %s has ended", name, p.Name, h.Name)
+			}
+		}
+	}
+}
+
 // nothingCrossed checks what everybody has heard, and forgets it.
 func (r *faultRun) nothingCrossed(name string) {
 	r.t.Helper()
 	for _, c := range r.heard {
-		if n := c.Count(func(p lab.Packet) bool { return bytes.Contains(p.Payload, c.foreign) }); n > 0 {
-			r.t.Errorf("%s: %s heard the other tenant %d times", name, c.Name, n)
+		foreign := func(p lab.Packet) bool {
+			return bytes.Contains(p.Payload, []byte(anyTag)) && !bytes.Contains(p.Payload, c.own)
+		}
+		if n := c.Count(foreign); n > 0 {
+			r.t.Errorf("%s: %s heard another tenant %d times", name, c.Name, n)
 		}
 		c.Reset()
 	}
@@ -348,136 +410,4 @@ func (r *faultRun) nothingCrossed(name string) {
 // linksOf counts the network devices of a host.
 func (r *faultRun) linksOf(h *lab.Host) int {
 	return strings.Count(r.exec(h, "ip", "-o", "link"), "\n")
-}
-
-// machineOn returns a random machine of a host.
-func (r *faultRun) machineOn(h *lab.Host) *machine {
-	machines := r.tenants[r.rand.IntN(len(r.tenants))]
-	for _, m := range machines {
-		if m.Host == h {
-			return m
-		}
-	}
-	return machines[0]
-}
-
-// faults lists all that can be done. What is random about one is chosen when it is done,
-// in one order, so that a seed replays.
-func (r *faultRun) faults() []fault {
-	ctx := r.t.Context()
-	run := func(args ...string) func(*lab.Host) error {
-		return func(h *lab.Host) error {
-			limited, cancel := context.WithTimeout(ctx, lab.Patient(10*time.Second))
-			defer cancel()
-			_, err := h.Exec(limited, args...)
-			return err
-		}
-	}
-	port := func(command ...string) func(*lab.Host) error {
-		return func(h *lab.Host) error {
-			m := r.machineOn(h)
-			var args []string
-			for _, a := range command {
-				args = append(args, strings.ReplaceAll(a, "PORT", hostIf(m)))
-			}
-			return run(args...)(h)
-		}
-	}
-	inside := func(command ...string) func(*lab.Host) error {
-		return func(h *lab.Host) error {
-			_, err := r.machineOn(h).Exec(ctx, command...)
-			return err
-		}
-	}
-	ovloom := func(args ...string) func(*lab.Host) error {
-		return func(h *lab.Host) error {
-			_, err := h.Ovloom(ctx, args...)
-			return err
-		}
-	}
-	signal := func(of func(*lab.Host) *lab.Process, s unix.Signal) func(*lab.Host) error {
-		return func(h *lab.Host) error { return of(h).Signal(s) }
-	}
-	ofctl := func(args ...string) func(*lab.Host) error {
-		return run(append([]string{"ovs-ofctl", "-O", "OpenFlow15", "--timeout=5"}, args...)...)
-	}
-	vsctl := func(args ...string) func(*lab.Host) error {
-		return run(append([]string{"ovs-vsctl", "--timeout=5"}, args...)...)
-	}
-	daemon := func(h *lab.Host) *lab.Process { return h.Ovloomd }
-	vswitchd := func(h *lab.Host) *lab.Process { return h.Vswitchd }
-	ovsdb := func(h *lab.Host) *lab.Process { return h.OVSDB }
-	start := func(of func(*lab.Host) *lab.Process, start func(context.Context, *lab.Host) error) func(*lab.Host) error {
-		return func(h *lab.Host) error {
-			if of(h).Running() {
-				return nil
-			}
-			return start(ctx, h)
-		}
-	}
-	fork := pipeline.TableByName("fork").ID
-	return []fault{
-		{name: "kill -9 ovloomd", do: func(h *lab.Host) error { return h.Ovloomd.Kill() },
-			undo: start(daemon, func(ctx context.Context, h *lab.Host) error { _, err := h.StartOvloomd(ctx); return err })},
-		{name: "SIGSTOP ovloomd", do: signal(daemon, unix.SIGSTOP), undo: signal(daemon, unix.SIGCONT)},
-		{name: "kill -9 ovs-vswitchd", do: func(h *lab.Host) error { return h.Vswitchd.Kill() },
-			undo: start(vswitchd, func(ctx context.Context, h *lab.Host) error { return h.StartVswitchd(ctx) })},
-		{name: "SIGSTOP ovs-vswitchd", do: signal(vswitchd, unix.SIGSTOP), undo: signal(vswitchd, unix.SIGCONT)},
-		{name: "kill -9 ovsdb-server", do: func(h *lab.Host) error { return h.OVSDB.Kill() },
-			undo: start(ovsdb, func(ctx context.Context, h *lab.Host) error { return h.StartOVSDB(ctx) })},
-		{name: "SIGSTOP ovsdb-server", do: signal(ovsdb, unix.SIGSTOP), undo: signal(ovsdb, unix.SIGCONT)},
-
-		{name: "del-flows", do: ofctl("del-flows", "br-int")},
-		{name: "del-flows of one table", do: func(h *lab.Host) error {
-			tables := pipeline.Tables()
-			return ofctl("del-flows", "br-int", fmt.Sprintf("table=%d", tables[r.rand.IntN(len(tables))].ID))(h)
-		}},
-		{name: "a flow past port security", do: func(h *lab.Host) error {
-			return ofctl("add-flow", "br-int", fmt.Sprintf("table=%d,priority=65535,actions=goto_table:%d", pipeline.TableByName("port_security").ID, fork))(h)
-		}},
-		{name: "a flow that drops all", do: ofctl("add-flow", "br-int", "table=0,priority=65535,actions=drop")},
-		{name: "del-flows of the underlay's bridge", do: ofctl("del-flows", "br-phy")},
-		{name: "del-groups", do: ofctl("del-groups", "br-int")},
-		{name: "del-meters", do: ofctl("del-meters", "br-int")},
-		{name: "mod-port down", do: port("ovs-ofctl", "-O", "OpenFlow15", "--timeout=5", "mod-port", "br-int", "PORT", "down")},
-		{name: "mod-port no-forward", do: ofctl("mod-port", "br-int", "vx0", "no-forward")},
-		{name: "mod-port no-receive", do: port("ovs-ofctl", "-O", "OpenFlow15", "--timeout=5", "mod-port", "br-int", "PORT", "no-receive")},
-
-		{name: "del-port", do: port("ovs-vsctl", "--timeout=5", "del-port", "br-int", "PORT")},
-		{name: "del-port vx0", do: vsctl("del-port", "br-int", "vx0")},
-		{name: "del-br", do: vsctl("del-br", "br-int")},
-		{name: "external_ids of the bridge cleared", do: vsctl("clear", "Bridge", "br-int", "external_ids")},
-		{name: "external_ids of a port cleared", do: port("ovs-vsctl", "--timeout=5", "clear", "Interface", "PORT", "external_ids")},
-		{name: "set-controller", do: vsctl("set-controller", "br-int", "tcp:127.0.0.1:9")},
-		{name: "fail mode", do: vsctl("set-fail-mode", "br-int", "standalone"), opens: func(h *lab.Host) error {
-			if mode, err := h.Exec(ctx, "ovs-vsctl", "--timeout=5", "get-fail-mode", "br-int"); err != nil || mode != "secure\n" {
-				return fmt.Errorf("fail mode %q: %v", mode, err)
-			}
-			if flows, err := h.Exec(ctx, "ovs-ofctl", "-O", "OpenFlow15", "--timeout=5", "dump-flows", "br-int", "table=0"); err != nil || strings.Contains(flows, "NORMAL") {
-				return fmt.Errorf("flows of table 0: %v\n%s", err, flows)
-			}
-			return run("ovs-appctl", "--timeout=5", "revalidator/wait")(h) // what it has cached goes
-		}},
-		{name: "protocols", do: vsctl("set", "bridge", "br-int", "protocols=OpenFlow10")},
-
-		{name: "a port's link down", do: port("ip", "link", "set", "PORT", "down")},
-		{name: "the underlay's cable out", do: func(h *lab.Host) error { return h.LinkDown() }, undo: func(h *lab.Host) error { return h.LinkUp() }, tellsNothing: true},
-		{name: "the management's cable out", do: func(h *lab.Host) error { return h.ManagementDown() }, undo: func(h *lab.Host) error { return h.ManagementUp() }},
-		{name: "addresses inside flushed", do: inside("ip", "addr", "flush", "dev", "eth0", "scope", "global")},
-		{name: "the MTU inside changed", do: inside("ip", "link", "set", "eth0", "mtu", "1200")},
-		{name: "the link inside down", do: inside("ip", "link", "set", "eth0", "down")},
-
-		{name: "nft flushed", do: run("nft", "flush", "ruleset")},
-		{name: "forwarding off", do: run("sysctl", "-qw", "net.ipv4.ip_forward=0"), undo: run("sysctl", "-qw", "net.ipv4.ip_forward=1")},
-
-		{name: "a port added", do: ovloom("port", "add", "acme/web/more", "--no-wait"), undo: func(h *lab.Host) error {
-			_, err := h.Ovloom(ctx, "port", "delete", "acme/web/more", "--cascade", "--no-wait")
-			if lab.ExitCode(err) == 3 { // it was never added
-				err = nil
-			}
-			return err
-		}},
-		{name: "the MTU of a network set", do: ovloom("network", "set", "umbrella/web", "--mtu", "1300", "--no-wait"),
-			undo: ovloom("network", "set", "umbrella/web", "--mtu", "1500", "--no-wait")},
-	}
 }

@@ -368,6 +368,10 @@ func (db *DB) repairBridge(v view, b bridgeRow, w wantedBridge) (ops []ovsdb.Ope
 	}
 	tableOps, tableWhat := repairPrefixes(v, b, w.prefixes)
 	ops, what = append(ops, tableOps...), append(what, tableWhat...)
+	if w.ours {
+		tableOps, tableWhat = repairLimits(v, b, w.prefixes)
+		ops, what = append(ops, tableOps...), append(what, tableWhat...)
+	}
 	for name, p := range map[string]wantedPort{"local": {name: b.Name, ifType: "internal", mtu: w.localMTU}, "other": w.port} {
 		portOps, portWhat := repairPort(v, b, name, p)
 		ops = append(ops, portOps...)
@@ -414,6 +418,21 @@ func repairPrefixes(v view, b bridgeRow, want map[int][]string) (ops []ovsdb.Ope
 			continue
 		}
 		what = append(what, fmt.Sprintf("flow_tables:%d lacked prefixes=%v", id, want[id]))
+	}
+	return ops, what
+}
+
+// repairLimits takes away how many flows the tables of b may hold that are not in named: one
+// that is full refuses flows, or evicts them.
+func repairLimits(v view, b bridgeRow, named map[int][]string) (ops []ovsdb.Operation, what []string) {
+	settings := rows[flowTableRow](v, tableFlowTable)
+	for _, id := range slices.Sorted(maps.Keys(b.FlowTables)) {
+		row := settings[b.FlowTables[id]]
+		if _, ok := named[id]; ok || row == nil || row.FlowLimit == nil {
+			continue
+		}
+		ops = append(ops, update(tableFlowTable, row.UUID, ovsdb.Row{"flow_limit": setOf()}))
+		what = append(what, fmt.Sprintf("flow_tables:%d had flow_limit=%d", id, *row.FlowLimit))
 	}
 	return ops, what
 }

@@ -70,6 +70,22 @@ func TestUplinks(t *testing.T) {
 			t.Errorf("logged %s", l)
 		}
 	})
+	t.Run("an error of the time when the other end was missing is not believed", func(t *testing.T) {
+		errorOf := func() (raw, told string) {
+			i, _ := db.view().iface("br-int-x2")
+			for _, n := range db.Interfaces("br-int") {
+				if n.Name == "br-int-x2" {
+					told = n.Error
+				}
+			}
+			return value(i.Error), told
+		}
+		s.VSCtl("--no-wait", "set", "interface", "br-int-x2", "error=old")
+		awaitWatch(t, db.Watch(), "the error", func() bool { raw, _ := errorOf(); return raw == "old" })
+		if _, told := errorOf(); told != "" {
+			t.Errorf("both ends are there, and it tells of %q", told)
+		}
+	})
 	t.Run("a bridge that is not there, or of another datapath", func(t *testing.T) {
 		faults := ensure(host, campus, Uplink{Name: "br-int-x3", Via: "external:lab", Bridge: "br-lab"})
 		wantError(t, faults["br-int-x3"], intent.NotFound, "bridge br-lab does not exist", "ovs-vsctl add-br br-lab")
@@ -98,6 +114,25 @@ func TestUplinks(t *testing.T) {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	})
+}
+
+func TestPatchWorks(t *testing.T) {
+	port, none := 3, -1
+	inner := interfaceRow{Name: "in", Type: "patch", Options: map[string]string{"peer": "out"}, OFPort: &port}
+	outer := interfaceRow{Name: "out", Type: "patch", Options: map[string]string{"peer": "in"}, OFPort: &port}
+	if !patchWorks(inner, outer) {
+		t.Error("a whole patch does not work")
+	}
+	for name, broken := range map[string]interfaceRow{
+		"the other end leads elsewhere": {Name: "out", Type: "patch", Options: map[string]string{"peer": "x"}, OFPort: &port},
+		"the other end is no patch":     {Name: "out", Type: "internal", Options: map[string]string{"peer": "in"}, OFPort: &port},
+		"the other end has no port":     {Name: "out", Type: "patch", Options: map[string]string{"peer": "in"}, OFPort: &none},
+		"there is no other end":         {},
+	} {
+		if patchWorks(inner, broken) || patchWorks(broken, inner) {
+			t.Errorf("%s, and the patch works", name)
+		}
+	}
 }
 
 func TestBridgeNotes(t *testing.T) {

@@ -56,12 +56,33 @@ func (db *DB) Interfaces(bridge string) []Interface {
 	}
 	var all []Interface
 	for _, i := range v.interfacesOf(b) {
-		if i.Name != bridge {
-			all = append(all, newInterface(i, bridge))
+		if i.Name == bridge {
+			continue
 		}
+		n := newInterface(i, bridge)
+		if v.patched(i) {
+			n.Error = ""
+		}
+		all = append(all, n)
 	}
 	slices.SortFunc(all, func(a, b Interface) int { return cmp.Compare(a.Name, b.Name) })
 	return all
+}
+
+// patched says whether an interface is an end of a patch that works. Open vSwitch may leave
+// an error there that says that the other end is missing, of the time when it was.
+func (v view) patched(i *interfaceRow) bool {
+	if i.Type != "patch" {
+		return false
+	}
+	other, ok := v.iface(i.Options["peer"])
+	return ok && patchWorks(*i, other)
+}
+
+// patchWorks says whether two interfaces are the ends of a patch, and both open.
+func patchWorks(a, b interfaceRow) bool {
+	return a.Type == "patch" && b.Type == "patch" && a.Options["peer"] == b.Name && b.Options["peer"] == a.Name &&
+		value(a.OFPort) > 0 && value(b.OFPort) > 0
 }
 
 // PortBridge returns the bridge that has a port of that name. It reads the local copy, and

@@ -58,6 +58,7 @@ func TestBridgeIsKept(t *testing.T) {
 		"set bridge br-int fail_mode=standalone":  "fail_mode",
 		"set bridge br-int datapath_type=system":  "datapath_type",
 		"-- set interface vx0 options:dst_port=9": "options of vx0",
+		"-- --id=@t create Flow_Table flow_limit=1 overflow_policy=evict -- set bridge br-int flow_tables:24=@t": "flow_tables:24 had flow_limit=1",
 	} {
 		if what := kept(t, s, db, command); !strings.Contains(what, says) {
 			t.Errorf("after %s it says %q", command, what)

@@ -2,11 +2,13 @@ package store
 
 import (
 	"crypto/tls"
+	"errors"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
@@ -251,4 +253,20 @@ func TestFailsSoonWhenTheStoreIsAway(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 	}
+}
+
+// A client that does not end must not keep the process from ending.
+func TestCloseDoesNotWaitForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hangs := make(chan struct{})
+		start := time.Now()
+		if err := inTime(closeTimeout, func() error { <-hangs; return nil }); !errors.Is(err, os.ErrDeadlineExceeded) || time.Since(start) != closeTimeout {
+			t.Errorf("after %s: %v", time.Since(start), err)
+		}
+		close(hangs)
+		failed := errors.New("failed")
+		if err := inTime(closeTimeout, func() error { return failed }); err != failed {
+			t.Errorf("it says %v", err)
+		}
+	})
 }

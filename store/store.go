@@ -144,7 +144,10 @@ func (s *Store) shut() error {
 	s.close()
 	var errs []error
 	if s.client != nil {
-		if err := s.client.Close(); err != nil && !errors.Is(err, context.Canceled) {
+		switch err := inTime(closeTimeout, s.client.Close); {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			s.log.Warn("the store's client does not end; leaving it to the end of the process", "error", err)
+		case err != nil && !errors.Is(err, context.Canceled):
 			errs = append(errs, fmt.Errorf("close the store's client: %w", err))
 		}
 	}
@@ -162,6 +165,23 @@ func (s *Store) shut() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// closeTimeout is how long the client may take to end its watches. etcd's has been seen to
+// wait for ever for one whose store went at that moment (watchGRPCStream.close, for
+// waitCancelSubstreams), and the process is to end.
+const closeTimeout = 3 * time.Second
+
+// inTime returns what do returns, or an error if that takes too long.
+func inTime(limit time.Duration, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-time.After(limit):
+		return fmt.Errorf("not done after %s: %w", limit, os.ErrDeadlineExceeded)
+	}
 }
 
 // startMember starts the embedded member, unless its data is known to be damaged.

@@ -108,9 +108,25 @@ func isIfName(s string) bool {
 
 func (u *Underlay) path() string { return filepath.Join(u.cfg.StateDir, journalName) }
 
+// sparePath is where the journal is once more, in case the disk damages the first.
+func (u *Underlay) sparePath() string { return u.path() + ".copy" }
+
 // load returns the journal, or nil if there is none.
 func (u *Underlay) load() (*journal, error) {
-	b, err := os.ReadFile(u.path())
+	j, err := u.loadFrom(u.path())
+	if intent.KindOf(err) != intent.Conflict {
+		return j, err
+	}
+	spare, spareErr := u.loadFrom(u.sparePath())
+	if spareErr != nil || spare == nil {
+		return nil, err
+	}
+	u.cfg.Log.Warn("file damaged; going on with its copy", "file", u.path(), "error", err)
+	return spare, u.save(*spare)
+}
+
+func (u *Underlay) loadFrom(path string) (*journal, error) {
+	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -119,7 +135,7 @@ func (u *Underlay) load() (*journal, error) {
 	}
 	j, err := parseJournal(b)
 	if err != nil {
-		return nil, intent.Conflictf("file %s, which says how the underlay interface was, is damaged: %w", u.path(), err).
+		return nil, intent.Conflictf("file %s, which says how the underlay interface was, is damaged: %w", path, err).
 			WithHint("put the interface right by hand, delete the bridge (ovs-vsctl del-br %s), then delete the file", u.cfg.Bridge)
 	}
 	return &j, nil
@@ -131,8 +147,10 @@ func (u *Underlay) save(j journal) error {
 	u.before("write " + string(j.Phase))
 	j.Version = journalVersion
 	b, err := json.MarshalIndent(j, "", "  ")
-	if err == nil {
-		err = durable.Write(u.path(), b)
+	for _, path := range []string{u.path(), u.sparePath()} {
+		if err == nil {
+			err = durable.Write(path, b)
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("write down how the underlay interface is: %w", err)
@@ -143,7 +161,12 @@ func (u *Underlay) save(j journal) error {
 // remove deletes the journal.
 func (u *Underlay) remove() error {
 	u.before("delete the journal")
-	if err := durable.Remove(u.path()); err != nil {
+	// The copy first: without the other it says nothing, and it must not outlive it.
+	err := durable.Remove(u.sparePath())
+	if err == nil {
+		err = durable.Remove(u.path())
+	}
+	if err != nil {
 		return fmt.Errorf("delete %s: %w", u.path(), err)
 	}
 	return nil

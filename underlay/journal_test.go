@@ -3,6 +3,7 @@ package underlay
 import (
 	"encoding/json"
 	"net/netip"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -65,6 +66,30 @@ func TestJournalThatCouldNotBeUndoneIsRefused(t *testing.T) {
 				t.Errorf("got %v, want an error with %q", err, c.words)
 			}
 		})
+	}
+}
+
+// A journal that the disk has damaged is read from its copy, and is whole again.
+func TestDamagedJournalHasACopy(t *testing.T) {
+	for name, damaged := range map[string]string{"emptied": "", "cut": `{"version":1`, "spoilt": `{"version":1,"phase":"stolen"}`} {
+		u := New(Config{StateDir: t.TempDir()})
+		must(t, u.save(exampleJournal()))
+		want, err := u.load()
+		must(t, err)
+		must(t, os.WriteFile(u.path(), []byte(damaged), 0o600))
+		for range 2 {
+			got, err := u.load()
+			must(t, err)
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%s: got %+v, want %+v", name, got, want)
+			}
+			_ = os.Remove(u.sparePath()) // it is not needed any more
+		}
+		must(t, u.save(exampleJournal()))
+		must(t, u.remove())
+		if left, _ := os.ReadDir(u.cfg.StateDir); len(left) > 0 {
+			t.Errorf("%s: left behind: %v", name, left)
+		}
 	}
 }
 

@@ -49,6 +49,7 @@ type daemon struct {
 	fair       *datapath.Watch
 	neighbours *datapath.Neighbourhood
 	uplink     *underlay.Underlay
+	card       string      // in the underlay's bridge; "": none
 	host       intent.Host // as it is registered; the ID is the store's
 	making     *making     // the integration bridge; nil: it has not begun
 	store      *store.Store
@@ -243,6 +244,10 @@ func (d *daemon) settleUnderlay(ctx context.Context) (netip.Addr, error) {
 		}
 	}
 	if err := d.uplink.Keep(ctx); err != nil {
+		return netip.Addr{}, err
+	}
+	var err error
+	if d.card, err = d.uplink.Taken(); err != nil {
 		return netip.Addr{}, err
 	}
 	vtep, err := d.vtep()

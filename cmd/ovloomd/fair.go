@@ -35,6 +35,10 @@ func (d *daemon) keepFair(ctx context.Context) error {
 func (d *daemon) newNeighbourhood() *datapath.Neighbourhood {
 	return &datapath.Neighbourhood{Datapath: d.dp, WhoHas: hostnet.WhoHas, Log: d.log.With("part", "datapath"),
 		PutBack: func(n datapath.Neighbour, claimed string) {
+			if claimed == "" {
+				d.repairs.Put("tunnel neighbour missing", 0, fmt.Sprintf("%s: %s", n.Addr, n.MAC))
+				return
+			}
 			d.repairs.Put("tunnel neighbour claimed by another MAC on the underlay", 0, fmt.Sprintf("%s: %s, not %s", n.Addr, n.MAC, claimed))
 		}}
 }

@@ -32,6 +32,7 @@ func (d *daemon) newAgent() (*agent.Agent, error) {
 			view, known, err := d.controller.Port(ctx, ref)
 			return view.Port, known && err == nil
 		},
+		Card:     func() string { return d.card },
 		Expect:   func(ctx context.Context, ref intent.PortRef) func(error) { return d.controller.Expect(ctx, ref) },
 		Unexpect: func(ctx context.Context, ref intent.PortRef) { d.controller.Unexpect(ctx, ref) },
 	})

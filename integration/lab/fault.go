@@ -52,19 +52,35 @@ const (
 // FilterUDP drops what goes to a UDP port in the underlay, in some directions. Without
 // any it drops nothing any more.
 func (h *Host) FilterUDP(ctx context.Context, port int, ways ...Direction) error {
+	return h.filter(ctx, UnderlayNIC, "filter", fmt.Sprintf("udp dport %d drop", port), ways...)
+}
+
+// Lossy loses so many of a hundred frames that come to and from one of the host's NICs, at
+// random; 0: none any more.
+func (h *Host) Lossy(ctx context.Context, nic string, percent int) error {
+	ways := []Direction{FromHost, ToHost}
+	if percent == 0 {
+		ways = nil
+	}
+	return h.filter(ctx, nic, "lossy", fmt.Sprintf("numgen random mod 100 < %d drop", percent), ways...)
+}
+
+// filter puts a rule on the far end of one of the host's NICs, in place of what an earlier
+// call has put there under the same name.
+func (h *Host) filter(ctx context.Context, nic, name, rule string, ways ...Direction) error {
 	var device string
-	err := h.atFarEnd(UnderlayNIC, func(_ *nsHandle, peer netlink.Link) error {
+	err := h.atFarEnd(nic, func(_ *nsHandle, peer netlink.Link) error {
 		device = peer.Attrs().Name
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	table := "filter-" + device
+	table := name + "-" + device
 	rules := fmt.Sprintf("add table netdev %s; delete table netdev %s; add table netdev %s;", table, table, table)
 	for _, way := range ways {
-		rules += fmt.Sprintf(" add chain netdev %s %s { type filter hook %s device %q priority 0; }; add rule netdev %s %s udp dport %d drop;",
-			table, way, way, device, table, way, port)
+		rules += fmt.Sprintf(" add chain netdev %s %s { type filter hook %s device %q priority 0; }; add rule netdev %s %s %s;",
+			table, way, way, device, table, way, rule)
 	}
 	args := []string{"nft", rules}
 	_, err = run(ctx, args, append([]string{"nsenter", "--net=" + h.lab.wiresNS, "--"}, args...))
