@@ -62,7 +62,9 @@ func newFakeStore(log *calls) *fakeStore {
 }
 
 // put stores an object and tells those who watch.
-func (s *fakeStore) put(tenant string, object intent.Object) { s.change(tenant, intent.Change{Object: object}) }
+func (s *fakeStore) put(tenant string, object intent.Object) {
+	s.change(tenant, intent.Change{Object: object})
+}
 
 // deletePort deletes a port with the claims on it.
 func (s *fakeStore) deletePort(ref intent.PortRef) {

@@ -258,7 +258,7 @@ func (s *Store) lookAt(ctx context.Context, refs ...intent.Reference) (map[inten
 		if err != nil {
 			return nil, err
 		}
-		read[r] = readObject{it, o.(intent.Object)}
+		read[r] = readObject{it, o}
 	}
 	return read, nil
 }

@@ -65,17 +65,6 @@ func (t *txn) put(key, value string, opts ...clientv3.OpOption) {
 	t.then = append(t.then, clientv3.OpPut(key, value, opts...))
 }
 
-// create writes a new object; name is what a user calls it, "port acme/web/c1".
-func (t *txn) create(key, name string, object any) error {
-	value, err := encode(object, nil)
-	if err != nil {
-		return err
-	}
-	t.vacant(key, func(string) error { return intent.Conflictf("%s exists", name) })
-	t.put(key, value)
-	return nil
-}
-
 // replace writes an object over what was read, unless that is the same: then the
 // transaction stays as it is.
 func (t *txn) replace(old item, object any) (changed bool, err error) {
