@@ -461,6 +461,7 @@ func (c *Controller) resync(ctx context.Context) {
 		return
 	}
 	c.synced, c.syncBackoff = true, 0
+	clear(c.world.forgotten)
 	tenants, _ := c.unheard()
 	c.spared = spare{on: sparing, tenants: len(tenants)}
 	c.stats.Resyncs++

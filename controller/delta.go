@@ -38,6 +38,9 @@ func (w *world) settle() {
 	if d.some {
 		w.uncounted = true
 	}
+	for _, c := range d.forgets {
+		w.forgotten[c] = true
+	}
 }
 
 // advance takes in what is dirty, and tells d what that changes.
@@ -121,12 +124,15 @@ func (w *world) counts() (flows, groups int) {
 	return w.flowCount, w.groupCount
 }
 
-// learnedOwners returns the cookies of learned flows whose object still exists.
-func (w *world) learnedOwners() map[pipeline.Cookie]bool {
-	owners := map[pipeline.Cookie]bool{}
+// learnedOwners returns the cookies of learned flows whose object still exists, and what
+// they lead to. What is to be forgotten is left out.
+func (w *world) learnedOwners() map[pipeline.Cookie]of.PortNo {
+	owners := map[pipeline.Cookie]of.PortNo{}
 	w.each(func(o object) {
 		for _, c := range o.learned() {
-			owners[c] = true
+			if !w.forgotten[c] {
+				owners[c] = o.behind()
+			}
 		}
 	})
 	return owners
@@ -134,7 +140,7 @@ func (w *world) learnedOwners() map[pipeline.Cookie]bool {
 
 // target is what a switch should hold, made ready to compare.
 type target struct {
-	owners map[pipeline.Cookie]bool // of learned flows that may stay
+	owners map[pipeline.Cookie]of.PortNo // of learned flows that may stay: what they lead to; 0: anything
 	flows  *of.FlowIndex
 	groups []of.Group
 	meters []of.Meter

@@ -247,7 +247,7 @@ func (w *world) hasSlice(slice uint64, flows []of.Flow) bool {
 	var want []of.Flow
 	pipeline.Base(w.sw, collect(&want))
 	want = slices.DeleteFunc(want, func(f of.Flow) bool { return f.Cookie%sliceCount != slice })
-	learned := map[pipeline.Cookie]bool{}
+	learned := map[pipeline.Cookie]of.PortNo{}
 	w.each(func(o object) {
 		if uint64(o.cookie())%sliceCount == slice {
 			if n := len(want); !o.emit(collect(&want)) {
@@ -255,7 +255,7 @@ func (w *world) hasSlice(slice uint64, flows []of.Flow) bool {
 			}
 		}
 		for _, l := range o.learned() {
-			learned[l] = true
+			learned[l] = o.behind()
 		}
 	})
 	have := withoutLearned(flows, learned)
@@ -266,11 +266,17 @@ func (w *world) hasSlice(slice uint64, flows []of.Flow) bool {
 	return len(of.IndexFlows(want).Diff(have)) == 0
 }
 
-// withoutLearned leaves out the flows that the switch made itself for these objects. A
-// flow with such a cookie in any other table was made by somebody else.
-func withoutLearned(flows []of.Flow, owners map[pipeline.Cookie]bool) []of.Flow {
+// withoutLearned leaves out the flows that the switch made itself for these objects, and
+// that lead where they should. A flow with such a cookie in any other table was made by
+// somebody else; one that leads to another port was learned when the object had that one.
+func withoutLearned(flows []of.Flow, owners map[pipeline.Cookie]of.PortNo) []of.Flow {
 	tables := pipeline.LearnedTables()
 	return slices.DeleteFunc(flows, func(f of.Flow) bool {
-		return owners[pipeline.Cookie(f.Cookie)] && slices.Contains(tables, f.Table)
+		behind, ok := owners[pipeline.Cookie(f.Cookie)]
+		if !ok || !slices.Contains(tables, f.Table) {
+			return false
+		}
+		port := pipeline.LearnedPort(f)
+		return behind == 0 || port == 0 || port == behind
 	})
 }

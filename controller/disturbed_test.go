@@ -4,11 +4,13 @@ package controller
 
 import (
 	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/pipeline"
 )
@@ -127,8 +129,43 @@ func TestCookiesOfLearnedFlowsHideNothing(t *testing.T) {
 	learned := pipeline.MakeCookie(pipeline.KindLearnedPort, 5)
 	table := pipeline.LearnedTables()[0]
 	flows := []of.Flow{{Table: 0, Priority: 1, Cookie: uint64(learned)}, {Table: table, Priority: 1, Cookie: uint64(learned)}}
-	left := withoutLearned(flows, map[pipeline.Cookie]bool{learned: true})
+	left := withoutLearned(flows, map[pipeline.Cookie]of.PortNo{learned: 0})
 	if len(left) != 1 || left[0].Table != 0 {
 		t.Errorf("compared are %v", left)
+	}
+}
+
+// What the switch learned when an uplink had another number leads nowhere, and goes: when
+// all is compared because of something else, too, and at the start of another ovloomd.
+func TestLearnedFlowsOfAnotherPortGo(t *testing.T) {
+	w := newWorld("host1")
+	w.setSwitch(pipeline.Switch{VXLANPort: 1})
+	w.setExternals([]intent.External{{Name: "campus", ID: 502, Number: 3, Kind: intent.ExternalBridge, Bridge: "br-ex",
+		Subnet: netip.MustParsePrefix("203.0.113.0/24"), Gateway: netip.MustParseAddr("203.0.113.1")}})
+	learned := pipeline.MakeCookie(pipeline.KindLearnedExternal, 502)
+	flowTo := func(port of.PortNo) of.Flow {
+		tables := pipeline.LearnedTables()
+		return of.Flow{Table: tables[len(tables)-1], Priority: 10, Cookie: uint64(learned),
+			Actions: []of.Action{of.Set(of.Reg(2), uint64(port))}}
+	}
+	left := func() (n int) {
+		for _, port := range []of.PortNo{2, 6} {
+			n += len(withoutLearned([]of.Flow{flowTo(port)}, w.learnedOwners()))
+		}
+		return n
+	}
+	w.setUplinks(map[string]Uplink{"campus": {OFPort: 2}})
+	w.settle()
+	if n := left(); n != 1 {
+		t.Errorf("of two learned flows %d are compared, want that to port 6", n)
+	}
+	w.setUplinks(map[string]Uplink{"campus": {OFPort: 6}})
+	w.settle()
+	if n := left(); n != 2 {
+		t.Errorf("the uplink has another number: of two learned flows %d are compared, want both", n)
+	}
+	clear(w.forgotten) // they were compared
+	if n := left(); n != 1 {
+		t.Errorf("of two learned flows %d are compared, want that to port 2", n)
 	}
 }

@@ -28,6 +28,7 @@ type kind[K comparable, V any] struct {
 	groups  func(*V) []of.Group        // that its flows refer to; nil: none have any
 	meters  func(*V) []of.Meter        // that its flows refer to; nil: none have any
 	learned func(*V) []pipeline.Cookie // of the flows that the switch makes itself for it; nil: none
+	behind  func(*V) of.PortNo         // the port of the switch that those lead to; nil or 0: any
 	stale   func(old, now *V) bool     // whether all of those are to go; nil: those of cookies that are gone
 	changed func(ref K, old, now *V)   // what else follows from a change; nil: nothing. One of old and now may be nil
 	idOf    func(K) intent.ID          // of the object by the facts alone, should its view fail
@@ -61,6 +62,7 @@ type object interface {
 	groups() []of.Group
 	meters() []of.Meter
 	learned() []pipeline.Cookie
+	behind() of.PortNo // the port of the switch that those lead to; 0: any
 }
 
 // ready makes the maps.
@@ -259,4 +261,11 @@ func (e *entry[K, V]) learned() []pipeline.Cookie {
 		return nil
 	}
 	return e.k.learned(e.v)
+}
+
+func (e *entry[K, V]) behind() of.PortNo {
+	if e.k.behind == nil {
+		return 0
+	}
+	return e.k.behind(e.v)
 }

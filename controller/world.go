@@ -34,6 +34,7 @@ type world struct {
 	hopsMoved map[string]map[netip.Addr]bool // next hops of tenants, whose routes changed since the last flush
 	routing   *routing                       // what the router knows of all this
 	faults    *faults                        // the objects that are left out
+	forgotten map[pipeline.Cookie]bool       // what the switch learned for these is to go with the next comparison
 }
 
 // facts are what world was told.
@@ -95,6 +96,7 @@ func newWorld(self string) *world {
 		hopsMoved: map[string]map[netip.Addr]bool{},
 		routing:   newRouting(),
 		faults:    newFaults(nil),
+		forgotten: map[pipeline.Cookie]bool{},
 	}
 	w.hosts = (&kind[string, hostView]{
 		cookie: pipeline.KindHost, compare: strings.Compare, view: w.hostView, idOf: func(name string) intent.ID { return w.known[name].ID },
@@ -139,6 +141,7 @@ func newWorld(self string) *world {
 			}
 			return []pipeline.Cookie{pipeline.MakeCookie(pipeline.KindLearnedPort, p.Port.ID)}
 		},
+		behind:  func(p *pipeline.PortView) of.PortNo { return p.OFPort },
 		stale:   func(old, now *pipeline.PortView) bool { return old.OFPort != now.OFPort },
 		changed: w.portChanged,
 	}).ready()

@@ -101,6 +101,7 @@ func (w *world) newNATObjects() natObjects {
 			learned: func(v *pipeline.ExternalView) []pipeline.Cookie {
 				return []pipeline.Cookie{pipeline.MakeCookie(pipeline.KindLearnedExternal, v.External.ID)}
 			},
+			behind: func(v *pipeline.ExternalView) of.PortNo { return v.OFPort },
 			stale: func(old, now *pipeline.ExternalView) bool {
 				return old.OFPort != now.OFPort || old.External.Number != now.External.Number
 			},

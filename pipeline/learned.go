@@ -43,3 +43,14 @@ func LearnedOf(f of.Flow) (l Learned, ok bool) {
 	}
 	return l, !l.MAC.IsZero() && (l.Port != 0 || l.VTEP.IsValid())
 }
+
+// LearnedPort returns the port of this switch that a flow leads to which the switch made
+// itself; 0: it leads to none, or leaves that to others.
+func LearnedPort(f of.Flow) (port of.PortNo) {
+	for _, a := range f.Actions {
+		if s, ok := a.(of.SetField); ok && s.Field == regOutPort.Sub.Field {
+			port = of.PortNo(s.Value.Uint64())
+		}
+	}
+	return port
+}
