@@ -1,6 +1,7 @@
 package datapath
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -22,8 +23,10 @@ const (
 	neighbourAnswer = 300 * time.Millisecond // how long answers are waited for
 
 	// missingMost is how many that are gone are asked for at one look: after a restart of
-	// ovs-vswitchd all are, and come back by themselves.
-	missingMost = 8
+	// ovs-vswitchd all are, and come back by themselves. One that does not answer for
+	// missingTime is forgotten: its host is gone.
+	missingMost = 4
+	missingTime = 10 * time.Minute
 )
 
 // Neighbour is the next hop of tunnels, as the userspace datapath has it.
@@ -97,10 +100,18 @@ type Neighbourhood struct {
 	// was missing.
 	PutBack func(n Neighbour, claimed string)
 
-	known map[Neighbour]string // MACs, by neighbour without one; only the loop has it
+	// Only the loop has these, by neighbour without its MAC.
+	known   map[Neighbour]string  // MACs
+	missing map[Neighbour]absence // of known: what the datapath does not have
 
 	mu      sync.Mutex
 	changes map[Neighbour]Change // the last of each neighbour; guarded by mu
+}
+
+// absence is of a neighbour that the datapath had and has not any more.
+type absence struct {
+	since time.Time
+	asked time.Time // the last time
 }
 
 // changesKept is how long a change can be asked for.
@@ -172,6 +183,9 @@ func (h *Neighbourhood) look(ctx context.Context) error {
 	if h.known == nil {
 		h.known = map[Neighbour]string{}
 	}
+	if h.missing == nil {
+		h.missing = map[Neighbour]absence{}
+	}
 	listed := map[Neighbour]bool{}
 	for _, n := range list {
 		key := Neighbour{Bridge: n.Bridge, Addr: n.Addr}
@@ -202,16 +216,36 @@ func (h *Neighbourhood) look(ctx context.Context) error {
 		}
 		h.PutBack(n, claimed)
 	}
-	asked := 0
-	for key, mac := range h.known {
-		if listed[key] {
-			continue
+	return h.bringBackMissing(ctx, listed)
+}
+
+// bringBackMissing asks for neighbours that the datapath had and does not list any more,
+// those first that were asked for the longest time ago.
+func (h *Neighbourhood) bringBackMissing(ctx context.Context, listed map[Neighbour]bool) error {
+	now := time.Now()
+	maps.DeleteFunc(h.missing, func(key Neighbour, _ absence) bool { _, known := h.known[key]; return !known })
+	var missing []Neighbour
+	for key := range h.known {
+		m, ok := h.missing[key]
+		switch {
+		case listed[key]:
+			delete(h.missing, key)
+		case ok && now.Sub(m.since) > missingTime:
+			delete(h.missing, key)
+			delete(h.known, key)
+		default:
+			if !ok {
+				h.missing[key] = absence{since: now}
+			}
+			missing = append(missing, key)
 		}
-		if asked++; asked > missingMost {
-			break
-		}
-		delete(h.known, key) // one that does not answer is left alone from now on
-		if err := h.bringBack(ctx, key, mac); err != nil {
+	}
+	slices.SortFunc(missing, func(a, b Neighbour) int {
+		return cmp.Or(h.missing[a].asked.Compare(h.missing[b].asked), a.Addr.Compare(b.Addr))
+	})
+	for _, key := range missing[:min(len(missing), missingMost)] {
+		h.missing[key] = absence{since: h.missing[key].since, asked: now}
+		if err := h.bringBack(ctx, key, h.known[key]); err != nil {
 			return err
 		}
 	}
@@ -220,7 +254,7 @@ func (h *Neighbourhood) look(ctx context.Context) error {
 
 // bringBack sets a neighbour that is missing, if it answers. Open vSwitch asks for it by
 // itself, but does not see the answer for as long as it has a flow cached that an earlier
-// one went through, ten seconds or more.
+// one went through: for ever, if the answers to its own questions keep that alive.
 func (h *Neighbourhood) bringBack(ctx context.Context, key Neighbour, mac string) error {
 	answers, err := h.WhoHas(key.Bridge, key.Addr, neighbourAnswer)
 	if err != nil {

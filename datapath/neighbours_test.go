@@ -120,10 +120,38 @@ func TestMissingNeighbourIsBroughtBack(t *testing.T) {
 		if back != c.back || asked != 1 {
 			t.Errorf("%s: put back %q, want %q; asked %d times", name, back, c.back, asked)
 		}
-		if c.back == "" { // and no more: its host may be gone for good
-			if err := h.look(t.Context()); err != nil || asked != 1 {
-				t.Errorf("%s: asked %d times; %v", name, asked, err)
-			}
+		if c.back != "" {
+			continue
 		}
+		// It is asked for again, until its host is gone for long.
+		if err := h.look(t.Context()); err != nil || asked != 2 {
+			t.Errorf("%s: asked %d times, want 2; %v", name, asked, err)
+		}
+		for key, m := range h.missing {
+			m.since = time.Now().Add(-missingTime - time.Second)
+			h.missing[key] = m
+		}
+		if err := h.look(t.Context()); err != nil || asked != 2 || len(h.known) > 0 {
+			t.Errorf("%s: asked %d times, and known are %v; %v", name, asked, h.known, err)
+		}
+	}
+}
+
+func TestManyMissingNeighboursAreAskedForInTurn(t *testing.T) {
+	v := &vswitchd{answers: map[string]string{"tnl/neigh/show": ""}}
+	asked := map[netip.Addr]int{}
+	h := &Neighbourhood{Datapath: of(v, false), Log: slog.New(slog.DiscardHandler), known: map[Neighbour]string{},
+		WhoHas: func(_ string, a netip.Addr, _ time.Duration) ([]string, error) { asked[a]++; return nil, nil }}
+	const many = 3 * missingMost
+	for i := range many {
+		h.known[Neighbour{Bridge: "br-phy", Addr: netip.AddrFrom4([4]byte{172, 31, 0, byte(i)})}] = "02:00:00:00:00:02"
+	}
+	for range 3 {
+		if err := h.look(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(asked) != many {
+		t.Errorf("%d of %d were asked for in three looks: %v", len(asked), many, asked)
 	}
 }
