@@ -44,15 +44,32 @@ func (s *linkState) get() (connected bool, since time.Time, err error) {
 // watchDB calls do at first and whenever the database changed. While the database
 // is gone it says nothing: what was known still holds.
 func (d *daemon) watchDB(ctx context.Context, do func(context.Context)) error {
-	changed := d.db.Watch()
+	onChange(ctx, d.db.Watch(), func(ctx context.Context) error {
+		if d.db.State().Connected {
+			do(ctx)
+		}
+		return nil
+	})
+	return nil
+}
+
+// bridgesRetry is how long it takes to try again what failed without a change: the cause
+// may be elsewhere, such as a disk or the number of open files.
+const bridgesRetry = 5 * time.Second
+
+// onChange calls do whenever something changed, and after it failed again, until ctx ends.
+func onChange(ctx context.Context, changed <-chan struct{}, do func(context.Context) error) {
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
-			return nil
+			return
 		case <-changed:
+		case <-again:
 		}
-		if d.db.State().Connected {
-			do(ctx)
+		again = nil
+		if do(ctx) != nil {
+			again = time.After(bridgesRetry)
 		}
 	}
 }
@@ -111,7 +128,11 @@ func (d *daemon) tellInterfacesNow(ctx context.Context) {
 // keepBridge puts the bridges right whenever another program changed them, or a restart
 // of ovs-vswitchd did.
 func (d *daemon) keepBridge(ctx context.Context) error {
-	return d.watchDB(ctx, func(ctx context.Context) {
+	said := ""
+	onChange(ctx, d.db.Watch(), func(ctx context.Context) error {
+		if !d.db.State().Connected {
+			return nil // and when it is, that is a change
+		}
 		changed, err := d.db.KeepBridge(ctx, d.bridge())
 		if len(changed) > 0 {
 			d.repairs.Put("bridge settings changed by another program", len(changed), strings.Join(changed, "; "))
@@ -119,11 +140,18 @@ func (d *daemon) keepBridge(ctx context.Context) error {
 				d.controller.Disturbed(ctx, conn) // who changes the one may have changed the other
 			}
 		}
-		if err = errors.Join(err, d.uplink.Keep(ctx)); err != nil && ctx.Err() == nil {
+		why := ""
+		if err = errors.Join(err, d.uplink.Keep(ctx)); err != nil {
+			why = err.Error()
+		}
+		if why != "" && why != said && ctx.Err() == nil {
 			d.log.Warn("cannot put the bridges right", "error", err)
 		}
+		said = why
 		d.bridges.set(err == nil, err)
+		return err
 	})
+	return nil
 }
 
 // keepUnderlay keeps the bridge that ovloom moved the underlay's card into from switching

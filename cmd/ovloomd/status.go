@@ -227,7 +227,7 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 		add("see the log of ovloomd; it tries again by itself", "the switch could not be brought up to date: %s", c.LastError)
 	}
 	if _, _, err := d.bridges.get(); err != nil {
-		do := "see the log of ovloomd; it tries again when anything changes"
+		do := "see the log of ovloomd; it tries again by itself"
 		if told := new(intent.Error); errors.As(err, &told) && told.Hint != "" {
 			do = told.Hint
 		}
