@@ -88,7 +88,8 @@ type lane struct {
 }
 
 const (
-	applyTimeout = 30 * time.Second // for a delta or a full table
+	applyTimeout = 30 * time.Second // for reading the tables, or a change of a few messages
+	applyPerSec  = 2000             // messages of a large change that a busy switch takes in each second more
 	deedTimeout  = 10 * time.Second // for one call to the store or the database
 	retryFirst   = 100 * time.Millisecond
 	retryMost    = 5 * time.Second
@@ -508,11 +509,17 @@ func held(ctx context.Context, sw Switch, as pipeline.Switch) (meters []of.Meter
 	return meters, flows, groups, err
 }
 
+// applyPatience is how long a change may take. A large one that is cut off is not lost,
+// for what was committed stays; but all is compared anew before the rest is sent.
+func applyPatience(mods int) time.Duration {
+	return applyTimeout + time.Duration(mods)*time.Second/applyPerSec
+}
+
 func (c *Controller) apply(ctx context.Context, mods []of.Mod) error {
 	if len(mods) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, applyPatience(len(mods)))
 	defer cancel()
 	start := time.Now()
 	c.disturbed.epoch++
