@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
@@ -32,6 +33,11 @@ var asideSettings = []struct {
 // Aside keeps the host's own network apart from what its ports send.
 type Aside struct {
 	Table string // of nftables, for this daemon alone
+
+	// VTEP and VXLANPort are where the host's tunnels end. Nobody but Open vSwitch, which
+	// sends past the kernel, and root may send from one to such a port.
+	VTEP      netip.Addr
+	VXLANPort int
 
 	mu    sync.Mutex
 	known []string        // interfaces of ports
@@ -99,7 +105,7 @@ func (a *Aside) rule(ctx context.Context, links []string) error {
 		}
 	}
 	all := slices.Concat(a.known, a.early)
-	if err := nft(ctx, asideRules(a.Table, all)); err != nil {
+	if err := nft(ctx, asideRules(a.Table, all)+a.senderRules()); err != nil {
 		a.ruled = nil
 		return err
 	}
@@ -144,6 +150,26 @@ func asideRules(table string, links []string) string {
 		fmt.Fprintf(&b, "\t}\n\tchain apart {\n\t\ttype filter hook %s; policy accept;\n\t\tiifname @ports drop\n\t}\n}\n", f.hook)
 	}
 	return b.String()
+}
+
+// senderRules keep the host's users, and what it masquerades, from sending tunnel packets
+// that other hosts would take for its own. A user needs but a socket for that.
+func (a *Aside) senderRules() string {
+	if !a.VTEP.IsValid() {
+		return ""
+	}
+	tunnel := fmt.Sprintf("ip saddr %s udp dport %d", a.VTEP, a.VXLANPort)
+	return fmt.Sprintf(`table inet %s {
+	chain users {
+		type filter hook output priority 0; policy accept;
+		%[2]s meta skuid != 0 counter drop
+	}
+	chain translated {
+		type filter hook postrouting priority 300; policy accept;
+		meta iif != 0 %[2]s counter drop
+	}
+}
+`, a.Table, tunnel)
 }
 
 // Remove takes the rules away. The interfaces stay as they are: they go with their ports.

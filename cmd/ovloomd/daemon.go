@@ -299,7 +299,7 @@ func (d *daemon) vtep() (netip.Addr, error) {
 // run starts the loops and returns when ctx ends or one of them fails.
 func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	if d.datapath == ovsdb.DatapathNetdev {
-		d.aside = &hostnet.Aside{Table: hostnet.AsideTable(d.cfg.Bridge)}
+		d.aside = &hostnet.Aside{Table: hostnet.AsideTable(d.cfg.Bridge), VTEP: d.host.VTEP, VXLANPort: d.cfg.VXLANPort}
 	}
 	var err error
 	if d.agent, err = d.newAgent(); err != nil {
