@@ -283,9 +283,10 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 	}
 	e.probeRules(line)
 	// A packet that says its own route (RFC 791) could get by what is checked of its
-	// destination. This is before the host reads the route, at whatever setting.
+	// destination. This is before the host reads the route, at whatever setting, and behind
+	// the connection tracker: one that ends a connection in the switch ends it here, too.
 	line("\tchain source_route {")
-	line("\t\ttype filter hook prerouting priority -450; policy accept;")
+	line("\t\ttype filter hook prerouting priority mangle; policy accept;")
 	for _, option := range []string{"lsrr", "ssrr"} {
 		line("\t\tiifname %q ip option %s exists counter drop", e.Link, option)
 	}

@@ -28,6 +28,7 @@ var forward = &Table{
 // Priorities of forward.
 const (
 	forwardOversize = 50
+	forwardAnswer   = 11
 	forwardOutside  = 10
 	forwardPass     = 0
 )
@@ -54,6 +55,8 @@ func measure(mtu int) of.Action {
 func forwardBase(r rules, sw Switch) {
 	r.add(forward, forwardOversize, "too large: ovloomd fragments it, or tells its sender", on(flagOversize.is(1)),
 		refuse(sw, CauseOversize, ReasonOversize)...)
+	r.add(forward, forwardAnswer, "on its way to an external, as an answer: its fragments were counted before", on(toExternal, of.IPv4, flagAnswer.is(1)),
+		flagRouted.set(1), of.DecTTL{}, to(guard))
 	r.add(forward, forwardOutside, "on its way to an external", on(toExternal, of.IPv4),
 		append(append([]of.Action{flagRouted.set(1)}, sw.limits(ShareFragments)...), of.DecTTL{}, to(guard))...)
 	for _, family := range []of.Term{of.IPv4, of.IPv6} {

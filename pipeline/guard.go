@@ -12,9 +12,9 @@ var guard = &Table{
 	ID:      idGuard,
 	Name:    "guard",
 	Purpose: "Keep tenants from hosts, tunnels, the store and each other's external addresses.",
-	Reads:   []of.Field{of.FieldMetadata, of.FieldEthType, of.FieldIPDst},
+	Reads:   []of.Field{of.FieldMetadata, of.FieldEthType, of.FieldIPDst, of.FieldIPProto, of.FieldTCPFlags},
 	Writes:  []of.Field{of.FieldReg0, of.FieldReg15},
-	Next:    []*Table{hostForward, snat, externalOut},
+	Next:    []*Table{hostForward, snat, externalOut, drop},
 }
 
 // hostForward lets tenants use what this host publishes on its own addresses, as anybody
@@ -33,6 +33,7 @@ var hostForward = &Table{
 // reason. What gives power over all tenants is opened by naming the very address only:
 // who allows a segment that tunnels run in too does not mean those.
 const (
+	guardReset    = 310
 	guardOwn      = 300
 	guardAllowOne = 250
 	guardHost     = 240
@@ -44,7 +45,25 @@ const (
 
 func guardBase(r rules) {
 	r.add(guard, guardMiss, "the outside", on(), to(snat))
+	for _, flags := range oddResets {
+		r.add(guard, guardReset, "a reset that only the switch would take for one", with(on(of.IPv4), flags...), because(ReasonInvalid)...)
+	}
 }
+
+// oddResets match TCP segments with RST and a flag that does not belong to it. Open
+// vSwitch's connection tracker takes them for the end of a connection; Linux's takes them
+// for nothing, and would keep what no tenant is counted for any more.
+var oddResets = [][]of.Term{
+	{of.TCP, of.Masked(of.FieldTCPFlags, tcpRST|tcpFIN, tcpRST|tcpFIN)},
+	{of.TCP, of.Masked(of.FieldTCPFlags, tcpRST|tcpURG, tcpRST|tcpURG|tcpFIN)},
+}
+
+// Flags of TCP (RFC 9293, 3.1).
+const (
+	tcpFIN = 0x01
+	tcpRST = 0x04
+	tcpURG = 0x20
+)
 
 // guardDenials let pass only what answers a connection from there: a forward may
 // be used from a host too. That is seen in external_out.

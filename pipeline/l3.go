@@ -16,7 +16,7 @@ var l3In = &Table{
 	Purpose: "Be the gateway: answer pings, and let pass what can be routed.",
 	Reads: []of.Field{
 		of.FieldTunSrc, of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldVLANVID, of.FieldEthDst, of.FieldEthType, of.FieldIPProto, of.FieldIPTTL, of.FieldIPFrag,
-		of.FieldIPDst, of.FieldIPv6Src, of.FieldIPv6Dst, of.FieldICMPType, of.FieldICMPv6Type, of.FieldARPOp,
+		of.FieldIPDst, of.FieldIPv6Src, of.FieldIPv6Dst, of.FieldICMPType, of.FieldICMPv6Type, of.FieldARPOp, of.FieldTCPFlags,
 	},
 	Writes: []of.Field{
 		of.FieldEthSrc, of.FieldEthDst, of.FieldIPSrc, of.FieldIPDst, of.FieldIPv6Src, of.FieldIPv6Dst, of.FieldIPTTL,
@@ -35,6 +35,7 @@ const (
 	l3Gateway  = 90
 	l3OnLink   = 60 // what no router may send on
 	l3FromLink = 59
+	l3Reset    = 55
 	l3Expired  = 50
 	l3Transit  = 20
 	l3Pass     = 10
@@ -90,6 +91,10 @@ func l3InBase(r rules, sw Switch) {
 			r.add(l3In, l3Expired, "its TTL ends here", on(family, of.Exact(of.FieldIPTTL, ttl)), refuse(sw, CauseExpired, ReasonExpired)...)
 		}
 		r.add(l3In, l3Pass, "to be routed", on(family), of.Copy(regNetwork.Sub, regSource.Sub), to(route))
+	}
+	// Perhaps part of a connection with the outside: table route asks the connection tracker.
+	for _, flags := range oddResets {
+		r.add(l3In, l3Reset, "a reset that only the switch would take for one", with(on(of.IPv4, flagReached.is(1)), flags...), because(ReasonInvalid)...)
 	}
 	r.add(l3In, l3Miss, "nothing that can be routed", on(), because(ReasonNotRouted)...)
 	echo(r, "a ping of the gateway's link-local address", nil, gatewayLinkLocal)

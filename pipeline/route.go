@@ -62,11 +62,12 @@ func routeNetwork(r rules, v *NetworkView) {
 func routeStatic(r rules, sw Switch, v *RouteView) {
 	match := destination(v.VRF, v.Route.Prefix)
 	priority := prefixPriority(v.Route.Prefix, false)
+	// Those in fragments are put together for that, within the tenant's share.
 	if v.Zone != 0 && v.Route.Prefix.Addr().Is4() {
 		// No subnet has the priority for the same destination: the store refuses a route
 		// to a subnet.
 		r.add(route, priority+1, "perhaps an answer to the outside", with(match, flagReached.is(1)),
-			regZone.set(uint64(v.Zone)), of.CT{Zone: v.Zone, Table: answerOut.ID, Actions: []of.Action{of.NAT{}}})
+			append(sw.limits(ShareFragments), regZone.set(uint64(v.Zone)), of.CT{Zone: v.Zone, Table: answerOut.ID, Actions: []of.Action{of.NAT{}}})...)
 	}
 	switch len(v.Hops) {
 	case 0:
