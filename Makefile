@@ -62,8 +62,10 @@ unit: ## test all packages, without labs; RACE= without the race detector
 peers: ## test against other OpenFlow codecs, in a module of their own
 	cd integration/peers && $(GO) test $(EXEC) -timeout 5m ./...
 
-lab: build ## test on real Open vSwitch hosts, in namespaces and containers; T=NAME for one, LAB_KEEP=1 keeps what fails
-	OVLOOM_BIN=$(CURDIR)/bin $(GO) test -count=1 -timeout 25m $(EXEC) $(if $(T),-v -run '$(T)') ./integration/
+lab: build ## test on real Open vSwitch hosts, in namespaces and containers, two labs side by side; T=NAME for one, LAB_KEEP=1 keeps what fails
+	$(GO) test -c -o bin/lab.test ./integration/
+	@$(if $(T),cd integration && OVLOOM_BIN=$(CURDIR)/bin $(AS_ROOT) ../bin/lab.test -test.count=1 -test.timeout 25m -test.v -test.run '$(T)', \
+		OVLOOM_BIN=$(CURDIR)/bin LAB_PATIENCE=$(or $(LAB_PATIENCE),2) $(AS_ROOT) scripts/lab.sh $(CURDIR)/bin/lab.test)
 
 kernel-lab: ## test on Linux's own datapath, in an emulated machine with Debian's kernel, which takes long; T=NAME for some
 	scripts/kernel-lab.sh $(if $(T),'$(T)')
