@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ovloom/ovloom/openflow"
 )
@@ -120,4 +121,56 @@ func (d *Datapath) TakeFragments(ctx context.Context) error {
 	_, err := d.vswitchd.Call(ctx, "dpctl/ipf-set-min-frag", d.name(), "v4", leastFragment)
 	_, err2 := d.vswitchd.Call(ctx, "dpctl/ipf-set-max-nfrags", d.name(), mostFragments)
 	return errors.Join(err, err2)
+}
+
+// fragmentsEvery is how often KeepFragments looks.
+const fragmentsEvery = 2 * time.Second
+
+// KeepFragments looks, until ctx ends, whether another program has changed what
+// TakeFragments set, and sets it again. repaired is told what it was, and failed why it
+// could not be looked at or set, once until it can.
+func (d *Datapath) KeepFragments(ctx context.Context, repaired func(was string), failed func(error)) {
+	if d.kernel {
+		return
+	}
+	told := false
+	for {
+		select {
+		case <-time.After(fragmentsEvery):
+		case <-ctx.Done():
+			return
+		}
+		was, err := d.fragments(ctx)
+		if err == nil && was != fragmentsText(leastFragment, mostFragments) {
+			if err = d.TakeFragments(ctx); err == nil {
+				repaired(was)
+			}
+		}
+		if err != nil && !told && ctx.Err() == nil {
+			failed(err)
+		}
+		told = err != nil
+	}
+}
+
+// fragments says what is set of what TakeFragments sets.
+func (d *Datapath) fragments(ctx context.Context) (string, error) {
+	answer, err := d.vswitchd.Call(ctx, "dpctl/ipf-get-status", d.name())
+	if err != nil {
+		return "", err
+	}
+	field := func(name string) string {
+		_, rest, _ := strings.Cut(answer, name+":")
+		value, _, _ := strings.Cut(rest, "\n")
+		return strings.TrimSpace(value)
+	}
+	least, most := field("min v4 frag size"), field("max num frags (v4/v6)")
+	if least == "" || most == "" {
+		return "", fmt.Errorf("dpctl/ipf-get-status answers %q", answer)
+	}
+	return fragmentsText(least, most), nil
+}
+
+func fragmentsText(least, most string) string {
+	return "fragments of at least " + least + " bytes, at most " + most
 }

@@ -3,12 +3,15 @@ package datapath
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/ovloom/ovloom/openflow"
 )
@@ -119,4 +122,31 @@ func TestZones(t *testing.T) {
 	if err := z.SaveZones(t.Context(), nil); err != nil || n["br-intzones"] != "" {
 		t.Errorf("without zones: note %q, %v", n["br-intzones"], err)
 	}
+}
+
+// What another program sets of fragments is set again, and told once.
+func TestFragmentsAreSetAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const status = "    Fragmentation Module Status\n    ---------------------------\n    v4 enabled: 1\n    v6 enabled: 1\n    max num frags (v4/v6): %s\n    num frag: 0\n    min v4 frag size: %s\n"
+		v := &vswitchd{answers: map[string]string{"dpctl/ipf-get-status": fmt.Sprintf(status, "5000", "400")}}
+		ctx, stop := context.WithCancel(t.Context())
+		var told []string
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			of(v, false).KeepFragments(ctx, func(was string) { told = append(told, was) }, func(err error) { t.Error(err) })
+		}()
+		time.Sleep(fragmentsEvery + time.Millisecond)
+		synctest.Wait()
+		v.called(t, "dpctl/ipf-get-status netdev@ovs-netdev")
+		v.answers["dpctl/ipf-get-status"] = fmt.Sprintf(status, "10", "1200")
+		time.Sleep(fragmentsEvery)
+		synctest.Wait()
+		v.called(t, "dpctl/ipf-get-status netdev@ovs-netdev", "dpctl/ipf-set-min-frag netdev@ovs-netdev v4 400", "dpctl/ipf-set-max-nfrags netdev@ovs-netdev 5000")
+		stop()
+		<-ended
+		if want := []string{"fragments of at least 1200 bytes, at most 10"}; !slices.Equal(told, want) {
+			t.Errorf("told %q, want %q", told, want)
+		}
+	})
 }

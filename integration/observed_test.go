@@ -127,6 +127,12 @@ func TestHandsInTheSwitch(t *testing.T) {
 	}
 	o.putsBack(h, "mod-port of the tunnel", "port settings", a, b, func() { o.ofctl(h, "mod-port", "br-int", "vx0", "no-forward") })
 
+	if !onKernel() {
+		o.putsBack(h, "bounds of fragments", "fragments of connections", a, b, func() {
+			o.exec(h, "ovs-appctl", "dpctl/ipf-set-max-nfrags", "netdev@ovs-netdev", "10")
+		})
+	}
+
 	if out := o.run("status"); !strings.Contains(out, "Put back") || !strings.Contains(out, "flows changed by another program") {
 		t.Errorf("status prints\n%s", out)
 	}

@@ -238,6 +238,11 @@ func (l *openflowLink) use(ctx context.Context, conn *ofconn.Conn) error {
 	l.setConn(conn)
 	l.set(true, nil)
 	l.controller.Connected(ctx, conn, of.PortNo(tunnel))
+	connected, ended := context.WithCancel(ctx)
+	defer ended()
+	go l.dp.KeepFragments(connected, l.repairedReassembly, func(err error) {
+		l.log.Warn("cannot look how the connection tracker takes fragments", "error", err)
+	})
 	go l.keeper.Keep(ctx, conn, watch, func() { l.controller.Disturbed(ctx, conn) })
 	defer func() {
 		l.setConn(nil)
@@ -279,6 +284,10 @@ func (l *openflowLink) repairedPort(p of.Port) {
 
 func (l *openflowLink) repairedFragments(was string) {
 	l.repairs.Put("fragments treated otherwise by another program", 0, "ovs-ofctl set-frags "+l.cfg.Bridge+" "+was)
+}
+
+func (l *openflowLink) repairedReassembly(was string) {
+	l.repairs.Put("fragments of connections bounded otherwise by another program", 0, was)
 }
 
 // setTunnel takes in the number of the tunnel port.
