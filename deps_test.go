@@ -52,7 +52,6 @@ var table = map[string]rule{
 	"keeper":                {ours: "openflow openflow/ofconn pipeline"},
 	"datapath":              {ours: "openflow unixctl"},
 	"explain":               {ours: "intent pipeline openflow unixctl"},
-	"manifest":              {ours: "intent", outside: yaml},
 	"pki":                   {ours: "intent"},
 	"store":                 {ours: "intent pki durable", outside: etcd + " " + raft + " " + bbolt + " go.uber.org/zap google.golang.org/grpc"},
 	"ovsdb":                 {ours: "intent", outside: libovsdb + " github.com/go-logr/logr"},
@@ -61,10 +60,10 @@ var table = map[string]rule{
 	"exit":                  {ours: "intent api controller openflow ovsdb hostnet repair"},
 	"api":                   {ours: "intent"},
 	"agent":                 {ours: "api hostnet intent ovsdb repair durable"},
-	"cmd/ovloom":            {ours: "api intent explain pki", outside: cli},
-	"cmd/ovloomd":           {ours: "agent api intent store ovsdb openflow openflow/ofp openflow/ofconn pipeline controller datapath doctor unixctl explain exit manifest pki hostnet underlay repair keeper", outside: cli + " " + yaml},
-	"integration":           {outside: netlink + " " + etcd}, // its tests use everything of ours, and write into the store what nothing of ours would
-	"integration/lab":       {ours: "intent", outside: netlink},
+	"cmd/ovloom":            {ours: "api intent pki", outside: cli},
+	"cmd/ovloomd":           {ours: "agent api intent store ovsdb openflow openflow/ofconn pipeline controller datapath doctor unixctl explain exit pki hostnet underlay repair keeper", outside: cli + " " + yaml},
+	"integration":           {outside: etcd}, // its tests use everything of ours, and write into the store what nothing of ours would
+	"integration/lab":       {ours: "intent", outside: "github.com/vishvananda/netlink github.com/vishvananda/netns"},
 	"integration/cmd/":      {ours: "integration/lab"},
 	"integration/cmd/bench": {ours: "integration/lab api intent store openflow openflow/ofconn controller unixctl", outside: etcd}, // a store of three members
 
@@ -162,6 +161,53 @@ func TestImports(t *testing.T) {
 		for _, v := range violations(p) {
 			t.Error(v)
 		}
+	}
+	for _, s := range superfluous(pkgs) {
+		t.Error(s)
+	}
+}
+
+// superfluous returns what the table allows and nothing needs, in words: a table that
+// says more than is true hides the next arrow that should not be there.
+func superfluous(pkgs map[string]pkg) []string {
+	var found []string
+	for name, r := range table {
+		if strings.HasSuffix(name, "/") {
+			continue
+		}
+		p, ok := pkgs[module+name]
+		if !ok {
+			found = append(found, fmt.Sprintf("the import table has a package %s that does not exist", name))
+			continue
+		}
+		for _, ours := range strings.Fields(r.ours) {
+			if !slices.Contains(p.Imports, module+ours) {
+				found = append(found, fmt.Sprintf("package %s may import our %s, and does not: take it off the import table", name, ours))
+			}
+		}
+		for _, path := range strings.Fields(r.outside) {
+			if !slices.ContainsFunc(slices.Concat(p.Imports, p.TestImports), func(imp string) bool { return under(imp, path) }) {
+				found = append(found, fmt.Sprintf("package %s may import %s from outside, and does not: take it off the import table", name, path))
+			}
+		}
+	}
+	slices.Sort(found)
+	return found
+}
+
+func TestSuperfluous(t *testing.T) {
+	pkgs, err := packages(".")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := pkgs[module+"unixctl"]
+	delete(pkgs, p.ImportPath)
+	store := pkgs[module+"store"]
+	store.Imports = slices.DeleteFunc(slices.Clone(store.Imports), func(imp string) bool { return imp == module+"pki" })
+	pkgs[store.ImportPath] = store
+	want := []string{"package store may import our pki, and does not: take it off the import table", "the import table has a package unixctl that does not exist"}
+	if got := superfluous(pkgs); !slices.Equal(got, want) {
+		t.Errorf("got  %q\nwant %q", got, want)
 	}
 }
 
