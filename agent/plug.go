@@ -278,6 +278,9 @@ func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port
 			WithHint("remove it there: ovs-vsctl del-port %s %s", on, r.Tap)
 	}
 	there := false
+	if r.Tap == a.cfg.Bridge { // the bridge's own port, which Interfaces leaves out
+		return nil, intent.Conflictf("interface %s is the bridge itself", r.Tap).WithHint("name the tap of a VM")
+	}
 	for _, i := range a.cfg.Switch.Interfaces(a.cfg.Bridge) {
 		switch {
 		case i.Name != r.Tap:

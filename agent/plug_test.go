@@ -84,6 +84,7 @@ func TestPlugLooksBeforeItChanges(t *testing.T) {
 		"interface of another port": {"tap0", func(f *fakeHost) {
 			f.switched["tap0"] = ovsdb.Interface{Name: "tap0", Bridge: "br-int", IfaceID: "other", PluggedFor: "acme/web/c9"}
 		}},
+		"the bridge's own interface": {"br-int", func(f *fakeHost) { f.links["br-int"] = 4 }},
 		"tunnel port": {"vx0", func(f *fakeHost) {
 			f.switched["vx0"] = ovsdb.Interface{Name: "vx0", Bridge: "br-int", Type: "vxlan"}
 		}},

@@ -158,6 +158,9 @@ func TestSwitchLostAndBack(t *testing.T) {
 		r.bound()
 		r.sw.asked()
 		r.Disconnected(r.ctx, r.sw)
+		if _, _, err := r.Compare(r.ctx); intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "ovs-vswitchd does not answer") {
+			t.Errorf("comparing without a switch: %v", err)
+		}
 		r.rows.plug(Interface{Name: "if2", IfaceID: uuidOf(12), OFPort: 6})
 		r.did("claim c2, have 0", "row if2: generation 1")
 		if applies, dumps := r.sw.asked(); applies+dumps != 0 {

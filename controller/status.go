@@ -133,9 +133,10 @@ func (c *Controller) Port(ctx context.Context, ref intent.PortRef) (pipeline.Por
 // is right. It changes nothing, and the loop goes on while the switch tells what it holds.
 func (c *Controller) Compare(ctx context.Context) (mods []of.Mod, clashes []string, err error) {
 	type start struct {
-		sw    Switch
-		as    pipeline.Switch
-		epoch int
+		sw     Switch
+		synced bool
+		as     pipeline.Switch
+		epoch  int
 	}
 	type answer struct {
 		mods    []of.Mod
@@ -145,15 +146,20 @@ func (c *Controller) Compare(ctx context.Context) (mods []of.Mod, clashes []stri
 	for range compareTries {
 		from, err := ask(ctx, c, func() start {
 			if c.sw == nil || !c.synced {
-				return start{}
+				return start{sw: c.sw}
 			}
-			return start{c.sw, c.world.sw, c.disturbed.epoch}
+			return start{c.sw, true, c.world.sw, c.disturbed.epoch}
 		})
 		if err != nil {
 			return nil, nil, err
 		}
-		if from.sw == nil {
-			return nil, nil, intent.Unavailablef("the switch has not been brought up to date yet")
+		switch {
+		case from.sw == nil:
+			return nil, nil, intent.Unavailablef("ovs-vswitchd does not answer").
+				WithHint("see whether ovs-vswitchd runs: systemctl status openvswitch-switch")
+		case !from.synced:
+			return nil, nil, intent.Unavailablef("the switch has not been brought up to date yet").
+				WithHint("see `ovloom status` for what ovloomd waits for")
 		}
 		dump, cancel := context.WithTimeout(ctx, applyTimeout)
 		meters, flows, groups, err := held(dump, from.sw, from.as)

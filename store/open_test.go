@@ -3,6 +3,7 @@ package store
 import (
 	"crypto/tls"
 	"errors"
+	"io"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -252,6 +253,14 @@ func TestFailsSoonWhenTheStoreIsAway(t *testing.T) {
 		if took := time.Since(began); took > limit {
 			t.Errorf("it took %s", took)
 		}
+	}
+	// A backup may take minutes, but somebody has to answer.
+	began := time.Now()
+	if err := s.Backup(t.Context(), io.Discard); intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("a backup: %v", err)
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("a backup took %s", took)
 	}
 }
 

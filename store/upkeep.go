@@ -64,6 +64,14 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 	if err := s.faulty(op); err != nil {
 		return err
 	}
+	// A stream waits for its connection as long as ctx lets it, which for a backup is
+	// long. So somebody has to answer first; one member is enough.
+	limited, stop := context.WithTimeout(ctx, s.cfg.Timeout)
+	_, err := s.statusOfOne(limited)
+	stop()
+	if err != nil {
+		return s.failure(ctx, op, err)
+	}
 	r, err := s.client.Snapshot(ctx)
 	if err != nil {
 		return s.failure(ctx, op, err)

@@ -17,7 +17,7 @@ func TestNames(t *testing.T) {
 		"port add acme/web/p10 acme/web/p9 acme/web/p2", "port add acme/web/x acme/web/y --ip 10.0.0.77", "port add umbrella/web/p1",
 		"port ls", "port ls acme/web -o json",
 		"external add campus --bridge br-ex --subnet 203.0.113.0/24 --pool 203.0.113.10-203.0.113.20", "nat floating add acme/web/p2 --external campus",
-		"port list --ip 203.0.113.10", "port list --ip 10.0.0.2", "port list --mac 02:00:00:00:00:99", "port list --host host2", "port list --ip 10.0.0", "port list --mac x", "port list --host Host1",
+		"port list --ip 203.0.113.10", "port list --ip 10.0.0.2", "port list --mac 02:00:00:00:00:99", "port list --host host2", "port list --host host9", "port list --ip 10.0.0", "port list --mac x", "port list --host Host1",
 		"port show 203.0.113.10", "port show fd00::2", "port show 10.0.0.2", "port get 10.0.0.99", "port show zz",
 		"tenant show acme nobody umbrella", "tenant show acme umbrella -o json", "port show acme/web/p9 acme/web/p10",
 		"port rm acme/web/p9 acme/web/nope acme/web/p10", "port del acme/web/p2 --cascade -o json", "network rm umbrella/web --dry-run --cascade",

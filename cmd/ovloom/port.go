@@ -188,6 +188,12 @@ func (p *program) portList(c *cli.Context) error {
 		return err
 	}
 	ps = slices.DeleteFunc(ps, func(v api.Port) bool { return !wanted(v) })
+	if host := c.String("host"); host != "" && len(ps) == 0 {
+		// Nothing is the answer for a host that is there, and an error for a misspelt one.
+		if _, err := p.client.Host(ctx, host); intent.KindOf(err) == intent.NotFound {
+			return err
+		}
+	}
 	return p.print(ps, func(out io.Writer) {
 		var rows [][]string
 		for _, v := range ps {

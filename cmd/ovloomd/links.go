@@ -338,12 +338,15 @@ func (l *openflowLink) tunnelPort() of.PortNo {
 	return of.PortNo(max(l.tunnel, 0))
 }
 
+// hintVswitchd is for whoever asks what only a running ovs-vswitchd knows.
+const hintVswitchd = "see whether ovs-vswitchd runs: systemctl status openvswitch-switch"
+
 // current returns the connection, or says that there is none.
 func (l *openflowLink) current() (*ofconn.Conn, error) {
 	l.tunnelMu.Lock()
 	defer l.tunnelMu.Unlock()
 	if l.conn == nil {
-		return nil, intent.Unavailablef("ovs-vswitchd does not answer on %s", l.addr())
+		return nil, intent.Unavailablef("ovs-vswitchd does not answer on %s", l.addr()).WithHint(hintVswitchd)
 	}
 	return l.conn, nil
 }

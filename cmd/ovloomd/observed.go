@@ -29,7 +29,7 @@ func (d observer) connections(ctx context.Context, snap intent.Snapshot) ([]inte
 	}
 	lines, err := d.conntrack().Lines(ctx, zone)
 	if err != nil {
-		return nil, err
+		return nil, intent.Unavailablef("%w", err).WithHint(hintVswitchd)
 	}
 	return explain.Connections(snap, lines)
 }

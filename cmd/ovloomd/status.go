@@ -200,7 +200,7 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 		case "ovsdb":
 			add("see whether ovsdb-server runs: systemctl status openvswitch-switch", "ovsdb-server does not answer: %s", conn.Error)
 		case "openflow":
-			add("see whether ovs-vswitchd runs: systemctl status openvswitch-switch", "ovs-vswitchd does not answer: %s", conn.Error)
+			add(hintVswitchd, "ovs-vswitchd does not answer: %s", conn.Error)
 		}
 	}
 	if connected, _, _ := d.storeLink.get(); c.NoHosts && !connected {
