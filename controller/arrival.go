@@ -1,16 +1,20 @@
 package controller
 
 import (
+	"net/netip"
+	"slices"
+
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/packet"
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// This file tells a network of ports that have come up on this host: an address that
-// was another port's a moment ago would be sent to the old MAC until the neighbours
-// ask again, and a peer would send to the host where the port was before. Ports
-// themselves cannot tell: nobody would believe them.
+// This file tells a network of ports that have come up on this host, or that got another
+// MAC or address here: an address that was another port's a moment ago, or had another
+// MAC, would be sent to the old MAC until the neighbours ask again, and a peer would send
+// to the host where the port was before. Ports themselves cannot tell: nobody would
+// believe them.
 
 const (
 	arrivalTimes = 3   // one at a time may be lost, or be ignored by who heard of the address just now; one each tick
@@ -21,6 +25,21 @@ const (
 func (c *Controller) arrive(ref intent.PortRef) {
 	c.arrivals[ref] = arrivalTimes
 	c.announce(ref)
+}
+
+// readdressed says whether neighbours may know an address of a port under a MAC that is
+// not the port's now.
+func readdressed(old, now *intent.Port) bool {
+	return old.MAC != now.MAC || slices.ContainsFunc(now.Addrs, func(a netip.Addr) bool { return !slices.Contains(old.Addrs, a) })
+}
+
+// announceMoved announces the ports here that got another MAC or address since the last
+// call, whose flows the switch has by now.
+func (c *Controller) announceMoved() {
+	for ref := range c.world.moved {
+		c.arrive(ref)
+	}
+	clear(c.world.moved)
 }
 
 // announceArrivals says again what was said at the last tick.

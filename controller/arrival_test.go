@@ -65,3 +65,40 @@ func TestArrivalsAreAnnounced(t *testing.T) {
 		r.calls.take()
 	})
 }
+
+// A port that gets another MAC or address is announced as what it is now; one that loses an
+// address is no news.
+func TestChangedAddressesAreAnnounced(t *testing.T) {
+	inBubble(t, func(t *testing.T, r *rig) {
+		r.bound()
+		time.Sleep(2 * arrivalTimes * tick)
+		r.said()
+		port := intent.Port{Tenant: "acme", Network: "web", Name: "c1", ID: 11, UUID: uuidOf(11), MAC: intent.MAC{2, 0, 0, 0, 0, 11}}
+		set := func(mac byte, addrs ...string) {
+			port.MAC[5], port.Addrs = mac, nil
+			for _, a := range addrs {
+				port.Addrs = append(port.Addrs, netip.MustParseAddr(a))
+			}
+			r.store.put("acme", port)
+			r.calls.take()
+		}
+		set(11, "10.0.0.2")
+		time.Sleep(2 * arrivalTimes * tick)
+		r.said()
+
+		set(12, "10.0.0.2")
+		r.saidOnly("10.0.0.2 02:00:00:00:00:0c not to 5")
+		time.Sleep(2 * arrivalTimes * tick)
+		if got := len(r.said()); got != arrivalTimes-1 {
+			t.Errorf("said again %d times", got)
+		}
+		set(12, "10.0.0.2", "10.0.0.200")
+		r.saidOnly("10.0.0.2 02:00:00:00:00:0c not to 5", "10.0.0.200 02:00:00:00:00:0c not to 5")
+		time.Sleep(2 * arrivalTimes * tick)
+		r.said()
+		set(12, "10.0.0.200")
+		time.Sleep(2 * arrivalTimes * tick)
+		r.saidOnly()
+		r.calls.take()
+	})
+}

@@ -318,6 +318,7 @@ func (c *Controller) watchHosts(ctx context.Context) {
 func (c *Controller) step(ctx context.Context) {
 	c.followTenants(ctx)
 	c.bringSwitch(ctx)
+	c.announceMoved()
 	c.lookAfterZones(ctx)
 	c.lookAgain(ctx)
 	if !c.mayStart() {

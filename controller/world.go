@@ -35,6 +35,7 @@ type world struct {
 	routing   *routing                       // what the router knows of all this
 	faults    *faults                        // the objects that are left out
 	forgotten map[pipeline.Cookie]bool       // what the switch learned for these is to go with the next comparison
+	moved     map[intent.PortRef]bool        // ports here that got another MAC or address, which is to be told
 }
 
 // facts are what world was told.
@@ -97,6 +98,7 @@ func newWorld(self string) *world {
 		routing:   newRouting(),
 		faults:    newFaults(nil),
 		forgotten: map[pipeline.Cookie]bool{},
+		moved:     map[intent.PortRef]bool{},
 	}
 	w.hosts = (&kind[string, hostView]{
 		cookie: pipeline.KindHost, compare: strings.Compare, view: w.hostView, idOf: func(name string) intent.ID { return w.known[name].ID },
@@ -466,6 +468,9 @@ func (w *world) changePort(t *tenant, deleted bool, p *intent.Port) {
 	n, ref := t.network(p.Network), p.Ref()
 	if old, ok := n.ports[p.Name]; ok {
 		w.ownPort(n, &old, nil)
+		if !deleted && w.local[ref] != 0 && readdressed(&old, p) {
+			w.moved[ref] = true
+		}
 	}
 	if deleted {
 		delete(n.ports, p.Name)
