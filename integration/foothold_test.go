@@ -121,6 +121,12 @@ func TestUsersOfAHostDoNotTunnel(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	lab.Eventually(t, pollTime, "what is masqueraded to be dropped", func() error {
+		if rules := o.exec(h1, "nft", "list", "chain", "inet", "ovloom_ports", "translated"); !strings.Contains(rules, "counter packets 3 ") {
+			return errors.New(rules)
+		}
+		return nil
+	})
 	try()
 	o.reaches(a, b.v4())
 
