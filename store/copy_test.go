@@ -228,6 +228,7 @@ func agreeOnLines(t *testing.T, b []byte, all []item, err error) {
 // A copy that is changed is the same as one that is written anew, and one that is damaged
 // anywhere is left as it is.
 func TestChangedCopy(t *testing.T) {
+	t.Parallel()
 	s := &Store{log: slog.New(slog.DiscardHandler)}
 	dir := t.TempDir()
 	path, want := dir+"/span/a.copy", dir+"/span/b.copy"

@@ -13,6 +13,7 @@ import (
 // After everything was deleted, only the counters of numbers that must not come
 // again are left.
 func TestDeletingEverythingLeavesNoKey(t *testing.T) {
+	t.Parallel()
 	const ports = 200 // many transactions
 	s := open(t, Config{})
 	ctx := t.Context()

@@ -93,6 +93,7 @@ func TestExternals(t *testing.T) {
 // The number of an external that was deleted is the last to be given out again, and
 // there are as many as numbers.
 func TestNumbersOfExternals(t *testing.T) {
+	t.Parallel()
 	s := open(t, Config{})
 	ctx := t.Context()
 	add := func(name string, i int) (intent.External, error) {

@@ -61,6 +61,7 @@ func damage(t *testing.T, file string, change func([]byte) []byte) {
 
 // Whatever is wrong with a member's data, the process goes on from its copies.
 func TestDamagedDataEndsNoProcess(t *testing.T) {
+	t.Parallel()
 	for name, spoil := range map[string]func(t *testing.T, data string){
 		"a bit of the log": func(t *testing.T, data string) {
 			damage(t, only(t, data+"/member/wal/*.wal"), func(b []byte) []byte { b[200] ^= 1; return b })
@@ -102,6 +103,7 @@ func TestDamagedDataEndsNoProcess(t *testing.T) {
 
 // A member that cannot write any more ends; the process does not.
 func TestMemberThatFailsEndsNoProcess(t *testing.T) {
+	t.Parallel()
 	s := open(t, Config{WithoutMember: true})
 	acme(t, s)
 	far := client(t, s)

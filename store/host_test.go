@@ -243,6 +243,7 @@ func TestClaims(t *testing.T) {
 }
 
 func TestClaimsOfManyHostsHaveTheirOwnGenerations(t *testing.T) {
+	t.Parallel()
 	const hosts = 32
 	s := open(t, Config{})
 	ctx := t.Context()

@@ -45,6 +45,7 @@ func refusedChange(t *testing.T, s *Store, why string) {
 // A host goes on from its copies when another store answers, or an older state of its
 // own, and goes on with its store when that is back. It does so over restarts, too.
 func TestAnotherStoreIsRefused(t *testing.T) {
+	t.Parallel()
 	c, at := proxied(t)
 	dir := stateDir(t)
 	s := open(t, Config{StateDir: dir})
@@ -138,6 +139,7 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 
 // A restore hands over: to hosts that stayed up and to those that start later.
 func TestRestoreHandsOver(t *testing.T) {
+	t.Parallel()
 	c, at := proxied(t)
 	down := Config{StateDir: stateDir(t), Endpoints: c.Endpoints}
 	dir := stateDir(t)

@@ -310,6 +310,7 @@ func mutate(rnd *rand.Rand, value string, others []string) string {
 // Whatever is written at any key, what is told afterwards is valid, and the store can
 // be used again once that is mended.
 func TestRandomValuesAtEveryKey(t *testing.T) {
+	t.Parallel()
 	s := open(t, Config{})
 	ctx := t.Context()
 	all := populated(t, s)

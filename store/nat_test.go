@@ -337,6 +337,7 @@ func TestLeftNATAddressesGo(t *testing.T) {
 // Many hosts take addresses of one pool at the same time, until there are no more: each
 // address is one host's, and all of them are given out.
 func TestHostsTakeAddressesAtOnce(t *testing.T) {
+	t.Parallel()
 	const hosts = 40
 	s := open(t, Config{})
 	ctx := t.Context()

@@ -258,6 +258,7 @@ func TestSubnetIsUsedUpAndRoundAgain(t *testing.T) {
 
 // Several processes add ports without addresses to one network at once.
 func TestAddressesFromManyWritersAreUnique(t *testing.T) {
+	t.Parallel()
 	const writers, each = 32, 12
 	s := open(t, Config{})
 	ctx := t.Context()
@@ -295,6 +296,7 @@ func TestAddressesFromManyWritersAreUnique(t *testing.T) {
 
 // 32 writers want the same names, VNI, address and MAC: one gets each.
 func TestOneOfManyWritersWins(t *testing.T) {
+	t.Parallel()
 	const writers = 32
 	s := open(t, Config{})
 	ctx := t.Context()

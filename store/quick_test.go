@@ -133,6 +133,7 @@ func TestQuickLeavesWhatIsOdd(t *testing.T) {
 
 // A value that is damaged anywhere is read as encoding/json reads it, or left to it.
 func TestQuickAgreesAboutDamage(t *testing.T) {
+	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
 	items := quickItems(t)
 	var q quick

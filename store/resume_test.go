@@ -34,6 +34,7 @@ func manyPorts(t *testing.T, s *Store, n int, uuid string) {
 
 // A host that comes back reads from its copy what has not changed meanwhile.
 func TestResumeFromACopy(t *testing.T) {
+	t.Parallel()
 	s := open(t, Config{})
 	acme(t, s)
 	manyPorts(t, s, resumeFrom, "00000000-0000-4000-8000-")
@@ -106,6 +107,7 @@ func TestResumeFromACopy(t *testing.T) {
 
 // A watch that begins with a copy goes on with what changes then.
 func TestWatchOverARestartOfTheHost(t *testing.T) {
+	t.Parallel()
 	s := open(t, Config{})
 	acme(t, s)
 	manyPorts(t, s, resumeFrom, "00000000-0000-4000-8000-")

@@ -239,6 +239,7 @@ func refused(what string, err error) (string, error) {
 // Several clients make random changes at once. At the end every index key
 // matches its object, and every watch has what the store has.
 func TestRandomWalk(t *testing.T) {
+	t.Parallel()
 	const walkers, steps = 5, 500
 	s := open(t, Config{})
 	stores := []*Store{s, client(t, s), client(t, s)}

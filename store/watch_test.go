@@ -254,6 +254,7 @@ func compact(t testing.TB, s *Store) {
 // A store that stops and starts under a client's watch: the changes made
 // meanwhile are told one by one, or as a Snapshot if they were compacted away.
 func TestWatchSurvivesTheStore(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name      string
 		compacted bool
@@ -323,6 +324,7 @@ func privately(t testing.TB, dir string, do func(*Store)) error {
 
 // A large tenant is listed in pages, all of one revision.
 func TestSnapshotOfManyPages(t *testing.T) {
+	t.Parallel()
 	s := open(t, Config{})
 	ctx := t.Context()
 	acme(t, s)
