@@ -80,6 +80,11 @@ type Connection struct {
 	Connected bool      `json:"connected"`       //
 	Since     time.Time `json:"since"`           // of being so
 	Error     string    `json:"error,omitempty"` // the last one, if it is the reason
+
+	// RetryAt is when it is tried again whether this host's member of the store, which has
+	// failed, would come up, and RetryError why the last time it would not have.
+	RetryAt    time.Time `json:"retry_at,omitzero"`
+	RetryError string    `json:"retry_error,omitempty"`
 }
 
 // BoundPort is a port plugged on this host.

@@ -64,6 +64,10 @@ type Config struct {
 	// with kind Unavailable and says why, and the copies on disk can be read.
 	WithoutMember bool
 
+	// Attempt is how many processes in a row were started to have the member again, this
+	// one included (AwaitRepair). The more, the longer it takes until the next.
+	Attempt int
+
 	// Traces returns what else than the state directory says that this host has seen a
 	// store, for people. None is founded then.
 	Traces func() []string

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"go.etcd.io/bbolt"
+	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
 	"golang.org/x/sys/unix"
@@ -126,6 +127,9 @@ func readableData(ctx context.Context, stateDir string) error {
 // crashFile is where a panic in the member that could not be caught leaves its trace.
 func crashFile(stateDir string) string { return filepath.Join(stateDir, "etcd", "crash") }
 
+// errCrashed says that a member took the whole process along.
+var errCrashed = errors.New("it ended the process before this one")
+
 // crashed returns why the member has ended the last process, if it did. The next
 // start tries again: what was the matter may have been seen to.
 func crashed(stateDir string) error {
@@ -138,7 +142,7 @@ func crashed(stateDir string) error {
 	}
 	if text := culprit(string(b)); strings.Contains(text, "go.etcd.io/") {
 		first, _, _ := strings.Cut(text, "\n")
-		return fmt.Errorf("it ended the process before this one: %s", first)
+		return fmt.Errorf("%w: %s", errCrashed, first)
 	}
 	return nil
 }
@@ -182,9 +186,9 @@ func (s *Store) faulty(op string) error {
 func (s *Store) memberFailed(err error) {
 	f := intent.Unavailablef("this host's member of the store has failed: %w", err)
 	if errors.Is(err, unix.ENOSPC) || strings.Contains(err.Error(), unix.ENOSPC.Error()) {
-		f = f.WithHint("free space on the disk of %s, then: systemctl restart ovloomd; packets keep flowing", s.cfg.StateDir)
+		f = f.WithHint("free space on the disk of %s, %d MB at least: ovloomd takes the store up again by itself; packets keep flowing", s.cfg.StateDir, wal.SegmentSizeBytes/1e6+1)
 	} else {
-		f = f.WithHint("see whether the disk of %s is in order, then: systemctl restart ovloomd; if its data is damaged: ovloom store restore FILE; packets keep flowing", s.cfg.StateDir)
+		f = f.WithHint("see whether the disk of %s is in order: ovloomd takes the store up again by itself; if its data is damaged: ovloom store restore FILE; packets keep flowing", s.cfg.StateDir)
 	}
 	s.withoutStore(f)
 }
@@ -192,6 +196,7 @@ func (s *Store) memberFailed(err error) {
 // withoutStore notes that this process has no store, and why.
 func (s *Store) withoutStore(f *intent.Error) {
 	if s.fault.CompareAndSwap(nil, f) {
+		close(s.faulted)
 		s.log.Error("running without the store, from the copies on disk", "error", f.What, "hint", f.Hint)
 	}
 }

@@ -101,6 +101,16 @@ func TestDamagedDataEndsNoProcess(t *testing.T) {
 	}
 }
 
+// failWith has a member fail as etcd does when its log cannot be written.
+func failWith(s *Store, message string) {
+	done := make(chan bool)
+	go func() {
+		defer close(done)
+		s.server.GetLogger().Fatal(message, zap.Error(unix.ENOSPC))
+	}()
+	<-done
+}
+
 // A member that cannot write any more ends; the process does not.
 func TestMemberThatFailsEndsNoProcess(t *testing.T) {
 	t.Parallel()
@@ -110,15 +120,8 @@ func TestMemberThatFailsEndsNoProcess(t *testing.T) {
 	if _, err := far.Tenant(t.Context(), "acme"); err != nil {
 		t.Fatal(err)
 	}
-	// As etcd says it when its log cannot be written.
-	log := s.server.GetLogger()
 	for range 2 {
-		done := make(chan bool)
-		go func() {
-			defer close(done)
-			log.Fatal("failed to save Raft hard state and entries", zap.Error(unix.ENOSPC))
-		}()
-		<-done
+		failWith(s, "failed to save Raft hard state and entries")
 	}
 	until(t, "the member is known to have failed", func() bool { return s.fault.Load() != nil })
 	refusedChange(t, s, "no space left on device; free space")

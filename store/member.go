@@ -80,13 +80,15 @@ func (r record) write(stateDir string) error {
 // place is how a member is started.
 type place struct {
 	record  record
-	joins   bool   // others, without data
-	founds  bool   // a store: it has no data, and nobody to join
-	cluster string // etcd's initial cluster
+	joins   bool         // others, without data
+	founds  bool         // a store: it has no data, and nobody to join
+	cluster string       // etcd's initial cluster
+	prepare func() error // makes the folder of one that joins; nil: there is nothing to make
 }
 
 // findPlace decides how the embedded member starts. One that has joined asks the
-// others, too, but not for long: they may be away, or start at the same time.
+// others, too, but not for long: they may be away, or start at the same time. It changes
+// nothing.
 func findPlace(ctx, closing context.Context, c Config) (place, error) {
 	r, err := readRecord(c.StateDir)
 	if err != nil {
@@ -167,8 +169,7 @@ func (c Config) placeAmong(list *clientv3.MemberListResponse, r record, has bool
 		WithHint("say on one of its hosts first: %s", addCommand(c.Name, peer))
 }
 
-// join makes the folder of the member that the others expect. Data of another life
-// is set aside.
+// join is how the member that the others expect starts.
 func (c Config) join(list *clientv3.MemberListResponse, self *pb.Member, has bool) (place, error) {
 	var initial []string
 	for _, m := range list.Members {
@@ -186,19 +187,24 @@ func (c Config) join(list *clientv3.MemberListResponse, self *pb.Member, has boo
 			initial = append(initial, name+"="+u)
 		}
 	}
+	r := record{Cluster: list.Header.ClusterId, Member: self.ID, Peer: c.advertisedPeer(), Several: true}
+	return place{record: r, joins: true, cluster: strings.Join(initial, ","), prepare: func() error { return c.prepareJoin(r, has) }}, nil
+}
+
+// prepareJoin makes the folder of a member that joins others. Data of another life is set
+// aside.
+func (c Config) prepareJoin(r record, has bool) error {
 	if has {
 		kept, err := setAside(c.StateDir)
 		if err != nil {
-			return place{}, err
+			return err
 		}
 		c.Logger.Warn("joining another store; what was on this host is set aside", "kept", kept)
 	}
-	r := record{Cluster: list.Header.ClusterId, Member: self.ID, Peer: c.advertisedPeer(), Several: true}
-	err := privateDir(dataDir(c.StateDir))
-	if err == nil {
-		err = r.write(c.StateDir)
+	if err := privateDir(dataDir(c.StateDir)); err != nil {
+		return err
 	}
-	return place{record: r, joins: true, cluster: strings.Join(initial, ",")}, err
+	return r.write(c.StateDir)
 }
 
 // memberLost makes of a member without its data no reason to end, where there are

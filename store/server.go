@@ -55,6 +55,9 @@ func startServer(ctx, closing context.Context, c Config, f *faults) (*embed.Etcd
 		return nil, record{}, err
 	}
 	p, err := findPlace(ctx, closing, c)
+	if err == nil && p.prepare != nil {
+		err = p.prepare()
+	}
 	if err != nil {
 		return nil, record{}, err
 	}
@@ -126,6 +129,9 @@ func isUndecided(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "incompatible with current running cluster")
 }
 
+// errNotUp says that a member has read its data, and cannot go on from them.
+var errNotUp = errors.New("it does not come up from what is in")
+
 // errStopped says that a member has stopped by itself: it was removed.
 var errStopped = errors.New("the member has stopped")
 
@@ -145,7 +151,7 @@ func awaitReady(ctx context.Context, c Config, e *embed.Etcd, f *faults, several
 		c.Logger.Warn("too few members of the store answer yet; going on without")
 		return nil
 	case <-never:
-		return fmt.Errorf("it does not come up from what is in %s", e.Config().Dir)
+		return fmt.Errorf("%w %s", errNotUp, e.Config().Dir)
 	case <-f.failed:
 		return f.err
 	case <-e.Server.StoppingNotify():

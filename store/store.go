@@ -43,8 +43,11 @@ type Store struct {
 	removed  atomic.Bool // the embedded member was, from the store
 	tending  sync.WaitGroup
 
-	fault atomic.Pointer[intent.Error] // why there is no store, to this process; nil: there is one
-	trust trust
+	fault   atomic.Pointer[intent.Error] // why there is no store, to this process; nil: there is one
+	faulted chan struct{}                // closed when fault is set
+	trial   atomic.Pointer[Trial]        // the next one; nil: there is none to be
+	opened  time.Time                    // when Open began
+	trust   trust
 
 	leftOutMu sync.Mutex
 	leftOut   map[string]LeftOut // by key; guarded by leftOutMu
@@ -61,7 +64,7 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: c, log: c.Logger, delay: copyDelay, leftOut: map[string]LeftOut{}}
+	s := &Store{cfg: c, log: c.Logger, delay: copyDelay, leftOut: map[string]LeftOut{}, faulted: make(chan struct{}), opened: time.Now()}
 	s.closed, s.close = context.WithCancel(context.Background())
 	s.trust.ready(s.closed)
 	s.ids = newCounter(s, "id", 64)
@@ -81,7 +84,11 @@ func (s *Store) open(ctx context.Context) (err error) {
 		}
 		s.log.Warn("cannot write to the state directory", "error", err)
 	}
-	if s.lock, err = lockDir(s.cfg.StateDir); err != nil {
+	s.lock, err = lockDir(s.cfg.StateDir)
+	if errors.Is(err, unix.EROFS) && s.cfg.WithoutMember { // there are copies to be read
+		s.lock, err = lockReadOnly(s.cfg.StateDir)
+	}
+	if err != nil {
 		return err
 	}
 	if s.instance, err = instance(s.cfg); err != nil {
@@ -382,7 +389,14 @@ func dial(closing context.Context, c Config, why *reason) (*clientv3.Client, err
 // lockDir takes the state directory for this process. Two members on one
 // directory would wait for each other without a word.
 func lockDir(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	return lockFile(dir, os.O_CREATE|os.O_RDWR)
+}
+
+// lockReadOnly is lockDir on a disk that cannot be written.
+func lockReadOnly(dir string) (*os.File, error) { return lockFile(dir, os.O_RDONLY) }
+
+func lockFile(dir string, how int) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), how, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the state directory: %w", err)
 	}

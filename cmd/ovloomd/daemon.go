@@ -145,7 +145,7 @@ func (d *daemon) openBesides(ctx context.Context, do func(context.Context) error
 	var g errgroup.Group
 	g.Go(func() (err error) {
 		c := d.storeConfig()
-		c.WithoutMember, c.Traces = true, d.tracesOfStore
+		c.WithoutMember, c.Traces, c.Attempt = true, d.tracesOfStore, attempts()
 		d.store, err = store.Open(opening, c)
 		return err
 	})
@@ -339,7 +339,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	d.stopLoops = func() { stop(); loops.Wait() }
 	// What is about the store or the host does not wait for the bridge. Of interfaces nobody
 	// is told before the rules are there that keep the host apart from them.
-	begin(d.storeLink.keep, d.store.KeepGuard, d.keepAside)
+	begin(d.storeLink.keep, d.store.KeepGuard, d.keepAside, d.takeStoreUpAgain)
 	g.Go(func() error { return server.Serve(ctx, listener) })
 	g.Go(func() error {
 		if err := d.making.wait(ctx); err != nil {

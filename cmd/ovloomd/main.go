@@ -28,6 +28,9 @@ func main() {
 // run runs the daemon until ctx ends and returns the process's exit code.
 func run(ctx context.Context, args []string, stderr io.Writer) int {
 	err := command(stderr).RunContext(ctx, args)
+	if again := new(startAgain); errors.As(err, &again) {
+		err = again.exec(ctx)
+	}
 	if err == nil {
 		return 0
 	}

@@ -135,6 +135,9 @@ func (d *daemon) connections() []api.Connection {
 		connected, since, err := link.get()
 		list[i].Connected, list[i].Since, list[i].Error = connected, since, intent.What(err)
 	}
+	if trial, ok := d.store.NextTrial(); ok {
+		list[0].RetryAt, list[0].RetryError = trial.Next, trial.Last
+	}
 	for i := range list {
 		if list[i].Connected {
 			list[i].Error = ""
@@ -184,6 +187,18 @@ func storeAdvice(err error) string {
 	return "see whether the host that runs the store is up; packets keep flowing"
 }
 
+// retried says when what has failed is tried again.
+func retried(conn api.Connection) string {
+	if conn.RetryAt.IsZero() {
+		return ""
+	}
+	text := "; it is tried again at " + conn.RetryAt.UTC().Format("15:04:05Z")
+	if conn.RetryError != "" {
+		text += " (the last time: " + conn.RetryError + ")"
+	}
+	return text
+}
+
 // warnings says what is wrong and what to do about it.
 func (d *daemon) warnings(c controller.Status) []api.Warning {
 	var w []api.Warning
@@ -196,7 +211,7 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 		}
 		switch conn.Name {
 		case "store":
-			add(storeAdvice(d.storeLink.down()), "%s", conn.Error)
+			add(storeAdvice(d.storeLink.down())+retried(conn), "%s", conn.Error)
 		case "ovsdb":
 			add("see whether ovsdb-server runs: systemctl status openvswitch-switch", "ovsdb-server does not answer: %s", conn.Error)
 		case "openflow":

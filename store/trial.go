@@ -1,0 +1,162 @@
+package store
+
+// A process that runs without its member tries now and then whether a member would come
+// up again. It cannot run that member itself: the one that failed may hold its files,
+// locks and sockets for as long as the process lives. So it is the process that has to
+// begin anew, and only when it is worth that.
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	bbolterrors "go.etcd.io/bbolt/errors"
+	"go.etcd.io/etcd/client/pkg/v3/fileutil"
+	"go.etcd.io/etcd/server/v3/storage/wal"
+	"go.uber.org/zap"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+const (
+	trialFirst = time.Second      // until the first trial
+	trialMost  = 30 * time.Second // between trials that fail
+	startMost  = 10 * time.Minute // between starts that a trial promised more of
+	goodAfter  = 10 * time.Minute // a member that ran for so long was no failed start
+)
+
+// Trial is when it is tried again whether the member would come up.
+type Trial struct {
+	Next time.Time
+	Last string // why the last one failed; "": there was none yet
+}
+
+// NextTrial returns when it is tried again whether the member would come up; false if it
+// runs, or nothing tries.
+func (s *Store) NextTrial() (Trial, bool) {
+	t := s.trial.Load()
+	if t == nil {
+		return Trial{}, false
+	}
+	return *t, true
+}
+
+// AwaitRepair waits until this process runs without its member, and a trial shows that a
+// process which starts now would have it. It returns which start in a row that is, for
+// Config.Attempt of that process; false if ctx ended.
+func (s *Store) AwaitRepair(ctx context.Context) (attempt int, ok bool) {
+	select {
+	case <-s.faulted:
+	case <-ctx.Done():
+		return 0, false
+	}
+	if time.Since(s.opened) < goodAfter {
+		attempt = s.cfg.Attempt
+	}
+	wait := s.firstTrial(attempt)
+	defer s.trial.Store(nil)
+	for last := ""; ; {
+		s.trial.Store(&Trial{Next: time.Now().Add(wait), Last: last})
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return 0, false
+		}
+		err := s.try(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return 0, false
+		case err == nil:
+			s.log.Info("the store's member would come up again", "attempt", attempt+1)
+			return attempt + 1, true
+		}
+		attempt = 0 // there is something yet to repair, after which the start is another one
+		if what := intent.What(err); what != last {
+			s.log.Info("the store's member would not come up yet", "reason", what)
+			last = what
+		}
+		wait = min(2*wait, trialMost)
+	}
+}
+
+// firstTrial returns how long to wait for the first trial after so many starts in a row
+// that came to nothing although a trial had promised more. It is long after a crash of the whole
+// process, because the next start could end like that, and after data that can be read
+// but are not enough to come up from, because no trial finds that.
+func (s *Store) firstTrial(attempt int) time.Duration {
+	if f := s.fault.Load(); errors.Is(f, errCrashed) || errors.Is(f, errNotUp) {
+		return startMost
+	}
+	wait := trialFirst
+	for range attempt {
+		wait = min(4*wait, startMost)
+	}
+	return wait
+}
+
+// try returns why the member would not come up. It changes nothing.
+func (s *Store) try(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	defer cancel()
+	if err := s.roomy(); err != nil {
+		return err
+	}
+	if err := readableData(ctx, s.cfg.StateDir); err != nil && !errors.Is(err, bbolterrors.ErrTimeout) { // which is in use here, so it was in order
+		return err
+	}
+	if err := readableLog(ctx, s.cfg.StateDir); err != nil {
+		return err
+	}
+	_, err := findPlace(ctx, s.closed, s.cfg)
+	return err
+}
+
+// roomy checks that the disk takes what a member writes: its log grows by whole segments.
+func (s *Store) roomy() (err error) {
+	dir := filepath.Join(s.cfg.StateDir, "etcd")
+	if err := privateDir(dir); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, "trial-*")
+	if err != nil {
+		return fmt.Errorf("write to the disk: %w", err)
+	}
+	defer func() { err = errors.Join(err, f.Close(), os.Remove(f.Name())) }()
+	if err := fileutil.Preallocate(f, wal.SegmentSizeBytes, true); err != nil {
+		return fmt.Errorf("reserve %d MB on the disk: %w", wal.SegmentSizeBytes/1e6, err)
+	}
+	if _, err := f.Write(make([]byte, os.Getpagesize())); err != nil {
+		return fmt.Errorf("write to the disk: %w", err)
+	}
+	if err := f.Sync(); err != nil {
+		return fmt.Errorf("write to the disk: %w", err)
+	}
+	return nil
+}
+
+// readableLog reads the member's log from end to end.
+func readableLog(ctx context.Context, stateDir string) error {
+	if !hasData(stateDir) {
+		return nil
+	}
+	dir := filepath.Join(dataDir(stateDir), "member", "wal")
+	f := newFaults()
+	_, err := guarded(ctx, f, func() (any, error) {
+		log := f.logger(zap.NewNop())
+		snaps, err := wal.ValidSnapshotEntries(log, dir)
+		switch {
+		case err != nil:
+			return nil, err
+		case len(snaps) == 0:
+			return nil, errors.New("it has no beginning")
+		}
+		return wal.Verify(log, dir, snaps[len(snaps)-1])
+	})
+	if err != nil {
+		return fmt.Errorf("read the log in %s: %w", dir, err)
+	}
+	return nil
+}

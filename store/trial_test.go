@@ -1,0 +1,127 @@
+package store
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// repaired waits in the background for a trial that succeeds.
+func repaired(t *testing.T, s *Store) <-chan int {
+	t.Helper()
+	done := make(chan int, 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	t.Cleanup(cancel)
+	go func() {
+		if n, ok := s.AwaitRepair(ctx); ok {
+			done <- n
+		}
+	}()
+	return done
+}
+
+// A process that began on damaged data notices when that is put right, and the next one
+// has the store.
+func TestRepairIsNoticed(t *testing.T) {
+	c, _ := withCopy(t)
+	log := only(t, dataDir(c.StateDir)+"/member/wal/*.wal")
+	good, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage(t, log, func(b []byte) []byte { b[200] ^= 1; return b })
+	s := open(t, c)
+	done := repaired(t, s)
+	var trial Trial
+	until(t, "a trial has failed", func() bool { trial, _ = s.NextTrial(); return trial.Last != "" })
+	if !strings.Contains(trial.Last, "read the log") || !trial.Next.After(time.Now().Add(-time.Second)) {
+		t.Errorf("%+v", trial)
+	}
+	select {
+	case <-done:
+		t.Fatal("it would start on damaged data")
+	default:
+	}
+	damage(t, log, func([]byte) []byte { return good })
+	if n := <-done; n != 1 {
+		t.Errorf("attempt %d", n)
+	}
+	if _, ok := s.NextTrial(); ok {
+		t.Error("it goes on trying")
+	}
+	if left, err := filepath.Glob(c.StateDir + "/etcd/trial-*"); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+	closed(t, s)
+	s = open(t, c)
+	if _, err := s.Tenant(t.Context(), "acme"); err != nil {
+		t.Error(err)
+	}
+	if _, ok := s.NextTrial(); ok {
+		t.Error("it tries although the member runs")
+	}
+}
+
+// A member that fails while it runs is tried again, too, although this process still
+// holds its files.
+func TestRunningMemberIsTriedAgain(t *testing.T) {
+	s := open(t, Config{WithoutMember: true, Attempt: 0})
+	acme(t, s)
+	done := repaired(t, s)
+	if _, ok := s.NextTrial(); ok {
+		t.Error("it tries although the member runs")
+	}
+	failWith(s, "failed to save")
+	until(t, "the member is known to have failed", func() bool { return s.fault.Load() != nil })
+	if n := <-done; n != 1 {
+		t.Errorf("attempt %d", n)
+	}
+}
+
+// Data that is gone stays gone: no start after another is made for it.
+func TestLostDataIsNotTriedInVain(t *testing.T) {
+	c, _ := withCopy(t)
+	if err := os.RemoveAll(dataDir(c.StateDir)); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, c)
+	done := repaired(t, s)
+	until(t, "a trial has failed", func() bool { trial, _ := s.NextTrial(); return strings.Contains(trial.Last, "has seen a store") })
+	if _, err := os.Stat(dataDir(c.StateDir)); err == nil {
+		t.Error("a trial made data")
+	}
+	select {
+	case <-done:
+		t.Error("it would start without data")
+	default:
+	}
+}
+
+// Starts that come to nothing are made less and less often; after a crash, or data that
+// were not enough, seldom from the beginning.
+func TestTimesOfTrials(t *testing.T) {
+	s := &Store{faulted: make(chan struct{}), log: Config{}.withDefaults().Logger}
+	s.withoutStore(intent.Unavailablef("full"))
+	var waits []time.Duration
+	for n := range 7 {
+		waits = append(waits, s.firstTrial(n))
+	}
+	for i, want := range []time.Duration{1, 4, 16, 64, 256, 600, 600} {
+		if waits[i] != want*time.Second {
+			t.Errorf("%v", waits)
+			break
+		}
+	}
+	for _, why := range []error{errCrashed, errNotUp} {
+		late := &Store{faulted: make(chan struct{}), log: s.log}
+		late.memberFailed(why)
+		if w := late.firstTrial(0); w != startMost {
+			t.Errorf("%v: %v", why, w)
+		}
+	}
+}
