@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
@@ -28,6 +29,8 @@ type Router struct {
 	questions  *router.Questions[of.PacketIn]
 
 	announced, gatewaysAsked time.Time // when the uplinks were last looked after
+
+	tooLargePackets, tooLargeBytes atomic.Uint64
 }
 
 const (
@@ -96,6 +99,8 @@ func (r *Router) handle(cause pipeline.Cause, in of.PacketIn, now time.Time) ([]
 	case pipeline.CauseUnreachable:
 		return r.complain(in, packet.HostUnreachable)
 	case pipeline.CauseOversize:
+		r.tooLargePackets.Add(1)
+		r.tooLargeBytes.Add(uint64(len(in.Packet)))
 		return r.tooLarge(in)
 	case pipeline.CauseQuestion:
 		return r.question(in, now)
@@ -177,6 +182,12 @@ func (r *Router) back(at pipeline.Place, frame []byte) []of.PacketOut {
 	default:
 		return []of.PacketOut{{Packet: frame, Actions: []of.Action{of.Output{Port: at.InPort}}}}
 	}
+}
+
+// TooLarge returns how many packets that were larger than the MTU of the network that they
+// go to have come to the router.
+func (r *Router) TooLarge() (packets, bytes uint64) {
+	return r.tooLargePackets.Load(), r.tooLargeBytes.Load()
 }
 
 // tooLarge fragments a packet, or says how large it may be.

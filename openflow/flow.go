@@ -159,7 +159,7 @@ type Meter struct {
 // MeterStats is what a meter has counted.
 type MeterStats struct {
 	ID                    uint32
-	Packets               uint64 // that came to it
+	Packets, Bytes        uint64 // that came to it
 	Dropped, DroppedBytes uint64 // those of them beyond its rate
 }
 

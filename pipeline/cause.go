@@ -60,6 +60,10 @@ const (
 	causeRate   = 4000 // packets per second of each cause, of all who have a share in them
 )
 
+// MeterID is the meter that all packets with the cause pass on their way to ovloomd, where
+// the switch has meters.
+func (c Cause) MeterID() uint32 { return meterCauses + uint32(c) }
+
 // maxLen is how much of a packet ovloomd needs, in bytes.
 func (c Cause) maxLen() uint16 {
 	switch c {

@@ -98,7 +98,7 @@ func (s Share) limit(r rules, note string, who uint32, match ...of.Term) {
 func sharesBase(r rules, sw Switch) {
 	for _, c := range causes {
 		if !sw.NoMeters {
-			r.add(shares, 10, "what ovloomd handles for one cause: "+c.String(), on(regShare.is(uint64(shareCauses+Share(c)))), of.ApplyMeter{ID: meterCauses + uint32(c)})
+			r.add(shares, 10, "what ovloomd handles for one cause: "+c.String(), on(regShare.is(uint64(shareCauses+Share(c)))), of.ApplyMeter{ID: c.MeterID()})
 		}
 	}
 }

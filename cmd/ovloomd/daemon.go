@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -57,6 +58,7 @@ type daemon struct {
 	agent      *agent.Agent
 	aside      *hostnet.Aside // nil: the datapath keeps ports apart from the host
 	controller *controller.Controller
+	router     atomic.Pointer[controller.Router] // nil: it does not run yet
 	openflow   *openflowLink
 	storeLink  *storeLink
 	exit       *exit.Reconciler

@@ -27,7 +27,9 @@ func newRouterLink(d *daemon) *routerLink {
 
 // keep routes what the switch hands over until ctx ends.
 func (l *routerLink) keep(ctx context.Context) error {
-	go l.controller.Router(l.send).Run(ctx, l.packets)
+	router := l.controller.Router(l.send)
+	l.router.Store(router)
+	go router.Run(ctx, l.packets)
 	// Without a log: the other connection to the same switch tells how that is.
 	_ = ofconn.Keep(ctx, l.openflow.addr(), ofconn.Config{ControllerID: pipeline.RouterController, PacketIns: l.packets},
 		func(ctx context.Context, _ *ofconn.Conn) error {

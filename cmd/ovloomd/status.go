@@ -153,29 +153,12 @@ func (d *daemon) drops(ctx context.Context) ([]api.Drop, error) {
 		return nil, err
 	}
 	flows, err := conn.Flows(ctx, ofconn.FlowFilter{Tables: []uint8{pipeline.DropTable()}})
-	var list []api.Drop
-	for _, f := range flows {
-		if c := pipeline.Cookie(f.Cookie); c.Kind() == pipeline.KindReason && f.Packets > 0 {
-			reason := pipeline.Reason(c.ID())
-			list = append(list, api.Drop{Reason: reason.String(), Meaning: reason.Meaning(), Packets: f.Packets, Bytes: f.Bytes})
-		}
-	}
 	meters, err2 := conn.MeterStats(ctx)
-	limits := map[pipeline.Reason]*api.Drop{}
-	for _, m := range meters {
-		if reason, ok := pipeline.LimitReason(m.ID); ok && m.Dropped > 0 {
-			if limits[reason] == nil {
-				limits[reason] = &api.Drop{Reason: reason.String(), Meaning: reason.Meaning()}
-			}
-			limits[reason].Packets += m.Dropped
-			limits[reason].Bytes += m.DroppedBytes
-		}
+	var large api.Drop
+	if r := d.router.Load(); r != nil {
+		large.Packets, large.Bytes = r.TooLarge()
 	}
-	for _, d := range limits {
-		list = append(list, *d)
-	}
-	slices.SortFunc(list, func(a, b api.Drop) int { return strings.Compare(a.Reason, b.Reason) })
-	return list, errors.Join(err, err2)
+	return countDrops(flows, meters, large), errors.Join(err, err2)
 }
 
 // storeAdvice says what to do while the store does not answer.

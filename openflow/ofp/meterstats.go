@@ -29,7 +29,7 @@ func DecodeMeterStats(part []byte) ([]openflow.MeterStats, error) {
 		if n < meterStatsLen || n > len(part) || (n-meterStatsLen)%bandStatsLen != 0 {
 			return nil, fmt.Errorf("ofp: meter counters: say %d bytes, %d are there", n, len(part))
 		}
-		s := openflow.MeterStats{ID: binary.BigEndian.Uint32(part), Packets: binary.BigEndian.Uint64(part[16:])}
+		s := openflow.MeterStats{ID: binary.BigEndian.Uint32(part), Packets: binary.BigEndian.Uint64(part[16:]), Bytes: binary.BigEndian.Uint64(part[24:])}
 		for band := part[meterStatsLen:n]; len(band) > 0; band = band[bandStatsLen:] {
 			s.Dropped += binary.BigEndian.Uint64(band)
 			s.DroppedBytes += binary.BigEndian.Uint64(band[8:])

@@ -202,9 +202,7 @@ func (b *bench) fair(ctx context.Context) (_ []figure, err error) {
 		}
 		reason := ""
 		for r, n := range after {
-			// Open vSwitch counts both outcomes of measuring a packet, so that oversize has
-			// what fitted, too.
-			if n -= before[r]; r != "oversize" && n > after[reason]-before[reason] {
+			if n -= before[r]; n > after[reason]-before[reason] {
 				reason = r
 			}
 		}
