@@ -3,6 +3,7 @@
 package main
 
 import (
+	"fmt"
 	"io"
 	"time"
 
@@ -13,7 +14,8 @@ func (p *program) connectionsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "connections", Usage: "show a tenant's connections with the outside on this host", ArgsUsage: "TENANT", Action: p.connections,
 		Description: `Who sent its first packet to whom, and what that is translated to: by SNAT, a floating address or a forward. Connections
-within the overlay are not tracked.
+within the overlay are not tracked. Only this host's are shown; for another host's, say this
+there.
 
    ovloom connections acme
    ovloom connections acme -o json`,
@@ -24,7 +26,7 @@ func (p *program) macsCommand() *cli.Command {
 	return &cli.Command{
 		Name: "macs", Usage: "show the MACs that this host has learned in a network", ArgsUsage: "TENANT/NETWORK", Action: p.macs,
 		Description: `Behind ports with a learning limit (ovloom port add --learn), and behind peers. What the store knows is not learned: see
-ovloom port list.
+ovloom port list. Each host learns by itself, and only this host's MACs are shown; for another host's, say this there.
 
    ovloom macs acme/lab
    ovloom macs acme/lab -o json`,
@@ -47,6 +49,7 @@ func (p *program) connections(c *cli.Context) error {
 		for _, v := range all {
 			rows = append(rows, []string{v.Port, v.Protocol, v.Source, v.Destination, v.TranslatedSource, v.TranslatedDestination, v.State})
 		}
+		fmt.Fprintln(out, "on this host:")
 		table(out, []string{"PORT", "PROTOCOL", "SOURCE", "DESTINATION", "SOURCE BECOMES", "DESTINATION BECOMES", "STATE"}, rows)
 	})
 }
@@ -68,6 +71,7 @@ func (p *program) macs(c *cli.Context) error {
 		for _, v := range all {
 			rows = append(rows, []string{v.MAC.String(), v.Behind, seconds(v.Idle), seconds(v.Age)})
 		}
+		fmt.Fprintln(out, "on this host:")
 		table(out, []string{"MAC", "BEHIND", "IDLE", "AGE"}, rows)
 	})
 }
