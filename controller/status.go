@@ -32,6 +32,7 @@ type Status struct {
 	Tenants   []TenantStatus
 	LeftOut   []LeftOut
 	NoHosts   bool         // nobody has told of the hosts: nothing is done here
+	NoGuard   bool         // nobody has told of what tenants are kept from: nothing is done here
 	Unheard   []string     // tenants that were here, of which neither the store nor a copy tells; their flows stay as they are
 	Ports     []PortStatus // plugged here
 	Conflicts []Conflict
@@ -235,6 +236,7 @@ func (c *Controller) status() Status {
 	}
 	s.LeftOut = c.world.leftOut()
 	s.NoHosts = !c.hostsHeard
+	s.NoGuard = c.deps.NAT != nil && !c.nat.guardHeard
 	if c.started {
 		s.Unheard, _ = c.unheard()
 	}

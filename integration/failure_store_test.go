@@ -356,3 +356,49 @@ func TestDamagedCopyWhileTheStoreIsDown(t *testing.T) {
 	}
 	o.reaches(o.plug(h, "umbrella/web/c3"), unknown[1].v4())
 }
+
+// A host that cannot tell what it must keep tenants from changes nothing, and says so.
+func TestDamagedGuardWhileTheStoreIsDown(t *testing.T) {
+	o := newOverlay(t, lab.Config{Hosts: 2, AllowLog: storeGone})
+	h := o.Hosts[1]
+	o.run("tenant", "add", "acme")
+	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
+	a, b := o.plug(h, "acme/web/a"), o.plug(o.Hosts[0], "acme/web/b")
+	o.reaches(a, b.v4())
+	lab.Eventually(t, pollTime, "the copy of what tenants are kept from", func() error {
+		_, err := h.Exec(t.Context(), "test", "-s", h.StateDir()+"/store/guard.copy")
+		return err
+	})
+	for _, p := range []*lab.Process{o.Hosts[0].Ovloomd, h.Ovloomd} {
+		if err := p.Kill(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := h.Exec(t.Context(), "sh", "-c", "echo rubbish >> "+h.StateDir()+"/store/guard.copy"); err != nil {
+		t.Fatal(err)
+	}
+	before := o.ofctl(h, "dump-flows", "--no-stats", "br-int")
+	if _, err := h.StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	lab.Eventually(t, pollTime, "status to say that nothing is done", func() error {
+		if s := o.status(h); !slices.ContainsFunc(s.Warnings, func(w api.Warning) bool {
+			return strings.Contains(w.What, "the copy of what tenants are kept from on disk is damaged") && w.Do != ""
+		}) {
+			return fmt.Errorf("warnings: %+v", s.Warnings)
+		}
+		return nil
+	})
+	if after := o.ofctl(h, "dump-flows", "--no-stats", "br-int"); after != before {
+		t.Errorf("the flows were\n%s\nand are\n%s", before, after)
+	}
+	o.reaches(a, b.v4())
+	if _, err := o.Hosts[0].StartOvloomd(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o.connection(h, "store", true)
+	o.synced(h)
+	if s := o.status(h); slices.ContainsFunc(s.Warnings, func(w api.Warning) bool { return strings.Contains(w.What, "guard") || strings.Contains(w.What, "kept from") }) {
+		t.Errorf("warnings: %+v", s.Warnings)
+	}
+}

@@ -23,6 +23,6 @@ xargs -P "$jobs" -n 1 sh -c '
 		cat "$logs/$1.told"
 	fi' lab <"$logs/tests"
 
-failed=$(cd "$logs" && ls | sed -n 's/\.failed$//p')
-echo "labs: $(wc -l <"$logs/tests") tests, $(echo "$failed" | grep -c .) failed" $failed
+failed=$(find "$logs" -name '*.failed' -exec basename {} .failed \; | sort | tr '\n' ' ')
+echo "labs: $(wc -l <"$logs/tests") tests, $(echo "$failed" | wc -w) failed${failed:+: $failed}"
 [ -z "$failed" ]

@@ -201,9 +201,13 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 			add(hintVswitchd, "ovs-vswitchd does not answer: %s", conn.Error)
 		}
 	}
-	if connected, _, _ := d.storeLink.get(); c.NoHosts && !connected {
-		add("see that the store is back; until then the switch keeps the flows that it has",
-			"the copy of the list of hosts on disk is damaged and the store does not answer: nothing is done on this host")
+	if connected, _, _ := d.storeLink.get(); !connected {
+		for what, missing := range map[string]bool{"the list of hosts": c.NoHosts, "what tenants are kept from": c.NoGuard} {
+			if missing {
+				add("see that the store is back; until then the switch keeps the flows that it has",
+					"the copy of %s on disk is damaged and the store does not answer: nothing is done on this host", what)
+			}
+		}
 	}
 	for _, t := range c.Tenants {
 		if t.Unlimited {
