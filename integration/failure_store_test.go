@@ -398,7 +398,9 @@ func TestDamagedGuardWhileTheStoreIsDown(t *testing.T) {
 	}
 	o.connection(h, "store", true)
 	o.synced(h)
-	if s := o.status(h); slices.ContainsFunc(s.Warnings, func(w api.Warning) bool { return strings.Contains(w.What, "guard") || strings.Contains(w.What, "kept from") }) {
+	if s := o.status(h); slices.ContainsFunc(s.Warnings, func(w api.Warning) bool {
+		return strings.Contains(w.What, "guard") || strings.Contains(w.What, "kept from")
+	}) {
 		t.Errorf("warnings: %+v", s.Warnings)
 	}
 }
