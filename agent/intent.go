@@ -92,6 +92,18 @@ func (a *Agent) Told(u intent.SpanUpdate) {
 	}
 }
 
+// Configured returns the ports plugged here whose interfaces ovloom configures: those that
+// it put into namespaces and containers.
+func (a *Agent) Configured() map[intent.PortRef]bool {
+	ports := map[intent.PortRef]bool{}
+	for _, r := range a.records.all() {
+		if ref, err := intent.ParsePortRef(r.Ref); err == nil && r.Kind != KindTap {
+			ports[ref] = true
+		}
+	}
+	return ports
+}
+
 // learn takes in what Plug has read of the store.
 func (a *Agent) learn(p intent.Port, n intent.Network) {
 	a.mu.Lock()

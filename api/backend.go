@@ -8,7 +8,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Backend is what the server serves. Every field but Started is required.
+// Backend is what the server serves. Every field but Started and ByHand is required.
 type Backend struct {
 	// Started returns when this host's switch is there to be asked and changed, or says
 	// why it is not. What concerns the store alone is answered before; nil: all is.
@@ -36,6 +36,10 @@ type Backend struct {
 	// that were learned in a network, both as this host's switch has them.
 	Connections func(ctx context.Context, tenant intent.Snapshot) ([]intent.Connection, error)
 	Learned     func(ctx context.Context, tenant intent.Snapshot, n intent.Network) ([]intent.LearnedMAC, error)
+
+	// ByHand returns those of ports plugged at a host whose interfaces ovloom does not
+	// configure; nil: nobody knows.
+	ByHand func(ctx context.Context, host string, ports []intent.PortRef) ([]ByHand, error)
 
 	// Trace follows a packet that is not sent.
 	Trace func(ctx context.Context, q intent.TraceQuery) (intent.Trace, error)

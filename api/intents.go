@@ -171,7 +171,11 @@ func (s *Server) setNetwork(c *call) (any, error) {
 		set(&n.StormLimit, change.StormLimit)
 		return nil
 	})
-	return Written{Revision: rev, Network: &n}, err
+	w := Written{Revision: rev, Network: &n}
+	if err == nil && (change.Subnets != nil || change.MTU != nil) {
+		w.LeftToDo = s.leftToDo(c.r.Context(), ref.Tenant, func(p intent.PortRef) bool { return p.NetworkRef() == ref })
+	}
+	return w, err
 }
 
 func (s *Server) deleteNetwork(c *call) (any, error) {
@@ -274,7 +278,11 @@ func (s *Server) setPort(c *call) (any, error) {
 		set(&p.Learn, change.Learn)
 		return nil
 	})
-	return Written{Revision: rev, Port: &p}, err
+	w := Written{Revision: rev, Port: &p}
+	if err == nil && (change.MAC != nil || change.Addrs != nil) {
+		w.LeftToDo = s.leftToDo(c.r.Context(), ref.Tenant, func(p intent.PortRef) bool { return p == ref })
+	}
+	return w, err
 }
 
 func (s *Server) deletePort(c *call) (any, error) {

@@ -425,3 +425,53 @@ func TestOnlyTheSwitchIsWaitedFor(t *testing.T) {
 		t.Errorf("the status with a switch: %d", code)
 	}
 }
+
+// What machines must follow that ovloom does not configure, whoever changes it is told:
+// as far as their hosts answer in time.
+func TestChangesSayWhatIsLeftToDo(t *testing.T) {
+	o := apitest.New()
+	b := o.Backend()
+	var asked []string
+	b.ByHand = func(_ context.Context, host string, ports []intent.PortRef) ([]api.ByHand, error) {
+		asked = append(asked, host)
+		if len(asked) == 3 {
+			return nil, errors.New("it hangs")
+		}
+		return []api.ByHand{{Port: ports[0], Interface: "tap0"}}, nil
+	}
+	srv := api.NewServer(b, quiet())
+	for path, body := range map[string]string{"/v1/tenants": `{"name":"acme"}`} {
+		send(srv, "POST", path, body)
+	}
+	send(srv, "POST", "/v1/tenants/acme/networks", `{"name":"web","subnets":[{"prefix":"10.0.0.0/24","gateway":"10.0.0.1"}]}`)
+	send(srv, "POST", "/v1/tenants/acme/networks/web/ports", `{"name":"c1"}`)
+	change := func(path, body string) api.Written {
+		t.Helper()
+		rec, _ := send(srv, "PATCH", path, body)
+		var w api.Written
+		if err := json.Unmarshal(rec.Body.Bytes(), &w); rec.Code != http.StatusOK || err != nil {
+			t.Fatalf("%d %s, %v", rec.Code, rec.Body, err)
+		}
+		return w
+	}
+	const port = "/v1/tenants/acme/networks/web/ports/c1"
+	if w := change(port, `{"addresses":["10.0.0.9"]}`); len(w.LeftToDo) != 0 || len(asked) != 0 {
+		t.Errorf("of a port that is plugged nowhere it says %q", w.LeftToDo)
+	}
+	if _, err := o.Plug(t.Context(), api.PlugRequest{Ref: intent.PortRef{Tenant: "acme", Network: "web", Port: "c1"}, Tap: "tap0"}); err != nil {
+		t.Fatal(err)
+	}
+	if w := change(port, `{"addresses":["10.0.0.10"]}`); len(w.LeftToDo) != 1 || !strings.HasPrefix(w.LeftToDo[0], "port acme/web/c1 is tap0 of host1, which ovloom does not configure: its machine must have MAC ") ||
+		!strings.HasSuffix(w.LeftToDo[0], ", 10.0.0.10/24 with gateway 10.0.0.1") {
+		t.Errorf("it says %q", w.LeftToDo)
+	}
+	if w := change("/v1/tenants/acme/networks/web", `{"storm_limit":100}`); len(w.LeftToDo) != 0 {
+		t.Errorf("of what no machine must follow it says %q", w.LeftToDo)
+	}
+	if w := change("/v1/tenants/acme/networks/web", `{"mtu":1400}`); len(w.LeftToDo) != 1 || !strings.HasSuffix(w.LeftToDo[0], "an MTU of 1400 bytes") {
+		t.Errorf("it says %q", w.LeftToDo)
+	}
+	if w := change("/v1/tenants/acme/networks/web", `{"mtu":1300}`); len(w.LeftToDo) != 1 || !strings.HasPrefix(w.LeftToDo[0], "host1 does not say") {
+		t.Errorf("it says %q", w.LeftToDo)
+	}
+}

@@ -87,6 +87,10 @@ type Written struct {
 	Forward  *intent.Forward  `json:"forward,omitempty"`
 
 	Deleted []string `json:"deleted,omitempty"` // as "port acme/web/c1"
+
+	// LeftToDo says, for people, what ovloom does not do: to configure machines behind taps
+	// and other interfaces that it did not make.
+	LeftToDo []string `json:"left_to_do,omitempty"`
 }
 
 // Tenant is a tenant with a summary of what it has.

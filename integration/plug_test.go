@@ -18,8 +18,8 @@ import (
 )
 
 func TestRefusedPlugsChangeNothing(t *testing.T) {
-	o := newOverlay(t, lab.Config{Hosts: 1})
-	h := o.Hosts[0]
+	o := newOverlay(t, lab.Config{Hosts: 2})
+	h, other := o.Hosts[0], o.Hosts[1]
 	o.run("tenant", "add", "acme")
 	o.run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
 	o.run("port", "add", "acme/web/tp")
@@ -85,6 +85,21 @@ func TestRefusedPlugsChangeNothing(t *testing.T) {
 	o.exec(h, "ip", "addr", "flush", "dev", "tap7")
 	o.runOn(h, "port", "plug", "acme/web/tp", "--tap", "tap7")
 	o.statusBecomes(h, "the tap plugged", func(s api.Status) bool { return len(s.Ports) == 1 && s.Ports[0].Up })
+
+	// What the machine behind the tap must follow, whoever asks for the change is told.
+	const left = "to do by hand: port acme/web/tp is tap7 of "
+	for _, out := range []string{
+		o.runOn(h, "port", "set", "acme/web/tp", "--ip", "10.0.0.77"),
+		o.runOn(other, "port", "set", "acme/web/tp", "--ip", "10.0.0.78"),
+		o.runOn(other, "network", "set", "acme/web", "--mtu", "1400"),
+	} {
+		if !strings.Contains(out, left+h.Name) || !strings.Contains(out, "with gateway 10.0.0.1") {
+			t.Errorf("a change says\n%s", out)
+		}
+	}
+	if out := o.runOn(other, "network", "set", "acme/web", "--mtu", "1380", "-o", "json"); !strings.Contains(out, `"left_to_do"`) || !strings.Contains(out, "an MTU of 1380 bytes") {
+		t.Errorf("a change says\n%s", out)
+	}
 
 	// A second port in a namespace leaves the first one's default route alone.
 	a := o.plug(h, "acme/web/c1")

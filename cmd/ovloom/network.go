@@ -278,12 +278,17 @@ func validateChange(ref intent.NetworkRef, change api.NetworkChange) error {
 func (p *program) networkWritten(c *cli.Context, w api.Written, done string) error {
 	n := w.Network
 	late := p.applied(c, n.Tenant, w.Revision)
-	if err := p.print(n, func(out io.Writer) {
+	result := struct {
+		*intent.Network
+		LeftToDo []string `json:"left_to_do,omitempty"`
+	}{n, w.LeftToDo}
+	if err := p.print(result, func(out io.Writer) {
 		fmt.Fprintf(out, "network %s %s: VNI %d", n.Ref(), done, n.VNI)
 		for _, s := range n.Subnets {
 			fmt.Fprintf(out, ", %s with gateway %s", s.Prefix, s.Gateway)
 		}
 		fmt.Fprintln(out)
+		printLeftToDo(out, w.LeftToDo)
 	}); err != nil {
 		return err
 	}

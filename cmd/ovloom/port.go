@@ -141,16 +141,28 @@ func (p *program) portSet(c *cli.Context) error {
 func (p *program) portWritten(c *cli.Context, w api.Written, done string) error {
 	port := w.Port
 	late := p.applied(c, port.Tenant, w.Revision)
-	if err := p.print(port, func(out io.Writer) {
+	result := struct {
+		*intent.Port
+		LeftToDo []string `json:"left_to_do,omitempty"`
+	}{port, w.LeftToDo}
+	if err := p.print(result, func(out io.Writer) {
 		fmt.Fprintf(out, "port %s %s: MAC %s", port.Ref(), done, port.MAC)
 		if len(port.Addrs) > 0 {
 			fmt.Fprintf(out, ", %s", addrs(port.Addrs))
 		}
 		fmt.Fprintln(out)
+		printLeftToDo(out, w.LeftToDo)
 	}); err != nil {
 		return err
 	}
 	return late
+}
+
+// printLeftToDo prints what is to be done by hand.
+func printLeftToDo(out io.Writer, list []string) {
+	for _, what := range list {
+		fmt.Fprintln(out, "to do by hand:", what)
+	}
 }
 
 // scopeArgument returns the tenant, or the tenant and network, that a list is

@@ -325,7 +325,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	trace := newTraceLink(d)
 	server := api.NewServer(api.Backend{
 		Store: reader{d.store, d.storeLink, time.Now()}, Local: leaver{d}, Plug: plugger{d.agent, d}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
-		Started: d.making.started, Health: doctor.health, Trace: trace.trace, Fix: d.exit.Fix, Connections: observer{d}.connections, Learned: observer{d}.learned,
+		Started: d.making.started, Health: doctor.health, Trace: trace.trace, ByHand: trace.byHand, Fix: d.exit.Fix, Connections: observer{d}.connections, Learned: observer{d}.learned,
 	}, d.log.With("part", "api"))
 
 	g, ctx := errgroup.WithContext(ctx)

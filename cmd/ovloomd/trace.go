@@ -44,10 +44,12 @@ type traceAnswer struct {
 func (l *traceLink) keep(ctx context.Context) error {
 	controller.KeepWatching(ctx, l.log, "other hosts' questions", func(ctx context.Context) error {
 		return l.store.WatchQuestions(ctx, l.cfg.HostName, func(q store.Question) {
-			if q.Topic != traceTopic {
-				return // of a newer ovloomd, which hears that it gets no answer
+			switch q.Topic { // of another, that of a newer ovloomd, it hears that it gets no answer
+			case traceTopic:
+				go l.answer(ctx, q)
+			case byHandTopic:
+				go l.answerByHand(ctx, q)
 			}
-			go l.answer(ctx, q)
 		})
 	})
 	return nil
@@ -63,12 +65,17 @@ func (l *traceLink) answer(ctx context.Context, q store.Question) {
 	if err != nil && !errors.As(err, &a.Error) {
 		a.Error = &intent.Error{Kind: intent.Unavailable, What: err.Error()}
 	}
-	body, err := json.Marshal(a)
+	l.reply(ctx, q, a)
+}
+
+// reply answers another host.
+func (l *traceLink) reply(ctx context.Context, q store.Question, answer any) {
+	body, err := json.Marshal(answer)
 	if err == nil {
 		err = l.store.Answer(ctx, l.cfg.HostName, q, body)
 	}
 	if err != nil && ctx.Err() == nil && intent.KindOf(err) != intent.NotFound {
-		l.log.Warn("cannot answer another host's trace", "error", err)
+		l.log.Warn("cannot answer another host", "about", q.Topic, "error", err)
 	}
 }
 

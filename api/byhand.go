@@ -1,0 +1,102 @@
+// What is left to do by hand after a change: ovloom configures the interfaces that it
+// put into namespaces and containers, and no others.
+
+package api
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// ByHand is the interface of a port that ovloom does not configure: a tap, or what
+// another program has put on the bridge.
+type ByHand struct {
+	Port      intent.PortRef `json:"port"`
+	Interface string         `json:"interface"`
+}
+
+const (
+	byHandPatience = time.Second // for what hosts say of their interfaces
+	byHandMost     = 10          // ports that are named
+)
+
+// leftToDo says what is left to do by hand for ports of a tenant after a change that
+// their machines must follow, as far as hosts tell in time.
+func (s *Server) leftToDo(ctx context.Context, tenant string, concerned func(intent.PortRef) bool) []string {
+	if s.backend.ByHand == nil {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, byHandPatience)
+	defer cancel()
+	snap, err := s.backend.Store.Snapshot(ctx, tenant)
+	if err != nil {
+		return []string{"it is not known which machines must be configured anew by hand: " + intent.What(err)}
+	}
+	claims := map[intent.PortRef][]intent.Binding{}
+	for _, b := range snap.Bindings {
+		if concerned(b.PortRef()) {
+			claims[b.PortRef()] = append(claims[b.PortRef()], b)
+		}
+	}
+	hosts := map[string][]intent.PortRef{}
+	for ref, all := range claims {
+		w, _ := intent.Winner(all)
+		hosts[w.Host] = append(hosts[w.Host], ref)
+	}
+	ports := map[intent.PortRef]intent.Port{}
+	for _, p := range snap.Ports {
+		ports[p.Ref()] = p
+	}
+	networks := map[intent.NetworkRef]intent.Network{}
+	for _, n := range snap.Networks {
+		networks[n.Ref()] = n
+	}
+	var mu sync.Mutex
+	var notes []string
+	var wait sync.WaitGroup
+	for host, refs := range hosts {
+		wait.Go(func() {
+			list, err := s.backend.ByHand(ctx, host, refs)
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				notes = append(notes, fmt.Sprintf("%s does not say which of its %d ports it configures; see: ovloom status there", host, len(refs)))
+			}
+			for _, h := range list {
+				if p, ok := ports[h.Port]; ok {
+					notes = append(notes, fmt.Sprintf("port %s is %s of %s, which ovloom does not configure: its machine must have %s",
+						h.Port, h.Interface, host, mustHave(p, networks[h.Port.NetworkRef()])))
+				}
+			}
+		})
+	}
+	wait.Wait()
+	slices.SortFunc(notes, intent.Natural)
+	if more := len(notes) - byHandMost; more > 0 {
+		notes = append(notes[:byHandMost], fmt.Sprintf("and %d more", more))
+	}
+	return notes
+}
+
+// mustHave says how the interface of a machine must be configured.
+func mustHave(p intent.Port, n intent.Network) string {
+	what := []string{"MAC " + p.MAC.String()}
+	for _, a := range p.Addrs {
+		for _, sub := range n.Subnets {
+			if sub.Prefix.Contains(a) {
+				what = append(what, netip.PrefixFrom(a, sub.Prefix.Bits()).String()+" with gateway "+sub.Gateway.String())
+			}
+		}
+	}
+	if n.MTU != 0 {
+		what = append(what, fmt.Sprintf("an MTU of %d bytes", n.MTU))
+	}
+	return strings.Join(what, ", ")
+}
