@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,17 +19,23 @@ import (
 
 // vswitchd answers calls from a list, and remembers them.
 type vswitchd struct {
+	mu sync.Mutex
+	// Guarded by mu.
 	answers map[string]string
 	calls   []string
 }
 
 func (v *vswitchd) Call(_ context.Context, method string, params ...string) (string, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	v.calls = append(v.calls, strings.Join(append([]string{method}, params...), " "))
 	return v.answers[method], nil
 }
 
 func (v *vswitchd) called(t *testing.T, want ...string) {
 	t.Helper()
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	if !slices.Equal(v.calls, want) {
 		t.Errorf("called:\n%s\nwant:\n%s", strings.Join(v.calls, "\n"), strings.Join(want, "\n"))
 	}
@@ -139,7 +146,9 @@ func TestFragmentsAreSetAgain(t *testing.T) {
 		time.Sleep(fragmentsEvery + time.Millisecond)
 		synctest.Wait()
 		v.called(t, "dpctl/ipf-get-status netdev@ovs-netdev")
+		v.mu.Lock()
 		v.answers["dpctl/ipf-get-status"] = fmt.Sprintf(status, "10", "1200")
+		v.mu.Unlock()
 		time.Sleep(fragmentsEvery)
 		synctest.Wait()
 		v.called(t, "dpctl/ipf-get-status netdev@ovs-netdev", "dpctl/ipf-set-min-frag netdev@ovs-netdev v4 400", "dpctl/ipf-set-max-nfrags netdev@ovs-netdev 5000")
