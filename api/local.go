@@ -5,6 +5,7 @@ package api
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"github.com/ovloom/ovloom/intent"
 )
@@ -35,7 +36,27 @@ func (s *Server) flows(c *call) (any, error) {
 		}
 	}
 	fs, err := s.backend.Flows(c.r.Context(), q)
+	if err == nil && len(fs) == 0 && q.Object != "" {
+		// That there are none of an object that does not exist says nothing.
+		if missing := s.find(c.r.Context(), q.Object); intent.KindOf(missing) == intent.NotFound {
+			return nil, missing
+		}
+	}
 	return list(fs), err
+}
+
+// find reads a tenant, network or port.
+func (s *Server) find(ctx context.Context, object string) error {
+	var err error
+	switch p := strings.Split(object, "/"); len(p) {
+	case 1:
+		_, err = s.backend.Store.Tenant(ctx, p[0])
+	case 2:
+		_, err = s.backend.Store.Network(ctx, intent.NetworkRef{Tenant: p[0], Network: p[1]})
+	case 3:
+		_, err = s.backend.Store.Port(ctx, intent.PortRef{Tenant: p[0], Network: p[1], Port: p[2]})
+	}
+	return err
 }
 
 func (s *Server) flowsDiff(c *call) (any, error) {
