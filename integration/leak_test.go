@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -27,6 +28,13 @@ const leaverEnv = "OVLOOM_TEST_LEAVER"
 // leave starts a lab, says so, and ends as its standard input says. It never
 // closes the lab.
 func leave(b lab.Backend) int {
+	// A shell starts what it runs in the background with interrupts ignored.
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, os.Interrupt)
+	go func() {
+		<-interrupted
+		os.Exit(130)
+	}()
 	ctx := context.Background()
 	l, err := lab.Start(ctx, lab.Config{Hosts: 2, Backend: b})
 	if err == nil {
