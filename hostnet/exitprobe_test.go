@@ -81,7 +81,7 @@ func TestProbeFindsWhatDropsIt(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			if program, _, _ := strings.Cut(c.do, " "); program == "iptables" {
 				if _, err := exec.LookPath(program); err != nil {
-					t.Skip("there is no iptables")
+					t.Fatal("iptables is missing: scripts/setup.sh test installs it")
 				}
 			}
 			out(t, "sh", "-c", c.do)

@@ -2,7 +2,6 @@ package integration_test
 
 import (
 	"fmt"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -67,10 +66,8 @@ func TestWayOutIsKeptAndTried(t *testing.T) {
 	cut(chain, "nft delete table inet firewalld", `rule "reject" of nftables chain inet firewalld deny`)
 	cut(chain, "", "nftables chain inet firewalld deny")
 	in("nft", "delete", "table", "inet", "firewalld")
-	if _, err := exec.LookPath("iptables"); err == nil {
-		cut("iptables -A FORWARD -j REJECT", "", "nftables chain ip filter FORWARD")
-		in("iptables", "-F", "FORWARD")
-	}
+	cut("iptables -A FORWARD -j REJECT", "", "nftables chain ip filter FORWARD")
+	in("iptables", "-F", "FORWARD")
 	if now := o.status(h).Drops; fmt.Sprint(reasons(now)) != fmt.Sprint(reasons(drops)) {
 		t.Errorf("trying the way counts as %v, before %v", now, drops)
 	}

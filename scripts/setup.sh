@@ -43,6 +43,7 @@ if [ "$1" = test ]; then
 	need dockerd docker.io
 	need docker docker.io # newer releases have the client in docker-cli
 	need busybox busybox-static
+	need iptables iptables
 	need shellcheck shellcheck
 	need git git
 	# For the race detector.

@@ -15,7 +15,9 @@ import (
 // listing and deleting are written once, here, over declarations; so are decoding and
 // checking.
 
-// declared is the declaration of one class. Only key, parse and missing are required.
+// declared is the declaration of one class. Key, parse and missing are required; so are
+// valid where users add objects, frozen where they change them, and root where they list
+// them.
 type declared[T intent.Object, R intent.Reference] struct {
 	class intent.Class
 
@@ -39,7 +41,7 @@ type declared[T intent.Object, R intent.Reference] struct {
 	// early chooses what does not depend on anything that is read; fill chooses the rest.
 	early, fill func(*change[T]) error
 	// needs are the objects that must exist when this one is written, and stay as they
-	// are meanwhile. Deleting them is refused as long as this one exists.
+	// are meanwhile. That they are not deleted later is for their users and unused to say.
 	needs func(T) []intent.Reference
 
 	// copied returns a copy that an edit may change; frozen refuses what may not change.
