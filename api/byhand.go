@@ -27,36 +27,52 @@ const (
 	byHandMost     = 10          // ports that are named
 )
 
-// leftToDo says what is left to do by hand for ports of a tenant after a change that
-// their machines must follow, as far as hosts tell in time.
-func (s *Server) leftToDo(ctx context.Context, tenant string, concerned func(intent.PortRef) bool) []string {
+// leftOfPort says what is left to do by hand after a change of a port that its machine
+// must follow.
+func (s *Server) leftOfPort(ctx context.Context, p intent.Port) []string {
+	return s.leftToDo(ctx, func(ctx context.Context) (intent.Network, []intent.Port, []intent.Binding, error) {
+		claims, err := s.backend.Store.Bindings(ctx, p.Ref())
+		if err != nil || len(claims) == 0 {
+			return intent.Network{}, nil, nil, err
+		}
+		n, err := s.backend.Store.Network(ctx, p.Ref().NetworkRef())
+		return n, []intent.Port{p}, claims, err
+	})
+}
+
+// leftOfNetwork is leftOfPort for all ports of a network.
+func (s *Server) leftOfNetwork(ctx context.Context, n intent.Network) []string {
+	return s.leftToDo(ctx, func(ctx context.Context) (intent.Network, []intent.Port, []intent.Binding, error) {
+		snap, err := s.backend.Store.Snapshot(ctx, n.Tenant)
+		ports := slices.DeleteFunc(snap.Ports, func(p intent.Port) bool { return p.Network != n.Name })
+		claims := slices.DeleteFunc(snap.Bindings, func(b intent.Binding) bool { return b.Network != n.Name })
+		return n, ports, claims, err
+	})
+}
+
+// leftToDo asks the hosts that ports are plugged at, and says what those tell in time.
+func (s *Server) leftToDo(ctx context.Context, read func(context.Context) (intent.Network, []intent.Port, []intent.Binding, error)) []string {
 	if s.backend.ByHand == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, byHandPatience)
 	defer cancel()
-	snap, err := s.backend.Store.Snapshot(ctx, tenant)
+	network, list, claims, err := read(ctx)
 	if err != nil {
 		return []string{"it is not known which machines must be configured anew by hand: " + intent.What(err)}
 	}
-	claims := map[intent.PortRef][]intent.Binding{}
-	for _, b := range snap.Bindings {
-		if concerned(b.PortRef()) {
-			claims[b.PortRef()] = append(claims[b.PortRef()], b)
-		}
-	}
-	hosts := map[string][]intent.PortRef{}
-	for ref, all := range claims {
-		w, _ := intent.Winner(all)
-		hosts[w.Host] = append(hosts[w.Host], ref)
-	}
 	ports := map[intent.PortRef]intent.Port{}
-	for _, p := range snap.Ports {
+	for _, p := range list {
 		ports[p.Ref()] = p
 	}
-	networks := map[intent.NetworkRef]intent.Network{}
-	for _, n := range snap.Networks {
-		networks[n.Ref()] = n
+	byPort := map[intent.PortRef][]intent.Binding{}
+	for _, b := range claims {
+		byPort[b.PortRef()] = append(byPort[b.PortRef()], b)
+	}
+	hosts := map[string][]intent.PortRef{}
+	for ref, all := range byPort {
+		w, _ := intent.Winner(all)
+		hosts[w.Host] = append(hosts[w.Host], ref)
 	}
 	var mu sync.Mutex
 	var notes []string
@@ -72,7 +88,7 @@ func (s *Server) leftToDo(ctx context.Context, tenant string, concerned func(int
 			for _, h := range list {
 				if p, ok := ports[h.Port]; ok {
 					notes = append(notes, fmt.Sprintf("port %s is %s of %s, which ovloom does not configure: its machine must have %s",
-						h.Port, h.Interface, host, mustHave(p, networks[h.Port.NetworkRef()])))
+						h.Port, h.Interface, host, mustHave(p, network)))
 				}
 			}
 		})

@@ -173,7 +173,7 @@ func (s *Server) setNetwork(c *call) (any, error) {
 	})
 	w := Written{Revision: rev, Network: &n}
 	if err == nil && (change.Subnets != nil || change.MTU != nil) {
-		w.LeftToDo = s.leftToDo(c.r.Context(), ref.Tenant, func(p intent.PortRef) bool { return p.NetworkRef() == ref })
+		w.LeftToDo = s.leftOfNetwork(c.r.Context(), n)
 	}
 	return w, err
 }
@@ -280,7 +280,7 @@ func (s *Server) setPort(c *call) (any, error) {
 	})
 	w := Written{Revision: rev, Port: &p}
 	if err == nil && (change.MAC != nil || change.Addrs != nil) {
-		w.LeftToDo = s.leftToDo(c.r.Context(), ref.Tenant, func(p intent.PortRef) bool { return p == ref })
+		w.LeftToDo = s.leftOfPort(c.r.Context(), p)
 	}
 	return w, err
 }
