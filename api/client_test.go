@@ -108,12 +108,12 @@ func TestEveryCallReachesTheBackend(t *testing.T) {
 	want(t, "network", db, api.Network{Network: intent.Network{Tenant: "acme", Name: "db", VNI: 77, MTU: 1400, Unknown: intent.UnknownFlood, Learning: true}, Hosts: []string{}, Routes: []netip.Prefix{}})
 
 	mtu, addr, learn := 1300, []netip.Addr{netip.MustParseAddr("10.0.0.9")}, 3
-	want(t, "changed MTU", must(c.SetNetwork(ctx, web, api.NetworkChange{MTU: &mtu}))(t).Network.MTU, 1300)
+	want(t, "changed MTU", must(c.SetNetwork(ctx, web, api.NetworkChange{MTU: &mtu}))(t).Object.(intent.Network).MTU, 1300)
 	yes := true
 	must(c.SetNetwork(ctx, web, api.NetworkChange{Learning: &yes}))(t)
 	w := must(c.SetPort(ctx, c1, api.PortChange{Addrs: &addr, Learn: &learn}))(t)
-	want(t, "changed addresses", w.Port.Addrs, addr)
-	want(t, "changed limit", w.Port.Learn, 3)
+	want(t, "changed addresses", w.Object.(intent.Port).Addrs, addr)
+	want(t, "changed limit", w.Object.(intent.Port).Learn, 3)
 	want(t, "revisions grow", w.Revision > 0, true)
 
 	must(c.Plug(ctx, api.PlugRequest{Ref: c1, Netns: "ns1"}))(t)

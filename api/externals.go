@@ -124,7 +124,7 @@ func (s *Server) addExternal(c *call) (any, error) {
 		return nil, err
 	}
 	e, rev, err := s.backend.Store.AddExternal(c.r.Context(), e)
-	return Written{Revision: rev, External: &e}, err
+	return Written{Revision: rev, Object: e}, err
 }
 
 // external returns an external and the addresses of it that are in use.
@@ -220,7 +220,7 @@ func (s *Server) setExternal(c *call) (any, error) {
 		return nil, nothingToChange("external "+name, &change)
 	}
 	e, rev, err := s.backend.Store.SetExternal(c.r.Context(), name, change.apply)
-	return Written{Revision: rev, External: &e}, err
+	return Written{Revision: rev, Object: e}, err
 }
 
 func (s *Server) deleteExternal(c *call) (any, error) {
@@ -265,3 +265,10 @@ func (c *Client) DeleteExternal(ctx context.Context, name string, m DeleteMode) 
 }
 
 func externalPath(name string) string { return "/v1/externals/" + url.PathEscape(name) }
+
+var externalClass = declared[intent.External, intent.ExternalRef]{
+	class: intent.ClassExternal,
+	at:    "/v1/externals", name: "/{external}",
+	values: func(r intent.ExternalRef) []string { return []string{r.External} },
+	add:    []string{"name", "kind", "subnet", "gateway", "bridge", "vlan", "pool", "mtu", "allow", "underlay"},
+}

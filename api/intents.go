@@ -42,7 +42,7 @@ func (s *Server) addTenant(c *call) (any, error) {
 		return nil, err
 	}
 	t, rev, err := s.backend.Store.AddTenant(c.r.Context(), name)
-	return Written{Revision: rev, Tenant: &t}, err
+	return Written{Revision: rev, Object: t}, err
 }
 
 func (s *Server) tenant(c *call) (any, error) {
@@ -106,7 +106,7 @@ func (s *Server) addNetwork(c *call) (any, error) {
 		return nil, err
 	}
 	n, rev, err := s.backend.Store.AddNetwork(c.r.Context(), n)
-	return Written{Revision: rev, Network: &n}, err
+	return Written{Revision: rev, Object: n}, err
 }
 
 func (s *Server) network(c *call) (any, error) {
@@ -171,7 +171,7 @@ func (s *Server) setNetwork(c *call) (any, error) {
 		set(&n.StormLimit, change.StormLimit)
 		return nil
 	})
-	w := Written{Revision: rev, Network: &n}
+	w := Written{Revision: rev, Object: n}
 	if err == nil && (change.Subnets != nil || change.MTU != nil) {
 		w.LeftToDo = s.leftOfNetwork(c.r.Context(), n)
 	}
@@ -231,7 +231,7 @@ func (s *Server) addPort(c *call) (any, error) {
 		return nil, err
 	}
 	p, rev, err := s.backend.Store.AddPort(c.r.Context(), p)
-	return Written{Revision: rev, Port: &p}, err
+	return Written{Revision: rev, Object: p}, err
 }
 
 func (s *Server) port(c *call) (any, error) {
@@ -278,7 +278,7 @@ func (s *Server) setPort(c *call) (any, error) {
 		set(&p.Learn, change.Learn)
 		return nil
 	})
-	w := Written{Revision: rev, Port: &p}
+	w := Written{Revision: rev, Object: p}
 	if err == nil && (change.MAC != nil || change.Addrs != nil) {
 		w.LeftToDo = s.leftOfPort(c.r.Context(), p)
 	}
@@ -393,4 +393,27 @@ func list[T any](s []T) []T {
 		return []T{}
 	}
 	return s
+}
+
+var tenantClass = declared[intent.Tenant, intent.TenantRef]{
+	class: intent.ClassTenant,
+	at:    "/v1/tenants", name: "/{tenant}",
+	values: func(r intent.TenantRef) []string { return []string{r.Tenant} },
+	add:    []string{"name"},
+}
+
+var networkClass = declared[intent.Network, intent.NetworkRef]{
+	class: intent.ClassNetwork,
+	at:    "/v1/tenants/{tenant}/networks", name: "/{network}",
+	values: func(r intent.NetworkRef) []string { return []string{r.Tenant, r.Network} },
+	add:    []string{"name", "subnets", "vni", "mtu", "unknown", "learning", "ethertypes", "vlan_transparent", "storm_limit"},
+	set:    []string{"subnets", "mtu", "unknown", "learning", "ethertypes", "vlan_transparent", "storm_limit"},
+}
+
+var portClass = declared[intent.Port, intent.PortRef]{
+	class: intent.ClassPort,
+	at:    "/v1/tenants/{tenant}/networks/{network}/ports", name: "/{port}",
+	values: func(r intent.PortRef) []string { return []string{r.Tenant, r.Network, r.Port} },
+	add:    []string{"name", "mac", "addresses", "learn"},
+	set:    []string{"mac", "addresses", "learn"},
 }

@@ -173,3 +173,9 @@ func (s *Server) leave(c *call) (any, error) {
 	}
 	return Written{Deleted: done}, err
 }
+
+var hostClass = declared[intent.Host, intent.HostRef]{
+	class: intent.ClassHost,
+	at:    "/v1/hosts", name: "/{host}",
+	values: func(r intent.HostRef) []string { return []string{r.Host} },
+}

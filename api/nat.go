@@ -207,7 +207,7 @@ func (s *Server) addSNAT(c *call) (any, error) {
 		return nil, err
 	}
 	n, rev, err := s.backend.Store.AddSNAT(c.r.Context(), n)
-	return Written{Revision: rev, SNAT: &n}, err
+	return Written{Revision: rev, Object: n}, err
 }
 
 func (s *Server) snat(c *call) (any, error) {
@@ -239,7 +239,7 @@ func (s *Server) setSNAT(c *call) (any, error) {
 		set(&n.MaxConnections, change.MaxConnections)
 		return nil
 	})
-	return Written{Revision: rev, SNAT: &n}, err
+	return Written{Revision: rev, Object: n}, err
 }
 
 func (s *Server) deleteSNAT(c *call) (any, error) {
@@ -266,7 +266,7 @@ func (s *Server) addFloating(c *call) (any, error) {
 		return nil, err
 	}
 	f, rev, err := s.backend.Store.AddFloating(c.r.Context(), f)
-	return Written{Revision: rev, Floating: &f}, err
+	return Written{Revision: rev, Object: f}, err
 }
 
 func (s *Server) floating(c *call) (any, error) {
@@ -314,7 +314,7 @@ func (s *Server) addForward(c *call) (any, error) {
 		return nil, err
 	}
 	f, rev, err := s.backend.Store.AddForward(c.r.Context(), f)
-	return Written{Revision: rev, Forward: &f}, err
+	return Written{Revision: rev, Object: f}, err
 }
 
 func (s *Server) forward(c *call) (any, error) {
@@ -338,4 +338,31 @@ func (s *Server) deleteForward(c *call) (any, error) {
 	return removeUnused(c, "forward "+ref.String(),
 		func(ctx context.Context) error { _, err := s.backend.Store.Forward(ctx, ref); return err },
 		func(ctx context.Context) ([]string, int64, error) { return s.backend.Store.DeleteForward(ctx, ref) })
+}
+
+var snatClass = declared[intent.SNAT, intent.SNATRef]{
+	class: intent.ClassSNAT,
+	at:    "/v1/tenants/{tenant}/snats", name: "/{external}",
+	values: func(r intent.SNATRef) []string { return []string{r.Tenant, r.External} },
+	within: "nat", listed: "snats",
+	add: []string{"external", "address", "max_connections"},
+	set: []string{"max_connections"},
+}
+
+var floatingClass = declared[intent.Floating, intent.FloatingRef]{
+	class: intent.ClassFloating,
+	at:    "/v1/tenants/{tenant}/networks/{network}/ports/{port}/floatings", name: "/{external}",
+	values: func(r intent.FloatingRef) []string { return []string{r.Tenant, r.Network, r.Port, r.External} },
+	within: "nat", listed: "floatings",
+	add: []string{"external", "address"},
+}
+
+var forwardClass = declared[intent.Forward, intent.ForwardRef]{
+	class: intent.ClassForward,
+	at:    "/v1/tenants/{tenant}/forwards", name: "/{external}/{protocol}/{number}",
+	values: func(r intent.ForwardRef) []string {
+		return []string{r.Tenant, r.External, string(r.Protocol), strconv.Itoa(int(r.Port))}
+	},
+	within: "nat", listed: "forwards",
+	add: []string{"external", "address", "protocol", "port", "to", "to_port"},
 }

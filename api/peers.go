@@ -58,7 +58,7 @@ func (s *Server) addPeer(c *call) (any, error) {
 		return nil, err
 	}
 	p, rev, err := s.backend.Store.AddPeer(c.r.Context(), p)
-	return Written{Revision: rev, Peer: &p}, err
+	return Written{Revision: rev, Object: p}, err
 }
 
 func (s *Server) peer(c *call) (any, error) {
@@ -82,4 +82,11 @@ func (s *Server) deletePeer(c *call) (any, error) {
 		func(ctx context.Context, _ bool) ([]string, int64, error) {
 			return s.backend.Store.DeletePeer(ctx, ref)
 		})
+}
+
+var peerClass = declared[intent.Peer, intent.PeerRef]{
+	class: intent.ClassPeer,
+	at:    "/v1/tenants/{tenant}/networks/{network}/peers", name: "/{peer}",
+	values: func(r intent.PeerRef) []string { return []string{r.Tenant, r.Network, r.Peer} },
+	add:    []string{"name", "vtep"},
 }

@@ -26,7 +26,7 @@ func TestCallsOfRoutes(t *testing.T) {
 	c1Addr := must(c.Port(ctx, c1))(t).Addrs[0]
 	for _, p := range prefixes("10.9.1.0/24", "10.9.0.0/16", "0.0.0.0/0") {
 		w := must(c.AddRoute(ctx, "acme", api.RouteSpec{Prefix: p, Via: []netip.Addr{c1Addr}}))(t)
-		want(t, "added route", w.Route.Prefix, p)
+		want(t, "added route", w.Object.(intent.Route).Prefix, p)
 	}
 	var listed []netip.Prefix
 	for _, r := range must(c.Routes(ctx, ""))(t) {
@@ -35,7 +35,7 @@ func TestCallsOfRoutes(t *testing.T) {
 	want(t, "routes", listed, prefixes("0.0.0.0/0", "10.9.0.0/16", "10.9.1.0/24"))
 	ref := intent.RouteRef{Tenant: "acme", Prefix: listed[1]}
 	other := []netip.Addr{netip.MustParseAddr("10.0.0.77")}
-	want(t, "changed route", must(c.SetRoute(ctx, ref, api.RouteChange{Via: &other}))(t).Route.Via, other)
+	want(t, "changed route", must(c.SetRoute(ctx, ref, api.RouteChange{Via: &other}))(t).Object.(intent.Route).Via, other)
 	want(t, "route", must(c.Route(ctx, ref))(t).Via, other)
 	want(t, "routes to a port", must(c.Port(ctx, c1))(t).Routes, prefixes("0.0.0.0/0", "10.9.1.0/24"))
 	want(t, "routes via a network", must(c.Network(ctx, web))(t).Routes, listed)
@@ -58,17 +58,17 @@ func TestCallsOfExternalsAndNAT(t *testing.T) {
 
 	must(c.SetExternal(ctx, "internet", api.ExternalChange{Allow: prefixes("192.0.2.7/32", "192.0.2.0/30")}))(t)
 	e := must(c.SetExternal(ctx, "internet", api.ExternalChange{Allow: prefixes("192.0.2.8/32", "192.0.2.7/32"), NoAllow: prefixes("192.0.2.0/30")}))(t)
-	want(t, "allowed", e.External.Allow, prefixes("192.0.2.7/32", "192.0.2.8/32"))
+	want(t, "allowed", e.Object.(intent.External).Allow, prefixes("192.0.2.7/32", "192.0.2.8/32"))
 	_, err := c.SetExternal(ctx, "internet", api.ExternalChange{NoAllow: prefixes("192.0.2.0/30")})
 	wantError(t, err, intent.NotFound, "192.0.2.0/30")
 
-	snat := must(c.AddSNAT(ctx, "acme", api.SNATSpec{External: "campus"}))(t).SNAT
+	snat := must(c.AddSNAT(ctx, "acme", api.SNATSpec{External: "campus"}))(t).Object.(intent.SNAT)
 	limit := uint32(7)
-	want(t, "limit", must(c.SetSNAT(ctx, snat.Ref(), api.SNATChange{MaxConnections: &limit}))(t).SNAT.MaxConnections, limit)
+	want(t, "limit", must(c.SetSNAT(ctx, snat.Ref(), api.SNATChange{MaxConnections: &limit}))(t).Object.(intent.SNAT).MaxConnections, limit)
 	o.TakeNATAddress(snat.Ref(), "host2")
 	want(t, "address of a host", must(c.SNAT(ctx, snat.Ref()))(t).Hosts, []api.HostAddress{{Host: "host2", Address: netip.MustParseAddr("203.0.113.10")}})
-	floating := must(c.AddFloating(ctx, c1, api.FloatingSpec{External: "campus"}))(t).Floating
-	forward := must(c.AddForward(ctx, "acme", api.ForwardSpec{External: "campus", Protocol: intent.UDP, Port: 53, To: c1, ToPort: 5353}))(t).Forward
+	floating := must(c.AddFloating(ctx, c1, api.FloatingSpec{External: "campus"}))(t).Object.(intent.Floating)
+	forward := must(c.AddForward(ctx, "acme", api.ForwardSpec{External: "campus", Protocol: intent.UDP, Port: 53, To: c1, ToPort: 5353}))(t).Object.(intent.Forward)
 	must(c.Plug(ctx, api.PlugRequest{Ref: c1, Netns: "ns1"}))(t)
 	want(t, "host of a floating address", must(c.Floating(ctx, floating.Ref()))(t).Host, "host1")
 	f := must(c.Forward(ctx, forward.Ref()))(t)

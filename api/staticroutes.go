@@ -80,7 +80,7 @@ func (s *Server) addRoute(c *call) (any, error) {
 		return nil, err
 	}
 	r, rev, err := s.backend.Store.AddRoute(c.r.Context(), r)
-	return Written{Revision: rev, Route: &r}, err
+	return Written{Revision: rev, Object: r}, err
 }
 
 func (s *Server) route(c *call) (any, error) {
@@ -110,7 +110,7 @@ func (s *Server) setRoute(c *call) (any, error) {
 		set(&r.Via, change.Via)
 		return nil
 	})
-	return Written{Revision: rev, Route: &r}, err
+	return Written{Revision: rev, Object: r}, err
 }
 
 func (s *Server) deleteRoute(c *call) (any, error) {
@@ -167,4 +167,14 @@ func (c *Client) DeleteRoute(ctx context.Context, ref intent.RouteRef, m DeleteM
 
 func routePath(r intent.RouteRef) string {
 	return tenantPath(r.Tenant) + "/routes/" + url.PathEscape(r.Prefix.Addr().String()) + "/" + strconv.Itoa(r.Prefix.Bits())
+}
+
+var routeClass = declared[intent.Route, intent.RouteRef]{
+	class: intent.ClassRoute,
+	at:    "/v1/tenants/{tenant}/routes", name: "/{address}/{length}",
+	values: func(r intent.RouteRef) []string {
+		return []string{r.Tenant, r.Prefix.Addr().String(), strconv.Itoa(r.Prefix.Bits())}
+	},
+	add: []string{"prefix", "via"},
+	set: []string{"via"},
 }

@@ -71,28 +71,6 @@ type PeerSpec struct {
 	VTEP netip.Addr `json:"vtep"`
 }
 
-// Written is the answer to a change: the revision of the store that has it, and
-// the object as it is now, or what was deleted.
-type Written struct {
-	Revision int64           `json:"revision"` // 0: a dry run, nothing was written
-	Tenant   *intent.Tenant  `json:"tenant,omitempty"`
-	Network  *intent.Network `json:"network,omitempty"`
-	Port     *intent.Port    `json:"port,omitempty"`
-	Peer     *intent.Peer    `json:"peer,omitempty"`
-
-	Route    *intent.Route    `json:"route,omitempty"`
-	External *intent.External `json:"external,omitempty"`
-	SNAT     *intent.SNAT     `json:"snat,omitempty"`
-	Floating *intent.Floating `json:"floating,omitempty"`
-	Forward  *intent.Forward  `json:"forward,omitempty"`
-
-	Deleted []string `json:"deleted,omitempty"` // as "port acme/web/c1"
-
-	// LeftToDo says, for people, what ovloom does not do: to configure machines behind taps
-	// and other interfaces that it did not make.
-	LeftToDo []string `json:"left_to_do,omitempty"`
-}
-
 // Tenant is a tenant with a summary of what it has.
 type Tenant struct {
 	intent.Tenant

@@ -238,7 +238,7 @@ func (p *program) externalSet(c *cli.Context) error {
 // externalWritten prints an external that was stored. It is no tenant's, so there is
 // no host of which it is known when it has taken it in.
 func (p *program) externalWritten(w api.Written, done string) error {
-	e := w.External
+	e := object[intent.External](w)
 	return p.print(e, func(out io.Writer) {
 		fmt.Fprintf(out, "external %s %s: %s, addresses %s", e.Name, done, leadsBy(*e), e.Addresses())
 		if len(e.Allow) > 0 {

@@ -58,7 +58,7 @@ func (p *program) floatingAdd(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.written(c, port.Tenant, w.Revision, w.Floating, fmt.Sprintf("floating %s added: %s", w.Floating.Ref(), w.Floating.Address))
+	return p.written(c, port.Tenant, w.Revision, object[intent.Floating](w), fmt.Sprintf("floating %s added: %s", object[intent.Floating](w).Ref(), object[intent.Floating](w).Address))
 }
 
 // portFloating returns the floating address that a command is about: of the

@@ -102,7 +102,7 @@ func (p *program) forwardAdd(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.written(c, tenant, w.Revision, w.Forward, fmt.Sprintf("forward %s added: %s to %s", w.Forward.Ref(), outside(*w.Forward), target(*w.Forward)))
+	return p.written(c, tenant, w.Revision, object[intent.Forward](w), fmt.Sprintf("forward %s added: %s to %s", object[intent.Forward](w).Ref(), outside(*object[intent.Forward](w)), target(*object[intent.Forward](w))))
 }
 
 // outside returns what is forwarded: 203.0.113.10:8080/tcp.

@@ -103,11 +103,11 @@ func (p *program) snatAdd(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	as := "its ports go out as " + w.SNAT.Address.String()
-	if !w.SNAT.Address.IsValid() {
+	as := "its ports go out as " + object[intent.SNAT](w).Address.String()
+	if !object[intent.SNAT](w).Address.IsValid() {
 		as = "each host takes an address for its ports"
 	}
-	return p.written(c, tenant, w.Revision, w.SNAT, fmt.Sprintf("snat %s added: %s", w.SNAT.Ref(), as))
+	return p.written(c, tenant, w.Revision, object[intent.SNAT](w), fmt.Sprintf("snat %s added: %s", object[intent.SNAT](w).Ref(), as))
 }
 
 // tenantSNAT finds the only SNAT of a tenant.
@@ -144,7 +144,7 @@ func (p *program) snatSet(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	return p.written(c, tenant, w.Revision, w.SNAT, fmt.Sprintf("snat %s changed: connections %s", ref, limitText(limit)))
+	return p.written(c, tenant, w.Revision, object[intent.SNAT](w), fmt.Sprintf("snat %s changed: connections %s", ref, limitText(limit)))
 }
 
 func limitText(n uint32) string {

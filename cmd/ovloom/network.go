@@ -276,7 +276,7 @@ func validateChange(ref intent.NetworkRef, change api.NetworkChange) error {
 
 // networkWritten waits for a network that was stored and prints it.
 func (p *program) networkWritten(c *cli.Context, w api.Written, done string) error {
-	n := w.Network
+	n := object[intent.Network](w)
 	late := p.applied(c, n.Tenant, w.Revision)
 	result := struct {
 		*intent.Network

@@ -10,6 +10,9 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/intent"
 )
 
 // print writes v as JSON if that is asked for, and calls text otherwise.
@@ -93,4 +96,10 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// object returns the object that a change was answered with.
+func object[T intent.Object](w api.Written) *T {
+	o, _ := w.Object.(T)
+	return &o
 }

@@ -62,8 +62,8 @@ func (p *program) peerAdd(c *cli.Context) error {
 		return err
 	}
 	late := p.applied(c, ref.Tenant, w.Revision)
-	if err := p.print(w.Peer, func(out io.Writer) {
-		fmt.Fprintf(out, "peer %s added: VTEP %s\n", w.Peer.Ref(), w.Peer.VTEP)
+	if err := p.print(object[intent.Peer](w), func(out io.Writer) {
+		fmt.Fprintf(out, "peer %s added: VTEP %s\n", object[intent.Peer](w).Ref(), object[intent.Peer](w).VTEP)
 	}); err != nil {
 		return err
 	}

@@ -139,7 +139,7 @@ func (p *program) portSet(c *cli.Context) error {
 
 // portWritten waits for a port that was stored and prints it.
 func (p *program) portWritten(c *cli.Context, w api.Written, done string) error {
-	port := w.Port
+	port := object[intent.Port](w)
 	late := p.applied(c, port.Tenant, w.Revision)
 	result := struct {
 		*intent.Port

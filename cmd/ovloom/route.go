@@ -113,7 +113,7 @@ func (p *program) routeSet(c *cli.Context) error {
 
 // routeWritten waits for a route that was stored and prints it.
 func (p *program) routeWritten(c *cli.Context, w api.Written, done string) error {
-	return p.written(c, w.Route.Tenant, w.Revision, w.Route, fmt.Sprintf("route %s %s: via %s", w.Route.Ref(), done, addrs(w.Route.Via)))
+	return p.written(c, object[intent.Route](w).Tenant, w.Revision, object[intent.Route](w), fmt.Sprintf("route %s %s: via %s", object[intent.Route](w).Ref(), done, addrs(object[intent.Route](w).Via)))
 }
 
 // written waits for what a tenant has got or changed, and prints it: as JSON, or as

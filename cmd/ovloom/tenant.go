@@ -54,7 +54,7 @@ func (p *program) tenantAdd(c *cli.Context) error {
 	}
 	// The object is printed even when hosts are late: it is stored.
 	late := p.applied(c, name, w.Revision)
-	if err := p.print(w.Tenant, func(out io.Writer) { fmt.Fprintf(out, "tenant %s added\n", name) }); err != nil {
+	if err := p.print(object[intent.Tenant](w), func(out io.Writer) { fmt.Fprintf(out, "tenant %s added\n", name) }); err != nil {
 		return err
 	}
 	return late
