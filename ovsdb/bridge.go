@@ -62,17 +62,19 @@ func (db *DB) ensureBridge(ctx context.Context, b Bridge, keep bool) (changed []
 	if err := b.validate(); err != nil {
 		return nil, err
 	}
+	w := b.wanted()
+	// The notes are older than the view: one that is written meanwhile is not missed.
+	w.ours, w.notes = true, db.keptNotes(b.Name)
 	v, err := db.ready(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("ensure bridge %s: %w", b.Name, err)
 	}
-	w := b.wanted()
-	w.ours = true
 	if err := db.mayEnsure(v, w, keep); err != nil {
 		return nil, err
 	}
 	if old, ok := v.bridge(b.Name); !keep && ok && old.ExternalIDs[keyOwner] == db.owner {
 		db.rememberBridge(b.Name, false)
+		w.notes = db.keptNotes(b.Name)
 	}
 	if changed, err = db.ensure(ctx, v, w, keep); err != nil {
 		return changed, err
@@ -202,7 +204,8 @@ type wantedBridge struct {
 	localMTU int               // of the local port; 0: whatever ovs-vswitchd makes it
 	port     wantedPort        // besides the local port
 	prefixes map[int][]string  // by OpenFlow table
-	ours     bool              // the integration bridge, which nobody else programs
+	ours     bool              // the integration bridge, which no other program changes
+	notes    map[string]string // in external_ids, by the key of SetBridgeNote
 }
 
 // wantedPort is a port with one interface.
@@ -383,10 +386,8 @@ func (db *DB) repairBridge(v view, b bridgeRow, w wantedBridge) (ops []ovsdb.Ope
 // wantedIDs returns what external_ids of a bridge must hold.
 func (db *DB) wantedIDs(w wantedBridge) map[string]string {
 	ids := db.mark()
-	if w.ours {
-		for key, text := range db.notesOf(w.name) {
-			ids[noteKey(key)] = text
-		}
+	for key, text := range w.notes {
+		ids[noteKey(key)] = text
 	}
 	return ids
 }

@@ -59,7 +59,8 @@ type DB struct {
 	recordMu sync.Mutex
 	// Guarded by recordMu.
 	bridges map[string]record
-	dropped []time.Time // when controllers were taken off the bridge
+	dropped []time.Time       // when controllers were taken off the bridge
+	noting  map[[2]string]int // how many writers a note has, by bridge and key
 }
 
 // State is the health of the connection.

@@ -230,7 +230,9 @@ func (db *DB) SetBridgeNote(ctx context.Context, bridge, key, text string) error
 	if !ok {
 		return intent.NotFoundf("bridge %s does not exist", bridge)
 	}
-	// First: what is on the row is put right by what is remembered.
+	// The record is written first, because the row is repaired from the record. Until the row
+	// shows the note, a repair leaves it out.
+	defer db.writeNote(bridge, key)()
 	db.remember(bridge, func(r *record) {
 		r.UUID = b.UUID
 		r.setNote(key, text)
@@ -246,8 +248,16 @@ func (db *DB) SetBridgeNote(ctx context.Context, bridge, key, text string) error
 	default:
 		return nil
 	}
-	_, err = db.transact(ctx, "note "+key+" on bridge "+bridge, mutate(tableBridge, b.UUID, m...))
-	return err
+	what := "note " + key + " on bridge " + bridge
+	if _, err = db.transact(ctx, what, mutate(tableBridge, b.UUID, m...)); err != nil {
+		return err
+	}
+	limited, cancel := context.WithTimeout(ctx, db.timeout)
+	defer cancel()
+	return db.await(limited, what+" to be read back", func(v view) (bool, error) {
+		now, ok := v.bridge(bridge)
+		return !ok || now.UUID != b.UUID || now.ExternalIDs[key] == text, nil
+	})
 }
 
 // BridgeNote returns what SetBridgeNote has written, or "", also when it was wiped off the

@@ -61,6 +61,38 @@ func (db *DB) notesOf(bridge string) map[string]string {
 	return maps.Clone(db.bridges[bridge].Notes)
 }
 
+// writeNote says that a note of a bridge is on its way to the row, until the returned
+// function is called.
+func (db *DB) writeNote(bridge, key string) (done func()) {
+	id := [2]string{bridge, key}
+	db.recordMu.Lock()
+	defer db.recordMu.Unlock()
+	if db.noting == nil {
+		db.noting = map[[2]string]int{}
+	}
+	db.noting[id]++
+	return func() {
+		db.recordMu.Lock()
+		defer db.recordMu.Unlock()
+		if db.noting[id]--; db.noting[id] == 0 {
+			delete(db.noting, id)
+		}
+	}
+}
+
+// keptNotes returns the notes that a row must have: those that are not being written.
+func (db *DB) keptNotes(bridge string) map[string]string {
+	db.recordMu.Lock()
+	defer db.recordMu.Unlock()
+	notes := maps.Clone(db.bridges[bridge].Notes)
+	for id := range db.noting {
+		if id[0] == bridge {
+			delete(notes, id[1])
+		}
+	}
+	return notes
+}
+
 // remember changes the record of a bridge, and writes all if that made a difference.
 func (db *DB) remember(bridge string, change func(*record)) {
 	db.recordMu.Lock()

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -30,7 +31,11 @@ func kept(t *testing.T, s *ovstest.Switch, db *DB, command string) string {
 	s.VSCtl(strings.Fields(command)...)
 	awaitWatch(t, db.Watch(), command, func() bool {
 		now, _ := db.view().bridge("br-int")
-		_, what := db.repairBridge(db.view(), now, func() wantedBridge { w := brInt.withDefaults().wanted(); w.ours = true; return w }())
+		_, what := db.repairBridge(db.view(), now, func() wantedBridge {
+			w := brInt.withDefaults().wanted()
+			w.ours, w.notes = true, db.keptNotes("br-int")
+			return w
+		}())
 		return now.UUID != before.UUID || len(what) > 0
 	})
 	what, err := db.KeepBridge(ovstest.Context(t), brInt)
@@ -127,4 +132,32 @@ func TestRecordOutlivesTheProcess(t *testing.T) {
 	must(t, os.WriteFile(file, []byte("{"), 0o600))
 	fifth := connectWith(t, s, file)
 	wantError(t, fifth.CheckBridge(ctx, brInt), intent.Conflict, "not made by ovloom")
+}
+
+// A note that is being written is not one that another program took away.
+func TestNotesAreWrittenWhileTheBridgeIsKept(t *testing.T) {
+	s := ovstest.Start(t)
+	db := connectWith(t, s, filepath.Join(t.TempDir(), "bridges"))
+	ctx := ovstest.Context(t)
+	must(t, db.EnsureBridge(ctx, brInt))
+	written := make(chan error)
+	go func() {
+		var err error
+		for n := 0; n < 100 && err == nil; n++ {
+			err = db.SetBridgeNote(ctx, "br-int", "zones", strconv.Itoa(n))
+		}
+		written <- err
+	}()
+	for {
+		what, err := db.KeepBridge(ctx, brInt)
+		if err != nil || len(what) > 0 {
+			t.Fatalf("put back %q, %v", what, err)
+		}
+		select {
+		case err := <-written:
+			must(t, err)
+			return
+		default:
+		}
+	}
 }
