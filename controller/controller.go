@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net"
 	"runtime/debug"
 	"time"
 
@@ -435,10 +436,19 @@ func (c *Controller) bringSwitch(ctx context.Context) {
 		return
 	}
 	if err := c.apply(ctx, mods); err != nil && ctx.Err() == nil { // else Run ends
-		c.log.Error("changing the switch failed; comparing everything", "error", err)
+		c.log.Log(ctx, levelOf(err), "changing the switch failed; comparing everything", "error", err)
 		c.synced = false
 		c.resync(ctx)
 	}
+}
+
+// levelOf returns the level at which a failure of the switch is logged. A connection that
+// was closed on this side is about to be replaced: that is no error.
+func levelOf(err error) slog.Level {
+	if errors.Is(err, net.ErrClosed) {
+		return slog.LevelInfo
+	}
+	return slog.LevelError
 }
 
 func (c *Controller) resync(ctx context.Context) {
@@ -459,7 +469,7 @@ func (c *Controller) resync(ctx context.Context) {
 		c.retrySync = time.Now().Add(c.syncBackoff)
 		time.AfterFunc(c.syncBackoff, func() { c.send(ctx, func() {}) })
 		c.stats.LastError = err.Error()
-		c.log.Error("comparing the switch with what is wanted failed", "error", err, "retry-in", c.syncBackoff)
+		c.log.Log(ctx, levelOf(err), "comparing the switch with what is wanted failed", "error", err, "retry-in", c.syncBackoff)
 		return
 	}
 	c.synced, c.syncBackoff = true, 0

@@ -3,10 +3,15 @@ package controller
 // The loop: starts, trouble with the store and the switch, and what others are told.
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
+	"net"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,6 +196,51 @@ func TestSwitchLostAndBack(t *testing.T) {
 			t.Errorf("%d changes and %d dumps, want a dump", applies, dumps)
 		}
 	})
+}
+
+// A connection that was closed on this side is replaced: what fails on it is no error.
+func TestClosedConnectionIsNoError(t *testing.T) {
+	for err, want := range map[error]slog.Level{
+		fmt.Errorf("openflow dump of meters: %w", net.ErrClosed): slog.LevelInfo,
+		fmt.Errorf("openflow dump of meters: %w", io.EOF):        slog.LevelError,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t)
+			levels := &levels{}
+			r.log = slog.New(levels)
+			r.run()
+			r.bound()
+			r.sw.failing(err)
+			r.rows.plug(Interface{Name: "if2", IfaceID: uuidOf(12), OFPort: 6})
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if got := levels.highest(); got != want {
+				t.Errorf("%v is logged at level %v, want %v", err, got, want)
+			}
+		})
+	}
+}
+
+// levels is a handler of a logger that keeps the highest level.
+type levels struct {
+	mu  sync.Mutex
+	max slog.Level // guarded by mu
+}
+
+func (l *levels) Enabled(context.Context, slog.Level) bool { return true }
+func (l *levels) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l *levels) WithGroup(string) slog.Handler            { return l }
+func (l *levels) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.max = max(l.max, r.Level)
+	return nil
+}
+
+func (l *levels) highest() slog.Level {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.max
 }
 
 // A change that the switch refuses leaves it in a state that nobody knows:
