@@ -49,6 +49,8 @@ type Claims interface {
 	Claim(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error)
 	ClaimFree(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error)
 	Release(ctx context.Context, ref intent.PortRef, host string, generation uint64) error
+	// Bindings returns the claims of all hosts on the port.
+	Bindings(ctx context.Context, ref intent.PortRef) ([]intent.Binding, error)
 }
 
 // Network is the host's own network: Kernel, or a stand-in of a test.

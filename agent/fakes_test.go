@@ -33,10 +33,14 @@ type fakeHost struct {
 	foreign  map[string]string           // default routes elsewhere, by gateway
 	holder   string                      // the live host that holds the port
 	claimed  uint64                      // the last generation
-	deliver  func(hostnet.Change)
-	down     map[string]bool
-	ended    bool // the namespace
-	log      []string
+	remain   int                         // how many times Bindings shows a claim of host1
+	asked    int                         // how often Bindings was called
+
+	bindingsErr error
+	deliver     func(hostnet.Change)
+	down        map[string]bool
+	ended       bool // the namespace
+	log         []string
 }
 
 func newFakeHost() *fakeHost {
@@ -101,6 +105,18 @@ func (f *fakeHost) Release(_ context.Context, _ intent.PortRef, _ string, genera
 	defer f.mu.Unlock()
 	f.did("release %d", generation)
 	return nil
+}
+
+// Bindings returns the claims that remain, one less each time.
+func (f *fakeHost) Bindings(context.Context, intent.PortRef) ([]intent.Binding, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked++
+	if f.remain == 0 {
+		return []intent.Binding{{Host: "another"}}, f.bindingsErr
+	}
+	f.remain--
+	return []intent.Binding{{Host: "another"}, {Host: "host1", Generation: f.claimed}}, f.bindingsErr
 }
 
 func (f *fakeHost) Interfaces(string) []ovsdb.Interface {

@@ -193,6 +193,25 @@ func TestExpectedUntilUnplugged(t *testing.T) {
 		"delete port "+if1, "delete "+if1, "unexpect acme/web/c1")
 }
 
+// A port that was unplugged can be deleted: its claim is gone. While the store does not
+// answer that is not waited for.
+func TestUnplugWaitsForTheRelease(t *testing.T) {
+	for _, c := range []struct {
+		remain int
+		err    error
+		asked  int
+	}{{0, nil, 1}, {3, nil, 4}, {3, intent.Unavailablef("the store does not answer"), 1}} {
+		a, f := newHost(t)
+		_, err := a.Plug(t.Context(), api.PlugRequest{Ref: c1, Netns: "c1", Ifname: "eth0"})
+		must(t, err)
+		f.remain, f.bindingsErr = c.remain, c.err
+		must(t, a.Unplug(t.Context(), c1))
+		if f.asked != c.asked {
+			t.Errorf("%+v: the claims were read %d times", c, f.asked)
+		}
+	}
+}
+
 func TestParseRecord(t *testing.T) {
 	good := `{"version":1,"port":"` + uuid1 + `","ref":"acme/web/c1","kind":"netns","interface":"` + if1 + `","netns":"c1"}`
 	if _, err := parseRecord([]byte(good)); err != nil {

@@ -7,6 +7,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
@@ -44,8 +46,9 @@ func (a *Agent) Plugged() []Plugged {
 	return list
 }
 
-// Unplug takes a port away from its workload on this host. It works while the store is
-// down, and when the port does not exist any more.
+// Unplug takes a port away from its workload on this host, and returns once the store has
+// no claim of this host on the port, so that the port can be deleted next. It works while
+// the store is down, and when the port does not exist any more.
 func (a *Agent) Unplug(ctx context.Context, ref intent.PortRef) error {
 	port, err := a.cfg.Store.Port(ctx, ref)
 	switch intent.KindOf(err) {
@@ -70,6 +73,7 @@ func (a *Agent) Unplug(ctx context.Context, ref intent.PortRef) error {
 		}
 	}
 	if found {
+		a.awaitRelease(ctx, ref)
 		return nil
 	}
 	if err != nil {
@@ -77,6 +81,31 @@ func (a *Agent) Unplug(ctx context.Context, ref intent.PortRef) error {
 	}
 	return intent.NotFoundf("port %s is not plugged on this host (%s)", ref, a.cfg.Host).
 		WithHint("ovloom port show %s says where it is", ref)
+}
+
+// How long Unplug waits for the claim to be released, and how often it looks.
+const (
+	releasePatience = 3 * time.Second
+	releasePoll     = 10 * time.Millisecond
+)
+
+// awaitRelease waits until the store has no claim of this host on a port. The claim is
+// released by whoever keeps claims, once the interface is gone; while the store does not
+// answer that is later, and not waited for.
+func (a *Agent) awaitRelease(ctx context.Context, ref intent.PortRef) {
+	ctx, cancel := context.WithTimeout(ctx, releasePatience)
+	defer cancel()
+	for {
+		claims, err := a.cfg.Claims.Bindings(ctx, ref)
+		if err != nil || !slices.ContainsFunc(claims, func(b intent.Binding) bool { return b.Host == a.cfg.Host }) {
+			return
+		}
+		select {
+		case <-time.After(releasePoll):
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // Remove forgets what is plugged, takes it off the bridge, and deletes it if Plug made it.
