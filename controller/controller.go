@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/loop"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/pipeline"
 )
@@ -305,7 +306,7 @@ func (c *Controller) Claimed(ctx context.Context, refs []intent.PortRef) {
 }
 
 func (c *Controller) watchHosts(ctx context.Context) {
-	KeepWatching(ctx, c.log, "hosts", func(ctx context.Context) error {
+	loop.Watch(ctx, c.log, "hosts", func(ctx context.Context) error {
 		return c.deps.Span.WatchHosts(ctx, func(u intent.HostsUpdate) {
 			c.send(ctx, func() {
 				c.hostsHeard = true
@@ -367,7 +368,7 @@ func (c *Controller) follow(ctx context.Context, tenant string) {
 	ctx, stop := context.WithCancelCause(ctx)
 	c.follows[tenant] = stop
 	go func() {
-		KeepWatching(ctx, c.log, "tenant "+tenant, func(ctx context.Context) error {
+		loop.Watch(ctx, c.log, "tenant "+tenant, func(ctx context.Context) error {
 			return c.deps.Span.WatchTenant(ctx, tenant, func(u intent.SpanUpdate) {
 				c.send(ctx, func() {
 					if ctx.Err() == nil { // else it was unfollowed while this waited
@@ -390,7 +391,7 @@ func (c *Controller) resolve(ctx context.Context, ifaceID string) {
 	ctx, stop := context.WithCancel(ctx)
 	c.resolves[ifaceID] = stop
 	go func() {
-		KeepWatching(ctx, c.log, "interface "+ifaceID, func(ctx context.Context) error {
+		loop.Watch(ctx, c.log, "interface "+ifaceID, func(ctx context.Context) error {
 			err := c.deps.Span.WatchResolve(ctx, ifaceID, func(ref intent.PortRef, ok bool) {
 				c.send(ctx, func() {
 					if ctx.Err() == nil {
@@ -644,3 +645,6 @@ func (c *Controller) did(ctx context.Context, d deed, err error) {
 	}
 	c.log.Log(ctx, level, "cannot "+d.what, "what", d.lane, "error", err, "retry-in", l.wait)
 }
+
+// hopeless says that no repetition helps: what was asked for cannot exist.
+func hopeless(err error) bool { return intent.KindOf(err) == intent.Invalid }

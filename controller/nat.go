@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/loop"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/pipeline"
 )
@@ -123,7 +124,7 @@ func (c *Controller) SetSurroundings(ctx context.Context, s Surroundings) {
 }
 
 func (c *Controller) watchExternals(ctx context.Context) {
-	KeepWatching(ctx, c.log, "externals", func(ctx context.Context) error {
+	loop.Watch(ctx, c.log, "externals", func(ctx context.Context) error {
 		return c.deps.NAT.Externals.WatchExternals(ctx, func(u intent.ExternalsUpdate) {
 			c.send(ctx, func() {
 				c.nat.externalsHeard = true
@@ -134,7 +135,7 @@ func (c *Controller) watchExternals(ctx context.Context) {
 }
 
 func (c *Controller) watchGuard(ctx context.Context) {
-	KeepWatching(ctx, c.log, "what tenants are kept from", func(ctx context.Context) error {
+	loop.Watch(ctx, c.log, "what tenants are kept from", func(ctx context.Context) error {
 		return c.deps.NAT.Guard.WatchGuard(ctx, func(u intent.GuardUpdate) {
 			c.send(ctx, func() {
 				c.nat.guardHeard = true

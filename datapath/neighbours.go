@@ -108,6 +108,22 @@ type Neighbourhood struct {
 	changes map[Neighbour]Change // the last of each neighbour; guarded by mu
 }
 
+// Repairs remembers what was put back, as *repair.Log does.
+type Repairs interface {
+	Put(what string, count int, detail string)
+}
+
+// RecordIn returns a Neighbourhood.PutBack that tells repairs.
+func RecordIn(repairs Repairs) func(n Neighbour, claimed string) {
+	return func(n Neighbour, claimed string) {
+		if claimed == "" {
+			repairs.Put("tunnel neighbour missing", 0, fmt.Sprintf("%s: %s", n.Addr, n.MAC))
+			return
+		}
+		repairs.Put("tunnel neighbour claimed by another MAC on the underlay", 0, fmt.Sprintf("%s: %s, not %s", n.Addr, n.MAC, claimed))
+	}
+}
+
 // absence is of a neighbour that the datapath had and has not any more.
 type absence struct {
 	since time.Time

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -153,5 +154,25 @@ func TestManyMissingNeighboursAreAskedForInTurn(t *testing.T) {
 	}
 	if len(asked) != many {
 		t.Errorf("%d of %d were asked for in three looks: %v", len(asked), many, asked)
+	}
+}
+
+// repairs remembers what it was told, as text.
+type repairs []string
+
+func (r *repairs) Put(what string, _ int, detail string) { *r = append(*r, what+": "+detail) }
+
+func TestNeighboursPutBackAreRecorded(t *testing.T) {
+	var r repairs
+	record := RecordIn(&r)
+	n := Neighbour{Bridge: "br-phy", Addr: netip.MustParseAddr("192.0.2.2"), MAC: "0a:00:00:00:00:02"}
+	record(n, "")
+	record(n, "0a:00:00:00:00:66")
+	want := repairs{
+		"tunnel neighbour missing: 192.0.2.2: 0a:00:00:00:00:02",
+		"tunnel neighbour claimed by another MAC on the underlay: 192.0.2.2: 0a:00:00:00:00:02, not 0a:00:00:00:00:66",
+	}
+	if !slices.Equal(r, want) {
+		t.Errorf("recorded %q, want %q", r, want)
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/ovloom/ovloom/openflow"
 )
 
 // A packet for which the cache has no flow costs the datapath as much as ten others, and
@@ -207,8 +209,9 @@ func (w *Watch) Penalties() map[uint32]Penalty {
 	return maps.Clone(w.standing)
 }
 
-// Keep looks until ctx ends. tell is given all ports in penalty whenever that changes.
-func (w *Watch) Keep(ctx context.Context, tell func(context.Context, map[uint32]Penalty)) error {
+// Keep looks until ctx ends. tell is given all ports in penalty, by OpenFlow port, whenever
+// that changes.
+func (w *Watch) Keep(ctx context.Context, tell func(context.Context, map[openflow.PortNo]bool)) error {
 	var j judge
 	ticker := time.NewTicker(watchEvery)
 	defer ticker.Stop()
@@ -225,7 +228,11 @@ func (w *Watch) Keep(ctx context.Context, tell func(context.Context, map[uint32]
 		w.standing = now
 		w.mu.Unlock()
 		if changed {
-			tell(ctx, now)
+			ports := map[openflow.PortNo]bool{}
+			for p := range now {
+				ports[openflow.PortNo(p)] = true
+			}
+			tell(ctx, ports)
 		}
 	}
 }

@@ -1,10 +1,16 @@
 package datapath
 
 import (
+	"context"
+	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
+
+	"github.com/ovloom/ovloom/openflow"
 )
 
 func TestFlowsByPort(t *testing.T) {
@@ -165,4 +171,40 @@ func TestPenaltiesForQuestions(t *testing.T) {
 			t.Errorf("with %d flows, not counted again", c.flows)
 		}
 	}
+}
+
+// A port that makes too many cached flows is told of once, and once more when its penalty
+// has ended.
+func TestWatchTellsOfPenalties(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &vswitchd{answers: map[string]string{
+			"upcall/show":           "netdev@ovs-netdev:\n  flows         : (current 30000) (avg 1) (max 1) (limit 200000)\n",
+			"coverage/read-counter": "0\n",
+			"dpif/show":             "netdev@ovs-netdev: hit:1 missed:1\n  br-int:\n    ovl1 7/3: (system)\n    ovl2 8/4: (system)\n",
+			"dpctl/dump-flows":      strings.Repeat("in_port(3), packets:0, actions:drop\n", portMost) + "in_port(4), packets:9, actions:drop\n",
+		}}
+		w := NewWatch(of(v, false), "br-int", slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(t.Context())
+		told := make(chan map[openflow.PortNo]bool, 10)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_ = w.Keep(ctx, func(_ context.Context, ports map[openflow.PortNo]bool) { told <- ports })
+		}()
+		if got := <-told; len(got) != 1 || !got[7] {
+			t.Errorf("told of %v, want port 7", got)
+		}
+		if p := w.Penalties(); p[7].Flows != portMost {
+			t.Errorf("penalties: %v", p)
+		}
+		v.mu.Lock()
+		v.answers["upcall/show"] = "netdev@ovs-netdev:\n  flows         : (current 10) (avg 1) (max 1) (limit 200000)\n"
+		v.mu.Unlock()
+		began := time.Now()
+		if got := <-told; len(got) != 0 || time.Since(began) > penaltyFirst+watchEvery {
+			t.Errorf("told of %v after %s", got, time.Since(began))
+		}
+		stop()
+		<-done
+	})
 }

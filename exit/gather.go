@@ -11,8 +11,8 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/loop"
 )
 
 const (
@@ -68,7 +68,7 @@ func (g *Gatherer) Run(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
 	parts.Go(func() {
-		controller.KeepWatching(ctx, g.from.Log, "hosts", func(ctx context.Context) error {
+		loop.Watch(ctx, g.from.Log, "hosts", func(ctx context.Context) error {
 			return g.from.Hosts(ctx, func(u intent.HostsUpdate) {
 				var vteps []netip.Addr
 				for _, h := range u.Hosts {
@@ -79,14 +79,14 @@ func (g *Gatherer) Run(ctx context.Context) error {
 		})
 	})
 	parts.Go(func() {
-		controller.KeepWatching(ctx, g.from.Log, "externals", func(ctx context.Context) error {
+		loop.Watch(ctx, g.from.Log, "externals", func(ctx context.Context) error {
 			return g.from.Externals(ctx, func(u intent.ExternalsUpdate) {
 				g.change(func(c *Config) { c.Externals, g.known.externals = u.Externals, true })
 			})
 		})
 	})
 	parts.Go(func() {
-		controller.KeepWatching(ctx, g.from.Log, "what tenants are kept from", func(ctx context.Context) error {
+		loop.Watch(ctx, g.from.Log, "what tenants are kept from", func(ctx context.Context) error {
 			return g.from.Guard(ctx, func(u intent.GuardUpdate) {
 				g.change(func(c *Config) {
 					g.guard, g.known.guard = u, true

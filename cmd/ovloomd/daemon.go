@@ -26,6 +26,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/ovsdb"
 	"github.com/ovloom/ovloom/pipeline"
+	"github.com/ovloom/ovloom/process"
 	"github.com/ovloom/ovloom/repair"
 	"github.com/ovloom/ovloom/store"
 	"github.com/ovloom/ovloom/underlay"
@@ -147,7 +148,7 @@ func (d *daemon) openBesides(ctx context.Context, do func(context.Context) error
 	var g errgroup.Group
 	g.Go(func() (err error) {
 		c := d.storeConfig()
-		c.WithoutMember, c.Traces, c.Attempt = true, d.tracesOfStore, attempts()
+		c.WithoutMember, c.Traces, c.Attempt = true, d.tracesOfStore, process.Attempts()
 		d.store, err = store.Open(opening, c)
 		return err
 	})
@@ -318,7 +319,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 		Repairs:        d.repairs,
 		Log:            d.log.With("part", "controller"),
 	})
-	d.neighbours = d.newNeighbourhood()
+	d.neighbours = &datapath.Neighbourhood{Datapath: d.dp, WhoHas: hostnet.WhoHas, PutBack: datapath.RecordIn(d.repairs), Log: d.log.With("part", "datapath")}
 	d.openflow = &openflowLink{daemon: d}
 	d.storeLink = &storeLink{daemon: d}
 	doctor := newDoctorLink(d)
@@ -341,36 +342,31 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	d.stopLoops = func() { stop(); loops.Wait() }
 	// What is about the store or the host does not wait for the bridge. Of interfaces nobody
 	// is told before the rules are there that keep the host apart from them.
-	begin(d.storeLink.keep, d.store.KeepGuard, d.keepAside, d.takeStoreUpAgain)
+	begin(d.storeLink.keep, d.store.KeepGuard, d.keepAside, d.reopenStore)
 	g.Go(func() error { return server.Serve(ctx, listener) })
 	g.Go(func() error {
 		if err := d.making.wait(ctx); err != nil {
 			return err
 		}
 		// The controller reads from the bridge's row which zones of conntrack are whose.
-		begin(d.controller.Run, d.agent.Run, d.tellUnderlay, d.tellInterfaces, d.keepBridge, d.keepUnderlay, d.announce, d.openflow.keep, doctor.keep, newRouterLink(d).keep, d.keepFair, trace.keep, d.keepExit(gatherer))
+		begin(d.controller.Run, d.agent.Run, d.tellUnderlay, d.tellInterfaces, d.keepBridge, d.keepUnderlay, d.announce, d.openflow.keep, doctor.keep, newRouterLink(d).keep, d.neighbours.Keep, func(ctx context.Context) error { return d.fair.Keep(ctx, d.controller.SetPenalties) }, trace.keep, d.keepExit(gatherer))
 		d.controller.Recall(ctx, d.store.CopiedTenants())
 		d.making.use()
-		notifyReady(d.log)
+		if err := process.NotifyReady(); err != nil {
+			d.log.Warn("cannot tell systemd that ovloomd is ready", "error", err)
+		}
 		d.log.Info("ready", "vtep", d.host.VTEP, "datapath", d.datapath, "bridge", d.cfg.Bridge, "socket", d.cfg.Socket)
 		return nil
 	})
 	return g.Wait()
 }
 
-// notifyReady tells systemd, if it started us, that the API answers
-// (sd_notify(3)).
-func notifyReady(log *slog.Logger) {
-	path := os.Getenv("NOTIFY_SOCKET")
-	if path == "" {
-		return
+// reopenStore ends this daemon in an orderly way when the store's member, without which it
+// runs, would come up in the next one. Packets keep flowing, as in any restart.
+func (d *daemon) reopenStore(ctx context.Context) error {
+	if n, ok := d.store.AwaitRepair(ctx); ok {
+		d.log.Info("restarting to open the store again")
+		d.end(&process.Replace{Attempts: n})
 	}
-	conn, err := net.DialUnix("unixgram", nil, &net.UnixAddr{Name: path, Net: "unixgram"})
-	if err == nil {
-		_, err = conn.Write([]byte("READY=1"))
-		err = errors.Join(err, conn.Close())
-	}
-	if err != nil {
-		log.Warn("cannot tell systemd that we are ready", "error", err)
-	}
+	return nil
 }

@@ -12,10 +12,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/doctor"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/loop"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/openflow/ofconn"
 	"github.com/ovloom/ovloom/ovsdb"
@@ -105,7 +105,7 @@ func (l *doctorLink) send(ctx context.Context, packets []doctor.Packet) error {
 
 // watch takes part in every examination that some host asks for.
 func (l *doctorLink) watch(ctx context.Context) {
-	controller.KeepWatching(ctx, l.log, "examinations", func(ctx context.Context) error {
+	loop.Watch(ctx, l.log, "examinations", func(ctx context.Context) error {
 		return l.store.WatchExaminations(ctx, func(run uint64) {
 			go func() {
 				ctx, cancel := context.WithTimeout(ctx, examineTime)

@@ -3,7 +3,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,37 +10,7 @@ import (
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/controller"
-	"github.com/ovloom/ovloom/datapath"
-	"github.com/ovloom/ovloom/hostnet"
-	of "github.com/ovloom/ovloom/openflow"
 )
-
-// keepFair holds ports that make too many cached flows to a rate, and tunnels to where
-// the other hosts are, until ctx ends.
-func (d *daemon) keepFair(ctx context.Context) error {
-	done := make(chan struct{})
-	go func() { defer close(done); _ = d.neighbours.Keep(ctx) }()
-	defer func() { <-done }()
-	return d.fair.Keep(ctx, func(ctx context.Context, penalties map[uint32]datapath.Penalty) {
-		ports := map[of.PortNo]bool{}
-		for p := range penalties {
-			ports[of.PortNo(p)] = true
-		}
-		d.controller.SetPenalties(ctx, ports)
-	})
-}
-
-// newNeighbourhood watches where tunnels lead.
-func (d *daemon) newNeighbourhood() *datapath.Neighbourhood {
-	return &datapath.Neighbourhood{Datapath: d.dp, WhoHas: hostnet.WhoHas, Log: d.log.With("part", "datapath"),
-		PutBack: func(n datapath.Neighbour, claimed string) {
-			if claimed == "" {
-				d.repairs.Put("tunnel neighbour missing", 0, fmt.Sprintf("%s: %s", n.Addr, n.MAC))
-				return
-			}
-			d.repairs.Put("tunnel neighbour claimed by another MAC on the underlay", 0, fmt.Sprintf("%s: %s, not %s", n.Addr, n.MAC, claimed))
-		}}
-}
 
 // fairWarnings names the ports that are held to a rate.
 func (d *daemon) fairWarnings(c controller.Status) (w []api.Warning) {

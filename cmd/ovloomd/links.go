@@ -14,6 +14,7 @@ import (
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/keeper"
+	"github.com/ovloom/ovloom/loop"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/openflow/ofconn"
 )
@@ -44,34 +45,13 @@ func (s *linkState) get() (connected bool, since time.Time, err error) {
 // watchDB calls do at first and whenever the database changed. While the database
 // is gone it says nothing: what was known still holds.
 func (d *daemon) watchDB(ctx context.Context, do func(context.Context)) error {
-	onChange(ctx, d.db.Watch(), func(ctx context.Context) error {
+	loop.OnChange(ctx, d.db.Watch(), func(ctx context.Context) error {
 		if d.db.State().Connected {
 			do(ctx)
 		}
 		return nil
 	})
 	return nil
-}
-
-// bridgesRetry is how long it takes to try again what failed without a change: the cause
-// may be elsewhere, such as a disk or the number of open files.
-const bridgesRetry = 5 * time.Second
-
-// onChange calls do whenever something changed, and after it failed again, until ctx ends.
-func onChange(ctx context.Context, changed <-chan struct{}, do func(context.Context) error) {
-	var again <-chan time.Time
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-changed:
-		case <-again:
-		}
-		again = nil
-		if do(ctx) != nil {
-			again = time.After(bridgesRetry)
-		}
-	}
 }
 
 // tellInterfaces tells the agent and the controller of the bridge's interfaces whenever
@@ -129,7 +109,7 @@ func (d *daemon) tellInterfacesNow(ctx context.Context) {
 // of ovs-vswitchd did.
 func (d *daemon) keepBridge(ctx context.Context) error {
 	said := ""
-	onChange(ctx, d.db.Watch(), func(ctx context.Context) error {
+	loop.OnChange(ctx, d.db.Watch(), func(ctx context.Context) error {
 		if !d.db.State().Connected {
 			return nil // and when it is, that is a change
 		}

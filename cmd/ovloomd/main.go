@@ -16,20 +16,21 @@ import (
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/process"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	holdMemory()
+	process.HoldMemory()
 	os.Exit(run(ctx, os.Args, os.Stderr))
 }
 
 // run runs the daemon until ctx ends and returns the process's exit code.
 func run(ctx context.Context, args []string, stderr io.Writer) int {
 	err := command(stderr).RunContext(ctx, args)
-	if again := new(startAgain); errors.As(err, &again) {
-		err = again.exec(ctx)
+	if next := new(process.Replace); errors.As(err, &next) {
+		err = next.Exec(ctx)
 	}
 	if err == nil {
 		return 0

@@ -13,6 +13,7 @@ import (
 	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/explain"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/loop"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/openflow/ofconn"
 	"github.com/ovloom/ovloom/ovsdb"
@@ -42,7 +43,7 @@ type traceAnswer struct {
 
 // keep does this host's part of other hosts' traces, until ctx ends.
 func (l *traceLink) keep(ctx context.Context) error {
-	controller.KeepWatching(ctx, l.log, "other hosts' questions", func(ctx context.Context) error {
+	loop.Watch(ctx, l.log, "other hosts' questions", func(ctx context.Context) error {
 		return l.store.WatchQuestions(ctx, l.cfg.HostName, func(q store.Question) {
 			switch q.Topic { // of another, that of a newer ovloomd, it hears that it gets no answer
 			case traceTopic:

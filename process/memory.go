@@ -1,4 +1,6 @@
-package main
+// Package process is what ovloomd does as a process of the host: it bounds its memory, tells
+// systemd that it is ready, and puts a new ovloomd in its own place.
+package process
 
 import (
 	"math"
@@ -20,9 +22,9 @@ const (
 // heldMemory is what the collector is told with each collection.
 type heldMemory struct{ set func(limit int64) }
 
-// holdMemory adapts the collector's limit to what is alive, after each collection. An
+// HoldMemory adapts the collector's limit to what is alive, after each collection. An
 // administrator's own limit is left alone.
-func holdMemory() {
+func HoldMemory() {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return
 	}
