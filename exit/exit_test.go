@@ -203,14 +203,14 @@ func (h *host) now() *hostnet.Exit {
 }
 
 // loop is a Controller.
-type loop struct {
+type recorder struct {
 	mu      sync.Mutex
 	uplinks map[string]controller.Uplink
 	around  *controller.Surroundings
 	call    func() // unless nil called, without a lock, in SetUplinks
 }
 
-func (l *loop) SetUplinks(_ context.Context, u map[string]controller.Uplink) {
+func (l *recorder) SetUplinks(_ context.Context, u map[string]controller.Uplink) {
 	if l.call != nil {
 		l.call()
 	}
@@ -219,7 +219,7 @@ func (l *loop) SetUplinks(_ context.Context, u map[string]controller.Uplink) {
 	l.uplinks = u
 }
 
-func (l *loop) SetSurroundings(_ context.Context, s controller.Surroundings) {
+func (l *recorder) SetSurroundings(_ context.Context, s controller.Surroundings) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.around = &s
@@ -228,7 +228,7 @@ func (l *loop) SetSurroundings(_ context.Context, s controller.Surroundings) {
 type bed struct {
 	bridge *bridge
 	host   *host
-	loop   *loop
+	loop   *recorder
 	*Reconciler
 	repairs *repair.Log
 
@@ -249,7 +249,7 @@ func (b *bed) send(_ context.Context, out ...of.PacketOut) error {
 }
 
 func newBed(t *testing.T) *bed {
-	b := &bed{bridge: &bridge{wake: make(chan struct{}), cards: []ovsdb.Interface{{Name: "eth2", OFPort: 1}}}, loop: &loop{},
+	b := &bed{bridge: &bridge{wake: make(chan struct{}), cards: []ovsdb.Interface{{Name: "eth2", OFPort: 1}}}, loop: &recorder{},
 		host: &host{own: addrs("192.0.2.1", "100.64.0.1"), serves: map[uint16]hostnet.Service{}, events: make(chan hostnet.ExitEvent)}, repairs: &repair.Log{}}
 	b.Reconciler = New(Settings{Bridge: "br-int", Link: "ovl0", VXLANPort: 4789, UnderlayMTU: 1500},
 		Deps{Switch: b.bridge, Host: b.host, Controller: b.loop, Send: b.send, Repairs: b.repairs})

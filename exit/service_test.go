@@ -14,7 +14,7 @@ func TestForwardsYieldToWhoWasFirst(t *testing.T) {
 	h := &host{own: addrs("192.0.2.1"), serves: map[uint16]hostnet.Service{8080: hostnet.ServedByUser}}
 	start := func() *Reconciler {
 		return New(Settings{Bridge: "br-int", Link: "ovl0", StateDir: dir},
-			Deps{Switch: &bridge{wake: make(chan struct{})}, Host: h, Controller: &loop{}})
+			Deps{Switch: &bridge{wake: make(chan struct{})}, Host: h, Controller: &recorder{}})
 	}
 	serve := func(port uint16, s hostnet.Service) {
 		h.mu.Lock()
