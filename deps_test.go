@@ -71,6 +71,7 @@ var table = map[string]rule{
 
 	// What tests share. It knows what it stands in for.
 	"api/apitest":               {ours: "api intent"},
+	"store/storetest":           {ours: "store"},
 	"ovsdb/ovstest":             {},
 	"openflow/internal/ovstest": {},
 }

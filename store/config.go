@@ -75,7 +75,9 @@ type Config struct {
 	// Logger is where the store and etcd log. Nil: nowhere.
 	Logger *slog.Logger
 
-	unsynced bool // the embedded member does not wait for the disk; for tests
+	// Unsynced has the embedded member not wait for the disk. A loss of power may take what
+	// was stored: it is for tests (package storetest).
+	Unsynced bool
 }
 
 func (c Config) withDefaults() Config {

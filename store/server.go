@@ -177,7 +177,7 @@ func serverConfig(closing context.Context, c Config, dir string) (*embed.Config,
 	ec.ElectionMs = uint(election.Milliseconds())
 	ec.AutoCompactionMode = embed.CompactorModePeriodic
 	ec.AutoCompactionRetention = compaction
-	ec.UnsafeNoFsync = c.unsynced
+	ec.UnsafeNoFsync = c.Unsynced
 	ec.EnableGRPCGateway = false // nobody speaks JSON to it
 	ec.AuthToken = ""            // nor has a password
 

@@ -20,7 +20,7 @@ func open(t testing.TB, c Config) *Store {
 	if os.Getenv("OVLOOM_TEST_LOG") != "" {
 		c.Logger = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
-	c.unsynced = true
+	c.Unsynced = true
 	s, err := Open(t.Context(), c)
 	if err != nil {
 		t.Fatalf("open the store: %v", err)
