@@ -16,8 +16,10 @@ UNITDIR ?= /etc/systemd/system
 AS_ROOT := $(if $(filter 0,$(shell id -u)),,sudo -E env PATH=$(PATH))
 EXEC    := $(if $(AS_ROOT),-exec '$(AS_ROOT)')
 
-# Everything but the tests that need a lab.
-UNIT = $(shell $(GO) list ./... | grep -v '/integration$$')
+# The folders whose tests need labs: all, one, or those with a test that T matches.
+LABS = $(if $(DIR),$(DIR),$(shell scripts/lab.sh folders $(if $(T),'$(T)')))
+# Everything but those.
+UNIT = $(shell $(GO) list ./... | grep -vE "/integration/($$(scripts/lab.sh folders | paste -sd '|'))\$$")
 
 # One after the other: the first failure is to be the last thing said.
 .NOTPARALLEL:
@@ -62,16 +64,16 @@ unit: ## test all packages, without labs; RACE= without the race detector
 peers: ## test against other OpenFlow codecs, in a module of their own
 	cd integration/peers && $(GO) test $(EXEC) -timeout 5m ./...
 
-lab: build ## test on real Open vSwitch hosts, in namespaces and containers, two labs side by side; T=NAME for one, LAB_KEEP=1 keeps what fails
-	$(GO) test -c -o bin/lab.test ./integration/
-	@$(if $(T),cd integration && OVLOOM_BIN=$(CURDIR)/bin $(AS_ROOT) ../bin/lab.test -test.count=1 -test.timeout 25m -test.v -test.run '$(T)', \
-		OVLOOM_BIN=$(CURDIR)/bin LAB_PATIENCE=$(or $(LAB_PATIENCE),2) $(AS_ROOT) scripts/lab.sh $(CURDIR)/bin/lab.test)
+lab: build ## test on real Open vSwitch hosts, two labs side by side; T=NAME for one, DIR=nat for a folder, LAB_KEEP=1 keeps what fails
+	$(GO) test -c -o bin/labs/ $(addprefix ./integration/,$(LABS))
+	@OVLOOM_BIN=$(CURDIR)/bin $(if $(T),$(AS_ROOT) scripts/lab.sh only $(CURDIR)/bin/labs '$(T)' $(LABS), \
+		LAB_PATIENCE=$(or $(LAB_PATIENCE),2) $(AS_ROOT) scripts/lab.sh run $(CURDIR)/bin/labs 2 $(LABS))
 
 kernel-lab: ## test on Linux's own datapath, in an emulated machine with Debian's kernel, which takes long; T=NAME for some
 	scripts/kernel-lab.sh $(if $(T),'$(T)')
 
 faults: build ## random faults in a lab, hands in the switch included; SEED=N replays, TIME=10m makes it longer
-	OVLOOM_BIN=$(CURDIR)/bin FAULT_SEED=$(SEED) FAULT_TIME=$(TIME) $(GO) test -count=1 -timeout 0 $(EXEC) -v -run '^TestRandomFaults$$' ./integration/
+	OVLOOM_BIN=$(CURDIR)/bin FAULT_SEED=$(SEED) FAULT_TIME=$(TIME) $(GO) test -count=1 -timeout 0 $(EXEC) -v -run '^TestRandomFaults$$' ./integration/faults/
 
 demo: ## two tenants on three hosts and the internet, shown in a minute; installs what it needs, LAB_KEEP=1 leaves the hosts standing
 	@echo "demo: installs with apt-get what is missing (Open vSwitch, iproute2, ping and the like; no service is"

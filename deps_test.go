@@ -23,6 +23,7 @@ type rule struct {
 	ours    string // packages of this module, separated by spaces
 	outside string // modules or package prefixes of others
 	noIO    bool   // neither files, sockets nor processes
+	about   string // what packages that share a rule do
 }
 
 const (
@@ -64,9 +65,12 @@ var table = map[string]rule{
 	"agent":                 {ours: "api hostnet intent ovsdb repair durable"},
 	"cmd/ovloom":            {ours: "api intent pki", outside: cli},
 	"cmd/ovloomd":           {ours: "agent api intent store ovsdb openflow openflow/ofconn pipeline controller datapath doctor unixctl explain exit pki hostnet underlay repair keeper loop process", outside: cli + " " + yaml},
-	"integration":           {outside: etcd}, // its tests use everything of ours, and write into the store what nothing of ours would
 	"integration/lab":       {ours: "intent", outside: "github.com/vishvananda/netlink github.com/vishvananda/netns"},
-	"integration/cmd/":      {ours: "integration/lab"},
+	"integration/overlay":   {ours: "integration/lab api intent hostnet"},
+	"integration/direct":    {ours: "integration/overlay store"},
+	"integration/":          {about: "tests in labs, by subject"}, // they may use everything of ours
+	"integration/store":     {outside: etcd, about: "tests of the store: what nothing of ours would write into it, too"},
+	"integration/cmd/":      {ours: "integration/lab", about: "programs that run labs"},
 	"integration/cmd/bench": {ours: "integration/lab api intent store openflow openflow/ofconn controller unixctl", outside: etcd}, // a store of three members
 
 	// What tests share. It knows what it stands in for.
@@ -117,14 +121,11 @@ func violations(p pkg) []string {
 	return slices.Compact(found)
 }
 
-// ruleFor returns the rule of a package. One that ends in a slash is for all
-// packages below.
+// ruleFor returns the rule of a package: its own, or the one with the longest name of
+// those that end in a slash, which are for all packages below.
 func ruleFor(name string) (rule, bool) {
-	if r, ok := table[name]; ok {
-		return r, true
-	}
-	for prefix, r := range table {
-		if strings.HasSuffix(prefix, "/") && strings.HasPrefix(name, prefix) {
+	for ; name != ""; name = name[:strings.LastIndex(strings.TrimSuffix(name, "/"), "/")+1] {
+		if r, ok := table[name]; ok {
 			return r, true
 		}
 	}

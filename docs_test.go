@@ -53,11 +53,14 @@ func packageTable(t *testing.T) string {
 	var b strings.Builder
 	b.WriteString("| package | what it does | of ours it may import | of others |\n|---|---|---|---|\n")
 	for _, name := range slices.Sorted(maps.Keys(table)) {
-		job := synopsis(t, name)
+		r := table[name]
+		job := r.about
+		if job == "" {
+			job = synopsis(t, name)
+		}
 		if job == "" {
 			continue
 		}
-		r := table[name]
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", name, job, quoted(r.ours), quoted(r.outside))
 	}
 	return b.String()
@@ -79,9 +82,6 @@ func quoted(words string) string {
 // name; "" for a package that does not exist, or that only others' tests use.
 func synopsis(t *testing.T, name string) string {
 	t.Helper()
-	if strings.HasSuffix(name, "/") {
-		return "programs that run labs"
-	}
 	files, err := filepath.Glob(filepath.Join(name, "*.go"))
 	if err != nil {
 		t.Fatal(err)

@@ -59,7 +59,10 @@ trap '[ -z "$machine" ] || kill "$machine" 2>/dev/null || true; [ -e "$work/logs
 trap 'exit 1' HUP INT TERM
 
 CGO_ENABLED=0 go build -o "$work/bin/" ./cmd/ovloom ./cmd/ovloomd
-CGO_ENABLED=0 go test -c -o "$work/integration.test" ./integration
+folders=$(scripts/lab.sh folders "$tests")
+[ -n "$folders" ] || { echo "kernel-lab: no test matches $tests" >&2; exit 1; }
+# shellcheck disable=SC2046 # a list of folders
+CGO_ENABLED=0 go test -c -o "$work/labs/" $(echo "$folders" | sed 's|^|./integration/|')
 
 # The first file system has what mounts the second: modules in an order that works.
 mkdir -p "$work/first/bin" "$work/first/modules"
@@ -101,8 +104,10 @@ ip link set lo up
 modprobe -a openvswitch vport_vxlan
 while read -r up rest </proc/uptime && [ "\${up%.*}" -lt 11 ]; do sleep 1; done
 cd /tmp
-/tmp/lab/integration.test -test.v -test.timeout 60m -test.run '$tests'
-code=\$?
+code=0
+for labs in /tmp/lab/labs/*.test; do
+	\$labs -test.v -test.timeout 60m -test.run '$tests' || code=1
+done
 echo "kernel-lab: what the kernel said:"
 dmesg | grep -E 'openvswitch: |BUG:|Oops:|WARNING:|Call Trace:'
 if [ '${LAB_KEEP-}' = 1 ] && [ \$code -ne 0 ]; then

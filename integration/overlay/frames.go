@@ -1,0 +1,158 @@
+package overlay
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"errors"
+	"net"
+	"net/netip"
+	"sync"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/ovloom/ovloom/integration/lab"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// ARPOf makes an ARP message with a hardware type, a protocol and address lengths of
+// choice.
+func ARPOf(hardware, protocol uint16, hlen, plen byte, op uint16, sha intent.MAC, spa netip.Addr, tha intent.MAC, tpa netip.Addr) []byte {
+	b := binary.BigEndian.AppendUint16(nil, hardware)
+	b = binary.BigEndian.AppendUint16(b, protocol)
+	b = append(b, hlen, plen)
+	b = binary.BigEndian.AppendUint16(b, op)
+	b = append(append(b, sha[:]...), spa.AsSlice()...)
+	return append(append(b, tha[:]...), tpa.AsSlice()...)
+}
+
+// GatewayOf returns the gateway that a network chooses by itself.
+func GatewayOf(a netip.Addr) netip.Addr {
+	bits := 24
+	if a.Is6() {
+		bits = 64
+	}
+	return netip.PrefixFrom(a, bits).Masked().Addr().Next()
+}
+
+// SendFromHost sends a frame out of an interface of the host itself.
+func SendFromHost(h *lab.Host, ifname string, frame []byte) error {
+	return h.InNetNS(func() error {
+		nic, err := net.InterfaceByName(ifname)
+		if err != nil {
+			return err
+		}
+		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: nic.Index})
+	})
+}
+
+// SendVXLAN sends tunnel packets (RFC 7348) from a host's own address.
+func SendVXLAN(t *testing.T, from *lab.Host, to netip.Addr, vni uint32, inners ...[]byte) {
+	t.Helper()
+	err := from.InNetNS(func() error {
+		conn, err := net.DialUDP("udp4", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(to, 4789)))
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		// The kernel leaves checksums to a network card, which is not there; VXLAN may
+		// go without one.
+		raw, err := conn.SyscallConn()
+		if err != nil {
+			return err
+		}
+		var option error
+		err = raw.Control(func(fd uintptr) { option = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1) })
+		if err = errors.Join(err, option); err != nil {
+			return err
+		}
+		for _, inner := range inners {
+			if _, err := conn.Write(append([]byte{0x08, 0, 0, 0, byte(vni >> 16), byte(vni >> 8), byte(vni), 0}, inner...)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// VXLAN returns a VXLAN packet (RFC 7348, section 5) with a frame, without its UDP
+// header.
+func VXLAN(vni uint32, frame []byte) []byte {
+	const vniIsValid = 0x08
+	return append(binary.BigEndian.AppendUint32([]byte{vniIsValid, 0, 0, 0}, vni<<8), frame...)
+}
+
+func Datagram(srcMAC, dstMAC intent.MAC, src, dst netip.Addr, payload []byte) []byte {
+	return lab.IPFrame(srcMAC, dstMAC, src, dst, lab.ProtoUDP, 64,
+		lab.UDP(netip.AddrPortFrom(src, 9), netip.AddrPortFrom(dst, 9), payload))
+}
+
+// PayloadIs matches datagrams with a payload.
+func PayloadIs(payload []byte) lab.Match {
+	return func(p lab.Packet) bool { return bytes.Equal(p.Payload, payload) }
+}
+
+// Flood sends from a machine until the returned function is called, which says how many
+// frames were sent.
+func (o *Overlay) Flood(from *Machine, rate, most int, frame func(n int) []byte) (stop func() int) {
+	ctx, cancel := context.WithCancel(o.T.Context())
+	var sent int
+	var err error
+	var done sync.WaitGroup
+	done.Go(func() { sent, err = from.Flood(ctx, "eth0", rate, most, frame) })
+	end := sync.OnceFunc(func() { cancel(); done.Wait() })
+	o.T.Cleanup(end)
+	return func() int {
+		end()
+		if err != nil {
+			o.T.Error(err)
+		}
+		return sent
+	}
+}
+
+// ToGateway is a frame of a machine for its gateway.
+func ToGateway(from *Machine, to netip.Addr, proto, ttl uint8, payload []byte) []byte {
+	return lab.IPFrame(from.Port.MAC, intent.GatewayMAC, from.V4(), to, proto, ttl, payload)
+}
+
+// OnesSum is the ones' complement sum of 16-bit words.
+func OnesSum(b []byte) uint16 {
+	var sum uint32
+	for i := 0; i < len(b); i += 2 {
+		word := uint32(b[i]) << 8
+		if i+1 < len(b) {
+			word |= uint32(b[i+1])
+		}
+		sum += word
+	}
+	for sum>>16 > 0 {
+		sum = sum>>16 + sum&0xffff
+	}
+	return uint16(sum)
+}
+
+// PseudoHeader puts the pseudo-header before a TCP segment or a UDP datagram.
+func PseudoHeader(src, dst netip.Addr, proto byte, payload []byte) []byte {
+	b := append(src.AsSlice(), dst.AsSlice()...)
+	b = append(b, 0, proto, byte(len(payload)>>8), byte(len(payload)))
+	return append(b, payload...)
+}
+
+// SolicitedNode returns the group that a neighbour solicitation is sent to, as an
+// address and as a MAC (RFC 4291, 2.7.1; RFC 2464, 7).
+func SolicitedNode(a netip.Addr) (netip.Addr, intent.MAC) {
+	b := a.As16()
+	group := netip.MustParseAddr("ff02::1:ff00:0").As16()
+	copy(group[13:], b[13:])
+	return netip.AddrFrom16(group), intent.MAC{0x33, 0x33, group[12], group[13], group[14], group[15]}
+}
