@@ -6,13 +6,14 @@ import (
 	"math/rand/v2"
 	"net/netip"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
-// addrPoolSize is how many free addresses are found at a time.
-const addrPoolSize = 64
+const (
+	addrPoolSize = 64   // free addresses that are found at a time
+	searchMost   = 2000 // addresses in one answer
+)
 
 // addrPool chooses addresses for ports that were added without. An address out
 // of it is only likely to be free: the transaction that takes it decides.
@@ -128,20 +129,19 @@ func (s *Store) searchAddrs(ctx context.Context, root string, gateway, from, to 
 	end := root + sortable(to) + "\x00"
 	page := count // most often what comes next is free
 	for next := from; ; {
-		r, err := s.client.Get(ctx, root+sortable(next),
-			clientv3.WithRange(end), clientv3.WithKeysOnly(), clientv3.WithLimit(int64(page)))
+		keys, more, err := s.kv.Page(ctx, root+sortable(next), end, page)
 		if err != nil {
 			return nil, err
 		}
 		taken := map[netip.Addr]bool{gateway: true}
 		last := to
-		for _, kv := range r.Kvs {
-			a, err := parseSortable(string(kv.Key)[len(root):])
+		for _, key := range keys {
+			a, err := parseSortable(key[len(root):])
 			if err != nil {
-				return nil, fmt.Errorf("%w key %s: %w", errUnreadable, kv.Key, err)
+				return nil, fmt.Errorf("%w key %s: %w", kv.ErrUnreadable, key, err)
 			}
 			taken[a] = true
-			if r.More {
+			if more {
 				last = a
 			}
 		}
@@ -150,9 +150,9 @@ func (s *Store) searchAddrs(ctx context.Context, root string, gateway, from, to 
 				free = append(free, next)
 			}
 		}
-		if len(free) == count || !r.More {
+		if len(free) == count || !more {
 			return free, nil
 		}
-		page = min(8*page, pageKeys)
+		page = min(8*page, searchMost)
 	}
 }

@@ -6,9 +6,8 @@ import (
 	"net/netip"
 	"strings"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // This file refuses what is right by itself, but what packets could not do.
@@ -19,17 +18,17 @@ func (s *Store) carried(ctx context.Context, n intent.Network) error {
 	if n.MTU == 0 {
 		return nil
 	}
-	v, err := s.read(ctx, below(hostsRoot), below(aliveRoot, clientv3.WithKeysOnly()))
+	v, err := s.kv.Read(ctx, kv.Below(hostsRoot), kv.Below(aliveRoot, kv.KeysOnly()))
 	if err != nil {
 		return err
 	}
 	alive := map[string]bool{}
-	for _, it := range v.found[1] {
-		alive[it.key[len(aliveRoot):]] = true
+	for _, it := range v.Found[1] {
+		alive[it.Key[len(aliveRoot):]] = true
 	}
 	var narrow []string
 	most := n.MTU
-	for _, it := range v.found[0] {
+	for _, it := range v.Found[0] {
 		h, err := objectOf[intent.Host](it)
 		if err != nil || !alive[h.Name] || h.UnderlayMTU == 0 {
 			continue // what is not known is no reason to refuse
@@ -53,12 +52,12 @@ func (s *Store) carried(ctx context.Context, n intent.Network) error {
 // outerApart refuses to give a tenant addresses of an external that its own networks
 // have: its ports would look for those among themselves. It makes sure that no network
 // comes to have them meanwhile.
-func (s *Store) outerApart(ctx context.Context, tx *txn, e intent.External, tenant string) error {
-	v, err := s.read(ctx, below(networksRoot(tenant)))
+func (s *Store) outerApart(ctx context.Context, tx *kv.Txn, e intent.External, tenant string) error {
+	v, err := s.kv.Read(ctx, kv.Below(networksRoot(tenant)))
 	if err != nil {
 		return err
 	}
-	for _, it := range v.found[0] {
+	for _, it := range v.Found[0] {
 		n, err := objectOf[intent.Network](it)
 		if err != nil {
 			continue // it is left out anyway
@@ -67,19 +66,19 @@ func (s *Store) outerApart(ctx context.Context, tx *txn, e intent.External, tena
 			return err
 		}
 	}
-	tx.quietBelow(networksRoot(tenant), v.revision)
+	tx.QuietBelow(networksRoot(tenant), v.Revision)
 	return nil
 }
 
 // innerApart refuses a network which has addresses that its tenant uses outside, and
 // makes sure that no external is changed meanwhile. A user of one that comes meanwhile
 // sees that networks were changed.
-func (s *Store) innerApart(ctx context.Context, tx *txn, n intent.Network) error {
-	v, err := s.read(ctx, below(externalsRoot))
+func (s *Store) innerApart(ctx context.Context, tx *kv.Txn, n intent.Network) error {
+	v, err := s.kv.Read(ctx, kv.Below(externalsRoot))
 	if err != nil {
 		return err
 	}
-	for _, it := range v.found[0] {
+	for _, it := range v.Found[0] {
 		e, err := objectOf[intent.External](it)
 		if err != nil {
 			continue
@@ -88,16 +87,16 @@ func (s *Store) innerApart(ctx context.Context, tx *txn, n intent.Network) error
 		if clash == nil {
 			continue
 		}
-		users, err := s.read(ctx, below(usersOf(e.Name)+n.Tenant+"/", clientv3.WithLimit(1)))
+		users, err := s.kv.Read(ctx, kv.Below(usersOf(e.Name)+n.Tenant+"/", kv.Limit(1)))
 		if err != nil {
 			return err
 		}
-		if users.one(0).value != nil {
+		if users.One(0).Value != nil {
 			return clash
 		}
-		tx.emptyBelow(usersOf(e.Name) + n.Tenant + "/")
+		tx.EmptyBelow(usersOf(e.Name) + n.Tenant + "/")
 	}
-	tx.quietBelow(externalsRoot, v.revision)
+	tx.QuietBelow(externalsRoot, v.Revision)
 	return nil
 }
 

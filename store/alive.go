@@ -5,10 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // LeaseTTL is how long a host counts as alive after its last sign.
@@ -20,11 +18,11 @@ const LeaseTTL = 10 * time.Second
 // with kind Conflict if another living process has the name, and with kind
 // NotFound if the host is not registered, or is no longer.
 func (s *Store) KeepAlive(ctx context.Context, name string) error {
-	var lease clientv3.LeaseID
+	var lease kv.Lease
 	defer func() { s.revoke(ctx, lease) }()
 	down := false
 	for {
-		err := s.update(ctx, "keep host "+name+" alive", func(ctx context.Context) (err error) {
+		err := s.kv.Update(ctx, "keep host "+name+" alive", func(ctx context.Context) (err error) {
 			lease, err = s.beat(ctx, name, lease)
 			return err
 		})
@@ -56,58 +54,57 @@ func (s *Store) KeepAlive(ctx context.Context, name string) error {
 
 // beat gives one sign of life, with a new lease if the old one is gone, and
 // returns the lease that is held then.
-func (s *Store) beat(ctx context.Context, name string, lease clientv3.LeaseID) (clientv3.LeaseID, error) {
+func (s *Store) beat(ctx context.Context, name string, lease kv.Lease) (kv.Lease, error) {
 	if lease != 0 {
-		_, err := s.client.KeepAliveOnce(ctx, lease)
+		err := s.kv.Keep(ctx, lease)
 		switch {
-		case errors.Is(err, rpctypes.ErrLeaseNotFound):
+		case errors.Is(err, kv.ErrLeaseGone):
 			lease = 0
 		case err != nil:
 			return lease, err
 		}
 	}
-	v, err := s.read(ctx, key(aliveKey(name)), key(hostKey(name)))
+	v, err := s.kv.Read(ctx, kv.Key(aliveKey(name)), kv.Key(hostKey(name)))
 	if err != nil {
 		return lease, err
 	}
-	alive, host := v.one(0), v.one(1)
+	alive, host := v.One(0), v.One(1)
 	if _, err := hostOf(host, name); err != nil {
 		return lease, err
 	}
 	if err := s.ours(name, alive); err != nil {
 		return lease, err
 	}
-	if lease != 0 && alive.value != nil {
+	if lease != 0 && alive.Value != nil {
 		return lease, nil
 	}
 	if lease == 0 {
-		g, err := s.client.Grant(ctx, int64(LeaseTTL/time.Second))
-		if err != nil {
+		var err error
+		if lease, err = s.kv.Grant(ctx, LeaseTTL); err != nil {
 			return 0, err
 		}
-		lease = g.ID
 	}
-	value, err := encode(aliveValue{s.instance}, nil)
+	value, err := kv.Encode(aliveValue{s.instance}, nil)
 	if err != nil {
 		return lease, err
 	}
-	var tx txn
-	tx.unchanged(aliveKey(name), alive.revision)
-	tx.unchanged(hostKey(name), host.revision)
-	tx.put(aliveKey(name), value, clientv3.WithLease(lease))
-	_, err = s.commit(ctx, &tx)
+	var tx kv.Txn
+	tx.Unchanged(aliveKey(name), alive.Revision)
+	tx.Unchanged(hostKey(name), host.Revision)
+	tx.Put(aliveKey(name), value, kv.Leased(lease))
+	_, err = s.kv.Commit(ctx, &tx)
 	return lease, err
 }
 
 // revoke gives a lease back, although ctx has ended.
-func (s *Store) revoke(ctx context.Context, lease clientv3.LeaseID) {
+func (s *Store) revoke(ctx context.Context, lease kv.Lease) {
 	if lease == 0 {
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	defer context.AfterFunc(s.closed, cancel)()
-	if _, err := s.client.Revoke(ctx, lease); err != nil && !errors.Is(err, rpctypes.ErrLeaseNotFound) {
+	if err := s.kv.Revoke(ctx, lease); err != nil {
 		s.log.Info("lease not given back: it ends by itself", "err", err)
 	}
 }

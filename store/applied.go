@@ -4,11 +4,9 @@ import (
 	"context"
 	"slices"
 	"strings"
-	"time"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // SetAppliedSpan says up to which revision a host's switch has the changes of
@@ -20,28 +18,28 @@ func (s *Store) SetAppliedSpan(ctx context.Context, host string, tenants map[str
 	for _, r := range tenants {
 		a.Revision = max(a.Revision, r)
 	}
-	return s.update(ctx, "store what host "+host+" has applied", func(ctx context.Context) error {
-		v, err := s.read(ctx, key(hostKey(host)), key(appliedKey(host)))
+	return s.kv.Update(ctx, "store what host "+host+" has applied", func(ctx context.Context) error {
+		v, err := s.kv.Read(ctx, kv.Key(hostKey(host)), kv.Key(appliedKey(host)))
 		if err != nil {
 			return err
 		}
-		if _, err := hostOf(v.one(0), host); err != nil {
+		if _, err := hostOf(v.One(0), host); err != nil {
 			return err
 		}
-		if old := v.one(1); old.value != nil && len(a.Tenants) == 0 && a.Revision == 0 {
+		if old := v.One(1); old.Value != nil && len(a.Tenants) == 0 && a.Revision == 0 {
 			// Without any tenant it still has come as far as it had.
-			if last, err := decode[appliedValue](old.value); err == nil { // else it is written anew
+			if last, err := kv.Decode[appliedValue](old.Value); err == nil { // else it is written anew
 				a.Revision = last.Revision
 			}
 		}
-		value, err := encode(a, nil)
+		value, err := kv.Encode(a, nil)
 		if err != nil {
 			return err
 		}
-		var tx txn
-		tx.unchanged(hostKey(host), v.one(0).revision)
-		tx.put(appliedKey(host), value)
-		_, err = s.commit(ctx, &tx)
+		var tx kv.Txn
+		tx.Unchanged(hostKey(host), v.One(0).Revision)
+		tx.Put(appliedKey(host), value)
+		_, err = s.kv.Commit(ctx, &tx)
 		return err
 	})
 }
@@ -115,14 +113,14 @@ func notApplied(revision int64, pending []string) error {
 
 // alive returns which hosts are alive, and the revision at which that was read.
 func (s *Store) alive(ctx context.Context) (hosts []string, revision int64, err error) {
-	err = s.call(ctx, "read which hosts are alive", func(ctx context.Context) error {
-		v, err := s.read(ctx, below(aliveRoot, clientv3.WithKeysOnly()))
+	err = s.kv.Call(ctx, "read which hosts are alive", func(ctx context.Context) error {
+		v, err := s.kv.Read(ctx, kv.Below(aliveRoot, kv.KeysOnly()))
 		if err != nil {
 			return err
 		}
-		revision = v.revision
-		for _, it := range v.found[0] {
-			hosts = append(hosts, it.key[len(aliveRoot):])
+		revision = v.Revision
+		for _, it := range v.Found[0] {
+			hosts = append(hosts, it.Key[len(aliveRoot):])
 		}
 		return nil
 	})
@@ -132,22 +130,22 @@ func (s *Store) alive(ctx context.Context) (hosts []string, revision int64, err 
 // pending returns for which of the hosts WaitApplied has to wait.
 func (s *Store) pending(ctx context.Context, hosts []string, tenant string, revision int64) (pending []string, err error) {
 	const reads = 3 // of each host
-	for chunk := range slices.Chunk(hosts, txnOps/reads) {
-		err = s.call(ctx, "read what hosts have applied", func(ctx context.Context) error {
-			var ops []clientv3.Op
+	for chunk := range slices.Chunk(hosts, kv.MaxOps/reads) {
+		err = s.kv.Call(ctx, "read what hosts have applied", func(ctx context.Context) error {
+			var ops []kv.Read
 			for _, h := range chunk {
-				ops = append(ops, key(aliveKey(h)), key(appliedKey(h)),
-					below(boundTenant(h, tenant), clientv3.WithLimit(1), clientv3.WithKeysOnly()))
+				ops = append(ops, kv.Key(aliveKey(h)), kv.Key(appliedKey(h)),
+					kv.Below(boundTenant(h, tenant), kv.Limit(1), kv.KeysOnly()))
 			}
-			v, err := s.read(ctx, ops...)
+			v, err := s.kv.Read(ctx, ops...)
 			if err != nil {
 				return err
 			}
 			for i, h := range chunk {
-				alive, bound := len(v.found[reads*i]) > 0, len(v.found[reads*i+2]) > 0
+				alive, bound := len(v.Found[reads*i]) > 0, len(v.Found[reads*i+2]) > 0
 				var a appliedValue
-				if it := v.one(reads*i + 1); it.value != nil {
-					if a, err = decode[appliedValue](it.value); err != nil {
+				if it := v.One(reads*i + 1); it.Value != nil {
+					if a, err = kv.Decode[appliedValue](it.Value); err != nil {
 						a = appliedValue{} // as if it had applied nothing, until it writes it anew
 					}
 				}
@@ -172,23 +170,6 @@ func (s *Store) pending(ctx context.Context, hosts []string, tenant string, revi
 // revision, and returns the revision of that. It may return early: the caller reads
 // anew, and is told then if the store is gone.
 func (s *Store) hostsMove(ctx context.Context, revision int64) int64 {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(s.closed, cancel)()
 	// alive/ and applied/ are neighbours: one range has both.
-	changes := s.client.Watch(clientv3.WithRequireLeader(ctx), aliveRoot,
-		clientv3.WithRange(clientv3.GetPrefixRangeEnd(appliedRoot)), clientv3.WithRev(revision+1))
-	for r := range changes {
-		if r.Err() != nil {
-			break
-		}
-		if len(r.Events) > 0 {
-			return r.Events[len(r.Events)-1].Kv.ModRevision
-		}
-	}
-	select {
-	case <-time.After(watchPause):
-	case <-ctx.Done():
-	}
-	return revision
+	return s.kv.Moved(ctx, aliveRoot, kv.EndOf(appliedRoot), revision)
 }

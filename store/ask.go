@@ -9,16 +9,17 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
-// askTTL is how long a question stays in the store if he who asked does not take it
-// away, in seconds.
-const askTTL = 60
+// askTTL is how long a question stays in the store if the host that asked does not take it
+// away.
+const askTTL = time.Minute
 
 // Question is one that a host is asked.
 type Question struct {
@@ -46,30 +47,24 @@ func answerKey(id string) string      { return answersRoot + id }
 func (s *Store) Ask(ctx context.Context, host, topic string, body json.RawMessage) (json.RawMessage, error) {
 	id := uuid.NewString()
 	op := fmt.Sprintf("ask %s for its %s", host, topic)
-	var lease clientv3.LeaseID
+	var lease kv.Lease
 	var revision int64
-	err := s.call(ctx, op, func(ctx context.Context) error {
-		value, err := encode(asked{topic, body}, nil)
+	err := s.kv.Call(ctx, op, func(ctx context.Context) error {
+		value, err := kv.Encode(asked{topic, body}, nil)
 		if err != nil {
 			return err
 		}
-		grant, err := s.client.Grant(ctx, askTTL)
-		if err != nil {
+		if lease, err = s.kv.Grant(ctx, askTTL); err != nil {
 			return err
 		}
-		lease = grant.ID
-		r, err := s.client.Put(ctx, askedKey(host, id), value, clientv3.WithLease(lease))
-		if err == nil {
-			revision = r.Header.Revision
-		}
+		revision, err = s.kv.Put(ctx, askedKey(host, id), value, kv.Leased(lease))
 		return err
 	})
 	if lease != 0 {
 		// If this fails the lease ends by itself.
 		defer func() {
-			_ = s.call(context.WithoutCancel(ctx), op, func(ctx context.Context) error {
-				_, err := s.client.Revoke(ctx, lease)
-				return err
+			_ = s.kv.Call(context.WithoutCancel(ctx), op, func(ctx context.Context) error {
+				return s.kv.Revoke(ctx, lease)
 			})
 		}()
 	}
@@ -84,29 +79,29 @@ func (s *Store) awaitAnswer(ctx context.Context, host, op, id string, revision i
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var value []byte
-	take := func(it item) {
-		value = it.value
+	take := func(it kv.Item) {
+		value = it.Value
 		cancel()
 	}
-	err := s.watch(ctx, op, watcher{
-		key:  answerKey(id),
-		opts: []clientv3.OpOption{clientv3.WithFilterDelete()},
-		load: func(ctx context.Context) (int64, error) {
-			var it item
-			err := s.call(ctx, op, func(ctx context.Context) (err error) {
-				it, err = s.get(ctx, answerKey(id))
+	err := s.kv.Watch(ctx, op, kv.Watcher{
+		Key:  answerKey(id),
+		Opts: []kv.Option{kv.PutsOnly()},
+		Load: func(ctx context.Context) (int64, error) {
+			var it kv.Item
+			err := s.kv.Call(ctx, op, func(ctx context.Context) (err error) {
+				it, err = s.kv.Get(ctx, answerKey(id))
 				return err
 			})
 			if err != nil {
 				return 0, err
 			}
-			if it.value != nil {
+			if it.Value != nil {
 				take(it)
 			}
-			return max(revision, it.revision), nil
+			return max(revision, it.Revision), nil
 		},
-		changed: func(_ int64, events []event) bool {
-			take(events[0].item)
+		Changed: func(_ int64, events []kv.Event) bool {
+			take(events[0].Item)
 			return false
 		},
 	})
@@ -116,28 +111,28 @@ func (s *Store) awaitAnswer(ctx context.Context, host, op, id string, revision i
 	if value == nil {
 		return nil, intent.Unavailablef("host %s does not answer", host).WithHint("`ovloom status` on %s shows what its ovloomd waits for", host)
 	}
-	a, err := decode[answered](value)
+	a, err := kv.Decode[answered](value)
 	return a.Body, err
 }
 
 // Answer answers a question. It fails with NotFound if nobody waits for it any more.
 func (s *Store) Answer(ctx context.Context, host string, q Question, body json.RawMessage) error {
-	return s.update(ctx, "answer "+q.Topic, func(ctx context.Context) error {
-		it, err := s.client.Get(ctx, askedKey(host, q.ID))
+	return s.kv.Update(ctx, "answer "+q.Topic, func(ctx context.Context) error {
+		it, lease, err := s.kv.GetLeased(ctx, askedKey(host, q.ID))
 		if err != nil {
 			return err
 		}
-		if len(it.Kvs) == 0 {
+		if it.Value == nil {
 			return intent.NotFoundf("nobody waits for the answer to question %s", q.ID)
 		}
-		value, err := encode(answered{body}, nil)
+		value, err := kv.Encode(answered{body}, nil)
 		if err != nil {
 			return err
 		}
-		var tx txn
-		tx.unchanged(askedKey(host, q.ID), it.Kvs[0].ModRevision)
-		tx.put(answerKey(q.ID), value, clientv3.WithLease(clientv3.LeaseID(it.Kvs[0].Lease)))
-		_, err = s.commit(ctx, &tx)
+		var tx kv.Txn
+		tx.Unchanged(askedKey(host, q.ID), it.Revision)
+		tx.Put(answerKey(q.ID), value, kv.Leased(lease))
+		_, err = s.kv.Commit(ctx, &tx)
 		return err
 	})
 }
@@ -147,24 +142,24 @@ func (s *Store) Answer(ctx context.Context, host string, q Question, body json.R
 func (s *Store) WatchQuestions(ctx context.Context, host string, deliver func(Question)) error {
 	const op = "watch questions"
 	told := map[string]bool{} // those that still wait
-	tell := func(it item) {
-		id := strings.TrimPrefix(it.key, askedRoot(host))
+	tell := func(it kv.Item) {
+		id := strings.TrimPrefix(it.Key, askedRoot(host))
 		if told[id] {
 			return
 		}
 		told[id] = true
-		q, err := decode[asked](it.value)
+		q, err := kv.Decode[asked](it.Value)
 		if err != nil {
-			s.complain([]error{fmt.Errorf("key %s: %w", it.key, err)})
+			s.complain([]error{fmt.Errorf("key %s: %w", it.Key, err)})
 			return
 		}
 		deliver(Question{id, q.Topic, q.Body})
 	}
-	return s.watch(ctx, op, watcher{
-		key:  askedRoot(host),
-		opts: []clientv3.OpOption{clientv3.WithPrefix()},
-		load: func(ctx context.Context) (int64, error) {
-			all, revision, err := s.list(ctx, op, askedRoot(host))
+	return s.kv.Watch(ctx, op, kv.Watcher{
+		Key:  askedRoot(host),
+		Opts: []kv.Option{kv.Prefix()},
+		Load: func(ctx context.Context) (int64, error) {
+			all, revision, err := s.kv.List(ctx, op, askedRoot(host))
 			if err != nil {
 				return 0, err
 			}
@@ -173,13 +168,13 @@ func (s *Store) WatchQuestions(ctx context.Context, host string, deliver func(Qu
 			}
 			return revision, nil
 		},
-		changed: func(_ int64, events []event) bool {
+		Changed: func(_ int64, events []kv.Event) bool {
 			for _, e := range events {
-				if e.deleted {
-					delete(told, strings.TrimPrefix(e.key, askedRoot(host)))
+				if e.Deleted {
+					delete(told, strings.TrimPrefix(e.Key, askedRoot(host)))
 					continue
 				}
-				tell(e.item)
+				tell(e.Item)
 			}
 			return false
 		},

@@ -7,9 +7,8 @@ import (
 	"testing"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 func TestQuestions(t *testing.T) {
@@ -34,8 +33,8 @@ func TestQuestions(t *testing.T) {
 			t.Errorf("answer %s, %v; want %s", got, err, want)
 		}
 	}
-	left, err := s.client.Get(ctx, root+"ask/", clientv3.WithPrefix())
-	if err != nil || len(left.Kvs) != 0 {
+	left, _, err := s.kv.List(ctx, "read", kv.Root+"ask/")
+	if err != nil || len(left) != 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 	cancel()

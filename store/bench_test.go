@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // The time to add a port with all of it chosen must not grow with the network.
@@ -55,14 +56,14 @@ func BenchmarkClaimNATAddress(b *testing.B) {
 			must[intent.SNAT](b)(s.AddSNAT(ctx, snat("acme", "wide")))
 			a := e.Pool.First
 			for n := 0; n < used; {
-				var tx txn
-				for range min(used-n, txnOps-1) {
-					tx.put(outsideKey("wide", a), "tenant initech")
+				var tx kv.Txn
+				for range min(used-n, kv.MaxOps-1) {
+					tx.Put(outsideKey("wide", a), "tenant initech")
 					a = a.Next()
 					n++
 				}
-				tx.put(lastOutsideKey("wide"), sortable(a.Prev()))
-				if _, err := s.commit(ctx, &tx); err != nil {
+				tx.Put(lastOutsideKey("wide"), sortable(a.Prev()))
+				if _, err := s.kv.Commit(ctx, &tx); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -10,17 +10,18 @@ import (
 	"strings"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // Keys returns every key of the store, ordered.
 func (s *Store) Keys(ctx context.Context) ([]string, error) {
-	all, _, err := s.list(ctx, "list keys", root)
+	all, _, err := s.kv.List(ctx, "list keys", kv.Root)
 	if err != nil {
 		return nil, err
 	}
 	keys := make([]string, len(all))
 	for i, it := range all {
-		keys[i] = it.key
+		keys[i] = it.Key
 	}
 	return keys, nil
 }
@@ -29,7 +30,7 @@ func (s *Store) Keys(ctx context.Context) ([]string, error) {
 // one finding a line, ordered: objects that are not valid or lack what they
 // refer to, index keys that are missing, and keys that belong to nothing.
 func (s *Store) Check(ctx context.Context) ([]string, error) {
-	all, _, err := s.list(ctx, "check the store", root)
+	all, _, err := s.kv.List(ctx, "check the store", kv.Root)
 	if err != nil {
 		return nil, err
 	}
@@ -85,32 +86,32 @@ func (c *checker) find(format string, args ...any) {
 }
 
 // read sorts one key into the checker.
-func (c *checker) read(it item) {
+func (c *checker) read(it kv.Item) {
 	switch {
-	case strings.HasPrefix(it.key, indexRoot):
-		c.index[it.key] = string(it.value)
+	case strings.HasPrefix(it.Key, indexRoot):
+		c.index[it.Key] = string(it.Value)
 		return
-	case strings.HasPrefix(it.key, claimRoot):
-		ref, ok := portName(it.key[len(claimRoot):])
-		v, err := decode[claimValue](it.value)
+	case strings.HasPrefix(it.Key, claimRoot):
+		ref, ok := portName(it.Key[len(claimRoot):])
+		v, err := kv.Decode[claimValue](it.Value)
 		if !ok || err != nil {
-			c.find("key %s cannot be read: %v", it.key, err)
+			c.find("key %s cannot be read: %v", it.Key, err)
 			return
 		}
 		c.counters[ref] = v.Generation
 		return
-	case it.key == clusterKey, strings.HasPrefix(it.key, counterRoot), strings.HasPrefix(it.key, aliveRoot), strings.HasPrefix(it.key, appliedRoot),
-		strings.HasPrefix(it.key, examineAsked), strings.HasPrefix(it.key, examineReports),
-		strings.HasPrefix(it.key, questionsRoot), strings.HasPrefix(it.key, answersRoot):
+	case it.Key == kv.NameKey, strings.HasPrefix(it.Key, counterRoot), strings.HasPrefix(it.Key, aliveRoot), strings.HasPrefix(it.Key, appliedRoot),
+		strings.HasPrefix(it.Key, examineAsked), strings.HasPrefix(it.Key, examineReports),
+		strings.HasPrefix(it.Key, questionsRoot), strings.HasPrefix(it.Key, answersRoot):
 		return
 	}
-	change, err := changeOf(event{item: it})
+	change, err := changeOf(kv.Event{Item: it})
 	if err != nil {
 		c.find("%v", err)
 		return
 	}
 	if g, is := change.Object.(intent.Guarded); is {
-		c.guard[it.key] = g
+		c.guard[it.Key] = g
 		return
 	}
 	c.all[change.Object.Reference()] = change.Object

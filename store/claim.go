@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // claimValue is the counter of a port's claims.
@@ -30,13 +31,13 @@ func (s *Store) ClaimFree(ctx context.Context, ref intent.PortRef, host string, 
 
 // Free says whether ClaimFree would be refused; it changes nothing.
 func (s *Store) Free(ctx context.Context, ref intent.PortRef, host string) error {
-	return s.call(ctx, "look who holds port "+ref.String(), func(ctx context.Context) error {
-		v, err := s.read(ctx, below(claimsRoot(ref)))
+	return s.kv.Call(ctx, "look who holds port "+ref.String(), func(ctx context.Context) error {
+		v, err := s.kv.Read(ctx, kv.Below(claimsRoot(ref)))
 		if err != nil {
 			return err
 		}
 		var claims []intent.Binding
-		for _, it := range v.found[0] {
+		for _, it := range v.Found[0] {
 			if c, err := objectOf[intent.Binding](it); err == nil { // else it holds nothing
 				claims = append(claims, c)
 			}
@@ -51,8 +52,8 @@ func (s *Store) free(ctx context.Context, ref intent.PortRef, host string, claim
 	if !ok || holder.Host == host || holder.Fault != "" {
 		return nil
 	}
-	v, err := s.read(ctx, key(aliveKey(holder.Host)))
-	if err != nil || v.one(0).value == nil {
+	v, err := s.kv.Read(ctx, kv.Key(aliveKey(holder.Host)))
+	if err != nil || v.One(0).Value == nil {
 		return err
 	}
 	return intent.Conflictf("port %s is plugged on host %s", ref, holder.Host).
@@ -63,23 +64,23 @@ func (s *Store) free(ctx context.Context, ref intent.PortRef, host string, claim
 func (s *Store) newClaim(ctx context.Context, ref intent.PortRef, host string, have uint64,
 	may func(ctx context.Context, claims []intent.Binding) error) (intent.Binding, error) {
 	var b intent.Binding
-	err := s.update(ctx, "claim port "+ref.String()+" for host "+host, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(portKey(ref)), below(claimsRoot(ref)), key(claimKey(ref)), key(hostKey(host)))
+	err := s.kv.Update(ctx, "claim port "+ref.String()+" for host "+host, func(ctx context.Context) error {
+		v, err := s.kv.Read(ctx, kv.Key(portKey(ref)), kv.Below(claimsRoot(ref)), kv.Key(claimKey(ref)), kv.Key(hostKey(host)))
 		if err != nil {
 			return err
 		}
-		if _, err := existing(v.one(0), &ports, ref); err != nil {
+		if _, err := existing(v.One(0), &ports, ref); err != nil {
 			return err
 		}
-		if _, err := hostOf(v.one(3), host); err != nil {
+		if _, err := hostOf(v.One(3), host); err != nil {
 			return err
 		}
 		// A port without counter was never claimed. It starts at the store's
 		// revision, which is higher than the generations of a deleted port of the
 		// same name: a late release of one of those must not hit.
-		last := claimValue{uint64(v.revision)}
-		if it := v.one(2); it.value != nil {
-			if c, err := decode[claimValue](it.value); err == nil { // else the revision is above it, too
+		last := claimValue{uint64(v.Revision)}
+		if it := v.One(2); it.Value != nil {
+			if c, err := kv.Decode[claimValue](it.Value); err == nil { // else the revision is above it, too
 				last = c
 			}
 		}
@@ -87,11 +88,11 @@ func (s *Store) newClaim(ctx context.Context, ref intent.PortRef, host string, h
 		var claims []intent.Binding
 		var bad []error
 		defer func() { s.reviewed(claimsRoot(ref), bad) }()
-		for _, it := range v.found[1] {
+		for _, it := range v.Found[1] {
 			c, err := objectOf[intent.Binding](it)
 			if err != nil {
 				bad = append(bad, err)
-				if it.key == bindingKey(ref, host) && errors.Is(err, errNewer) {
+				if it.Key == bindingKey(ref, host) && errors.Is(err, kv.ErrNewer) {
 					return err
 				}
 				continue // the counter knows its generation, and this host's own is written anew
@@ -101,7 +102,7 @@ func (s *Store) newClaim(ctx context.Context, ref intent.PortRef, host string, h
 			if c.Host != host {
 				continue
 			}
-			if old = it.value; have != 0 && c.Generation == have {
+			if old = it.Value; have != 0 && c.Generation == have {
 				b = c
 				return nil
 			}
@@ -110,22 +111,22 @@ func (s *Store) newClaim(ctx context.Context, ref intent.PortRef, host string, h
 			return err
 		}
 		b = intent.Binding{Tenant: ref.Tenant, Network: ref.Network, Port: ref.Port, Host: host, Generation: last.Generation + 1}
-		value, err := encode(b, old)
+		value, err := kv.Encode(b, old)
 		if err != nil {
 			return err
 		}
-		counter, err := encode(claimValue{b.Generation}, v.one(2).value)
+		counter, err := kv.Encode(claimValue{b.Generation}, v.One(2).Value)
 		if err != nil {
 			return err
 		}
-		var tx txn
-		tx.unchanged(portKey(ref), v.one(0).revision)
-		tx.unchanged(hostKey(host), v.one(3).revision)
-		tx.unchanged(claimKey(ref), v.one(2).revision)
-		tx.put(bindingKey(ref, host), value)
-		tx.put(boundKey(host, ref), ref.String())
-		tx.put(claimKey(ref), counter)
-		_, err = s.commit(ctx, &tx)
+		var tx kv.Txn
+		tx.Unchanged(portKey(ref), v.One(0).Revision)
+		tx.Unchanged(hostKey(host), v.One(3).Revision)
+		tx.Unchanged(claimKey(ref), v.One(2).Revision)
+		tx.Put(bindingKey(ref, host), value)
+		tx.Put(boundKey(host, ref), ref.String())
+		tx.Put(claimKey(ref), counter)
+		_, err = s.kv.Commit(ctx, &tx)
 		return err
 	})
 	if err != nil {
@@ -138,7 +139,7 @@ func (s *Store) newClaim(ctx context.Context, ref intent.PortRef, host string, h
 // can reach the port there ("": nothing is wrong). A
 // claim that no longer has the generation is not touched (kind Conflict).
 func (s *Store) MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool, fault string) error {
-	return s.update(ctx, "mark the binding of port "+ref.String(), func(ctx context.Context) error {
+	return s.kv.Update(ctx, "mark the binding of port "+ref.String(), func(ctx context.Context) error {
 		it, b, err := s.claim(ctx, ref, host)
 		if err != nil {
 			return err
@@ -150,11 +151,11 @@ func (s *Store) MarkUp(ctx context.Context, ref intent.PortRef, host string, gen
 			return nil
 		}
 		b.Up, b.Fault = up, fault
-		var tx txn
-		if _, err := tx.replace(it, b); err != nil {
+		var tx kv.Txn
+		if _, err := tx.Replace(it, b); err != nil {
 			return err
 		}
-		_, err = s.commit(ctx, &tx)
+		_, err = s.kv.Commit(ctx, &tx)
 		return err
 	})
 }
@@ -162,25 +163,25 @@ func (s *Store) MarkUp(ctx context.Context, ref intent.PortRef, host string, gen
 // Release deletes a host's claim if it still has the generation; if not, a newer
 // claim has replaced it and nothing happens.
 func (s *Store) Release(ctx context.Context, ref intent.PortRef, host string, generation uint64) error {
-	return s.update(ctx, "release port "+ref.String(), func(ctx context.Context) error {
+	return s.kv.Update(ctx, "release port "+ref.String(), func(ctx context.Context) error {
 		it, b, err := s.claim(ctx, ref, host)
-		if err != nil || b.Generation != generation || it.value == nil {
+		if err != nil || b.Generation != generation || it.Value == nil {
 			return err
 		}
-		var tx txn
-		tx.unchanged(it.key, it.revision)
-		tx.delete(it.key)
-		tx.delete(boundKey(host, ref))
-		_, err = s.commit(ctx, &tx)
+		var tx kv.Txn
+		tx.Unchanged(it.Key, it.Revision)
+		tx.Delete(it.Key)
+		tx.Delete(boundKey(host, ref))
+		_, err = s.kv.Commit(ctx, &tx)
 		return err
 	})
 }
 
 // claim reads a host's claim; without one, the binding is zero.
-func (s *Store) claim(ctx context.Context, ref intent.PortRef, host string) (item, intent.Binding, error) {
-	it, err := s.get(ctx, bindingKey(ref, host))
-	if err != nil || it.value == nil {
-		return item{}, intent.Binding{}, err
+func (s *Store) claim(ctx context.Context, ref intent.PortRef, host string) (kv.Item, intent.Binding, error) {
+	it, err := s.kv.Get(ctx, bindingKey(ref, host))
+	if err != nil || it.Value == nil {
+		return kv.Item{}, intent.Binding{}, err
 	}
 	b, err := objectOf[intent.Binding](it)
 	return it, b, err

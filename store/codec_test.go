@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 func TestFieldsOfANewerBuildSurvive(t *testing.T) {
@@ -13,21 +14,21 @@ func TestFieldsOfANewerBuildSurvive(t *testing.T) {
 	ctx := t.Context()
 	acme(t, s)
 	p := must[intent.Port](t)(s.AddPort(ctx, port("acme/web/c1")))
-	it, err := s.get(ctx, portKey(p.Ref()))
+	it, err := s.kv.Get(ctx, portKey(p.Ref()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	newer := strings.TrimSuffix(string(it.value), "}") + `,"groups":["web","ssh"],"zone":{"id":3}}`
-	if _, err := s.client.Put(ctx, it.key, newer); err != nil {
+	newer := strings.TrimSuffix(string(it.Value), "}") + `,"groups":["web","ssh"],"zone":{"id":3}}`
+	if _, err := s.kv.Put(ctx, it.Key, newer); err != nil {
 		t.Fatal(err)
 	}
 	must[intent.Port](t)(s.SetPort(ctx, p.Ref(), func(p *intent.Port) error { p.MAC = intent.MAC{2, 0, 0, 0, 0, 1}; return nil }))
-	if it, err = s.get(ctx, it.key); err != nil {
+	if it, err = s.kv.Get(ctx, it.Key); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{`"v":1,`, `"mac":"02:00:00:00:00:01"`, `"groups":["web","ssh"]`, `"zone":{"id":3}`} {
-		if !strings.Contains(string(it.value), want) {
-			t.Errorf("%s lacks %s", it.value, want)
+		if !strings.Contains(string(it.Value), want) {
+			t.Errorf("%s lacks %s", it.Value, want)
 		}
 	}
 	checked(t, s)
@@ -38,7 +39,7 @@ func TestValuesOfANewerSchemaAreRefused(t *testing.T) {
 	ctx := t.Context()
 	acme(t, s)
 	must[intent.Port](t)(s.AddPort(ctx, port("acme/web/c1")))
-	if _, err := s.client.Put(ctx, portKey(ref("acme/web/c9")), `{"v":2,"name":"c9"}`); err != nil {
+	if _, err := s.kv.Put(ctx, portKey(ref("acme/web/c9")), `{"v":2,"name":"c9"}`); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := s.Port(ctx, ref("acme/web/c9")); err == nil || !strings.Contains(err.Error(), "schema version 2, this build reads 1") {
@@ -67,7 +68,7 @@ func TestCheckFindsDamage(t *testing.T) {
 	checked(t, s)
 	web := p.Ref().NetworkRef()
 	encoded := func(v any) string {
-		value, err := encode(v, nil)
+		value, err := kv.Encode(v, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -90,18 +91,18 @@ func TestCheckFindsDamage(t *testing.T) {
 		{"a port without network", portKey(ref("acme/no/c1")), encoded(lost), "port acme/no/c1 has no network"},
 		{"an address of two ports", portKey(outside.Ref()), encoded(outside), "belongs to both"},
 		{"a host without VTEP index", vtepKey(addr("192.0.2.1")), "", "of host1 is missing"},
-		{"a key of nobody", root + "t/acme/what", "x", "this build knows no such key"},
+		{"a key of nobody", kv.Root + "t/acme/what", "x", "this build knows no such key"},
 		{"an object without its fields", hostKey("host1"), `{"v":1}`, "key /ovloom/v1/hosts/host1: unreadable: it names host "},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			it, err := s.get(ctx, c.key)
+			it, err := s.kv.Get(ctx, c.key)
 			if err != nil {
 				t.Fatal(err)
 			}
 			if c.value == "" {
-				_, err = s.client.Delete(ctx, c.key)
+				_, err = remove(ctx, s, c.key)
 			} else {
-				_, err = s.client.Put(ctx, c.key, c.value)
+				_, err = s.kv.Put(ctx, c.key, c.value)
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -110,10 +111,10 @@ func TestCheckFindsDamage(t *testing.T) {
 			if err != nil || !strings.Contains(strings.Join(found, "\n"), c.want) {
 				t.Errorf("found %q, %v; want ...%s...", found, err, c.want)
 			}
-			if it.value == nil {
-				_, err = s.client.Delete(ctx, c.key)
+			if it.Value == nil {
+				_, err = remove(ctx, s, c.key)
 			} else {
-				_, err = s.client.Put(ctx, c.key, string(it.value))
+				_, err = s.kv.Put(ctx, c.key, string(it.Value))
 			}
 			if err != nil {
 				t.Fatal(err)
@@ -150,7 +151,7 @@ func TestSortableAddresses(t *testing.T) {
 
 // Keys come from disk copies and from a store that others write to.
 func FuzzKeys(f *testing.F) {
-	for _, o := range []string{tenantKey("acme"), networkKey(intent.NetworkRef{Tenant: "a", Network: "b"}), portKey(ref("a/b/c")), bindingKey(ref("a/b/c"), "h"), hostKey("h"), root} {
+	for _, o := range []string{tenantKey("acme"), networkKey(intent.NetworkRef{Tenant: "a", Network: "b"}), portKey(ref("a/b/c")), bindingKey(ref("a/b/c"), "h"), hostKey("h"), kv.Root} {
 		f.Add(o)
 	}
 	f.Fuzz(func(t *testing.T, key string) {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -210,5 +209,3 @@ func usesTLS(urls []string) bool {
 	}
 	return false
 }
-
-var errClosed = errors.New("the store was closed")

@@ -1,27 +1,28 @@
 package store
 
 import (
-	"bytes"
 	"fmt"
-	"hash/crc32"
+	"log/slog"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // BenchmarkReadCopy reads the copy of a tenant with 50,000 ports, as a host does that
 // comes back.
 func BenchmarkReadCopy(b *testing.B) {
-	var all []item
+	var all []kv.Item
 	put := func(key string, v any) {
-		text, err := encode(v, nil)
+		text, err := kv.Encode(v, nil)
 		if err != nil {
 			b.Fatal(err)
 		}
-		all = append(all, item{key: key, value: []byte(text)})
+		all = append(all, kv.Item{Key: key, Value: []byte(text)})
 	}
 	put(tenantKey("acme"), intent.Tenant{Name: "acme", ID: 1, VRF: 1})
 	web := network("acme/web", "10.0.0.0/8")
@@ -35,19 +36,22 @@ func BenchmarkReadCopy(b *testing.B) {
 		put(portKey(p.Ref()), p)
 		put(bindingKey(p.Ref(), fmt.Sprint("host", i%20)), intent.Binding{Tenant: "acme", Network: "web", Port: p.Name, Host: fmt.Sprint("host", i%20), Generation: 1, Up: true})
 	}
-	slices.SortFunc(all, func(a, b item) int { return strings.Compare(a.key, b.key) })
-	var file bytes.Buffer
-	fmt.Fprintf(&file, "%s%d\n", copyHead, 7)
-	for _, it := range all {
-		fmt.Fprintf(&file, "%s %s\n", it.key, it.value)
+	slices.SortFunc(all, func(a, b kv.Item) int { return strings.Compare(a.Key, b.Key) })
+	path := b.TempDir() + "/acme.copy"
+	if err := kv.WriteCopy(path, all, 7); err != nil {
+		b.Fatal(err)
 	}
-	fmt.Fprintf(&file, "%s%08x\n", copyEnd, crc32.Checksum(file.Bytes(), castagnoli))
-	b.SetBytes(int64(file.Len()))
+	file, err := os.Stat(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	c := kv.New(b.Context(), kv.Config{Logger: slog.New(slog.DiscardHandler)})
+	b.SetBytes(file.Size())
 	b.ReportAllocs()
 	for b.Loop() {
-		all, revision, err := parseCopy(file.Bytes())
-		if err != nil {
-			b.Fatal(err)
+		all, revision, ok := c.ReadCopy(path)
+		if !ok {
+			b.Fatal("there is no copy")
 		}
 		snap, bad := snapshotOf(all, revision)
 		if len(snap.Ports) != 50_000 || len(bad) > 0 {

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // Objects are declared: a declaration says where an object of a class is kept, what it
@@ -91,7 +90,7 @@ type lookup func(intent.Reference) (intent.Object, bool)
 type change[T intent.Object] struct {
 	ctx   context.Context
 	s     *Store
-	tx    txn
+	tx    kv.Txn
 	tries int // how often it failed as stale before
 
 	given    T // as the user gave it
@@ -104,7 +103,7 @@ type change[T intent.Object] struct {
 
 // readObject is an object as it was read.
 type readObject struct {
-	item
+	kv.Item
 	object intent.Object
 }
 
@@ -172,7 +171,7 @@ func (d *declared[T, R]) named(tenant string, parts []string) (intent.Object, bo
 	return o, ok
 }
 
-func (d *declared[T, R]) decode(value []byte) (intent.Object, error) { return decode[T](value) }
+func (d *declared[T, R]) decode(value []byte) (intent.Object, error) { return kv.Decode[T](value) }
 
 func (d *declared[T, R]) absent(r intent.Reference) error { return d.missing(r.(R)) }
 
@@ -223,8 +222,8 @@ func above(r intent.Reference) []intent.Reference {
 }
 
 // existing decodes an object as it was read; that it does not exist is an error.
-func existing[T intent.Object, R intent.Reference](it item, d *declared[T, R], ref R) (T, error) {
-	if it.value == nil {
+func existing[T intent.Object, R intent.Reference](it kv.Item, d *declared[T, R], ref R) (T, error) {
+	if it.Value == nil {
 		var none T
 		return none, d.missing(ref)
 	}
@@ -242,21 +241,21 @@ func (s *Store) lookAt(ctx context.Context, refs ...intent.Reference) (map[inten
 			}
 		}
 	}
-	var reads []clientv3.Op
+	var reads []kv.Read
 	for _, r := range all {
-		reads = append(reads, key(keyOf(r)))
+		reads = append(reads, kv.Key(keyOf(r)))
 	}
-	v, err := s.read(ctx, reads...)
+	v, err := s.kv.Read(ctx, reads...)
 	if err != nil {
 		return nil, err
 	}
 	read := map[intent.Reference]readObject{}
 	for i, r := range all {
-		it := v.one(i)
-		if it.value == nil {
+		it := v.One(i)
+		if it.Value == nil {
 			return nil, classes[r.Class()].absent(r)
 		}
-		o, err := objectAt(it.key, it.value)
+		o, err := objectAt(it.Key, it.Value)
 		if err != nil {
 			return nil, err
 		}
@@ -271,7 +270,7 @@ func (d *declared[T, R]) get(ctx context.Context, s *Store, ref R) (T, error) {
 	if err := ref.Validate(); err != nil {
 		return o, err
 	}
-	err := s.call(ctx, "read "+intent.Title(ref), func(ctx context.Context) error {
+	err := s.kv.Call(ctx, "read "+intent.Title(ref), func(ctx context.Context) error {
 		read, err := s.lookAt(ctx, ref)
 		if err == nil {
 			o = read[ref].object.(T)
@@ -286,7 +285,7 @@ func (d *declared[T, R]) list(ctx context.Context, s *Store, within intent.Refer
 	op := fmt.Sprintf("list every %s", d.class)
 	if within != nil {
 		op = fmt.Sprintf("list every %s of %s", d.class, within)
-		err := s.call(ctx, op, func(ctx context.Context) error {
+		err := s.kv.Call(ctx, op, func(ctx context.Context) error {
 			_, err := s.lookAt(ctx, within)
 			return err
 		})
@@ -313,7 +312,7 @@ func (d *declared[T, R]) add(ctx context.Context, s *Store, given T) (T, int64, 
 	title := intent.Title(given.Reference())
 	var c change[T]
 	tries := 0
-	err := s.update(ctx, "add "+title, func(ctx context.Context) (err error) {
+	err := s.kv.Update(ctx, "add "+title, func(ctx context.Context) (err error) {
 		c = change[T]{ctx: ctx, s: s, given: given, o: given, tries: tries}
 		tries++
 		if d.early != nil {
@@ -332,21 +331,21 @@ func (d *declared[T, R]) add(ctx context.Context, s *Store, given T) (T, int64, 
 			}
 		}
 		d.needed(&c)
-		value, err := encode(c.o, nil)
+		value, err := kv.Encode(c.o, nil)
 		if err != nil {
 			return err
 		}
 		at := keyOf(c.o.Reference())
-		c.tx.vacant(at, func(string) error {
+		c.tx.Vacant(at, func(string) error {
 			if d.exists != nil {
 				return d.exists(c.o)
 			}
 			return intent.Conflictf("%s exists", title)
 		})
-		c.tx.put(at, value)
+		c.tx.Put(at, value)
 		if d.holds != nil {
 			for _, h := range d.holds(given, c.o, c.look) {
-				c.tx.hold(h)
+				take(&c.tx, h)
 			}
 		}
 		if d.rules != nil {
@@ -354,7 +353,7 @@ func (d *declared[T, R]) add(ctx context.Context, s *Store, given T) (T, int64, 
 				return err
 			}
 		}
-		c.revision, err = s.commit(ctx, &c.tx)
+		c.revision, err = s.kv.Commit(ctx, &c.tx)
 		if err != nil && d.failed != nil {
 			d.failed(&c, err)
 		}
@@ -372,17 +371,18 @@ func (d *declared[T, R]) needed(c *change[T]) {
 		return
 	}
 	for _, r := range d.needs(c.o) {
-		c.tx.unchanged(c.read[r].key, c.read[r].item.revision)
+		c.tx.Unchanged(c.read[r].Key, c.read[r].Item.Revision)
 	}
 }
 
-func (t *txn) hold(h hold) {
+// take adds to a transaction that an object gets a hold.
+func take(tx *kv.Txn, h hold) {
 	switch {
 	case h.shared:
 	case h.taken == nil:
-		t.put(h.key, h.value)
+		tx.Put(h.key, h.value)
 	default:
-		t.take(h.key, h.value, h.taken)
+		tx.Take(h.key, h.value, h.taken)
 	}
 }
 
@@ -396,14 +396,14 @@ func (d *declared[T, R]) edit(ctx context.Context, s *Store, ref R, edit func(*T
 	}
 	var c change[T]
 	tries := 0
-	err := s.update(ctx, "set "+intent.Title(ref), func(ctx context.Context) error {
+	err := s.kv.Update(ctx, "set "+intent.Title(ref), func(ctx context.Context) error {
 		c = change[T]{ctx: ctx, s: s, set: true, tries: tries}
 		tries++
-		it, err := s.get(ctx, d.key(ref))
+		it, err := s.kv.Get(ctx, d.key(ref))
 		if err != nil {
 			return err
 		}
-		if it.value == nil {
+		if it.Value == nil {
 			return d.missing(ref)
 		}
 		if c.old, err = objectOf[T](it); err != nil {
@@ -414,7 +414,7 @@ func (d *declared[T, R]) edit(ctx context.Context, s *Store, ref R, edit func(*T
 			c.o = d.copied(c.old)
 		}
 		if err := edit(&c.o); err != nil {
-			return &editError{err}
+			return kv.Refuse(err)
 		}
 		if err := d.frozen(c.old, c.o); err != nil {
 			return err
@@ -434,9 +434,9 @@ func (d *declared[T, R]) edit(ctx context.Context, s *Store, ref R, edit func(*T
 		if err := d.valid(c.o); err != nil {
 			return err
 		}
-		changed, err := c.tx.replace(it, c.o)
+		changed, err := c.tx.Replace(it, c.o)
 		if err != nil || !changed {
-			c.revision = it.revision // hosts are told of this one, not of what came later
+			c.revision = it.Revision // hosts are told of this one, not of what came later
 			return err
 		}
 		d.needed(&c)
@@ -446,7 +446,7 @@ func (d *declared[T, R]) edit(ctx context.Context, s *Store, ref R, edit func(*T
 				return err
 			}
 		}
-		c.revision, err = s.commit(ctx, &c.tx)
+		c.revision, err = s.kv.Commit(ctx, &c.tx)
 		return err
 	})
 	if err != nil {
@@ -466,12 +466,12 @@ func (d *declared[T, R]) move(c *change[T]) {
 	}
 	for _, h := range before {
 		if !h.shared && !slices.ContainsFunc(after, same(h)) {
-			c.tx.delete(h.key)
+			c.tx.Delete(h.key)
 		}
 	}
 	for _, h := range after {
 		if !slices.ContainsFunc(before, same(h)) {
-			c.tx.hold(h)
+			take(&c.tx, h)
 		}
 	}
 }
@@ -516,7 +516,7 @@ func (d *declared[T, R]) deleteUnused(ctx context.Context, s *Store, r intent.Re
 	ref := r.(R)
 	title := intent.Title(ref)
 	tries := 0
-	missing := s.update(ctx, "delete "+title, func(ctx context.Context) error {
+	missing := s.kv.Update(ctx, "delete "+title, func(ctx context.Context) error {
 		c := change[T]{ctx: ctx, s: s, tries: tries}
 		tries++
 		deleted, err = []string{title}, nil
@@ -528,7 +528,7 @@ func (d *declared[T, R]) deleteUnused(ctx context.Context, s *Store, r intent.Re
 		if err != nil {
 			return err
 		}
-		revision, err = s.commit(ctx, &c.tx)
+		revision, err = s.kv.Commit(ctx, &c.tx)
 		return err
 	})
 	if missing != nil {
@@ -563,11 +563,11 @@ func (d *declared[T, R]) removal(c *change[T], ref R) (err error) {
 			return err
 		}
 	}
-	c.tx.unchanged(at.key, at.item.revision)
-	c.tx.delete(at.key)
+	c.tx.Unchanged(at.Key, at.Item.Revision)
+	c.tx.Delete(at.Key)
 	for _, h := range d.holdsOf(c.old, c.look) {
 		if !h.shared {
-			c.tx.delete(h.key)
+			c.tx.Delete(h.key)
 		}
 	}
 	if d.leave != nil {

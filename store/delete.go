@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // Deleting goes from what refers to what is referred to: what leads to ports from
@@ -16,49 +15,49 @@ import (
 // finished by asking for it again.
 
 // portReads is what deletePort must know.
-func portReads(ref intent.PortRef) []clientv3.Op {
-	return []clientv3.Op{key(portKey(ref)), below(claimsRoot(ref)),
-		below(floatingsOf(ref), clientv3.WithLimit(10)), below(targetsOf(ref), clientv3.WithLimit(10))}
+func portReads(ref intent.PortRef) []kv.Read {
+	return []kv.Read{kv.Key(portKey(ref)), kv.Below(claimsRoot(ref)),
+		kv.Below(floatingsOf(ref), kv.Limit(10)), kv.Below(targetsOf(ref), kv.Limit(10))}
 }
 
 // deletePort adds to tx what deletes a port, its claims and its index keys, as v
 // found them with portReads, and returns their names. It is refused (kind InUse) if
 // the port was made reachable from outside since that was deleted.
-func deletePort(tx *txn, v view) ([]string, error) {
-	it, claims := v.one(0), v.found[1]
+func deletePort(tx *kv.Txn, v kv.View) ([]string, error) {
+	it, claims := v.One(0), v.Found[1]
 	p, err := objectOf[intent.Port](it)
 	if err != nil {
 		return nil, err
 	}
 	ref := p.Ref()
-	if users := reachedBy(v.found[2], v.found[3]); len(users) > 0 {
+	if users := reachedBy(v.Found[2], v.Found[3]); len(users) > 0 {
 		return nil, intent.InUseBy("port "+ref.String(), users)
 	}
-	tx.unchanged(it.key, it.revision)
-	tx.quietBelow(claimsRoot(ref), v.revision)
-	tx.emptyBelow(floatingsOf(ref))
-	tx.emptyBelow(targetsOf(ref))
+	tx.Unchanged(it.Key, it.Revision)
+	tx.QuietBelow(claimsRoot(ref), v.Revision)
+	tx.EmptyBelow(floatingsOf(ref))
+	tx.EmptyBelow(targetsOf(ref))
 	for _, c := range claims {
-		b, ok := named(c.key).(intent.Binding)
+		b, ok := named(c.Key).(intent.Binding)
 		if !ok {
-			return nil, fmt.Errorf("%w key %s: no binding", errUnreadable, c.key)
+			return nil, fmt.Errorf("%w key %s: no binding", kv.ErrUnreadable, c.Key)
 		}
-		tx.delete(c.key)
-		tx.delete(boundKey(b.Host, ref))
+		tx.Delete(c.Key)
+		tx.Delete(boundKey(b.Host, ref))
 	}
-	tx.delete(claimKey(ref))
-	tx.delete(it.key)
+	tx.Delete(claimKey(ref))
+	tx.Delete(it.Key)
 	for _, h := range portHolds(p, p, nil) {
-		tx.delete(h.key)
+		tx.Delete(h.key)
 	}
 	return append(found(claims), "port "+ref.String()), nil
 }
 
 // found names objects as users read them.
-func found(its []item) []string {
+func found(its []kv.Item) []string {
 	var out []string
 	for _, it := range its {
-		out = append(out, intent.ObjectName(named(it.key)))
+		out = append(out, intent.ObjectName(named(it.Key)))
 	}
 	return out
 }
@@ -95,39 +94,39 @@ func (s *Store) deletePorts(ctx context.Context, refs []intent.PortRef) (deleted
 	for len(refs) > 0 {
 		var done int
 		var names []string
-		err := s.update(ctx, "delete ports", func(ctx context.Context) error {
-			var reads []clientv3.Op
-			for _, ref := range refs[:min(len(refs), txnOps/8)] {
+		err := s.kv.Update(ctx, "delete ports", func(ctx context.Context) error {
+			var reads []kv.Read
+			for _, ref := range refs[:min(len(refs), kv.MaxOps/8)] {
 				reads = append(reads, portReads(ref)...)
 			}
-			v, err := s.read(ctx, reads...)
+			v, err := s.kv.Read(ctx, reads...)
 			if err != nil {
 				return err
 			}
-			var tx txn
+			var tx kv.Txn
 			names, done = nil, 0
-			for found := range slices.Chunk(v.found, len(portReads(intent.PortRef{}))) {
-				port := view{v.revision, found}
-				if port.one(0).value == nil { // somebody else was faster
+			for found := range slices.Chunk(v.Found, len(portReads(intent.PortRef{}))) {
+				port := kv.View{Revision: v.Revision, Found: found}
+				if port.One(0).Value == nil { // somebody else was faster
 					done++
 					continue
 				}
-				var one txn
+				var one kv.Txn
 				n, err := deletePort(&one, port)
 				if err != nil {
 					return err
 				}
-				if done > 0 && tx.size()+one.size() > txnOps {
+				if done > 0 && tx.Size()+one.Size() > kv.MaxOps {
 					break
 				}
-				tx.must, tx.then = append(tx.must, one.must...), append(tx.then, one.then...)
+				tx.Add(one)
 				names = append(names, n...)
 				done++
 			}
-			if len(tx.then) == 0 {
+			if tx.Empty() {
 				return nil
 			}
-			r, err := s.commit(ctx, &tx)
+			r, err := s.kv.Commit(ctx, &tx)
 			revision = max(revision, r) // 0 if it failed
 			return err
 		})

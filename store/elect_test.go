@@ -8,13 +8,15 @@ import (
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
+
+	"github.com/ovloom/ovloom/durable"
 )
 
 // TestElectFounder: a member that founds a store does not wait for its timer.
 func TestElectFounder(t *testing.T) {
 	c := Config{StateDir: t.TempDir(), Logger: slog.New(slog.DiscardHandler)}.withDefaults()
 	dir := filepath.Join(c.StateDir, "etcd")
-	if err := privateDir(dir); err != nil {
+	if err := durable.PrivateDir(dir); err != nil {
 		t.Fatal(err)
 	}
 	const tick = 8 * time.Second // the least that the timer would wait

@@ -5,14 +5,14 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
-
-	clientv3 "go.etcd.io/etcd/client/v3"
+	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
-// examineTTL is how long an examination stays in the store, in seconds.
-const examineTTL = 60
+// examineTTL is how long an examination stays in the store.
+const examineTTL = time.Minute
 
 // examineRequest is the value of an examination's key.
 type examineRequest struct {
@@ -25,65 +25,65 @@ func reportsRoot(run uint64) string { return fmt.Sprintf("%s%016x/", examineRepo
 // AskExamination asks every live host, this one included, to examine its paths to all
 // others. The number of the examination, run, is one that no other has.
 func (s *Store) AskExamination(ctx context.Context, host string, run uint64) error {
-	return s.call(ctx, "ask for an examination", func(ctx context.Context) error {
-		value, err := encode(examineRequest{host}, nil)
+	return s.kv.Call(ctx, "ask for an examination", func(ctx context.Context) error {
+		value, err := kv.Encode(examineRequest{host}, nil)
 		if err != nil {
 			return err
 		}
-		lease, err := s.client.Grant(ctx, examineTTL)
+		lease, err := s.kv.Grant(ctx, examineTTL)
 		if err != nil {
 			return err
 		}
-		_, err = s.client.Put(ctx, examineKey(run), value, clientv3.WithLease(lease.ID))
+		_, err = s.kv.Put(ctx, examineKey(run), value, kv.Leased(lease))
 		return err
 	})
 }
 
 // AnswerExamination answers an examination. It fails with NotFound if that is over.
 func (s *Store) AnswerExamination(ctx context.Context, run uint64, report intent.HealthReport) error {
-	return s.update(ctx, "report to an examination", func(ctx context.Context) error {
-		r, err := s.client.Get(ctx, examineKey(run))
+	return s.kv.Update(ctx, "report to an examination", func(ctx context.Context) error {
+		it, lease, err := s.kv.GetLeased(ctx, examineKey(run))
 		if err != nil {
 			return err
 		}
-		if len(r.Kvs) == 0 {
+		if it.Value == nil {
 			return intent.NotFoundf("examination %016x is over", run)
 		}
-		value, err := encode(report, nil)
+		value, err := kv.Encode(report, nil)
 		if err != nil {
 			return err
 		}
-		var tx txn
-		tx.unchanged(examineKey(run), r.Kvs[0].ModRevision)
-		tx.put(reportsRoot(run)+report.Host, value, clientv3.WithLease(clientv3.LeaseID(r.Kvs[0].Lease)))
-		_, err = s.commit(ctx, &tx)
+		var tx kv.Txn
+		tx.Unchanged(examineKey(run), it.Revision)
+		tx.Put(reportsRoot(run)+report.Host, value, kv.Leased(lease))
+		_, err = s.kv.Commit(ctx, &tx)
 		return err
 	})
 }
 
 // ExaminationAnswered returns the hosts that have reported to an examination, by name.
 func (s *Store) ExaminationAnswered(ctx context.Context, run uint64) ([]string, error) {
-	all, _, err := s.list(ctx, "see who has reported to an examination", reportsRoot(run), clientv3.WithKeysOnly())
+	all, _, err := s.kv.List(ctx, "see who has reported to an examination", reportsRoot(run), kv.KeysOnly())
 	var hosts []string
 	for _, it := range all {
-		hosts = append(hosts, strings.TrimPrefix(it.key, reportsRoot(run)))
+		hosts = append(hosts, strings.TrimPrefix(it.Key, reportsRoot(run)))
 	}
 	return hosts, err
 }
 
 // ExaminationReports returns the reports to an examination so far, by host.
 func (s *Store) ExaminationReports(ctx context.Context, run uint64) (map[string]intent.HealthReport, error) {
-	all, _, err := s.list(ctx, "read the reports of an examination", reportsRoot(run))
+	all, _, err := s.kv.List(ctx, "read the reports of an examination", reportsRoot(run))
 	if err != nil {
 		return nil, err
 	}
 	reports := map[string]intent.HealthReport{}
 	for _, it := range all {
-		r, err := decode[intent.HealthReport](it.value)
+		r, err := kv.Decode[intent.HealthReport](it.Value)
 		if err != nil {
 			return nil, err
 		}
-		reports[strings.TrimPrefix(it.key, reportsRoot(run))] = r
+		reports[strings.TrimPrefix(it.Key, reportsRoot(run))] = r
 	}
 	return reports, nil
 }
@@ -103,22 +103,22 @@ func (s *Store) WatchExaminations(ctx context.Context, deliver func(run uint64))
 			deliver(run)
 		}
 	}
-	return s.watch(ctx, op, watcher{
-		key:  examineAsked,
-		opts: []clientv3.OpOption{clientv3.WithPrefix(), clientv3.WithFilterDelete()},
-		load: func(ctx context.Context) (int64, error) {
-			all, revision, err := s.list(ctx, op, examineAsked, clientv3.WithKeysOnly())
+	return s.kv.Watch(ctx, op, kv.Watcher{
+		Key:  examineAsked,
+		Opts: []kv.Option{kv.Prefix(), kv.PutsOnly()},
+		Load: func(ctx context.Context) (int64, error) {
+			all, revision, err := s.kv.List(ctx, op, examineAsked, kv.KeysOnly())
 			if err != nil {
 				return 0, err
 			}
 			for _, it := range all {
-				tell(it.key)
+				tell(it.Key)
 			}
 			return revision, nil
 		},
-		changed: func(_ int64, events []event) bool {
+		Changed: func(_ int64, events []kv.Event) bool {
 			for _, e := range events {
-				tell(e.key)
+				tell(e.Key)
 			}
 			return false
 		},

@@ -60,8 +60,8 @@ func TestExamination(t *testing.T) {
 	if err := other.AnswerExamination(ctx, 6, want); intent.KindOf(err) != intent.NotFound {
 		t.Errorf("an answer that nobody waits for: %v", err)
 	}
-	lease, err := s.client.Get(ctx, reportsRoot(run)+"host2")
-	if err != nil || len(lease.Kvs) != 1 || lease.Kvs[0].Lease == 0 {
+	_, lease, err := s.kv.GetLeased(ctx, reportsRoot(run)+"host2")
+	if err != nil || lease == 0 {
 		t.Errorf("a report that would stay for ever: %v, %v", lease, err)
 	}
 	cancel()

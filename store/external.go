@@ -6,9 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // Hosts route the subnet of an external of kind host to themselves, so that it may have
@@ -48,20 +47,20 @@ var externals = declared[intent.External, intent.ExternalRef]{
 		return nil
 	},
 	holds: func(_, e intent.External, _ lookup) []hold {
-		return []hold{{key: numberKey(e.Number), value: e.Name, taken: func(string) error { return errStale }}}
+		return []hold{{key: numberKey(e.Number), value: e.Name, taken: func(string) error { return kv.ErrStale }}}
 	},
 	rules: func(c *change[intent.External]) error {
-		v, err := c.s.read(c.ctx, append([]clientv3.Op{below(externalsRoot)}, vtepsIn(c.o)...)...)
+		v, err := c.s.kv.Read(c.ctx, append([]kv.Read{kv.Below(externalsRoot)}, vtepsIn(c.o)...)...)
 		if err != nil {
 			return err
 		}
 		if !c.set {
-			if err := alone(&c.tx, c.o, v.found[0], v.revision); err != nil {
+			if err := alone(&c.tx, c.o, v.Found[0], v.Revision); err != nil {
 				return err
 			}
 		}
 		if c.o.Pool != c.old.Pool || !c.set {
-			if err := noVTEP(&c.tx, c.o, v.one(1), v.one(2)); err != nil {
+			if err := noVTEP(&c.tx, c.o, v.One(1), v.One(2)); err != nil {
 				return err
 			}
 		}
@@ -71,29 +70,29 @@ var externals = declared[intent.External, intent.ExternalRef]{
 		return nil
 	},
 	users: func(ctx context.Context, s *Store, e intent.External) ([]intent.Reference, error) {
-		all, _, err := s.list(ctx, "read external "+e.Name, usersOf(e.Name), clientv3.WithKeysOnly())
+		all, _, err := s.kv.List(ctx, "read external "+e.Name, usersOf(e.Name), kv.KeysOnly())
 		for i := range all {
-			all[i].key = tenantsRoot + all[i].key[len(usersOf(e.Name)):]
+			all[i].Key = tenantsRoot + all[i].Key[len(usersOf(e.Name)):]
 		}
 		return inRank(usersAt(all)), err
 	},
 	unused: func(c *change[intent.External]) error {
-		v, err := c.s.read(c.ctx, below(usersOf(c.old.Name), clientv3.WithLimit(10)))
+		v, err := c.s.kv.Read(c.ctx, kv.Below(usersOf(c.old.Name), kv.Limit(10)))
 		if err != nil {
 			return err
 		}
 		var users []string
-		for _, it := range v.found[0] { // added since the user was asked
-			users = append(users, string(it.value))
+		for _, it := range v.Found[0] { // added since the user was asked
+			users = append(users, string(it.Value))
 		}
 		if len(users) > 0 {
 			return intent.InUseBy("external "+c.old.Name, users)
 		}
-		c.tx.emptyBelow(usersOf(c.old.Name))
+		c.tx.EmptyBelow(usersOf(c.old.Name))
 		return nil
 	},
 	leave: func(c *change[intent.External]) error {
-		c.tx.delete(lastOutsideKey(c.old.Name))
+		c.tx.Delete(lastOutsideKey(c.old.Name))
 		return nil
 	},
 }
@@ -101,24 +100,24 @@ var externals = declared[intent.External, intent.ExternalRef]{
 // number gives e a number that is not taken, by the index keys of those that are: the next one round, so that
 // the number of an external that was deleted is not at once another's in a switch
 // which is not yet told.
-func (s *Store) number(ctx context.Context, tx *txn, e *intent.External) error {
-	v, err := s.read(ctx, key(numberCounter), below(numbersRoot, clientv3.WithKeysOnly()))
+func (s *Store) number(ctx context.Context, tx *kv.Txn, e *intent.External) error {
+	v, err := s.kv.Read(ctx, kv.Key(numberCounter), kv.Below(numbersRoot, kv.KeysOnly()))
 	if err != nil {
 		return err
 	}
-	last, taken := v.one(0), v.found[1]
+	last, taken := v.One(0), v.Found[1]
 	if len(taken) >= intent.ExternalNumberMax {
 		return intent.Conflictf("there are %d externals", len(taken)).WithHint("there can be no more: delete one that nobody uses")
 	}
-	var at counterValue
-	if last.value != nil {
-		if at, err = decode[counterValue](last.value); err != nil {
+	var at kv.CounterValue
+	if last.Value != nil {
+		if at, err = kv.Decode[kv.CounterValue](last.Value); err != nil {
 			return err
 		}
 	}
 	held := map[string]bool{}
 	for _, it := range taken {
-		held[it.key] = true
+		held[it.Key] = true
 	}
 	for {
 		e.Number = uint8(at.Next%intent.ExternalNumberMax + 1)
@@ -127,18 +126,18 @@ func (s *Store) number(ctx context.Context, tx *txn, e *intent.External) error {
 			break
 		}
 	}
-	value, err := encode(at, last.value)
+	value, err := kv.Encode(at, last.Value)
 	if err != nil {
 		return err
 	}
-	tx.unchanged(numberCounter, last.revision)
-	tx.put(numberCounter, value)
+	tx.Unchanged(numberCounter, last.Revision)
+	tx.Put(numberCounter, value)
 	return nil
 }
 
 // alone refuses an external whose subnet is in the way of another's, as they were
 // read at a revision, and makes sure that none is added or changed meanwhile.
-func alone(tx *txn, e intent.External, others []item, revision int64) error {
+func alone(tx *kv.Txn, e intent.External, others []kv.Item, revision int64) error {
 	for _, it := range others {
 		o, err := objectOf[intent.External](it)
 		if err != nil {
@@ -156,26 +155,26 @@ func alone(tx *txn, e intent.External, others []item, revision int64) error {
 				WithHint("one segment is one external: use %s, or give another bridge or subnet", o.Name)
 		}
 	}
-	tx.quietBelow(externalsRoot, revision)
+	tx.QuietBelow(externalsRoot, revision)
 	return nil
 }
 
 // addressesFit refuses a changed external that some of the addresses in use would
 // not be of. None is taken meanwhile: that needs the external to be unchanged.
 func (s *Store) addressesFit(ctx context.Context, e intent.External) error {
-	all, _, err := s.list(ctx, "read the addresses of external "+e.Name, outsideOf(e.Name))
+	all, _, err := s.kv.List(ctx, "read the addresses of external "+e.Name, outsideOf(e.Name))
 	if err != nil {
 		return err
 	}
 	var users []string
 	var first error
 	for _, it := range all {
-		a, err := parseSortable(it.key[len(outsideOf(e.Name)):])
+		a, err := parseSortable(it.Key[len(outsideOf(e.Name)):])
 		if err != nil {
 			return err
 		}
 		if err := e.Assignable(a); err != nil {
-			users = append(users, a.String()+" of "+string(it.value))
+			users = append(users, a.String()+" of "+string(it.Value))
 			first = firstOf(first, err)
 		}
 	}
@@ -198,10 +197,10 @@ func natRange(e intent.External) (first, last netip.Addr) {
 }
 
 // vtepsIn are two reads that find a host and a peer whose VTEP is in the range of e.
-func vtepsIn(e intent.External) []clientv3.Op {
-	var reads []clientv3.Op
+func vtepsIn(e intent.External) []kv.Read {
+	var reads []kv.Read
 	for _, r := range vtepRanges(e) {
-		reads = append(reads, clientv3.OpGet(r[0], clientv3.WithRange(r[1]), clientv3.WithLimit(1)))
+		reads = append(reads, kv.Between(r[0], r[1], kv.Limit(1)))
 	}
 	return reads
 }
@@ -212,22 +211,22 @@ func vtepRanges(e intent.External) [2][2]string {
 	first, last := natRange(e)
 	return [2][2]string{
 		{vtepKey(first), vtepKey(last) + "\x00"},
-		{peerVTEPRoot(first), clientv3.GetPrefixRangeEnd(peerVTEPRoot(last))},
+		{peerVTEPRoot(first), kv.EndOf(peerVTEPRoot(last))},
 	}
 }
 
 // noVTEP refuses an external in whose range a host or a peer has its VTEP, as
 // vtepsIn found them, and makes sure that none gets one there meanwhile.
-func noVTEP(tx *txn, e intent.External, host, peer item) error {
-	for what, it := range map[string]item{"host": host, "peer": peer} {
-		if it.value != nil {
+func noVTEP(tx *kv.Txn, e intent.External, host, peer kv.Item) error {
+	for what, it := range map[string]kv.Item{"host": host, "peer": peer} {
+		if it.Value != nil {
 			first, last := natRange(e)
 			return intent.Conflictf("VTEP address %s of %s %s is one of %s-%s, which external %s would use",
-				vtepIn(it.key), what, it.value, first, last, e.Name).WithHint("choose addresses that nobody has")
+				vtepIn(it.Key), what, it.Value, first, last, e.Name).WithHint("choose addresses that nobody has")
 		}
 	}
 	for _, r := range vtepRanges(e) {
-		tx.emptyBetween(r[0], r[1])
+		tx.EmptyBetween(r[0], r[1])
 	}
 	return nil
 }
@@ -247,14 +246,14 @@ func vtepIn(key string) string {
 
 // noExternal refuses a VTEP address that an external uses, and makes sure that none
 // is added or changed meanwhile.
-func (s *Store) noExternal(ctx context.Context, tx *txn, vtep netip.Addr) error {
-	v, err := s.read(ctx, below(externalsRoot))
+func (s *Store) noExternal(ctx context.Context, tx *kv.Txn, vtep netip.Addr) error {
+	v, err := s.kv.Read(ctx, kv.Below(externalsRoot))
 	if err != nil {
 		return err
 	}
 	var bad []error
 	defer func() { s.reviewed(externalsRoot, bad) }()
-	for _, it := range v.found[0] {
+	for _, it := range v.Found[0] {
 		e, err := objectOf[intent.External](it)
 		if err != nil { // a host must be able to register
 			bad = append(bad, err)
@@ -265,6 +264,6 @@ func (s *Store) noExternal(ctx context.Context, tx *txn, vtep netip.Addr) error 
 				WithHint("give an address that tenants are not given, or change the external")
 		}
 	}
-	tx.quietBelow(externalsRoot, v.revision)
+	tx.QuietBelow(externalsRoot, v.Revision)
 	return nil
 }

@@ -49,7 +49,7 @@ var floatings = declared[intent.Floating, intent.FloatingRef]{
 		return []hold{userHold(f), addressHold(f.External, f.Address, floatingHolder(f.PortRef()), given.Address.IsValid())}
 	},
 	rules: func(c *change[intent.Floating]) error {
-		c.tx.put(lastOutsideKey(c.o.External), sortable(c.o.Address))
+		c.tx.Put(lastOutsideKey(c.o.External), sortable(c.o.Address))
 		return nil
 	},
 }

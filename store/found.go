@@ -10,6 +10,7 @@ import (
 
 	"go.etcd.io/etcd/server/v3/storage/wal"
 
+	"github.com/ovloom/ovloom/durable"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -56,7 +57,7 @@ func hasData(stateDir string) bool {
 // No process may use the state directory.
 func Init(c Config) (kept string, err error) {
 	c = c.withDefaults()
-	if err := privateDir(c.StateDir); err != nil {
+	if err := durable.PrivateDir(c.StateDir); err != nil {
 		return "", err
 	}
 	lock, err := lockDir(c.StateDir)

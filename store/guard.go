@@ -13,16 +13,15 @@ import (
 	"sync"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // What every host keeps every tenant from, whether it follows that tenant's objects or
 // not: so it has keys of its own, in which no tenant is named.
 
 const (
-	guardRoot  = root + "guard/"
+	guardRoot  = kv.Root + "guard/"
 	guardVTEPs = guardRoot + "vtep/"
 	guardHosts = guardRoot + "host/"
 )
@@ -41,12 +40,12 @@ func guardCopy(stateDir string) string { return stateDir + "/guard.copy" }
 const guardEvery = 5 * time.Minute
 
 // guardPeer makes a new peer's VTEP known.
-func guardPeer(tx *txn, p intent.Peer) error {
-	value, err := encode(intent.Guarded{VTEP: p.VTEP}, nil)
+func guardPeer(tx *kv.Txn, p intent.Peer) error {
+	value, err := kv.Encode(intent.Guarded{VTEP: p.VTEP}, nil)
 	if err != nil {
 		return err
 	}
-	tx.put(guardVTEPKey(p.VTEP, p.ID), value)
+	tx.Put(guardVTEPKey(p.VTEP, p.ID), value)
 	return nil
 }
 
@@ -56,24 +55,24 @@ func (s *Store) SetGuardedHost(ctx context.Context, g intent.Guarded) error {
 	if err := intent.ValidateName("host", g.Host); err != nil {
 		return err
 	}
-	return s.update(ctx, "tell of the addresses of host "+g.Host, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(hostKey(g.Host)), key(guardHostKey(g.Host)))
+	return s.kv.Update(ctx, "tell of the addresses of host "+g.Host, func(ctx context.Context) error {
+		v, err := s.kv.Read(ctx, kv.Key(hostKey(g.Host)), kv.Key(guardHostKey(g.Host)))
 		if err != nil {
 			return err
 		}
-		if _, err := hostOf(v.one(0), g.Host); err != nil {
+		if _, err := hostOf(v.One(0), g.Host); err != nil {
 			return err
 		}
-		old := v.one(1)
-		value, err := encode(g, old.value)
-		if err != nil || value == string(old.value) {
+		old := v.One(1)
+		value, err := kv.Encode(g, old.Value)
+		if err != nil || value == string(old.Value) {
 			return err
 		}
-		var tx txn
-		tx.unchanged(hostKey(g.Host), v.one(0).revision)
-		tx.unchanged(guardHostKey(g.Host), old.revision)
-		tx.put(guardHostKey(g.Host), value)
-		_, err = s.commit(ctx, &tx)
+		var tx kv.Txn
+		tx.Unchanged(hostKey(g.Host), v.One(0).Revision)
+		tx.Unchanged(guardHostKey(g.Host), old.Revision)
+		tx.Put(guardHostKey(g.Host), value)
+		_, err = s.kv.Commit(ctx, &tx)
 		return err
 	})
 }
@@ -106,11 +105,11 @@ func (s *Store) KeepGuard(ctx context.Context) error {
 	defer parts.Wait()
 	if s.Embedded() {
 		parts.Go(func() {
-			err := s.watch(ctx, "watch peers for the guard", watcher{
-				key:     peersVTEPs,
-				opts:    []clientv3.OpOption{clientv3.WithPrefix(), clientv3.WithKeysOnly()},
-				load:    s.mendGuard,
-				changed: func(int64, []event) (reload bool) { return true },
+			err := s.kv.Watch(ctx, "watch peers for the guard", kv.Watcher{
+				Key:     peersVTEPs,
+				Opts:    []kv.Option{kv.Prefix(), kv.KeysOnly()},
+				Load:    s.mendGuard,
+				Changed: func(int64, []kv.Event) (reload bool) { return true },
 			})
 			if err != nil && ctx.Err() == nil && s.closed.Err() == nil {
 				s.log.Warn("the guard's list is compared only now and then", "err", err)
@@ -132,45 +131,45 @@ func (s *Store) KeepGuard(ctx context.Context) error {
 // mendGuard compares what is kept for the guard with what it is made of, mends it, and
 // returns the revision that it looked at.
 func (s *Store) mendGuard(ctx context.Context) (revision int64, err error) {
-	err = s.call(ctx, "compare the guard's list", func(ctx context.Context) error {
-		v, err := s.read(ctx, below(peersVTEPs), below(guardVTEPs, clientv3.WithKeysOnly()),
-			below(guardHosts, clientv3.WithKeysOnly()), below(hostsRoot, clientv3.WithKeysOnly()))
+	err = s.kv.Call(ctx, "compare the guard's list", func(ctx context.Context) error {
+		v, err := s.kv.Read(ctx, kv.Below(peersVTEPs), kv.Below(guardVTEPs, kv.KeysOnly()),
+			kv.Below(guardHosts, kv.KeysOnly()), kv.Below(hostsRoot, kv.KeysOnly()))
 		if err != nil {
 			return err
 		}
-		revision = v.revision
-		peers, err := s.peersOf(ctx, v.found[0])
+		revision = v.Revision
+		peers, err := s.peersOf(ctx, v.Found[0])
 		if err != nil {
 			return err
 		}
 		have := map[string]int64{}
-		for _, it := range slices.Concat(v.found[1], v.found[2]) {
-			have[it.key] = it.revision
+		for _, it := range slices.Concat(v.Found[1], v.Found[2]) {
+			have[it.Key] = it.Revision
 		}
-		for _, it := range v.found[3] {
-			delete(have, guardHostKey(strings.TrimPrefix(it.key, hostsRoot)))
+		for _, it := range v.Found[3] {
+			delete(have, guardHostKey(strings.TrimPrefix(it.Key, hostsRoot)))
 		}
 		vteps := map[string]string{} // by key of the peer, as keys spell them
-		for _, it := range v.found[0] {
-			if ref, ok := portName(string(it.value)); ok {
-				vtep, _, _ := strings.Cut(strings.TrimPrefix(it.key, peersVTEPs), "/")
+		for _, it := range v.Found[0] {
+			if ref, ok := portName(string(it.Value)); ok {
+				vtep, _, _ := strings.Cut(strings.TrimPrefix(it.Key, peersVTEPs), "/")
 				vteps[peerKey(intent.PeerRef{Tenant: ref.Tenant, Network: ref.Network, Peer: ref.Port})] = vtep
 			}
 		}
-		var changes []txn
+		var changes []kv.Txn
 		for _, it := range peers {
 			p, err := objectOf[intent.Peer](it)
 			if err != nil {
 				// Hosts go on with its last valid state: its VTEP stays denied.
 				s.complain([]error{err})
-				kept := guardVTEPs + vteps[it.key] + "/"
+				kept := guardVTEPs + vteps[it.Key] + "/"
 				maps.DeleteFunc(have, func(k string, _ int64) bool { return strings.HasPrefix(k, kept) })
 				continue
 			}
 			k := guardVTEPKey(p.VTEP, p.ID)
 			if _, ok := have[k]; !ok {
-				var tx txn
-				tx.unchanged(it.key, it.revision)
+				var tx kv.Txn
+				tx.Unchanged(it.Key, it.Revision)
 				if err := guardPeer(&tx, p); err != nil {
 					return err
 				}
@@ -179,13 +178,13 @@ func (s *Store) mendGuard(ctx context.Context) (revision int64, err error) {
 			delete(have, k)
 		}
 		for k, at := range have {
-			var tx txn
-			tx.unchanged(k, at)
-			tx.delete(k)
+			var tx kv.Txn
+			tx.Unchanged(k, at)
+			tx.Delete(k)
 			changes = append(changes, tx)
 		}
 		for _, tx := range changes {
-			if _, err := s.commit(ctx, &tx); err != nil && !errors.Is(err, errStale) {
+			if _, err := s.kv.Commit(ctx, &tx); err != nil && !errors.Is(err, kv.ErrStale) {
 				return err // what was stale another has changed, and told of
 			}
 		}
@@ -198,22 +197,22 @@ func (s *Store) mendGuard(ctx context.Context) (revision int64, err error) {
 }
 
 // peersOf reads the peers that index keys name; those that are gone are left out.
-func (s *Store) peersOf(ctx context.Context, index []item) (peers []item, err error) {
-	for chunk := range slices.Chunk(index, txnOps) {
-		var ops []clientv3.Op
+func (s *Store) peersOf(ctx context.Context, index []kv.Item) (peers []kv.Item, err error) {
+	for chunk := range slices.Chunk(index, kv.MaxOps) {
+		var ops []kv.Read
 		for _, it := range chunk {
-			ref, ok := portName(string(it.value))
+			ref, ok := portName(string(it.Value))
 			if !ok {
 				continue
 			}
-			ops = append(ops, key(peerKey(intent.PeerRef{Tenant: ref.Tenant, Network: ref.Network, Peer: ref.Port})))
+			ops = append(ops, kv.Key(peerKey(intent.PeerRef{Tenant: ref.Tenant, Network: ref.Network, Peer: ref.Port})))
 		}
-		v, err := s.read(ctx, ops...)
+		v, err := s.kv.Read(ctx, ops...)
 		if err != nil {
 			return nil, err
 		}
-		for i := range v.found {
-			if it := v.one(i); it.value != nil {
+		for i := range v.Found {
+			if it := v.One(i); it.Value != nil {
 				peers = append(peers, it)
 			}
 		}

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // guardSink keeps what a watch on the guard's list last told.
@@ -101,14 +102,14 @@ func TestGuardIsMadeUpForOlderBuilds(t *testing.T) {
 	host(t, s, "host1", "192.0.2.1")
 	tor1 := must[intent.Peer](t)(s.AddPeer(ctx, peer("acme/web/tor1", "192.0.2.40")))
 	guard := guardVTEPKey(tor1.VTEP, tor1.ID)
-	if _, err := s.client.Delete(ctx, guard); err != nil {
+	if _, err := remove(ctx, s, guard); err != nil {
 		t.Fatal(err)
 	}
 	if found, err := s.Check(ctx); err != nil || len(found) != 1 || !strings.Contains(found[0], "do not keep tenants from its VTEP") {
 		t.Errorf("check: %q, %v", found, err)
 	}
 	for _, k := range []string{guardVTEPs + "192.000.002.099/000000000001", guardHostKey("gone")} {
-		if _, err := s.client.Put(ctx, k, `{"v":1,"vtep":"192.0.2.99"}`); err != nil {
+		if _, err := s.kv.Put(ctx, k, `{"v":1,"vtep":"192.0.2.99"}`); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -120,14 +121,14 @@ func TestGuardIsMadeUpForOlderBuilds(t *testing.T) {
 	checked(t, s)
 
 	// As an older build does it.
-	it, err := s.get(ctx, peerKey(tor1.Ref()))
+	it, err := s.kv.Get(ctx, peerKey(tor1.Ref()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var tx txn
-	tx.delete(it.key)
-	tx.delete(peerVTEPKey(tor1.VTEP, tor1.Ref().NetworkRef()))
-	if _, err := s.commit(ctx, &tx); err != nil {
+	var tx kv.Txn
+	tx.Delete(it.Key)
+	tx.Delete(peerVTEPKey(tor1.VTEP, tor1.Ref().NetworkRef()))
+	if _, err := s.kv.Commit(ctx, &tx); err != nil {
 		t.Fatal(err)
 	}
 	seen.eventually(t, "deleted by an older build")

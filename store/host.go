@@ -4,9 +4,8 @@ import (
 	"context"
 	"errors"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // aliveValue says who holds a host's name.
@@ -27,46 +26,46 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 	if err := h.Validate(); err != nil {
 		return intent.Host{}, err
 	}
-	err := s.update(ctx, "register host "+h.Name, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(hostKey(h.Name)), key(aliveKey(h.Name)), key(vtepKey(h.VTEP)), below(hostsRoot))
+	err := s.kv.Update(ctx, "register host "+h.Name, func(ctx context.Context) error {
+		v, err := s.kv.Read(ctx, kv.Key(hostKey(h.Name)), kv.Key(aliveKey(h.Name)), kv.Key(vtepKey(h.VTEP)), kv.Below(hostsRoot))
 		if err != nil {
 			return err
 		}
-		it, alive, vtep := v.one(0), v.one(1), v.one(2)
+		it, alive, vtep := v.One(0), v.One(1), v.One(2)
 		if err := s.ours(h.Name, alive); err != nil {
 			return err
 		}
 		var old intent.Host
-		if it.value != nil {
-			if old, err = objectOf[intent.Host](it); errors.Is(err, errNewer) {
+		if it.Value != nil {
+			if old, err = objectOf[intent.Host](it); errors.Is(err, kv.ErrNewer) {
 				return err
 			}
 			// What is not valid is written anew. Its VTEP address, if it had another, stays
 			// taken.
 			h.ID = old.ID
 		}
-		other, shared := sharesID(h, v.found[3])
+		other, shared := sharesID(h, v.Found[3])
 		if h.ID == 0 || shared {
 			if h.ID, err = s.newID(ctx); err != nil {
 				return err
 			}
 		}
-		value, err := encode(h, it.value)
-		if err != nil || value == string(it.value) {
+		value, err := kv.Encode(h, it.Value)
+		if err != nil || value == string(it.Value) {
 			return err
 		}
-		var tx txn
-		tx.unchanged(hostKey(h.Name), it.revision)
-		tx.unchanged(aliveKey(h.Name), alive.revision)
-		tx.put(hostKey(h.Name), value)
+		var tx kv.Txn
+		tx.Unchanged(hostKey(h.Name), it.Revision)
+		tx.Unchanged(aliveKey(h.Name), alive.Revision)
+		tx.Put(hostKey(h.Name), value)
 		if h.VTEP != old.VTEP {
 			if old.VTEP.IsValid() {
-				tx.delete(vtepKey(old.VTEP))
+				tx.Delete(vtepKey(old.VTEP))
 			}
-			if string(vtep.value) == h.Name {
-				tx.unchanged(vtep.key, vtep.revision)
+			if string(vtep.Value) == h.Name {
+				tx.Unchanged(vtep.Key, vtep.Revision)
 			} else {
-				tx.take(vtepKey(h.VTEP), h.Name, func(holder string) error {
+				tx.Take(vtepKey(h.VTEP), h.Name, func(holder string) error {
 					return intent.Conflictf("VTEP address %s is taken by host %s", h.VTEP, holder).
 						WithHint("give this host's own, or remove that host: ovloom host remove %s", holder)
 				})
@@ -78,7 +77,7 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 				return err
 			}
 		}
-		if _, err = s.commit(ctx, &tx); err == nil && shared {
+		if _, err = s.kv.Commit(ctx, &tx); err == nil && shared {
 			s.log.Warn("another host had this host's id; it has a new one now", "host", h.Name, "other", other, "was", old.ID, "id", h.ID)
 		}
 		return err
@@ -91,22 +90,22 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 
 // sharesID returns another host that has a host's id. Builds before this one could give
 // the same to hosts that registered at once: their routers have one MAC then.
-func sharesID(h intent.Host, hosts []item) (name string, shared bool) {
+func sharesID(h intent.Host, hosts []kv.Item) (name string, shared bool) {
 	for _, it := range hosts {
-		o, err := decode[intent.Host](it.value) // also one that is not valid in other ways
-		if err == nil && h.ID != 0 && o.ID == h.ID && it.key != hostKey(h.Name) {
-			return it.key[len(hostsRoot):], true
+		o, err := kv.Decode[intent.Host](it.Value) // also one that is not valid in other ways
+		if err == nil && h.ID != 0 && o.ID == h.ID && it.Key != hostKey(h.Name) {
+			return it.Key[len(hostsRoot):], true
 		}
 	}
 	return "", false
 }
 
 // ours refuses a host name that another living process holds.
-func (s *Store) ours(host string, alive item) error {
-	if alive.value == nil {
+func (s *Store) ours(host string, alive kv.Item) error {
+	if alive.Value == nil {
 		return nil
 	}
-	a, err := decode[aliveValue](alive.value)
+	a, err := kv.Decode[aliveValue](alive.Value)
 	if err != nil {
 		s.log.Warn("host's sign of life is not valid; writing it anew", "host", host, "error", err)
 		return nil
@@ -121,27 +120,27 @@ func (s *Store) ours(host string, alive item) error {
 // Hosts returns all registered hosts, ordered by name, as they were at one moment.
 func (s *Store) Hosts(ctx context.Context) ([]intent.HostState, error) {
 	var hosts []intent.HostState
-	err := s.call(ctx, "list hosts", func(ctx context.Context) error {
-		v, err := s.read(ctx, below(hostsRoot), below(aliveRoot, clientv3.WithKeysOnly()), below(appliedRoot))
+	err := s.kv.Call(ctx, "list hosts", func(ctx context.Context) error {
+		v, err := s.kv.Read(ctx, kv.Below(hostsRoot), kv.Below(aliveRoot, kv.KeysOnly()), kv.Below(appliedRoot))
 		if err != nil {
 			return err
 		}
 		alive := map[string]bool{}
-		for _, it := range v.found[1] {
-			alive[it.key[len(aliveRoot):]] = true
+		for _, it := range v.Found[1] {
+			alive[it.Key[len(aliveRoot):]] = true
 		}
 		applied := map[string]int64{}
-		for _, it := range v.found[2] {
-			a, err := decode[appliedValue](it.value)
+		for _, it := range v.Found[2] {
+			a, err := kv.Decode[appliedValue](it.Value)
 			if err != nil {
 				continue // it writes it anew
 			}
-			applied[it.key[len(appliedRoot):]] = a.Revision
+			applied[it.Key[len(appliedRoot):]] = a.Revision
 		}
 		hosts = nil // of an earlier attempt
 		var bad []error
 		defer func() { s.reviewed(hostsRoot, bad) }()
-		for _, it := range v.found[0] {
+		for _, it := range v.Found[0] {
 			h, err := objectOf[intent.Host](it)
 			if err != nil {
 				bad = append(bad, err)
@@ -170,13 +169,13 @@ func (s *Store) HostUsers(ctx context.Context, name string) ([]string, error) {
 
 // ClaimedBy returns the ports that a host claims.
 func (s *Store) ClaimedBy(ctx context.Context, host string) ([]intent.PortRef, error) {
-	all, _, err := s.list(ctx, "read host "+host, boundHost(host), clientv3.WithKeysOnly())
+	all, _, err := s.kv.List(ctx, "read host "+host, boundHost(host), kv.KeysOnly())
 	if err != nil {
 		return nil, err
 	}
 	var refs []intent.PortRef
 	for _, it := range all {
-		if ref, ok := portName(it.key[len(boundHost(host)):]); ok {
+		if ref, ok := portName(it.Key[len(boundHost(host)):]); ok {
 			refs = append(refs, ref)
 		}
 	}
@@ -201,51 +200,51 @@ func (s *Store) RemoveHost(ctx context.Context, name string, cascade bool) (dele
 		return nil, 0, err
 	}
 	for len(refs) > 0 {
-		n := min(len(refs), txnOps/4)
+		n := min(len(refs), kv.MaxOps/4)
 		r, names, err := s.releaseAll(ctx, name, refs[:n])
 		if err != nil {
 			return deleted, revision, stopped(what, deleted, err)
 		}
 		deleted, revision, refs = append(deleted, names...), max(revision, r), refs[n:]
 	}
-	err = s.update(ctx, "remove "+what, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(hostKey(name)), below(boundHost(name), clientv3.WithLimit(10)), below(natOfHost(name)), below(vtepRoot))
+	err = s.kv.Update(ctx, "remove "+what, func(ctx context.Context) error {
+		v, err := s.kv.Read(ctx, kv.Key(hostKey(name)), kv.Below(boundHost(name), kv.Limit(10)), kv.Below(natOfHost(name)), kv.Below(vtepRoot))
 		if err != nil {
 			return err
 		}
-		it := v.one(0)
-		if it.value == nil {
+		it := v.One(0)
+		if it.Value == nil {
 			return noHost(name)
 		}
-		if len(v.found[1]) > 0 { // claimed since the plan was made: the host lives
+		if len(v.Found[1]) > 0 { // claimed since the plan was made: the host lives
 			var users []string
-			for _, b := range v.found[1] {
-				users = append(users, "binding "+string(b.value)+" on "+name)
+			for _, b := range v.Found[1] {
+				users = append(users, "binding "+string(b.Value)+" on "+name)
 			}
 			return intent.InUseBy(what, users)
 		}
-		if len(v.found[2]) > 0 {
-			if revision, err = s.dropNATAddresses(ctx, natAddressesIn(name, v.found[2])); err != nil {
+		if len(v.Found[2]) > 0 {
+			if revision, err = s.dropNATAddresses(ctx, natAddressesIn(name, v.Found[2])); err != nil {
 				return err
 			}
 		}
-		var tx txn
-		tx.unchanged(it.key, it.revision)
+		var tx kv.Txn
+		tx.Unchanged(it.Key, it.Revision)
 		if !cascade {
-			tx.vacant(aliveKey(name), func(string) error { return hostLives(name) })
+			tx.Vacant(aliveKey(name), func(string) error { return hostLives(name) })
 		}
-		tx.emptyBelow(boundHost(name))
-		tx.emptyBelow(natOfHost(name))
-		tx.delete(it.key)
-		for _, i := range v.found[3] { // the host itself may not be valid
-			if string(i.value) == name {
-				tx.delete(i.key)
+		tx.EmptyBelow(boundHost(name))
+		tx.EmptyBelow(natOfHost(name))
+		tx.Delete(it.Key)
+		for _, i := range v.Found[3] { // the host itself may not be valid
+			if string(i.Value) == name {
+				tx.Delete(i.Key)
 			}
 		}
-		tx.delete(aliveKey(name))
-		tx.delete(appliedKey(name))
-		tx.delete(guardHostKey(name))
-		revision, err = s.commit(ctx, &tx)
+		tx.Delete(aliveKey(name))
+		tx.Delete(appliedKey(name))
+		tx.Delete(guardHostKey(name))
+		revision, err = s.kv.Commit(ctx, &tx)
 		return err
 	})
 	if err != nil {
@@ -255,18 +254,18 @@ func (s *Store) RemoveHost(ctx context.Context, name string, cascade bool) (dele
 }
 
 func (s *Store) removable(ctx context.Context, name string, refs []intent.PortRef, cascade bool) error {
-	return s.call(ctx, "remove host "+name, func(ctx context.Context) error {
-		v, err := s.read(ctx, key(hostKey(name)), key(aliveKey(name)))
+	return s.kv.Call(ctx, "remove host "+name, func(ctx context.Context) error {
+		v, err := s.kv.Read(ctx, kv.Key(hostKey(name)), kv.Key(aliveKey(name)))
 		if err != nil {
 			return err
 		}
-		if v.one(0).value == nil {
+		if v.One(0).Value == nil {
 			return noHost(name)
 		}
 		if cascade {
 			return nil
 		}
-		if v.one(1).value != nil {
+		if v.One(1).Value != nil {
 			return hostLives(name)
 		}
 		var users []string
@@ -285,8 +284,8 @@ func hostLives(name string) error {
 		WithHint("run there: ovloom host leave; or stop its ovloomd and wait 10 s; or give --cascade")
 }
 
-func hostOf(it item, name string) (intent.Host, error) {
-	if it.value == nil {
+func hostOf(it kv.Item, name string) (intent.Host, error) {
+	if it.Value == nil {
 		return intent.Host{}, noHost(name)
 	}
 	return objectOf[intent.Host](it)
@@ -299,15 +298,15 @@ func noHost(name string) *intent.Error {
 // releaseAll deletes a host's claims of the given ports, as many as fit in one
 // transaction.
 func (s *Store) releaseAll(ctx context.Context, host string, refs []intent.PortRef) (revision int64, names []string, err error) {
-	err = s.update(ctx, "release the ports of host "+host, func(ctx context.Context) error {
-		var tx txn
+	err = s.kv.Update(ctx, "release the ports of host "+host, func(ctx context.Context) error {
+		var tx kv.Txn
 		names = nil
 		for _, ref := range refs {
-			tx.delete(bindingKey(ref, host))
-			tx.delete(boundKey(host, ref))
+			tx.Delete(bindingKey(ref, host))
+			tx.Delete(boundKey(host, ref))
 			names = append(names, intent.BindingName(ref, host))
 		}
-		revision, err = s.commit(ctx, &tx)
+		revision, err = s.kv.Commit(ctx, &tx)
 		return err
 	})
 	return revision, names, err

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // keepAlive runs a KeepAlive until stop, which returns its result.
@@ -65,11 +66,11 @@ func TestLostLeaseIsTakenAgain(t *testing.T) {
 	host(t, s, "host1", "192.0.2.1")
 	keepAlive(t, s, "host1")
 	until(t, "host1 is alive", alive(t, s, "host1"))
-	leases, err := s.client.Leases(t.Context())
-	if err != nil || len(leases.Leases) != 1 {
-		t.Fatalf("leases: %v, %v", leases, err)
+	_, lease, err := s.kv.GetLeased(t.Context(), aliveKey("host1"))
+	if err != nil || lease == 0 {
+		t.Fatalf("lease: %v, %v", lease, err)
 	}
-	if _, err := s.client.Revoke(t.Context(), leases.Leases[0].ID); err != nil {
+	if err := s.kv.Revoke(t.Context(), lease); err != nil {
 		t.Fatal(err)
 	}
 	if alive(t, s, "host1")() {
@@ -95,12 +96,12 @@ func TestTwoProcessesWithOneName(t *testing.T) {
 
 	// The same process started again takes over at once, and the lease that the
 	// first one gives back later is not the one that counts.
-	lease := func() int64 {
-		r, err := s.client.Get(t.Context(), aliveKey("host1"))
-		if err != nil || len(r.Kvs) != 1 {
-			t.Fatal(r, err)
+	lease := func() kv.Lease {
+		_, lease, err := s.kv.GetLeased(t.Context(), aliveKey("host1"))
+		if err != nil || lease == 0 {
+			t.Fatal(lease, err)
 		}
-		return r.Kvs[0].Lease
+		return lease
 	}
 	first := lease()
 	again := open(t, Config{Endpoints: s.URLs(), Instance: "one"})

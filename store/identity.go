@@ -20,14 +20,12 @@ import (
 
 	"github.com/ovloom/ovloom/durable"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // Which store this is, and which one this host follows. A host follows one store,
 // through its revisions as they grow; another store, or an older state of the same,
 // has it go on from its copies. Only a restore hands over: it begins a new epoch.
-
-// clusterKey says which store this is, since when.
-const clusterKey = root + "cluster"
 
 // clusterValue is at clusterKey.
 type clusterValue struct {
@@ -85,10 +83,6 @@ func (id identity) write(stateDir string) (err error) {
 	}
 	return durable.Write(identityFile(stateDir), append(b, '\n'))
 }
-
-// errUnverified says that what answered is not, or not yet, known to be this host's
-// store.
-var errUnverified = errors.New("it is not verified which store answers")
 
 // trust is which store this process follows, and whether it is that one which answers.
 type trust struct {
@@ -151,7 +145,7 @@ func (s *Store) verify(ctx context.Context, op string) error {
 	}
 	for range 3 { // another host may name it at the same time
 		floor := s.seen() // before it is asked: others go on meanwhile
-		r, err := s.client.Get(ctx, clusterKey)
+		r, err := s.client.Get(ctx, kv.NameKey)
 		if err != nil {
 			return err
 		}
@@ -189,7 +183,7 @@ func (s *Store) judge(h *pb.ResponseHeader, value []byte, floor int64) (name *cl
 	var c clusterValue
 	if value != nil {
 		var err error
-		if c, err = decode[clusterValue](value); err == nil && !intent.IsUUID(c.ID) {
+		if c, err = kv.Decode[clusterValue](value); err == nil && !intent.IsUUID(c.ID) {
 			err = fmt.Errorf("id %q is malformed", c.ID)
 		}
 		switch {
@@ -239,7 +233,7 @@ func epochName(c clusterValue, etcd string) string {
 
 // nameStore writes a store's name, unless somebody else was faster.
 func (s *Store) nameStore(ctx context.Context, c clusterValue, was []*mvccpb.KeyValue) error {
-	value, err := encode(c, nil)
+	value, err := kv.Encode(c, nil)
 	if err != nil {
 		return err
 	}
@@ -247,7 +241,7 @@ func (s *Store) nameStore(ctx context.Context, c clusterValue, was []*mvccpb.Key
 	if len(was) > 0 {
 		revision = was[0].ModRevision
 	}
-	r, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(clusterKey), "=", revision)).Then(clientv3.OpPut(clusterKey, value)).Commit()
+	r, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(kv.NameKey), "=", revision)).Then(clientv3.OpPut(kv.NameKey, value)).Commit()
 	if err == nil {
 		s.trust.mu.Lock()
 		s.trust.named = r.Succeeded
@@ -258,7 +252,7 @@ func (s *Store) nameStore(ctx context.Context, c clusterValue, was []*mvccpb.Key
 
 // accept takes the store that has answered for this host's.
 func (s *Store) accept(h *pb.ResponseHeader, value []byte) error {
-	c, err := decode[clusterValue](value)
+	c, err := kv.Decode[clusterValue](value)
 	if err != nil {
 		return err
 	}
@@ -295,7 +289,7 @@ func (s *Store) refuse(why *intent.Error, h *pb.ResponseHeader, value []byte) {
 	}
 	t.refusal, t.etcd = why, 0
 	etcd := strconv.FormatUint(h.ClusterId, 16)
-	if c, err := decode[clusterValue](value); err == nil && t.known.Cluster == c.ID && t.known.Epoch == c.Epoch && t.known.Etcd == etcd && t.known.Refused == "" {
+	if c, err := kv.Decode[clusterValue](value); err == nil && t.known.Cluster == c.ID && t.known.Epoch == c.Epoch && t.known.Etcd == etcd && t.known.Refused == "" {
 		// Also when it has grown beyond what this host has seen, it has another past.
 		t.known.Refused = epochName(c, etcd)
 		s.keepIdentity(true)
@@ -307,6 +301,21 @@ func (s *Store) refuse(why *intent.Error, h *pb.ResponseHeader, value []byte) {
 func (t *trust) turn(closed context.Context) {
 	t.endStream()
 	t.streams, t.endStream = context.WithCancel(closed)
+}
+
+// verified returns etcd's id of the cluster that is known to be this host's store; 0:
+// none is.
+func (s *Store) verified() uint64 {
+	s.trust.mu.Lock()
+	defer s.trust.mu.Unlock()
+	return s.trust.etcd
+}
+
+// following has the store be asked which one it is, if that is not known.
+func (s *Store) following(ctx context.Context, op string) error {
+	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	defer cancel()
+	return s.ensure(ctx, op)
 }
 
 // unverify has the next call ask the store which one it is.
@@ -329,8 +338,8 @@ func (s *Store) watchConnection() {
 				s.unverify()
 			}
 			made = true
-			for pause := watchPause; conn.GetState() == connectivity.Ready && s.Refusal() == nil; {
-				if _, err := s.following(s.closed, "see which store this is"); err == nil || !s.pause(s.closed, &pause) {
+			for pause := kv.FirstPause; conn.GetState() == connectivity.Ready && s.Refusal() == nil; {
+				if err := s.following(s.closed, "see which store this is"); err == nil || !s.kv.Pause(s.closed, &pause) {
 					break
 				}
 			}
@@ -359,27 +368,16 @@ func (s *Store) answered(h *pb.ResponseHeader, floor int64) error {
 		return nil
 	case t.etcd == 0 || h.ClusterId != t.etcd:
 		t.etcd = 0
-		return errUnverified
+		return kv.ErrUnverified
 	case h.Revision < floor:
 		t.etcd = 0
-		return errUnverified
+		return kv.ErrUnverified
 	}
 	if h.Revision > t.known.Revision {
 		t.known.Revision = h.Revision
 		s.keepIdentity(false)
 	}
 	return nil
-}
-
-// theStore is the condition of every change: that it is made to the store that was
-// verified.
-func (s *Store) theStore() (must []clientv3.Cmp, value []byte) {
-	s.trust.mu.Lock()
-	defer s.trust.mu.Unlock()
-	if s.trust.value == nil {
-		return nil, nil
-	}
-	return []clientv3.Cmp{clientv3.Compare(clientv3.Value(clusterKey), "=", string(s.trust.value))}, s.trust.value
 }
 
 // loadIdentity reads what the host has kept, once.
@@ -460,15 +458,7 @@ func (s *Store) copiedRevision() int64 {
 	}
 	var highest int64
 	for _, path := range append(paths, hostsCopy(s.cfg.StateDir), externalsCopy(s.cfg.StateDir)) {
-		b, err := os.Open(path)
-		if err != nil {
-			continue
-		}
-		var revision int64
-		if _, err := fmt.Fscanf(b, copyHead+"%d", &revision); err == nil {
-			highest = max(highest, revision)
-		}
-		b.Close()
+		highest = max(highest, kv.CopiedRevision(path))
 	}
 	return highest
 }

@@ -7,22 +7,22 @@ import (
 	"strings"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // The key layout that doc.go maps.
 const (
-	root          = "/ovloom/v1/"
-	tenantsRoot   = root + "t/"
-	hostsRoot     = root + "hosts/"
-	externalsRoot = root + "externals/"
-	aliveRoot     = root + "alive/"
-	appliedRoot   = root + "applied/"
+	tenantsRoot   = kv.Root + "t/"
+	hostsRoot     = kv.Root + "hosts/"
+	externalsRoot = kv.Root + "externals/"
+	aliveRoot     = kv.Root + "alive/"
+	appliedRoot   = kv.Root + "applied/"
 	// Apart, so that those who wait to be asked are not told of every report.
-	examineAsked   = root + "examine/asked/"
-	examineReports = root + "examine/reports/"
-	questionsRoot  = root + "ask/questions/"
-	answersRoot    = root + "ask/answers/"
-	indexRoot      = root + "i/"
+	examineAsked   = kv.Root + "examine/asked/"
+	examineReports = kv.Root + "examine/reports/"
+	questionsRoot  = kv.Root + "ask/questions/"
+	answersRoot    = kv.Root + "ask/answers/"
+	indexRoot      = kv.Root + "i/"
 	vrfRoot        = indexRoot + "vrf/"
 	vniRoot        = indexRoot + "vni/"
 	uuidRoot       = indexRoot + "port/"
@@ -37,7 +37,7 @@ const (
 	targetRoot     = indexRoot + "target/"
 	hostForwards   = indexRoot + "forward/"
 	natHosts       = indexRoot + "nat/"
-	counterRoot    = root + "c/"
+	counterRoot    = kv.Root + "c/"
 	claimRoot      = counterRoot + "claim/"
 	numberCounter  = counterRoot + "number"
 	outsideCounter = counterRoot + "outside/"
@@ -237,10 +237,10 @@ func named(key string) intent.Object {
 }
 
 // references returns what names the objects at keys.
-func references(its []item) []intent.Reference {
+func references(its []kv.Item) []intent.Reference {
 	var refs []intent.Reference
 	for _, it := range its {
-		if o := named(it.key); o != nil {
+		if o := named(it.Key); o != nil {
 			refs = append(refs, o.Reference())
 		}
 	}

@@ -9,14 +9,12 @@ import (
 	"strings"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // Whoever can write into the store, a disk among them, can write anything there. An
 // object that is not what it must be is left out: whoever follows it keeps the last
 // state of it that was good, and its index keys and ids stay taken.
-
-// errNewer says that a newer build wrote what this one cannot read.
-var errNewer = errors.New("written by a newer build")
 
 // LeftOut is an object of the store that this host cannot use.
 type LeftOut struct {
@@ -45,7 +43,7 @@ func (e *objectError) Error() string { return fmt.Sprintf("key %s: %v", e.key, e
 func (e *objectError) Unwrap() error { return e.err }
 
 func (e *objectError) leftOut() LeftOut {
-	l := LeftOut{Key: e.key, Object: "key " + e.key, Why: reasonOf(e.err), Newer: errors.Is(e.err, errNewer)}
+	l := LeftOut{Key: e.key, Object: "key " + e.key, Why: reasonOf(e.err), Newer: errors.Is(e.err, kv.ErrNewer)}
 	if o := named(e.key); o != nil {
 		l.Object = intent.ObjectName(o)
 	}
@@ -71,13 +69,13 @@ func objectAt(key string, value []byte) (intent.Object, error) {
 		name, known = c.named(tenant, parts)
 	}
 	if !known {
-		return nil, &objectError{key, fmt.Errorf("%w: this build knows no such key", errNewer)}
+		return nil, &objectError{key, fmt.Errorf("%w: this build knows no such key", kv.ErrNewer)}
 	}
 	object, err := c.decode(value)
 	switch {
 	case err != nil:
 	case object.Reference() != name.Reference():
-		err = fmt.Errorf("%w: it names %s", errUnreadable, intent.ObjectName(object))
+		err = fmt.Errorf("%w: it names %s", kv.ErrUnreadable, intent.ObjectName(object))
 	default:
 		err = intent.Stored(object)
 	}
@@ -88,15 +86,15 @@ func objectAt(key string, value []byte) (intent.Object, error) {
 }
 
 // objectOf is objectAt for one type.
-func objectOf[T any](it item) (T, error) {
-	object, err := objectAt(it.key, it.value)
+func objectOf[T any](it kv.Item) (T, error) {
+	object, err := objectAt(it.Key, it.Value)
 	if err != nil {
 		var none T
 		return none, err
 	}
 	v, ok := object.(T)
 	if !ok {
-		return v, &objectError{it.key, fmt.Errorf("%w: it is no %T", errUnreadable, v)}
+		return v, &objectError{it.Key, fmt.Errorf("%w: it is no %T", kv.ErrUnreadable, v)}
 	}
 	return v, nil
 }
@@ -156,29 +154,29 @@ func (s *Store) reviewed(prefix string, bad []error) {
 // mend puts in the place of objects that are not valid their last valid state, from
 // the copy on disk, so that both what is made of all and the next copy go on with
 // that. What is not in the copy either is left out. It returns what is wrong.
-func (s *Store) mend(all []item, path string) (usable []item, bad []error) {
-	var last map[string]item
+func (s *Store) mend(all []kv.Item, path string) (usable []kv.Item, bad []error) {
+	var last map[string]kv.Item
 	for i, it := range all {
-		if _, err := objectAt(it.key, it.value); err == nil {
+		if _, err := objectAt(it.Key, it.Value); err == nil {
 			if bad != nil {
 				usable = append(usable, it)
 			}
 			continue
 		} else if bad = append(bad, err); len(bad) == 1 {
 			usable = slices.Clone(all[:i])
-			copied, _, _ := s.readCopy(path)
-			last = make(map[string]item, len(copied))
+			copied, _, _ := s.kv.ReadCopy(path)
+			last = make(map[string]kv.Item, len(copied))
 			for _, c := range copied {
-				last[c.key] = c
+				last[c.Key] = c
 			}
 		}
-		if old, ok := last[it.key]; ok {
-			if _, err := objectAt(old.key, old.value); err == nil {
+		if old, ok := last[it.Key]; ok {
+			if _, err := objectAt(old.Key, old.Value); err == nil {
 				usable = append(usable, old)
 				continue
 			}
 		}
-		if errors.Is(bad[len(bad)-1], errNewer) { // to be read once this host is upgraded
+		if errors.Is(bad[len(bad)-1], kv.ErrNewer) { // to be read once this host is upgraded
 			usable = append(usable, it)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // populated adds one object of each kind, or more, and returns the keys of all.
@@ -57,7 +58,7 @@ func keys(t testing.TB, s *Store) []string {
 // put writes anything, as a foreign hand would.
 func put(t testing.TB, s *Store, key, value string) {
 	t.Helper()
-	if _, err := s.client.Put(t.Context(), key, value); err != nil {
+	if _, err := s.kv.Put(t.Context(), key, value); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -68,7 +69,7 @@ func spoilt(t *testing.T, p intent.Port) map[string]string {
 		q := p
 		q.Addrs = slices.Clone(p.Addrs)
 		change(&q)
-		value, err := encode(q, nil)
+		value, err := kv.Encode(q, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -112,7 +113,7 @@ func TestBadObjectIsLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	key := portKey(c1.Ref())
-	good, err := s.get(ctx, key)
+	good, err := s.kv.Get(ctx, key)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +137,7 @@ func TestBadObjectIsLeftOut(t *testing.T) {
 			if found, err := s.Check(ctx); err != nil || !strings.Contains(strings.Join(found, "\n"), key) {
 				t.Errorf("checked: %q, %v", found, err)
 			}
-			put(t, s, key, string(good.value))
+			put(t, s, key, string(good.Value))
 			until(t, "it is back", func() bool { return len(far.LeftOut()) == 0 })
 		})
 	}
@@ -260,7 +261,7 @@ func TestCheckNamesHostsWithOneID(t *testing.T) {
 		t.Fatal(err)
 	}
 	h.ID = list[0].ID
-	value, err := encode(h, nil)
+	value, err := kv.Encode(h, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -314,14 +315,14 @@ func TestRandomValuesAtEveryKey(t *testing.T) {
 	s := open(t, Config{})
 	ctx := t.Context()
 	all := populated(t, s)
-	var good []item
+	var good []kv.Item
 	var values []string
 	for _, k := range all {
-		it, err := s.get(ctx, k)
+		it, err := s.kv.Get(ctx, k)
 		if err != nil {
 			t.Fatal(err)
 		}
-		good, values = append(good, it), append(values, string(it.value))
+		good, values = append(good, it), append(values, string(it.Value))
 	}
 	var mu sync.Mutex
 	var last int64
@@ -353,7 +354,7 @@ func TestRandomValuesAtEveryKey(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(seed, 1))
 	for i := range 300 {
 		it := good[rnd.IntN(len(good))]
-		put(t, s, it.key, mutate(rnd, string(it.value), values))
+		put(t, s, it.Key, mutate(rnd, string(it.Value), values))
 		if i%20 > 0 {
 			continue
 		}
@@ -368,7 +369,7 @@ func TestRandomValuesAtEveryKey(t *testing.T) {
 		_, _ = s.Register(ctx, intent.Host{Name: "host1", VTEP: addr("192.0.2.1")})
 	}
 	for _, it := range good {
-		put(t, s, it.key, string(it.value))
+		put(t, s, it.Key, string(it.Value))
 	}
 	must[intent.Tenant](t)(s.AddTenant(ctx, "afterwards"))
 	if _, err := s.Externals(ctx); err != nil { // which nobody watches here
@@ -395,7 +396,7 @@ func FuzzObjectAt(f *testing.F) {
 	for _, k := range []string{"hosts/host1", "externals/campus", "t/acme/tenant", "t/acme/networks/web", "t/acme/ports/web/c1", "t/acme/bindings/web/c1/host1",
 		"t/acme/peers/web/tor1", "t/acme/routes/10.9.0.0_16", "t/acme/nat/snat/campus", "t/acme/nat/floating/web/c1/campus",
 		"t/acme/nat/forward/campus/tcp/00080", "t/acme/nat/addresses/campus/host1", "t/acme/what"} {
-		f.Add(root+k, []byte(`{"v":1,"name":"host1","id":7,"vtep":"192.0.2.1"}`))
+		f.Add(kv.Root+k, []byte(`{"v":1,"name":"host1","id":7,"vtep":"192.0.2.1"}`))
 	}
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
 		object, err := objectAt(key, value)

@@ -21,6 +21,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/server/v3/embed"
 
+	"github.com/ovloom/ovloom/durable"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -201,7 +202,7 @@ func (c Config) prepareJoin(r record, has bool) error {
 		}
 		c.Logger.Warn("joining another store; what was on this host is set aside", "kept", kept)
 	}
-	if err := privateDir(dataDir(c.StateDir)); err != nil {
+	if err := durable.PrivateDir(dataDir(c.StateDir)); err != nil {
 		return err
 	}
 	return r.write(c.StateDir)

@@ -59,9 +59,13 @@ const (
 // Members returns the members of the store by name, and asks each whether it
 // answers. It works also while too few do.
 func (s *Store) Members(ctx context.Context) ([]Member, error) {
+	const op = "list the members of the store"
+	if err := s.faulty(op); err != nil {
+		return nil, err
+	}
 	var list []Member
-	// Not call, which asks first which store this is: too few members cannot tell that.
-	err := s.exchange(ctx, "list the members of the store", func(ctx context.Context) (err error) {
+	// Not Call, which asks first which store this is: too few members cannot tell that.
+	err := s.kv.Exchange(ctx, op, func(ctx context.Context) (err error) {
 		if err := s.Refusal(); err != nil {
 			return err
 		}
@@ -343,7 +347,7 @@ func (s *Store) changeMembers(ctx context.Context, op string, change func(contex
 		switch rpctypes.Error(err) {
 		case rpctypes.ErrUnhealthy, rpctypes.ErrMemberNotEnoughStarted:
 		default:
-			return s.failure(ctx, op, err)
+			return s.kv.Failure(ctx, op, err)
 		}
 		select {
 		case <-time.After(memberPause):

@@ -206,17 +206,17 @@ func TestForwards(t *testing.T) {
 // addresses lists the addresses of an external that are in use, and by whom.
 func addresses(t testing.TB, s *Store, external string) string {
 	t.Helper()
-	all, _, err := s.list(t.Context(), "read", outsideOf(external))
+	all, _, err := s.kv.List(t.Context(), "read", outsideOf(external))
 	if err != nil {
 		t.Fatal(err)
 	}
 	var out []string
 	for _, it := range all {
-		a, err := parseSortable(it.key[len(outsideOf(external)):])
+		a, err := parseSortable(it.Key[len(outsideOf(external)):])
 		if err != nil {
 			t.Fatal(err)
 		}
-		out = append(out, a.String()+" "+string(it.value))
+		out = append(out, a.String()+" "+string(it.Value))
 	}
 	return strings.Join(out, ", ")
 }
@@ -314,7 +314,7 @@ func TestLeftNATAddressesGo(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, k := range []string{snatKey(ref), userKey("campus", snatKey(ref))} {
-			if _, err := s.client.Delete(ctx, k); err != nil {
+			if _, err := remove(ctx, s, k); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -6,9 +6,8 @@ import (
 	"slices"
 	"strings"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // ClaimNATAddress gives a registered host an address of an external of kind bridge,
@@ -22,20 +21,20 @@ func (s *Store) ClaimNATAddress(ctx context.Context, tenant, external, host stri
 		return netip.Addr{}, err
 	}
 	tries := 0
-	err := s.update(ctx, "claim the "+intent.ObjectName(a), func(ctx context.Context) error {
-		v, err := s.read(ctx, key(natAddressKey(ref, host)), key(snatKey(ref)), key(externalKey(external)), key(hostKey(host)))
+	err := s.kv.Update(ctx, "claim the "+intent.ObjectName(a), func(ctx context.Context) error {
+		v, err := s.kv.Read(ctx, kv.Key(natAddressKey(ref, host)), kv.Key(snatKey(ref)), kv.Key(externalKey(external)), kv.Key(hostKey(host)))
 		if err != nil {
 			return err
 		}
-		if it := v.one(0); it.value != nil {
+		if it := v.One(0); it.Value != nil {
 			a, err = objectOf[intent.NATAddress](it)
 			return err
 		}
-		_, err = existing(v.one(1), &snats, ref)
+		_, err = existing(v.One(1), &snats, ref)
 		if err != nil {
 			return err
 		}
-		e, err := existing(v.one(2), &externals, intent.ExternalRef{External: external})
+		e, err := existing(v.One(2), &externals, intent.ExternalRef{External: external})
 		if err != nil {
 			return err
 		}
@@ -43,26 +42,26 @@ func (s *Store) ClaimNATAddress(ctx context.Context, tenant, external, host stri
 			return intent.Invalidf("external %s is of kind %s", external, e.Kind).
 				WithHint("there a tenant has one address on all hosts: that of its SNAT")
 		}
-		if _, err := hostOf(v.one(3), host); err != nil {
+		if _, err := hostOf(v.One(3), host); err != nil {
 			return err
 		}
-		var tx txn
-		tx.unchanged(snatKey(ref), v.one(1).revision)
-		tx.unchanged(externalKey(external), v.one(2).revision)
-		tx.unchanged(hostKey(host), v.one(3).revision)
+		var tx kv.Txn
+		tx.Unchanged(snatKey(ref), v.One(1).Revision)
+		tx.Unchanged(externalKey(external), v.One(2).Revision)
+		tx.Unchanged(hostKey(host), v.One(3).Revision)
 		if a.Address, err = s.takeOutside(ctx, &tx, e, netip.Addr{}, natAddressHolder(a), tries); err != nil {
 			return err
 		}
 		tries++
-		value, err := encode(a, nil)
+		value, err := kv.Encode(a, nil)
 		if err != nil {
 			return err
 		}
-		tx.unchanged(natAddressKey(ref, host), 0)
-		tx.put(natAddressKey(ref, host), value)
-		tx.put(userKey(external, natAddressKey(ref, host)), intent.ObjectName(a))
-		tx.put(natHostKey(host, ref), a.Address.String())
-		_, err = s.commit(ctx, &tx)
+		tx.Unchanged(natAddressKey(ref, host), 0)
+		tx.Put(natAddressKey(ref, host), value)
+		tx.Put(userKey(external, natAddressKey(ref, host)), intent.ObjectName(a))
+		tx.Put(natHostKey(host, ref), a.Address.String())
+		_, err = s.kv.Commit(ctx, &tx)
 		return err
 	})
 	if err != nil {
@@ -93,36 +92,36 @@ func validateClaim(ref intent.SNATRef, host string) error {
 // each transaction, and returns the revision of the last change. What somebody else
 // has deleted is left out.
 func (s *Store) dropNATAddresses(ctx context.Context, keys []string) (revision int64, err error) {
-	for some := range slices.Chunk(keys, txnOps/4) {
-		err := s.update(ctx, "give back NAT addresses", func(ctx context.Context) error {
-			var reads []clientv3.Op
+	for some := range slices.Chunk(keys, kv.MaxOps/4) {
+		err := s.kv.Update(ctx, "give back NAT addresses", func(ctx context.Context) error {
+			var reads []kv.Read
 			for _, k := range some {
-				reads = append(reads, key(k))
+				reads = append(reads, kv.Key(k))
 			}
-			v, err := s.read(ctx, reads...)
+			v, err := s.kv.Read(ctx, reads...)
 			if err != nil {
 				return err
 			}
-			var tx txn
+			var tx kv.Txn
 			for i := range reads {
-				it := v.one(i)
-				if it.value == nil {
+				it := v.One(i)
+				if it.Value == nil {
 					continue
 				}
 				a, err := objectOf[intent.NATAddress](it)
 				if err != nil {
 					return err
 				}
-				tx.unchanged(it.key, it.revision)
-				tx.delete(it.key)
-				tx.delete(outsideKey(a.External, a.Address))
-				tx.delete(userKey(a.External, it.key))
-				tx.delete(natHostKey(a.Host, intent.SNATRef{Tenant: a.Tenant, External: a.External}))
+				tx.Unchanged(it.Key, it.Revision)
+				tx.Delete(it.Key)
+				tx.Delete(outsideKey(a.External, a.Address))
+				tx.Delete(userKey(a.External, it.Key))
+				tx.Delete(natHostKey(a.Host, intent.SNATRef{Tenant: a.Tenant, External: a.External}))
 			}
-			if len(tx.then) == 0 {
+			if tx.Empty() {
 				return nil
 			}
-			r, err := s.commit(ctx, &tx)
+			r, err := s.kv.Commit(ctx, &tx)
 			revision = max(revision, r) // 0 if it failed
 			return err
 		})
@@ -135,23 +134,23 @@ func (s *Store) dropNATAddresses(ctx context.Context, keys []string) (revision i
 
 // dropNATAddressesBelow is dropNATAddresses for all of a tenant's on an external.
 func (s *Store) dropNATAddressesBelow(ctx context.Context, ref intent.SNATRef) (revision int64, err error) {
-	all, _, err := s.list(ctx, "read the NAT addresses of "+ref.String(), natAddressesOn(ref), clientv3.WithKeysOnly())
+	all, _, err := s.kv.List(ctx, "read the NAT addresses of "+ref.String(), natAddressesOn(ref), kv.KeysOnly())
 	if err != nil {
 		return 0, err
 	}
 	var keys []string
 	for _, it := range all {
-		keys = append(keys, it.key)
+		keys = append(keys, it.Key)
 	}
 	return s.dropNATAddresses(ctx, keys)
 }
 
 // natAddressesIn returns the keys of the NAT addresses that index keys below
 // natOfHost stand for.
-func natAddressesIn(host string, index []item) []string {
+func natAddressesIn(host string, index []kv.Item) []string {
 	var keys []string
 	for _, it := range index {
-		tenant, external, _ := strings.Cut(it.key[len(natOfHost(host)):], "/")
+		tenant, external, _ := strings.Cut(it.Key[len(natOfHost(host)):], "/")
 		keys = append(keys, natAddressKey(intent.SNATRef{Tenant: tenant, External: external}, host))
 	}
 	return keys

@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"slices"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // What a network leaves out is chosen: its VNI, gateways, and drop as the policy for
@@ -34,7 +33,7 @@ var networks = declared[intent.Network, intent.NetworkRef]{
 		if c.o.ID, err = c.s.newID(c.ctx); err != nil || c.given.VNI != 0 {
 			return err
 		}
-		n, err := c.s.vnis.take(c.ctx)
+		n, err := c.s.vnis.Take(c.ctx)
 		c.o.VNI = intent.VNI(n)
 		return err
 	},
@@ -60,7 +59,7 @@ var networks = declared[intent.Network, intent.NetworkRef]{
 	holds: func(given, n intent.Network, _ lookup) []hold {
 		return []hold{{key: vniKey(n.VNI), value: n.Ref().String(), taken: func(holder string) error {
 			if given.VNI == 0 {
-				return errStale // it was chosen here, and gives way
+				return kv.ErrStale // it was chosen here, and gives way
 			}
 			return intent.Conflictf("VNI %d is taken by network %s", n.VNI, holder).WithHint("choose another, or leave it out")
 		}}}
@@ -74,14 +73,14 @@ func networkRules(c *change[intent.Network]) error {
 	n := c.o
 	moved := !slices.Equal(n.Subnets, c.old.Subnets)
 	if !c.set || moved {
-		v, err := c.s.read(c.ctx, below(networksRoot(n.Tenant)), below(routesRoot(n.Tenant)))
+		v, err := c.s.kv.Read(c.ctx, kv.Below(networksRoot(n.Tenant)), kv.Below(routesRoot(n.Tenant)))
 		if err != nil {
 			return err
 		}
-		if err := apart(&c.tx, n, v.found[0], v.revision); err != nil {
+		if err := apart(&c.tx, n, v.Found[0], v.Revision); err != nil {
 			return err
 		}
-		if err := routesStay(&c.tx, c.old, n, v.found[1], v.revision); err != nil {
+		if err := routesStay(&c.tx, c.old, n, v.Found[1], v.Revision); err != nil {
 			return err
 		}
 		if err := c.s.innerApart(c.ctx, &c.tx, n); err != nil {
@@ -132,14 +131,14 @@ func networkUsers(ctx context.Context, s *Store, n intent.Network) ([]intent.Ref
 		}
 	}
 	if forwards {
-		targets, _, err := s.list(ctx, "read the forwards of "+n.Tenant, targetsIn(n.Ref()), clientv3.WithKeysOnly())
+		targets, _, err := s.kv.List(ctx, "read the forwards of "+n.Tenant, targetsIn(n.Ref()), kv.KeysOnly())
 		if err != nil {
 			return nil, err
 		}
 		users = append(users, forwardsOf(targets)...)
 	}
 	if routed {
-		all, _, err := s.list(ctx, "read the routes of "+n.Tenant, routesRoot(n.Tenant))
+		all, _, err := s.kv.List(ctx, "read the routes of "+n.Tenant, routesRoot(n.Tenant))
 		if err != nil {
 			return nil, err
 		}
@@ -154,28 +153,28 @@ func networkUsers(ctx context.Context, s *Store, n intent.Network) ([]intent.Ref
 
 func networkUnused(c *change[intent.Network]) error {
 	ref := c.old.Ref()
-	v, err := c.s.read(c.ctx, below(portsRoot(ref), clientv3.WithLimit(10), clientv3.WithKeysOnly()),
-		below(peersRoot(ref), clientv3.WithLimit(10), clientv3.WithKeysOnly()), below(routesRoot(ref.Tenant)))
+	v, err := c.s.kv.Read(c.ctx, kv.Below(portsRoot(ref), kv.Limit(10), kv.KeysOnly()),
+		kv.Below(peersRoot(ref), kv.Limit(10), kv.KeysOnly()), kv.Below(routesRoot(ref.Tenant)))
 	if err != nil {
 		return err
 	}
-	via, err := routesVia(c.old, v.found[2])
+	via, err := routesVia(c.old, v.Found[2])
 	if err != nil {
 		return err
 	}
-	if users := append(found(slices.Concat(v.found[0], v.found[1])), intent.Titles(via)...); len(users) > 0 { // added since the user was asked
+	if users := append(found(slices.Concat(v.Found[0], v.Found[1])), intent.Titles(via)...); len(users) > 0 { // added since the user was asked
 		return intent.InUseBy("network "+ref.String(), users)
 	}
-	c.tx.emptyBelow(portsRoot(ref))
-	c.tx.emptyBelow(peersRoot(ref))
-	c.tx.quietBelow(routesRoot(ref.Tenant), v.revision)
+	c.tx.EmptyBelow(portsRoot(ref))
+	c.tx.EmptyBelow(peersRoot(ref))
+	c.tx.QuietBelow(routesRoot(ref.Tenant), v.Revision)
 	return nil
 }
 
 // apart refuses a network whose subnets overlap those of another network of its
 // tenant, as they were read at a
 // revision, and makes sure that none is added meanwhile.
-func apart(tx *txn, n intent.Network, others []item, revision int64) error {
+func apart(tx *kv.Txn, n intent.Network, others []kv.Item, revision int64) error {
 	for _, it := range others {
 		other, err := objectOf[intent.Network](it)
 		if err != nil {
@@ -189,15 +188,15 @@ func apart(tx *txn, n intent.Network, others []item, revision int64) error {
 				WithHint("networks of one tenant route to each other: choose a prefix without a common address")
 		}
 	}
-	tx.quietBelow(networksRoot(n.Tenant), revision)
+	tx.QuietBelow(networksRoot(n.Tenant), revision)
 	return nil
 }
 
 // portsFit refuses a changed network that some of its ports would not be valid
 // in, and makes sure that no port is changed meanwhile. None can be added: that
 // takes the network to be unchanged.
-func (s *Store) portsFit(ctx context.Context, tx *txn, n intent.Network) error {
-	all, revision, err := s.list(ctx, "read the ports of network "+n.Ref().String(), portsRoot(n.Ref()))
+func (s *Store) portsFit(ctx context.Context, tx *kv.Txn, n intent.Network) error {
+	all, revision, err := s.kv.List(ctx, "read the ports of network "+n.Ref().String(), portsRoot(n.Ref()))
 	if err != nil {
 		return err
 	}
@@ -222,13 +221,13 @@ func (s *Store) portsFit(ctx context.Context, tx *txn, n intent.Network) error {
 			Used: users, Hint: "change or delete those first", Err: first,
 		}
 	}
-	tx.quietBelow(portsRoot(n.Ref()), revision)
+	tx.QuietBelow(portsRoot(n.Ref()), revision)
 	return nil
 }
 
 // listOf reads and decodes everything below prefix that is valid.
-func listOf[T any](ctx context.Context, s *Store, op, prefix string, opts ...clientv3.OpOption) ([]T, error) {
-	all, _, err := s.list(ctx, op, prefix, opts...)
+func listOf[T any](ctx context.Context, s *Store, op, prefix string, opts ...kv.Option) ([]T, error) {
+	all, _, err := s.kv.List(ctx, op, prefix, opts...)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"strings"
 	"testing"
+
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // An id that could not be reserved is none: an attempt that is made again would keep it,
@@ -25,11 +27,11 @@ func TestSharedHostIDComesApart(t *testing.T) {
 	one, two := host(t, s, "host1", "192.0.2.1"), host(t, s, "host2", "192.0.2.2")
 	three := host(t, s, "host3", "192.0.2.3")
 	two.ID = one.ID
-	value, err := encode(two, nil)
+	value, err := kv.Encode(two, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.client.Put(ctx, hostKey("host2"), value); err != nil {
+	if _, err := s.kv.Put(ctx, hostKey("host2"), value); err != nil {
 		t.Fatal(err)
 	}
 	found, err := s.Check(ctx)

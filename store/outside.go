@@ -5,9 +5,8 @@ import (
 	"math/rand/v2"
 	"net/netip"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // Addresses of externals. An index key says who has one, and decides: it is made in
@@ -36,7 +35,7 @@ func (s *Store) chooseOutside(ctx context.Context, e intent.External, given neti
 func addressHold(external string, a netip.Addr, holder string, given bool) hold {
 	return hold{key: outsideKey(external, a), value: holder, taken: func(other string) error {
 		if !given {
-			return errStale
+			return kv.ErrStale
 		}
 		return intent.Conflictf("address %s of external %s is taken by %s", a, external, other).
 			WithHint("choose another, or leave it out")
@@ -50,14 +49,14 @@ func sharedHold(external string, a netip.Addr, tenant string) hold {
 }
 
 // takeOutside takes an address of the external.
-func (s *Store) takeOutside(ctx context.Context, tx *txn, e intent.External, given netip.Addr, holder string, tries int) (netip.Addr, error) {
+func (s *Store) takeOutside(ctx context.Context, tx *kv.Txn, e intent.External, given netip.Addr, holder string, tries int) (netip.Addr, error) {
 	a, err := s.chooseOutside(ctx, e, given, tries)
 	if err != nil {
 		return netip.Addr{}, err
 	}
-	tx.hold(addressHold(e.Name, a, holder, given.IsValid()))
+	take(tx, addressHold(e.Name, a, holder, given.IsValid()))
 	// Not compared with what it was: two hosts may well take two addresses at once.
-	tx.put(lastOutsideKey(e.Name), sortable(a))
+	tx.Put(lastOutsideKey(e.Name), sortable(a))
 	return a, nil
 }
 
@@ -66,13 +65,13 @@ func (s *Store) takeOutside(ctx context.Context, tx *txn, e intent.External, giv
 // somebody else's, to whom answers to its last owner would go.
 func (s *Store) freeOutside(ctx context.Context, e intent.External, tries int) (netip.Addr, error) {
 	all := e.Addresses()
-	it, err := s.get(ctx, lastOutsideKey(e.Name))
+	it, err := s.kv.Get(ctx, lastOutsideKey(e.Name))
 	if err != nil {
 		return netip.Addr{}, err
 	}
 	start := all.First
-	if it.value != nil {
-		last, err := parseSortable(string(it.value))
+	if it.Value != nil {
+		last, err := parseSortable(string(it.Value))
 		if err != nil {
 			return netip.Addr{}, err
 		}
@@ -124,15 +123,15 @@ func capacity(e intent.External) int {
 type sharing struct {
 	address netip.Addr // not valid: they have none
 	count   int        // how many have it; 2 stands for more
-	index   item       // who has it
+	index   kv.Item    // who has it
 }
 
 // sharing reads it, at one revision.
 func (s *Store) sharing(ctx context.Context, ref intent.SNATRef) (sharing, error) {
 	var sh sharing
-	reads := []clientv3.Op{key(snatKey(ref)), below(forwardsOn(ref.Tenant, ref.External), clientv3.WithLimit(2))}
+	reads := []kv.Read{kv.Key(snatKey(ref)), kv.Below(forwardsOn(ref.Tenant, ref.External), kv.Limit(2))}
 	for {
-		v, err := s.read(ctx, reads...)
+		v, err := s.kv.Read(ctx, reads...)
 		if err != nil {
 			return sharing{}, err
 		}
@@ -143,18 +142,18 @@ func (s *Store) sharing(ctx context.Context, ref intent.SNATRef) (sharing, error
 		case !address.IsValid():
 			return sharing{}, nil
 		case address == sh.address: // and so the third read is that of its index key
-			sh.count, sh.index = count, v.one(2)
+			sh.count, sh.index = count, v.One(2)
 			return sh, nil
 		}
 		sh = sharing{address: address}
-		reads = append(reads[:2], key(outsideKey(ref.External, address)))
+		reads = append(reads[:2], kv.Key(outsideKey(ref.External, address)))
 	}
 }
 
 // sharedBy returns the address of a SNAT and of forwards, as the first two reads of
 // v found them, and how many of them have it.
-func sharedBy(v view) (address netip.Addr, count int, err error) {
-	if it := v.one(0); it.value != nil {
+func sharedBy(v kv.View) (address netip.Addr, count int, err error) {
+	if it := v.One(0); it.Value != nil {
 		o, err := objectOf[intent.SNAT](it)
 		if err != nil {
 			return address, 0, err
@@ -163,7 +162,7 @@ func sharedBy(v view) (address netip.Addr, count int, err error) {
 			address, count = o.Address, 1
 		}
 	}
-	for _, it := range v.found[1] {
+	for _, it := range v.Found[1] {
 		f, err := objectOf[intent.Forward](it)
 		if err != nil {
 			return address, 0, err
@@ -176,7 +175,7 @@ func sharedBy(v view) (address netip.Addr, count int, err error) {
 // join gives one more object the address, or takes one for the first of them. One
 // that joins or leaves writes the index key anew: so the store makes two that do it
 // at once see each other.
-func (s *Store) join(ctx context.Context, tx *txn, e intent.External, ref intent.SNATRef, given netip.Addr, tries int) (netip.Addr, error) {
+func (s *Store) join(ctx context.Context, tx *kv.Txn, e intent.External, ref intent.SNATRef, given netip.Addr, tries int) (netip.Addr, error) {
 	sh, err := s.sharing(ctx, ref)
 	if err != nil {
 		return netip.Addr{}, err
@@ -186,32 +185,32 @@ func (s *Store) join(ctx context.Context, tx *txn, e intent.External, ref intent
 			return netip.Addr{}, intent.Conflictf("tenant %s has address %s on external %s", ref.Tenant, sh.address, e.Name).
 				WithHint("a tenant has one there: leave the address out")
 		}
-		tx.unchanged(sh.index.key, sh.index.revision)
-		tx.put(sh.index.key, sharedHolder(ref.Tenant))
+		tx.Unchanged(sh.index.Key, sh.index.Revision)
+		tx.Put(sh.index.Key, sharedHolder(ref.Tenant))
 		return sh.address, nil
 	}
-	tx.emptyBelow(forwardsOn(ref.Tenant, e.Name))
+	tx.EmptyBelow(forwardsOn(ref.Tenant, e.Name))
 	if e.Kind == intent.ExternalHost {
-		tx.unchanged(snatKey(ref), 0)
+		tx.Unchanged(snatKey(ref), 0)
 	}
 	return s.takeOutside(ctx, tx, e, given, sharedHolder(ref.Tenant), tries)
 }
 
 // part takes the address from one of those that have it, and gives it back if that
 // is the last.
-func (s *Store) part(ctx context.Context, tx *txn, ref intent.SNATRef, address netip.Addr) error {
+func (s *Store) part(ctx context.Context, tx *kv.Txn, ref intent.SNATRef, address netip.Addr) error {
 	sh, err := s.sharing(ctx, ref)
 	if err != nil {
 		return err
 	}
 	if sh.address != address { // read at another revision
-		return errStale
+		return kv.ErrStale
 	}
-	tx.unchanged(sh.index.key, sh.index.revision)
+	tx.Unchanged(sh.index.Key, sh.index.Revision)
 	if sh.count > 1 {
-		tx.put(sh.index.key, sharedHolder(ref.Tenant))
+		tx.Put(sh.index.Key, sharedHolder(ref.Tenant))
 	} else {
-		tx.delete(sh.index.key)
+		tx.Delete(sh.index.Key)
 	}
 	return nil
 }

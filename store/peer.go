@@ -3,9 +3,8 @@ package store
 import (
 	"context"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // A peer is refused (kind Conflict) if its VTEP address is a host's or that of another
@@ -35,7 +34,7 @@ var peers = declared[intent.Peer, intent.PeerRef]{
 		}}}
 	},
 	rules: func(c *change[intent.Peer]) error {
-		c.tx.vacant(vtepKey(c.o.VTEP), func(holder string) error {
+		c.tx.Vacant(vtepKey(c.o.VTEP), func(holder string) error {
 			return intent.Conflictf("VTEP address %s is taken by host %s", c.o.VTEP, holder).
 				WithHint("a host is part of the overlay by itself: give the address of a VTEP that is not ovloom")
 		})
@@ -45,22 +44,22 @@ var peers = declared[intent.Peer, intent.PeerRef]{
 		return guardPeer(&c.tx, c.o)
 	},
 	leave: func(c *change[intent.Peer]) error {
-		c.tx.delete(guardVTEPKey(c.old.VTEP, c.old.ID))
+		c.tx.Delete(guardVTEPKey(c.old.VTEP, c.old.ID))
 		return nil
 	},
 }
 
 // noPeer refuses a host whose VTEP address is a peer's, and makes sure that no
 // peer takes it meanwhile.
-func (s *Store) noPeer(ctx context.Context, tx *txn, h intent.Host) error {
-	v, err := s.read(ctx, below(peerVTEPRoot(h.VTEP), clientv3.WithLimit(1)))
+func (s *Store) noPeer(ctx context.Context, tx *kv.Txn, h intent.Host) error {
+	v, err := s.kv.Read(ctx, kv.Below(peerVTEPRoot(h.VTEP), kv.Limit(1)))
 	if err != nil {
 		return err
 	}
-	if it := v.one(0); it.value != nil {
-		return intent.Conflictf("VTEP address %s is taken by peer %s", h.VTEP, it.value).
-			WithHint("give this host's own, or delete that peer: ovloom peer delete %s", it.value)
+	if it := v.One(0); it.Value != nil {
+		return intent.Conflictf("VTEP address %s is taken by peer %s", h.VTEP, it.Value).
+			WithHint("give this host's own, or delete that peer: ovloom peer delete %s", it.Value)
 	}
-	tx.emptyBelow(peerVTEPRoot(h.VTEP))
+	tx.EmptyBelow(peerVTEPRoot(h.VTEP))
 	return nil
 }

@@ -74,7 +74,7 @@ func TestCheckFindsAPeerThatIsWrong(t *testing.T) {
 	acme(t, s)
 	tor1 := must[intent.Peer](t)(s.AddPeer(t.Context(), peer("acme/web/tor1", "192.0.2.40")))
 	for _, k := range []string{peerVTEPKey(tor1.VTEP, tor1.Ref().NetworkRef()), networkKey(tor1.Ref().NetworkRef())} {
-		if _, err := s.client.Delete(t.Context(), k); err != nil {
+		if _, err := remove(t.Context(), s, k); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -5,9 +5,8 @@ import (
 	"context"
 	"slices"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // What uses an object: what a user is told before it is deleted with all of it.
@@ -41,13 +40,13 @@ func inRank(refs []intent.Reference) []intent.Reference {
 
 // within lists what is below a tenant, besides the tenant, in the order of keys.
 func (s *Store) within(ctx context.Context, tenant string) ([]intent.Reference, error) {
-	all, _, err := s.list(ctx, "read tenant "+tenant, tenantRoot(tenant), clientv3.WithKeysOnly())
+	all, _, err := s.kv.List(ctx, "read tenant "+tenant, tenantRoot(tenant), kv.KeysOnly())
 	return usersAt(all), err
 }
 
 // usersAt returns what must be deleted of the objects at keys. A NAT address goes with its
 // SNAT, also if only that is still to be done; a tenant is no user of itself.
-func usersAt(its []item) []intent.Reference {
+func usersAt(its []kv.Item) []intent.Reference {
 	var refs []intent.Reference
 	for _, r := range references(its) {
 		switch r := r.(type) {
@@ -63,15 +62,15 @@ func usersAt(its []item) []intent.Reference {
 
 // reachedBy names the floating addresses at keys, and the forwards of which there are
 // target keys.
-func reachedBy(floatings, targets []item) []string {
+func reachedBy(floatings, targets []kv.Item) []string {
 	return intent.Titles(slices.Concat(references(floatings), forwardsOf(targets)))
 }
 
 // forwardsOf returns the forwards of which there are target keys.
-func forwardsOf(targets []item) []intent.Reference {
+func forwardsOf(targets []kv.Item) []intent.Reference {
 	var refs []intent.Reference
 	for _, it := range targets {
-		if ref, ok := forwardOfTarget(it.key); ok {
+		if ref, ok := forwardOfTarget(it.Key); ok {
 			refs = append(refs, ref)
 		}
 	}

@@ -7,9 +7,9 @@ import (
 	"slices"
 
 	"github.com/google/uuid"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // What a port leaves out is chosen: its UUID, MAC, and without addresses the next free
@@ -73,18 +73,18 @@ type missedError struct{ address netip.Addr }
 func (e *missedError) Error() string { return "address " + e.address.String() + " is taken" }
 
 // Is has the change tried again.
-func (e *missedError) Is(target error) bool { return target == errStale }
+func (e *missedError) Is(target error) bool { return target == kv.ErrStale }
 
 // portUsers are what leads to a port from outside, and the claims on it.
 func portUsers(ctx context.Context, s *Store, p intent.Port) (users []intent.Reference, err error) {
 	ref := p.Ref()
-	err = s.call(ctx, "read port "+ref.String(), func(ctx context.Context) error {
-		v, err := s.read(ctx, below(claimsRoot(ref), clientv3.WithKeysOnly()),
-			below(floatingsOf(ref), clientv3.WithKeysOnly()), below(targetsOf(ref), clientv3.WithKeysOnly()))
+	err = s.kv.Call(ctx, "read port "+ref.String(), func(ctx context.Context) error {
+		v, err := s.kv.Read(ctx, kv.Below(claimsRoot(ref), kv.KeysOnly()),
+			kv.Below(floatingsOf(ref), kv.KeysOnly()), kv.Below(targetsOf(ref), kv.KeysOnly()))
 		if err != nil {
 			return err
 		}
-		users = slices.Concat(references(v.found[1]), forwardsOf(v.found[2]), references(v.found[0]))
+		users = slices.Concat(references(v.Found[1]), forwardsOf(v.Found[2]), references(v.Found[0]))
 		return nil
 	})
 	return users, err
@@ -92,14 +92,14 @@ func portUsers(ctx context.Context, s *Store, p intent.Port) (users []intent.Ref
 
 // removePort deletes a port with its claims.
 func removePort(c *change[intent.Port], ref intent.PortRef, cascade bool) ([]string, error) {
-	v, err := c.s.read(c.ctx, portReads(ref)...)
+	v, err := c.s.kv.Read(c.ctx, portReads(ref)...)
 	if err != nil {
 		return nil, err
 	}
-	if v.one(0).value == nil {
+	if v.One(0).Value == nil {
 		return nil, noPort(ref)
 	}
-	if users := found(v.found[1]); len(users) > 0 && !cascade {
+	if users := found(v.Found[1]); len(users) > 0 && !cascade {
 		return nil, intent.InUseBy("port "+ref.String(), users)
 	}
 	return deletePort(&c.tx, v)
@@ -119,7 +119,7 @@ func portHolds(given, p intent.Port, _ lookup) []hold {
 		}},
 		{key: macKey(network, p.MAC), value: holder, taken: func(other string) error {
 			if given.MAC.IsZero() {
-				return errStale
+				return kv.ErrStale
 			}
 			return intent.Conflictf("MAC %s is taken by %s", p.MAC, other).WithHint("choose another, or leave it out")
 		}},
@@ -165,16 +165,16 @@ func hasIPv4(p intent.Port) bool { return slices.ContainsFunc(p.Addrs, netip.Add
 
 // notReached refuses to take the IPv4 addresses from a port to which a floating
 // address or forwards lead, and makes sure that none comes meanwhile.
-func (s *Store) notReached(ctx context.Context, tx *txn, ref intent.PortRef) error {
-	v, err := s.read(ctx, below(floatingsOf(ref), clientv3.WithKeysOnly()), below(targetsOf(ref), clientv3.WithKeysOnly()))
+func (s *Store) notReached(ctx context.Context, tx *kv.Txn, ref intent.PortRef) error {
+	v, err := s.kv.Read(ctx, kv.Below(floatingsOf(ref), kv.KeysOnly()), kv.Below(targetsOf(ref), kv.KeysOnly()))
 	if err != nil {
 		return err
 	}
-	if users := reachedBy(v.found[0], v.found[1]); len(users) > 0 {
+	if users := reachedBy(v.Found[0], v.Found[1]); len(users) > 0 {
 		return &intent.Error{Kind: intent.InUse, What: "NAT needs an IPv4 address of port " + ref.String(), Used: users,
 			Hint: "leave it one, or delete those first"}
 	}
-	tx.emptyBelow(floatingsOf(ref))
-	tx.emptyBelow(targetsOf(ref))
+	tx.EmptyBelow(floatingsOf(ref))
+	tx.EmptyBelow(targetsOf(ref))
 	return nil
 }

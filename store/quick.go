@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // A tenant may have very many ports and bindings, and a host that comes back reads all of
@@ -16,15 +17,12 @@ import (
 // quick reads ports and bindings. What it returns shares memory with what else it
 // returns: thousands of small strings would cost more than what is in them.
 type quick struct {
-	text  strings.Builder   // what strings are parts of
+	text  kv.Strings
 	addrs []netip.Addr      // what the addresses of ports are parts of
 	names map[string]string // of tenants, networks and hosts
 }
 
-const (
-	quickText  = 1 << 15 // bytes
-	quickAddrs = 1 << 10
-)
+const quickAddrs = 1 << 10
 
 // port reads the value of a port, of which the key has the names. It returns false if
 // that is for objectAt to read, or to refuse.
@@ -62,7 +60,7 @@ func (q *quick) port(key string, value []byte) (p intent.Port, ok bool) {
 	if !s.ended() || !keyIs(key, "ports", tenant, network, name, nil) {
 		return p, false
 	}
-	p.Tenant, p.Network, p.Name, p.UUID = q.often(tenant), q.often(network), q.string(name), q.string(uuid)
+	p.Tenant, p.Network, p.Name, p.UUID = q.often(tenant), q.often(network), q.text.Add(name), q.text.Add(uuid)
 	p.Addrs = q.addresses(addrs)
 	return p, p.Stored() == nil
 }
@@ -88,7 +86,7 @@ func (q *quick) binding(key string, value []byte) (b intent.Binding, ok bool) {
 	if !s.ended() || !keyIs(key, "bindings", tenant, network, name, host) {
 		return b, false
 	}
-	b.Tenant, b.Network, b.Port, b.Host = q.often(tenant), q.often(network), q.string(name), q.often(host)
+	b.Tenant, b.Network, b.Port, b.Host = q.often(tenant), q.often(network), q.text.Add(name), q.often(host)
 	return b, b.Stored() == nil
 }
 
@@ -112,18 +110,7 @@ func keyIs(key, kind string, tenant, network, name, host []byte) bool {
 	return ok && rest == string(host)
 }
 
-// string returns a string with some text.
-func (q *quick) string(b []byte) string {
-	if q.text.Cap()-q.text.Len() < len(b) {
-		q.text.Reset() // what was returned keeps the memory
-		q.text.Grow(max(quickText, len(b)))
-	}
-	at := q.text.Len()
-	q.text.Write(b)
-	return q.text.String()[at:]
-}
-
-// often is string for names that come many times.
+// often returns the string of a name that comes many times.
 func (q *quick) often(b []byte) string {
 	name, ok := q.names[string(b)]
 	if !ok {

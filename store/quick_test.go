@@ -9,17 +9,18 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // quickItems are ports and bindings as this build writes them.
-func quickItems(t testing.TB) []item {
-	var all []item
+func quickItems(t testing.TB) []kv.Item {
+	var all []kv.Item
 	put := func(key string, v any) {
-		text, err := encode(v, nil)
+		text, err := kv.Encode(v, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, item{key: key, value: []byte(text)})
+		all = append(all, kv.Item{Key: key, Value: []byte(text)})
 	}
 	for i, addrs := range [][]netip.Addr{
 		nil,
@@ -40,25 +41,25 @@ func quickItems(t testing.TB) []item {
 }
 
 // quickly reads an object without encoding/json; false: that is left to it.
-func quickly(q *quick, it item) (any, bool) {
-	if kindOf(it.key) == "ports" {
-		p, ok := q.port(it.key, it.value)
+func quickly(q *quick, it kv.Item) (any, bool) {
+	if kindOf(it.Key) == "ports" {
+		p, ok := q.port(it.Key, it.Value)
 		return p, ok
 	}
-	b, ok := q.binding(it.key, it.value)
+	b, ok := q.binding(it.Key, it.Value)
 	return b, ok
 }
 
 // agree fails the test if what is read quickly is not what is read with all checks.
-func agree(t *testing.T, q *quick, it item) bool {
+func agree(t *testing.T, q *quick, it kv.Item) bool {
 	t.Helper()
 	got, ok := quickly(q, it)
 	if !ok {
 		return false
 	}
-	want, err := objectAt(it.key, it.value)
+	want, err := objectAt(it.Key, it.Value)
 	if err != nil || !reflect.DeepEqual(got, want) {
-		t.Fatalf("%s %s is read as %+v, want %+v (%v)", it.key, it.value, got, want, err)
+		t.Fatalf("%s %s is read as %+v, want %+v (%v)", it.Key, it.Value, got, want, err)
 	}
 	return true
 }
@@ -67,7 +68,7 @@ func TestQuickReadsWhatIsWritten(t *testing.T) {
 	var q quick
 	for _, it := range quickItems(t) {
 		if !agree(t, &q, it) {
-			t.Errorf("%s %s is left to encoding/json", it.key, it.value)
+			t.Errorf("%s %s is left to encoding/json", it.Key, it.Value)
 		}
 	}
 }
@@ -82,14 +83,14 @@ func TestQuickKeepsWhatItRead(t *testing.T) {
 		for _, it := range items {
 			o, ok := quickly(&q, it)
 			if !ok {
-				t.Fatalf("%s %s is left to encoding/json", it.key, it.value)
+				t.Fatalf("%s %s is left to encoding/json", it.Key, it.Value)
 			}
 			got = append(got, o)
 		}
 	}
 	for i, o := range got {
 		it := items[i%len(items)]
-		if want, _ := objectAt(it.key, it.value); !reflect.DeepEqual(o, want) {
+		if want, _ := objectAt(it.Key, it.Value); !reflect.DeepEqual(o, want) {
 			t.Fatalf("object %d became %+v, want %+v", i, o, want)
 		}
 	}
@@ -100,9 +101,9 @@ func TestQuickLeavesWhatIsOdd(t *testing.T) {
 	good := `{"v":1,"tenant":"acme","network":"web","name":"c1","id":5,"uuid":"00000000-0000-4000-8000-000000000001","mac":"02:00:00:00:00:05","addresses":["10.0.0.2"]}`
 	claim := `{"v":1,"tenant":"acme","network":"web","port":"c1","host":"host1","generation":3,"up":true}`
 	var q quick
-	for _, it := range []item{{key: port, value: []byte(good)}, {key: binding, value: []byte(claim)}} {
+	for _, it := range []kv.Item{{Key: port, Value: []byte(good)}, {Key: binding, Value: []byte(claim)}} {
 		if !agree(t, &q, it) {
-			t.Fatalf("%s is left to encoding/json, which the following are compared with", it.value)
+			t.Fatalf("%s is left to encoding/json, which the following are compared with", it.Value)
 		}
 	}
 	for _, test := range []struct{ key, value string }{
@@ -125,7 +126,7 @@ func TestQuickLeavesWhatIsOdd(t *testing.T) {
 		{binding, `{"v":1,"tenant":"acme","network":"web","port":"c1","host":"host1","generation":3,"fault":"a \"b\""}`},
 		{binding, ""},
 	} {
-		if o, ok := quickly(&q, item{key: test.key, value: []byte(test.value)}); ok {
+		if o, ok := quickly(&q, kv.Item{Key: test.key, Value: []byte(test.value)}); ok {
 			t.Errorf("%s %s is read as %+v", test.key, test.value, o)
 		}
 	}
@@ -140,15 +141,15 @@ func TestQuickAgreesAboutDamage(t *testing.T) {
 	read := 0
 	for range 200_000 {
 		it := items[r.IntN(len(items))]
-		it.value = append([]byte(nil), it.value...)
-		at := r.IntN(len(it.value))
+		it.Value = append([]byte(nil), it.Value...)
+		at := r.IntN(len(it.Value))
 		switch r.IntN(3) {
 		case 0:
-			it.value[at] = byte(' ' + r.IntN(96))
+			it.Value[at] = byte(' ' + r.IntN(96))
 		case 1:
-			it.value = append(it.value[:at], it.value[at+1:]...)
+			it.Value = append(it.Value[:at], it.Value[at+1:]...)
 		case 2:
-			it.value = append(it.value[:at], append([]byte{it.value[r.IntN(len(it.value))]}, it.value[at:]...)...)
+			it.Value = append(it.Value[:at], append([]byte{it.Value[r.IntN(len(it.Value))]}, it.Value[at:]...)...)
 		}
 		if agree(t, &q, it) {
 			read++
@@ -161,11 +162,11 @@ func TestQuickAgreesAboutDamage(t *testing.T) {
 
 func FuzzQuick(f *testing.F) {
 	for _, it := range quickItems(f) {
-		f.Add(it.key, it.value)
+		f.Add(it.Key, it.Value)
 	}
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
 		if json.Valid(value) {
-			agree(t, new(quick), item{key: key, value: value})
+			agree(t, new(quick), kv.Item{Key: key, Value: value})
 		}
 	})
 }

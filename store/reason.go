@@ -10,10 +10,9 @@ import (
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/status"
-)
 
-// errNoQuorum is why a store does nothing whose members, or one at least, answer.
-var errNoQuorum = errors.New("too few of its members are up")
+	"github.com/ovloom/ovloom/store/kv"
+)
 
 // leaderless says whether the store is known to lack the members that it takes to
 // agree on anything.
@@ -21,25 +20,7 @@ func (s *Store) leaderless() bool {
 	if s.server != nil {
 		return s.server.Server.Leader() == 0
 	}
-	return errors.Is(s.reason.last(), errNoQuorum)
-}
-
-// tooFew says whether etcd refused, or gave up, for want of a leader.
-func tooFew(err error) bool {
-	switch rpctypes.Error(err) {
-	case rpctypes.ErrNoLeader, rpctypes.ErrLeaderChanged, rpctypes.ErrTimeoutDueToLeaderFail:
-		return true
-	}
-	return false
-}
-
-// timedOut says whether there was no answer in time.
-func timedOut(err error) bool {
-	switch rpctypes.Error(err) {
-	case rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToConnectionLost:
-		return true
-	}
-	return errors.Is(err, context.DeadlineExceeded)
+	return errors.Is(s.reason.last(), kv.ErrNoQuorum)
 }
 
 // reason remembers why the last attempt to reach the store failed. Etcd's client
@@ -59,7 +40,7 @@ func (r *reason) observe(ctx context.Context, method string, req, reply any, cc 
 	case err == nil:
 		r.set(nil)
 	case errors.Is(rpctypes.Error(err), rpctypes.ErrNoLeader):
-		r.set(errNoQuorum)
+		r.set(kv.ErrNoQuorum)
 	case ok:
 		r.set(errors.New(why))
 	}

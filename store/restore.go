@@ -15,7 +15,9 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.etcd.io/etcd/etcdutl/v3/snapshot"
 
+	"github.com/ovloom/ovloom/durable"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // What was given out after a backup was made is not known when it is restored, and
@@ -48,7 +50,7 @@ func Restore(ctx context.Context, c Config, file string) (kept string, err error
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 		return "", intent.NotFoundf("backup %s does not exist", file)
 	}
-	if err := privateDir(c.StateDir); err != nil {
+	if err := durable.PrivateDir(c.StateDir); err != nil {
 		return "", err
 	}
 	lock, err := lockDir(c.StateDir)
@@ -82,7 +84,7 @@ func Restore(ctx context.Context, c Config, file string) (kept string, err error
 // restoreInto makes a state directory with the store of a backup.
 // was is what the host knew of its store.
 func restoreInto(ctx context.Context, c Config, dir, file string, was identity) error {
-	if err := privateDir(filepath.Join(dir, "etcd")); err != nil {
+	if err := durable.PrivateDir(filepath.Join(dir, "etcd")); err != nil {
 		return err
 	}
 	err := snapshot.NewV3(zapTo(ctx, c.Logger)).Restore(snapshot.RestoreConfig{
@@ -110,8 +112,8 @@ func restoreInto(ctx context.Context, c Config, dir, file string, was identity) 
 
 // beginEpoch has every host that follows the store read all of it anew.
 func (s *Store) beginEpoch(ctx context.Context, was identity) error {
-	return s.call(ctx, "begin a new epoch of the store", func(ctx context.Context) error {
-		r, err := s.client.Get(ctx, clusterKey)
+	return s.kv.Call(ctx, "begin a new epoch of the store", func(ctx context.Context) error {
+		r, err := s.client.Get(ctx, kv.NameKey)
 		if err != nil {
 			return err
 		}
@@ -124,11 +126,11 @@ func (s *Store) beginEpoch(ctx context.Context, was identity) error {
 			}
 		}
 		c.Epoch = max(c.Epoch+1, was.Epoch+1, uint64(time.Now().UnixMilli()))
-		value, err := encode(c, r.Kvs[0].Value)
+		value, err := kv.Encode(c, r.Kvs[0].Value)
 		if err != nil {
 			return err
 		}
-		_, err = s.client.Put(ctx, clusterKey, value)
+		_, err = s.client.Put(ctx, kv.NameKey, value)
 		return err
 	})
 }
@@ -136,7 +138,7 @@ func (s *Store) beginEpoch(ctx context.Context, was identity) error {
 // dropLiving deletes what tells of processes as they were when the backup was written:
 // leases, and with them who holds a host's name and what one host has asked another.
 func (s *Store) dropLiving(ctx context.Context) error {
-	return s.call(ctx, "drop the leases of the backup", func(ctx context.Context) error {
+	return s.kv.Call(ctx, "drop the leases of the backup", func(ctx context.Context) error {
 		leases, err := s.client.Leases(ctx)
 		if err != nil {
 			return err
@@ -160,7 +162,7 @@ func dataDir(stateDir string) string { return filepath.Join(stateDir, "etcd", "d
 // replaceData puts the data of one state directory in the place of another's.
 func replaceData(stateDir, from string) (kept string, err error) {
 	now := dataDir(stateDir)
-	if err := privateDir(filepath.Dir(now)); err != nil {
+	if err := durable.PrivateDir(filepath.Dir(now)); err != nil {
 		return "", err
 	}
 	if kept, err = setAside(stateDir); err != nil {
@@ -176,17 +178,17 @@ func replaceData(stateDir, from string) (kept string, err error) {
 func (s *Store) skipAhead(ctx context.Context) error {
 	// By chance, too: the same backup may be restored again, and what was given out
 	// after the first time is in no backup.
-	for name, skip := range map[string]uint64{s.ids.key: skipIDs, s.vnis.key: skipNumbers, s.vrfs.key: skipNumbers} {
-		if err := skipKey(ctx, s, name, func(v *counterValue) { v.Next += skip + rand.Uint64N(skip) }); err != nil {
+	for name, skip := range map[string]uint64{s.ids.Key(): skipIDs, s.vnis.Key(): skipNumbers, s.vrfs.Key(): skipNumbers} {
+		if err := skipKey(ctx, s, name, func(v *kv.CounterValue) { v.Next += skip + rand.Uint64N(skip) }); err != nil {
 			return err
 		}
 	}
-	claims, revision, err := s.list(ctx, "read the claims", claimRoot, clientv3.WithKeysOnly())
+	claims, revision, err := s.kv.List(ctx, "read the claims", claimRoot, clientv3.WithKeysOnly())
 	if err != nil {
 		return err
 	}
 	for _, it := range claims {
-		if err := skipKey(ctx, s, it.key, func(v *claimValue) {
+		if err := skipKey(ctx, s, it.Key, func(v *claimValue) {
 			v.Generation = max(v.Generation+skipGenerations, uint64(revision)) // which has grown with the time
 		}); err != nil {
 			return err
@@ -197,24 +199,24 @@ func (s *Store) skipAhead(ctx context.Context) error {
 
 // skipKey changes the counter at a key, if there is one.
 func skipKey[T any](ctx context.Context, s *Store, k string, skip func(*T)) error {
-	return s.update(ctx, "move the counters on", func(ctx context.Context) error {
-		it, err := s.get(ctx, k)
-		if err != nil || it.value == nil {
+	return s.kv.Update(ctx, "move the counters on", func(ctx context.Context) error {
+		it, err := s.kv.Get(ctx, k)
+		if err != nil || it.Value == nil {
 			return err
 		}
-		v, err := decode[T](it.value)
+		v, err := kv.Decode[T](it.Value)
 		if err != nil {
 			return err
 		}
 		skip(&v)
-		value, err := encode(v, it.value)
+		value, err := kv.Encode(v, it.Value)
 		if err != nil {
 			return err
 		}
-		var tx txn
-		tx.unchanged(k, it.revision)
-		tx.put(k, value)
-		_, err = s.commit(ctx, &tx)
+		var tx kv.Txn
+		tx.Unchanged(k, it.Revision)
+		tx.Put(k, value)
+		_, err = s.kv.Commit(ctx, &tx)
 		return err
 	})
 }

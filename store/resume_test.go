@@ -7,26 +7,25 @@ import (
 	"path/filepath"
 	"testing"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // manyPorts writes ports of acme/web without asking whether they may be.
 func manyPorts(t *testing.T, s *Store, n int, uuid string) {
 	t.Helper()
-	for from := 0; from < n; from += txnOps {
-		var ops []clientv3.Op
-		for i := from; i < min(n, from+txnOps); i++ {
+	for from := 0; from < n; from += kv.MaxOps {
+		var tx kv.Txn
+		for i := from; i < min(n, from+kv.MaxOps); i++ {
 			p := intent.Port{Tenant: "acme", Network: "web", Name: fmt.Sprintf("p%d", i), ID: intent.ID(1 + i),
 				UUID: fmt.Sprintf("%s%012x", uuid, i), MAC: intent.MAC{2, 0, 0, 0, byte(i >> 8), byte(i)}, Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)})}}
-			value, err := encode(p, nil)
+			value, err := kv.Encode(p, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			ops = append(ops, clientv3.OpPut(portKey(p.Ref()), value))
+			tx.Put(portKey(p.Ref()), value)
 		}
-		if _, err := s.client.Txn(t.Context()).Then(ops...).Commit(); err != nil {
+		if _, err := s.kv.Commit(t.Context(), &tx); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -45,11 +44,11 @@ func TestResumeFromACopy(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "acme.copy")
 	keep := func() {
 		t.Helper()
-		all, revision, err := s.list(t.Context(), "test", tenantRoot("acme"))
+		all, revision, err := s.kv.List(t.Context(), "test", tenantRoot("acme"))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := writeAll(path, all, revision); err != nil {
+		if err := kv.WriteCopy(path, all, revision); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // Each next hop of a route must be an address that a port could have in one of the
@@ -52,11 +53,11 @@ var routes = declared[intent.Route, intent.RouteRef]{
 		return nil
 	},
 	rules: func(c *change[intent.Route]) error {
-		v, err := c.s.read(c.ctx, below(networksRoot(c.o.Tenant)))
+		v, err := c.s.kv.Read(c.ctx, kv.Below(networksRoot(c.o.Tenant)))
 		if err != nil {
 			return err
 		}
-		return routable(&c.tx, c.o, v.found[0], v.revision)
+		return routable(&c.tx, c.o, v.Found[0], v.Revision)
 	},
 }
 
@@ -67,7 +68,7 @@ func inOrder(addrs []netip.Addr) []netip.Addr {
 // routable refuses a route that contradicts the tenant's networks, as they were
 // read at a revision, and makes sure that those it needs stay and that none is
 // added meanwhile.
-func routable(tx *txn, r intent.Route, networks []item, revision int64) error {
+func routable(tx *kv.Txn, r intent.Route, networks []kv.Item, revision int64) error {
 	missing := slices.Clone(r.Via)
 	for _, it := range networks {
 		n, err := objectOf[intent.Network](it)
@@ -83,14 +84,14 @@ func routable(tx *txn, r intent.Route, networks []item, revision int64) error {
 		if !leadsInto(r, n.Subnets) {
 			continue
 		}
-		tx.unchanged(it.key, it.revision)
+		tx.Unchanged(it.Key, it.Revision)
 		missing = slices.DeleteFunc(missing, func(hop netip.Addr) bool { return within(n.Subnets, hop) })
 	}
 	if len(missing) > 0 {
 		return intent.Invalidf("next hop %s is in no subnet of tenant %s", missing[0], r.Tenant).
 			WithHint("name an address in one of its networks; see: ovloom network list %s", r.Tenant)
 	}
-	tx.quietBelow(networksRoot(r.Tenant), revision)
+	tx.QuietBelow(networksRoot(r.Tenant), revision)
 	return nil
 }
 
@@ -136,7 +137,7 @@ func leadsInto(r intent.Route, subnets []intent.Subnet) bool {
 // read at a revision, or whose change takes away what next hops are in, and makes
 // sure that no route is added or changed meanwhile. old is the network before the
 // change; its zero value: none.
-func routesStay(tx *txn, old, n intent.Network, routes []item, revision int64) error {
+func routesStay(tx *kv.Txn, old, n intent.Network, routes []kv.Item, revision int64) error {
 	var users []string
 	var first error
 	for _, it := range routes {
@@ -165,7 +166,7 @@ func routesStay(tx *txn, old, n intent.Network, routes []item, revision int64) e
 			Used: users, Hint: "change or delete those first", Err: first,
 		}
 	}
-	tx.quietBelow(routesRoot(n.Tenant), revision)
+	tx.QuietBelow(routesRoot(n.Tenant), revision)
 	return nil
 }
 
@@ -177,7 +178,7 @@ func firstOf(a, b error) error {
 }
 
 // routesVia returns the routes, as they were read, of which a next hop is in a network.
-func routesVia(n intent.Network, routes []item) ([]intent.Reference, error) {
+func routesVia(n intent.Network, routes []kv.Item) ([]intent.Reference, error) {
 	var refs []intent.Reference
 	for _, it := range routes {
 		r, err := objectOf[intent.Route](it)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	"github.com/ovloom/ovloom/durable"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -51,7 +51,7 @@ func startServer(ctx, closing context.Context, c Config, f *faults) (*embed.Etcd
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	dir := filepath.Join(c.StateDir, "etcd")
-	if err := privateDir(dir); err != nil {
+	if err := durable.PrivateDir(dir); err != nil {
 		return nil, record{}, err
 	}
 	p, err := findPlace(ctx, closing, c)
@@ -245,14 +245,3 @@ type endingStream struct {
 
 // Context implements grpc.ServerStream.
 func (s endingStream) Context() context.Context { return s.ctx }
-
-// privateDir makes a folder that only its owner may enter.
-func privateDir(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make state directory: %w", err)
-	}
-	if err := os.Chmod(dir, 0o700); err != nil {
-		return fmt.Errorf("make state directory private: %w", err)
-	}
-	return nil
-}

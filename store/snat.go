@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // A tenant has one SNAT. The address of one of kind host is chosen unless it is given,
@@ -29,11 +30,11 @@ var snats = declared[intent.SNAT, intent.SNATRef]{
 		return []intent.Reference{intent.TenantRef{Tenant: n.Tenant}, intent.ExternalRef{External: n.External}}
 	},
 	fill: func(c *change[intent.SNAT]) error {
-		v, err := c.s.read(c.ctx, below(snatRoot(c.o.Tenant)))
+		v, err := c.s.kv.Read(c.ctx, kv.Below(snatRoot(c.o.Tenant)))
 		if err != nil {
 			return err
 		}
-		if other := v.one(0); other.value != nil {
+		if other := v.One(0); other.Value != nil {
 			o, err := objectOf[intent.SNAT](other)
 			switch {
 			case err != nil:
@@ -44,7 +45,7 @@ var snats = declared[intent.SNAT, intent.SNATRef]{
 			return intent.Conflictf("tenant %s has SNAT through external %s", o.Tenant, o.External).
 				WithHint("a tenant has one: delete that first: ovloom nat snat delete %s", o.Tenant)
 		}
-		c.tx.emptyBelow(snatRoot(c.o.Tenant))
+		c.tx.EmptyBelow(snatRoot(c.o.Tenant))
 		if c.o.ID, err = c.s.newID(c.ctx); err != nil {
 			return err
 		}

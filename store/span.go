@@ -8,9 +8,8 @@ import (
 	"strings"
 	"sync"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // WatchTenant tells deliver everything of a tenant and then every change, until
@@ -26,13 +25,13 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 		return err
 	}
 	op := "watch tenant " + tenant
-	keep := s.keeper(spanCopy(s.cfg.StateDir, tenant), tenantRoot(tenant))
-	defer keep.close()
+	keep := s.kv.NewKeeper(spanCopy(s.cfg.StateDir, tenant), tenantRoot(tenant))
+	defer keep.Close()
 	exists, resume := false, true
-	return s.watch(ctx, op, watcher{
-		key:  tenantRoot(tenant),
-		opts: []clientv3.OpOption{clientv3.WithPrefix()},
-		load: func(ctx context.Context) (int64, error) {
+	return s.kv.Watch(ctx, op, kv.Watcher{
+		Key:  tenantRoot(tenant),
+		Opts: []kv.Option{kv.Prefix()},
+		Load: func(ctx context.Context) (int64, error) {
 			if resume {
 				if _, err := s.Ping(ctx); err != nil {
 					return 0, err
@@ -41,19 +40,19 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 				if r, ok := s.resume(ctx, op, spanCopy(s.cfg.StateDir, tenant), tenantRoot(tenant)); ok && r.snap.Tenant.Name != "" {
 					exists = true
 					s.reviewed(tenantRoot(tenant), nil)
-					keep.change(slices.Collect(maps.Values(r.changes)), r.revision)
+					keep.Change(slices.Collect(maps.Values(r.changes)), r.revision)
 					deliver(intent.SpanUpdate{Tenant: tenant, Revision: r.revision, Snapshot: &r.snap})
 					return r.revision, nil
 				}
 			}
-			all, revision, err := s.list(ctx, op, tenantRoot(tenant))
+			all, revision, err := s.kv.List(ctx, op, tenantRoot(tenant))
 			if err != nil {
 				return 0, err
 			}
-			exists = slices.ContainsFunc(all, func(it item) bool { return it.key == tenantKey(tenant) })
+			exists = slices.ContainsFunc(all, func(it kv.Item) bool { return it.Key == tenantKey(tenant) })
 			if !exists {
 				s.reviewed(tenantRoot(tenant), nil)
-				keep.drop()
+				keep.Drop()
 				deliver(intent.SpanUpdate{Tenant: tenant, Revision: revision, Gone: true})
 				return revision, nil
 			}
@@ -67,23 +66,23 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 				// Without its VRF nothing of it can be told from another tenant's.
 				return 0, intent.Unavailablef("tenant %s cannot be read", tenant)
 			}
-			keep.replace(all, revision)
+			keep.Replace(all, revision)
 			deliver(intent.SpanUpdate{Tenant: tenant, Revision: revision, Snapshot: &snap})
 			return revision, nil
 		},
-		changed: func(revision int64, events []event) (reload bool) {
+		Changed: func(revision int64, events []kv.Event) (reload bool) {
 			if !exists {
 				return true
 			}
 			u := intent.SpanUpdate{Tenant: tenant, Revision: revision}
-			var good []event // the copy keeps the last valid state of the others
+			var good []kv.Event // the copy keeps the last valid state of the others
 			for _, e := range events {
 				c, err := changeOf(e)
 				if err != nil {
 					s.complain([]error{err})
 					continue
 				}
-				s.readable(e.key)
+				s.readable(e.Key)
 				good = append(good, e)
 				if _, is := c.Object.(intent.Tenant); is && c.Deleted {
 					u.Gone, exists = true, false
@@ -91,9 +90,9 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 				u.Changes = append(u.Changes, c)
 			}
 			if u.Gone {
-				keep.drop()
+				keep.Drop()
 			} else {
-				keep.change(good, revision)
+				keep.Change(good, revision)
 			}
 			deliver(u)
 			return false
@@ -121,8 +120,8 @@ func (s *Store) WatchExternals(ctx context.Context, deliver func(intent.External
 // watchList tells deliver all objects below prefix, ordered by key, at first and
 // after changes, and keeps them on disk at path.
 func watchList[T any](ctx context.Context, s *Store, op, prefix, path string, deliver func(revision int64, all []T)) error {
-	keep := s.keeper(path, prefix)
-	defer keep.close()
+	keep := s.kv.NewKeeper(path, prefix)
+	defer keep.Close()
 	objects := map[string]T{}
 	tell := func(revision int64) {
 		var all []T
@@ -131,11 +130,11 @@ func watchList[T any](ctx context.Context, s *Store, op, prefix, path string, de
 		}
 		deliver(revision, all)
 	}
-	return s.watch(ctx, op, watcher{
-		key:  prefix,
-		opts: []clientv3.OpOption{clientv3.WithPrefix()},
-		load: func(ctx context.Context) (int64, error) {
-			all, revision, err := s.list(ctx, op, prefix)
+	return s.kv.Watch(ctx, op, kv.Watcher{
+		Key:  prefix,
+		Opts: []kv.Option{kv.Prefix()},
+		Load: func(ctx context.Context) (int64, error) {
+			all, revision, err := s.kv.List(ctx, op, prefix)
 			if err != nil {
 				return 0, err
 			}
@@ -144,28 +143,28 @@ func watchList[T any](ctx context.Context, s *Store, op, prefix, path string, de
 			clear(objects)
 			for _, it := range all {
 				if o, err := objectOf[T](it); err == nil { // else it is among the bad
-					objects[it.key] = o
+					objects[it.Key] = o
 				}
 			}
-			keep.replace(all, revision)
+			keep.Replace(all, revision)
 			tell(revision)
 			return revision, nil
 		},
-		changed: func(revision int64, events []event) bool {
-			var good []event // of the others the last valid state stays
+		Changed: func(revision int64, events []kv.Event) bool {
+			var good []kv.Event // of the others the last valid state stays
 			for _, e := range events {
-				if e.deleted {
-					delete(objects, e.key)
-				} else if o, err := objectOf[T](e.item); err != nil {
+				if e.Deleted {
+					delete(objects, e.Key)
+				} else if o, err := objectOf[T](e.Item); err != nil {
 					s.complain([]error{err})
 					continue
 				} else {
-					objects[e.key] = o
+					objects[e.Key] = o
 				}
-				s.readable(e.key)
+				s.readable(e.Key)
 				good = append(good, e)
 			}
-			keep.change(good, revision)
+			keep.Change(good, revision)
 			tell(revision)
 			return false
 		},
@@ -179,8 +178,8 @@ func (s *Store) Resolve(ctx context.Context, ifaceID string) (intent.PortRef, er
 	if err != nil {
 		return intent.PortRef{}, err
 	}
-	err = s.call(ctx, "resolve interface "+ifaceID, func(ctx context.Context) error {
-		it, err := s.get(ctx, k)
+	err = s.kv.Call(ctx, "resolve interface "+ifaceID, func(ctx context.Context) error {
+		it, err := s.kv.Get(ctx, k)
 		if err != nil {
 			return err
 		}
@@ -205,7 +204,7 @@ func (s *Store) WatchResolve(ctx context.Context, ifaceID string, deliver func(r
 	var told bool
 	var lastRef intent.PortRef
 	var lastOK bool
-	tell := func(it item) {
+	tell := func(it kv.Item) {
 		ref, ok := resolved(it, given)
 		if told && ref == lastRef && ok == lastOK {
 			return
@@ -213,26 +212,26 @@ func (s *Store) WatchResolve(ctx context.Context, ifaceID string, deliver func(r
 		told, lastRef, lastOK = true, ref, ok
 		deliver(ref, ok)
 	}
-	return s.watch(ctx, op, watcher{
-		key: k,
-		load: func(ctx context.Context) (revision int64, err error) {
-			err = s.call(ctx, op, func(ctx context.Context) error {
-				v, err := s.read(ctx, key(k))
+	return s.kv.Watch(ctx, op, kv.Watcher{
+		Key: k,
+		Load: func(ctx context.Context) (revision int64, err error) {
+			err = s.kv.Call(ctx, op, func(ctx context.Context) error {
+				v, err := s.kv.Read(ctx, kv.Key(k))
 				if err != nil {
 					return err
 				}
-				revision = v.revision
-				tell(v.one(0))
+				revision = v.Revision
+				tell(v.One(0))
 				return nil
 			})
 			return revision, err
 		},
-		changed: func(_ int64, events []event) bool {
+		Changed: func(_ int64, events []kv.Event) bool {
 			e := events[len(events)-1]
-			if e.deleted {
-				e.value = nil
+			if e.Deleted {
+				e.Value = nil
 			}
-			tell(e.item)
+			tell(e.Item)
 			return false
 		},
 	})
@@ -253,20 +252,20 @@ func ifaceKey(ifaceID string) (string, intent.PortRef, error) {
 }
 
 // resolved returns the port that the key of an iface-id, as it was read, means.
-func resolved(it item, byName intent.PortRef) (intent.PortRef, bool) {
+func resolved(it kv.Item, byName intent.PortRef) (intent.PortRef, bool) {
 	switch {
-	case it.value == nil:
+	case it.Value == nil:
 		return intent.PortRef{}, false
 	case byName != intent.PortRef{}:
 		return byName, true
 	}
-	ref, ok := portName(string(it.value))
+	ref, ok := portName(string(it.Value))
 	return ref, ok && ref.Validate() == nil
 }
 
 // snapshotOf decodes all that is below a tenant, on all CPUs. What it cannot decode
 // is left out: one bad object must not stop the others.
-func snapshotOf(all []item, revision int64) (intent.Snapshot, []error) {
+func snapshotOf(all []kv.Item, revision int64) (intent.Snapshot, []error) {
 	parts := make([]decoded, 1+min(runtime.GOMAXPROCS(0)-1, len(all)/resumeFrom))
 	var wait sync.WaitGroup
 	for i := range parts {
@@ -299,10 +298,10 @@ type decoded struct {
 }
 
 // expect makes room for the ports and bindings among items: there may be very many.
-func (d *decoded) expect(all []item) {
+func (d *decoded) expect(all []kv.Item) {
 	ports, bindings := 0, 0
 	for i := range all {
-		switch kindOf(all[i].key) {
+		switch kindOf(all[i].Key) {
 		case "ports":
 			ports++
 		case "bindings":
@@ -320,20 +319,20 @@ func kindOf(key string) string {
 	return kind
 }
 
-func (d *decoded) add(it item) {
-	switch kindOf(it.key) {
+func (d *decoded) add(it kv.Item) {
+	switch kindOf(it.Key) {
 	case "ports":
-		if p, ok := d.quick.port(it.key, it.value); ok {
+		if p, ok := d.quick.port(it.Key, it.Value); ok {
 			d.snap.Ports = append(d.snap.Ports, p)
 			return
 		}
 	case "bindings":
-		if b, ok := d.quick.binding(it.key, it.value); ok {
+		if b, ok := d.quick.binding(it.Key, it.Value); ok {
 			d.snap.Bindings = append(d.snap.Bindings, b)
 			return
 		}
 	}
-	c, err := changeOf(event{item: it})
+	c, err := changeOf(kv.Event{Item: it})
 	if err != nil {
 		d.bad = append(d.bad, err)
 		return
@@ -380,13 +379,13 @@ func (d *decoded) append(o *decoded) {
 }
 
 // changeOf decodes one event.
-func changeOf(e event) (intent.Change, error) {
-	if e.deleted {
-		if object := named(e.key); object != nil {
+func changeOf(e kv.Event) (intent.Change, error) {
+	if e.Deleted {
+		if object := named(e.Key); object != nil {
 			return intent.Change{Deleted: true, Object: object}, nil
 		}
-		return intent.Change{}, &objectError{e.key, errNewer}
+		return intent.Change{}, &objectError{e.Key, kv.ErrNewer}
 	}
-	object, err := objectAt(e.key, e.value)
+	object, err := objectAt(e.Key, e.Value)
 	return intent.Change{Object: object}, err
 }

@@ -22,8 +22,10 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/connectivity"
 
+	"github.com/ovloom/ovloom/durable"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/pki"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // Store is an open store. Its methods may be called from several goroutines.
@@ -35,7 +37,6 @@ type Store struct {
 	server   *embed.Etcd // nil: the store is elsewhere
 	lock     *os.File
 	instance string
-	delay    time.Duration   // of copies on disk
 	closed   context.Context // ends with Close
 	close    context.CancelFunc
 	once     sync.Once   // Close
@@ -52,7 +53,8 @@ type Store struct {
 	leftOutMu sync.Mutex
 	leftOut   map[string]LeftOut // by key; guarded by leftOutMu
 
-	ids, vnis, vrfs counter
+	kv              *kv.Client
+	ids, vnis, vrfs *kv.Counter
 	addrs           addrPool
 	reason          reason // stays empty while the store is in this process
 }
@@ -64,21 +66,27 @@ func Open(ctx context.Context, c Config) (*Store, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Store{cfg: c, log: c.Logger, delay: copyDelay, leftOut: map[string]LeftOut{}, faulted: make(chan struct{}), opened: time.Now()}
+	s := &Store{cfg: c, log: c.Logger, leftOut: map[string]LeftOut{}, faulted: make(chan struct{}), opened: time.Now()}
 	s.closed, s.close = context.WithCancel(context.Background())
 	s.trust.ready(s.closed)
-	s.ids = newCounter(s, "id", 64)
-	s.vnis = newCounter(s, "vni", 16)
-	s.vrfs = newCounter(s, "vrf", 16)
-	s.addrs = newAddrPool(s)
 	if err := s.open(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
+	s.useKeys()
 	return s, nil
 }
 
+// useKeys sets up what reads and writes keys.
+func (s *Store) useKeys() {
+	s.kv = kv.New(s.closed, kv.Config{Source: source{s}, Etcd: s.client, Timeout: s.cfg.Timeout, Logger: s.log})
+	s.ids = kv.NewCounter(s.kv, counterRoot+"id", 64)
+	s.vnis = kv.NewCounter(s.kv, counterRoot+"vni", 16)
+	s.vrfs = kv.NewCounter(s.kv, counterRoot+"vrf", 16)
+	s.addrs = newAddrPool(s)
+}
+
 func (s *Store) open(ctx context.Context) (err error) {
-	if err := privateDir(s.cfg.StateDir); err != nil {
+	if err := durable.PrivateDir(s.cfg.StateDir); err != nil {
 		if _, there := os.Stat(s.cfg.StateDir); there != nil || !s.cfg.WithoutMember {
 			return err
 		}
@@ -94,7 +102,7 @@ func (s *Store) open(ctx context.Context) (err error) {
 	if s.instance, err = instance(s.cfg); err != nil {
 		return err
 	}
-	if err := sweepCopies(s.cfg.StateDir); err != nil {
+	if err := kv.SweepCopies(s.cfg.StateDir, spanDir(s.cfg.StateDir)); err != nil {
 		s.log.Warn("cannot remove copies that are half written", "error", err)
 	}
 	if len(s.cfg.Endpoints) > 0 {
@@ -251,46 +259,7 @@ func (s *Store) URLs() []string {
 }
 
 // Ping asks the store for its revision, to learn whether it answers.
-func (s *Store) Ping(ctx context.Context) (revision int64, err error) {
-	err = s.call(ctx, "read the revision", func(ctx context.Context) error {
-		floor := s.seen()
-		r, err := s.client.Get(clientv3.WithRequireLeader(ctx), tenantsRoot, clientv3.WithCountOnly(), clientv3.WithLimit(1))
-		if err == nil {
-			revision = r.Header.Revision
-			err = s.answered(r.Header, floor)
-		}
-		return err
-	})
-	return revision, err
-}
-
-// call runs one exchange with the store under its deadline, and makes its
-// failure one that a user can be told.
-func (s *Store) call(ctx context.Context, op string, do func(context.Context) error) error {
-	return s.exchange(ctx, op, func(limited context.Context) error {
-		err := s.ensure(limited, op)
-		if err == nil {
-			err = do(limited)
-		}
-		if errors.Is(err, errUnverified) {
-			if err = s.ensure(limited, op); err == nil {
-				err = do(limited)
-			}
-		}
-		return err
-	})
-}
-
-// exchange is call with whatever store answers.
-func (s *Store) exchange(ctx context.Context, op string, do func(context.Context) error) error {
-	if err := s.faulty(op); err != nil {
-		return err
-	}
-	limited, cancel := context.WithTimeout(ctx, s.patience())
-	defer cancel()
-	defer context.AfterFunc(s.closed, cancel)()
-	return s.failure(ctx, op, do(limited))
-}
+func (s *Store) Ping(ctx context.Context) (revision int64, err error) { return s.kv.Revision(ctx) }
 
 // brokenPatience is how long a call waits for a connection that is known to be
 // broken to come back.
@@ -302,6 +271,9 @@ const leaderPatience = 2 * time.Second
 
 // patience is how long a call may take.
 func (s *Store) patience() time.Duration {
+	if s.client == nil {
+		return s.cfg.Timeout
+	}
 	if s.leaderless() {
 		return min(s.cfg.Timeout, leaderPatience)
 	}
@@ -310,51 +282,6 @@ func (s *Store) patience() time.Duration {
 	}
 	return s.cfg.Timeout
 }
-
-// sentKey is where the context of a change has an atomic.Bool, true as soon as the
-// change was sent to the store: without an answer nobody knows whether it was made.
-type sentKey struct{}
-
-// failure is what the caller of op, which called with ctx, is told of err.
-func (s *Store) failure(ctx context.Context, op string, err error) error {
-	var told *intent.Error
-	var refusal *editError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &refusal):
-		return refusal.err
-	case errors.As(err, &told):
-		return err
-	case errors.Is(err, errUnreadable):
-		return fmt.Errorf("%s: %w", op, err)
-	case s.closed.Err() != nil:
-		return intent.Unavailablef("%s: %w", op, errClosed)
-	case errors.Is(ctx.Err(), context.Canceled):
-		return fmt.Errorf("%s: %w", op, ctx.Err())
-	case s.removed.Load():
-		return intent.Unavailablef("%s: %w", op, errRemoved(s.cfg))
-	}
-	hint := "nothing was changed; forwarding goes on as it was"
-	if sent, ok := ctx.Value(sentKey{}).(*atomic.Bool); !ok {
-		hint = "forwarding goes on as it was"
-	} else if sent.Load() {
-		hint = "a change may have been stored all the same; forwarding goes on as it was"
-	}
-	why := s.reason.of(err)
-	switch {
-	case tooFew(why) || timedOut(why) && s.leaderless():
-		why = errNoQuorum
-	case timedOut(why): // which says no more than this does
-		return intent.Unavailablef("%s: the store does not answer in time", op).WithHint("%s", hint)
-	}
-	return intent.Unavailablef("%s: the store does not answer: %w", op, why).WithHint("%s", hint)
-}
-
-// editError is what the caller's own function returned: it goes back as it is.
-type editError struct{ err error }
-
-func (e *editError) Error() string { return e.err.Error() }
 
 // dial makes the client of a store elsewhere. It connects in the background.
 func dial(closing context.Context, c Config, why *reason) (*clientv3.Client, error) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // open opens an embedded store in a folder of its own.
@@ -129,4 +130,11 @@ func TestNothingToWarnOf(t *testing.T) {
 	if warnings.Len() > 0 {
 		t.Errorf("logged:\n%s", warnings.String())
 	}
+}
+
+// remove deletes a key, whatever it is.
+func remove(ctx context.Context, s *Store, key string) (revision int64, err error) {
+	var tx kv.Txn
+	tx.Delete(key)
+	return s.kv.Commit(ctx, &tx)
 }

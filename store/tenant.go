@@ -5,9 +5,8 @@ import (
 	"slices"
 	"strings"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 var tenants = declared[intent.Tenant, intent.TenantRef]{
@@ -25,28 +24,28 @@ var tenants = declared[intent.Tenant, intent.TenantRef]{
 		if err != nil {
 			return err
 		}
-		n, err := c.s.vrfs.take(c.ctx)
+		n, err := c.s.vrfs.Take(c.ctx)
 		c.o.ID, c.o.VRF = id, intent.VRF(n)
 		return err
 	},
 	holds: func(_, t intent.Tenant, _ lookup) []hold {
-		return []hold{{key: vrfKey(t.VRF), value: t.Name, taken: func(string) error { return errStale }}}
+		return []hold{{key: vrfKey(t.VRF), value: t.Name, taken: func(string) error { return kv.ErrStale }}}
 	},
 	users: func(ctx context.Context, s *Store, t intent.Tenant) ([]intent.Reference, error) {
 		all, err := s.within(ctx, t.Name)
 		return inRank(all), err
 	},
 	unused: func(c *change[intent.Tenant]) error {
-		v, err := c.s.read(c.ctx, below(networksRoot(c.old.Name), clientv3.WithLimit(10), clientv3.WithKeysOnly()),
-			below(natRoot(c.old.Name), clientv3.WithLimit(10), clientv3.WithKeysOnly()))
+		v, err := c.s.kv.Read(c.ctx, kv.Below(networksRoot(c.old.Name), kv.Limit(10), kv.KeysOnly()),
+			kv.Below(natRoot(c.old.Name), kv.Limit(10), kv.KeysOnly()))
 		if err != nil {
 			return err
 		}
-		if users := found(slices.Concat(v.found[0], v.found[1])); len(users) > 0 { // added since the user was asked
+		if users := found(slices.Concat(v.Found[0], v.Found[1])); len(users) > 0 { // added since the user was asked
 			return intent.InUseBy("tenant "+c.old.Name, users)
 		}
-		c.tx.emptyBelow(networksRoot(c.old.Name)) // and so no route: each leads into a network
-		c.tx.emptyBelow(natRoot(c.old.Name))
+		c.tx.EmptyBelow(networksRoot(c.old.Name)) // and so no route: each leads into a network
+		c.tx.EmptyBelow(natRoot(c.old.Name))
 		return nil
 	},
 }
@@ -54,25 +53,25 @@ var tenants = declared[intent.Tenant, intent.TenantRef]{
 // Tenants returns all tenants, ordered by name.
 func (s *Store) Tenants(ctx context.Context) ([]intent.Tenant, error) {
 	// The index is what lists tenants without reading all that they have.
-	index, revision, err := s.list(ctx, "list tenants", vrfRoot)
+	index, revision, err := s.kv.List(ctx, "list tenants", vrfRoot)
 	if err != nil {
 		return nil, err
 	}
 	var tenants []intent.Tenant
 	for len(index) > 0 {
-		n := min(len(index), txnOps)
-		var reads []clientv3.Op
+		n := min(len(index), kv.MaxOps)
+		var reads []kv.Read
 		for _, it := range index[:n] {
-			reads = append(reads, clientv3.OpGet(tenantKey(string(it.value)), clientv3.WithRev(revision)))
+			reads = append(reads, kv.Key(tenantKey(string(it.Value)), kv.At(revision)))
 		}
 		index = index[n:]
-		err := s.call(ctx, "list tenants", func(ctx context.Context) error {
-			v, err := s.read(ctx, reads...)
+		err := s.kv.Call(ctx, "list tenants", func(ctx context.Context) error {
+			v, err := s.kv.Read(ctx, reads...)
 			if err != nil {
 				return err
 			}
 			for i := range reads {
-				if it := v.one(i); it.value != nil {
+				if it := v.One(i); it.Value != nil {
 					t, err := objectOf[intent.Tenant](it)
 					if err != nil {
 						return err
@@ -95,7 +94,7 @@ func (s *Store) Snapshot(ctx context.Context, tenant string) (intent.Snapshot, e
 	if _, err := intent.ParseTenant(tenant); err != nil {
 		return intent.Snapshot{}, err
 	}
-	all, revision, err := s.list(ctx, "read tenant "+tenant, tenantRoot(tenant))
+	all, revision, err := s.kv.List(ctx, "read tenant "+tenant, tenantRoot(tenant))
 	if err != nil {
 		return intent.Snapshot{}, err
 	}
@@ -109,7 +108,7 @@ func (s *Store) Snapshot(ctx context.Context, tenant string) (intent.Snapshot, e
 
 // newID reserves an object id.
 func (s *Store) newID(ctx context.Context) (intent.ID, error) {
-	n, err := s.ids.take(ctx)
+	n, err := s.ids.Take(ctx)
 	if err != nil {
 		return 0, err // and no id: what is tried again would take it for one that it has
 	}

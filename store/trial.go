@@ -18,6 +18,7 @@ import (
 	"go.etcd.io/etcd/server/v3/storage/wal"
 	"go.uber.org/zap"
 
+	"github.com/ovloom/ovloom/durable"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -117,7 +118,7 @@ func (s *Store) try(ctx context.Context) error {
 // roomy checks that the disk takes what a member writes: its log grows by whole segments.
 func (s *Store) roomy() (err error) {
 	dir := filepath.Join(s.cfg.StateDir, "etcd")
-	if err := privateDir(dir); err != nil {
+	if err := durable.PrivateDir(dir); err != nil {
 		return err
 	}
 	f, err := os.CreateTemp(dir, "trial-*")

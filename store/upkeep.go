@@ -22,8 +22,12 @@ type Health struct {
 
 // Health asks the store how it is. It works also while too few members answer.
 func (s *Store) Health(ctx context.Context) (Health, error) {
+	const op = "ask the store how it is"
+	if err := s.faulty(op); err != nil {
+		return Health{URLs: s.URLs()}, err
+	}
 	h := Health{URLs: s.URLs()}
-	err := s.exchange(ctx, "ask the store how it is", func(ctx context.Context) error {
+	err := s.kv.Exchange(ctx, op, func(ctx context.Context) error {
 		st, err := s.statusOfOne(ctx)
 		if err != nil {
 			return err
@@ -70,15 +74,15 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 	_, err := s.statusOfOne(limited)
 	stop()
 	if err != nil {
-		return s.failure(ctx, op, err)
+		return s.kv.Failure(ctx, op, err)
 	}
 	r, err := s.client.Snapshot(ctx)
 	if err != nil {
-		return s.failure(ctx, op, err)
+		return s.kv.Failure(ctx, op, err)
 	}
 	defer r.Close()
 	if _, err := io.Copy(w, r); err != nil {
-		return s.failure(ctx, op, err)
+		return s.kv.Failure(ctx, op, err)
 	}
 	return nil
 }
@@ -97,13 +101,13 @@ func (s *Store) Compact(ctx context.Context) (revision int64, err error) {
 	defer cancel()
 	defer context.AfterFunc(s.closed, cancel)()
 	if _, err := s.client.Compact(ctx, revision, clientv3.WithCompactPhysical()); err != nil {
-		return 0, s.failure(ctx, op, err)
+		return 0, s.kv.Failure(ctx, op, err)
 	}
 	if err := s.defragment(ctx); err != nil {
-		return revision, s.failure(ctx, op, err)
+		return revision, s.kv.Failure(ctx, op, err)
 	}
 	if _, err := s.client.AlarmDisarm(ctx, &clientv3.AlarmMember{}); err != nil {
-		return revision, s.failure(ctx, op, err)
+		return revision, s.kv.Failure(ctx, op, err)
 	}
 	return revision, nil
 }

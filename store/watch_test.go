@@ -11,9 +11,8 @@ import (
 	"testing"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // until polls for a condition.
@@ -242,11 +241,7 @@ func TestWatchGroupsByRevision(t *testing.T) {
 
 func compact(t testing.TB, s *Store) {
 	t.Helper()
-	rev, err := s.Ping(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := s.client.Compact(t.Context(), rev, clientv3.WithCompactPhysical()); err != nil {
+	if _, err := s.Compact(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -344,20 +339,23 @@ func TestSnapshotOfManyPages(t *testing.T) {
 }
 
 // fill adds ports without uniqueness keys, straight to etcd: only their number matters.
+// pageKeys is how many keys are in one answer of the store.
+const pageKeys = 2000
+
 func fill(t testing.TB, s *Store, n intent.NetworkRef, ports int) {
 	t.Helper()
-	for first := 0; first < ports; first += txnOps {
-		var tx txn
-		for i := first; i < min(first+txnOps, ports); i++ {
+	for first := 0; first < ports; first += kv.MaxOps {
+		var tx kv.Txn
+		for i := first; i < min(first+kv.MaxOps, ports); i++ {
 			p := intent.Port{Tenant: n.Tenant, Network: n.Network, Name: fmt.Sprintf("f%06d", i), ID: intent.ID(1e6 + i),
 				UUID: fmt.Sprintf("00000000-0000-4000-8000-%012x", i), MAC: intent.MAC{2, 0, 0, byte(i >> 16), byte(i >> 8), byte(i)}}
-			value, err := encode(p, nil)
+			value, err := kv.Encode(p, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
-			tx.put(portKey(p.Ref()), value)
+			tx.Put(portKey(p.Ref()), value)
 		}
-		if _, err := s.commit(t.Context(), &tx); err != nil {
+		if _, err := s.kv.Commit(t.Context(), &tx); err != nil {
 			t.Fatal(err)
 		}
 	}

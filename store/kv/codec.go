@@ -1,4 +1,4 @@
-package store
+package kv
 
 import (
 	"bytes"
@@ -15,14 +15,18 @@ import (
 // that it reads.
 const schema = 1
 
-// errUnreadable says that the store answers, but with what this build cannot read.
-var errUnreadable = errors.New("unreadable")
+var (
+	// ErrUnreadable says that the store answers, but with what this build cannot read.
+	ErrUnreadable = errors.New("unreadable")
+	// ErrNewer says that a newer build wrote what this one cannot read.
+	ErrNewer = errors.New("written by a newer build")
+)
 
 var schemaStart = []byte(`{"v":1,`)
 
-// encode returns v as a value of the store. Fields of old, the value that it
+// Encode returns v, a struct, as a value of the store: its JSON with a schema version. Fields of old, the value that it
 // replaces, which v's type does not have are kept: a newer build wrote them.
-func encode(v any, old []byte) (string, error) {
+func Encode(v any, old []byte) (string, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return "", fmt.Errorf("encode %T: %w", v, err)
@@ -38,23 +42,24 @@ func encode(v any, old []byte) (string, error) {
 	return out.String(), nil
 }
 
-// decode reads a value of the store.
-func decode[T any](b []byte) (T, error) {
+// Decode reads a value of the store. It returns ErrNewer for one of a newer schema, and
+// ErrUnreadable for what is none.
+func Decode[T any](b []byte) (T, error) {
 	var v T
 	if !bytes.HasPrefix(b, schemaStart) { // a foreign hand or a newer build
 		var head struct{ V int }
 		if err := json.Unmarshal(b, &head); err != nil {
-			return v, fmt.Errorf("%w %T: %w", errUnreadable, v, err)
+			return v, fmt.Errorf("%w %T: %w", ErrUnreadable, v, err)
 		}
 		if head.V > schema {
-			return v, fmt.Errorf("%w: schema version %d, this build reads %d", errNewer, head.V, schema)
+			return v, fmt.Errorf("%w: schema version %d, this build reads %d", ErrNewer, head.V, schema)
 		}
 		if head.V != schema {
-			return v, fmt.Errorf("%w %T: schema version %d, this build reads %d", errUnreadable, v, head.V, schema)
+			return v, fmt.Errorf("%w %T: schema version %d, this build reads %d", ErrUnreadable, v, head.V, schema)
 		}
 	}
 	if err := json.Unmarshal(b, &v); err != nil {
-		return v, fmt.Errorf("%w %T: %w", errUnreadable, v, err)
+		return v, fmt.Errorf("%w %T: %w", ErrUnreadable, v, err)
 	}
 	return v, nil
 }
