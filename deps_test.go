@@ -53,7 +53,7 @@ var table = map[string]rule{
 	"repair":                {},
 	"durable":               {},
 	"keeper":                {ours: "openflow openflow/ofconn pipeline"},
-	"datapath":              {ours: "openflow unixctl"},
+	"datapath":              {ours: "openflow unixctl", outside: "github.com/vishvananda/netlink"},
 	"explain":               {ours: "intent pipeline openflow unixctl"},
 	"pki":                   {ours: "intent"},
 	"store":                 {ours: "intent pki durable store/kv", outside: etcd + " " + raft + " " + bbolt + " go.uber.org/zap google.golang.org/grpc"},

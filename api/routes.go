@@ -65,7 +65,7 @@ var (
 	exampleStatus = Status{Version: "v0.1.0", Host: "host1", VTEP: exampleHost.VTEP, Datapath: "system", Bridge: "br-int", Underlay: Underlay{Interface: "eth1", MTU: 1600}, OVSVersion: "3.1.0",
 		Started: exampleTime, Uptime: 3600, Revision: 57, Resync: Resync{At: exampleTime, Messages: 0},
 		Connections: []Connection{{Name: "store", Target: "https://host1:2379", Connected: true, Since: exampleTime}},
-		Tenants:     []string{"acme"}, Ports: []BoundPort{{"acme/web/c1", "ovl13", 5, true, ""}}, Flows: 61, Groups: 1,
+		Tenants:     []string{"acme"}, Ports: []BoundPort{{"acme/web/c1", "ovl13", 5, true, ""}}, Flows: 61, Groups: 1, Cache: &Cache{Hits: 5012, Misses: 23, Flows: 7, Masks: 1, MaskHits: 5550},
 		Uplinks:   []Uplink{{External: "internet", Via: "host", Interface: "ovl0", OFPort: 2}},
 		Conflicts: []Conflict{}, Drops: []Drop{{"spoof", "the source MAC is not the port's", 3, 294}}, Warnings: []Warning{},
 		LeftOut: []LeftOut{{Key: "/ovloom/v1/hosts/host2", Object: "host host2", Reason: "the VTEP address is missing"}},

@@ -27,7 +27,8 @@ type Status struct {
 	Ports     []BoundPort `json:"ports"`   // plugged here
 	Flows     int         `json:"flows"`   // installed
 	Groups    int         `json:"groups"`
-	Uplinks   []Uplink    `json:"uplinks"` // the ways out of the overlay, of this host
+	Cache     *Cache      `json:"cache,omitempty"` // of the datapath; absent: it has never answered
+	Uplinks   []Uplink    `json:"uplinks"`         // the ways out of the overlay, of this host
 	Conflicts []Conflict  `json:"conflicts"`
 	Drops     []Drop      `json:"drops"`
 	Warnings  []Warning   `json:"warnings"`
@@ -43,7 +44,7 @@ type Status struct {
 
 // Stale is a part of a Status that is not of now.
 type Stale struct {
-	Part string    `json:"part"` // "controller" (ports, flows, tenants, conflicts), "drops" or "ovs_version"
+	Part string    `json:"part"` // "controller" (ports, flows, tenants, conflicts), "cache", "drops" or "ovs_version"
 	At   time.Time `json:"at"`   // what it is of; zero: it has never answered
 }
 
@@ -94,6 +95,19 @@ type BoundPort struct {
 	OFPort    uint32 `json:"ofport"`          // its OpenFlow number; 0: the switch has given none
 	Up        bool   `json:"up"`              // its flows are installed
 	Fault     string `json:"fault,omitempty"` // what is wrong with the interface
+}
+
+// Cache is how well the datapath's cache of flows (megaflows) serves, since the datapath
+// was made. All bridges of the host's Open vSwitch share it.
+type Cache struct {
+	Hits   uint64 `json:"hits"`   // packets that a flow of the cache served
+	Misses uint64 `json:"misses"` // packets that ovs-vswitchd had to pass through the tables
+	Lost   uint64 `json:"lost"`   // misses that were dropped, because the queue to ovs-vswitchd was full
+	Flows  uint64 `json:"flows"`  // in the cache now
+
+	// Of the datapath "system" only.
+	Masks    uint64 `json:"masks,omitempty"`     // that the flows have now
+	MaskHits uint64 `json:"mask_hits,omitempty"` // masks that were tried, for all packets
 }
 
 // Uplink is how this host reaches an external.

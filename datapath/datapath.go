@@ -1,8 +1,9 @@
 // Package datapath looks after what all bridges of a switch share and OpenFlow does
 // not reach: the connection tracker with its zones and limits, fragments that wait
-// to be put together, the number of cached flows, and tunnel neighbours.
+// to be put together, the cache of flows with its counters, and tunnel neighbours.
 //
-// It calls ovs-vswitchd by its control socket. Whatever it sets there is forgotten
+// It calls ovs-vswitchd by its control socket, and asks Linux's own datapath by netlink
+// for the counters. Whatever it sets there is forgotten
 // when ovs-vswitchd ends, and has to be set again with each new connection.
 package datapath
 
@@ -21,6 +22,7 @@ type Caller interface {
 type Datapath struct {
 	vswitchd Caller
 	kernel   bool
+	cache    cacheReader
 }
 
 // New returns the datapath whose ovs-vswitchd has its control socket in runDir. kernel
@@ -29,7 +31,12 @@ func New(runDir string, kernel bool) *Datapath {
 	return of(unixctl.New(runDir, "ovs-vswitchd"), kernel)
 }
 
-func of(vswitchd Caller, kernel bool) *Datapath { return &Datapath{vswitchd, kernel} }
+func of(vswitchd Caller, onKernel bool) *Datapath {
+	if onKernel {
+		return &Datapath{vswitchd, true, kernelCache{kernel{}}}
+	}
+	return &Datapath{vswitchd, false, userspaceCache{vswitchd}}
+}
 
 // name is that of the one datapath that all bridges of a type share (ovs-dpctl(8)).
 func (d *Datapath) name() string {

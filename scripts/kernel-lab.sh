@@ -13,7 +13,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 # What meets the datapath: each does something that the kernel may refuse.
-tests='^(TestRoutingBetweenNetworks|TestStaticRoutes|TestRoutedConnectionsNeedFewEntries|TestSNATThroughTheHost|TestSNATThroughABridge|TestFloatingAddress|TestForward|TestFloatingAddressOfAnotherHost|TestErrorsThroughNATQuoteWhatWasSent|TestConnectionsEndWithTheirRule|TestTenantsDoNotReachHosts)$'
+tests='^(TestRoutingBetweenNetworks|TestStaticRoutes|TestRoutedConnectionsNeedFewEntries|TestSNATThroughTheHost|TestSNATThroughABridge|TestFloatingAddress|TestForward|TestFloatingAddressOfAnotherHost|TestErrorsThroughNATQuoteWhatWasSent|TestConnectionsEndWithTheirRule|TestTenantsDoNotReachHosts|TestStatusCountsHitsOfTheCache)$'
 tests=${1:-$tests}
 
 PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin

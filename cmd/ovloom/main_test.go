@@ -165,6 +165,7 @@ func TestStatus(t *testing.T) {
 		Connections: []api.Connection{{Name: "openflow", Target: "unix:/run/br-int.mgmt", Connected: true, Since: at},
 			{Name: "store", Target: "https://host1:2379", Since: at.Add(time.Hour), Error: "connection refused"}},
 		Resync: api.Resync{At: at, Messages: 1}, Tenants: []string{"acme", "umbrella"}, Flows: 61, Groups: 1,
+		Cache:     &api.Cache{Hits: 5012, Misses: 23, Flows: 7, Masks: 1, MaskHits: 5550},
 		Conflicts: []api.Conflict{{Port: "acme/web/c2", Claims: []api.Claim{{Host: "host2", Generation: 9}, {Host: "host1", Generation: 4}}, Interfaces: []string{"tap0", "tap1"}}},
 		Drops:     []api.Drop{{Reason: "spoof-mac", Meaning: "the source MAC is not the port's", Packets: 3, Bytes: 294}, {Reason: "no such port", Packets: 1, Bytes: 60}},
 		Warnings:  []api.Warning{{What: "the underlay's MTU is 1500", Do: "raise it to 1550 on eth0"}, {What: "port acme/web/c2 is claimed twice"}},

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -68,15 +69,20 @@ func printStatus(w io.Writer, s api.Status) {
 	if !s.Resync.At.IsZero() {
 		resync = fmt.Sprintf("%s, %s sent", instant(s.Resync.At), count(s.Resync.Messages, "message"))
 	}
-	facts(w,
-		[2]string{"host", s.Host},
-		[2]string{"vtep", vtepText(s)},
-		[2]string{"ovloomd", fmt.Sprintf("%s, up %s", s.Version, time.Duration(s.Uptime)*time.Second)},
-		[2]string{"switch", fmt.Sprintf("%s, %s datapath, Open vSwitch %s", s.Bridge, s.Datapath, cmp.Or(s.OVSVersion, "of unknown version"))},
-		[2]string{"installed", fmt.Sprintf("%s, %s", count(s.Flows, "flow"), count(s.Groups, "group"))},
-		[2]string{"revision", strconv.FormatInt(s.Revision, 10)},
-		[2]string{"last resync", resync},
-		[2]string{"tenants", strings.Join(s.Tenants, ", ")})
+	list := [][2]string{
+		{"host", s.Host},
+		{"vtep", vtepText(s)},
+		{"ovloomd", fmt.Sprintf("%s, up %s", s.Version, time.Duration(s.Uptime)*time.Second)},
+		{"switch", fmt.Sprintf("%s, %s datapath, Open vSwitch %s", s.Bridge, s.Datapath, cmp.Or(s.OVSVersion, "of unknown version"))},
+		{"installed", fmt.Sprintf("%s, %s", count(s.Flows, "flow"), count(s.Groups, "group"))},
+		{"revision", strconv.FormatInt(s.Revision, 10)},
+		{"last resync", resync},
+		{"tenants", strings.Join(s.Tenants, ", ")},
+	}
+	if s.Cache != nil {
+		list = slices.Insert(list, 5, [2]string{"cache", cacheText(*s.Cache)})
+	}
+	facts(w, list...)
 
 	section(w, "Connections", []string{"TO", "TARGET", "STATE", "SINCE", "ERROR"}, s.Connections, func(c api.Connection) []string {
 		state := "down"
@@ -128,6 +134,18 @@ func printStatus(w io.Writer, s api.Status) {
 			fmt.Fprintf(w, "   to do: %s\n", x.Do)
 		}
 	}
+}
+
+// cacheText says how well the datapath's cache serves.
+func cacheText(c api.Cache) string {
+	text := fmt.Sprintf("%s, %d hits, %d misses, %d lost", count(int(c.Flows), "flow"), c.Hits, c.Misses, c.Lost)
+	if c.Masks > 0 {
+		text += ", " + count(int(c.Masks), "mask")
+	}
+	if packets := c.Hits + c.Misses; c.MaskHits > 0 && packets > 0 {
+		text += fmt.Sprintf(" (%.1f tried per packet)", float64(c.MaskHits)/float64(packets))
+	}
+	return text
 }
 
 // vtepText says where the tunnels end.

@@ -15,6 +15,7 @@ import (
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/datapath"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/openflow/ofconn"
 	"github.com/ovloom/ovloom/ovsdb"
@@ -26,6 +27,7 @@ type statusParts struct {
 	controller lastKnown[controller.Status]
 	version    lastKnown[ovsdb.Version]
 	drops      lastKnown[[]api.Drop]
+	cache      lastKnown[datapath.CacheStats]
 }
 
 // status implements api.Backend. It answers while any of the others is down or hangs:
@@ -34,10 +36,12 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 	var known answer[controller.Status]
 	var version answer[ovsdb.Version]
 	var drops answer[[]api.Drop]
+	var cache answer[datapath.CacheStats]
 	var asking sync.WaitGroup
 	asking.Go(func() { known = d.parts.controller.ask(ctx, d.controller.Status) })
 	asking.Go(func() { version = d.parts.version.ask(ctx, d.db.Version) })
 	asking.Go(func() { drops = d.parts.drops.ask(ctx, d.drops) })
+	asking.Go(func() { cache = d.parts.cache.ask(ctx, d.dp.CacheStats) })
 	asking.Wait()
 	c := known.Value
 	s := api.Status{
@@ -71,6 +75,12 @@ func (d *daemon) status(ctx context.Context) (api.Status, error) {
 	}
 	if drops.Stale && c.Connected {
 		stale("drops", "what is dropped", drops.At, drops.Err, "see whether ovs-vswitchd answers: ovs-ofctl show "+d.cfg.Bridge)
+	}
+	if v := cache.Value; !cache.Stale || !cache.At.IsZero() {
+		s.Cache = &api.Cache{Hits: v.Hits, Misses: v.Misses, Lost: v.Lost, Flows: v.Flows, Masks: v.Masks, MaskHits: v.MaskHits}
+	}
+	if cache.Stale { // what is dropped is then stale, too, and the warning about that is enough
+		s.Stale = append(s.Stale, api.Stale{Part: "cache", At: cache.At})
 	}
 	for _, t := range c.Tenants {
 		s.Tenants = append(s.Tenants, t.Name)
