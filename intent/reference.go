@@ -28,6 +28,21 @@ type Object interface {
 	stored() error
 }
 
+// As returns an object as one of its type, for what returns objects of any class.
+func As[T Object](o Object, err error) (T, error) {
+	v, _ := o.(T)
+	return v, err
+}
+
+// AllAs is As for a list.
+func AllAs[T Object](list []Object, err error) ([]T, error) {
+	var all []T
+	for _, o := range list {
+		all = append(all, o.(T))
+	}
+	return all, err
+}
+
 // Reference names an object of the store. References can be compared.
 type Reference interface {
 	Class() Class

@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
-	"slices"
 
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/store/kv"
@@ -24,8 +22,10 @@ type declared[T intent.Object, R intent.Reference] struct {
 	// that the parts of such a key name: those behind the tenant's, or all.
 	key   func(R) string
 	parse func(tenant string, parts []string) (T, bool)
-	root  func(within intent.Reference) string // where those within another are kept; nil: they are not listed
+	root  func(within intent.Reference) string // where those within another are kept
 	less  func(a, b T) int                     // the order of a list; nil: that of keys
+	// all lists them in another way than below a root.
+	all func(ctx context.Context, s *Store, within intent.Reference) ([]intent.Object, error)
 
 	// missing is the error for an object that does not exist.
 	missing func(R) *intent.Error
@@ -62,9 +62,10 @@ type declared[T intent.Object, R intent.Reference] struct {
 	users  func(ctx context.Context, s *Store, o T) ([]intent.Reference, error)
 	unused func(*change[T]) error
 	leave  func(*change[T]) error
-	// remove deletes the object in another way than this file does, and returns the names of
-	// all that it deletes. after deletes what stays usable until the object is gone, also if
+	// erase deletes the object in another way than delete does. remove does so within the
+	// last transaction, and returns the names of all that it deletes. after deletes what stays usable until the object is gone, also if
 	// only that is left, and returns the revision of the change.
+	erase  func(ctx context.Context, s *Store, ref R, cascade bool) (deleted []string, revision int64, err error)
 	remove func(c *change[T], ref R, cascade bool) ([]string, error)
 	after  func(ctx context.Context, s *Store, ref R) (int64, error)
 
@@ -127,6 +128,14 @@ type class interface {
 	needsOf(intent.Object) []intent.Reference
 	check(intent.Object, lookup) error
 	deleteUnused(ctx context.Context, s *Store, ref intent.Reference, cascade bool) (deleted []string, revision int64, err error)
+
+	// What Store does with objects of any class.
+	get(ctx context.Context, s *Store, ref intent.Reference) (intent.Object, error)
+	list(ctx context.Context, s *Store, within intent.Reference) ([]intent.Object, error)
+	add(ctx context.Context, s *Store, o intent.Object) (intent.Object, int64, error)
+	edit(ctx context.Context, s *Store, ref intent.Reference, edit func(intent.Object) (intent.Object, error)) (intent.Object, int64, error)
+	usersOf(ctx context.Context, s *Store, ref intent.Reference) ([]intent.Reference, error)
+	delete(ctx context.Context, s *Store, ref intent.Reference, cascade bool) (deleted []string, revision int64, err error)
 }
 
 // Declarations by class, and by where their objects are: below a tenant by the next part
@@ -196,382 +205,6 @@ func (d *declared[T, R]) check(o intent.Object, look lookup) error {
 	}
 	if d.valid != nil {
 		return d.valid(o.(T))
-	}
-	return nil
-}
-
-// above are the objects that an object is part of, outermost first.
-func above(r intent.Reference) []intent.Reference {
-	switch r := r.(type) {
-	case intent.NetworkRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}}
-	case intent.PortRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}, r.NetworkRef()}
-	case intent.PeerRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}, r.NetworkRef()}
-	case intent.RouteRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}}
-	case intent.SNATRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}}
-	case intent.FloatingRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}}
-	case intent.ForwardRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}}
-	}
-	return nil
-}
-
-// existing decodes an object as it was read; that it does not exist is an error.
-func existing[T intent.Object, R intent.Reference](it kv.Item, d *declared[T, R], ref R) (T, error) {
-	if it.Value == nil {
-		var none T
-		return none, d.missing(ref)
-	}
-	return objectOf[T](it)
-}
-
-// lookAt reads objects at one revision. One that does not exist is an error, also if
-// what it is part of does not.
-func (s *Store) lookAt(ctx context.Context, refs ...intent.Reference) (map[intent.Reference]readObject, error) {
-	var all []intent.Reference
-	for _, r := range refs {
-		for _, a := range append(above(r), r) {
-			if !slices.Contains(all, a) {
-				all = append(all, a)
-			}
-		}
-	}
-	var reads []kv.Read
-	for _, r := range all {
-		reads = append(reads, kv.Key(keyOf(r)))
-	}
-	v, err := s.kv.Read(ctx, reads...)
-	if err != nil {
-		return nil, err
-	}
-	read := map[intent.Reference]readObject{}
-	for i, r := range all {
-		it := v.One(i)
-		if it.Value == nil {
-			return nil, classes[r.Class()].absent(r)
-		}
-		o, err := objectAt(it.Key, it.Value)
-		if err != nil {
-			return nil, err
-		}
-		read[r] = readObject{it, o}
-	}
-	return read, nil
-}
-
-// get reads one object.
-func (d *declared[T, R]) get(ctx context.Context, s *Store, ref R) (T, error) {
-	var o T
-	if err := ref.Validate(); err != nil {
-		return o, err
-	}
-	err := s.kv.Call(ctx, "read "+intent.Title(ref), func(ctx context.Context) error {
-		read, err := s.lookAt(ctx, ref)
-		if err == nil {
-			o = read[ref].object.(T)
-		}
-		return err
-	})
-	return o, err
-}
-
-// list reads all within another object; nil: all.
-func (d *declared[T, R]) list(ctx context.Context, s *Store, within intent.Reference) ([]T, error) {
-	op := fmt.Sprintf("list every %s", d.class)
-	if within != nil {
-		op = fmt.Sprintf("list every %s of %s", d.class, within)
-		err := s.kv.Call(ctx, op, func(ctx context.Context) error {
-			_, err := s.lookAt(ctx, within)
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	all, err := listOf[T](ctx, s, op, d.root(within))
-	if d.less != nil {
-		slices.SortStableFunc(all, d.less)
-	}
-	return all, err
-}
-
-// add adds an object and returns it as stored, with the revision of the change.
-func (d *declared[T, R]) add(ctx context.Context, s *Store, given T) (T, int64, error) {
-	var none T
-	if d.normal != nil {
-		given = d.normal(given)
-	}
-	if err := d.valid(given); err != nil {
-		return none, 0, err
-	}
-	title := intent.Title(given.Reference())
-	var c change[T]
-	tries := 0
-	err := s.kv.Update(ctx, "add "+title, func(ctx context.Context) (err error) {
-		c = change[T]{ctx: ctx, s: s, given: given, o: given, tries: tries}
-		tries++
-		if d.early != nil {
-			if err := d.early(&c); err != nil {
-				return err
-			}
-		}
-		if d.needs != nil {
-			if c.read, err = s.lookAt(ctx, d.needs(c.o)...); err != nil {
-				return err
-			}
-		}
-		if d.fill != nil {
-			if err := d.fill(&c); err != nil {
-				return err
-			}
-		}
-		d.needed(&c)
-		value, err := kv.Encode(c.o, nil)
-		if err != nil {
-			return err
-		}
-		at := keyOf(c.o.Reference())
-		c.tx.Vacant(at, func(string) error {
-			if d.exists != nil {
-				return d.exists(c.o)
-			}
-			return intent.Conflictf("%s exists", title)
-		})
-		c.tx.Put(at, value)
-		if d.holds != nil {
-			for _, h := range d.holds(given, c.o, c.look) {
-				take(&c.tx, h)
-			}
-		}
-		if d.rules != nil {
-			if err := d.rules(&c); err != nil {
-				return err
-			}
-		}
-		c.revision, err = s.kv.Commit(ctx, &c.tx)
-		if err != nil && d.failed != nil {
-			d.failed(&c, err)
-		}
-		return err
-	})
-	if err != nil {
-		return none, 0, err
-	}
-	return c.o, c.revision, nil
-}
-
-// needed demands that what the object needs stays.
-func (d *declared[T, R]) needed(c *change[T]) {
-	if d.needs == nil {
-		return
-	}
-	for _, r := range d.needs(c.o) {
-		c.tx.Unchanged(c.read[r].Key, c.read[r].Item.Revision)
-	}
-}
-
-// take adds to a transaction that an object gets a hold.
-func take(tx *kv.Txn, h hold) {
-	switch {
-	case h.shared:
-	case h.taken == nil:
-		tx.Put(h.key, h.value)
-	default:
-		tx.Take(h.key, h.value, h.taken)
-	}
-}
-
-// edit changes an object: change is given the stored one, and is called again if another
-// change came between. It returns the object and the revision of the change; if change
-// changed nothing, nothing is written and the revision is that of the last change.
-func (d *declared[T, R]) edit(ctx context.Context, s *Store, ref R, edit func(*T) error) (T, int64, error) {
-	var none T
-	if err := ref.Validate(); err != nil {
-		return none, 0, err
-	}
-	var c change[T]
-	tries := 0
-	err := s.kv.Update(ctx, "set "+intent.Title(ref), func(ctx context.Context) error {
-		c = change[T]{ctx: ctx, s: s, set: true, tries: tries}
-		tries++
-		it, err := s.kv.Get(ctx, d.key(ref))
-		if err != nil {
-			return err
-		}
-		if it.Value == nil {
-			return d.missing(ref)
-		}
-		if c.old, err = objectOf[T](it); err != nil {
-			return err
-		}
-		c.o = c.old
-		if d.copied != nil {
-			c.o = d.copied(c.old)
-		}
-		if err := edit(&c.o); err != nil {
-			return kv.Refuse(err)
-		}
-		if err := d.frozen(c.old, c.o); err != nil {
-			return err
-		}
-		if d.normal != nil {
-			c.o = d.normal(c.o)
-		}
-		if d.kept != nil {
-			c.o = d.kept(c.old, c.o)
-		}
-		c.given = c.o
-		if d.needs != nil {
-			if c.read, err = s.lookAt(ctx, d.needs(c.o)...); err != nil {
-				return err
-			}
-		}
-		if err := d.valid(c.o); err != nil {
-			return err
-		}
-		changed, err := c.tx.Replace(it, c.o)
-		if err != nil || !changed {
-			c.revision = it.Revision // hosts are told of this one, not of what came later
-			return err
-		}
-		d.needed(&c)
-		d.move(&c)
-		if d.rules != nil {
-			if err := d.rules(&c); err != nil {
-				return err
-			}
-		}
-		c.revision, err = s.kv.Commit(ctx, &c.tx)
-		return err
-	})
-	if err != nil {
-		return none, 0, err
-	}
-	return c.o, c.revision, nil
-}
-
-// move makes the index keys of an object follow its change.
-func (d *declared[T, R]) move(c *change[T]) {
-	if d.holds == nil {
-		return
-	}
-	before, after := d.holds(c.old, c.old, c.look), d.holds(c.o, c.o, c.look)
-	same := func(h hold) func(hold) bool {
-		return func(o hold) bool { return o.key == h.key && o.value == h.value }
-	}
-	for _, h := range before {
-		if !h.shared && !slices.ContainsFunc(after, same(h)) {
-			c.tx.Delete(h.key)
-		}
-	}
-	for _, h := range after {
-		if !slices.ContainsFunc(before, same(h)) {
-			take(&c.tx, h)
-		}
-	}
-}
-
-// delete deletes an object. As long as it is used, that is refused with its users (kind
-// InUse), or with cascade deletes those first. It returns what was deleted and the
-// revision of the last change, also when it fails half-way.
-func (d *declared[T, R]) delete(ctx context.Context, s *Store, ref R, cascade bool) (deleted []string, revision int64, err error) {
-	title := intent.Title(ref)
-	var users []intent.Reference
-	if d.after == nil {
-		if users, err = d.usersOf(ctx, s, ref); err != nil {
-			return nil, 0, err
-		}
-	} else if err := ref.Validate(); err != nil {
-		return nil, 0, err
-	}
-	if len(users) > 0 && !cascade {
-		return nil, 0, intent.InUseBy(title, intent.Titles(users))
-	}
-	if deleted, revision, err = s.deleteAll(ctx, users); err != nil {
-		return deleted, revision, stopped(title, deleted, err)
-	}
-	names, r, err := d.deleteUnused(ctx, s, ref, cascade)
-	if deleted = append(deleted, names...); err != nil {
-		return deleted, max(revision, r), stopped(title, deleted, err)
-	}
-	return deleted, max(revision, r), nil
-}
-
-// usersOf lists what must be deleted before an object, in order.
-func (d *declared[T, R]) usersOf(ctx context.Context, s *Store, ref R) ([]intent.Reference, error) {
-	o, err := d.get(ctx, s, ref)
-	if err != nil || d.users == nil {
-		return nil, err
-	}
-	return d.users(ctx, s, o)
-}
-
-// deleteUnused deletes an object that nothing uses.
-func (d *declared[T, R]) deleteUnused(ctx context.Context, s *Store, r intent.Reference, cascade bool) (deleted []string, revision int64, err error) {
-	ref := r.(R)
-	title := intent.Title(ref)
-	tries := 0
-	missing := s.kv.Update(ctx, "delete "+title, func(ctx context.Context) error {
-		c := change[T]{ctx: ctx, s: s, tries: tries}
-		tries++
-		deleted, err = []string{title}, nil
-		if d.remove != nil {
-			deleted, err = d.remove(&c, ref, cascade)
-		} else {
-			err = d.removal(&c, ref)
-		}
-		if err != nil {
-			return err
-		}
-		revision, err = s.kv.Commit(ctx, &c.tx)
-		return err
-	})
-	if missing != nil {
-		deleted, revision = nil, 0
-	}
-	if d.after == nil || missing != nil && intent.KindOf(missing) != intent.NotFound {
-		return deleted, revision, missing
-	}
-	last, err := d.after(ctx, s, ref)
-	switch {
-	case err != nil:
-		return deleted, max(revision, last), stopped(title, deleted, err)
-	case missing != nil && last == 0:
-		return nil, 0, missing
-	}
-	return []string{title}, max(revision, last), nil
-}
-
-// removal makes the transaction that deletes an object.
-func (d *declared[T, R]) removal(c *change[T], ref R) (err error) {
-	looks := []intent.Reference{ref}
-	if d.looks != nil {
-		looks = append(looks, d.looks(ref)...)
-	}
-	if c.read, err = c.s.lookAt(c.ctx, looks...); err != nil {
-		return err
-	}
-	at := c.read[ref]
-	c.old = at.object.(T)
-	if d.unused != nil {
-		if err := d.unused(c); err != nil {
-			return err
-		}
-	}
-	c.tx.Unchanged(at.Key, at.Item.Revision)
-	c.tx.Delete(at.Key)
-	for _, h := range d.holdsOf(c.old, c.look) {
-		if !h.shared {
-			c.tx.Delete(h.key)
-		}
-	}
-	if d.leave != nil {
-		return d.leave(c)
 	}
 	return nil
 }

@@ -147,3 +147,106 @@ func stopped(what string, deleted []string, err error) error {
 	e := &intent.Error{Kind: intent.KindOf(err), What: fmt.Sprintf("deleting %s stopped half-way: %v", what, err), Err: err}
 	return e.WithHint("%d objects are deleted, up to %s: ask again to delete the rest", len(deleted), deleted[len(deleted)-1])
 }
+
+// delete deletes an object. As long as it is used, that is refused with its users (kind
+// InUse), or with cascade deletes those first. It returns what was deleted and the
+// revision of the last change, also when it fails half-way.
+func (d *declared[T, R]) delete(ctx context.Context, s *Store, ref intent.Reference, cascade bool) (deleted []string, revision int64, err error) {
+	if d.erase != nil {
+		return d.erase(ctx, s, ref.(R), cascade)
+	}
+	title := intent.Title(ref)
+	var users []intent.Reference
+	if d.after == nil {
+		if users, err = d.usersOf(ctx, s, ref); err != nil {
+			return nil, 0, err
+		}
+	} else if err := ref.Validate(); err != nil {
+		return nil, 0, err
+	}
+	if len(users) > 0 && !cascade {
+		return nil, 0, intent.InUseBy(title, intent.Titles(users))
+	}
+	if deleted, revision, err = s.deleteAll(ctx, users); err != nil {
+		return deleted, revision, stopped(title, deleted, err)
+	}
+	names, r, err := d.deleteUnused(ctx, s, ref, cascade)
+	if deleted = append(deleted, names...); err != nil {
+		return deleted, max(revision, r), stopped(title, deleted, err)
+	}
+	return deleted, max(revision, r), nil
+}
+
+// usersOf lists what must be deleted before an object, in order.
+func (d *declared[T, R]) usersOf(ctx context.Context, s *Store, ref intent.Reference) ([]intent.Reference, error) {
+	o, err := d.get(ctx, s, ref)
+	if err != nil || d.users == nil {
+		return nil, err
+	}
+	return d.users(ctx, s, o.(T))
+}
+
+// deleteUnused deletes an object that nothing uses.
+func (d *declared[T, R]) deleteUnused(ctx context.Context, s *Store, r intent.Reference, cascade bool) (deleted []string, revision int64, err error) {
+	ref := r.(R)
+	title := intent.Title(ref)
+	tries := 0
+	missing := s.kv.Update(ctx, "delete "+title, func(ctx context.Context) error {
+		c := change[T]{ctx: ctx, s: s, tries: tries}
+		tries++
+		deleted, err = []string{title}, nil
+		if d.remove != nil {
+			deleted, err = d.remove(&c, ref, cascade)
+		} else {
+			err = d.removal(&c, ref)
+		}
+		if err != nil {
+			return err
+		}
+		revision, err = s.kv.Commit(ctx, &c.tx)
+		return err
+	})
+	if missing != nil {
+		deleted, revision = nil, 0
+	}
+	if d.after == nil || missing != nil && intent.KindOf(missing) != intent.NotFound {
+		return deleted, revision, missing
+	}
+	last, err := d.after(ctx, s, ref)
+	switch {
+	case err != nil:
+		return deleted, max(revision, last), stopped(title, deleted, err)
+	case missing != nil && last == 0:
+		return nil, 0, missing
+	}
+	return []string{title}, max(revision, last), nil
+}
+
+// removal makes the transaction that deletes an object.
+func (d *declared[T, R]) removal(c *change[T], ref R) (err error) {
+	looks := []intent.Reference{ref}
+	if d.looks != nil {
+		looks = append(looks, d.looks(ref)...)
+	}
+	if c.read, err = c.s.lookAt(c.ctx, looks...); err != nil {
+		return err
+	}
+	at := c.read[ref]
+	c.old = at.object.(T)
+	if d.unused != nil {
+		if err := d.unused(c); err != nil {
+			return err
+		}
+	}
+	c.tx.Unchanged(at.Key, at.Item.Revision)
+	c.tx.Delete(at.Key)
+	for _, h := range d.holdsOf(c.old, c.look) {
+		if !h.shared {
+			c.tx.Delete(h.key)
+		}
+	}
+	if d.leave != nil {
+		return d.leave(c)
+	}
+	return nil
+}

@@ -50,6 +50,15 @@ func networksRoot(tenant string) string     { return tenantRoot(tenant) + "netwo
 func networkKey(r intent.NetworkRef) string { return networksRoot(r.Tenant) + r.Network }
 func portsRoot(r intent.NetworkRef) string  { return tenantRoot(r.Tenant) + "ports/" + r.Network + "/" }
 func portKey(r intent.PortRef) string       { return portsRoot(r.NetworkRef()) + r.Port }
+
+// partsRoot is where what networks have is kept: of one network, or of all of a tenant.
+func partsRoot(what string, within intent.Reference) string {
+	if n, ok := within.(intent.NetworkRef); ok {
+		return tenantRoot(n.Tenant) + what + "/" + n.Network + "/"
+	}
+	return tenantRoot(within.(intent.TenantRef).Tenant) + what + "/"
+}
+
 func bindingsRoot(r intent.NetworkRef) string {
 	return tenantRoot(r.Tenant) + "bindings/" + r.Network + "/"
 }

@@ -18,6 +18,7 @@ var peers = declared[intent.Peer, intent.PeerRef]{
 		}
 		return intent.Peer{Tenant: tenant, Network: p[0], Name: p[1]}, true
 	},
+	root: func(within intent.Reference) string { return partsRoot("peers", within) },
 	missing: func(r intent.PeerRef) *intent.Error {
 		return intent.NotFoundf("peer %s does not exist", r).WithHint("see: ovloom peer list %s", r.NetworkRef())
 	},

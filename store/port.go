@@ -24,7 +24,7 @@ var ports = declared[intent.Port, intent.PortRef]{
 		}
 		return intent.Port{Tenant: tenant, Network: p[0], Name: p[1]}, true
 	},
-	root:    func(within intent.Reference) string { return portsRoot(within.(intent.NetworkRef)) },
+	root:    func(within intent.Reference) string { return partsRoot("ports", within) },
 	missing: noPort,
 	valid:   func(p intent.Port) error { return p.Ref().Validate() },
 	needs:   func(p intent.Port) []intent.Reference { return []intent.Reference{p.Ref().NetworkRef()} },

@@ -1,6 +1,8 @@
 package store
 
 import (
+	"context"
+
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -14,6 +16,10 @@ var bindings = declared[intent.Binding, intent.BindingRef]{
 			return intent.Binding{}, false
 		}
 		return intent.Binding{Tenant: tenant, Network: p[0], Port: p[1], Host: p[2]}, true
+	},
+	all: func(ctx context.Context, s *Store, within intent.Reference) ([]intent.Object, error) {
+		list, err := s.Bindings(ctx, within.(intent.PortRef))
+		return objects(list), err
 	},
 	missing: func(r intent.BindingRef) *intent.Error {
 		return intent.NotFoundf("host %s does not claim port %s", r.Host, r.PortRef)
@@ -49,13 +55,28 @@ var natAddresses = declared[intent.NATAddress, intent.NATAddressRef]{
 }
 
 var hosts = declared[intent.Host, intent.HostRef]{
-	class:   intent.ClassHost,
-	key:     func(r intent.HostRef) string { return hostKey(r.Host) },
-	parse:   func(_ string, p []string) (intent.Host, bool) { return intent.Host{Name: p[0]}, len(p) == 1 },
+	class: intent.ClassHost,
+	key:   func(r intent.HostRef) string { return hostKey(r.Host) },
+	parse: func(_ string, p []string) (intent.Host, bool) { return intent.Host{Name: p[0]}, len(p) == 1 },
+	all: func(ctx context.Context, s *Store, _ intent.Reference) ([]intent.Object, error) {
+		list, err := s.Hosts(ctx)
+		return objects(list), err
+	},
 	missing: func(r intent.HostRef) *intent.Error { return noHost(r.Host) },
 	valid:   intent.Host.Validate,
 	holds: func(_, h intent.Host, _ lookup) []hold {
 		return []hold{{key: vtepKey(h.VTEP), value: h.Name}}
+	},
+	users: func(ctx context.Context, s *Store, h intent.Host) ([]intent.Reference, error) {
+		ports, err := s.ClaimedBy(ctx, h.Name)
+		var claims []intent.Reference
+		for _, p := range ports {
+			claims = append(claims, intent.BindingRef{PortRef: p, Host: h.Name})
+		}
+		return claims, err
+	},
+	erase: func(ctx context.Context, s *Store, r intent.HostRef, cascade bool) ([]string, int64, error) {
+		return s.RemoveHost(ctx, r.Host, cascade)
 	},
 }
 

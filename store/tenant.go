@@ -15,6 +15,10 @@ var tenants = declared[intent.Tenant, intent.TenantRef]{
 	parse: func(tenant string, p []string) (intent.Tenant, bool) {
 		return intent.Tenant{Name: tenant}, len(p) == 0
 	},
+	all: func(ctx context.Context, s *Store, _ intent.Reference) ([]intent.Object, error) {
+		list, err := s.Tenants(ctx)
+		return objects(list), err
+	},
 	missing: func(r intent.TenantRef) *intent.Error {
 		return intent.NotFoundf("tenant %s does not exist", r).WithHint("see: ovloom tenant list")
 	},
