@@ -68,6 +68,7 @@ var table = map[string]rule{
 	"cmd/ovloomd":           {ours: "agent api intent store ovsdb openflow openflow/ofconn pipeline controller datapath doctor unixctl explain exit pki hostnet underlay repair keeper loop process", outside: cli + " " + yaml},
 	"integration/lab":       {ours: "intent", outside: "github.com/vishvananda/netlink github.com/vishvananda/netns"},
 	"integration/overlay":   {ours: "integration/lab api intent hostnet"},
+	"integration/ovstest":   {},
 	"integration/direct":    {ours: "integration/overlay store"},
 	"integration/":          {about: "tests in labs, by subject"}, // they may use everything of ours
 	"integration/store":     {outside: etcd, about: "tests of the store: what nothing of ours would write into it, too"},
@@ -75,10 +76,8 @@ var table = map[string]rule{
 	"integration/cmd/bench": {ours: "integration/lab api intent store openflow openflow/ofconn controller unixctl", outside: etcd}, // a store of three members
 
 	// What tests share. It knows what it stands in for.
-	"api/apitest":               {ours: "api intent"},
-	"store/storetest":           {ours: "store"},
-	"ovsdb/ovstest":             {},
-	"openflow/internal/ovstest": {},
+	"api/apitest":     {ours: "api intent"},
+	"store/storetest": {ours: "store"},
 }
 
 // anywhere lists what every package may import: extensions of the standard

@@ -5,7 +5,7 @@ import (
 	"strconv"
 	"testing"
 
-	"github.com/ovloom/ovloom/ovsdb/ovstest"
+	"github.com/ovloom/ovloom/integration/ovstest"
 )
 
 // BenchmarkPlug plugs and unplugs ports of one namespace, with addresses, routes and

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ovloom/ovloom/ovsdb/ovstest"
+	"github.com/ovloom/ovloom/integration/ovstest"
 )
 
 func TestUDPPortOfAnotherProgram(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/intent"
-	"github.com/ovloom/ovloom/ovsdb/ovstest"
 )
 
 func testExit() Exit {

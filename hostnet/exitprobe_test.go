@@ -12,7 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/ovloom/ovloom/ovsdb/ovstest"
+	"github.com/ovloom/ovloom/integration/ovstest"
 )
 
 // frameSender returns a function that has frames come in by the link, of addLink.

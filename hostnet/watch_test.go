@@ -5,7 +5,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/ovloom/ovloom/ovsdb/ovstest"
+	"github.com/ovloom/ovloom/integration/ovstest"
 )
 
 func TestWatch(t *testing.T) {

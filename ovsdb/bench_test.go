@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/ovloom/ovloom/ovsdb/ovstest"
+	"github.com/ovloom/ovloom/integration/ovstest"
 )
 
 // BenchmarkAddPort adds a port, waits for its OpenFlow port and marks it installed.
@@ -43,7 +43,7 @@ func BenchmarkInterfaces(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer db.Close()
-	s.VSCtl("add-br", "br-int")
+	s.VsctlNoWait("add-br", "br-int")
 	for i := range 1000 {
 		if err := db.AddPort(ctx, "br-int", PortSpec{Name: fmt.Sprintf("p%d", i), IfaceID: fmt.Sprintf("uuid-%d", i)}); err != nil {
 			b.Fatal(err)

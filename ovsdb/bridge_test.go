@@ -6,16 +6,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/intent"
-	"github.com/ovloom/ovloom/ovsdb/ovstest"
 )
 
 // columns are those of a bridge that EnsureBridge decides.
 const columns = "name,datapath_type,fail_mode,protocols,mcast_snooping_enable,other_config,external_ids,controller"
 
 func bridgeText(s *ovstest.Switch, bridge string) string {
-	return s.VSCtl("--columns="+columns, "list", "bridge", bridge) + "\n" +
-		s.VSCtl("--columns=name,type,options", "list", "interface", "vx0")
+	return s.VsctlNoWait("--columns="+columns, "list", "bridge", bridge) + "\n" +
+		s.VsctlNoWait("--columns=name,type,options", "list", "interface", "vx0")
 }
 
 const wantBridgeText = `name                : br-int
@@ -41,7 +41,7 @@ func TestBridgeIsMadeOnce(t *testing.T) {
 	if l := log.take(); !strings.Contains(l, "bridge made") {
 		t.Errorf("logged %s", l)
 	}
-	if out := s.OFCtl("show", "br-int"); !strings.Contains(out, "1(vx0)") {
+	if out := s.Ofctl("show", "br-int"); !strings.Contains(out, "1(vx0)") {
 		t.Errorf("ovs-vswitchd has not made it: %s", out)
 	}
 	n := writes(db, func() { must(t, db.EnsureBridge(ctx, brInt)) })
@@ -70,7 +70,7 @@ func TestBridgeIsRepaired(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			log.take()
-			s.VSCtl(strings.Fields(c.command)...)
+			s.VsctlNoWait(strings.Fields(c.command)...)
 			if bridgeTextOrNone(s) == wantBridgeText {
 				t.Fatal("the command changed nothing")
 			}
@@ -88,7 +88,7 @@ func TestBridgeIsRepaired(t *testing.T) {
 		})
 	}
 	t.Run("what others add stays", func(t *testing.T) {
-		s.VSCtl("set", "bridge", "br-int", "external_ids:note=hello", "other_config:mac-table-size=9")
+		s.VsctlNoWait("set", "bridge", "br-int", "external_ids:note=hello", "other_config:mac-table-size=9")
 		must(t, db.EnsureBridge(ctx, brInt))
 		if got := bridgeText(s, "br-int"); !strings.Contains(got, "note=hello") || !strings.Contains(got, `mac-table-size="9"`) {
 			t.Errorf("got\n%s", got)
@@ -103,8 +103,8 @@ func TestPrefixesOfTables(t *testing.T) {
 	b := brInt
 	b.Prefixes = map[int][]string{60: {"ip_dst", "ipv6_dst"}, 64: {"ipv6_dst"}}
 	settings := func() string {
-		return s.VSCtl("get", "bridge", "br-int", "flow_tables:60", "flow_tables:64") + "\n" +
-			s.VSCtl("--columns=prefixes", "list", "flow_table")
+		return s.VsctlNoWait("get", "bridge", "br-int", "flow_tables:60", "flow_tables:64") + "\n" +
+			s.VsctlNoWait("--columns=prefixes", "list", "flow_table")
 	}
 	must(t, db.EnsureBridge(ctx, b))
 	if got := settings(); strings.Count(got, "prefixes") != 2 || !strings.Contains(got, "[ip_dst, ipv6_dst]") {
@@ -113,8 +113,8 @@ func TestPrefixesOfTables(t *testing.T) {
 	if n := writes(db, func() { must(t, db.EnsureBridge(ctx, b)) }); n != 0 {
 		t.Errorf("the second time: %d transactions", n)
 	}
-	s.VSCtl("--id=@t", "create", "flow_table", "name=theirs", "--", "add", "bridge", "br-int", "flow_tables", "7=@t")
-	s.VSCtl("remove", "bridge", "br-int", "flow_tables", "64")
+	s.VsctlNoWait("--id=@t", "create", "flow_table", "name=theirs", "--", "add", "bridge", "br-int", "flow_tables", "7=@t")
+	s.VsctlNoWait("remove", "bridge", "br-int", "flow_tables", "64")
 	awaitWatch(t, db.Watch(), "the change", func() bool {
 		row, _ := db.view().bridge("br-int")
 		_, there := row.FlowTables[64]
@@ -122,7 +122,7 @@ func TestPrefixesOfTables(t *testing.T) {
 	})
 	log.take()
 	must(t, db.EnsureBridge(ctx, b))
-	if got := s.VSCtl("get", "bridge", "br-int", "flow_tables"); strings.Count(got, "=") != 3 {
+	if got := s.VsctlNoWait("get", "bridge", "br-int", "flow_tables"); strings.Count(got, "=") != 3 {
 		t.Errorf("got %s", got)
 	}
 	if l := log.take(); !strings.Contains(l, "flow_tables:64 lacked") {
@@ -132,7 +132,7 @@ func TestPrefixesOfTables(t *testing.T) {
 
 // bridgeTextOrNone is bridgeText where vx0 may be missing.
 func bridgeTextOrNone(s *ovstest.Switch) string {
-	if !strings.Contains(s.VSCtl("list-ports", "br-int"), "vx0") {
+	if !strings.Contains(s.VsctlNoWait("list-ports", "br-int"), "vx0") {
 		return ""
 	}
 	return bridgeText(s, "br-int")
@@ -166,9 +166,9 @@ func TestForeignBridgeIsRefused(t *testing.T) {
 		{"port on another bridge", "add-br br-x -- add-port br-x vx0", []string{"vx0", "br-x"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			s.VSCtl(strings.Fields(c.commands)...)
+			s.VsctlNoWait(strings.Fields(c.commands)...)
 			defer func() {
-				s.VSCtl("--if-exists", "del-br", "br-int", "--", "--if-exists", "del-br", "br-x", "--", "remove", "Open_vSwitch", ".", "external_ids", "ovn-remote")
+				s.VsctlNoWait("--if-exists", "del-br", "br-int", "--", "--if-exists", "del-br", "br-x", "--", "remove", "Open_vSwitch", ".", "external_ids", "ovn-remote")
 			}()
 			awaitWatch(t, db.Watch(), "the command", func() bool {
 				_, known := db.view().bridge(strings.Fields(c.commands + " x")[1])
@@ -184,7 +184,7 @@ func TestForeignBridgeIsRefused(t *testing.T) {
 			}
 			if strings.Contains(c.commands, "add-br br-int") {
 				wantError(t, db.DeleteBridge(ctx, "br-int"), intent.Conflict, c.words[0])
-				if !strings.Contains(s.VSCtl("list-br"), "br-int") {
+				if !strings.Contains(s.VsctlNoWait("list-br"), "br-int") {
 					t.Error("the bridge is gone")
 				}
 			}
@@ -220,7 +220,7 @@ func TestDeleteBridge(t *testing.T) {
 	must(t, db.DeleteBridge(ctx, "br-int"))
 	must(t, db.EnsureBridge(ctx, brInt))
 	must(t, db.DeleteBridge(ctx, "br-int"))
-	if out := s.VSCtl("list-br") + s.VSCtl("list", "interface"); out != "" {
+	if out := s.VsctlNoWait("list-br") + s.VsctlNoWait("list", "interface"); out != "" {
 		t.Errorf("left: %s", out)
 	}
 	must(t, db.EnsureBridge(ctx, brInt))

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/intent"
-	"github.com/ovloom/ovloom/ovsdb/ovstest"
 )
 
 func TestServerKilledAndStarted(t *testing.T) {
@@ -56,7 +56,7 @@ func TestServerKilledAndStarted(t *testing.T) {
 	if st := db.State(); st.Sessions != 2 {
 		t.Errorf("state %+v", st)
 	}
-	s.VSCtl("del-port", "br-int", "p2")
+	s.VsctlNoWait("del-port", "br-int", "p2")
 	awaitWatch(t, watch, "a deletion after the restart", func() bool { return interfaceNames(db) == "p0 vx0" })
 	must(t, db.EnsureBridge(ctx, brInt))
 }

@@ -4,15 +4,15 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/intent"
-	"github.com/ovloom/ovloom/ovsdb/ovstest"
 )
 
 // portsText lists the ports of both bridges, as "br-int: a b; br-ex: c".
 func portsText(s *ovstest.Switch) string {
 	var all []string
 	for _, b := range []string{"br-int", "br-ex"} {
-		all = append(all, b+": "+strings.Join(strings.Fields(s.VSCtl("list-ports", b)), " "))
+		all = append(all, b+": "+strings.Join(strings.Fields(s.VsctlNoWait("list-ports", b)), " "))
 	}
 	return strings.Join(all, "; ")
 }
@@ -22,7 +22,7 @@ func TestUplinks(t *testing.T) {
 	db, log := connect(t, s)
 	ctx := ovstest.Context(t)
 	must(t, db.EnsureBridge(ctx, brInt))
-	s.VSCtl("add-br", "br-ex", "--", "set", "bridge", "br-ex", "datapath_type=netdev", "--", "add-port", "br-ex", "theirs", "--", "set", "interface", "theirs", "type=internal")
+	s.VsctlNoWait("add-br", "br-ex", "--", "set", "bridge", "br-ex", "datapath_type=netdev", "--", "add-port", "br-ex", "theirs", "--", "set", "interface", "theirs", "type=internal")
 
 	host := Uplink{Name: "ovl0", Via: "host", MAC: "0e:0f:00:00:00:01", MTU: 1400}
 	campus := Uplink{Name: "br-int-x2", Via: "external:campus", Bridge: "br-ex"}
@@ -59,7 +59,7 @@ func TestUplinks(t *testing.T) {
 	}
 
 	t.Run("what was changed is put right", func(t *testing.T) {
-		s.VSCtl("del-port", "br-ex", "br-int-x2-out", "--", "set", "interface", "ovl0", "mtu_request=900")
+		s.VsctlNoWait("del-port", "br-ex", "br-int-x2-out", "--", "set", "interface", "ovl0", "mtu_request=900")
 		awaitWatch(t, db.Watch(), "the change", func() bool { _, _, ok := db.view().port("br-int-x2-out"); return !ok })
 		log.take()
 		ensure(host, campus)
@@ -80,7 +80,7 @@ func TestUplinks(t *testing.T) {
 			}
 			return value(i.Error), told
 		}
-		s.VSCtl("--no-wait", "set", "interface", "br-int-x2", "error=old")
+		s.VsctlNoWait("--no-wait", "set", "interface", "br-int-x2", "error=old")
 		awaitWatch(t, db.Watch(), "the error", func() bool { raw, _ := errorOf(); return raw == "old" })
 		if _, told := errorOf(); told != "" {
 			t.Errorf("both ends are there, and it tells of %q", told)
@@ -89,20 +89,20 @@ func TestUplinks(t *testing.T) {
 	t.Run("a bridge that is not there, or of another datapath", func(t *testing.T) {
 		faults := ensure(host, campus, Uplink{Name: "br-int-x3", Via: "external:lab", Bridge: "br-lab"})
 		wantError(t, faults["br-int-x3"], intent.NotFound, "bridge br-lab does not exist", "ovs-vsctl add-br br-lab")
-		s.VSCtl("set", "bridge", "br-ex", "datapath_type=system")
+		s.VsctlNoWait("set", "bridge", "br-ex", "datapath_type=system")
 		awaitWatch(t, db.Watch(), "the change", func() bool { b, _ := db.view().bridge("br-ex"); return b.DatapathType == "system" })
 		faults = ensure(host, campus)
 		wantError(t, faults["br-int-x2"], intent.Conflict, "datapath type")
-		s.VSCtl("set", "bridge", "br-ex", "datapath_type=netdev")
+		s.VsctlNoWait("set", "bridge", "br-ex", "datapath_type=netdev")
 		awaitWatch(t, db.Watch(), "the change", func() bool { b, _ := db.view().bridge("br-ex"); return b.DatapathType == "netdev" })
 		ensure(host, campus)
 	})
 	t.Run("a port of others is left alone", func(t *testing.T) {
-		s.VSCtl("add-port", "br-int", "br-int-x9", "--", "set", "interface", "br-int-x9", "type=internal")
+		s.VsctlNoWait("add-port", "br-int", "br-int-x9", "--", "set", "interface", "br-int-x9", "type=internal")
 		awaitWatch(t, db.Watch(), "the port", func() bool { _, _, ok := db.view().port("br-int-x9"); return ok })
 		faults := ensure(host, campus, Uplink{Name: "br-int-x9", Via: "external:lab", Bridge: "br-ex"})
 		wantError(t, faults["br-int-x9"], intent.Conflict, "was not made by ovloom")
-		s.VSCtl("del-port", "br-int", "br-int-x9")
+		s.VsctlNoWait("del-port", "br-int", "br-int-x9")
 	})
 	t.Run("what is not wanted goes, on both bridges", func(t *testing.T) {
 		ensure(host)

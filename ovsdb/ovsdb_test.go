@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/intent"
-	"github.com/ovloom/ovloom/ovsdb/ovstest"
 )
 
 func TestMain(m *testing.M) { os.Exit(ovstest.Main(m)) }

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/intent"
-	"github.com/ovloom/ovloom/ovsdb/ovstest"
 )
 
 // addVeth makes a veth with its peer in a namespace, both up, and returns its index.
@@ -35,7 +35,7 @@ func TestInterfacesAndMarks(t *testing.T) {
 	drain(t, watch)
 
 	// Someone else plugs an interface.
-	s.VSCtl("add-port", "br-int", "p1", "--", "set", "interface", "p1", "type=internal", "external_ids:iface-id=acme/web/c1")
+	s.VsctlNoWait("add-port", "br-int", "p1", "--", "set", "interface", "p1", "type=internal", "external_ids:iface-id=acme/web/c1")
 	var p1 Interface
 	awaitWatch(t, watch, "the interface with its OpenFlow port", func() bool {
 		for _, i := range db.Interfaces("br-int") {
@@ -58,7 +58,7 @@ func TestInterfacesAndMarks(t *testing.T) {
 	if i := db.Interfaces("br-int")[0]; !i.Installed || i.Generation != 1<<63+7 || i.IfaceID != "acme/web/c1" {
 		t.Errorf("got %+v", i)
 	}
-	if out := s.VSCtl("get", "interface", "p1", "external_ids"); out != `{iface-id="acme/web/c1", ovloom-generation="9223372036854775815", ovloom-installed="true"}` {
+	if out := s.VsctlNoWait("get", "interface", "p1", "external_ids"); out != `{iface-id="acme/web/c1", ovloom-generation="9223372036854775815", ovloom-installed="true"}` {
 		t.Errorf("external_ids %s", out)
 	}
 	n := writes(db, func() {
@@ -77,7 +77,7 @@ func TestInterfacesAndMarks(t *testing.T) {
 	const nobody = "00000000-0000-0000-0000-000000000001"
 	wantError(t, db.SetInstalled(ctx, nobody, true), intent.NotFound, nobody)
 
-	s.VSCtl("set", "interface", "p1", "external_ids:ovloom-generation=soon")
+	s.VsctlNoWait("set", "interface", "p1", "external_ids:ovloom-generation=soon")
 	awaitWatch(t, watch, "the changed mark", func() bool {
 		i, _ := db.view().iface("p1")
 		return i.ExternalIDs[keyGeneration] == "soon"
@@ -85,7 +85,7 @@ func TestInterfacesAndMarks(t *testing.T) {
 	if i := db.Interfaces("br-int")[0]; i.Generation != 0 {
 		t.Errorf("generation %d of a mark that is no number", i.Generation)
 	}
-	s.VSCtl("del-port", "br-int", "p1")
+	s.VsctlNoWait("del-port", "br-int", "p1")
 	awaitWatch(t, watch, "the deletion", func() bool { return interfaceNames(db) == "vx0" })
 }
 
@@ -110,7 +110,7 @@ func TestAddPort(t *testing.T) {
 	if port < 1 {
 		t.Errorf("OpenFlow port %d", port)
 	}
-	if out := s.VSCtl("--columns=name,type,external_ids,mtu_request", "list", "interface", "p1"); out != `name                : p1
+	if out := s.VsctlNoWait("--columns=name,type,external_ids,mtu_request", "list", "interface", "p1"); out != `name                : p1
 type                : internal
 external_ids        : {iface-id=uuid-1, ovloom-port="acme/web/c1"}
 mtu_request         : 1400` {
@@ -132,7 +132,7 @@ mtu_request         : 1400` {
 	if again, err := db.WaitOFPort(ctx, "p1"); err != nil || again != port {
 		t.Errorf("port %d became %d (%v)", port, again, err)
 	}
-	if out := s.VSCtl("get", "interface", "p1", "external_ids:iface-id", "mtu_request"); out != "uuid-2\n1300" {
+	if out := s.VsctlNoWait("get", "interface", "p1", "external_ids:iface-id", "mtu_request"); out != "uuid-2\n1300" {
 		t.Errorf("got %s", out)
 	}
 
@@ -167,7 +167,7 @@ func TestPortWithoutItsDevice(t *testing.T) {
 
 // received returns how many packets came in by a port.
 func received(s *ovstest.Switch, port string) string {
-	_, after, _ := strings.Cut(s.OFCtl("dump-ports", "br-int", port), "rx pkts=")
+	_, after, _ := strings.Cut(s.Ofctl("dump-ports", "br-int", port), "rx pkts=")
 	n, _, _ := strings.Cut(after, ",")
 	return n
 }
@@ -196,9 +196,9 @@ func TestStaleVethIsReplaced(t *testing.T) {
 	}
 
 	ovstest.IP(t, "link", "del", "p1")
-	s.Until("ovs-vswitchd noticed", func() bool { return strings.Contains(s.VSCtl("get", "interface", "p1", "link_state"), "down") })
+	s.Until("ovs-vswitchd noticed", func() bool { return strings.Contains(s.VsctlNoWait("get", "interface", "p1", "link_state"), "down") })
 	spec.IfIndex = addVeth(t, "p1", ns)
-	s.Until("ovs-vswitchd noticed", func() bool { return strings.Contains(s.VSCtl("get", "interface", "p1", "link_state"), "up") })
+	s.Until("ovs-vswitchd noticed", func() bool { return strings.Contains(s.VsctlNoWait("get", "interface", "p1", "link_state"), "up") })
 	if hears(s, ns) {
 		t.Log("this Open vSwitch finds the new device by itself")
 	}
@@ -215,7 +215,7 @@ func TestStaleVethIsReplaced(t *testing.T) {
 	}
 }
 
-func TestWithoutVSwitchd(t *testing.T) {
+func TestWithoutVswitchd(t *testing.T) {
 	s := ovstest.StartDB(t)
 	db, err := Connect(ovstest.Context(t), Config{Socket: "unix:" + s.Socket, Timeout: 200 * time.Millisecond})
 	must(t, err)
@@ -232,7 +232,7 @@ func TestWithoutVSwitchd(t *testing.T) {
 	if types := db.DatapathTypes(); len(types) != 0 {
 		t.Errorf("datapath types %v", types)
 	}
-	s.StartVSwitchd()
+	s.StartVswitchd()
 	db.timeout = 5 * time.Second
 	must(t, db.EnsureBridge(context.Background(), brInt))
 	if _, err := db.WaitOFPort(context.Background(), "p1"); err != nil {

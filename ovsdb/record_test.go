@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/intent"
-	"github.com/ovloom/ovloom/ovsdb/ovstest"
 )
 
 // connectWith is connect with a record of bridges.
@@ -28,7 +28,7 @@ func connectWith(t *testing.T, s *ovstest.Switch, file string) *DB {
 func kept(t *testing.T, s *ovstest.Switch, db *DB, command string) string {
 	t.Helper()
 	before, _ := db.view().bridge("br-int")
-	s.VSCtl(strings.Fields(command)...)
+	s.VsctlNoWait(strings.Fields(command)...)
 	awaitWatch(t, db.Watch(), command, func() bool {
 		now, _ := db.view().bridge("br-int")
 		_, what := db.repairBridge(db.view(), now, func() wantedBridge {
@@ -79,7 +79,7 @@ func TestControllerThatComesBack(t *testing.T) {
 	must(t, db.EnsureBridge(ctx, brInt))
 	var err error
 	for range controllerDrops + 1 {
-		s.VSCtl("set-controller", "br-int", "tcp:127.0.0.1:9")
+		s.VsctlNoWait("set-controller", "br-int", "tcp:127.0.0.1:9")
 		awaitWatch(t, db.Watch(), "the controller", func() bool {
 			b, _ := db.view().bridge("br-int")
 			return len(b.Controller) > 0
@@ -99,7 +99,7 @@ func TestRecordOutlivesTheProcess(t *testing.T) {
 	must(t, first.SetBridgeNote(ctx, "br-int", "zones", "acme=1"))
 	first.Close()
 
-	s.VSCtl("clear", "bridge", "br-int", "external_ids", "--", "set-controller", "br-int", "tcp:127.0.0.1:9")
+	s.VsctlNoWait("clear", "bridge", "br-int", "external_ids", "--", "set-controller", "br-int", "tcp:127.0.0.1:9")
 	stranger := connectWith(t, s, "")
 	wantError(t, stranger.CheckBridge(ctx, brInt), intent.Conflict, "not made by ovloom")
 
@@ -115,7 +115,7 @@ func TestRecordOutlivesTheProcess(t *testing.T) {
 	second.Close()
 
 	// An older ovloom, which writes nothing down, changed the note meanwhile.
-	s.VSCtl("set", "bridge", "br-int", "external_ids:ovloom-zones=acme=2")
+	s.VsctlNoWait("set", "bridge", "br-int", "external_ids:ovloom-zones=acme=2")
 	third := connectWith(t, s, file)
 	must(t, third.EnsureBridge(ctx, brInt))
 	if text, err := third.BridgeNote("br-int", "zones"); text != "acme=2" || err != nil {
@@ -125,7 +125,7 @@ func TestRecordOutlivesTheProcess(t *testing.T) {
 	third.Close()
 
 	// A bridge that only has the name is not ours.
-	s.VSCtl("del-br", "br-int", "--", "add-br", "br-int")
+	s.VsctlNoWait("del-br", "br-int", "--", "add-br", "br-int")
 	fourth := connectWith(t, s, file)
 	wantError(t, fourth.EnsureBridge(ctx, brInt), intent.Conflict, "not made by ovloom")
 

@@ -19,9 +19,9 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/ovsdb"
-	"github.com/ovloom/ovloom/ovsdb/ovstest"
 )
 
 func TestMain(m *testing.M) { os.Exit(ovstest.Main(m)) }
@@ -103,7 +103,7 @@ func (l *lab) wantBefore(before string) {
 	if after := ovstest.Settle(before, func() string { return l.show("u1") }); after != before {
 		l.t.Errorf("before:\n%s\n\nafter:\n%s", before, after)
 	}
-	if hostnet.LinkExists("br-phy") || l.ovs.VSCtl("list-br") != "" {
+	if hostnet.LinkExists("br-phy") || l.ovs.VsctlNoWait("list-br") != "" {
 		l.t.Errorf("bridge br-phy is left")
 	}
 	if _, err := os.Stat(l.state + "/" + journalName); !os.IsNotExist(err) {
@@ -168,7 +168,7 @@ func TestTakeAndReturn(t *testing.T) {
 		t.Errorf("u1 has kept something:\n%s", nic)
 	}
 	// The neighbour heard of the new MAC without asking.
-	mac := l.ovs.VSCtl("get", "interface", "br-phy", "mac_in_use")
+	mac := l.ovs.VsctlNoWait("get", "interface", "br-phy", "mac_in_use")
 	l.ovs.Until("the neighbour knows the MAC of br-phy", func() bool {
 		known := func(a string) bool {
 			return strings.Contains(ovstest.IP(t, "-n", l.neighbour, "neigh", "show", a), strings.Trim(mac, `"`))
@@ -302,17 +302,17 @@ func TestKeepAfterVSwitchdWasKilled(t *testing.T) {
 	u := l.underlay()
 	must(t, u.Take(ctx, "u1"))
 	taken := l.show("br-phy")
-	l.ovs.KillVSwitchd()
+	l.ovs.KillVswitchd()
 	if now := l.show("br-phy"); !strings.Contains(now, "192.0.2.1/24") || !strings.Contains(now, "default via 192.0.2.254") {
 		t.Errorf("the interface did not outlive ovs-vswitchd:\n%s", now)
 	}
-	l.ovs.StartVSwitchd()
+	l.ovs.StartVswitchd()
 	l.wantReachable()
 
-	l.ovs.KillVSwitchd()
+	l.ovs.KillVswitchd()
 	ovstest.IP(t, "link", "delete", "br-phy") // as a clean end of ovs-vswitchd does
 	wantError(t, u.Check(netip.MustParseAddr("192.0.2.1")), intent.Unavailable, "192.0.2.1", "ovs-vswitchd")
-	l.ovs.StartVSwitchd()
+	l.ovs.StartVswitchd()
 	must(t, u.Keep(ctx))
 	strip := func(s string) string { _, rest, _ := strings.Cut(s, "\n"); return rest } // the index is new
 	if now := ovstest.Settle(strip(taken), func() string { return strip(l.show("br-phy")) }); now != strip(taken) {
@@ -330,13 +330,13 @@ func TestKeepAfterTheHostStarted(t *testing.T) {
 	must(t, l.underlay().Take(ctx, "u1"))
 	// At its start the host gives the NIC its addresses, whatever the database says;
 	// here with one more.
-	l.ovs.KillVSwitchd()
+	l.ovs.KillVswitchd()
 	for _, c := range []string{
 		"addr add 192.0.2.1/24 brd + dev u1", "addr add 203.0.113.9/24 dev u1", "route add 10.77.0.0/16 via 203.0.113.1 dev u1",
 	} {
 		ovstest.IP(t, strings.Fields(c)...)
 	}
-	l.ovs.StartVSwitchd()
+	l.ovs.StartVswitchd()
 	must(t, l.underlay().Recover(ctx))
 	must(t, l.underlay().Keep(ctx))
 	if now := l.show("br-phy"); !strings.Contains(now, "203.0.113.9/24") || !strings.Contains(now, "10.77.0.0/16 via 203.0.113.1") || !strings.Contains(now, "192.0.2.2/24") {
@@ -359,11 +359,11 @@ func TestTakeThatFailsChangesNothing(t *testing.T) {
 		words   string
 		bridges string
 	}{
-		"bridge of someone else": {func(l *lab) { l.ovs.VSCtl("add-br", "br-phy") }, intent.Conflict, "not made by ovloom", "br-phy"},
+		"bridge of someone else": {func(l *lab) { l.ovs.VsctlNoWait("add-br", "br-phy") }, intent.Conflict, "not made by ovloom", "br-phy"},
 		"NIC in another bridge": {func(l *lab) {
-			l.ovs.VSCtl("add-br", "br-ext", "--", "set", "bridge", "br-ext", "datapath_type=netdev", "--", "add-port", "br-ext", "u1")
+			l.ovs.VsctlNoWait("add-br", "br-ext", "--", "set", "bridge", "br-ext", "datapath_type=netdev", "--", "add-port", "br-ext", "u1")
 		}, intent.Conflict, "br-ext", "br-ext"},
-		"ovs-vswitchd down": {func(l *lab) { l.ovs.KillVSwitchd() }, intent.Unavailable, "ovs-vswitchd", ""},
+		"ovs-vswitchd down": {func(l *lab) { l.ovs.KillVswitchd() }, intent.Unavailable, "ovs-vswitchd", ""},
 		"ovsdb-server down": {func(l *lab) { l.ovs.KillDB() }, intent.Unavailable, "ovsdb-server", ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -378,8 +378,8 @@ func TestTakeThatFailsChangesNothing(t *testing.T) {
 			if now := ovstest.Settle(before, func() string { return l.show("u1") }); now != before {
 				t.Errorf("before:\n%s\n\nafter:\n%s", before, now)
 			}
-			if c.bridges != "" && l.ovs.VSCtl("list-br") != c.bridges {
-				t.Errorf("bridges: %s", l.ovs.VSCtl("list-br"))
+			if c.bridges != "" && l.ovs.VsctlNoWait("list-br") != c.bridges {
+				t.Errorf("bridges: %s", l.ovs.VsctlNoWait("list-br"))
 			}
 			if c.kind == intent.Conflict { // of the others, the database's part is left for Recover
 				if _, err := os.Stat(l.state + "/" + journalName); !os.IsNotExist(err) {
@@ -407,7 +407,7 @@ func TestNICsThatAreNotTaken(t *testing.T) {
 	ovstest.IP(t, "link", "set", "v1", "up")
 	wantError(t, u.Take(ctx, "v1"), intent.Conflict, "no IPv4 address")
 	wantError(t, u.Check(netip.MustParseAddr("192.0.2.99")), intent.NotFound, "192.0.2.99")
-	if l.ovs.VSCtl("list-br") != "" {
+	if l.ovs.VsctlNoWait("list-br") != "" {
 		t.Errorf("a bridge was made")
 	}
 }

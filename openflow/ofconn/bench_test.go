@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/openflow"
-	"github.com/ovloom/ovloom/openflow/internal/ovstest"
 	"github.com/ovloom/ovloom/openflow/ofp"
 )
 
@@ -26,7 +26,7 @@ func median(times []time.Duration) float64 {
 // BenchmarkBesideOfctl installs and dumps the same flows with this package and with
 // ovs-ofctl, in turn. Run it with -benchtime 5x.
 func BenchmarkBesideOfctl(b *testing.B) {
-	s := ovstest.Start(b)
+	s := ovstest.StartBridge(b)
 	c := dialOVS(b, s, Config{})
 	mods := adds(0, benchFlows)
 	var text strings.Builder

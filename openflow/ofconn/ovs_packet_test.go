@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/openflow"
-	"github.com/ovloom/ovloom/openflow/internal/ovstest"
 	"github.com/ovloom/ovloom/openflow/ofp"
 )
 
@@ -36,7 +36,7 @@ func packetsOf(t *testing.T, c *Conn, cookie uint64) uint64 {
 }
 
 func TestPacketInPauseAndResume(t *testing.T) {
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	twoPorts(s)
 	packets := make(chan openflow.PacketIn, 10)
 	c := dialOVS(t, s, Config{ControllerID: 7, PacketIns: packets})
@@ -85,7 +85,7 @@ func TestPacketInPauseAndResume(t *testing.T) {
 }
 
 func TestPacketOut(t *testing.T) {
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	twoPorts(s)
 	c := dialOVS(t, s, Config{})
 	if err := c.Apply(t.Context(), []openflow.Mod{&openflow.FlowMod{Flow: openflow.Flow{Cookie: 0x33,
@@ -105,7 +105,7 @@ func TestPacketOut(t *testing.T) {
 }
 
 func TestWhatComesUnasked(t *testing.T) {
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	removed := make(chan openflow.FlowRemoved, 10)
 	ports := make(chan openflow.PortChange, 10)
 	c := dialOVS(t, s, Config{FlowsRemoved: removed, PortChanges: ports})

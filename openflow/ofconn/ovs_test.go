@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/openflow"
-	"github.com/ovloom/ovloom/openflow/internal/ovstest"
 )
 
 // These tests talk to a real Open vSwitch.
@@ -67,7 +67,7 @@ func texts(t testing.TB, c *Conn, filter FlowFilter) []string {
 }
 
 func TestEveryFlowInstalledIsDumped(t *testing.T) {
-	c := dialOVS(t, ovstest.Start(t), Config{})
+	c := dialOVS(t, ovstest.StartBridge(t), Config{})
 	const n = 100_000
 	start := time.Now()
 	if err := c.Apply(t.Context(), adds(0, n)); err != nil {
@@ -94,7 +94,7 @@ func TestEveryFlowInstalledIsDumped(t *testing.T) {
 }
 
 func TestFlowFilters(t *testing.T) {
-	c := dialOVS(t, ovstest.Start(t), Config{})
+	c := dialOVS(t, ovstest.StartBridge(t), Config{})
 	if err := c.Apply(t.Context(), adds(0, 100)); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestABadFlowKeepsNoOtherOut(t *testing.T) {
 		{"not to be encoded", unencodable, "goto_table:4 comes too late"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := dialOVS(t, ovstest.Start(t), Config{ChunkMods: 10})
+			c := dialOVS(t, ovstest.StartBridge(t), Config{ChunkMods: 10})
 			mods := adds(0, 95)
 			mods[57] = test.bad
 			err := c.Apply(t.Context(), mods)
@@ -171,7 +171,7 @@ func TestABadFlowKeepsNoOtherOut(t *testing.T) {
 }
 
 func TestGroupsMetersAndFlowsInOneApply(t *testing.T) {
-	c := dialOVS(t, ovstest.Start(t), Config{})
+	c := dialOVS(t, ovstest.StartBridge(t), Config{})
 	group := openflow.Group{ID: 5, Type: openflow.GroupAll, Buckets: []openflow.Bucket{
 		{ID: 1, Actions: []openflow.Action{openflow.Output{Port: 1}}},
 		{ID: 2, Actions: []openflow.Action{openflow.Output{Port: 2}}},
@@ -245,7 +245,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 }
 
 func TestCTFlush(t *testing.T) {
-	c := dialOVS(t, ovstest.Start(t), Config{})
+	c := dialOVS(t, ovstest.StartBridge(t), Config{})
 	if err := c.CTFlush(t.Context(), openflow.Connections{Zone: 5}, openflow.Connections{Zone: 5, Orig: openflow.Tuple{
 		Src: netip.MustParseAddr("10.0.0.1"), Dst: netip.MustParseAddr("10.0.0.2"), Proto: 6, DstPort: 80}}); err != nil {
 		t.Error(err)
@@ -253,7 +253,7 @@ func TestCTFlush(t *testing.T) {
 }
 
 func TestKeepReconnectsAfterACrash(t *testing.T) {
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	conns := make(chan *Conn, 10)
 	gone := make(chan error, 10)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -299,7 +299,7 @@ func TestKeepReconnectsAfterACrash(t *testing.T) {
 }
 
 func TestDialSaysWhatIsWrong(t *testing.T) {
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	s.Vsctl("set", "Bridge", "br0", "protocols=OpenFlow13")
 	for _, test := range []struct{ addr, want string }{
 		{"unix:" + s.Mgmt, "OpenFlow15"},
@@ -315,7 +315,7 @@ func TestDialSaysWhatIsWrong(t *testing.T) {
 
 // Another program may change how fragments are treated, on a switch that tells nobody.
 func TestConfigIsPutBack(t *testing.T) {
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	c := dialOVS(t, s, Config{PortChanges: make(chan openflow.PortChange, 1)})
 	put := func(want string) {
 		t.Helper()

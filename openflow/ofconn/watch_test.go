@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/openflow"
-	"github.com/ovloom/ovloom/openflow/internal/ovstest"
 )
 
 // These tests change a real Open vSwitch from the side.
@@ -36,7 +36,7 @@ func numbered(n int, table uint8) []openflow.Mod {
 }
 
 func TestWatchTellsOfOthersOnly(t *testing.T) {
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	c := dialOVS(t, s, Config{})
 	w, err := c.WatchFlows(t.Context(), 0, 5)
 	if err != nil {
@@ -80,7 +80,7 @@ func TestWatchTellsOfOthersOnly(t *testing.T) {
 
 // TestWatchOfMany has somebody else delete more flows than the switch is willing to tell of.
 func TestWatchOfMany(t *testing.T) {
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	c := dialOVS(t, s, Config{})
 	w, err := c.WatchFlows(t.Context(), 0, 5)
 	if err != nil {
@@ -132,7 +132,7 @@ func TestWatchOfMany(t *testing.T) {
 }
 
 func TestSetPorts(t *testing.T) {
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	ports := make(chan openflow.PortChange, 100)
 	c := dialOVS(t, s, Config{PortChanges: ports})
 	twoPorts(s)

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/openflow"
-	"github.com/ovloom/ovloom/openflow/internal/ovstest"
 )
 
 // These tests hold the package against ovs-ofctl and ovs-vswitchd: what we encode
@@ -267,7 +267,7 @@ func TestText(t *testing.T) {
 	if err := os.WriteFile(file, []byte(all.String()), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	if out, err := s.TryOfctl("parse-flows", file); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
@@ -347,7 +347,7 @@ func agree(t *testing.T, s *ovstest.Switch, w *wire, want []openflow.Flow) {
 
 // TestInstall sends the cases as we encode them.
 func TestInstall(t *testing.T) {
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	w := dial(t, s)
 	prepare(w)
 	flows := numbered(t, flowCases)
@@ -373,7 +373,7 @@ func plain(stats []openflow.FlowStats) []openflow.Flow {
 
 // TestDecodeForeign has ovs-ofctl install the cases.
 func TestDecodeForeign(t *testing.T) {
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	w := dial(t, s)
 	prepare(w)
 	flows := numbered(t, flowCases)

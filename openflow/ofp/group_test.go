@@ -5,8 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/openflow"
-	"github.com/ovloom/ovloom/openflow/internal/ovstest"
 	"github.com/ovloom/ovloom/openflow/ofp"
 )
 
@@ -62,7 +62,7 @@ func parseGroups(t *testing.T) (groups []openflow.Group, mods []openflow.Mod) {
 }
 
 func TestInstallGroups(t *testing.T) {
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	w := dial(t, s)
 	groups, mods := parseGroups(t)
 	w.mustApply(mods...)
@@ -79,7 +79,7 @@ func TestInstallGroups(t *testing.T) {
 }
 
 func TestDecodeForeignGroups(t *testing.T) {
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	w := dial(t, s)
 	_, mods := parseGroups(t)
 	var text strings.Builder
@@ -126,7 +126,7 @@ func TestChanges(t *testing.T) {
 		"flow delete_strict table=3, priority=3,reg0=0x1",
 		"flow delete cookie=0x32/0xffffffffffffffff",
 	}
-	byBytes, byText := ovstest.Start(t), ovstest.Start(t)
+	byBytes, byText := ovstest.StartBridge(t), ovstest.StartBridge(t)
 	var mods []openflow.Mod
 	for _, text := range changes {
 		m, err := openflow.ParseMod(text)
@@ -159,7 +159,7 @@ func TestMeters(t *testing.T) {
 		"meter=3 kbps stats bands= type=drop rate=7",
 		"meter=4 pktps burst stats bands= type=drop rate=8 burst_size=9",
 	}
-	s := ovstest.Start(t)
+	s := ovstest.StartBridge(t)
 	w := dial(t, s)
 	decoded := func() []string {
 		var texts []string
@@ -215,7 +215,7 @@ func TestManyBuckets(t *testing.T) {
 	if out, err := ofp.AppendMod([]byte("kept"), 1, tooMany); err == nil || string(out) != "kept" {
 		t.Errorf("a group of %d buckets: %d bytes, error %v", len(buckets), len(out), err)
 	}
-	w := dial(t, ovstest.Start(t))
+	w := dial(t, ovstest.StartBridge(t))
 	group := openflow.Group{ID: 1, Buckets: buckets[:1170]}
 	w.mustApply(&openflow.GroupMod{Group: group})
 	if have := w.groups(); len(have) != 1 || !have[0].Equal(group) {

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/openflow"
-	"github.com/ovloom/ovloom/openflow/internal/ovstest"
 	"github.com/ovloom/ovloom/openflow/ofp"
 )
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/openflow"
-	"github.com/ovloom/ovloom/openflow/internal/ovstest"
 )
 
 // dice makes random flows that a switch takes.
@@ -362,14 +362,14 @@ func TestRandomFlows(t *testing.T) {
 		}
 	}
 	t.Run("our bytes", func(t *testing.T) {
-		s := ovstest.Start(t)
+		s := ovstest.StartBridge(t)
 		w := dial(t, s)
 		prepare(w)
 		w.mustApply(mods...)
 		agree(t, s, w, flows)
 	})
 	t.Run("our text", func(t *testing.T) {
-		s := ovstest.Start(t)
+		s := ovstest.StartBridge(t)
 		w := dial(t, s)
 		prepare(w)
 		if _, err := s.OfctlInput(text.String(), "bundle", "br0", "-"); err != nil {

@@ -21,7 +21,7 @@ const insideKey = "OVLOOM_TEST_NETNS_PREFIX"
 // more, and returns the exit code. Namespaces that Netns made and temporary files are
 // removed whatever becomes of that process. Fuzzing, which needs no network, runs in place.
 func Main(m *testing.M) int {
-	if os.Getenv(insideKey) != "" || fuzzing() {
+	if insideOwnNamespace() || fuzzing() {
 		return m.Run()
 	}
 	if os.Geteuid() != 0 {
@@ -58,6 +58,9 @@ func Main(m *testing.M) int {
 	}
 	return 0
 }
+
+// insideOwnNamespace says whether this process has a network namespace of its own.
+func insideOwnNamespace() bool { return os.Getenv(insideKey) != "" }
 
 // Netns makes a network namespace with a name of its own, and removes it after the
 // test.
