@@ -12,6 +12,7 @@ import (
 	"antrea.io/ofnet/ofctrl"
 	"github.com/sirupsen/logrus"
 
+	"github.com/ovloom/ovloom/integration/ovstest"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/openflow/ofconn"
 )
@@ -157,7 +158,7 @@ func held(t testing.TB, c *ofconn.Conn) []string {
 }
 
 func TestBothInstallTheSameFlows(t *testing.T) {
-	mgmt := startOVS(t)
+	mgmt := ovstest.StartBridge(t).Mgmt
 	c, sw := dial(t, mgmt), dialOfnet(t, mgmt)
 	const n = 500
 	installTheirs(t, sw, theirFlows(sw, n))
@@ -183,7 +184,7 @@ func first(texts []string) string {
 func BenchmarkInstall(b *testing.B) {
 	for _, n := range []int{1000, 100_000} {
 		b.Run(fmt.Sprintf("flows=%d", n), func(b *testing.B) {
-			mgmt := startOVS(b)
+			mgmt := ovstest.StartBridge(b).Mgmt
 			c, sw := dial(b, mgmt), dialOfnet(b, mgmt)
 			mods, flows := ourMods(n), theirFlows(sw, n)
 			var ours, theirs []time.Duration
