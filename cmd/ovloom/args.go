@@ -80,15 +80,6 @@ func parseLine(root *cli.Command, words []string) (line, error) {
 	return l, nil
 }
 
-// several returns the names that a line gives, if they are more than one and the command
-// takes them one by one.
-func (l line) several() []string {
-	if len(l.args) < 2 || !strings.HasSuffix(l.command().ArgsUsage, " ...") {
-		return nil
-	}
-	return l.args
-}
-
 // word takes a command's name or an argument.
 func (l *line) word(word string) error {
 	subs := l.command().Subcommands

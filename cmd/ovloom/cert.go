@@ -32,10 +32,10 @@ func (p *program) certCommand() *cli.Command {
 		Subcommands: []*cli.Command{
 			{Name: "ca", Usage: "make the authority that signs the hosts' certificates", Flags: []cli.Flag{dir()}, Action: p.certCA,
 				Description: "   ovloom cert ca\n   ovloom cert ca --dir ./pki"},
-			{Name: "host", Usage: "make a host's key and certificate", ArgsUsage: "HOST", Flags: []cli.Flag{address(), dir()}, Action: p.certHost,
-				Description: "   ovloom cert host host1 --address 192.0.2.1\n   ovloom cert host host2 --address 192.0.2.2 --address 198.51.100.2"},
-			{Name: "renew", Usage: "replace a host's certificate by one that is valid from now on", ArgsUsage: "HOST", Flags: []cli.Flag{address(), dir()}, Action: p.certRenew,
-				Description: "The key stays, and so do the addresses if none is given.\n\n   ovloom cert renew host1"},
+			p.takes(&cli.Command{Name: "host", Usage: "make a host's key and certificate", Flags: []cli.Flag{address(), dir()}, Action: p.certHost,
+				Description: "   ovloom cert host host1 --address 192.0.2.1\n   ovloom cert host host2 --address 192.0.2.2 --address 198.51.100.2"}, path(intent.ClassHost)),
+			p.takes(&cli.Command{Name: "renew", Usage: "replace a host's certificate by one that is valid from now on", Flags: []cli.Flag{address(), dir()}, Action: p.certRenew,
+				Description: "The key stays, and so do the addresses if none is given.\n\n   ovloom cert renew host1"}, path(intent.ClassHost)),
 		},
 	}
 }
@@ -74,7 +74,7 @@ func (p *program) certRenew(c *cli.Context) error {
 
 // certOf makes a host's files by make and prints them.
 func (p *program) certOf(c *cli.Context, make func(dir, name string, addrs ...netip.Addr) (pki.Files, error), text func(io.Writer, pki.Files)) error {
-	name, err := hostArgument(c)
+	name, err := parsed(c, hostName)
 	if err != nil {
 		return err
 	}

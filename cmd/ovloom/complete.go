@@ -4,12 +4,10 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -103,30 +101,38 @@ func (p *program) candidates(before []string, last string) []string {
 	return p.arguments(l, last)
 }
 
-// values returns what a flag's value may be, of which last is the beginning.
-func (p *program) values(l line, f cli.Flag, last string) []string {
-	switch f.Names()[0] {
-	case "output":
-		return []string{"json", "table"}
-	case "unknown":
-		return []string{string(intent.UnknownDrop), string(intent.UnknownFlood)}
-	case "expect":
-		return verdicts
-	case "netns":
-		return dirNames("/run/netns")
-	case "tap", "bridge":
-		return dirNames("/sys/class/net")
-	case "external":
-		return p.externalNames(l)
-	case "host":
-		return p.hostNames(l)
-	case "to":
-		return p.targets(l, last)
-	case "tcp", "udp", "sctp":
-		return p.forwarded(l, f.Names()[0])
+// A completer returns what an argument or the value of a flag may be, of which begun is the
+// beginning. It may return what does not begin like that.
+type completer func(p *program, l line, begun string) []string
+
+// completedFlag is a flag whose values can be completed.
+type completedFlag struct {
+	cli.DocGenerationFlag
+	words completer
+}
+
+// completed returns a flag with what completion offers for its value.
+func completed(f cli.Flag, words completer) cli.Flag {
+	return completedFlag{f.(cli.DocGenerationFlag), words}
+}
+
+// values returns what a flag's value may be.
+func (p *program) values(l line, f cli.Flag, begun string) []string {
+	if f, ok := f.(completedFlag); ok {
+		return f.words(p, l, begun)
 	}
 	return nil
 }
+
+func oneOf(words ...string) completer {
+	return func(*program, line, string) []string { return words }
+}
+
+// interfaces completes the name of a network interface of this host.
+func interfaces(*program, line, string) []string { return dirNames("/sys/class/net") }
+
+// namespaces completes the name of a network namespace of this host.
+func namespaces(*program, line, string) []string { return dirNames("/run/netns") }
 
 func dirNames(dir string) []string {
 	entries, err := os.ReadDir(dir)
@@ -140,63 +146,98 @@ func dirNames(dir string) []string {
 	return names
 }
 
-// newNames are the nouns whose add names, with its argument, what does not exist yet.
-var newNames = []string{"tenant", "network", "port", "peer", "external"}
+// An argument is one that a command takes: how its help calls it, and what it can be.
+type argument struct {
+	usage string
+	of    intent.Class // what it names, if that is an object of the store
+	isNew bool         // the object does not exist yet
 
-// arguments returns what a command's next argument may be, by what its usage calls
-// it.
-func (p *program) arguments(l line, last string) []string {
-	depths := map[string]int{
-		"TENANT": 1, "[TENANT]": 1, "TENANT/NETWORK": 2, "[TENANT[/NETWORK]]": 2,
-		"TENANT/NETWORK/PORT": 3, "TENANT/NETWORK/PEER": 3, "[TENANT[/NETWORK[/PORT]]]": 3,
-		"DESTINATION": 3, // a port, or what is no name
-	}
-	arguments := strings.Fields(l.command().ArgsUsage)
-	at := len(l.args)
-	if n := len(arguments); n > 0 && arguments[n-1] == "..." {
-		arguments = arguments[:n-1]
-		at = min(at, n-2)
-	}
-	if at >= len(arguments) {
-		return nil
-	}
-	usage := arguments[at]
-	isNew := l.command().Name == "add" && slices.Contains(newNames, l.path[1].Name)
-	switch usage {
-	case "SHELL":
-		return shells()
-	case "HOST":
-		return p.hostNames(l)
-	case "MEMBER":
-		return p.memberNames(l)
-	case "EXTERNAL":
-		if isNew {
-			return nil
-		}
-		return p.externalNames(l)
-	case "PREFIX":
-		if l.command().Name == "add" {
-			return nil
-		}
-		return p.prefixesOf(l, l.args[0])
-	}
-	depth := depths[usage]
-	if depth == 0 {
-		return nil
-	}
-	if isNew {
-		// The last part is new: only those above it exist.
-		if strings.Count(last, "/") >= depth-1 {
-			return nil
-		}
-		return p.objects(l, last, depth, false)
-	}
-	return p.objects(l, last, depth, strings.HasPrefix(usage, "["))
+	// What completion offers: names along a path of classes, as of acme/web/c1, which with
+	// short may end before its last part; or words.
+	path  []intent.Class
+	short bool
+	words completer
 }
 
-// targets returns where a forward may lead, as far as a port's name goes.
-func (p *program) targets(l line, last string) []string {
-	names := p.objects(l, last, 3, false)
+// path returns an argument that names an object with those that it is part of, outermost
+// first: TENANT/NETWORK/PORT.
+func path(classes ...intent.Class) argument {
+	var words []string
+	for _, c := range classes {
+		words = append(words, strings.ToUpper(string(c)))
+	}
+	return argument{usage: strings.Join(words, "/"), of: classes[len(classes)-1], path: classes}
+}
+
+// portPath is the name of a port.
+var portPath = path(intent.ClassTenant, intent.ClassNetwork, intent.ClassPort)
+
+// optional returns an argument that names an object of one of the classes, or is left out:
+// [TENANT[/NETWORK]].
+func optional(classes ...intent.Class) argument {
+	a := path(classes...)
+	a.usage = "[" + strings.ReplaceAll(a.usage, "/", "[/") + strings.Repeat("]", len(classes))
+	a.short = true
+	return a
+}
+
+// fresh returns the arguments of add, which names an object of the class that does not exist.
+func fresh(class intent.Class, args []argument) []argument {
+	args = slices.Clone(args)
+	for i := range args {
+		args[i].isNew = args[i].of == class
+	}
+	return args
+}
+
+// grammar is what a command takes besides flags. With several, there may be more of the last
+// argument.
+type grammar struct {
+	arguments []argument
+	several   bool
+}
+
+// takes says what arguments a command takes.
+func (p *program) takes(c *cli.Command, args ...argument) *cli.Command {
+	var words []string
+	for _, a := range args {
+		words = append(words, a.usage)
+	}
+	c.ArgsUsage = strings.Join(words, " ")
+	p.grammars[c] = grammar{arguments: args}
+	return c
+}
+
+// takesSeveral says that a command takes an argument once or more often, and is run for each.
+func (p *program) takesSeveral(c *cli.Command, args ...argument) *cli.Command {
+	p.takes(c, args...)
+	c.ArgsUsage += " ..."
+	p.grammars[c] = grammar{args, true}
+	return c
+}
+
+// arguments returns what a command's next argument may be.
+func (p *program) arguments(l line, begun string) []string {
+	g := p.grammars[l.command()]
+	at := len(l.args)
+	if g.several {
+		at = min(at, len(g.arguments)-1)
+	}
+	if at >= len(g.arguments) {
+		return nil
+	}
+	switch a := g.arguments[at]; {
+	case a.path != nil:
+		return p.objects(l, begun, a)
+	case a.words != nil && !a.isNew:
+		return a.words(p, l, begun)
+	}
+	return nil
+}
+
+// targets completes where a forward leads, as far as a port's name goes.
+func targets(p *program, l line, begun string) []string {
+	names := p.objects(l, begun, portPath)
 	for i, n := range names {
 		if !strings.HasSuffix(n, "/") {
 			names[i] = n + ":"
@@ -205,57 +246,28 @@ func (p *program) targets(l line, last string) []string {
 	return names
 }
 
-// objects returns the names at the level that last has reached, of at most
-// depth levels: acme/, then acme/web/, then acme/web/c1. One that can go on
-// ends in a slash; whole says that it may also end there.
-func (p *program) objects(l line, last string, depth int, whole bool) []string {
-	client, ctx, done := p.completionClient(l)
-	defer done()
-	var names []string
-	level := strings.Count(last, "/") + 1
-	parts := strings.Split(last, "/")
-	switch level {
-	case 1:
-		ts, err := client.Tenants(ctx)
-		if err != nil {
+// objects returns the names at the level of the argument's path that begun has reached: acme/,
+// then acme/web/, then acme/web/c1. One that can go on ends in a slash.
+func (p *program) objects(l line, begun string, a argument) []string {
+	level := strings.Count(begun, "/")
+	last := len(a.path) - 1
+	if level > last || level == last && a.isNew {
+		return nil
+	}
+	var within intent.Reference
+	if level > 0 {
+		var err error
+		if within, err = p.nouns[a.path[level-1]].reference(begun[:strings.LastIndexByte(begun, '/')]); err != nil {
 			return nil
-		}
-		for _, t := range ts {
-			names = append(names, t.Name)
-		}
-	case 2:
-		ns, err := client.Networks(ctx, parts[0])
-		if err != nil {
-			return nil
-		}
-		for _, n := range ns {
-			names = append(names, n.Ref().String())
-		}
-	case 3:
-		if strings.HasSuffix(strings.TrimSuffix(l.command().ArgsUsage, " ..."), "/PEER") {
-			peers, err := client.Peers(ctx, parts[0], parts[1])
-			if err != nil {
-				return nil
-			}
-			for _, v := range peers {
-				names = append(names, v.Ref().String())
-			}
-			break
-		}
-		ps, err := client.Ports(ctx, parts[0], parts[1])
-		if err != nil {
-			return nil
-		}
-		for _, v := range ps {
-			names = append(names, v.Ref().String())
 		}
 	}
-	if level >= depth {
+	names := p.names(l, a.path[level], within)
+	if level == last {
 		return names
 	}
 	var out []string
 	for _, n := range names {
-		if whole {
+		if a.short {
 			out = append(out, n)
 		}
 		out = append(out, n+"/")
@@ -263,82 +275,20 @@ func (p *program) objects(l line, last string, depth int, whole bool) []string {
 	return out
 }
 
-func (p *program) hostNames(l line) []string {
+// names returns the names of the objects of a class that are part of another, or of all.
+func (p *program) names(l line, class intent.Class, within intent.Reference) []string {
 	client, ctx, done := p.completionClient(l)
 	defer done()
-	hs, err := client.Hosts(ctx)
+	names, err := p.nouns[class].names(ctx, client, within)
 	if err != nil {
 		return nil
-	}
-	var names []string
-	for _, h := range hs {
-		names = append(names, h.Name)
 	}
 	return names
 }
 
-// memberNames returns the members of the store; the URLs of those that have no name yet.
-func (p *program) memberNames(l line) []string {
-	client, ctx, done := p.completionClient(l)
-	defer done()
-	h, err := client.StoreHealth(ctx)
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, m := range h.Members {
-		names = append(names, cmp.Or(m.Name, m.Peer))
-	}
-	return names
-}
-
-func (p *program) externalNames(l line) []string {
-	client, ctx, done := p.completionClient(l)
-	defer done()
-	es, err := client.Externals(ctx)
-	if err != nil {
-		return nil
-	}
-	var names []string
-	for _, e := range es {
-		names = append(names, e.Name)
-	}
-	return names
-}
-
-// prefixesOf returns where a tenant's routes lead.
-func (p *program) prefixesOf(l line, tenant string) []string {
-	client, ctx, done := p.completionClient(l)
-	defer done()
-	rs, err := client.Routes(ctx, tenant)
-	if err != nil {
-		return nil
-	}
-	var prefixes []string
-	for _, r := range rs {
-		prefixes = append(prefixes, r.Prefix.String())
-	}
-	return prefixes
-}
-
-// forwarded returns which ports of a protocol the tenant of the line forwards.
-func (p *program) forwarded(l line, protocol string) []string {
-	if l.command().Name == "add" || len(l.path) < 3 || l.path[2].Name != "forward" || len(l.args) == 0 {
-		return nil
-	}
-	client, ctx, done := p.completionClient(l)
-	defer done()
-	nat, err := client.NAT(ctx, l.args[0])
-	if err != nil {
-		return nil
-	}
-	var ports []string
-	for _, f := range nat.Forwards {
-		if string(f.Protocol) == protocol {
-			ports = append(ports, strconv.Itoa(int(f.Port)))
-		}
-	}
-	return ports
+// namesOf completes the name of an object of a class.
+func namesOf(class intent.Class) completer {
+	return func(p *program, l line, _ string) []string { return p.names(l, class, nil) }
 }
 
 // completionClient returns a client of the ovloomd that the line names.

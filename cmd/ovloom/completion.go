@@ -13,14 +13,14 @@ import (
 )
 
 func (p *program) completionCommand() *cli.Command {
-	return &cli.Command{
-		Name: "completion", Usage: "print a script that completes commands, flags and names", ArgsUsage: "SHELL", Action: p.showCompletion,
+	return p.takes(&cli.Command{
+		Name: "completion", Usage: "print a script that completes commands, flags and names", Action: p.showCompletion,
 		Description: `SHELL is bash, zsh or fish.
 
    ovloom completion bash > /etc/bash_completion.d/ovloom
    ovloom completion zsh > "${fpath[1]}/_ovloom"
    ovloom completion fish > ~/.config/fish/completions/ovloom.fish`,
-	}
+	}, argument{usage: "SHELL", words: oneOf(shells()...)})
 }
 
 func (p *program) showCompletion(c *cli.Context) error {

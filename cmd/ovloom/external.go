@@ -1,4 +1,4 @@
-// ovloom external: ways out of the overlay.
+// ovloom external: externals, which hosts reach by their uplinks.
 
 package main
 
@@ -17,235 +17,169 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-func (p *program) externalCommand() *cli.Command {
-	allow := func() cli.Flag {
-		return &cli.StringSliceFlag{Name: "allow", Usage: "`PREFIX` that tenants may reach by it although it is the hosts' own"}
+// What can be said of an external.
+var (
+	externalKind = []field[intent.External]{
+		{name: "host", flag: func() cli.Flag {
+			return &cli.BoolFlag{Name: "host", Usage: "out through the hosts' own routing, under the hosts' own addresses"}
+		}, read: func(in *input[intent.External]) error {
+			in.object.Kind = intent.ExternalHost
+			return nil
+		}},
+		stringFlag("range", "with --host: `PREFIX` of addresses that nobody else uses, one for each tenant (default: "+intent.DefaultHostRange.String()+")",
+			func(e *intent.External) *netip.Prefix { return &e.Subnet }, intent.ParsePrefix),
+		bound("bridge", func() cli.Flag {
+			return completed(&cli.StringFlag{Name: "bridge", Usage: "out through `BRIDGE`, which exists on the hosts and leads to a segment outside"}, interfaces)
+		}, func(e *intent.External) *string { return &e.Bridge }, func(c *cli.Context) (string, error) { return c.String("bridge"), nil }),
+		stringFlag("subnet", "with --bridge: `PREFIX` of that segment", func(e *intent.External) *netip.Prefix { return &e.Subnet }, intent.ParsePrefix),
+		stringFlag("gateway", "with --bridge: `ADDRESS` of the segment's router; the first of the subnet, unless given",
+			func(e *intent.External) *netip.Addr { return &e.Gateway }, intent.ParseAddr),
 	}
-	pool := func() cli.Flag {
-		return &cli.StringFlag{Name: "pool", Usage: "`FIRST-LAST`: the addresses of the subnet that ovloom may use"}
+	externalVLAN = intFlag("vlan", "VLAN `N` of the segment on the bridge, 1 to 4094; 0: untagged (default: 0)", func(e *intent.External) *uint16 { return &e.VLAN }, vlan)
+	externalPool = stringFlag("pool", "`FIRST-LAST`: the addresses of the subnet that ovloom may use", func(e *intent.External) *intent.AddrRange { return &e.Pool }, intent.ParseAddrRange)
+	externalMTU  = func(check func(int) (int, error)) field[intent.External] {
+		return intFlag("mtu", "largest IP packet of the segment, in `BYTES` (default: 1500)", func(e *intent.External) *int { return &e.MTU }, check)
 	}
-	mtu := func() cli.Flag {
-		return &cli.IntFlag{Name: "mtu", Usage: "largest IP packet of the segment, in `BYTES` (default: 1500)"}
-	}
-	underlay := func() cli.Flag {
-		return &cli.StringFlag{Name: "underlay", Usage: "with --host: `ACCESS` of tenants to the network that the tunnels run in, deny or allow (default: deny). Hosts and tunnels there stay closed either way"}
-	}
-	vlan := func() cli.Flag {
-		return &cli.IntFlag{Name: "vlan", Usage: "VLAN `N` of the segment on the bridge, 1 to 4094; 0: untagged (default: 0)"}
-	}
-	return &cli.Command{
-		Name: "external", Usage: "externals: ways out of the overlay, which tenants use by NAT",
-		Description: `   ovloom external add internet --host
-   ovloom external show internet`,
-		Subcommands: []*cli.Command{
-			{Name: "add", Usage: "add an external", ArgsUsage: "EXTERNAL", Action: p.externalAdd,
-				Flags: []cli.Flag{
-					&cli.BoolFlag{Name: "host", Usage: "out through the hosts' own routing, under the hosts' own addresses"},
-					&cli.StringFlag{Name: "range", Usage: "with --host: `PREFIX` of addresses that nobody else uses, one for each tenant (default: " + intent.DefaultHostRange.String() + ")"},
-					&cli.StringFlag{Name: "bridge", Usage: "out through `BRIDGE`, which exists on the hosts and leads to a segment outside"},
-					&cli.StringFlag{Name: "subnet", Usage: "with --bridge: `PREFIX` of that segment"},
-					&cli.StringFlag{Name: "gateway", Usage: "with --bridge: `ADDRESS` of the segment's router; the first of the subnet, unless given"},
-					vlan(), pool(), mtu(), allow(), underlay(),
-				},
-				Description: `With --host, packets leave through the routing of the host where the port is, under the host's address (masquerade): it works on any host that has a route. ` + "`ovloom status`" + ` says what a host lacks for that, and ` + "`ovloom status --fix`" + ` sets it.
+	externalAllow = stringsFlag("allow", "`PREFIX` that tenants may reach by it although it is the hosts' own",
+		func(e *intent.External) *[]netip.Prefix { return &e.Allow }, intent.ParseAllowed)
+	externalNoAllow = field[intent.External]{name: "no-allow", flag: func() cli.Flag {
+		return &cli.StringSliceFlag{Name: "no-allow", Usage: "`PREFIX` that was allowed and no longer is"}
+	}, read: readNoAllow}
+	externalUnderlay = stringFlag("underlay", "with --host: `ACCESS` of tenants to the network that the tunnels run in, deny or allow (default: deny). Hosts and tunnels there stay closed either way",
+		func(e *intent.External) *intent.UnderlayAccess { return &e.Underlay }, intent.ParseUnderlayAccess)
+)
+
+var externals = noun[intent.External, intent.External, api.External]{
+	class:    intent.ClassExternal,
+	usage:    "externals: ways out of the overlay, which tenants use by NAT",
+	examples: []string{"ovloom external add internet --host", "ovloom external show internet"},
+	name:     []argument{path(intent.ClassExternal)},
+	parse: func(args []string) (intent.External, error) {
+		return intent.External{Name: args[0]}, intent.ValidateName("external", args[0])
+	},
+	add: &verb[intent.External]{
+		usage: "add an external",
+		about: "With --host, packets leave through the routing of the host where the port is, under the host's address (masquerade): it works on any host that has a route. `ovloom status` says what a host lacks for that, and `ovloom status --fix`" + ` sets it.
 
 With --bridge, tenants have addresses of a real subnet: those of the pool, which nobody else may use. A host without the bridge has no way out by it. Frames on the bridge are untagged, or have the tag of --vlan: others are dropped.
 
-Tenants reach no address of a host, no VTEP and no store, nor each other's addresses, and with --host not the network that the tunnels run in, but for what --allow names. VTEPs and the store are opened by naming the very address only, not by a prefix around it.
-
-   ovloom external add internet --host
-   ovloom external add lab --host --range 100.100.0.0/16 --allow 192.0.2.5
-   ovloom external add lan --host --range 100.101.0.0/16 --underlay allow
-   ovloom external add campus --bridge br-ex --subnet 203.0.113.0/24 --gateway 203.0.113.1 --pool 203.0.113.10-203.0.113.200
-   ovloom external add lab7 --bridge br-ex --vlan 107 --subnet 198.51.100.0/24 --pool 198.51.100.10-198.51.100.99`},
-			{Name: "set", Usage: "change an external", ArgsUsage: "EXTERNAL", Action: p.externalSet,
-				Flags: []cli.Flag{allow(),
-					&cli.StringSliceFlag{Name: "no-allow", Usage: "`PREFIX` that was allowed and no longer is"},
-					vlan(), pool(), mtu(), underlay()},
-				Description: `What is not given stays: --allow adds to what is allowed, --no-allow takes from it; --vlan, --pool, --mtu and --underlay replace. It returns when the change is stored; every host takes it in at once, or as soon as its ovloomd runs.
-
-   ovloom external set internet --allow 192.0.2.0/28
-   ovloom external set internet --no-allow 192.0.2.0/28
-   ovloom external set internet --underlay deny
-   ovloom external set campus --pool 203.0.113.10-203.0.113.250`},
-			{Name: "list", Usage: "list the externals", Action: p.externalList,
-				Description: "   ovloom external list\n   ovloom external list -o json"},
-			{Name: "show", Usage: "show an external, and which of its addresses are used for what", ArgsUsage: "EXTERNAL ...", Action: p.externalShow,
-				Description: "   ovloom external show campus"},
-			{Name: "delete", Usage: "delete an external", ArgsUsage: "EXTERNAL ...", Flags: deleteFlags(), Action: p.externalDelete,
-				Description: "An external that tenants use is deleted only with --cascade, which prints what goes first. It returns when that is stored.\n\n   ovloom external delete campus\n   ovloom external delete internet --cascade"},
+Tenants reach no address of a host, no VTEP and no store, nor each other's addresses, and with --host not the network that the tunnels run in, but for what --allow names. VTEPs and the store are opened by naming the very address only, not by a prefix around it.`,
+		examples: []string{
+			"ovloom external add internet --host",
+			"ovloom external add lab --host --range 100.100.0.0/16 --allow 192.0.2.5",
+			"ovloom external add lan --host --range 100.101.0.0/16 --underlay allow",
+			"ovloom external add campus --bridge br-ex --subnet 203.0.113.0/24 --gateway 203.0.113.1 --pool 203.0.113.10-203.0.113.200",
+			"ovloom external add lab7 --bridge br-ex --vlan 107 --subnet 198.51.100.0/24 --pool 198.51.100.10-198.51.100.99",
 		},
-	}
+		flags: slices.Concat(externalKind, []field[intent.External]{externalVLAN, externalPool, externalMTU(anyInt), externalAllow, externalUnderlay}),
+		check: validExternal, says: externalText,
+	},
+	set: &verb[intent.External]{
+		usage: "change an external",
+		about: "What is not given stays: --allow adds to what is allowed, --no-allow takes from it; --vlan, --pool, --mtu and --underlay replace. It returns when the change is stored; every host takes it in at once, or as soon as its ovloomd runs.",
+		examples: []string{
+			"ovloom external set internet --allow 192.0.2.0/28",
+			"ovloom external set internet --no-allow 192.0.2.0/28",
+			"ovloom external set internet --underlay deny",
+			"ovloom external set campus --pool 203.0.113.10-203.0.113.250",
+		},
+		flags: []field[intent.External]{externalAllow, externalNoAllow, externalVLAN, externalPool, externalMTU(segmentMTU), externalUnderlay},
+		check: oneOfAllowed, says: externalText,
+	},
+	list: &listing[intent.External]{
+		usage:    "list the externals",
+		examples: []string{"ovloom external list", "ovloom external list -o json"},
+		columns: []column[intent.External]{
+			{"EXTERNAL", func(e intent.External) string { return e.Name }},
+			{"LEADS", leadsBy},
+			{"SUBNET", func(e intent.External) string { return e.Subnet.String() }},
+			{"GATEWAY", func(e intent.External) string { return e.Gateway.String() }},
+			{"ADDRESSES", func(e intent.External) string { return e.Addresses().String() }},
+			{"ALLOWS", func(e intent.External) string { return joined(e.Allow) }},
+		},
+	},
+	show: &showing[intent.External, api.External]{
+		verb: verb[intent.External]{
+			usage: "show an external, and which of its addresses are used for what", several: true,
+			examples: []string{"ovloom external show campus"},
+		},
+		facts: externalFacts,
+		after: func(w io.Writer, e api.External) {
+			section(w, "Addresses in use", []string{"ADDRESS", "USED BY"}, e.Used, func(u api.UsedAddress) []string {
+				return []string{u.Address.String(), strings.Join(u.By, ", ")}
+			})
+		},
+	},
+	delete: &verb[intent.External]{
+		usage: "delete an external", several: true,
+		about:    "An external that tenants use is deleted only with --cascade, which prints what goes first. It returns when that is stored.",
+		examples: []string{"ovloom external delete campus", "ovloom external delete internet --cascade"},
+	},
 }
 
-// externalArgument returns a command's only argument, the name of an external.
-func externalArgument(c *cli.Context) (string, error) {
-	arg, err := argument(c)
-	if err != nil {
-		return "", err
-	}
-	return arg, intent.ValidateName("external", arg)
-}
-
-func (p *program) externalAdd(c *cli.Context) error {
-	name, err := externalArgument(c)
-	if err != nil {
-		return err
-	}
-	spec, err := externalFlags(c, name)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := p.call(c)
-	defer cancel()
-	w, err := p.client.AddExternal(ctx, spec)
-	if err != nil {
-		return err
-	}
-	return p.externalWritten(w, "added")
-}
-
-// externalFlags reads the flags of add.
-func externalFlags(c *cli.Context, name string) (api.ExternalSpec, error) {
-	spec := api.ExternalSpec{Name: name, Kind: intent.ExternalHost, MTU: c.Int("mtu")}
-	subnet, other := "range", []string{"subnet", "gateway", "vlan", "pool", "mtu"}
-	if c.IsSet("bridge") {
-		spec.Kind, spec.Bridge = intent.ExternalBridge, c.String("bridge")
-		subnet, other = "subnet", []string{"range"}
-	}
-	if c.Bool("host") == c.IsSet("bridge") {
-		return spec, intent.Invalidf("external %s needs either --host or --bridge", name).
+// validExternal refuses what does not go together, and what would be wrong about any external.
+func validExternal(in *input[intent.External]) error {
+	e, bridge := &in.object, in.line.IsSet("bridge")
+	if in.line.Bool("host") == bridge {
+		return intent.Invalidf("external %s needs either --host or --bridge", e.Name).
 			WithHint("--host goes out through the hosts' own routing, --bridge br-ex through a bridge that leads outside")
 	}
-	if c.IsSet("bridge") {
-		other = append(other, "underlay")
+	other := []string{"subnet", "gateway", "vlan", "pool", "mtu"}
+	e.Kind = intent.ExternalHost
+	if bridge {
+		e.Kind, other = intent.ExternalBridge, []string{"range", "underlay"}
 	}
 	for _, flag := range other {
-		if c.IsSet(flag) {
-			return spec, intent.Invalidf("--%s is not for externals with --%s", flag, spec.Kind).WithHint("see `ovloom external add --help`")
+		if in.line.IsSet(flag) {
+			return intent.Invalidf("--%s is not for externals with --%s", flag, e.Kind).WithHint("see `ovloom external add --help`")
 		}
 	}
-	var err error
-	if c.IsSet(subnet) {
-		if spec.Subnet, err = intent.ParsePrefix(c.String(subnet)); err != nil {
-			return spec, err
-		}
-	}
-	if c.IsSet("gateway") {
-		if spec.Gateway, err = intent.ParseAddr(c.String("gateway")); err != nil {
-			return spec, err
-		}
-	}
-	if spec.VLAN, err = vlanFlag(c); err != nil {
-		return spec, err
-	}
-	if c.IsSet("pool") {
-		if spec.Pool, err = intent.ParseAddrRange(c.String("pool")); err != nil {
-			return spec, err
-		}
-	}
-	if spec.Allow, err = allowed(c, "allow"); err != nil {
-		return spec, err
-	}
-	if c.IsSet("underlay") {
-		if spec.Underlay, err = intent.ParseUnderlayAccess(c.String("underlay")); err != nil {
-			return spec, err
-		}
-	}
-	return spec, intent.External{Name: name, Kind: spec.Kind, Subnet: spec.Subnet, Gateway: spec.Gateway, Bridge: spec.Bridge,
-		VLAN: spec.VLAN, Pool: spec.Pool, MTU: spec.MTU, Allow: spec.Allow, Underlay: spec.Underlay}.WithDefaults().Validate()
+	return e.WithDefaults().Validate()
 }
 
-// vlanFlag reads --vlan.
-func vlanFlag(c *cli.Context) (uint16, error) {
-	n := c.Int("vlan")
+// vlan reads --vlan.
+func vlan(n int) (uint16, error) {
 	if n < 0 || n > intent.VLANMax {
 		return 0, intent.Invalidf("VLAN %d is out of range", n).WithHint("choose between 1 and %d; 0: untagged", intent.VLANMax)
 	}
 	return uint16(n), nil
 }
 
-// allowed reads a flag whose values are prefixes or addresses.
-func allowed(c *cli.Context, flag string) ([]netip.Prefix, error) {
-	var ps []netip.Prefix
-	for _, s := range c.StringSlice(flag) {
-		p, err := intent.ParseAllowed(s)
-		if err != nil {
-			return nil, err
-		}
-		ps = append(ps, p)
+// segmentMTU reads --mtu of an external that exists.
+func segmentMTU(n int) (int, error) {
+	if n < intent.MTUMin || n > intent.MTUMax {
+		return 0, intent.Invalidf("MTU %d is out of range", n).WithHint("choose between %d and %d bytes", intent.MTUMin, intent.MTUMax)
 	}
-	return ps, nil
+	return n, nil
 }
 
-func (p *program) externalSet(c *cli.Context) error {
-	name, err := externalArgument(c)
-	if err != nil {
-		return err
-	}
-	var change api.ExternalChange
-	if change.Allow, err = allowed(c, "allow"); err != nil {
-		return err
-	}
-	if change.NoAllow, err = allowed(c, "no-allow"); err != nil {
-		return err
-	}
-	if c.IsSet("pool") {
-		pool, err := intent.ParseAddrRange(c.String("pool"))
-		if err != nil {
-			return err
-		}
-		change.Pool = &pool
-	}
-	if c.IsSet("mtu") {
-		mtu := c.Int("mtu")
-		if mtu < intent.MTUMin || mtu > intent.MTUMax {
-			return intent.Invalidf("MTU %d is out of range", mtu).WithHint("choose between %d and %d bytes", intent.MTUMin, intent.MTUMax)
-		}
-		change.MTU = &mtu
-	}
-	if c.IsSet("underlay") {
-		u, err := intent.ParseUnderlayAccess(c.String("underlay"))
-		if err != nil {
-			return err
-		}
-		change.Underlay = &u
-	}
-	if c.IsSet("vlan") {
-		vlan, err := vlanFlag(c)
-		if err != nil {
-			return err
-		}
-		change.VLAN = &vlan
-	}
-	if change.IsZero() {
-		return intent.Invalidf("nothing is given to change about external %s", name).WithHint("see `ovloom external set --help`")
-	}
-	for _, pre := range change.Allow {
-		if slices.Contains(change.NoAllow, pre) {
+// noAllow is the name of what --no-allow says: no field of an external, but of its change.
+const noAllow = "no_allow"
+
+func readNoAllow(in *input[intent.External]) error {
+	ps, err := each(in.line.StringSlice("no-allow"), intent.ParseAllowed)
+	in.change[noAllow] = ps
+	return err
+}
+
+// oneOfAllowed refuses a prefix that is to be allowed and not to be allowed.
+func oneOfAllowed(in *input[intent.External]) error {
+	no, _ := in.change[noAllow].([]netip.Prefix)
+	for _, pre := range in.object.Allow {
+		if slices.Contains(no, pre) {
 			return intent.Invalidf("prefix %s is given both with --allow and with --no-allow", pre).WithHint("choose one")
 		}
 	}
-	ctx, cancel := p.call(c)
-	defer cancel()
-	w, err := p.client.SetExternal(ctx, name, change)
-	if err != nil {
-		return err
-	}
-	return p.externalWritten(w, "changed")
+	return nil
 }
 
-// externalWritten prints an external that was stored. It is no tenant's, so there is
-// no host of which it is known when it has taken it in.
-func (p *program) externalWritten(w api.Written, done string) error {
-	e := object[intent.External](w)
-	return p.print(e, func(out io.Writer) {
-		fmt.Fprintf(out, "external %s %s: %s, addresses %s", e.Name, done, leadsBy(*e), e.Addresses())
-		if len(e.Allow) > 0 {
-			fmt.Fprintf(out, ", allows %s", joined(e.Allow))
-		}
-		fmt.Fprintln(out)
-	})
+// externalText says what an external is that was added or changed.
+func externalText(e intent.External) string {
+	s := fmt.Sprintf("%s, addresses %s", leadsBy(e), e.Addresses())
+	if len(e.Allow) > 0 {
+		s += ", allows " + joined(e.Allow)
+	}
+	return s
 }
 
 // leadsBy says how packets leave by an external.
@@ -266,84 +200,34 @@ var underlayWords = map[intent.UnderlayAccess]string{
 	"":                   "allowed, but for hosts and tunnels: nobody has chosen",
 }
 
-func joined[T fmt.Stringer](vs []T) string {
-	var s []string
-	for _, v := range vs {
-		s = append(s, v.String())
+func externalFacts(e api.External) []fact {
+	fs := []fact{
+		{"external", e.Name},
+		{"id", decimal(e.ID)},
+		{"leads", leadsBy(e.External)},
+		{"subnet", e.Subnet.String() + " with gateway " + e.Gateway.String()},
+		{"addresses", fmt.Sprintf("%s: %d in use, %d free", e.Addresses(), len(e.Used), e.Free)},
 	}
-	return strings.Join(s, ", ")
+	if e.MTU != 0 {
+		fs = append(fs, fact{"mtu", strconv.Itoa(e.MTU)})
+	}
+	if e.Kind == intent.ExternalHost {
+		fs = append(fs, fact{"underlay", underlayWords[e.Underlay]})
+	}
+	return append(fs, fact{"allows", joined(e.Allow)})
 }
 
-func (p *program) externalList(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
+// choose sets the external of an object of NAT that is added, where the line names none.
+func (in *input[O]) choose(external *string, kind intent.ExternalKind) (err error) {
+	if *external == "" {
+		*external, err = chooseExternal(in.ctx, in.client, kind)
 	}
-	ctx, cancel := p.call(c)
-	defer cancel()
-	es, err := p.client.Externals(ctx)
-	if err != nil {
-		return err
-	}
-	return p.print(es, func(out io.Writer) {
-		var rows [][]string
-		for _, e := range es {
-			rows = append(rows, []string{e.Name, leadsBy(e), e.Subnet.String(), e.Gateway.String(), e.Addresses().String(), joined(e.Allow)})
-		}
-		table(out, []string{"EXTERNAL", "LEADS", "SUBNET", "GATEWAY", "ADDRESSES", "ALLOWS"}, rows)
-	})
+	return err
 }
 
-func (p *program) externalShow(c *cli.Context) error {
-	name, err := externalArgument(c)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := p.call(c)
-	defer cancel()
-	e, err := p.client.External(ctx, name)
-	if err != nil {
-		return err
-	}
-	return p.print(e, func(out io.Writer) {
-		pairs := [][2]string{
-			{"external", e.Name},
-			{"id", strconv.FormatUint(uint64(e.ID), 10)},
-			{"leads", leadsBy(e.External)},
-			{"subnet", e.Subnet.String() + " with gateway " + e.Gateway.String()},
-			{"addresses", fmt.Sprintf("%s: %d in use, %d free", e.Addresses(), len(e.Used), e.Free)},
-		}
-		if e.MTU != 0 {
-			pairs = append(pairs, [2]string{"mtu", strconv.Itoa(e.MTU)})
-		}
-		if e.Kind == intent.ExternalHost {
-			pairs = append(pairs, [2]string{"underlay", underlayWords[e.Underlay]})
-		}
-		facts(out, append(pairs, [2]string{"allows", joined(e.Allow)})...)
-		section(out, "Addresses in use", []string{"ADDRESS", "USED BY"}, e.Used, func(u api.UsedAddress) []string {
-			return []string{u.Address.String(), strings.Join(u.By, ", ")}
-		})
-	})
-}
-
-func (p *program) externalDelete(c *cli.Context) error {
-	name, err := externalArgument(c)
-	if err != nil {
-		return err
-	}
-	return p.delete(c, "", func(m api.DeleteMode) (api.Written, error) {
-		ctx, cancel := p.call(c)
-		defer cancel()
-		return p.client.DeleteExternal(ctx, name, m)
-	})
-}
-
-// chooseExternal returns the external that --external names; if it does not and
-// there is only one that will do, that one. kind is what will do; "": any.
-func (p *program) chooseExternal(ctx context.Context, c *cli.Context, kind intent.ExternalKind) (string, error) {
-	if c.IsSet("external") {
-		return c.String("external"), intent.ValidateName("external", c.String("external"))
-	}
-	es, err := p.client.Externals(ctx)
+// chooseExternal returns the only external that will do: of a kind; "": of any.
+func chooseExternal(ctx context.Context, c *api.Client, kind intent.ExternalKind) (string, error) {
+	es, err := api.List[intent.External](ctx, c, intent.ClassExternal, nil)
 	if err != nil {
 		return "", err
 	}

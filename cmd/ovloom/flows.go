@@ -15,8 +15,8 @@ import (
 )
 
 func (p *program) flowsCommand() *cli.Command {
-	return &cli.Command{
-		Name: "flows", Usage: "show the flows of this host's switch, and whose they are", ArgsUsage: "[TENANT[/NETWORK[/PORT]]]",
+	return p.takes(&cli.Command{
+		Name: "flows", Usage: "show the flows of this host's switch, and whose they are",
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "table", Usage: "only flows of table `NAME`"},
 			&cli.BoolFlag{Name: "long", Usage: "every flow by itself, in words and as ovs-ofctl writes it"},
@@ -31,7 +31,7 @@ func (p *program) flowsCommand() *cli.Command {
    ovloom flows --table fdb
    ovloom flows acme/web --raw
    ovloom flows --diff`,
-	}
+	}, optional(portPath.path...))
 }
 
 func (p *program) showFlows(c *cli.Context) error {

@@ -3,10 +3,9 @@
 package main
 
 import (
-	"context"
 	"fmt"
-	"io"
 	"math"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,89 +19,159 @@ import (
 // protocols are those that can be forwarded; each has a flag.
 var protocols = []intent.Protocol{intent.TCP, intent.UDP, intent.SCTP}
 
-func (p *program) forwardCommand() *cli.Command {
-	flags := func(more ...cli.Flag) []cli.Flag {
-		return append([]cli.Flag{
-			externalFlag(),
-			&cli.Uint64Flag{Name: "tcp", Usage: "TCP `PORT` outside"},
-			&cli.Uint64Flag{Name: "udp", Usage: "UDP `PORT` outside"},
-			&cli.Uint64Flag{Name: "sctp", Usage: "SCTP `PORT` outside"},
-		}, more...)
-	}
-	return &cli.Command{
-		Name: "forward", Usage: "forward a TCP, UDP or SCTP port of an external address to a port",
-		Description: `   ovloom nat forward add acme --external internet --tcp 8080 --to acme/web/c1:80
-   ovloom nat forward list acme`,
-		Subcommands: []*cli.Command{
-			{Name: "add", Usage: "add a forward", ArgsUsage: "TENANT", Action: p.forwardAdd,
-				Flags: flags(
-					&cli.StringFlag{Name: "to", Usage: "`TENANT/NETWORK/PORT:NUMBER` that it leads to"},
-					&cli.StringFlag{Name: "address", Usage: "`ADDRESS` of the external, for the tenant's first forward; chosen, unless given"}),
-				Description: `All forwards that a tenant has of an external are of one address. By an external with --host, the same port of each host's own addresses leads there, too.
+// What names a forward besides its tenant, where it exists and where it is added.
+var (
+	forwardExternal = externalFlag(func(f *intent.Forward) *string { return &f.External })
+	forwardName     = append([]field[intent.Forward]{forwardExternal}, portsOutside(forwardedPorts)...)
+	forwardNewName  = append([]field[intent.Forward]{forwardExternal}, portsOutside(nil)...)
+)
 
-   ovloom nat forward add acme --external internet --tcp 8080 --to acme/web/c1:80
-   ovloom nat forward add acme --external campus --udp 53 --to acme/web/c1:53`},
-			{Name: "list", Usage: "list the forwards of all tenants or of one", ArgsUsage: "[TENANT]", Action: p.forwardList,
-				Description: "   ovloom nat forward list\n   ovloom nat forward list acme -o json"},
-			{Name: "show", Usage: "show a forward", ArgsUsage: "TENANT", Flags: flags(), Action: p.forwardShow,
-				Description: "   ovloom nat forward show acme --external internet --tcp 8080"},
-			{Name: "delete", Usage: "delete a forward", ArgsUsage: "TENANT", Flags: flags(deleteFlags()...), Action: p.forwardDelete,
-				Description: "Its connections end.\n\n   ovloom nat forward delete acme --external internet --tcp 8080"},
+var forwards = noun[intent.Forward, intent.Forward, api.Forward]{
+	class: intent.ClassForward,
+	usage: "forward a TCP, UDP or SCTP port of an external address to a port",
+	examples: []string{
+		"ovloom nat forward add acme --external internet --tcp 8080 --to acme/web/c1:80",
+		"ovloom nat forward list acme",
+	},
+	name: []argument{path(intent.ClassTenant)},
+	parse: func(args []string) (intent.Forward, error) {
+		name, err := intent.ParseTenant(args[0])
+		return intent.Forward{Tenant: name}, err
+	},
+	tenant: func(f intent.Forward) string { return f.Tenant },
+	add: &verb[intent.Forward]{
+		usage: "add a forward",
+		about: "All forwards that a tenant has of an external are of one address. By an external with --host, the same port of each host's own addresses leads there, too.",
+		examples: []string{
+			"ovloom nat forward add acme --external internet --tcp 8080 --to acme/web/c1:80",
+			"ovloom nat forward add acme --external campus --udp 53 --to acme/web/c1:53",
 		},
-	}
+		flags: append(forwardNewName[:4:4],
+			field[intent.Forward]{name: "to", read: readTarget, flag: func() cli.Flag {
+				return &cli.StringFlag{Name: "to", Usage: "`TENANT/NETWORK/PORT:NUMBER` that it leads to"}
+			}}.completed(targets),
+			stringFlag("address", "`ADDRESS` of the external, for the tenant's first forward; chosen, unless given", func(f *intent.Forward) *netip.Addr { return &f.Address }, intent.ParseAddr)),
+		check: checkForward,
+		says:  func(f intent.Forward) string { return outside(f) + " to " + target(f) },
+	},
+	list: &listing[intent.Forward]{
+		usage:    "list the forwards of all tenants or of one",
+		examples: []string{"ovloom nat forward list", "ovloom nat forward list acme -o json"},
+		within:   []intent.Class{intent.ClassTenant},
+		columns: []column[intent.Forward]{
+			{"TENANT", func(f intent.Forward) string { return f.Tenant }},
+			{"EXTERNAL", func(f intent.Forward) string { return f.External }},
+			{"OUTSIDE", outside},
+			{"TO", target},
+		},
+	},
+	show: &showing[intent.Forward, api.Forward]{
+		verb: verb[intent.Forward]{
+			usage: "show a forward", examples: []string{"ovloom nat forward show acme --external internet --tcp 8080"},
+			flags: forwardName, check: findForward,
+		},
+		facts: func(f api.Forward) []fact {
+			return []fact{
+				{"tenant", f.Tenant},
+				{"external", f.External},
+				{"id", decimal(f.ID)},
+				{"outside", outside(f.Forward)},
+				{"to", target(f.Forward)},
+				{"inside", addrs(f.Inside)},
+				{"host", f.Host},
+			}
+		},
+	},
+	delete: &verb[intent.Forward]{
+		usage: "delete a forward", about: "Its connections end.",
+		examples: []string{"ovloom nat forward delete acme --external internet --tcp 8080"},
+		flags:    forwardName, check: findForward,
+	},
 }
 
-// portOutside reads --tcp, --udp and --sctp.
-func portOutside(c *cli.Context) (intent.Protocol, uint16, error) {
+// portsOutside returns the flags of the protocols, of which exactly one is given.
+func portsOutside(words func(intent.Protocol) completer) []field[intent.Forward] {
+	var fs []field[intent.Forward]
+	for _, proto := range protocols {
+		f := field[intent.Forward]{name: string(proto), flag: func() cli.Flag {
+			return &cli.Uint64Flag{Name: string(proto), Usage: strings.ToUpper(string(proto)) + " `PORT` outside"}
+		}, read: readOutside}
+		if words != nil {
+			f = f.completed(words(proto))
+		}
+		fs = append(fs, f)
+	}
+	return fs
+}
+
+// readOutside reads --tcp, --udp and --sctp.
+func readOutside(in *input[intent.Forward]) error {
 	var given []intent.Protocol
 	for _, proto := range protocols {
-		if c.IsSet(string(proto)) {
+		if in.line.IsSet(string(proto)) {
 			given = append(given, proto)
 		}
 	}
 	if len(given) != 1 {
-		return "", 0, intent.Invalidf("%d ports outside are given", len(given)).WithHint("give exactly one of --tcp, --udp and --sctp, such as --tcp 8080")
+		return intent.Invalidf("%d ports outside are given", len(given)).WithHint("give exactly one of --tcp, --udp and --sctp, such as --tcp 8080")
 	}
-	n := c.Uint64(string(given[0]))
+	n := in.line.Uint64(string(given[0]))
 	if n == 0 || n > math.MaxUint16 {
-		return "", 0, intent.Invalidf("%s port %d is out of range", given[0], n).WithHint("choose between 1 and 65535")
+		return intent.Invalidf("%s port %d is out of range", given[0], n).WithHint("choose between 1 and 65535")
 	}
-	return given[0], uint16(n), nil
+	in.object.Protocol, in.object.Port = given[0], uint16(n)
+	return nil
 }
 
-func (p *program) forwardAdd(c *cli.Context) error {
-	tenant, err := tenantArgument(c)
+// readTarget reads --to.
+func readTarget(in *input[intent.Forward]) (err error) {
+	in.object.To, in.object.ToPort, err = intent.ParseTarget(in.line.String("to"))
+	return err
+}
+
+// checkForward refuses what the line of a new forward lacks, and chooses its external.
+func checkForward(in *input[intent.Forward]) error {
+	f := &in.object
+	if f.Protocol == "" {
+		return readOutside(in) // which says so
+	}
+	if f.To == (intent.PortRef{}) {
+		return intent.Invalidf("it is not said where %s port %d leads", f.Protocol, f.Port).WithHint("say it with --to, such as --to %s/web/c1:80", f.Tenant)
+	}
+	if f.To.Tenant != f.Tenant {
+		return intent.Invalidf("port %s is not of tenant %s", f.To, f.Tenant).WithHint("a tenant forwards to its own ports only")
+	}
+	return in.choose(&f.External, "")
+}
+
+// findForward finds the only forward of the tenant for the port, unless the line says which
+// external it is of.
+func findForward(in *input[intent.Forward]) error {
+	f := &in.object
+	if f.Protocol == "" {
+		return readOutside(in) // which says so
+	}
+	if f.External != "" {
+		return nil
+	}
+	fs, err := api.List[intent.Forward](in.ctx, in.client, intent.ClassForward, intent.TenantRef{Tenant: f.Tenant})
 	if err != nil {
 		return err
 	}
-	spec := api.ForwardSpec{}
-	if spec.Protocol, spec.Port, err = portOutside(c); err != nil {
-		return err
+	fs = slices.DeleteFunc(fs, func(other intent.Forward) bool { return other.Protocol != f.Protocol || other.Port != f.Port })
+	if len(fs) == 0 {
+		return intent.NotFoundf("tenant %s forwards no %s port %d", f.Tenant, f.Protocol, f.Port).WithHint("`ovloom nat forward list %s` shows which it does", f.Tenant)
 	}
-	if !c.IsSet("to") {
-		return intent.Invalidf("it is not said where %s port %d leads", spec.Protocol, spec.Port).WithHint("say it with --to, such as --to %s/web/c1:80", tenant)
-	}
-	if spec.To, spec.ToPort, err = intent.ParseTarget(c.String("to")); err != nil {
-		return err
-	}
-	if c.IsSet("address") {
-		if spec.Address, err = intent.ParseAddr(c.String("address")); err != nil {
-			return err
+	if len(fs) > 1 {
+		var by []string
+		for _, f := range fs {
+			by = append(by, f.External)
 		}
+		return intent.Invalidf("tenant %s forwards %s port %d of several externals: %s", f.Tenant, f.Protocol, f.Port, strings.Join(by, ", ")).
+			WithHint("name one: --external %s", by[0])
 	}
-	if spec.To.Tenant != tenant {
-		return intent.Invalidf("port %s is not of tenant %s", spec.To, tenant).WithHint("a tenant forwards to its own ports only")
-	}
-	ctx, cancel := p.call(c)
-	defer cancel()
-	if spec.External, err = p.chooseExternal(ctx, c, ""); err != nil {
-		return err
-	}
-	w, err := p.client.AddForward(ctx, tenant, spec)
-	if err != nil {
-		return err
-	}
-	return p.written(c, tenant, w.Revision, object[intent.Forward](w), fmt.Sprintf("forward %s added: %s to %s", object[intent.Forward](w).Ref(), outside(*object[intent.Forward](w)), target(*object[intent.Forward](w))))
+	f.External = fs[0].External
+	return nil
 }
 
 // outside returns what is forwarded: 203.0.113.10:8080/tcp.
@@ -113,82 +182,24 @@ func outside(f intent.Forward) string {
 // target returns where a forward leads: acme/web/c1:80.
 func target(f intent.Forward) string { return fmt.Sprintf("%s:%d", f.To, f.ToPort) }
 
-// tenantForward returns the forward that a command is about: of the external that
-// is given, or the only one of the tenant for that port.
-func (p *program) tenantForward(ctx context.Context, c *cli.Context) (intent.ForwardRef, error) {
-	tenant, err := tenantArgument(c)
-	if err != nil {
-		return intent.ForwardRef{}, err
-	}
-	ref := intent.ForwardRef{Tenant: tenant, External: c.String("external")}
-	if ref.Protocol, ref.Port, err = portOutside(c); err != nil {
-		return ref, err
-	}
-	if c.IsSet("external") {
-		return ref, intent.ValidateName("external", ref.External)
-	}
-	nat, err := p.client.NAT(ctx, tenant)
-	if err != nil {
-		return ref, err
-	}
-	fs := slices.DeleteFunc(nat.Forwards, func(f intent.Forward) bool { return f.Protocol != ref.Protocol || f.Port != ref.Port })
-	switch len(fs) {
-	case 0:
-		return ref, intent.NotFoundf("tenant %s forwards no %s port %d", tenant, ref.Protocol, ref.Port).WithHint("`ovloom nat forward list %s` shows which it does", tenant)
-	case 1:
-		return fs[0].Ref(), nil
-	}
-	var by []string
-	for _, f := range fs {
-		by = append(by, f.External)
-	}
-	return ref, intent.Invalidf("tenant %s forwards %s port %d of several externals: %s", tenant, ref.Protocol, ref.Port, strings.Join(by, ", ")).
-		WithHint("name one: --external %s", by[0])
-}
-
-func (p *program) forwardList(c *cli.Context) error {
-	nat, err := p.natArgument(c)
-	if err != nil {
-		return err
-	}
-	return p.print(nat.Forwards, func(out io.Writer) {
-		var rows [][]string
-		for _, f := range nat.Forwards {
-			rows = append(rows, []string{f.Tenant, f.External, outside(f), target(f)})
+// forwardedPorts completes a port of a protocol that the tenant of the line forwards.
+func forwardedPorts(proto intent.Protocol) completer {
+	return func(p *program, l line, _ string) []string {
+		if len(l.args) == 0 {
+			return nil
 		}
-		table(out, []string{"TENANT", "EXTERNAL", "OUTSIDE", "TO"}, rows)
-	})
-}
-
-func (p *program) forwardShow(c *cli.Context) error {
-	ctx, cancel := p.call(c)
-	defer cancel()
-	ref, err := p.tenantForward(ctx, c)
-	if err != nil {
-		return err
+		client, ctx, done := p.completionClient(l)
+		defer done()
+		fs, err := api.List[intent.Forward](ctx, client, intent.ClassForward, intent.TenantRef{Tenant: l.args[0]})
+		if err != nil {
+			return nil
+		}
+		var ports []string
+		for _, f := range fs {
+			if f.Protocol == proto {
+				ports = append(ports, strconv.Itoa(int(f.Port)))
+			}
+		}
+		return ports
 	}
-	f, err := p.client.Forward(ctx, ref)
-	if err != nil {
-		return err
-	}
-	return p.print(f, func(out io.Writer) {
-		facts(out,
-			[2]string{"tenant", f.Tenant},
-			[2]string{"external", f.External},
-			[2]string{"id", strconv.FormatUint(uint64(f.ID), 10)},
-			[2]string{"outside", outside(f.Forward)},
-			[2]string{"to", target(f.Forward)},
-			[2]string{"inside", addrs(f.Inside)},
-			[2]string{"host", f.Host})
-	})
-}
-
-func (p *program) forwardDelete(c *cli.Context) error {
-	ctx, cancel := p.call(c)
-	defer cancel()
-	ref, err := p.tenantForward(ctx, c)
-	if err != nil {
-		return err
-	}
-	return p.delete(c, ref.Tenant, func(m api.DeleteMode) (api.Written, error) { return p.client.DeleteForward(ctx, ref, m) })
 }

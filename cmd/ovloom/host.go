@@ -14,50 +14,63 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-func (p *program) hostCommand() *cli.Command {
-	return &cli.Command{
-		Name: "host", Usage: "hosts: they register themselves when ovloomd starts",
-		Description: `   ovloom host list
-   ovloom host remove host3 --cascade`,
-		Subcommands: []*cli.Command{
-			{Name: "list", Usage: "list the hosts", Action: p.hostList,
-				Description: "   ovloom host list"},
-			{Name: "show", Usage: "show a host and what is bound to it", ArgsUsage: "HOST ...", Action: p.hostShow,
-				Description: "   ovloom host show host1"},
-			{Name: "remove", Usage: "remove a host that is gone for good", ArgsUsage: "HOST", Flags: deleteFlags(), Action: p.hostRemove,
-				Description: "A host with ports plugged there is removed only with --cascade, which releases them. A host that runs should leave instead.\n\n   ovloom host remove host3\n   ovloom host remove host3 --cascade"},
-			{Name: "leave", Usage: "take this host out of the overlay", Flags: deleteFlags(), Action: p.hostLeave,
-				Description: "Releases this host's ports, gives the network card back to the kernel if ovloomd took it, deletes br-int, and unregisters. --dry-run shows the steps.\n\n   ovloom host leave --dry-run\n   ovloom host leave --cascade"},
+var hosts = noun[intent.Host, intent.HostState, api.Host]{
+	class:    intent.ClassHost,
+	usage:    "hosts: they register themselves when ovloomd starts",
+	examples: []string{"ovloom host list", "ovloom host remove host3 --cascade"},
+	name:     []argument{path(intent.ClassHost)},
+	parse: func(args []string) (intent.Host, error) {
+		return intent.Host{Name: args[0]}, intent.ValidateName("host", args[0])
+	},
+	list: &listing[intent.HostState]{
+		usage:    "list the hosts",
+		examples: []string{"ovloom host list"},
+		columns: []column[intent.HostState]{
+			{"HOST", func(h intent.HostState) string { return h.Name }},
+			{"VTEP", func(h intent.HostState) string { return address(h.VTEP) }},
+			{"STATE", hostState},
+			{"APPLIED", func(h intent.HostState) string { return revision(h.Applied) }},
+			{"DATAPATH", func(h intent.HostState) string { return h.Datapath }},
+			{"MTU", func(h intent.HostState) string { return number(h.UnderlayMTU) }},
+			{"VERSION", func(h intent.HostState) string { return h.Version }},
 		},
-	}
+	},
+	show: &showing[intent.Host, api.Host]{
+		verb: verb[intent.Host]{usage: "show a host and what is bound to it", several: true, examples: []string{"ovloom host show host1"}},
+		facts: func(h api.Host) []fact {
+			return []fact{
+				{"host", h.Name},
+				{"id", decimal(h.ID)},
+				{"vtep", address(h.VTEP)},
+				{"state", hostState(h.HostState)},
+				{"applied", revision(h.Applied)},
+				{"datapath", h.Datapath},
+				{"underlay mtu", number(h.UnderlayMTU)},
+				{"version", h.Version},
+				{"used by", strings.Join(h.Users, ", ")},
+			}
+		},
+		after: func(w io.Writer, h api.Host) {
+			if h.Fault != "" {
+				facts(w, fact{"because", h.Fault})
+			}
+		},
+	},
+	delete: &verb[intent.Host]{
+		word: "remove", usage: "remove a host that is gone for good",
+		about:    "A host with ports plugged there is removed only with --cascade, which releases them. A host that runs should leave instead.",
+		examples: []string{"ovloom host remove host3", "ovloom host remove host3 --cascade"},
+	},
+	more: func(p *program) []*cli.Command { return []*cli.Command{p.leaveCommand()} },
 }
 
-// hostArgument returns a command's only argument, the name of a host.
-func hostArgument(c *cli.Context) (string, error) {
-	arg, err := argument(c)
-	if err != nil {
-		return "", err
-	}
-	return arg, intent.ValidateName("host", arg)
-}
+func hostName(s string) (string, error) { return s, intent.ValidateName("host", s) }
 
-func (p *program) hostList(c *cli.Context) error {
-	if err := noArguments(c); err != nil {
-		return err
+func (p *program) leaveCommand() *cli.Command {
+	return &cli.Command{
+		Name: "leave", Usage: "take this host out of the overlay", Flags: deleteFlags(), Action: p.hostLeave,
+		Description: "Releases this host's ports, gives the network card back to the kernel if ovloomd took it, deletes br-int, and unregisters. --dry-run shows the steps.\n\n   ovloom host leave --dry-run\n   ovloom host leave --cascade",
 	}
-	ctx, cancel := p.call(c)
-	defer cancel()
-	hs, err := p.client.Hosts(ctx)
-	if err != nil {
-		return err
-	}
-	return p.print(hs, func(out io.Writer) {
-		var rows [][]string
-		for _, h := range hs {
-			rows = append(rows, []string{h.Name, address(h.VTEP), hostState(h), revision(h.Applied), h.Datapath, number(h.UnderlayMTU), h.Version})
-		}
-		table(out, []string{"HOST", "VTEP", "STATE", "APPLIED", "DATAPATH", "MTU", "VERSION"}, rows)
-	})
 }
 
 func hostState(h intent.HostState) string {
@@ -82,46 +95,6 @@ func number(n int) string {
 }
 
 func revision(n int64) string { return number(int(n)) }
-
-func (p *program) hostShow(c *cli.Context) error {
-	name, err := hostArgument(c)
-	if err != nil {
-		return err
-	}
-	ctx, cancel := p.call(c)
-	defer cancel()
-	h, err := p.client.Host(ctx, name)
-	if err != nil {
-		return err
-	}
-	return p.print(h, func(out io.Writer) {
-		if h.Fault != "" {
-			defer facts(out, [2]string{"because", h.Fault})
-		}
-		facts(out,
-			[2]string{"host", h.Name},
-			[2]string{"id", strconv.FormatUint(uint64(h.ID), 10)},
-			[2]string{"vtep", address(h.VTEP)},
-			[2]string{"state", hostState(h.HostState)},
-			[2]string{"applied", revision(h.Applied)},
-			[2]string{"datapath", h.Datapath},
-			[2]string{"underlay mtu", number(h.UnderlayMTU)},
-			[2]string{"version", h.Version},
-			[2]string{"used by", strings.Join(h.Users, ", ")})
-	})
-}
-
-func (p *program) hostRemove(c *cli.Context) error {
-	name, err := hostArgument(c)
-	if err != nil {
-		return err
-	}
-	return p.delete(c, "", func(m api.DeleteMode) (api.Written, error) {
-		ctx, cancel := p.call(c)
-		defer cancel()
-		return p.client.RemoveHost(ctx, name, m)
-	})
-}
 
 func (p *program) hostLeave(c *cli.Context) error {
 	if err := noArguments(c); err != nil {

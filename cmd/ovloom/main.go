@@ -51,6 +51,10 @@ type program struct {
 	wait     bool
 	deadline time.Time // of the whole command
 
+	// Set by commands.
+	nouns    map[intent.Class]declared
+	grammars map[*cli.Command]grammar
+
 	// Set where a line names several objects.
 	several []string
 	printed []any // what is printed of each as JSON
@@ -86,8 +90,8 @@ func (p *program) run(ctx context.Context, args []string) error {
 	if len(l.command().Subcommands) > 0 {
 		return intent.Invalidf("no command is given").WithHint("see `%s --help`", l.name())
 	}
-	if several := l.several(); several != nil {
-		return p.each(ctx, root, l, several)
+	if len(l.args) > 1 && p.grammars[l.command()].several {
+		return p.each(ctx, root, l, l.args)
 	}
 	return p.one(ctx, root, l)
 }
@@ -140,6 +144,7 @@ func (p *program) each(ctx context.Context, root *cli.Command, l line, names []s
 
 // commands returns the command tree. Its root is ovloom itself.
 func (p *program) commands() *cli.Command {
+	p.nouns, p.grammars = map[intent.Class]declared{}, map[*cli.Command]grammar{}
 	root := &cli.Command{
 		Name:  "ovloom",
 		Usage: "overlay networks for plain Linux hosts",
@@ -154,14 +159,14 @@ func (p *program) commands() *cli.Command {
    ovloom status`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "socket", Value: api.DefaultSocket, Usage: "where ovloomd listens: `PATH` (environment: OVLOOM_SOCKET)"},
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "`FORMAT` of what is printed: table or json"},
+			completed(&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Value: "table", Usage: "`FORMAT` of what is printed: table or json"}, oneOf("json", "table")),
 			&cli.DurationFlag{Name: "timeout", Value: 30 * time.Second, Usage: "give up after `DURATION`"},
 			&cli.BoolFlag{Name: "wait", Value: true, Usage: "return when the change has reached every live host that it concerns, as is the default"},
 			&cli.BoolFlag{Name: "no-wait", Usage: "return when the change is stored"},
 		},
 		Subcommands: []*cli.Command{
-			p.tenantCommand(), p.networkCommand(), p.portCommand(), p.peerCommand(),
-			p.routeCommand(), p.externalCommand(), p.natCommand(), p.hostCommand(),
+			p.noun(intent.ClassTenant, tenants), p.noun(intent.ClassNetwork, networks), p.noun(intent.ClassPort, ports), p.noun(intent.ClassPeer, peers),
+			p.noun(intent.ClassRoute, routes), p.noun(intent.ClassExternal, externals), p.natCommand(), p.noun(intent.ClassHost, hosts),
 			p.storeCommand(), p.statusCommand(), p.doctorCommand(), p.traceCommand(), p.flowsCommand(), p.connectionsCommand(), p.macsCommand(), p.certCommand(), p.versionCommand(), p.completionCommand(), p.manCommand(),
 		},
 	}
@@ -192,7 +197,11 @@ func badFlag(c *cli.Context, err error, _ bool) error {
 		flags = slices.Concat(c.Command.Flags, flags)
 	}
 	want := "a whole number"
-	switch findFlag(flags, m[2]).(type) {
+	f := findFlag(flags, m[2])
+	if c, ok := f.(completedFlag); ok {
+		f = c.DocGenerationFlag
+	}
+	switch f.(type) {
 	case *cli.DurationFlag:
 		want = "a duration such as 30s"
 	case *cli.BoolFlag:
@@ -241,6 +250,15 @@ func argument(c *cli.Context) (string, error) {
 		return c.Args().First(), nil
 	}
 	return "", argumentCount(c, c.Command.ArgsUsage)
+}
+
+// parsed returns a command's only argument as parse reads it.
+func parsed[R any](c *cli.Context, parse func(string) (R, error)) (r R, err error) {
+	arg, err := argument(c)
+	if err != nil {
+		return r, err
+	}
+	return parse(arg)
 }
 
 func noArguments(c *cli.Context) error {

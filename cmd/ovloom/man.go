@@ -16,12 +16,12 @@ import (
 )
 
 func (p *program) manCommand() *cli.Command {
-	return &cli.Command{
-		Name: "man", Usage: "write manual pages for man(1)", ArgsUsage: "DIRECTORY", Action: p.writeMan,
+	return p.takes(&cli.Command{
+		Name: "man", Usage: "write manual pages for man(1)", Action: p.writeMan,
 		Description: `One page for ovloom, and one for each of its commands.
 
    ovloom man /usr/local/share/man/man1`,
-	}
+	}, argument{usage: "DIRECTORY"})
 }
 
 func (p *program) writeMan(c *cli.Context) error {

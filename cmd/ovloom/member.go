@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -10,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/intent"
 )
 
 func (p *program) memberCommand() *cli.Command {
@@ -20,19 +22,19 @@ func (p *program) memberCommand() *cli.Command {
    ovloom store member add host2
    ovloom store member list`,
 		Subcommands: []*cli.Command{
-			{Name: "add", Usage: "have the store expect a new member", ArgsUsage: "HOST", Action: p.memberAdd,
+			p.takes(&cli.Command{Name: "add", Usage: "have the store expect a new member", Action: p.memberAdd,
 				Flags: []cli.Flag{&cli.StringFlag{Name: "url", Usage: "`URL` where the other members will reach it, such as https://192.0.2.2:2380; without, it is by the VTEP address of the host"}},
 				Description: `It prints what to do on that host. The new member takes in all that is in the store, and has a vote as soon as it has; nothing waits for it. Add one after the other.
 
    ovloom store member add host2
-   ovloom store member add host3 --url https://10.1.0.3:2380`},
+   ovloom store member add host3 --url https://10.1.0.3:2380`}, path(intent.ClassHost)),
 			{Name: "list", Usage: "list the members, and whether they answer", Action: p.memberList,
 				Description: "It works also while too few members answer for anything to be changed.\n\n   ovloom store member list\n   ovloom store member list -o json"},
-			{Name: "remove", Usage: "take a member out of the store for good", ArgsUsage: "MEMBER", Action: p.memberRemove,
+			p.takes(&cli.Command{Name: "remove", Usage: "take a member out of the store for good", Action: p.memberRemove,
 				Description: `One that is lost with its data, before another takes its place; or one that is still there. One that has not joined has no name yet: give its URL.
 
    ovloom store member remove host2
-   ovloom store member remove https://192.0.2.2:2380`},
+   ovloom store member remove https://192.0.2.2:2380`}, argument{usage: "MEMBER", words: memberNames}),
 		},
 	}
 }
@@ -115,4 +117,19 @@ func (p *program) memberRemove(c *cli.Context) error {
 			fmt.Fprintf(out, "on that host, in /etc/ovloom/ovloomd.yaml, write store: instead of store-listen: and store-join:, then: systemctl restart ovloomd\n")
 		}
 	})
+}
+
+// memberNames completes the members of the store; the URLs of those that have no name yet.
+func memberNames(p *program, l line, _ string) []string {
+	client, ctx, done := p.completionClient(l)
+	defer done()
+	h, err := client.StoreHealth(ctx)
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, m := range h.Members {
+		names = append(names, cmp.Or(m.Name, m.Peer))
+	}
+	return names
 }

@@ -8,33 +8,35 @@ import (
 	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"github.com/ovloom/ovloom/intent"
 )
 
 func (p *program) connectionsCommand() *cli.Command {
-	return &cli.Command{
-		Name: "connections", Usage: "show a tenant's connections with the outside on this host", ArgsUsage: "TENANT", Action: p.connections,
+	return p.takes(&cli.Command{
+		Name: "connections", Usage: "show a tenant's connections with the outside on this host", Action: p.connections,
 		Description: `Who sent its first packet to whom, and what that is translated to: by SNAT, a floating address or a forward. Connections
 within the overlay are not tracked. Only this host's are shown; for another host's, say this
 there.
 
    ovloom connections acme
    ovloom connections acme -o json`,
-	}
+	}, path(intent.ClassTenant))
 }
 
 func (p *program) macsCommand() *cli.Command {
-	return &cli.Command{
-		Name: "macs", Usage: "show the MACs that this host has learned in a network", ArgsUsage: "TENANT/NETWORK", Action: p.macs,
+	return p.takes(&cli.Command{
+		Name: "macs", Usage: "show the MACs that this host has learned in a network", Action: p.macs,
 		Description: `Behind ports with a learning limit (ovloom port add --learn), and behind peers. What the store knows is not learned: see
 ovloom port list. Each host learns by itself, and only this host's MACs are shown; for another host's, say this there.
 
    ovloom macs acme/lab
    ovloom macs acme/lab -o json`,
-	}
+	}, path(intent.ClassTenant, intent.ClassNetwork))
 }
 
 func (p *program) connections(c *cli.Context) error {
-	tenant, err := tenantArgument(c)
+	tenant, err := parsed(c, intent.ParseTenant)
 	if err != nil {
 		return err
 	}
@@ -55,7 +57,7 @@ func (p *program) connections(c *cli.Context) error {
 }
 
 func (p *program) macs(c *cli.Context) error {
-	ref, err := networkArgument(c)
+	ref, err := parsed(c, intent.ParseNetworkRef)
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -56,7 +57,7 @@ func table(w io.Writer, header []string, rows [][]string) {
 }
 
 // facts writes names and values, one pair a line, in two columns.
-func facts(w io.Writer, pairs ...[2]string) {
+func facts(w io.Writer, pairs ...fact) {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	for _, p := range pairs {
 		if p[1] == "" {
@@ -88,6 +89,24 @@ func instant(t time.Time) string {
 		return ""
 	}
 	return t.UTC().Format("2006-01-02 15:04:05Z")
+}
+
+// decimal writes a number that is no quantity, such as an id.
+func decimal[N ~uint64 | ~uint32](n N) string { return strconv.FormatUint(uint64(n), 10) }
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func joined[T fmt.Stringer](vs []T) string {
+	var s []string
+	for _, v := range vs {
+		s = append(s, v.String())
+	}
+	return strings.Join(s, ", ")
 }
 
 // count writes a number with its noun: 1 port, 2 ports.

@@ -17,13 +17,13 @@ import (
 )
 
 func (p *program) plugCommand() *cli.Command {
-	return &cli.Command{
-		Name: "plug", Usage: "attach a port to a workload on this host", ArgsUsage: "TENANT/NETWORK/PORT",
+	return p.takes(&cli.Command{
+		Name: "plug", Usage: "attach a port to a workload on this host",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "netns", Usage: "into the network namespace `NAME`, as ip netns list shows it, or an absolute path"},
+			completed(&cli.StringFlag{Name: "netns", Usage: "into the network namespace `NAME`, as ip netns list shows it, or an absolute path"}, namespaces),
 			&cli.IntFlag{Name: "pid", Usage: "into the network namespace of process `N`"},
 			&cli.StringFlag{Name: "container", Usage: "into the network namespace of the running container `NAME` of docker or podman"},
-			&cli.StringFlag{Name: "tap", Usage: "by the tap device `INTERFACE`, which exists"},
+			completed(&cli.StringFlag{Name: "tap", Usage: "by the tap device `INTERFACE`, which exists"}, interfaces),
 			&cli.StringFlag{Name: "ifname", Usage: "`NAME` of the interface in the namespace (default: " + api.DefaultIfname + ")"},
 			&cli.BoolFlag{Name: "no-default-route", Usage: "make no default route through the network's gateway; one that the namespace has already is left alone anyway"},
 			&cli.BoolFlag{Name: "take", Usage: "take the port from another host that holds it, whose workload loses it"},
@@ -36,14 +36,14 @@ func (p *program) plugCommand() *cli.Command {
    ovloom port plug acme/db/c1 --netns c1 --ifname eth1 --no-default-route
    ovloom port plug acme/web/vm1 --tap tap0
    ovloom port plug acme/web/vm1 --tap tap0 --take`,
-	}
+	}, portPath)
 }
 
 func (p *program) unplugCommand() *cli.Command {
-	return &cli.Command{
-		Name: "unplug", Usage: "detach a port from its workload on this host", ArgsUsage: "TENANT/NETWORK/PORT ...", Action: p.portUnplug,
+	return p.takesSeveral(&cli.Command{
+		Name: "unplug", Usage: "detach a port from its workload on this host", Action: p.portUnplug,
 		Description: "   ovloom port unplug acme/web/c1",
-	}
+	}, portPath)
 }
 
 // plugged is what plug prints as JSON.
@@ -53,7 +53,7 @@ type plugged struct {
 }
 
 func (p *program) portPlug(c *cli.Context) error {
-	ref, err := portArgument(c)
+	ref, err := parsed(c, intent.ParsePortRef)
 	if err != nil {
 		return err
 	}
@@ -142,7 +142,7 @@ func containerPID(ctx context.Context, name string) (int, error) {
 }
 
 func (p *program) portUnplug(c *cli.Context) error {
-	ref, err := portArgument(c)
+	ref, err := parsed(c, intent.ParsePortRef)
 	if err != nil {
 		return err
 	}

@@ -32,13 +32,13 @@ func (p *program) storeCommand() *cli.Command {
 				Description: "Reads the whole store: objects that are not valid, that lack what they refer to, or that have what is another's, such as two hosts with one id; index keys that are missing " +
 					"or belong to nothing. Changes nothing. Fails (exit code 1) if anything is found. What is wrong with an object is mended by deleting it and adding it anew, or by restoring a backup.\n\n" +
 					"   ovloom store check\n   ovloom store check -o json"},
-			{Name: "backup", Usage: "write the whole store into a file", ArgsUsage: "FILE", Action: p.storeBackup,
-				Description: "The file is readable by its owner alone, and none that exists is overwritten. Give --timeout to a store that is large.\n\n   ovloom store backup /var/backups/ovloom.db"},
-			{Name: "restore", Usage: "make the store what it was when a backup was written", ArgsUsage: "FILE", Action: p.storeRestore,
+			p.takes(&cli.Command{Name: "backup", Usage: "write the whole store into a file", Action: p.storeBackup,
+				Description: "The file is readable by its owner alone, and none that exists is overwritten. Give --timeout to a store that is large.\n\n   ovloom store backup /var/backups/ovloom.db"}, argument{usage: "FILE"}),
+			p.takes(&cli.Command{Name: "restore", Usage: "make the store what it was when a backup was written", Action: p.storeRestore,
 				Flags: daemonFlags(),
 				Description: "On the host that runs the store, while its ovloomd is stopped (systemctl stop ovloomd). What was there before is kept. Once ovloomd is started, " +
 					"every host reads everything anew; what was added after the backup is gone, and packets flow as the backup says.\n\n" +
-					"   ovloom store restore /var/backups/ovloom.db"},
+					"   ovloom store restore /var/backups/ovloom.db"}, argument{usage: "FILE"}),
 			{Name: "init", Usage: "begin with a new and empty store, or with another one", Action: p.storeInit, Flags: daemonFlags(),
 				Description: "On this host, while its ovloomd is stopped. A host that has followed a store never begins with an empty one by itself, nor follows another: it goes on from its " +
 					"copies. If the store's data on this host is lost and there is no backup, this gives up what was: the next start begins with an empty store. What data there is, is set aside. " +

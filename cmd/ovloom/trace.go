@@ -15,15 +15,12 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// traceUsage is also what completion knows the arguments by.
-const (
-	traceUsage     = "TENANT/NETWORK/PORT DESTINATION"
-	traceFromUsage = "--from-external EXTERNAL DESTINATION"
-)
+// traceFromUsage is what trace takes to follow a packet from outside.
+const traceFromUsage = "--from-external EXTERNAL DESTINATION"
 
 func (p *program) traceCommand() *cli.Command {
-	return &cli.Command{
-		Name: "trace", Usage: "show what would become of a packet, and why", ArgsUsage: traceUsage, Action: p.trace,
+	return p.takes(&cli.Command{
+		Name: "trace", Usage: "show what would become of a packet, and why", Action: p.trace,
 		Flags: []cli.Flag{
 			&cli.Uint64Flag{Name: "tcp", Usage: "a TCP packet to `PORT`, instead of an ICMP echo request"},
 			&cli.Uint64Flag{Name: "udp", Usage: "a UDP packet to `PORT`"},
@@ -33,12 +30,12 @@ func (p *program) traceCommand() *cli.Command {
 			&cli.Uint64Flag{Name: "ttl", Usage: "with a TTL or hop limit of `NUMBER` (default: 64)"},
 			&cli.Uint64Flag{Name: "size", Usage: "an IP packet of `BYTES` (default: a small one)"},
 			&cli.StringFlag{Name: "from-external", Usage: "from outside, by external `NAME`, instead of from a port"},
-			&cli.StringFlag{Name: "host", Usage: "with --from-external: by the uplink of `HOST`, instead of any that answers for the destination"},
+			completed(&cli.StringFlag{Name: "host", Usage: "with --from-external: by the uplink of `HOST`, instead of any that answers for the destination"}, namesOf(intent.ClassHost)),
 			&cli.StringFlag{Name: "src", Usage: "send from `ADDRESS`: a lie, if it is not the port's; with --from-external, instead of from the gateway"},
 			&cli.StringFlag{Name: "src-mac", Usage: "lie: send from `MAC`, which need not be the port's"},
 			&cli.BoolFlag{Name: "ask", Usage: "only the question for the destination's MAC address (ARP or neighbour solicitation)"},
 			&cli.BoolFlag{Name: "long", Usage: "also show each flow, as ovs-ofctl writes it, and its actions"},
-			&cli.StringFlag{Name: "expect", Usage: "fail (exit code 1) if the verdict is not `VERDICT`: delivered, answered, left or dropped"},
+			completed(&cli.StringFlag{Name: "expect", Usage: "fail (exit code 1) if the verdict is not `VERDICT`: delivered, answered, left or dropped"}, oneOf(verdicts...)),
 		},
 		Description: `DESTINATION is an IP address, a port, a MAC address, or broadcast. Nothing is sent: the switches of the hosts concerned are asked what they would do. First comes the question for the destination's MAC address, as a machine would ask it, then the packet. The last line is the verdict. If a host does not answer, what is known is shown, and the exit code is 5.
 
@@ -51,7 +48,7 @@ With --from-external the packet comes from outside, and the only argument is an 
    ovloom trace --from-external campus 203.0.113.10 --tcp 443 --src 198.51.100.7
    ovloom trace acme/web/c1 broadcast --long
    ovloom trace acme/web/c1 fd00:1::3 --ask -o json`,
-	}
+	}, portPath, argument{usage: "DESTINATION", path: portPath.path})
 }
 
 // verdicts are what --expect can be.
@@ -93,7 +90,7 @@ func traceQuery(c *cli.Context) (q intent.TraceQuery, err error) {
 	case c.IsSet("from-external"):
 		q.To = c.Args().Get(0)
 	case c.NArg() != 2:
-		return q, argumentCount(c, traceUsage)
+		return q, argumentCount(c, c.Command.ArgsUsage)
 	default:
 		if q.From, err = intent.ParsePortRef(c.Args().Get(0)); err != nil {
 			return q, err
