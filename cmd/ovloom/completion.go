@@ -24,7 +24,7 @@ func (p *program) completionCommand() *cli.Command {
 }
 
 func (p *program) showCompletion(c *cli.Context) error {
-	shell, err := argument(c)
+	shell, err := onlyArgument(c)
 	if err != nil {
 		return err
 	}

@@ -74,6 +74,9 @@ func TestComplete(t *testing.T) {
 		{"another name", []string{"tenant", "show", "acme", "u"}, "umbrella"},
 		{"nonsense", []string{"frob", ""}, ""},
 		{"deeper than names go", []string{"port", "show", "acme/web/c1/x/"}, ""},
+		{"deeper than a tenant", []string{"tenant", "show", "acme/"}, ""},
+		{"deeper than a list goes", []string{"network", "list", "acme/"}, ""},
+		{"value of a flag that is true or false", []string{"external", "add", "internet", "--host="}, ""},
 		{"unknown tenant", []string{"network", "show", "nobody/"}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

@@ -113,7 +113,7 @@ var prose = []string{
 var noHints = []string{"ovloom %s\n", "ovloom CA", "ovloom copy 1 "}
 
 var (
-	verb        = regexp.MustCompile(`%[-+# 0-9.]*[a-zA-Z]`)
+	formatVerb  = regexp.MustCompile(`%[-+# 0-9.]*[a-zA-Z]`)
 	placeholder = regexp.MustCompile(`\{[a-z]+\}`)
 	quoted      = regexp.MustCompile("`([^`\n]+)`")
 	mention     = regexp.MustCompile(`(?:^|[^-\w/.@])ovloom ([^\n]*)`)
@@ -127,7 +127,7 @@ var stop = []string{"and", "or", "on", "then", "says", "shows", "there", "lists"
 // commandsIn returns the commands of ovloom that a text tells to run.
 func commandsIn(says string) (commands []string) {
 	says = strings.ReplaceAll(says, "{proto}", "--tcp x") // see package explain
-	says = placeholder.ReplaceAllString(verb.ReplaceAllString(says, "x"), "x")
+	says = placeholder.ReplaceAllString(formatVerb.ReplaceAllString(says, "x"), "x")
 	for _, m := range quoted.FindAllStringSubmatch(says, -1) {
 		if c, ok := strings.CutPrefix(m[1], "ovloom "); ok {
 			commands = append(commands, c)
@@ -239,7 +239,7 @@ func TestHintsNameKnownPrograms(t *testing.T) {
 		}
 		for _, m := range quoted.FindAllStringSubmatch(x.says, -1) {
 			words := strings.Fields(m[1])
-			if len(words) < 2 || words[0] == "ovloom" || verb.MatchString(words[0]) || slices.Contains(otherPrograms, words[0]) {
+			if len(words) < 2 || words[0] == "ovloom" || formatVerb.MatchString(words[0]) || slices.Contains(otherPrograms, words[0]) {
 				continue
 			}
 			t.Errorf("%s tells to run %q, and nobody knows %s: list it in otherPrograms if it is right\n  in %q", x.at, m[1], words[0], x.says)

@@ -1,7 +1,10 @@
 // Command ovloom is how users say what they want of the overlay, and see what
 // they got. It only reads flags, calls the ovloomd of this host, and prints.
 //
-// There is one file per noun. args.go lets flags stand anywhere on the line,
+// There is one file per noun, which declares its objects (noun.go): what names one,
+// which flags say what its fields are (fields.go), what lists and show tell of it.
+// The verbs add, set, list, show and delete are written once, over that (verbs.go),
+// and so is completion (complete.go). args.go lets flags stand anywhere on the line,
 // help.go prints help, output.go tables and JSON, wait.go shows who is waited for.
 package main
 
@@ -244,8 +247,8 @@ func (p *program) call(c *cli.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(c.Context, p.deadline)
 }
 
-// argument returns a command's only argument.
-func argument(c *cli.Context) (string, error) {
+// onlyArgument returns a command's only argument.
+func onlyArgument(c *cli.Context) (string, error) {
 	if c.NArg() == 1 {
 		return c.Args().First(), nil
 	}
@@ -254,7 +257,7 @@ func argument(c *cli.Context) (string, error) {
 
 // parsed returns a command's only argument as parse reads it.
 func parsed[R any](c *cli.Context, parse func(string) (R, error)) (r R, err error) {
-	arg, err := argument(c)
+	arg, err := onlyArgument(c)
 	if err != nil {
 		return r, err
 	}

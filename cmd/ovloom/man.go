@@ -25,7 +25,7 @@ func (p *program) manCommand() *cli.Command {
 }
 
 func (p *program) writeMan(c *cli.Context) error {
-	dir, err := argument(c)
+	dir, err := onlyArgument(c)
 	if err != nil {
 		return err
 	}

@@ -72,7 +72,7 @@ func (p *program) memberList(c *cli.Context) error {
 }
 
 func (p *program) memberAdd(c *cli.Context) error {
-	name, err := argument(c)
+	name, err := onlyArgument(c)
 	if err != nil {
 		return err
 	}
@@ -101,7 +101,7 @@ On hosts without a member, so that they go on when one is lost:
 }
 
 func (p *program) memberRemove(c *cli.Context) error {
-	which, err := argument(c)
+	which, err := onlyArgument(c)
 	if err != nil {
 		return err
 	}

@@ -184,7 +184,9 @@ func networkText(n intent.Network) string {
 	return s
 }
 
-func subnetText(s intent.Subnet) string { return s.Prefix.String() + " with gateway " + s.Gateway.String() }
+func subnetText(s intent.Subnet) string {
+	return s.Prefix.String() + " with gateway " + s.Gateway.String()
+}
 
 func networkFacts(n api.Network) []fact {
 	fs := []fact{{"network", n.Ref().String()}, {"id", decimal(n.ID)}, {"vni", decimal(n.VNI)}}

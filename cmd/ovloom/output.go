@@ -11,9 +11,6 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
-
-	"github.com/ovloom/ovloom/api"
-	"github.com/ovloom/ovloom/intent"
 )
 
 // print writes v as JSON if that is asked for, and calls text otherwise.
@@ -115,10 +112,4 @@ func count(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// object returns the object that a change was answered with.
-func object[T intent.Object](w api.Written) *T {
-	o, _ := w.Object.(T)
-	return &o
 }

@@ -110,7 +110,7 @@ type backedUp struct {
 }
 
 func (p *program) storeBackup(c *cli.Context) error {
-	file, err := argument(c)
+	file, err := onlyArgument(c)
 	if err != nil {
 		return err
 	}
@@ -156,7 +156,7 @@ func (p *program) backup(ctx context.Context, file string) (size int64, err erro
 // storeRestore leaves the work to ovloomd, which knows the store. It does not
 // return if that can be started.
 func (p *program) storeRestore(c *cli.Context) error {
-	file, err := argument(c)
+	file, err := onlyArgument(c)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,116 @@
+// What a noun declares of its objects. verbs.go makes commands of it.
+
+package main
+
+import (
+	"context"
+	"io"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/intent"
+)
+
+// noun is what a class of objects says of itself to the command line: O is an object as
+// it is added, L as a list shows it, and V as show does.
+type noun[O, L, V intent.Object] struct {
+	class    intent.Class // its word on the line, too
+	usage    string
+	about    string
+	examples []string
+
+	// name are the arguments that name an object, and parse returns an object with no more
+	// than its name. Flags of a verb may belong to the name as well.
+	name  []argument
+	parse func(args []string) (O, error)
+	// tenant returns whose hosts a change concerns, and so who is waited for; nil: nobody.
+	tenant func(O) string
+	// title names an object in messages, unless that is intent.Title.
+	title func(O) string
+
+	// The verbs that it has; more are those that are its own.
+	add, set *verb[O]
+	list     *listing[L]
+	show     *showing[O, V]
+	delete   *verb[O]
+	more     func(p *program) []*cli.Command
+}
+
+// verb is what a noun says of one of its verbs. That of a list and of show is more.
+type verb[O any] struct {
+	word     string // "": what the verb is called
+	usage    string
+	about    string
+	examples []string
+	several  bool // names of several objects may be given
+	flags    []field[O]
+
+	// check refuses what is wrong with the object that was read from the line, and looks up
+	// what a user may leave out, once there is something to do.
+	check func(in *input[O]) error
+	// says is what is told of an object that was added or changed, besides its name.
+	says func(O) string
+}
+
+// listing is what a noun says of list.
+type listing[L any] struct {
+	usage    string
+	about    string
+	examples []string
+	within   []intent.Class // what the list can be limited to, outermost first
+	filters  []filter[L]
+	// none, unless nil, says why nothing passes the filters, or returns nil.
+	none    func(ctx context.Context, p *program, c *cli.Context) error
+	columns []column[L]
+}
+
+// filter is a flag of a list. keep returns which objects pass for a value of it; nil: all.
+type filter[L any] struct {
+	flag func() cli.Flag
+	keep func(value string) (func(L) bool, error)
+}
+
+// column is a column of a list.
+type column[L any] struct {
+	head string
+	cell func(L) string
+}
+
+// fact is a line of what show prints: a name and a value.
+type fact = [2]string
+
+// showing is what a noun says of show.
+type showing[O, V any] struct {
+	verb[O]
+	// get finds the object by the arguments, unless that is by its name alone.
+	get   func(ctx context.Context, p *program, args []string) (V, error)
+	facts func(V) []fact
+	// more, unless nil, returns facts that take another call, and after prints what follows
+	// the facts; both for people only.
+	more  func(ctx context.Context, p *program, v V) ([]fact, error)
+	after func(w io.Writer, v V)
+}
+
+// input is what a verb has read of its line.
+type input[O any] struct {
+	*program
+	line   *cli.Context
+	ctx    context.Context
+	object O              // its name, and what flags say
+	exists bool           // what flags do not say stays as it is
+	change map[string]any // the JSON fields that flags say, with their values
+}
+
+// declared is a noun, for whoever does not know its types.
+type declared interface {
+	command(p *program) *cli.Command
+	reference(name string) (intent.Reference, error)
+	names(ctx context.Context, c *api.Client, within intent.Reference) ([]string, error)
+}
+
+// noun returns the command of a noun, and lets completion know its objects.
+func (p *program) noun(class intent.Class, n declared) *cli.Command {
+	p.nouns[class] = n
+	return n.command(p)
+}
