@@ -88,3 +88,24 @@ func TestWatchIsStartedAgain(t *testing.T) {
 		}
 	})
 }
+
+func TestStateKnowsSinceWhen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s State
+		if works, since, err := s.Get(); works || !since.IsZero() || err != nil {
+			t.Errorf("at first: %v, %v, %v", works, since, err)
+		}
+		gone := errors.New("connection refused")
+		s.Set(false, nil)
+		began := time.Now()
+		time.Sleep(time.Minute)
+		s.Set(false, gone)
+		if works, since, err := s.Get(); works || !since.Equal(began) || err != gone {
+			t.Errorf("a minute later: %v, %v, %v", works, since, err)
+		}
+		s.Set(true, nil)
+		if works, since, err := s.Get(); !works || !since.Equal(time.Now()) || err != nil || s.Err() != nil {
+			t.Errorf("when it works: %v, %v, %v", works, since, err)
+		}
+	})
+}

@@ -125,6 +125,17 @@ func (u *Underlay) load() (*journal, error) {
 	return spare, u.save(*spare)
 }
 
+// peek is load for those that only look: it repairs nothing, so it needs no lock.
+func (u *Underlay) peek() (*journal, error) {
+	j, err := u.loadFrom(u.path())
+	if intent.KindOf(err) == intent.Conflict {
+		if spare, spareErr := u.loadFrom(u.sparePath()); spareErr == nil && spare != nil {
+			return spare, nil
+		}
+	}
+	return j, err
+}
+
 func (u *Underlay) loadFrom(path string) (*journal, error) {
 	b, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -46,7 +46,7 @@ type Config struct {
 	Log      *slog.Logger // nil: discards
 }
 
-// Underlay is the host's NIC to the underlay. Its methods exclude each other.
+// Underlay is the host's NIC to the underlay. Its methods that change something exclude each other.
 type Underlay struct {
 	// Set by New.
 	cfg    Config
@@ -190,27 +190,14 @@ func (u *Underlay) Announce(ctx context.Context) error {
 	return u.run(ctx, []step{u.announce(j.Bridge, *j)})
 }
 
-// Taken returns the NIC that is in the bridge, or "" if none is.
+// Taken returns the NIC that is in the bridge, or "" if none is. It does not wait for what
+// other methods do.
 func (u *Underlay) Taken() (nic string, err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	j, err := u.load()
+	j, err := u.peek()
 	if err != nil || j == nil || j.Phase != taken {
 		return "", err
 	}
 	return j.Link.Name, nil
-}
-
-// Missing says that the card which is in the bridge does not exist, and what to do; nil if
-// none is in a bridge.
-func (u *Underlay) Missing() error {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	j, err := u.load()
-	if err != nil || j == nil {
-		return err
-	}
-	return missingCard(*j)
 }
 
 // recover undoes what was cut short, and returns the journal of what was not.

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ovloom/ovloom/agent"
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/store"
@@ -17,7 +18,7 @@ import (
 // the store is down; a change must, for a copy cannot decide what is unique.
 type reader struct {
 	*store.Store
-	link  *storeLink
+	link  *agent.Presence
 	since time.Time // when it began to answer
 }
 
@@ -25,7 +26,7 @@ type reader struct {
 // who has just started ovloomd looks for it.
 // While the store does not answer it is the copy, without who is alive.
 func (r reader) Hosts(ctx context.Context) ([]intent.HostState, error) {
-	err := r.link.down()
+	err := r.link.Down()
 	if err == nil {
 		var list []intent.HostState
 		if list, err = r.liveHosts(ctx); intent.KindOf(err) != intent.Unavailable {
@@ -48,7 +49,7 @@ func (r reader) liveHosts(ctx context.Context) ([]intent.HostState, error) {
 	for {
 		list, err := r.Store.Hosts(ctx)
 		if err != nil || time.Since(r.since) > registerPatience ||
-			slices.ContainsFunc(list, func(h intent.HostState) bool { return h.Name == r.link.host.Name && h.Alive }) {
+			slices.ContainsFunc(list, func(h intent.HostState) bool { return h.Name == r.link.Name() && h.Alive }) {
 			return list, err
 		}
 		select {
@@ -68,7 +69,7 @@ const (
 
 // Tenants is store.Tenants, or those of which there are copies.
 func (r reader) Tenants(ctx context.Context) ([]intent.Tenant, error) {
-	err := r.link.down()
+	err := r.link.Down()
 	if err == nil {
 		var list []intent.Tenant
 		if list, err = r.Store.Tenants(ctx); intent.KindOf(err) != intent.Unavailable {
@@ -202,7 +203,7 @@ func (r reader) Forward(ctx context.Context, ref intent.ForwardRef) (intent.Forw
 
 // External is store.External, or what the copy has.
 func (r reader) External(ctx context.Context, name string) (intent.External, error) {
-	err := r.link.down()
+	err := r.link.Down()
 	if err == nil {
 		var e intent.External
 		if e, err = r.Store.External(ctx, name); intent.KindOf(err) != intent.Unavailable {
@@ -223,7 +224,7 @@ func (r reader) External(ctx context.Context, name string) (intent.External, err
 
 // Externals is store.Externals, or the copy.
 func (r reader) Externals(ctx context.Context) ([]intent.External, error) {
-	err := r.link.down()
+	err := r.link.Down()
 	if err == nil {
 		var list []intent.External
 		if list, err = r.Store.Externals(ctx); intent.KindOf(err) != intent.Unavailable {
@@ -242,7 +243,7 @@ func (r reader) Externals(ctx context.Context) ([]intent.External, error) {
 // tenant. What the copy lacks may exist all the same: then the store's failure is
 // returned. A store that is known to be down is not waited for.
 func readOr[T any](ctx context.Context, r reader, tenant string, ask func() (T, error), find func(intent.Snapshot) (T, bool)) (T, error) {
-	err := r.link.down()
+	err := r.link.Down()
 	if err == nil {
 		var v T
 		if v, err = ask(); intent.KindOf(err) != intent.Unavailable {
@@ -269,13 +270,4 @@ func one[T any](list []T, is func(T) bool) (T, bool) {
 		return none, false
 	}
 	return list[i], true
-}
-
-// down returns why the store is known not to answer; nil if it is not.
-func (l *storeLink) down() error {
-	connected, since, err := l.get()
-	if connected || since.IsZero() {
-		return nil
-	}
-	return err
 }

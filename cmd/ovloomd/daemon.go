@@ -11,19 +11,22 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ovloom/ovloom/agent"
+	"github.com/ovloom/ovloom/agent/leave"
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/datapath"
 	"github.com/ovloom/ovloom/exit"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/keeper"
+	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/ovsdb"
 	"github.com/ovloom/ovloom/pipeline"
 	"github.com/ovloom/ovloom/process"
@@ -42,7 +45,6 @@ type daemon struct {
 	cfg        config
 	log        *slog.Logger
 	repairs    *repair.Log // what was put back
-	bridges    linkState   // whether they are as they must be
 	parts      statusParts
 	started    time.Time
 	db         *ovsdb.DB
@@ -51,24 +53,22 @@ type daemon struct {
 	fair       *datapath.Watch
 	neighbours *datapath.Neighbourhood
 	uplink     *underlay.Underlay
-	card       string      // in the underlay's bridge; "": none
-	host       intent.Host // as it is registered; the ID is the store's
-	making     *making     // the integration bridge; nil: it has not begun
+	card       string         // in the underlay's bridge; "": none
+	host       intent.Host    // as it is registered; the ID is the store's
+	making     *keeper.Making // the integration bridge; nil: it has not begun
 	store      *store.Store
 
 	agent      *agent.Agent
 	aside      *hostnet.Aside // nil: the datapath keeps ports apart from the host
 	controller *controller.Controller
-	router     atomic.Pointer[controller.Router] // nil: it does not run yet
-	openflow   *openflowLink
-	storeLink  *storeLink
+	conntrack  datapath.Conntrack
+	router     *controller.Router
+	link       *keeper.Link
+	bridges    *keeper.Bridges
+	presence   *agent.Presence
 	exit       *exit.Reconciler
 	end        context.CancelCauseFunc // ends the daemon, and says why
-	stopLoops  func()                  // ends what drives the switch and shows the host to be alive
 }
-
-// errLeft ends a daemon that has left the overlay.
-var errLeft = errors.New("this host has left the overlay")
 
 // serve runs a daemon until ctx ends or the host leaves the overlay.
 func serve(ctx context.Context, cfg config, log *slog.Logger) error {
@@ -90,12 +90,12 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) error {
 	defer d.store.Close()
 	defer func() {
 		d.end(nil)
-		<-d.making.done
+		<-d.making.Done()
 	}()
 
 	err = d.run(ctx, listener)
 	switch cause := context.Cause(ctx); {
-	case errors.Is(cause, errLeft):
+	case errors.Is(cause, leave.ErrLeft):
 		log.Info("this host has left the overlay")
 		return nil
 	case cause != nil && !errors.Is(cause, context.Canceled):
@@ -133,7 +133,7 @@ func (d *daemon) prepare(whole context.Context) (err error) {
 	return d.openBesides(ctx, func(ctx context.Context) error {
 		err := d.settleHost(ctx)
 		if err == nil {
-			d.making = d.makeBridge(whole)
+			d.making = keeper.Make(whole, startTimeout, func(ctx context.Context) error { return d.db.EnsureBridge(ctx, d.bridge()) })
 		}
 		return err
 	})
@@ -158,7 +158,7 @@ func (d *daemon) openBesides(ctx context.Context, do func(context.Context) error
 	}
 	opened := g.Wait()
 	if opened != nil && d.making != nil {
-		<-d.making.done
+		<-d.making.Done()
 	}
 	switch {
 	case err == nil:
@@ -171,10 +171,13 @@ func (d *daemon) openBesides(ctx context.Context, do func(context.Context) error
 
 // settleHost finds out what this host is, and puts its underlay in place.
 func (d *daemon) settleHost(ctx context.Context) error {
-	vtep, err := d.settleUnderlay(ctx)
+	d.uplink = underlay.New(underlay.Config{
+		StateDir: d.cfg.StateDir, Bridge: d.cfg.PhyBridge, Switch: d.db, Log: d.log.With("part", "underlay")})
+	vtep, card, err := d.uplink.Settle(ctx, underlay.Want{VTEP: d.cfg.VTEP, Userspace: d.datapath == ovsdb.DatapathNetdev, NIC: d.cfg.TakeNIC})
 	if err != nil {
 		return err
 	}
+	d.card = card
 	d.host = intent.Host{Name: d.cfg.HostName, VTEP: vtep, Datapath: d.datapath, Version: api.BuildVersion()}
 	if d.host.UnderlayMTU, _, err = hostnet.UnderlayMTU(vtep); err != nil {
 		return err
@@ -230,103 +233,70 @@ func (d *daemon) chooseDatapath() (string, error) {
 	return ovsdb.DatapathNetdev, nil
 }
 
-// settleUnderlay returns this host's VTEP address, and on the userspace datapath
-// makes sure that its card is inside Open vSwitch.
-func (d *daemon) settleUnderlay(ctx context.Context) (netip.Addr, error) {
-	d.uplink = underlay.New(underlay.Config{
-		StateDir: d.cfg.StateDir, Bridge: d.cfg.PhyBridge, Switch: d.db, Log: d.log.With("part", "underlay")})
-	if err := d.uplink.Recover(ctx); err != nil {
-		return netip.Addr{}, err
-	}
-	if d.datapath == ovsdb.DatapathNetdev && d.cfg.TakeNIC != "" {
-		if err := d.mayTake(); err != nil {
-			return netip.Addr{}, err
-		}
-		if err := d.uplink.Take(ctx, d.cfg.TakeNIC); err != nil {
-			return netip.Addr{}, err
-		}
-	}
-	if err := d.uplink.Keep(ctx); err != nil {
-		return netip.Addr{}, err
-	}
-	var err error
-	if d.card, err = d.uplink.Taken(); err != nil {
-		return netip.Addr{}, err
-	}
-	vtep, err := d.vtep()
-	if err != nil {
-		return netip.Addr{}, err
-	}
-	if d.datapath == ovsdb.DatapathNetdev {
-		err = d.uplink.Check(vtep)
-	}
-	return vtep, err
-}
-
-// mayTake refuses to take a card when no tunnel of this host would leave by it.
-func (d *daemon) mayTake() error {
-	if taken, err := d.uplink.Taken(); err != nil || taken != "" {
-		return err
-	}
-	vtep, err := d.vtep()
-	if err != nil {
-		return err
-	}
-	if owner, err := hostnet.AddrOwner(vtep); err != nil || owner == d.cfg.TakeNIC {
-		return err
-	}
-	return d.uplink.Check(vtep)
-}
-
-// vtep returns the address where this host's tunnels end, which some interface
-// has.
-func (d *daemon) vtep() (netip.Addr, error) {
-	if d.cfg.VTEP == "" {
-		return hostnet.DefaultVTEP()
-	}
-	a, err := netip.ParseAddr(d.cfg.VTEP)
-	if err != nil {
-		return a, err
-	}
-	if _, err = hostnet.AddrOwner(a); intent.KindOf(err) == intent.NotFound {
-		if nic, _ := d.uplink.Taken(); nic != "" {
-			err = d.uplink.Check(a)
-		} else {
-			err = intent.NotFoundf("no interface of this host has the VTEP address %s (--vtep)", a).
-				WithHint("put it back (ip addr add %s/LENGTH dev INTERFACE), or start ovloomd with an address that `ip addr` shows: --vtep ADDRESS", a)
-		}
-	}
-	return a, err
-}
-
 // run starts the loops and returns when ctx ends or one of them fails.
 func (d *daemon) run(ctx context.Context, listener net.Listener) error {
-	if d.datapath == ovsdb.DatapathNetdev {
+	userspace := d.datapath == ovsdb.DatapathNetdev
+	interfaces := &agent.Interfaces{Database: d.db, Tunnel: d.cfg.VXLANName, Log: d.log}
+	leaving := &leave.Host{Name: d.cfg.HostName, Bridge: d.cfg.Bridge, HasStore: len(d.cfg.Store) == 0, Store: d.store, Switch: d.db, Underlay: d.uplink, End: d.end}
+	if userspace {
 		d.aside = &hostnet.Aside{Table: hostnet.AsideTable(d.cfg.Bridge), VTEP: d.host.VTEP, VXLANPort: d.cfg.VXLANPort}
+		interfaces.Apart, leaving.RemoveApart = d.aside, d.aside.Remove
 	}
+	vtep := func() netip.Addr { return d.host.VTEP }
 	var err error
-	if d.agent, err = d.newAgent(); err != nil {
+	if d.agent, err = agent.New(agent.Config{
+		Host: d.cfg.HostName, Bridge: d.cfg.Bridge, Datapath: d.datapath, StateDir: d.cfg.StateDir,
+		Switch: d.db, Store: d.store, Claims: d.store, Network: agent.Kernel{VTEP: vtep, Aside: d.aside},
+		Repairs: d.repairs, Log: d.log.With("part", "agent"),
+		Known: func(ctx context.Context, ref intent.PortRef) (intent.Port, bool) {
+			view, known, err := d.controller.Port(ctx, ref)
+			return view.Port, known && err == nil
+		},
+		Card:     func() string { return d.card },
+		Expect:   func(ctx context.Context, ref intent.PortRef) func(error) { return d.controller.Expect(ctx, ref) },
+		Unexpect: func(ctx context.Context, ref intent.PortRef) { d.controller.Unexpect(ctx, ref) },
+	}); err != nil {
 		return err
 	}
-	gatherer := d.newExit()
+	var gatherer *exit.Gatherer
+	zones := datapath.Zones{Notes: d.db, Bridge: d.cfg.Bridge, Log: d.log}
+	d.conntrack = d.dp.Conntrack(func() (datapath.Flusher, error) { return d.link.Conn() })
 	d.controller = controller.New(d.cfg.HostName, controller.Deps{
 		Span: span{d.store, d.agent.Told}, Claims: d.store, Progress: d.store, Interfaces: d.db,
 		NAT: &controller.NAT{
-			Externals: span{d.store, nil}, Guard: span{d.store, nil}, Zones: datapath.Zones{Notes: d.db, Bridge: d.cfg.Bridge, Log: d.log}, Conntrack: d.conntrack(), Addresses: d.store,
-			HostForwards: gatherer.SetForwards,
+			Externals: span{d.store, nil}, Guard: span{d.store, nil}, Zones: zones, Conntrack: d.conntrack, Addresses: d.store,
+			HostForwards: func(list []intent.Forward) { gatherer.SetForwards(list) },
 		},
-		KernelDatapath: d.datapath == ovsdb.DatapathSystem,
+		KernelDatapath: !userspace,
 		Repairs:        d.repairs,
 		Log:            d.log.With("part", "controller"),
 	})
+	d.presence = agent.NewPresence(agent.PresenceConfig{
+		Host: d.host, Store: d.store, Underlay: func() agent.Underlay { return d.agent.Underlay(d.host.VTEP) }, UnderlayChanged: d.agent.UnderlayChanged(),
+		Claimed: d.controller.Claimed, Log: d.log})
+	owned := agent.Owned{Tunnel: d.cfg.VXLANName, HostUplink: d.cfg.HostUplink,
+		Interfaces: func() []ovsdb.Interface { return d.db.Interfaces(d.cfg.Bridge) }, HostUplinkMade: func() bool { return d.exit.LinkMade() }}
+	d.link = keeper.NewLink(keeper.LinkConfig{
+		Bridge: d.cfg.Bridge, RunDir: d.cfg.OVSRunDir, Controller: d.controller, Fragments: d.dp, Wanted: owned.Wanted, Repairs: d.repairs, Log: d.log.With("part", "openflow")})
+	d.bridges = &keeper.Bridges{Database: d.db, Bridge: d.bridge(), Underlay: d.uplink, Disturbed: d.link.Disturbed, Repairs: d.repairs, Log: d.log}
+	interfaces.Agent, interfaces.SetInterfaces, interfaces.SetTunnel = d.agent, d.controller.SetInterfaces, d.link.SetTunnel
+	d.router = d.controller.Router(d.link.Send)
 	d.neighbours = &datapath.Neighbourhood{Datapath: d.dp, WhoHas: hostnet.WhoHas, PutBack: datapath.RecordIn(d.repairs), Log: d.log.With("part", "datapath")}
-	d.openflow = &openflowLink{daemon: d}
-	d.storeLink = &storeLink{daemon: d}
+	d.exit = exit.New(exit.Settings{
+		Bridge: d.cfg.Bridge, Link: d.cfg.HostUplink, VXLANPort: d.cfg.VXLANPort, UnderlayMTU: d.host.UnderlayMTU, StateDir: d.cfg.StateDir,
+	}, exit.Deps{Switch: d.db, Host: exit.Linux{}, Controller: d.controller, Send: d.link.Send, Repairs: d.repairs, Log: d.log.With("part", "exit")})
+	defer d.exit.Close()
+	gatherer = exit.NewGatherer(exit.Sources{
+		Hosts: span{d.store, nil}.WatchHosts, Externals: span{d.store, nil}.WatchExternals, Guard: span{d.store, nil}.WatchGuard, Members: d.storeURLs,
+		Own: func() (intent.Guarded, error) { return exit.Own(d.cfg.HostName, d.host.VTEP) }, Publish: d.store.SetGuardedHost,
+		Endpoints: slices.Concat(d.cfg.Store, d.cfg.StoreListen), Log: d.log.With("part", "exit"),
+	}, d.exit)
 	doctor := newDoctorLink(d)
 	trace := newTraceLink(d)
+	leaving.Ports, leaving.RemoveExits = d.agent, d.exit.Remove
 	server := api.NewServer(api.Backend{
-		Store: reader{d.store, d.storeLink, time.Now()}, Local: leaver{d}, Plug: plugger{d.agent, d}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
-		Started: d.making.started, Health: doctor.health, Trace: trace.trace, ByHand: trace.byHand, Fix: d.exit.Fix, Connections: observer{d}.connections, Learned: observer{d}.learned,
+		Store: reader{d.store, d.presence, time.Now()}, Local: leaving, Plug: plugger{d.agent, d.controller}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
+		Started: d.making.Started, Health: doctor.health, Trace: trace.trace, ByHand: trace.byHand, Fix: d.exit.Fix, Connections: observer{d}.connections, Learned: observer{d}.learned,
 	}, d.log.With("part", "api"))
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -339,19 +309,25 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 			g.Go(func() error { defer loops.Done(); return loop(loopsCtx) })
 		}
 	}
-	d.stopLoops = func() { stop(); loops.Wait() }
-	// What is about the store or the host does not wait for the bridge. Of interfaces nobody
-	// is told before the rules are there that keep the host apart from them.
-	begin(d.storeLink.keep, d.store.KeepGuard, d.keepAside, d.reopenStore)
+	leaving.StopLoops = func() { stop(); loops.Wait() }
+	packets := make(chan of.PacketIn, routerQueued)
+	// What is about the store or the host does not wait for the bridge. Of interfaces nothing
+	// learns before the rules are there that keep the host apart from them.
+	begin(d.presence.Run, d.store.KeepGuard, interfaces.RunApart, d.reopenStore)
 	g.Go(func() error { return server.Serve(ctx, listener) })
 	g.Go(func() error {
-		if err := d.making.wait(ctx); err != nil {
+		if err := d.making.Wait(ctx); err != nil {
 			return err
 		}
 		// The controller reads from the bridge's row which zones of conntrack are whose.
-		begin(d.controller.Run, d.agent.Run, d.tellUnderlay, d.tellInterfaces, d.keepBridge, d.keepUnderlay, d.announce, d.openflow.keep, doctor.keep, newRouterLink(d).keep, d.neighbours.Keep, func(ctx context.Context) error { return d.fair.Keep(ctx, d.controller.SetPenalties) }, trace.keep, d.keepExit(gatherer))
+		begin(d.controller.Run, d.agent.Run, d.presence.RunUnderlay, interfaces.Run, d.bridges.Run, d.uplink.AnnounceAgain, d.link.Run, doctor.keep, trace.keep, d.neighbours.Keep,
+			func(ctx context.Context) error { return d.bridges.RunUnderlay(ctx, d.cfg.OVSRunDir, d.cfg.PhyBridge) },
+			func(ctx context.Context) error { d.router.Run(ctx, packets); return nil },
+			func(ctx context.Context) error { return d.link.Receive(ctx, pipeline.RouterController, packets) },
+			func(ctx context.Context) error { return d.fair.Keep(ctx, d.controller.SetPenalties) },
+			func(ctx context.Context) error { defer d.exit.Close(); return gatherer.Run(ctx) })
 		d.controller.Recall(ctx, d.store.CopiedTenants())
-		d.making.use()
+		d.making.Use()
 		if err := process.NotifyReady(); err != nil {
 			d.log.Warn("cannot tell systemd that ovloomd is ready", "error", err)
 		}
@@ -359,6 +335,25 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 		return nil
 	})
 	return g.Wait()
+}
+
+// routerQueued is how many packets may wait to be taken in by the router.
+const routerQueued = 1024
+
+// plugger implements api.Plugger.
+type plugger struct {
+	*agent.Agent
+	*controller.Controller
+}
+
+// storeURLs returns where members of the store serve and meet.
+func (d *daemon) storeURLs(ctx context.Context) ([]string, error) {
+	members, err := d.store.Members(ctx)
+	var urls []string
+	for _, m := range members {
+		urls = append(append(urls, m.URLs...), m.Peer)
+	}
+	return urls, err
 }
 
 // reopenStore ends this daemon in an orderly way when the store's member, without which it

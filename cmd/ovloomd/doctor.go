@@ -51,7 +51,7 @@ func (l *doctorLink) keep(ctx context.Context) error {
 	go l.receive(ctx)
 	go l.watch(ctx)
 	// Without a log: the other connection to the same switch tells how that is.
-	_ = ofconn.Keep(ctx, l.openflow.addr(), ofconn.Config{ControllerID: pipeline.ProbeController, PacketIns: l.packets},
+	_ = ofconn.Keep(ctx, l.link.Addr(), ofconn.Config{ControllerID: pipeline.ProbeController, PacketIns: l.packets},
 		func(ctx context.Context, _ *ofconn.Conn) error {
 			<-ctx.Done()
 			return context.Cause(ctx)
@@ -90,11 +90,11 @@ func tunnelSource(m of.Match) (netip.Addr, bool) {
 
 // send sends frames through the tunnel.
 func (l *doctorLink) send(ctx context.Context, packets []doctor.Packet) error {
-	conn, err := l.openflow.current()
+	conn, err := l.link.Conn()
 	if err != nil {
 		return err
 	}
-	tunnel := l.openflow.tunnelPort()
+	tunnel := l.link.Tunnel()
 	var out []of.PacketOut
 	for _, p := range packets {
 		out = append(out, of.PacketOut{Packet: p.Frame, Actions: []of.Action{
@@ -135,7 +135,7 @@ func (l *doctorLink) examine(ctx context.Context, run uint64) error {
 
 // report examines this host and its paths to others.
 func (l *doctorLink) report(ctx context.Context, run uint64, hosts []intent.Host) intent.HealthReport {
-	start, self := time.Now(), l.hostNow()
+	start, self := time.Now(), l.presence.Host()
 	report := intent.HealthReport{Host: self.Name, VXLANPort: l.cfg.VXLANPort}
 	var targets []doctor.Target
 	for _, h := range hosts {

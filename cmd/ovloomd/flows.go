@@ -18,7 +18,7 @@ import (
 
 // flows implements api.Backend: what the switch holds, not what it should hold.
 func (d *daemon) flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error) {
-	conn, err := d.openflow.current()
+	conn, err := d.link.Conn()
 	if err != nil {
 		return nil, err
 	}

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ovloom/ovloom/agent/leave"
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/process"
@@ -98,4 +100,18 @@ func command(stderr io.Writer) *cli.App {
 			return err
 		},
 	}
+}
+
+// leaveAlone takes this host out of the overlay when ovloomd cannot run.
+func leaveAlone(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) error {
+	// The socket tells off a daemon that runs, and is told off by one.
+	listener, err := api.Listen(cfg.Socket, cfg.Group)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+	return leave.Alone(ctx, leave.AloneConfig{
+		Host: cfg.HostName, Version: api.BuildVersion(), OVSDB: cfg.OVSDB, Bridge: cfg.Bridge, PhyBridge: cfg.PhyBridge,
+		HostUplink: cfg.HostUplink, VXLANPort: cfg.VXLANPort, StateDir: cfg.StateDir, Log: log,
+	}, out)
 }

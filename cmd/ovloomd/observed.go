@@ -10,6 +10,7 @@ import (
 	"github.com/ovloom/ovloom/datapath"
 	"github.com/ovloom/ovloom/explain"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/keeper"
 	"github.com/ovloom/ovloom/openflow/ofconn"
 	"github.com/ovloom/ovloom/pipeline"
 )
@@ -27,16 +28,16 @@ func (d observer) connections(ctx context.Context, snap intent.Snapshot) ([]inte
 	if !ok {
 		return nil, nil // it has no NAT here
 	}
-	lines, err := d.conntrack().Lines(ctx, zone)
+	lines, err := d.conntrack.Lines(ctx, zone)
 	if err != nil {
-		return nil, intent.Unavailablef("%w", err).WithHint(hintVswitchd)
+		return nil, intent.Unavailablef("%w", err).WithHint(keeper.HintVswitchd)
 	}
 	return explain.Connections(snap, lines)
 }
 
 // learned implements api.Backend.
 func (d observer) learned(ctx context.Context, snap intent.Snapshot, n intent.Network) ([]intent.LearnedMAC, error) {
-	conn, err := d.openflow.current()
+	conn, err := d.link.Conn()
 	if err != nil {
 		return nil, err
 	}

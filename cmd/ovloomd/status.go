@@ -17,6 +17,7 @@ import (
 	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/datapath"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/keeper"
 	"github.com/ovloom/ovloom/openflow/ofconn"
 	"github.com/ovloom/ovloom/ovsdb"
 	"github.com/ovloom/ovloom/pipeline"
@@ -139,10 +140,10 @@ func (d *daemon) connections() []api.Connection {
 	list := []api.Connection{
 		{Name: "store", Target: target},
 		{Name: "ovsdb", Target: d.cfg.OVSDB, Connected: db.Connected, Since: db.Since, Error: intent.What(db.LastError)},
-		{Name: "openflow", Target: d.openflow.addr()},
+		{Name: "openflow", Target: d.link.Addr()},
 	}
-	for i, link := range map[int]*linkState{0: &d.storeLink.linkState, 2: &d.openflow.linkState} {
-		connected, since, err := link.get()
+	for i, state := range map[int]func() (bool, time.Time, error){0: d.presence.State, 2: d.link.State} {
+		connected, since, err := state()
 		list[i].Connected, list[i].Since, list[i].Error = connected, since, intent.What(err)
 	}
 	if trial, ok := d.store.NextTrial(); ok {
@@ -158,16 +159,14 @@ func (d *daemon) connections() []api.Connection {
 
 // drops reads the counters of table drop, of the reasons that occurred.
 func (d *daemon) drops(ctx context.Context) ([]api.Drop, error) {
-	conn, err := d.openflow.current()
+	conn, err := d.link.Conn()
 	if err != nil {
 		return nil, err
 	}
 	flows, err := conn.Flows(ctx, ofconn.FlowFilter{Tables: []uint8{pipeline.DropTable()}})
 	meters, err2 := conn.MeterStats(ctx)
 	var large api.Drop
-	if r := d.router.Load(); r != nil {
-		large.Packets, large.Bytes = r.TooLarge()
-	}
+	large.Packets, large.Bytes = d.router.TooLarge()
 	return countDrops(flows, meters, large), errors.Join(err, err2)
 }
 
@@ -204,14 +203,14 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 		}
 		switch conn.Name {
 		case "store":
-			add(storeAdvice(d.storeLink.down())+retried(conn), "%s", conn.Error)
+			add(storeAdvice(d.presence.Down())+retried(conn), "%s", conn.Error)
 		case "ovsdb":
 			add("see whether ovsdb-server runs: systemctl status openvswitch-switch", "ovsdb-server does not answer: %s", conn.Error)
 		case "openflow":
-			add(hintVswitchd, "ovs-vswitchd does not answer: %s", conn.Error)
+			add(keeper.HintVswitchd, "ovs-vswitchd does not answer: %s", conn.Error)
 		}
 	}
-	if connected, _, _ := d.storeLink.get(); !connected {
+	if connected, _, _ := d.presence.State(); !connected {
 		for what, missing := range map[string]bool{"the list of hosts": c.NoHosts, "what tenants are kept from": c.NoGuard} {
 			if missing {
 				add("see that the store is back; until then the switch keeps the flows that it has",
@@ -238,7 +237,7 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 	if c.LastError != "" {
 		add("see the log of ovloomd; it tries again by itself", "the switch could not be brought up to date: %s", c.LastError)
 	}
-	if _, _, err := d.bridges.get(); err != nil {
+	if err := d.bridges.Err(); err != nil {
 		do := "see the log of ovloomd; it tries again by itself"
 		if told := new(intent.Error); errors.As(err, &told) && told.Hint != "" {
 			do = told.Hint
@@ -251,7 +250,7 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 	if u := d.agent.Underlay(d.host.VTEP); u.Fault != "" {
 		add(u.Do, "%s", u.Fault)
 	}
-	if err := d.uplinkFault(); err != nil {
+	if err := d.uplink.Fault(); err != nil {
 		add(hintOf(err), "%s", intent.What(err))
 	}
 	if d.aside != nil {
@@ -302,4 +301,13 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 		}
 	}
 	return w
+}
+
+// hintOf is what an error says to do.
+func hintOf(err error) string {
+	var told *intent.Error
+	if errors.As(err, &told) {
+		return told.Hint
+	}
+	return ""
 }

@@ -82,13 +82,13 @@ func (l *traceLink) reply(ctx context.Context, q store.Question, answer any) {
 
 // trace implements api.Backend.
 func (l *traceLink) trace(ctx context.Context, q intent.TraceQuery) (intent.Trace, error) {
-	r := reader{Store: l.store, link: l.storeLink}
+	r := reader{Store: l.store, link: l.presence}
 	return explain.Tracer{Snapshot: r.Snapshot, Hosts: l.hosts, Externals: r.Externals, Hop: l.hop}.Trace(ctx, q)
 }
 
 // hosts returns all hosts, or that the store is down, for which it is not waited.
 func (l *traceLink) hosts(ctx context.Context) ([]intent.HostState, error) {
-	if err := l.storeLink.down(); err != nil {
+	if err := l.presence.Down(); err != nil {
 		return nil, err
 	}
 	return l.store.Hosts(ctx)
@@ -99,7 +99,7 @@ func (l *traceLink) hop(ctx context.Context, host string, r explain.Request) (in
 	if host == l.cfg.HostName {
 		return l.local(ctx, r)
 	}
-	if err := l.storeLink.down(); err != nil {
+	if err := l.presence.Down(); err != nil {
 		return intent.TraceHop{}, err
 	}
 	body, err := json.Marshal(r)
@@ -131,7 +131,7 @@ func (l *traceLink) local(ctx context.Context, r explain.Request) (intent.TraceH
 		return intent.TraceHop{}, err
 	}
 	s := explain.Switch{
-		Host: l.cfg.HostName, VTEP: l.host.VTEP, Bridge: l.cfg.Bridge, Tunnel: l.openflow.tunnelPort(),
+		Host: l.cfg.HostName, VTEP: l.host.VTEP, Bridge: l.cfg.Bridge, Tunnel: l.link.Tunnel(),
 		Ports: map[of.PortNo]explain.Attached{}, Externals: map[uint32]intent.External{},
 		Call:   l.vswitchd.Call,
 		Object: func(c pipeline.Cookie) string { return objects[c] },
@@ -151,7 +151,7 @@ func (l *traceLink) local(ctx context.Context, r explain.Request) (intent.TraceH
 			s.Ports[of.PortNo(i.OFPort)] = uplink(i)
 		}
 	}
-	externals, err := reader{Store: l.store, link: l.storeLink}.Externals(ctx)
+	externals, err := reader{Store: l.store, link: l.presence}.Externals(ctx)
 	if err != nil {
 		l.log.Debug("externals without names in a trace", "error", err)
 	}
@@ -172,7 +172,7 @@ func uplink(i ovsdb.Interface) explain.Attached {
 // room says whether the switch has learned a MAC address with a cookie, or may learn
 // one more.
 func (l *traceLink) room(ctx context.Context, cookie uint64, limit uint32, mac intent.MAC) bool {
-	conn, err := l.openflow.current()
+	conn, err := l.link.Conn()
 	if err != nil {
 		return false
 	}

@@ -1,4 +1,4 @@
-package main
+package keeper
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 // What needs the bridge waits for it and for who uses it, and no longer than it may.
 func TestMakingABridge(t *testing.T) {
 	made := make(chan error)
-	m := newMaking(t.Context(), func(ctx context.Context) error {
+	m := Make(t.Context(), time.Minute, func(ctx context.Context) error {
 		select {
 		case err := <-made:
 			return err
@@ -22,21 +22,21 @@ func TestMakingABridge(t *testing.T) {
 	})
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := m.wait(short); !errors.Is(err, context.DeadlineExceeded) {
+	if err := m.Wait(short); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("waiting for a bridge that is not made: %v", err)
 	}
-	if err := m.started(short); intent.KindOf(err) != intent.Unavailable {
+	if err := m.Started(short); intent.KindOf(err) != intent.Unavailable {
 		t.Errorf("started without a bridge: %v, want Unavailable", err)
 	}
 	made <- nil
-	if err := m.wait(t.Context()); err != nil {
+	if err := m.Wait(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := m.started(short); intent.KindOf(err) != intent.Unavailable {
+	if err := m.Started(short); intent.KindOf(err) != intent.Unavailable {
 		t.Errorf("started before the bridge is used: %v, want Unavailable", err)
 	}
-	m.use()
-	if err := m.started(t.Context()); err != nil {
+	m.Use()
+	if err := m.Started(t.Context()); err != nil {
 		t.Error(err)
 	}
 }
@@ -44,15 +44,15 @@ func TestMakingABridge(t *testing.T) {
 // A bridge that cannot be made is told of, and one that hangs ends with the daemon.
 func TestBridgesThatCannotBeMade(t *testing.T) {
 	refused := errors.New("refused")
-	m := newMaking(t.Context(), func(context.Context) error { return refused })
-	if err := m.wait(t.Context()); err != refused {
+	m := Make(t.Context(), time.Minute, func(context.Context) error { return refused })
+	if err := m.Wait(t.Context()); err != refused {
 		t.Errorf("wait: %v, want %v", err, refused)
 	}
 	ctx, stop := context.WithCancel(t.Context())
-	m = newMaking(ctx, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
+	m = Make(ctx, time.Minute, func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() })
 	stop()
 	select {
-	case <-m.done:
+	case <-m.Done():
 	case <-time.After(10 * time.Second):
 		t.Fatal("a bridge is still being made after the end of the daemon")
 	}

@@ -1,0 +1,124 @@
+package agent
+
+// Telling of the bridge's interfaces, and keeping them apart from the host's own network.
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/ovloom/ovloom/controller"
+	"github.com/ovloom/ovloom/loop"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/ovsdb"
+)
+
+// Database is the local Open_vSwitch database; *ovsdb.DB is one.
+type Database interface {
+	Interfaces(bridge string) []ovsdb.Interface
+	State() ovsdb.State
+	Watch() <-chan struct{}
+}
+
+// Apart keeps the host's own network apart from what ports send; *hostnet.Aside does.
+type Apart interface {
+	// Keep takes in which interfaces ports have. With all it puts right what other programs
+	// changed.
+	Keep(ctx context.Context, links []string, all bool) error
+}
+
+// Interfaces passes on what interfaces the bridge has, and whether they can carry their
+// ports.
+type Interfaces struct {
+	Agent    *Agent
+	Database Database
+	Tunnel   string // the tunnel port
+	Apart    Apart  // nil: the datapath keeps ports apart
+
+	// SetInterfaces takes in the bridge's interfaces, and SetTunnel the number of the tunnel
+	// port, 0 if there is none.
+	SetInterfaces func(ctx context.Context, list []controller.Interface)
+	SetTunnel     func(n of.PortNo)
+
+	Log *slog.Logger
+}
+
+// Run passes the interfaces on whenever they change, or whether they can carry their ports
+// does, until ctx ends. While the database is gone, what was last known still holds.
+func (i *Interfaces) Run(ctx context.Context) error {
+	database, agent := i.Database.Watch(), i.Agent.Changed()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-agent:
+		case <-database:
+			if !i.Database.State().Connected {
+				continue
+			}
+		}
+		i.pass(ctx)
+	}
+}
+
+func (i *Interfaces) pass(ctx context.Context) {
+	all := i.Database.Interfaces(i.Agent.cfg.Bridge)
+	if i.Apart != nil {
+		// Before anything learns of a port: what fails is logged, and tried again, by RunApart.
+		_ = i.Apart.Keep(ctx, portLinks(all), false)
+	}
+	i.Agent.Switched(all)
+	states := i.Agent.States()
+	var list []controller.Interface
+	tunnel := of.PortNo(0)
+	for _, x := range all {
+		if x.Name == i.Tunnel {
+			tunnel = of.PortNo(max(x.OFPort, 0))
+			continue
+		}
+		c := controller.Interface{
+			UUID: x.UUID, Name: x.Name, IfaceID: x.IfaceID, OFPort: of.PortNo(max(x.OFPort, 0)),
+			Generation: x.Generation, Installed: x.Installed, Error: x.Error,
+			Plugged: x.PluggedFor != "",
+		}
+		if s := states[x.Name]; s.Down {
+			c.OFPort, c.Fault = 0, s.What
+		}
+		list = append(list, c)
+	}
+	i.SetInterfaces(ctx, list)
+	i.SetTunnel(tunnel)
+}
+
+// ApartEvery is how long it takes until what another program did to the rules is undone.
+const ApartEvery = 10 * time.Second
+
+// RunApart keeps the host's own network apart from its ports until ctx ends.
+func (i *Interfaces) RunApart(ctx context.Context) error {
+	if i.Apart == nil {
+		return nil
+	}
+	last := ""
+	loop.Every(ctx, ApartEvery, func(ctx context.Context) {
+		failed := ""
+		if err := i.Apart.Keep(ctx, portLinks(i.Database.Interfaces(i.Agent.cfg.Bridge)), true); err != nil && ctx.Err() == nil {
+			if failed = err.Error(); failed != last {
+				i.Log.Error("cannot keep this host's own network apart from its ports: they may reach the host, and what it routes to", "error", err)
+			}
+		}
+		last = failed
+	})
+	return nil
+}
+
+// portLinks lists the interfaces of ports that the kernel listens on, too: not those that
+// Open vSwitch makes itself.
+func portLinks(all []ovsdb.Interface) []string {
+	var links []string
+	for _, i := range all {
+		if (i.IfaceID != "" || i.PluggedFor != "") && i.Uplink == "" && (i.Type == "" || i.Type == "system" || i.Type == "afxdp") {
+			links = append(links, i.Name)
+		}
+	}
+	return links
+}

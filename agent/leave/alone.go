@@ -1,0 +1,71 @@
+package leave
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"time"
+
+	"github.com/ovloom/ovloom/agent"
+	"github.com/ovloom/ovloom/exit"
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/ovsdb"
+	"github.com/ovloom/ovloom/underlay"
+)
+
+// aloneTime is how long a host may take to leave by itself.
+const aloneTime = 30 * time.Second
+
+// AloneConfig says what the daemon, which does not run, was configured with.
+type AloneConfig struct {
+	Host       string
+	Version    string
+	OVSDB      string // socket of the local ovsdb-server
+	Bridge     string // the integration bridge
+	PhyBridge  string // the bridge that has the underlay's card
+	HostUplink string // the interface to the host's own routing
+	VXLANPort  int    // of UDP
+	StateDir   string
+
+	Log *slog.Logger
+}
+
+// Alone takes a host out of the overlay, except for what the store has to be told: that is
+// left to another host, and out is told so. The caller must see to it that no daemon runs
+// meanwhile.
+func Alone(ctx context.Context, cfg AloneConfig, out io.Writer) error {
+	ctx, cancel := context.WithTimeout(ctx, aloneTime)
+	defer cancel()
+	db, err := ovsdb.Connect(ctx, ovsdb.Config{Socket: cfg.OVSDB, Owner: cfg.Host, Version: cfg.Version, Log: cfg.Log.With("part", "ovsdb")})
+	if err != nil {
+		return fmt.Errorf("connect to ovsdb-server (--ovsdb): %w", err)
+	}
+	defer db.Close()
+	ports, err := agent.New(agent.Config{
+		Host: cfg.Host, Bridge: cfg.Bridge, StateDir: cfg.StateDir, Switch: db,
+		Network: agent.Kernel{VTEP: func() netip.Addr { return netip.Addr{} }}, Log: cfg.Log.With("part", "agent"),
+	})
+	if err != nil {
+		return err
+	}
+	exits := exit.New(exit.Settings{Bridge: cfg.Bridge, Link: cfg.HostUplink, VXLANPort: cfg.VXLANPort, StateDir: cfg.StateDir},
+		exit.Deps{Switch: db, Host: exit.Linux{}, Log: cfg.Log.With("part", "exit")})
+	exits.Close() // it is there to remove, not to keep
+	steps := unplug(ports)
+	if len(db.Interfaces(cfg.Bridge)) > 0 {
+		steps = append(steps, step{"remove the uplinks", exits.Remove})
+	}
+	aside := &hostnet.Aside{Table: hostnet.AsideTable(cfg.Bridge)}
+	card := underlay.New(underlay.Config{StateDir: cfg.StateDir, Bridge: cfg.PhyBridge, Switch: db, Log: cfg.Log.With("part", "underlay")})
+	steps = append(steps,
+		deleteBridge(db, cfg.Bridge, aside.Remove),
+		step{"give back the network card, if ovloomd took one", card.Return},
+	)
+	if err := run(ctx, steps, func(what string) { fmt.Fprintf(out, "done: %s\n", what) }); err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "the store still lists this host; on another one: ovloom host remove %s --cascade\n", cfg.Host)
+	return nil
+}

@@ -1,0 +1,161 @@
+package agent
+
+// This host in the store: registered, alive, and with its underlay as it is.
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/loop"
+)
+
+// Times of Presence.
+const (
+	registerRetry = time.Second
+	pingEvery     = 2 * time.Second
+	claimsEvery   = 15 * time.Second // how often the host's claims are read, to find forgotten ones
+	underlayRetry = 2 * time.Second
+)
+
+// Registry is the store's list of hosts; *store.Store has it.
+type Registry interface {
+	// Register adds or changes this host. It fails with Conflict if another live host has
+	// its name or VTEP.
+	Register(ctx context.Context, h intent.Host) (intent.Host, error)
+	// KeepAlive shows the host to be alive until ctx ends or that cannot be shown any more.
+	KeepAlive(ctx context.Context, host string) error
+	Ping(ctx context.Context) (revision int64, err error)
+	ClaimedBy(ctx context.Context, host string) ([]intent.PortRef, error)
+}
+
+// PresenceConfig says which host to keep in which store.
+type PresenceConfig struct {
+	Host  intent.Host // as it was when the daemon started; its ID is the store's
+	Store Registry
+
+	// Underlay returns the underlay as it is now, and UnderlayChanged has an element whenever
+	// that may have changed.
+	Underlay        func() Underlay
+	UnderlayChanged <-chan struct{}
+
+	// Claimed is told now and then which ports the store says that this host claims.
+	Claimed func(ctx context.Context, refs []intent.PortRef)
+
+	Log *slog.Logger
+}
+
+// Presence keeps this host registered and alive in the store.
+type Presence struct {
+	cfg   PresenceConfig
+	state loop.State // whether the store answers
+}
+
+// NewPresence returns a Presence that registers the host when Run is called.
+func NewPresence(cfg PresenceConfig) *Presence { return &Presence{cfg: cfg} }
+
+// Name is the host's name.
+func (p *Presence) Name() string { return p.cfg.Host.Name }
+
+// Host returns the host as it is to be registered: with the underlay as it is now.
+func (p *Presence) Host() intent.Host {
+	h := p.cfg.Host
+	u := p.cfg.Underlay()
+	h.Fault = u.Fault
+	if u.MTU != 0 {
+		h.UnderlayMTU = u.MTU
+	}
+	return h
+}
+
+// State returns whether the store answers, since when, and why not.
+func (p *Presence) State() (connected bool, since time.Time, err error) { return p.state.Get() }
+
+// Down returns why the store is known not to answer; nil if it answers, or that is not known.
+func (p *Presence) Down() error {
+	connected, since, err := p.state.Get()
+	if connected || since.IsZero() {
+		return nil
+	}
+	return err
+}
+
+// Run registers the host and shows it to be alive, until ctx ends. It fails only if another
+// live host has the host's name or VTEP, or the host's values are invalid.
+func (p *Presence) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	var pinging sync.WaitGroup
+	pinging.Go(func() { p.ping(ctx) })
+	defer pinging.Wait()
+	defer stop()
+	logged := false
+	for {
+		h, err := p.cfg.Store.Register(ctx, p.Host())
+		if err == nil {
+			p.cfg.Log.Info("registered", "host", h.Name, "vtep", h.VTEP, "id", h.ID)
+			err = p.cfg.Store.KeepAlive(ctx, h.Name)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		switch intent.KindOf(err) {
+		case intent.Conflict, intent.Invalid:
+			return err
+		case intent.NotFound:
+			p.cfg.Log.Warn("this host was removed from the overlay; registering it again", "host", p.Name())
+		default:
+			if !logged { // not every attempt of many
+				p.cfg.Log.Warn("cannot register this host yet; going on without", "host", p.Name(), "error", err)
+			}
+			logged = true
+		}
+		if !loop.Pause(ctx, registerRetry) {
+			return nil
+		}
+	}
+}
+
+// ping finds out whether the store answers, and now and then which ports it says that this
+// host claims.
+func (p *Presence) ping(ctx context.Context) {
+	var read time.Time
+	loop.Every(ctx, pingEvery, func(ctx context.Context) {
+		_, err := p.cfg.Store.Ping(ctx)
+		p.state.Set(err == nil, err)
+		if err != nil || time.Since(read) <= claimsEvery {
+			return
+		}
+		if refs, err := p.cfg.Store.ClaimedBy(ctx, p.Name()); err == nil {
+			p.cfg.Claimed(ctx, refs)
+			read = time.Now()
+		}
+	})
+}
+
+// RunUnderlay tells the store of the underlay whenever it changed, until ctx ends.
+func (p *Presence) RunUnderlay(ctx context.Context) error {
+	told := p.cfg.Host
+	var retry <-chan time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.cfg.UnderlayChanged:
+		case <-retry:
+		}
+		retry = nil
+		now := p.Host()
+		if now.Fault == told.Fault && now.UnderlayMTU == told.UnderlayMTU {
+			continue
+		}
+		p.cfg.Log.Info("underlay changed", "mtu", now.UnderlayMTU, "was", told.UnderlayMTU, "fault", now.Fault)
+		if _, err := p.cfg.Store.Register(ctx, now); err != nil {
+			p.cfg.Log.Info("cannot tell the store of the underlay yet", "error", err, "retry-in", underlayRetry)
+			retry = time.After(underlayRetry)
+			continue
+		}
+		told = now
+	}
+}

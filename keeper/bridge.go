@@ -1,0 +1,141 @@
+package keeper
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/loop"
+	"github.com/ovloom/ovloom/openflow/ofconn"
+	"github.com/ovloom/ovloom/ovsdb"
+)
+
+// Making is the integration bridge while it is made or put right, and the loops that need it
+// do not run yet.
+type Making struct {
+	done  chan struct{} // closed when it is made, or cannot be
+	inUse chan struct{} // closed by Use
+
+	// Set before done is closed.
+	err error
+}
+
+// Make begins to make the bridge, by calling ensure. That goes on for at most limit, or until
+// ctx ends.
+func Make(ctx context.Context, limit time.Duration, ensure func(context.Context) error) *Making {
+	m := &Making{done: make(chan struct{}), inUse: make(chan struct{})}
+	go func() {
+		defer close(m.done)
+		limited, cancel := context.WithTimeout(ctx, limit)
+		defer cancel()
+		m.err = ensure(limited)
+	}()
+	return m
+}
+
+// Done is closed when the bridge is made, or cannot be.
+func (m *Making) Done() <-chan struct{} { return m.done }
+
+// Wait returns what became of the bridge.
+func (m *Making) Wait(ctx context.Context) error {
+	select {
+	case <-m.done:
+		return m.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Use says that the loops that need the bridge run. It may be called once.
+func (m *Making) Use() { close(m.inUse) }
+
+// Started returns when the loops that need the bridge run. If ctx ends before, the error is
+// Unavailable.
+func (m *Making) Started(ctx context.Context) error {
+	select {
+	case <-m.inUse:
+		return nil
+	case <-ctx.Done():
+		return intent.Unavailablef("ovs-vswitchd has not made this host's bridge yet: %w", context.Cause(ctx)).
+			WithHint("see whether ovs-vswitchd runs, and the log of ovloomd")
+	}
+}
+
+// Database is the local Open_vSwitch database; *ovsdb.DB is one.
+type Database interface {
+	State() ovsdb.State
+	Watch() <-chan struct{}
+	KeepBridge(ctx context.Context, b ovsdb.Bridge) (changed []string, err error)
+}
+
+// Underlay is the bridge that has the underlay's card; *underlay.Underlay is one.
+type Underlay interface {
+	Keep(ctx context.Context) error
+	Taken() (nic string, err error)
+}
+
+// Bridges keeps the integration bridge and the underlay's as they must be, whatever other
+// programs do to them and however often ovs-vswitchd starts anew.
+type Bridges struct {
+	// Set before use.
+	Database Database
+	Bridge   ovsdb.Bridge // the integration bridge
+	Underlay Underlay
+
+	// Disturbed is called when the bridge's settings had been changed: whoever changed them
+	// may have changed flows.
+	Disturbed func(ctx context.Context)
+
+	Repairs Repairs
+	Log     *slog.Logger
+
+	state loop.State
+}
+
+// Err returns why the bridges are not as they must be; nil if they are.
+func (b *Bridges) Err() error { return b.state.Err() }
+
+// Run keeps both bridges until ctx ends.
+func (b *Bridges) Run(ctx context.Context) error {
+	logged := ""
+	loop.OnChange(ctx, b.Database.Watch(), func(ctx context.Context) error {
+		if !b.Database.State().Connected {
+			return nil // and when it is, that is a change
+		}
+		changed, err := b.Database.KeepBridge(ctx, b.Bridge)
+		if len(changed) > 0 {
+			b.Repairs.Put("bridge settings changed by another program", len(changed), strings.Join(changed, "; "))
+			b.Disturbed(ctx)
+		}
+		err = errors.Join(err, b.Underlay.Keep(ctx))
+		why := ""
+		if err != nil {
+			why = err.Error()
+		}
+		if why != "" && why != logged && ctx.Err() == nil {
+			b.Log.Warn("cannot put the bridges right", "error", err)
+		}
+		logged = why
+		b.state.Set(err == nil, err)
+		return err
+	})
+	return nil
+}
+
+// RunUnderlay keeps the named bridge, if the underlay's card is in it, from switching
+// nothing, until ctx ends. runDir is that of ovs-vswitchd.
+func (b *Bridges) RunUnderlay(ctx context.Context, runDir, bridge string) error {
+	if nic, err := b.Underlay.Taken(); err != nil || nic == "" {
+		return nil
+	}
+	// Without a log: the connection to the integration bridge tells how the same switch is.
+	_ = ofconn.Keep(ctx, managementAddr(runDir, bridge), ofconn.Config{}, func(ctx context.Context, conn *ofconn.Conn) error {
+		return KeepNormal(ctx, conn, func() {
+			b.Repairs.Put("flows changed by another program", 1, "bridge "+bridge+" had none and switched nothing")
+		})
+	})
+	return nil
+}
