@@ -3,10 +3,16 @@ package keeper
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/ovsdb"
 )
 
 // What needs the bridge waits for it and for who uses it, and no longer than it may.
@@ -56,4 +62,88 @@ func TestBridgesThatCannotBeMade(t *testing.T) {
 	case <-time.After(10 * time.Second):
 		t.Fatal("a bridge is still being made after the end of the daemon")
 	}
+}
+
+// fakeDatabase says what was changed of the bridge each time.
+type fakeDatabase struct {
+	connected bool
+	changed   chan struct{}
+	answers   []string // "": nothing was changed
+	err       error
+	kept      atomic.Int32
+}
+
+func (d *fakeDatabase) State() ovsdb.State     { return ovsdb.State{Connected: d.connected} }
+func (d *fakeDatabase) Watch() <-chan struct{} { return d.changed }
+func (d *fakeDatabase) KeepBridge(context.Context, ovsdb.Bridge) ([]string, error) {
+	d.kept.Add(1)
+	if len(d.answers) == 0 {
+		return nil, d.err
+	}
+	a := d.answers[0]
+	d.answers = d.answers[1:]
+	return []string{a}, d.err
+}
+
+// fakeUnderlay has no card in a bridge.
+type fakeUnderlay struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (u *fakeUnderlay) fail(err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.err = err
+}
+
+func (u *fakeUnderlay) Keep(context.Context) error {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.err
+}
+func (u *fakeUnderlay) Taken() (string, error) { return "", nil }
+
+// What was changed of the bridges is put back, told of, and looked for in the flows; what
+// cannot be put back is tried again, and logged once.
+func TestBridgesAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e events
+		var log strings.Builder
+		db := &fakeDatabase{changed: make(chan struct{}, 1), answers: []string{"fail_mode"}}
+		card := &fakeUnderlay{}
+		b := &Bridges{Database: db, Underlay: card, Repairs: &e, Disturbed: func(context.Context) { e.add("disturbed") },
+			Log: slog.New(slog.NewTextHandler(&log, nil))}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() { defer close(done); _ = b.Run(ctx) }()
+
+		db.changed <- struct{}{} // the database went away
+		if e.want(t); db.kept.Load() != 0 {
+			t.Error("bridges are kept without a database")
+		}
+		db.connected = true
+		db.changed <- struct{}{}
+		e.want(t, "repaired bridge settings changed by another program: fail_mode", "disturbed")
+		if b.Err() != nil {
+			t.Error(b.Err())
+		}
+
+		card.fail(errors.New("no such device"))
+		db.changed <- struct{}{}
+		time.Sleep(time.Minute)
+		if synctest.Wait(); b.Err() == nil || db.kept.Load() < 10 || strings.Count(log.String(), "cannot put the bridges right") != 1 {
+			t.Errorf("%v after %d attempts; logged %q", b.Err(), db.kept.Load(), log.String())
+		}
+		card.fail(nil)
+		time.Sleep(time.Minute)
+		if synctest.Wait(); b.Err() != nil {
+			t.Errorf("it is there again: %v", b.Err())
+		}
+		if err := b.RunUnderlay(ctx, "/run/ovs", "br-phy"); err != nil {
+			t.Errorf("without a card: %v", err)
+		}
+		stop()
+		<-done
+	})
 }

@@ -7,8 +7,10 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
 )
 
 func exampleJournal() journal {
@@ -134,4 +136,37 @@ func normal(j journal) journal {
 		j.Link.Routes = nil
 	}
 	return j
+}
+
+// Who asks which card is taken, or what is wrong with it, does not wait for what is being done
+// to it, which takes as long as ovs-vswitchd does. A journal that is damaged is read from its
+// copy, and left for its owner to mend.
+func TestTakenDoesNotWait(t *testing.T) {
+	u := New(Config{StateDir: t.TempDir()})
+	j := exampleJournal()
+	j.Phase, j.Link.Name = taken, "no-such-nic"
+	must(t, u.save(j))
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 2 {
+			if nic, err := u.Taken(); nic != "no-such-nic" || err != nil {
+				t.Errorf("taken is %q, %v", nic, err)
+			}
+			if err := u.Fault(); intent.KindOf(err) != intent.NotFound {
+				t.Errorf("fault %v, want NotFound", err)
+			}
+			must(t, os.WriteFile(u.path(), []byte("damaged"), 0o600))
+		}
+	}()
+	select {
+	case <-done:
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits for the lock")
+	}
+	if b, err := os.ReadFile(u.path()); string(b) != "damaged" || err != nil {
+		t.Errorf("the journal is %q, %v", b, err)
+	}
 }
