@@ -101,8 +101,8 @@ func (p *program) candidates(before []string, last string) []string {
 	return p.arguments(l, last)
 }
 
-// A completer returns what an argument or the value of a flag may be, of which begun is the
-// beginning. It may return what does not begin like that.
+// A completer returns the words that an argument or the value of a flag may be. begun is the
+// word at the cursor; candidates that do not begin with it are dropped later.
 type completer func(p *program, l line, begun string) []string
 
 // completedFlag is a flag whose values can be completed.
@@ -111,7 +111,7 @@ type completedFlag struct {
 	words completer
 }
 
-// completed returns a flag with what completion offers for its value.
+// completed returns a flag with a completer of its values.
 func completed(f cli.Flag, words completer) cli.Flag {
 	return completedFlag{f.(cli.DocGenerationFlag), words}
 }
@@ -146,21 +146,21 @@ func dirNames(dir string) []string {
 	return names
 }
 
-// An argument is one that a command takes: how its help calls it, and what it can be.
+// argument is an argument of a command.
 type argument struct {
-	usage string
-	of    intent.Class // what it names, if that is an object of the store
-	isNew bool         // the object does not exist yet
+	usage string       // its word in the help
+	of    intent.Class // the class of the object that it names, if it names one
+	isNew bool         // that object does not exist yet
 
-	// What completion offers: names along a path of classes, as of acme/web/c1, which with
-	// short may end before its last part; or words.
+	// What it may be: the name of an object with the names of the objects that it is part of,
+	// as acme/web/c1, or with short a beginning of that; or what words returns.
 	path  []intent.Class
 	short bool
 	words completer
 }
 
-// path returns an argument that names an object with those that it is part of, outermost
-// first: TENANT/NETWORK/PORT.
+// path returns an argument that names an object of the last class after the objects that it is
+// part of: TENANT/NETWORK/PORT.
 func path(classes ...intent.Class) argument {
 	var words []string
 	for _, c := range classes {
@@ -172,7 +172,7 @@ func path(classes ...intent.Class) argument {
 // portPath is the name of a port.
 var portPath = path(intent.ClassTenant, intent.ClassNetwork, intent.ClassPort)
 
-// optional returns an argument that names an object of one of the classes, or is left out:
+// optional returns an argument that may end after any class of a path, or be left out:
 // [TENANT[/NETWORK]].
 func optional(classes ...intent.Class) argument {
 	a := path(classes...)
@@ -181,7 +181,7 @@ func optional(classes ...intent.Class) argument {
 	return a
 }
 
-// fresh returns the arguments of add, which names an object of the class that does not exist.
+// fresh returns the arguments that name a new object of a class.
 func fresh(class intent.Class, args []argument) []argument {
 	args = slices.Clone(args)
 	for i := range args {
@@ -190,14 +190,13 @@ func fresh(class intent.Class, args []argument) []argument {
 	return args
 }
 
-// grammar is what a command takes besides flags. With several, there may be more of the last
-// argument.
+// grammar is the arguments that a command takes; with several, the last of them once or more.
 type grammar struct {
 	arguments []argument
 	several   bool
 }
 
-// takes says what arguments a command takes.
+// takes registers the arguments that a command takes.
 func (p *program) takes(c *cli.Command, args ...argument) *cli.Command {
 	var words []string
 	for _, a := range args {
@@ -208,7 +207,7 @@ func (p *program) takes(c *cli.Command, args ...argument) *cli.Command {
 	return c
 }
 
-// takesSeveral says that a command takes an argument once or more often, and is run for each.
+// takesSeveral registers a command that takes its argument once or more, and is run for each.
 func (p *program) takesSeveral(c *cli.Command, args ...argument) *cli.Command {
 	p.takes(c, args...)
 	c.ArgsUsage += " ..."

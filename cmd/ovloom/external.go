@@ -51,7 +51,7 @@ var (
 
 var externals = noun[intent.External, intent.External, api.External]{
 	class:    intent.ClassExternal,
-	usage:    "externals: ways out of the overlay, which tenants use by NAT",
+	usage:    "externals: networks outside the overlay that tenants reach by NAT",
 	examples: []string{"ovloom external add internet --host", "ovloom external show internet"},
 	name:     []argument{path(intent.ClassExternal)},
 	parse: func(args []string) (intent.External, error) {
@@ -61,7 +61,7 @@ var externals = noun[intent.External, intent.External, api.External]{
 		usage: "add an external",
 		about: "With --host, packets leave through the routing of the host where the port is, under the host's address (masquerade): it works on any host that has a route. `ovloom status` says what a host lacks for that, and `ovloom status --fix`" + ` sets it.
 
-With --bridge, tenants have addresses of a real subnet: those of the pool, which nobody else may use. A host without the bridge has no way out by it. Frames on the bridge are untagged, or have the tag of --vlan: others are dropped.
+With --bridge, tenants have addresses of a real subnet: those of the pool, which nobody else may use. A host without the bridge has no uplink to it. Frames on the bridge are untagged, or have the tag of --vlan: others are dropped.
 
 Tenants reach no address of a host, no VTEP and no store, nor each other's addresses, and with --host not the network that the tunnels run in, but for what --allow names. VTEPs and the store are opened by naming the very address only, not by a prefix around it.`,
 		examples: []string{

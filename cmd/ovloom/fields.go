@@ -11,8 +11,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// field is a flag of a verb. A flag may say what a field of the object is, or belong to its
-// name, or only be looked at by the verb's check.
+// field is a flag of a verb. It gives a field of the object, or a part of the object's name,
+// or something that the verb's check reads.
 type field[O any] struct {
 	name string
 	flag func() cli.Flag // a new one: package cli keeps values in its flags
@@ -27,14 +27,14 @@ func (f field[O]) required(missing func(O) error) field[O] {
 	return f
 }
 
-// completed returns the field with what completion offers for its value.
+// completed returns the field with a completer of its values.
 func (f field[O]) completed(words completer) field[O] {
 	flag := f.flag
 	f.flag = func() cli.Flag { return completed(flag(), words) }
 	return f
 }
 
-// changes says that a field of the object, which at points to, is given.
+// changes records that the line gives the field of the object that at points to.
 func (in *input[O]) changes(at any) {
 	o, field := reflect.ValueOf(&in.object).Elem(), reflect.ValueOf(at)
 	for i := range o.NumField() {
@@ -47,7 +47,7 @@ func (in *input[O]) changes(at any) {
 	panic("no field of the object")
 }
 
-// bound returns a field of the object that is read by value, which says of what the flag is.
+// bound returns a flag that gives the field of the object that at returns.
 func bound[O, F any](name string, flag func() cli.Flag, at func(*O) *F, value func(c *cli.Context) (F, error)) field[O] {
 	return field[O]{name: name, flag: flag, read: func(in *input[O]) error {
 		v, err := value(in.line)
@@ -103,10 +103,10 @@ func boolFlag[O any](name, usage string, at func(*O) *bool) field[O] {
 		func(c *cli.Context) (bool, error) { return c.Bool(name), nil })
 }
 
-// as takes a value as it is given: the object's Validate looks at it.
+// as takes a value as it is given; the object's Validate checks it.
 func as[F ~string](s string) (F, error) { return F(s), nil }
 
-// anyInt takes a number as it is given: the object's Validate looks at it.
+// anyInt takes a number as it is given; the object's Validate checks it.
 func anyInt(n int) (int, error) { return n, nil }
 
 // externalFlag names the external of an object of NAT.

@@ -4,7 +4,6 @@ package main
 
 import (
 	"net/netip"
-	"slices"
 	"strings"
 
 	"github.com/ovloom/ovloom/api"
@@ -77,21 +76,20 @@ func findFloating(in *input[intent.Floating]) error {
 		return nil
 	}
 	port := in.object.PortRef()
-	fs, err := api.List[intent.Floating](in.ctx, in.client, intent.ClassFloating, intent.TenantRef{Tenant: port.Tenant})
-	if err != nil {
-		return err
-	}
-	fs = slices.DeleteFunc(fs, func(f intent.Floating) bool { return f.PortRef() != port })
-	if len(fs) == 0 {
-		return intent.NotFoundf("port %s has no floating address", port).WithHint("`ovloom nat floating list %s` shows which have", port.Tenant)
-	}
-	if len(fs) > 1 {
-		var by []string
-		for _, f := range fs {
-			by = append(by, f.External)
+	by, err := externalsOf(in.ctx, in.client, intent.ClassFloating, port.Tenant, func(f intent.Floating) string {
+		if f.PortRef() != port {
+			return ""
 		}
+		return f.External
+	})
+	switch {
+	case err != nil:
+		return err
+	case len(by) == 0:
+		return intent.NotFoundf("port %s has no floating address", port).WithHint("`ovloom nat floating list %s` shows which have", port.Tenant)
+	case len(by) > 1:
 		return intent.Invalidf("port %s has several floating addresses: on %s", port, strings.Join(by, ", ")).WithHint("name one: --external %s", by[0])
 	}
-	in.object.External = fs[0].External
+	in.object.External = by[0]
 	return nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"net/netip"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -154,23 +153,22 @@ func findForward(in *input[intent.Forward]) error {
 	if f.External != "" {
 		return nil
 	}
-	fs, err := api.List[intent.Forward](in.ctx, in.client, intent.ClassForward, intent.TenantRef{Tenant: f.Tenant})
-	if err != nil {
-		return err
-	}
-	fs = slices.DeleteFunc(fs, func(other intent.Forward) bool { return other.Protocol != f.Protocol || other.Port != f.Port })
-	if len(fs) == 0 {
-		return intent.NotFoundf("tenant %s forwards no %s port %d", f.Tenant, f.Protocol, f.Port).WithHint("`ovloom nat forward list %s` shows which it does", f.Tenant)
-	}
-	if len(fs) > 1 {
-		var by []string
-		for _, f := range fs {
-			by = append(by, f.External)
+	by, err := externalsOf(in.ctx, in.client, intent.ClassForward, f.Tenant, func(other intent.Forward) string {
+		if other.Protocol != f.Protocol || other.Port != f.Port {
+			return ""
 		}
+		return other.External
+	})
+	switch {
+	case err != nil:
+		return err
+	case len(by) == 0:
+		return intent.NotFoundf("tenant %s forwards no %s port %d", f.Tenant, f.Protocol, f.Port).WithHint("`ovloom nat forward list %s` shows which it does", f.Tenant)
+	case len(by) > 1:
 		return intent.Invalidf("tenant %s forwards %s port %d of several externals: %s", f.Tenant, f.Protocol, f.Port, strings.Join(by, ", ")).
 			WithHint("name one: --external %s", by[0])
 	}
-	f.External = fs[0].External
+	f.External = by[0]
 	return nil
 }
 

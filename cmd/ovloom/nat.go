@@ -3,10 +3,12 @@
 package main
 
 import (
+	"context"
 	"io"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -18,7 +20,7 @@ func (p *program) natCommand() *cli.Command {
    ovloom nat forward add acme --external internet --tcp 8080 --to acme/web/c1:80
    ovloom nat list acme`,
 		Subcommands: []*cli.Command{
-			p.noun(intent.ClassSNAT, snats), p.noun(intent.ClassFloating, floatings), p.noun(intent.ClassForward, forwards),
+			p.noun(snats), p.noun(floatings), p.noun(forwards),
 			p.takes(&cli.Command{Name: "list", Usage: "list the NAT of all tenants or of one", Action: p.natList,
 				Description: "   ovloom nat list\n   ovloom nat list acme -o json"}, optional(intent.ClassTenant)),
 		},
@@ -53,4 +55,17 @@ func (p *program) natList(c *cli.Context) error {
 		}
 		table(out, []string{"KIND", "EXTERNAL", "OUTSIDE", "INSIDE"}, rows)
 	})
+}
+
+// externalsOf returns the externals of those objects of a class that a tenant has and that
+// match: external returns "" for the others.
+func externalsOf[L intent.Object](ctx context.Context, c *api.Client, class intent.Class, tenant string, external func(L) string) ([]string, error) {
+	all, err := api.List[L](ctx, c, class, intent.TenantRef{Tenant: tenant})
+	var by []string
+	for _, o := range all {
+		if e := external(o); e != "" {
+			by = append(by, e)
+		}
+	}
+	return by, err
 }

@@ -25,7 +25,7 @@ var (
 	}
 	networkRest = []field[intent.Network]{
 		intFlag("mtu", "largest IP packet of its ports, in `BYTES`; 0: what the underlay leaves", func(n *intent.Network) *int { return &n.MTU }, anyInt),
-		stringFlag("unknown", "what happens to frames to a MAC that nobody knows: `POLICY` drop or flood", func(n *intent.Network) *intent.Unknown { return &n.Unknown }, as).
+		stringFlag("unknown", "what happens to frames to unknown MACs: `POLICY` drop or flood", func(n *intent.Network) *intent.Unknown { return &n.Unknown }, as).
 			completed(oneOf(string(intent.UnknownDrop), string(intent.UnknownFlood))),
 		uintFlag("storm-limit", fmt.Sprintf("each port may send `N` broadcasts and multicasts a second, if not given %d; 0: no limit", intent.StormDefault),
 			func(n *intent.Network) *uint32 { return &n.StormLimit }, stormLimit),

@@ -24,12 +24,13 @@ type noun[O, L, V intent.Object] struct {
 	// than its name. Flags of a verb may belong to the name as well.
 	name  []argument
 	parse func(args []string) (O, error)
-	// tenant returns whose hosts a change concerns, and so who is waited for; nil: nobody.
+	// tenant returns the tenant whose hosts apply a change and are waited for; nil: a change
+	// concerns no tenant, and is not waited for.
 	tenant func(O) string
 	// title names an object in messages, unless that is intent.Title.
 	title func(O) string
 
-	// The verbs that it has; more are those that are its own.
+	// The verbs of the noun, and in more those that no other noun has.
 	add, set *verb[O]
 	list     *listing[L]
 	show     *showing[O, V]
@@ -37,19 +38,19 @@ type noun[O, L, V intent.Object] struct {
 	more     func(p *program) []*cli.Command
 }
 
-// verb is what a noun says of one of its verbs. That of a list and of show is more.
+// verb is what a noun says of one of its verbs; showing and listing add what those verbs show.
 type verb[O any] struct {
-	word     string // "": what the verb is called
+	word     string // its word on the line; "": the verb's name
 	usage    string
 	about    string
 	examples []string
 	several  bool // names of several objects may be given
 	flags    []field[O]
 
-	// check refuses what is wrong with the object that was read from the line, and looks up
-	// what a user may leave out, once there is something to do.
+	// check refuses an object that is wrong by itself, and looks up what the line may leave
+	// out. It is called after the flags are read.
 	check func(in *input[O]) error
-	// says is what is told of an object that was added or changed, besides its name.
+	// says returns what is printed of an object that was added or changed, after its name.
 	says func(O) string
 }
 
@@ -60,7 +61,8 @@ type listing[L any] struct {
 	examples []string
 	within   []intent.Class // what the list can be limited to, outermost first
 	filters  []filter[L]
-	// none, unless nil, says why nothing passes the filters, or returns nil.
+	// none, unless nil, is called when no object passes the filters; it returns an error if a
+	// filter names something that does not exist.
 	none    func(ctx context.Context, p *program, c *cli.Context) error
 	columns []column[L]
 }
@@ -92,25 +94,26 @@ type showing[O, V any] struct {
 	after func(w io.Writer, v V)
 }
 
-// input is what a verb has read of its line.
+// input is what a verb has read of its command line.
 type input[O any] struct {
 	*program
 	line   *cli.Context
 	ctx    context.Context
-	object O              // its name, and what flags say
-	exists bool           // what flags do not say stays as it is
-	change map[string]any // the JSON fields that flags say, with their values
+	object O              // with its name, and the fields that flags give
+	exists bool           // the object is in the store: fields that no flag gives stay
+	change map[string]any // the fields that flags give: JSON name to value
 }
 
-// declared is a noun, for whoever does not know its types.
+// declared is a noun of any types.
 type declared interface {
+	of() intent.Class
 	command(p *program) *cli.Command
 	reference(name string) (intent.Reference, error)
 	names(ctx context.Context, c *api.Client, within intent.Reference) ([]string, error)
 }
 
-// noun returns the command of a noun, and lets completion know its objects.
-func (p *program) noun(class intent.Class, n declared) *cli.Command {
-	p.nouns[class] = n
+// noun returns the command of a noun, and registers it for completion.
+func (p *program) noun(n declared) *cli.Command {
+	p.nouns[n.of()] = n
 	return n.command(p)
 }

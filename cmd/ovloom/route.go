@@ -35,7 +35,7 @@ var routes = noun[intent.Route, intent.Route, intent.Route]{
 	tenant: func(r intent.Route) string { return r.Tenant },
 	add: &verb[intent.Route]{
 		usage: "add a route",
-		about: "Several next hops share the connections; each connection keeps to one. A route to 0.0.0.0/0 goes before the tenant's way out by NAT. A port that has the address of a next hop may send from the prefix.",
+		about: "Several next hops share the connections; each connection keeps to one. A route to 0.0.0.0/0 goes before the tenant's externals. A port that has the address of a next hop may send from the prefix.",
 		examples: []string{
 			"ovloom route add acme 10.9.0.0/16 --via 10.0.1.7",
 			"ovloom route add acme 10.9.0.0/16 --via 10.0.1.7 --via 10.0.1.8",

@@ -28,7 +28,7 @@ var snats = noun[intent.SNAT, api.SNAT, api.SNAT]{
 	title:  func(n intent.SNAT) string { return "the snat of tenant " + n.Tenant },
 	add: &verb[intent.SNAT]{
 		usage: "add source NAT for a tenant",
-		about: "A tenant has one way out. By an external with --host, it has one address on all hosts, which each host hides behind its own; by one with --bridge, each host takes an address of the pool when it has a port of the tenant.",
+		about: "A tenant has one SNAT. By an external with --host, it has one address on all hosts, which each host hides behind its own; by one with --bridge, each host takes an address of the pool when it has a port of the tenant.",
 		examples: []string{
 			"ovloom nat snat add acme --external internet",
 			"ovloom nat snat add acme",
@@ -96,14 +96,15 @@ func connectionLimit(n uint64) (uint32, error) {
 
 // findSNAT finds the only SNAT of the tenant.
 func findSNAT(in *input[intent.SNAT]) error {
-	all, err := api.List[api.SNAT](in.ctx, in.client, intent.ClassSNAT, intent.TenantRef{Tenant: in.object.Tenant})
+	tenant := in.object.Tenant
+	by, err := externalsOf(in.ctx, in.client, intent.ClassSNAT, tenant, func(n api.SNAT) string { return n.External })
 	if err != nil {
 		return err
 	}
-	if len(all) == 0 {
-		return intent.NotFoundf("tenant %s has no snat", in.object.Tenant).WithHint("add one with `ovloom nat snat add %s`", in.object.Tenant)
+	if len(by) == 0 {
+		return intent.NotFoundf("tenant %s has no snat", tenant).WithHint("add one with `ovloom nat snat add %s`", tenant)
 	}
-	in.object.External = all[0].External
+	in.object.External = by[0]
 	return nil
 }
 

@@ -101,7 +101,7 @@ func printStatus(w io.Writer, s api.Status) {
 		}
 		return []string{b.Port, b.Interface, number(int(b.OFPort)), state}
 	})
-	section(w, "Ways out", []string{"EXTERNAL", "VIA", "INTERFACE", "OFPORT", "STATE"}, s.Uplinks, func(u api.Uplink) []string {
+	section(w, "Uplinks", []string{"EXTERNAL", "VIA", "INTERFACE", "OFPORT", "STATE"}, s.Uplinks, func(u api.Uplink) []string {
 		state := "up"
 		if u.Fault != "" {
 			state = u.Fault

@@ -18,6 +18,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
+func (n noun[O, L, V]) of() intent.Class { return n.class }
+
 func (n noun[O, L, V]) command(p *program) *cli.Command {
 	root := &cli.Command{Name: string(n.class), Usage: n.usage, Description: description(n.about, n.examples)}
 	have := func(word string, v *verb[O], flags []cli.Flag, args []argument, do func(*input[O]) error) {
@@ -166,7 +168,7 @@ func (n noun[O, L, V]) written(in *input[O], w api.Written, done string, says fu
 	return late
 }
 
-// applied waits for the hosts of the object's tenant.
+// applied waits for the hosts that have the object's tenant.
 func (n noun[O, L, V]) applied(in *input[O], revision int64) error {
 	if n.tenant == nil {
 		return nil
