@@ -59,7 +59,7 @@ var table = map[string]rule{
 	"store":                 {ours: "intent pki durable store/kv", outside: etcd + " " + raft + " " + bbolt + " go.uber.org/zap google.golang.org/grpc"},
 	"store/kv":              {ours: "intent durable", outside: etcd + " google.golang.org/grpc"},
 	"ovsdb":                 {ours: "intent", outside: libovsdb + " github.com/go-logr/logr"},
-	"hostnet":               {ours: "intent", outside: netlink},
+	"hostnet":               {ours: "intent packet", outside: netlink},
 	"underlay":              {ours: "hostnet intent durable loop"},
 	"exit":                  {ours: "intent api controller openflow ovsdb hostnet repair loop"},
 	"api":                   {ours: "intent"},

@@ -21,6 +21,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/packet"
 )
 
 // Counters and chains of the table for the probe. What arrives is counted before all
@@ -270,7 +271,7 @@ func (p probe) routing() string {
 // that of DNS, without a question in it.
 func (p probe) frames() [][]byte {
 	echo := []byte{8, 0, 0, 0, 0, 1, 0, 1}
-	binary.BigEndian.PutUint16(echo[2:], checksum(echo))
+	binary.BigEndian.PutUint16(echo[2:], packet.Checksum(0, echo))
 
 	const source = 61000
 	syn := make([]byte, 20)
@@ -279,7 +280,7 @@ func (p probe) frames() [][]byte {
 	syn[4], syn[12], syn[13] = 1, 5<<4, 2
 	binary.BigEndian.PutUint16(syn[14:], 1024)
 	pseudo := append(append(p.from.AsSlice(), p.to.AsSlice()...), 0, unix.IPPROTO_TCP, 0, byte(len(syn)))
-	binary.BigEndian.PutUint16(syn[16:], checksum(append(pseudo, syn...)))
+	binary.BigEndian.PutUint16(syn[16:], packet.Checksum(0, append(pseudo, syn...)))
 
 	datagram := make([]byte, 8) // without a checksum, as UDP over IPv4 may be
 	binary.BigEndian.PutUint16(datagram, source)
@@ -298,7 +299,7 @@ func (p probe) frame(protocol byte, payload []byte) []byte {
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(ip)+len(payload)))
 	copy(ip[12:], p.from.AsSlice())
 	copy(ip[16:], p.to.AsSlice())
-	binary.BigEndian.PutUint16(ip[10:], checksum(ip))
+	binary.BigEndian.PutUint16(ip[10:], packet.Checksum(0, ip))
 	frame := append(append(append([]byte{}, p.link.Attrs().HardwareAddr...), probeMAC...), 0x08, 0x00)
 	frame = append(append(frame, ip...), payload...)
 	for len(frame) < 60 { // as short as Ethernet lets one be

@@ -1,13 +1,14 @@
 package hostnet
 
 import (
-	"bytes"
 	"fmt"
-	"net"
 	"net/netip"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/packet"
 )
 
 // WhoHas asks on a link by ARP for an IPv4 address, in the name of the link's own, and
@@ -30,7 +31,9 @@ func WhoHas(link string, a netip.Addr, wait time.Duration) ([]string, error) {
 	if !own.IsValid() {
 		return nil, nil // not on this link: a router is in between
 	}
-	mac := l.Attrs().HardwareAddr
+	if len(l.Attrs().HardwareAddr) != len(intent.MAC{}) {
+		return nil, fmt.Errorf("ask on %s for %s: it has no Ethernet address", link, a)
+	}
 	const proto = uint16(unix.ETH_P_ARP>>8 | unix.ETH_P_ARP<<8&0xff00) // in network order
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(proto))
 	if err != nil {
@@ -38,14 +41,10 @@ func WhoHas(link string, a netip.Addr, wait time.Duration) ([]string, error) {
 	}
 	defer unix.Close(fd)
 	to := &unix.SockaddrLinklayer{Ifindex: l.Attrs().Index, Protocol: proto}
-	f := ethernet(net.HardwareAddr{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}, mac, unix.ETH_P_ARP)
-	f = append(f, 0, 1, 8, 0, 6, 4, 0, 1) // Ethernet, IPv4, lengths 6 and 4, request
-	f = append(append(f, mac...), own.AsSlice()...)
-	f = append(append(f, 0, 0, 0, 0, 0, 0), a.AsSlice()...)
 	if err := unix.Bind(fd, to); err != nil {
 		return nil, fmt.Errorf("ask on %s for %s: %w", link, a, err)
 	}
-	if err := unix.Sendto(fd, f, 0, to); err != nil {
+	if err := unix.Sendto(fd, packet.Ask(intent.MAC(l.Attrs().HardwareAddr), own, a), 0, to); err != nil {
 		return nil, fmt.Errorf("ask on %s for %s: %w", link, a, err)
 	}
 	var answers []string
@@ -64,11 +63,11 @@ func WhoHas(link string, a netip.Addr, wait time.Duration) ([]string, error) {
 		if err != nil {
 			continue // the time is over, or a signal came
 		}
-		// A reply whose sender has the address.
-		if n < 42 || b[20] != 0 || b[21] != 2 || !bytes.Equal(b[28:32], a.AsSlice()) {
+		reply, err := packet.ParseNeighbour(b[:n])
+		if err != nil || !reply.Answer || reply.Sender != a {
 			continue
 		}
-		if from := net.HardwareAddr(b[22:28]).String(); !seen[from] {
+		if from := reply.MAC.String(); !seen[from] {
 			seen[from] = true
 			answers = append(answers, from)
 		}

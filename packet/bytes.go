@@ -46,7 +46,7 @@ func appendIPv4(b []byte, src, dst netip.Addr, proto, tos, ttl uint8, size int) 
 	b = append(b, 0, 0, 0x40, 0, ttl, proto, 0, 0)
 	b = append(b, src.AsSlice()...)
 	b = append(b, dst.AsSlice()...)
-	be.PutUint16(b[at+10:], checksum(0, b[at:]))
+	be.PutUint16(b[at+10:], Checksum(0, b[at:]))
 	return b
 }
 
@@ -75,8 +75,9 @@ func sum(s uint32, b []byte) uint32 {
 	return s
 }
 
-// checksum is that of IP headers and of ICMP (RFC 1071).
-func checksum(s uint32, b []byte) uint16 {
+// Checksum returns the Internet checksum of b (RFC 1071), begun with a sum s of what comes
+// before it; 0 if b has the right one in it.
+func Checksum(s uint32, b []byte) uint16 {
 	s = sum(s, b)
 	for s > 0xffff {
 		s = s>>16 + s&0xffff

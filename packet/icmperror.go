@@ -41,7 +41,7 @@ func (p IP) Error(what Problem, mtu int, mac intent.MAC, router netip.Addr) []by
 		at := len(b)
 		b = append(b, what.type4, what.code4, 0, 0, 0, 0)
 		b = append(be.AppendUint16(b, uint16(mtu)), quote...)
-		be.PutUint16(b[at+2:], checksum(0, b[at:]))
+		be.PutUint16(b[at+2:], Checksum(0, b[at:]))
 		return b
 	}
 	quote := p.packet[:min(len(p.packet), errorMax6-ipv6Size-8)]
@@ -50,7 +50,7 @@ func (p IP) Error(what Problem, mtu int, mac intent.MAC, router netip.Addr) []by
 	at := len(b)
 	b = append(b, what.type6, what.code6, 0, 0)
 	b = append(be.AppendUint32(b, uint32(mtu)), quote...)
-	be.PutUint16(b[at+2:], checksum(pseudo(router, p.Src, len(b)-at), b[at:]))
+	be.PutUint16(b[at+2:], Checksum(pseudo(router, p.Src, len(b)-at), b[at:]))
 	return b
 }
 

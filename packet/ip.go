@@ -139,7 +139,7 @@ func (p IP) Fragments(mtu int) ([][]byte, error) {
 		be.PutUint16(ip[2:], uint16(len(ip)))
 		be.PutUint16(ip[6:], flags|uint16(offset/8))
 		be.PutUint16(ip[10:], 0)
-		be.PutUint16(ip[10:], checksum(0, ip[:len(header)]))
+		be.PutUint16(ip[10:], Checksum(0, ip[:len(header)]))
 		frames = append(frames, frame)
 		if last {
 			return frames, nil

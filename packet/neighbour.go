@@ -132,7 +132,7 @@ func appendND(b []byte, mac intent.MAC, src, dst netip.Addr, kind, flags uint8, 
 	b = append(b, target.AsSlice()...)
 	b = append(b, option, 1)
 	b = append(b, mac[:]...)
-	be.PutUint16(b[at+2:], checksum(pseudo(src, dst, 32), b[at:]))
+	be.PutUint16(b[at+2:], Checksum(pseudo(src, dst, 32), b[at:]))
 	return b
 }
 

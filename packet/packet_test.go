@@ -102,10 +102,10 @@ func TestErrors(t *testing.T) {
 			s := uint32(0)
 			if e.Src.Is6() {
 				s = pseudo(e.Src, e.Dst, len(e.payload))
-			} else if checksum(0, e.packet[:ipv4Size]) != 0 {
+			} else if Checksum(0, e.packet[:ipv4Size]) != 0 {
 				t.Error("the header's checksum is wrong")
 			}
-			if checksum(s, e.payload) != 0 {
+			if Checksum(s, e.payload) != 0 {
 				t.Error("the checksum is wrong")
 			}
 			if most := map[bool]int{true: errorMax4, false: errorMax6}[e.Src.Is4()]; len(e.packet) > most {
@@ -142,7 +142,7 @@ func TestFragments(t *testing.T) {
 			var whole []byte
 			for i, f := range frames {
 				q, err := ParseIP(f)
-				if err != nil || len(q.packet) != c.sizes[i] || q.EthDst != p.EthDst || q.Src != p.Src || checksum(0, q.packet[:ipv4Size]) != 0 {
+				if err != nil || len(q.packet) != c.sizes[i] || q.EthDst != p.EthDst || q.Src != p.Src || Checksum(0, q.packet[:ipv4Size]) != 0 {
 					t.Fatalf("fragment %d: %d bytes, %v: %x", i, len(q.packet), err, f)
 				}
 				flags := be.Uint16(q.packet[6:])
@@ -195,7 +195,7 @@ func TestNeighbours(t *testing.T) {
 		if err != nil || got != c.want {
 			t.Errorf("%s: %+v, %v, want %+v", c.name, got, err, c.want)
 		}
-		if p, err := ParseIP(c.frame); err == nil && checksum(pseudo(p.Src, p.Dst, len(p.payload)), p.payload) != 0 {
+		if p, err := ParseIP(c.frame); err == nil && Checksum(pseudo(p.Src, p.Dst, len(p.payload)), p.payload) != 0 {
 			t.Errorf("%s: its checksum is wrong", c.name)
 		}
 	}
