@@ -302,7 +302,7 @@ func TestBorders(t *testing.T) {
 		a, b := o.Plug(near, "acme/trunk/a"), o.Plug(far, "acme/trunk/b")
 		alien := intent.MAC{2, 0, 0, 0xaa, 0xbb, 0xcc}
 		other := netip.MustParseAddr("192.168.8.9")
-		lie := inner{"", lab.EtherARP, overlay.ARPOf(1, 0x0800, 6, 4, 2, a.Port.MAC, other, b.Port.MAC, other)}
+		lie := inner{"", lab.EtherARP, lab.ARP{Op: 2, SHA: a.Port.MAC, SPA: other, THA: b.Port.MAC, TPA: other}.Message(1, lab.EtherIPv4, 6, 4)}
 		testFrames(o, a, b, []frameCase{
 			{"a tag", inner{"", 0x1234, make([]byte, 46)}.frame(a.Port.MAC, b.Port.MAC, []tag{{0x8100, 5}}, 1), ""},
 			{"two tags", inner{"", 0x1234, make([]byte, 46)}.frame(a.Port.MAC, b.Port.MAC, []tag{{0x88a8, 5}, {0x8100, 6}}, 2), ""},
@@ -324,8 +324,8 @@ func TestBorders(t *testing.T) {
 		router := lab.ICMPv6(eui64(a.Port.MAC), netip.MustParseAddr("ff02::1"), lab.ICMPv6RouterAdv, make([]byte, 12))
 		testFrames(o, a, b, []frameCase{
 			{"any address", inner{"", lab.EtherIPv4, ip4(any4, any4, 0)}.frame(a.Port.MAC, b.Port.MAC, nil, 1), ""},
-			{"any ARP under its MAC", inner{"", lab.EtherARP, overlay.ARPOf(1, 0x0800, 6, 4, 2, a.Port.MAC, any4, b.Port.MAC, any4)}.frame(a.Port.MAC, b.Port.MAC, nil, 2), ""},
-			{"ARP that cannot be read", inner{"", lab.EtherARP, overlay.ARPOf(6, 0x0800, 6, 4, 2, a.Port.MAC, any4, b.Port.MAC, any4)}.frame(a.Port.MAC, b.Port.MAC, nil, 3), "malformed"},
+			{"any ARP under its MAC", inner{"", lab.EtherARP, lab.ARP{Op: 2, SHA: a.Port.MAC, SPA: any4, THA: b.Port.MAC, TPA: any4}.Message(1, lab.EtherIPv4, 6, 4)}.frame(a.Port.MAC, b.Port.MAC, nil, 2), ""},
+			{"ARP that cannot be read", inner{"", lab.EtherARP, lab.ARP{Op: 2, SHA: a.Port.MAC, SPA: any4, THA: b.Port.MAC, TPA: any4}.Message(6, lab.EtherIPv4, 6, 4)}.frame(a.Port.MAC, b.Port.MAC, nil, 3), "malformed"},
 			{"another type", inner{"", 0x88b5, make([]byte, 46)}.frame(a.Port.MAC, b.Port.MAC, nil, 4), "ethertype"},
 			{"a tag", inner{"", lab.EtherIPv4, ip4(any4, any4, 0)}.frame(a.Port.MAC, b.Port.MAC, []tag{{0x8100, 5}}, 5), "tagged"},
 			{"a router advertisement", inner{"", lab.EtherIPv6, ip6(eui64(a.Port.MAC), netip.MustParseAddr("ff02::1"), lab.ProtoICMPv6, 255, router)}.frame(a.Port.MAC, lab.Broadcast, nil, 6), "router-advertisement"},
@@ -453,7 +453,7 @@ func TestExternalBorders(t *testing.T) {
 		// Of the external of kind host: its own range, from the host's side.
 		nat := snatAddress(o, "acme")
 		counted(t, h, "martian", "a packet from NAT's own range", func() error {
-			return overlay.SendFromHost(h, intent.HostUplink, from(netip.MustParseAddr("100.64.7.7"), nat, "martian"))
+			return h.SendFrame(intent.HostUplink, from(netip.MustParseAddr("100.64.7.7"), nat, "martian"))
 		})
 		inside.MustNotSee(t, "a packet from a source that nobody has", overlay.PayloadContains("martian"))
 	})

@@ -66,7 +66,7 @@ func TestUsersOfAHostDoNotTunnel(t *testing.T) {
 		if err = errors.Join(err, option); err != nil {
 			return err
 		}
-		_, err = c.Write(overlay.VXLAN(vni, overlay.Datagram(a.Port.MAC, b.Port.MAC, a.V4(), b.V4(), append([]byte(words), make([]byte, size)...))))
+		_, err = c.Write(lab.VXLAN(vni, overlay.Datagram(a.Port.MAC, b.Port.MAC, a.V4(), b.V4(), append([]byte(words), make([]byte, size)...))))
 		return err
 	}
 	tunnel := func(uid int, words string, size int) error {
@@ -166,7 +166,7 @@ func TestFragmentsBesideARouteAreShared(t *testing.T) {
 		binary.BigEndian.PutUint16(ip[4:], uint16(n))
 		ip[6] = 0x20 // more of them follow, which never come
 		ip[10], ip[11] = 0, 0
-		binary.BigEndian.PutUint16(ip[10:], ^overlay.OnesSum(ip))
+		binary.BigEndian.PutUint16(ip[10:], lab.Checksum(0, ip))
 		return f
 	}
 	before := o.Drops(h, "fragment-limit")
@@ -258,7 +258,7 @@ func TestClosedConnectionsLeaveTheHostsTable(t *testing.T) {
 			binary.BigEndian.PutUint32(seg[4:], seq)
 			binary.BigEndian.PutUint32(seg[8:], ack+1)
 			seg[12], seg[13], seg[14] = 5<<4, flags, 0xff
-			binary.BigEndian.PutUint16(seg[16:], ^overlay.OnesSum(overlay.PseudoHeader(evil.V4(), lab.InternetServer, 6, seg)))
+			binary.BigEndian.PutUint16(seg[16:], lab.Checksum(lab.PseudoHeader(evil.V4(), lab.InternetServer, 6, len(seg)), seg))
 			f := overlay.ToGateway(evil, lab.InternetServer, 6, 64, seg)
 			if way == "a source route" {
 				f = withOptions(f, []byte{131, 7, 4, 192, 0, 2, 1, 0})
@@ -284,6 +284,6 @@ func withOptions(f, options []byte) []byte {
 	ip[0] = 0x40 | byte(len(ip)/4)
 	binary.BigEndian.PutUint16(ip[2:], uint16(len(b)-14))
 	ip[10], ip[11] = 0, 0
-	binary.BigEndian.PutUint16(ip[10:], ^overlay.OnesSum(ip))
+	binary.BigEndian.PutUint16(ip[10:], lab.Checksum(0, ip))
 	return b
 }

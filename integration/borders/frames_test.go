@@ -60,13 +60,13 @@ func (l *liar) lies(v victim) []inner {
 	}
 	for _, a := range others {
 		if a.Is4() {
-			arp(fmt.Sprintf("ARP reply as %s", a), overlay.ARPOf(1, 0x0800, 6, 4, 2, l.mac, a, to.Port.MAC, to.V4()))
-			arp(fmt.Sprintf("ARP request as %s", a), overlay.ARPOf(1, 0x0800, 6, 4, 1, l.mac, a, intent.MAC{}, to.V4()))
-			arp(fmt.Sprintf("gratuitous ARP as %s", a), overlay.ARPOf(1, 0x0800, 6, 4, 1, l.mac, a, intent.MAC{}, a))
-			arp(fmt.Sprintf("ARP of operation 9 as %s", a), overlay.ARPOf(1, 0x0800, 6, 4, 9, l.mac, a, to.Port.MAC, to.V4()))
-			arp(fmt.Sprintf("ARP of operation 0x102 as %s", a), overlay.ARPOf(1, 0x0800, 6, 4, 0x102, l.mac, a, to.Port.MAC, to.V4()))
-			arp(fmt.Sprintf("ARP reply of IEEE 802 hardware as %s", a), overlay.ARPOf(6, 0x0800, 6, 4, 2, l.mac, a, to.Port.MAC, to.V4()))
-			arp(fmt.Sprintf("ARP reply with long addresses as %s", a), overlay.ARPOf(1, 0x0800, 8, 4, 2, l.mac, a, to.Port.MAC, to.V4()))
+			arp(fmt.Sprintf("ARP reply as %s", a), lab.ARP{Op: 2, SHA: l.mac, SPA: a, THA: to.Port.MAC, TPA: to.V4()}.Message(1, lab.EtherIPv4, 6, 4))
+			arp(fmt.Sprintf("ARP request as %s", a), lab.ARP{Op: 1, SHA: l.mac, SPA: a, TPA: to.V4()}.Message(1, lab.EtherIPv4, 6, 4))
+			arp(fmt.Sprintf("gratuitous ARP as %s", a), lab.ARP{Op: 1, SHA: l.mac, SPA: a, TPA: a}.Message(1, lab.EtherIPv4, 6, 4))
+			arp(fmt.Sprintf("ARP of operation 9 as %s", a), lab.ARP{Op: 9, SHA: l.mac, SPA: a, THA: to.Port.MAC, TPA: to.V4()}.Message(1, lab.EtherIPv4, 6, 4))
+			arp(fmt.Sprintf("ARP of operation 0x102 as %s", a), lab.ARP{Op: 0x102, SHA: l.mac, SPA: a, THA: to.Port.MAC, TPA: to.V4()}.Message(1, lab.EtherIPv4, 6, 4))
+			arp(fmt.Sprintf("ARP reply of IEEE 802 hardware as %s", a), lab.ARP{Op: 2, SHA: l.mac, SPA: a, THA: to.Port.MAC, TPA: to.V4()}.Message(6, lab.EtherIPv4, 6, 4))
+			arp(fmt.Sprintf("ARP reply with long addresses as %s", a), lab.ARP{Op: 2, SHA: l.mac, SPA: a, THA: to.Port.MAC, TPA: to.V4()}.Message(1, lab.EtherIPv4, 8, 4))
 			list = append(list, inner{fmt.Sprintf("IPv4 from %s", a), lab.EtherIPv4, ip4(a, to.V4(), 0)},
 				inner{fmt.Sprintf("IPv4 with options from %s", a), lab.EtherIPv4, ip4(a, to.V4(), 8)})
 			continue
@@ -94,10 +94,8 @@ func (l *liar) lies(v victim) []inner {
 // icmpWithCode is lab.ICMPv6 with a code, which the checksum covers as well.
 func icmpWithCode(src, dst netip.Addr, kind, code uint8, body []byte) []byte {
 	b := lab.ICMPv6(src, dst, kind, body)
-	b[1] = code
-	sum := ^binary.BigEndian.Uint16(b[2:])
-	total := uint32(sum) + uint32(code)
-	binary.BigEndian.PutUint16(b[2:], ^uint16(total+total>>16))
+	b[1], b[2], b[3] = code, 0, 0
+	binary.BigEndian.PutUint16(b[2:], lab.Checksum(lab.PseudoHeader(src, dst, lab.ProtoICMPv6, len(b)), b))
 	return b
 }
 
@@ -111,14 +109,7 @@ func ip4(src, dst netip.Addr, options int) []byte {
 	p[0] = 4<<4 | byte(5+options/4)
 	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
 	p[10], p[11] = 0, 0
-	var sum uint32
-	for i := 0; i < 20+options; i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(p[i:]))
-	}
-	for sum > 0xffff {
-		sum = sum&0xffff + sum>>16
-	}
-	binary.BigEndian.PutUint16(p[10:], ^uint16(sum))
+	binary.BigEndian.PutUint16(p[10:], lab.Checksum(0, p[:20+options]))
 	return p
 }
 

@@ -83,7 +83,7 @@ func testForgedVXLAN(o *overlay.Outdoors, t *testing.T, from, victim *overlay.Ma
 	forge := func(words string) error {
 		frame := overlay.Datagram(from.Port.MAC, victim.Port.MAC, netip.MustParseAddr("10.0.1.77"), victim.V4(), []byte(words))
 		for _, h := range o.Hosts {
-			if err := overlay.Tell(from.Workload, netip.AddrPortFrom(h.VTEP, lab.VXLANPort), string(overlay.VXLAN(vni, frame))); err != nil {
+			if err := overlay.Tell(from.Workload, netip.AddrPortFrom(h.VTEP, lab.VXLANPort), string(lab.VXLAN(vni, frame))); err != nil {
 				return err
 			}
 		}

@@ -29,7 +29,7 @@ func TestPeersOfOtherTenantsAreOutOfReach(t *testing.T) {
 	o.Run("peer", "add", "acme/web/tor1", "--vtep", peer.String())
 	wire := o.Wire()
 	vni := o.NetworkNamed("acme/web").VNI
-	forged := string(overlay.VXLAN(vni, overlay.Datagram(evil.Port.MAC, evil.Port.MAC, evil.V4(), evil.V4(), []byte("forged"))))
+	forged := string(lab.VXLAN(vni, overlay.Datagram(evil.Port.MAC, evil.Port.MAC, evil.V4(), evil.V4(), []byte("forged"))))
 	try := func(reason string, to netip.Addr, port uint16) {
 		t.Helper()
 		before := o.Drops(evil.Host, reason)

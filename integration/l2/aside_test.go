@@ -53,7 +53,7 @@ func TestHostsAreDeafToTheirPorts(t *testing.T) {
 		t.Fatal(err)
 	}
 	tunnelled := func(to *overlay.Machine) []byte {
-		return overlay.VXLAN(vni, overlay.Datagram(victim2.Port.MAC, to.Port.MAC, victim2.V4(), to.V4(), []byte("forged")))
+		return lab.VXLAN(vni, overlay.Datagram(victim2.Port.MAC, to.Port.MAC, victim2.V4(), to.V4(), []byte("forged")))
 	}
 	toTunnel := func(srcMAC, dstMAC intent.MAC, from, to netip.Addr, payload []byte) []byte {
 		return lab.IPFrame(srcMAC, dstMAC, from, to, lab.ProtoUDP, 64,

@@ -9,8 +9,9 @@ import (
 	"net"
 	"net/netip"
 
-	"github.com/ovloom/ovloom/intent"
 	"golang.org/x/sys/unix"
+
+	"github.com/ovloom/ovloom/intent"
 )
 
 // Broadcast is the Ethernet broadcast address.
@@ -24,7 +25,22 @@ func (w *Workload) SendFrame(ifname string, frame []byte) error {
 
 // SendFrames is SendFrame for many frames, one right after the other.
 func (w *Workload) SendFrames(ifname string, frames [][]byte) error {
-	err := w.InNetNS(func() error {
+	if err := sendFrames(w.InNetNS, ifname, frames); err != nil {
+		return fmt.Errorf("send a frame from %s on %s: %w", w.Name, w.Host.Name, err)
+	}
+	return nil
+}
+
+// SendFrame sends one Ethernet frame out of an interface of the host itself.
+func (h *Host) SendFrame(ifname string, frame []byte) error {
+	if err := sendFrames(h.InNetNS, ifname, [][]byte{frame}); err != nil {
+		return fmt.Errorf("send a frame from %s: %w", h.Name, err)
+	}
+	return nil
+}
+
+func sendFrames(in func(func() error) error, ifname string, frames [][]byte) error {
+	return in(func() error {
 		nic, err := net.InterfaceByName(ifname)
 		if err != nil {
 			return err
@@ -41,10 +57,6 @@ func (w *Workload) SendFrames(ifname string, frames [][]byte) error {
 		}
 		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("send a frame from %s on %s: %w", w.Name, w.Host.Name, err)
-	}
-	return nil
 }
 
 // Ethernet returns a frame.
@@ -57,11 +69,24 @@ func Ethernet(src, dst intent.MAC, etherType uint16, payload []byte) []byte {
 // Frame returns an ARP message; its addresses are IPv4. Src and dst are those of
 // the Ethernet header, which may differ from the message's.
 func (a ARP) Frame(src, dst intent.MAC) []byte {
-	b := []byte{0, 1, 8, 0, 6, 4} // Ethernet, IPv4, and the lengths of their addresses
+	return Ethernet(src, dst, EtherARP, a.Message(1, EtherIPv4, 6, 4))
+}
+
+// Message returns an ARP message with a hardware type, a protocol and lengths of their
+// addresses that may be wrong; of Ethernet and IPv4 they are 1, EtherIPv4, 6 and 4.
+func (a ARP) Message(hardware, protocol uint16, hlen, plen byte) []byte {
+	b := binary.BigEndian.AppendUint16(nil, hardware)
+	b = append(binary.BigEndian.AppendUint16(b, protocol), hlen, plen)
 	b = binary.BigEndian.AppendUint16(b, a.Op)
 	b = append(append(b, a.SHA[:]...), a.SPA.AsSlice()...)
-	b = append(append(b, a.THA[:]...), a.TPA.AsSlice()...)
-	return Ethernet(src, dst, EtherARP, b)
+	return append(append(b, a.THA[:]...), a.TPA.AsSlice()...)
+}
+
+// VXLAN returns a VXLAN packet (RFC 7348, section 5) with a frame, without its UDP
+// header.
+func VXLAN(vni uint32, frame []byte) []byte {
+	const vniIsValid = 0x08
+	return append(binary.BigEndian.AppendUint32([]byte{vniIsValid, 0, 0, 0}, vni<<8), frame...)
 }
 
 // IPFrame returns a frame with an IPv4 or IPv6 packet.
@@ -77,7 +102,7 @@ func IPFrame(srcMAC, dstMAC intent.MAC, src, dst netip.Addr, proto uint8, ttl ui
 	b = binary.BigEndian.AppendUint16(b, uint16(20+len(payload)))
 	b = append(b, 0, 0, 0, 0, ttl, proto, 0, 0)
 	b = append(append(b, src.AsSlice()...), dst.AsSlice()...)
-	binary.BigEndian.PutUint16(b[10:], checksum(0, b))
+	binary.BigEndian.PutUint16(b[10:], Checksum(0, b))
 	return Ethernet(srcMAC, dstMAC, EtherIPv4, append(b, payload...))
 }
 
@@ -87,7 +112,7 @@ func UDP(src, dst netip.AddrPort, payload []byte) []byte {
 	b = binary.BigEndian.AppendUint16(b, dst.Port())
 	b = binary.BigEndian.AppendUint16(b, uint16(8+len(payload)))
 	b = append(append(b, 0, 0), payload...)
-	sum := checksum(pseudoHeader(src.Addr(), dst.Addr(), ProtoUDP, len(b)), b)
+	sum := Checksum(PseudoHeader(src.Addr(), dst.Addr(), ProtoUDP, len(b)), b)
 	if sum == 0 {
 		sum = 0xffff // 0 would say that there is none (RFC 768)
 	}
@@ -99,7 +124,7 @@ func UDP(src, dst netip.AddrPort, payload []byte) []byte {
 // which is what follows the checksum.
 func ICMPv6(src, dst netip.Addr, kind uint8, body []byte) []byte {
 	b := append([]byte{kind, 0, 0, 0}, body...)
-	binary.BigEndian.PutUint16(b[2:], checksum(pseudoHeader(src, dst, ProtoICMPv6, len(b)), b))
+	binary.BigEndian.PutUint16(b[2:], Checksum(PseudoHeader(src, dst, ProtoICMPv6, len(b)), b))
 	return b
 }
 
@@ -115,14 +140,29 @@ func ND(flags uint8, target netip.Addr, option uint8, link intent.MAC) []byte {
 	return append(append(b, option, 1), link[:]...)
 }
 
-// pseudoHeader is the part of the checksum that covers addresses (RFC 768,
-// RFC 8200, section 8.1).
-func pseudoHeader(src, dst netip.Addr, proto uint8, length int) uint32 {
-	sum := uint32(proto) + uint32(length)
-	for _, addr := range [][]byte{src.AsSlice(), dst.AsSlice()} {
-		for ; len(addr) > 1; addr = addr[2:] {
-			sum += uint32(binary.BigEndian.Uint16(addr))
-		}
+// PseudoHeader returns the sum of what a checksum covers besides a TCP segment, a UDP
+// datagram or an ICMPv6 message of some length (RFC 768, RFC 8200, section 8.1).
+func PseudoHeader(src, dst netip.Addr, proto uint8, length int) uint32 {
+	return add(add(uint32(proto)+uint32(length), src.AsSlice()), dst.AsSlice())
+}
+
+// Checksum returns the Internet checksum of b (RFC 1071), begun with the sum of what comes
+// before it; 0 if b has the right one in it.
+func Checksum(sum uint32, b []byte) uint16 {
+	sum = add(sum, b)
+	for sum > 0xffff {
+		sum = sum>>16 + sum&0xffff
+	}
+	return ^uint16(sum)
+}
+
+// add adds 16-bit words to a sum.
+func add(sum uint32, b []byte) uint32 {
+	for ; len(b) > 1; b = b[2:] {
+		sum += uint32(binary.BigEndian.Uint16(b))
+	}
+	if len(b) == 1 {
+		sum += uint32(b[0]) << 8
 	}
 	return sum
 }

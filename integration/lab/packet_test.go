@@ -84,15 +84,15 @@ func TestMatches(t *testing.T) {
 func TestChecksums(t *testing.T) {
 	for _, payload := range []string{"", "a", "ab", "abc"} {
 		udp := UDP(netip.AddrPortFrom(addrA, 68), netip.AddrPortFrom(addrB, 67), []byte(payload))
-		if sum := checksum(pseudoHeader(addrA, addrB, ProtoUDP, len(udp)), udp); sum != 0 {
+		if sum := Checksum(PseudoHeader(addrA, addrB, ProtoUDP, len(udp)), udp); sum != 0 {
 			t.Errorf("UDP with %q sums to %04x", payload, sum)
 		}
 	}
 	icmp := ICMPv6(ip6A, ip6B, ICMPv6EchoRequest, []byte{0, 1, 0, 2})
-	if sum := checksum(pseudoHeader(ip6A, ip6B, ProtoICMPv6, len(icmp)), icmp); sum != 0 {
+	if sum := Checksum(PseudoHeader(ip6A, ip6B, ProtoICMPv6, len(icmp)), icmp); sum != 0 {
 		t.Errorf("ICMPv6 sums to %04x", sum)
 	}
-	if sum := checksum(0, IPFrame(macA, macB, addrA, addrB, ProtoUDP, 64, nil)[14:]); sum != 0 {
+	if sum := Checksum(0, IPFrame(macA, macB, addrA, addrB, ProtoUDP, 64, nil)[14:]); sum != 0 {
 		t.Errorf("an IPv4 header sums to %04x", sum)
 	}
 }

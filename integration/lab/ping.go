@@ -120,7 +120,7 @@ func echoRequest(to netip.Addr, id uint16, size int) []byte {
 	}
 	binary.BigEndian.PutUint16(m[4:], id)
 	if to.Is4() {
-		binary.BigEndian.PutUint16(m[2:], checksum(0, m))
+		binary.BigEndian.PutUint16(m[2:], Checksum(0, m))
 	}
 	return m
 }
@@ -132,18 +132,4 @@ func isReply(m []byte, from net.Addr, to netip.Addr, id uint16) bool {
 	}
 	ip, ok := from.(*net.IPAddr)
 	return ok && len(m) >= 8 && m[0] == reply && binary.BigEndian.Uint16(m[4:]) == id && ip.IP.Equal(to.AsSlice())
-}
-
-// checksum is the Internet checksum of b (RFC 1071), begun with sum.
-func checksum(sum uint32, b []byte) uint16 {
-	for ; len(b) > 1; b = b[2:] {
-		sum += uint32(b[0])<<8 | uint32(b[1])
-	}
-	if len(b) == 1 {
-		sum += uint32(b[0]) << 8
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
 }

@@ -173,21 +173,6 @@ type quote struct {
 // isUnreachable matches ICMP destination unreachable of IPv4 (RFC 792).
 func isUnreachable(p lab.Packet) bool { return p.Proto == lab.ProtoICMP && p.ICMPType == 3 }
 
-// sum is the Internet checksum's sum (RFC 1071): 0xffff where a checksum is right.
-func sum(b []byte) uint16 {
-	var s uint32
-	for ; len(b) > 1; b = b[2:] {
-		s += uint32(binary.BigEndian.Uint16(b))
-	}
-	if len(b) == 1 {
-		s += uint32(b[0]) << 8
-	}
-	for s > 0xffff {
-		s = s>>16 + s&0xffff
-	}
-	return uint16(s)
-}
-
 // readQuote takes an ICMP error apart, and finds fault with checksums.
 func readQuote(p lab.Packet) (quote, error) {
 	const ethernet, header, icmp = 14, 20, 8
@@ -198,7 +183,7 @@ func readQuote(p lab.Packet) (quote, error) {
 	ip = ip[:min(len(ip), int(binary.BigEndian.Uint16(ip[2:])))]
 	inner := ip[header+icmp:]
 	for what, b := range map[string][]byte{"IP": ip[:header], "ICMP": ip[header:], "quoted IP": inner[:header]} {
-		if sum(b) != 0xffff {
+		if lab.Checksum(0, b) != 0 {
 			return quote{}, fmt.Errorf("the %s checksum is wrong: %x", what, ip)
 		}
 	}

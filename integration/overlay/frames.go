@@ -3,7 +3,6 @@ package overlay
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"net"
 	"net/netip"
@@ -16,17 +15,6 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// ARPOf makes an ARP message with a hardware type, a protocol and address lengths of
-// choice.
-func ARPOf(hardware, protocol uint16, hlen, plen byte, op uint16, sha intent.MAC, spa netip.Addr, tha intent.MAC, tpa netip.Addr) []byte {
-	b := binary.BigEndian.AppendUint16(nil, hardware)
-	b = binary.BigEndian.AppendUint16(b, protocol)
-	b = append(b, hlen, plen)
-	b = binary.BigEndian.AppendUint16(b, op)
-	b = append(append(b, sha[:]...), spa.AsSlice()...)
-	return append(append(b, tha[:]...), tpa.AsSlice()...)
-}
-
 // GatewayOf returns the gateway that a network chooses by itself.
 func GatewayOf(a netip.Addr) netip.Addr {
 	bits := 24
@@ -34,22 +22,6 @@ func GatewayOf(a netip.Addr) netip.Addr {
 		bits = 64
 	}
 	return netip.PrefixFrom(a, bits).Masked().Addr().Next()
-}
-
-// SendFromHost sends a frame out of an interface of the host itself.
-func SendFromHost(h *lab.Host, ifname string, frame []byte) error {
-	return h.InNetNS(func() error {
-		nic, err := net.InterfaceByName(ifname)
-		if err != nil {
-			return err
-		}
-		fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-		if err != nil {
-			return err
-		}
-		defer unix.Close(fd)
-		return unix.Sendto(fd, frame, 0, &unix.SockaddrLinklayer{Ifindex: nic.Index})
-	})
 }
 
 // SendVXLAN sends tunnel packets (RFC 7348) from a host's own address.
@@ -73,7 +45,7 @@ func SendVXLAN(t *testing.T, from *lab.Host, to netip.Addr, vni uint32, inners .
 			return err
 		}
 		for _, inner := range inners {
-			if _, err := conn.Write(append([]byte{0x08, 0, 0, 0, byte(vni >> 16), byte(vni >> 8), byte(vni), 0}, inner...)); err != nil {
+			if _, err := conn.Write(lab.VXLAN(vni, inner)); err != nil {
 				return err
 			}
 		}
@@ -82,13 +54,6 @@ func SendVXLAN(t *testing.T, from *lab.Host, to netip.Addr, vni uint32, inners .
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// VXLAN returns a VXLAN packet (RFC 7348, section 5) with a frame, without its UDP
-// header.
-func VXLAN(vni uint32, frame []byte) []byte {
-	const vniIsValid = 0x08
-	return append(binary.BigEndian.AppendUint32([]byte{vniIsValid, 0, 0, 0}, vni<<8), frame...)
 }
 
 func Datagram(srcMAC, dstMAC intent.MAC, src, dst netip.Addr, payload []byte) []byte {
@@ -123,29 +88,6 @@ func (o *Overlay) Flood(from *Machine, rate, most int, frame func(n int) []byte)
 // ToGateway is a frame of a machine for its gateway.
 func ToGateway(from *Machine, to netip.Addr, proto, ttl uint8, payload []byte) []byte {
 	return lab.IPFrame(from.Port.MAC, intent.GatewayMAC, from.V4(), to, proto, ttl, payload)
-}
-
-// OnesSum is the ones' complement sum of 16-bit words.
-func OnesSum(b []byte) uint16 {
-	var sum uint32
-	for i := 0; i < len(b); i += 2 {
-		word := uint32(b[i]) << 8
-		if i+1 < len(b) {
-			word |= uint32(b[i+1])
-		}
-		sum += word
-	}
-	for sum>>16 > 0 {
-		sum = sum>>16 + sum&0xffff
-	}
-	return uint16(sum)
-}
-
-// PseudoHeader puts the pseudo-header before a TCP segment or a UDP datagram.
-func PseudoHeader(src, dst netip.Addr, proto byte, payload []byte) []byte {
-	b := append(src.AsSlice(), dst.AsSlice()...)
-	b = append(b, 0, proto, byte(len(payload)>>8), byte(len(payload)))
-	return append(b, payload...)
 }
 
 // SolicitedNode returns the group that a neighbour solicitation is sent to, as an

@@ -69,8 +69,8 @@ func TestForgedTunnelNeighbour(t *testing.T) {
 		inner := overlay.Datagram(b.Port.MAC, a.Port.MAC, b.V4(), a.V4(), []byte("forged"))
 		src := netip.AddrPortFrom(there.VTEP, uint16(50000+n))
 		f := lab.IPFrame(false1, own(here), there.VTEP, here.VTEP, lab.ProtoUDP, 64,
-			lab.UDP(src, netip.AddrPortFrom(here.VTEP, lab.VXLANPort), overlay.VXLAN(o.NetworkNamed("acme/web").VNI, inner)))
-		if err := overlay.SendFromHost(forger, lab.UnderlayNIC, f); err != nil {
+			lab.UDP(src, netip.AddrPortFrom(here.VTEP, lab.VXLANPort), lab.VXLAN(o.NetworkNamed("acme/web").VNI, inner)))
+		if err := forger.SendFrame(lab.UnderlayNIC, f); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -131,7 +131,7 @@ func TestScansLeaveOthersTheirAnswers(t *testing.T) {
 			if dontFragment {
 				ip[6] = 0x40
 			}
-			binary.BigEndian.PutUint16(ip[10:], ^overlay.OnesSum(ip))
+			binary.BigEndian.PutUint16(ip[10:], lab.Checksum(0, ip))
 			return f
 		}
 	}
@@ -258,7 +258,7 @@ func TestNoInnerAddressLeavesTheHost(t *testing.T) {
 		binary.BigEndian.PutUint32(seg[4:], rand.Uint32())
 		binary.BigEndian.PutUint32(seg[8:], rand.Uint32())
 		seg[12], seg[13], seg[14] = 5<<4, flags, 0xff
-		sum := ^overlay.OnesSum(overlay.PseudoHeader(c.V4(), lab.InternetServer, 6, seg))
+		sum := lab.Checksum(lab.PseudoHeader(c.V4(), lab.InternetServer, 6, len(seg)), seg)
 		if !good {
 			sum ^= 0x5555
 		}
@@ -274,7 +274,7 @@ func TestNoInnerAddressLeavesTheHost(t *testing.T) {
 		icmp := make([]byte, 8+28)
 		icmp[0] = kind
 		icmp[8] = 0x45
-		binary.BigEndian.PutUint16(icmp[2:], ^overlay.OnesSum(icmp))
+		binary.BigEndian.PutUint16(icmp[2:], lab.Checksum(0, icmp))
 		o.Send(c, overlay.ToGateway(c, lab.InternetServer, 1, 64, icmp))
 	}
 	// What is in order passes, after all of it.

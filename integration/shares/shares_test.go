@@ -127,7 +127,7 @@ func TestOneTenantTakesNothingFromAnother(t *testing.T) {
 			binary.BigEndian.PutUint16(ip[4:], uint16(n))
 			ip[6] = 0x20 // more of them follow, which never come
 			ip[10], ip[11] = 0, 0
-			binary.BigEndian.PutUint16(ip[10:], ^overlay.OnesSum(ip))
+			binary.BigEndian.PutUint16(ip[10:], lab.Checksum(0, ip))
 			return f
 		}
 		stop := o.Flood(evil, 3000, 6000, first)
@@ -155,7 +155,7 @@ func TestOneTenantTakesNothingFromAnother(t *testing.T) {
 			binary.BigEndian.PutUint16(seg[2:], overlay.ServerPort+1)
 			binary.BigEndian.PutUint32(seg[4:], rand.Uint32())
 			seg[12], seg[13], seg[14] = 5<<4, 2, 0xff
-			binary.BigEndian.PutUint16(seg[16:], ^overlay.OnesSum(overlay.PseudoHeader(evil.V4(), lab.InternetServer, 6, seg)))
+			binary.BigEndian.PutUint16(seg[16:], lab.Checksum(lab.PseudoHeader(evil.V4(), lab.InternetServer, 6, len(seg)), seg))
 			return overlay.ToGateway(evil, lab.InternetServer, 6, 64, seg)
 		}
 		stop := o.Flood(evil, 20000, 0, syn)
@@ -203,7 +203,7 @@ func TestOneTenantTakesNothingFromAnother(t *testing.T) {
 			return lab.IPFrame(from.Port.MAC, intent.GatewayMAC, from.V6(), to, 17, 64, lab.UDP(netip.AddrPortFrom(from.V6(), 9), netip.AddrPortFrom(to, 9), nil))
 		}},
 		{"questions", func(from *overlay.Machine) []byte {
-			ask := overlay.ARPOf(1, lab.EtherIPv4, 6, 4, 1, from.Port.MAC, from.V4(), intent.MAC{}, overlay.GatewayOf(from.V4()))
+			ask := lab.ARP{Op: 1, SHA: from.Port.MAC, SPA: from.V4(), TPA: overlay.GatewayOf(from.V4())}.Message(1, lab.EtherIPv4, 6, 4)
 			return lab.Ethernet(from.Port.MAC, lab.Broadcast, lab.EtherARP, ask)
 		}},
 	} {

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/ovloom/ovloom/api"
@@ -56,13 +55,12 @@ var attacks = []attack{
 			ip := f[14:34]
 			binary.BigEndian.PutUint16(ip[4:], uint16(n))
 			ip[6], ip[10], ip[11] = 0x20, 0, 0 // more of them follow
-			binary.BigEndian.PutUint16(ip[10:], onesSum(ip))
+			binary.BigEndian.PutUint16(ip[10:], lab.Checksum(0, ip))
 			return f
 		}
 	}},
 	{"ARP requests", 20000, func(from, to *station) func(int) []byte {
-		ask := slices.Concat([]byte{0, 1, 8, 0, 6, 4, 0, 1}, from.mac[:], from.addr.AsSlice(), make([]byte, 6), evilGW.AsSlice())
-		return same(lab.Ethernet(from.mac, lab.Broadcast, lab.EtherARP, ask))
+		return same(lab.ARP{Op: 1, SHA: from.mac, SPA: from.addr, TPA: evilGW}.Frame(from.mac, lab.Broadcast))
 	}},
 	{"random MACs", 20000, func(from, to *station) func(int) []byte {
 		return func(int) []byte {
@@ -85,18 +83,6 @@ func same(f []byte) func(int) []byte { return func(int) []byte { return f } }
 
 func datagramOf(from, to netip.Addr) []byte {
 	return lab.UDP(netip.AddrPortFrom(from, 9), netip.AddrPortFrom(to, 9), make([]byte, 18))
-}
-
-// onesSum is the checksum of an IPv4 header (RFC 791).
-func onesSum(b []byte) uint16 {
-	var sum uint32
-	for i := 0; i+1 < len(b); i += 2 {
-		sum += uint32(binary.BigEndian.Uint16(b[i:]))
-	}
-	for sum>>16 > 0 {
-		sum = sum>>16 + sum&0xffff
-	}
-	return ^uint16(sum)
 }
 
 // v6Of is the IPv6 address of a station of the evil tenant.
