@@ -56,7 +56,8 @@ var table = map[string]rule{
 	"datapath":              {ours: "openflow unixctl", outside: "github.com/vishvananda/netlink"},
 	"explain":               {ours: "intent pipeline openflow unixctl"},
 	"pki":                   {ours: "intent"},
-	"store":                 {ours: "intent pki durable store/kv", outside: etcd + " " + raft + " " + bbolt + " go.uber.org/zap google.golang.org/grpc"},
+	"store":                 {ours: "intent store/cluster store/kv"},
+	"store/cluster":         {ours: "intent pki durable store/kv", outside: etcd + " " + raft + " " + bbolt + " go.uber.org/zap google.golang.org/grpc"},
 	"store/kv":              {ours: "intent durable", outside: etcd + " google.golang.org/grpc"},
 	"ovsdb":                 {ours: "intent", outside: libovsdb + " github.com/go-logr/logr"},
 	"hostnet":               {ours: "intent packet", outside: netlink},
@@ -66,19 +67,19 @@ var table = map[string]rule{
 	"agent":                 {ours: "api hostnet intent ovsdb repair durable openflow controller loop"},
 	"agent/leave":           {ours: "agent exit hostnet intent ovsdb underlay"},
 	"cmd/ovloom":            {ours: "api intent pki", outside: cli},
-	"cmd/ovloomd":           {ours: "agent agent/leave api intent store ovsdb openflow openflow/ofconn pipeline controller datapath doctor unixctl explain exit pki hostnet underlay repair keeper loop process", outside: cli + " " + yaml},
+	"cmd/ovloomd":           {ours: "agent agent/leave api intent store store/cluster ovsdb openflow openflow/ofconn pipeline controller datapath doctor unixctl explain exit pki hostnet underlay repair keeper loop process", outside: cli + " " + yaml},
 	"integration/lab":       {ours: "intent", outside: "github.com/vishvananda/netlink github.com/vishvananda/netns"},
 	"integration/overlay":   {ours: "integration/lab api intent hostnet"},
 	"integration/ovstest":   {},
-	"integration/direct":    {ours: "integration/overlay store"},
+	"integration/direct":    {ours: "integration/overlay store store/cluster"},
 	"integration/":          {about: "tests in labs, by subject"}, // they may use everything of ours
 	"integration/store":     {outside: etcd, about: "tests of the store: what nothing of ours would write into it, too"},
 	"integration/cmd/":      {ours: "integration/lab", about: "programs that run labs"},
-	"integration/cmd/bench": {ours: "integration/lab api intent store openflow openflow/ofconn controller unixctl", outside: etcd}, // a store of three members
+	"integration/cmd/bench": {ours: "integration/lab api intent store store/cluster openflow openflow/ofconn controller unixctl", outside: etcd}, // a store of three members
 
 	// What tests share. It knows what it stands in for.
 	"api/apitest":     {ours: "api intent"},
-	"store/storetest": {ours: "store"},
+	"store/storetest": {ours: "store store/cluster"},
 }
 
 // anywhere lists what every package may import: extensions of the standard
@@ -207,10 +208,10 @@ func TestSuperfluous(t *testing.T) {
 	}
 	p := pkgs[module+"unixctl"]
 	delete(pkgs, p.ImportPath)
-	store := pkgs[module+"store"]
+	store := pkgs[module+"store/cluster"]
 	store.Imports = slices.DeleteFunc(slices.Clone(store.Imports), func(imp string) bool { return imp == module+"pki" })
 	pkgs[store.ImportPath] = store
-	want := []string{"package store may import our pki, and does not: take it off the import table", "the import table has a package unixctl that does not exist"}
+	want := []string{"package store/cluster may import our pki, and does not: take it off the import table", "the import table has a package unixctl that does not exist"}
 	if got := superfluous(pkgs); !slices.Equal(got, want) {
 		t.Errorf("got  %q\nwant %q", got, want)
 	}
@@ -267,15 +268,15 @@ func TestViolations(t *testing.T) {
 		pkg  pkg
 		want []string
 	}{
-		{"allowed", pkg{ImportPath: module + "store", Imports: []string{"os", module + "intent", "go.etcd.io/etcd/client/v3", "golang.org/x/sync/errgroup"}}, nil},
+		{"allowed", pkg{ImportPath: module + "store/cluster", Imports: []string{"os", module + "intent", "go.etcd.io/etcd/client/v3", "golang.org/x/sync/errgroup"}}, nil},
 		{"our package out of order", pkg{ImportPath: module + "ovsdb", Imports: []string{module + "openflow/ofconn"}},
 			[]string{"package ovsdb imports our openflow/ofconn; it may import: intent"}},
 		{"a confined library elsewhere", pkg{ImportPath: module + "controller", Imports: []string{"github.com/ovn-kubernetes/libovsdb/client"}},
 			[]string{"package controller imports github.com/ovn-kubernetes/libovsdb/client from outside; it may import: nothing"}},
 		{"a confined library in a test", pkg{ImportPath: module + "hostnet", TestImports: []string{"github.com/urfave/cli/v2"}},
 			[]string{"package hostnet imports github.com/urfave/cli/v2 from outside; it may import: " + netlink}},
-		{"a library whose name only begins alike", pkg{ImportPath: module + "store", Imports: []string{"go.etcd.io/etcdlike"}},
-			[]string{"package store imports go.etcd.io/etcdlike from outside; it may import: " + etcd + " " + raft + " " + bbolt + " go.uber.org/zap google.golang.org/grpc"}},
+		{"a library whose name only begins alike", pkg{ImportPath: module + "store/cluster", Imports: []string{"go.etcd.io/etcdlike"}},
+			[]string{"package store/cluster imports go.etcd.io/etcdlike from outside; it may import: " + etcd + " " + raft + " " + bbolt + " go.uber.org/zap google.golang.org/grpc"}},
 		{"our package in a test", pkg{ImportPath: module + "controller", TestImports: []string{module + "store"}}, nil},
 		{"files in a package without", pkg{ImportPath: module + "pipeline", Imports: []string{"os"}},
 			[]string{"package pipeline imports os; it does no I/O"}},

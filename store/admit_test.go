@@ -2,14 +2,14 @@ package store
 
 import (
 	"context"
-	"errors"
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 func TestAnMTUThatHostsCannotCarry(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	must[intent.Tenant](t)(s.AddTenant(ctx, "acme"))
 	wide := intent.Network{Tenant: "acme", Name: "wide", MTU: 9000}
@@ -27,12 +27,9 @@ func TestAnMTUThatHostsCannotCarry(t *testing.T) {
 	alive, stop := context.WithCancel(ctx)
 	defer stop()
 	go s.KeepAlive(alive, "host1")
-	eventually(t, "host1 to live", func() error {
+	until(t, "host1 is alive", func() bool {
 		hosts, err := s.Hosts(ctx)
-		if err == nil && !hosts[0].Alive {
-			err = errors.New("it does not")
-		}
-		return err
+		return err == nil && hosts[0].Alive
 	})
 	wide.Name = "widest"
 	set := func(mtu int) error {
@@ -49,7 +46,7 @@ func TestAnMTUThatHostsCannotCarry(t *testing.T) {
 }
 
 func TestAddressesOutsideAreNoneInside(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	must[intent.External](t)(s.AddExternal(ctx, internet()))
@@ -80,7 +77,7 @@ func TestAddressesOutsideAreNoneInside(t *testing.T) {
 
 // Two VLANs of a bridge are two segments, which may look alike.
 func TestExternalsOfOneBridge(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	one, other, tagged := campus(), campus(), campus()
 	other.Name, other.Subnet, other.Pool = "city", prefix("203.0.114.0/24"), intent.AddrRange{First: addr("203.0.114.10"), Last: addr("203.0.114.20")}
 	tagged.Name, tagged.VLAN = "tagged", 100

@@ -29,7 +29,7 @@ func (s *Store) KeepAlive(ctx context.Context, name string) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if kind := intent.KindOf(err); kind == intent.Conflict || kind == intent.NotFound || s.closed.Err() != nil {
+		if kind := intent.KindOf(err); kind == intent.Conflict || kind == intent.NotFound || s.kv.Closed() {
 			return err
 		}
 		wait := LeaseTTL / 3
@@ -39,7 +39,7 @@ func (s *Store) KeepAlive(ctx context.Context, name string) error {
 		if failed := err != nil; failed != down {
 			down = failed
 			if down {
-				s.log.Warn("store does not answer: this host will count as gone", "host", name, "err", err)
+				s.log.Warn("store does not answer: this host will count as gone", "host", name, "error", err)
 			} else {
 				s.log.Info("store answers again: this host counts as alive", "host", name)
 			}
@@ -84,7 +84,7 @@ func (s *Store) beat(ctx context.Context, name string, lease kv.Lease) (kv.Lease
 			return 0, err
 		}
 	}
-	value, err := kv.Encode(aliveValue{s.instance}, nil)
+	value, err := kv.Encode(aliveValue{s.Instance()}, nil)
 	if err != nil {
 		return lease, err
 	}
@@ -101,10 +101,9 @@ func (s *Store) revoke(ctx context.Context, lease kv.Lease) {
 	if lease == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	ctx, cancel := s.kv.Within(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
-	defer context.AfterFunc(s.closed, cancel)()
 	if err := s.kv.Revoke(ctx, lease); err != nil {
-		s.log.Info("lease not given back: it ends by itself", "err", err)
+		s.log.Info("lease not given back: it ends by itself", "error", err)
 	}
 }

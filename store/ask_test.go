@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 	"github.com/ovloom/ovloom/store/kv"
 )
 
 func TestQuestions(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	other := client(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -44,7 +45,7 @@ func TestQuestions(t *testing.T) {
 }
 
 func TestQuestionToNobody(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	_, err := s.Ask(ctx, "host9", "trace", json.RawMessage(`{}`))

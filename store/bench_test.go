@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 	"github.com/ovloom/ovloom/store/kv"
 )
 
@@ -13,7 +14,7 @@ import (
 func BenchmarkAddPort(b *testing.B) {
 	for _, ports := range []int{10, 1000, 10000} {
 		b.Run(strconv.Itoa(ports), func(b *testing.B) {
-			s := open(b, Config{})
+			s := open(b, cluster.Config{})
 			must[intent.Tenant](b)(s.AddTenant(b.Context(), "acme"))
 			must[intent.Network](b)(s.AddNetwork(b.Context(), network("acme/web", "10.0.0.0/8", "fd00::/64")))
 			for i := range ports {
@@ -30,7 +31,7 @@ func BenchmarkAddPort(b *testing.B) {
 
 // A host that starts reads its tenants: the time for one of 10,000 ports.
 func BenchmarkSnapshot(b *testing.B) {
-	s := open(b, Config{})
+	s := open(b, cluster.Config{})
 	acme(b, s)
 	fill(b, s, intent.NetworkRef{Tenant: "acme", Network: "web"}, 10000)
 	far := client(b, s)
@@ -45,7 +46,7 @@ func BenchmarkSnapshot(b *testing.B) {
 func BenchmarkClaimNATAddress(b *testing.B) {
 	for _, used := range []int{10, 1000, 60000} {
 		b.Run(strconv.Itoa(used), func(b *testing.B) {
-			s := open(b, Config{})
+			s := open(b, cluster.Config{})
 			ctx := b.Context()
 			outside(b, s)
 			host(b, s, "host1", "192.0.2.1")

@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 	"github.com/ovloom/ovloom/store/kv"
 )
 
 func TestFieldsOfANewerBuildSurvive(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	p := must[intent.Port](t)(s.AddPort(ctx, port("acme/web/c1")))
@@ -35,7 +36,7 @@ func TestFieldsOfANewerBuildSurvive(t *testing.T) {
 }
 
 func TestValuesOfANewerSchemaAreRefused(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	must[intent.Port](t)(s.AddPort(ctx, port("acme/web/c1")))
@@ -56,7 +57,7 @@ func TestValuesOfANewerSchemaAreRefused(t *testing.T) {
 
 // Check sees each kind of damage.
 func TestCheckFindsDamage(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	host(t, s, "host1", "192.0.2.1")

@@ -24,7 +24,7 @@ func (s *Store) Copy(tenant string) (intent.Snapshot, bool) {
 	if _, err := intent.ParseTenant(tenant); err != nil {
 		return intent.Snapshot{}, false
 	}
-	all, revision, ok := s.kv.ReadCopy(spanCopy(s.cfg.StateDir, tenant))
+	all, revision, ok := s.kv.ReadCopy(spanCopy(s.stateDir, tenant))
 	if !ok {
 		return intent.Snapshot{}, false
 	}
@@ -35,7 +35,7 @@ func (s *Store) Copy(tenant string) (intent.Snapshot, bool) {
 
 // CopiedTenants returns the names of the tenants of which there are copies on disk.
 func (s *Store) CopiedTenants() []string {
-	entries, err := os.ReadDir(spanDir(s.cfg.StateDir))
+	entries, err := os.ReadDir(spanDir(s.stateDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		s.log.Warn("copies of tenants cannot be listed", "err", err)
 	}
@@ -50,13 +50,13 @@ func (s *Store) CopiedTenants() []string {
 
 // CopiedHosts returns the copy on disk of the list of hosts.
 func (s *Store) CopiedHosts() (intent.HostsUpdate, bool) {
-	hosts, revision, ok := copiedList[intent.Host](s, hostsCopy(s.cfg.StateDir))
+	hosts, revision, ok := copiedList[intent.Host](s, hostsCopy(s.stateDir))
 	return intent.HostsUpdate{Revision: revision, Hosts: hosts}, ok
 }
 
 // CopiedExternals returns the copy on disk of the list of externals.
 func (s *Store) CopiedExternals() (intent.ExternalsUpdate, bool) {
-	externals, revision, ok := copiedList[intent.External](s, externalsCopy(s.cfg.StateDir))
+	externals, revision, ok := copiedList[intent.External](s, externalsCopy(s.stateDir))
 	return intent.ExternalsUpdate{Revision: revision, Externals: externals}, ok
 }
 
@@ -80,5 +80,5 @@ func (s *Store) DropCopy(tenant string) error {
 	if _, err := intent.ParseTenant(tenant); err != nil {
 		return err
 	}
-	return kv.RemoveCopy(spanCopy(s.cfg.StateDir, tenant))
+	return kv.RemoveCopy(spanCopy(s.stateDir, tenant))
 }

@@ -10,18 +10,19 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // A host starts while the store is down, with what it followed before.
 func TestCopyServesWhileTheStoreIsDown(t *testing.T) {
-	server := open(t, Config{})
+	server := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, server)
 	host(t, server, "host1", "192.0.2.1")
 	must[intent.Tenant](t)(server.AddTenant(ctx, "globex"))
 
 	dir := stateDir(t)
-	far := open(t, Config{StateDir: dir, Endpoints: server.URLs()})
+	far := open(t, cluster.Config{StateDir: dir, Endpoints: server.URLs()})
 	m, stop := watch(t, far, "acme")
 	_, stopGlobex := watch(t, far, "globex")
 	hctx, hstop := context.WithCancel(ctx)
@@ -60,7 +61,7 @@ func TestCopyServesWhileTheStoreIsDown(t *testing.T) {
 	}
 
 	began := time.Now()
-	alone := open(t, Config{StateDir: dir, Endpoints: server.URLs(), Timeout: 200 * time.Millisecond})
+	alone := open(t, cluster.Config{StateDir: dir, Endpoints: server.URLs(), Timeout: 200 * time.Millisecond})
 	if took := time.Since(began); took > time.Second {
 		t.Errorf("opening took %v with the store down", took)
 	}
@@ -97,7 +98,7 @@ func TestHalfWrittenCopiesAreSweptAway(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	s := open(t, Config{StateDir: dir})
+	s := open(t, cluster.Config{StateDir: dir})
 	if names := s.CopiedTenants(); len(names) != 0 {
 		t.Errorf("copied tenants: %v", names)
 	}
@@ -109,7 +110,7 @@ func TestHalfWrittenCopiesAreSweptAway(t *testing.T) {
 }
 
 func TestCopyGoesWithItsTenant(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	acme(t, s)
 	watch(t, s, "acme")
 	until(t, "the copy is there", func() bool { _, ok := s.Copy("acme"); return ok })

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // After everything was deleted, only the counters of numbers that must not come
@@ -15,7 +16,7 @@ import (
 func TestDeletingEverythingLeavesNoKey(t *testing.T) {
 	t.Parallel()
 	const ports = 200 // many transactions
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	must[intent.Network](t)(s.AddNetwork(ctx, network("acme/empty")))
@@ -63,7 +64,7 @@ func TestDeletingEverythingLeavesNoKey(t *testing.T) {
 // is finished by asking again.
 func TestDeletionThatStopsIsResumed(t *testing.T) {
 	const ports = 100
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	acme(t, s)
 	for i := range ports {
 		must[intent.Port](t)(s.AddPort(t.Context(), port(fmt.Sprintf("acme/web/c%03d", i))))
@@ -98,7 +99,7 @@ func TestDeletionThatStopsIsResumed(t *testing.T) {
 }
 
 func TestDeleteNetworkCascades(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	must[intent.Network](t)(s.AddNetwork(ctx, network("acme/web2", "10.2.0.0/24"))) // a name with the other as prefix

@@ -1,7 +1,7 @@
 // Package store keeps intent in etcd: the tenants, networks, ports, hosts and
-// bindings of package intent, under transactions that decide uniqueness. It runs
-// the etcd member itself (the default) or is a client of one elsewhere, and it is
-// the only package that knows etcd.
+// bindings of package intent, under transactions that decide uniqueness. Package cluster
+// runs the etcd member itself (the default) or is a client of one elsewhere, and package kv
+// reads and writes keys; only those two know etcd.
 //
 // # Keys
 //
@@ -82,14 +82,14 @@
 //
 // # Values
 //
-// Values are the JSON of the intent types with a schema version, "v". A value of
-// a newer version is refused. Fields that this build does not know survive a
+// Values are the JSON of the intent types with a schema version, "v" (kv.Encode). A value
+// of a newer version is refused. Fields that this build does not know survive a
 // change made by it (those at the top level of an object), so that hosts of two
 // builds can share a store while they are upgraded.
 //
 // # Failure
 //
-// Every call has a deadline (Config.Timeout); one that etcd does not answer fails
+// Every call has a deadline (cluster.Config.Timeout); one that etcd does not answer fails
 // with an intent.Error of kind Unavailable. Watches go on from their revision
 // when the store comes back, and start again with the whole when the revision
 // was compacted away. What a host follows is also kept on disk (Copy,

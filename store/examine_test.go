@@ -7,10 +7,11 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 func TestExamination(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	other := client(t, s)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // internet is an external of kind host, campus one behind a bridge with 11 addresses.
@@ -21,7 +22,7 @@ func campus() intent.External {
 }
 
 func TestExternals(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	host(t, s, "host1", "192.0.2.1")
@@ -94,7 +95,7 @@ func TestExternals(t *testing.T) {
 // there are as many as numbers.
 func TestNumbersOfExternals(t *testing.T) {
 	t.Parallel()
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	add := func(name string, i int) (intent.External, error) {
 		e, _, err := s.AddExternal(ctx, intent.External{Name: name, Kind: intent.ExternalHost, Subnet: netip.PrefixFrom(netip.AddrFrom4([4]byte{100, 64, byte(i), 0}), 24)})
@@ -122,9 +123,9 @@ func TestNumbersOfExternals(t *testing.T) {
 // Externals are told like hosts, and known to a host that starts while the store is
 // down.
 func TestWatchExternals(t *testing.T) {
-	server := open(t, Config{})
+	server := open(t, cluster.Config{})
 	dir := stateDir(t)
-	far := open(t, Config{StateDir: dir, Endpoints: server.URLs()})
+	far := open(t, cluster.Config{StateDir: dir, Endpoints: server.URLs()})
 	must[intent.External](t)(server.AddExternal(t.Context(), internet()))
 	ctx, stop := context.WithCancel(t.Context())
 	told := make(chan intent.ExternalsUpdate, 10)
@@ -157,7 +158,7 @@ func TestWatchExternals(t *testing.T) {
 	if err := far.Close(); err != nil {
 		t.Fatal(err)
 	}
-	alone := open(t, Config{StateDir: dir, Endpoints: []string{"http://127.0.0.1:1"}})
+	alone := open(t, cluster.Config{StateDir: dir, Endpoints: []string{"http://127.0.0.1:1"}})
 	if u, ok := alone.CopiedExternals(); !ok || !slices.Equal(names(u), []string{"campus"}) || u.Externals[0].Pool != campus().Pool {
 		t.Errorf("the copy has %+v, %v", u, ok)
 	}

@@ -80,7 +80,7 @@ func (s *Store) SetGuardedHost(ctx context.Context, g intent.Guarded) error {
 // WatchGuard tells deliver what every host keeps tenants from, at first and after
 // changes, as WatchHosts tells the list of hosts. It is also kept on disk (CopiedGuard).
 func (s *Store) WatchGuard(ctx context.Context, deliver func(intent.GuardUpdate)) error {
-	return watchList(ctx, s, "watch what tenants are kept from", guardRoot, guardCopy(s.cfg.StateDir), func(revision int64, all []intent.Guarded) {
+	return watchList(ctx, s, "watch what tenants are kept from", guardRoot, guardCopy(s.stateDir), func(revision int64, all []intent.Guarded) {
 		deliver(intent.GuardUpdate{Revision: revision, Guarded: all})
 	})
 }
@@ -88,7 +88,7 @@ func (s *Store) WatchGuard(ctx context.Context, deliver func(intent.GuardUpdate)
 // CopiedGuard returns the copy on disk of what every host keeps tenants from. Where a
 // build that did not know it has left copies of other things, it is empty.
 func (s *Store) CopiedGuard() (intent.GuardUpdate, bool) {
-	path := guardCopy(s.cfg.StateDir)
+	path := guardCopy(s.stateDir)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
 		hosts, ok := s.CopiedHosts()
 		return intent.GuardUpdate{Revision: hosts.Revision}, ok
@@ -111,7 +111,7 @@ func (s *Store) KeepGuard(ctx context.Context) error {
 				Load:    s.mendGuard,
 				Changed: func(int64, []kv.Event) (reload bool) { return true },
 			})
-			if err != nil && ctx.Err() == nil && s.closed.Err() == nil {
+			if err != nil && ctx.Err() == nil && !s.kv.Closed() {
 				s.log.Warn("the guard's list is compared only now and then", "err", err)
 			}
 		})

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 	"github.com/ovloom/ovloom/store/kv"
 )
 
@@ -42,7 +43,7 @@ func (g *guardSink) eventually(t *testing.T, what string, want ...string) {
 }
 
 func TestGuardKnowsThePeersOfAllTenants(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	must[intent.Network](t)(s.AddNetwork(ctx, network("acme/db", "10.1.0.0/24")))
@@ -96,7 +97,7 @@ func TestGuardKnowsThePeersOfAllTenants(t *testing.T) {
 // A store that an older build wrote has no such keys, and hosts of an older build go
 // on adding and deleting peers without them.
 func TestGuardIsMadeUpForOlderBuilds(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	acme(t, s)
 	host(t, s, "host1", "192.0.2.1")
@@ -141,7 +142,7 @@ func TestGuardIsMadeUpForOlderBuilds(t *testing.T) {
 
 // A peer that is spoilt in the store stays in force as it was: so do hosts deny its VTEP.
 func TestGuardKeepsTheVTEPOfASpoiltPeer(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	tor1 := must[intent.Peer](t)(s.AddPeer(ctx, peer("acme/web/tor1", "192.0.2.40")))
@@ -166,7 +167,7 @@ func TestGuardKeepsTheVTEPOfASpoiltPeer(t *testing.T) {
 
 func TestGuardIsCopied(t *testing.T) {
 	dir := t.TempDir()
-	s := open(t, Config{StateDir: dir})
+	s := open(t, cluster.Config{StateDir: dir})
 	ctx, cancel := context.WithCancel(t.Context())
 	acme(t, s)
 	host(t, s, "host1", "192.0.2.1")
@@ -197,7 +198,7 @@ func TestGuardIsCopied(t *testing.T) {
 	cancel()
 	<-done
 	<-hosts
-	if err := os.WriteFile(guardCopy(s.cfg.StateDir), []byte("damaged"), 0o600); err != nil {
+	if err := os.WriteFile(guardCopy(s.stateDir), []byte("damaged"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if _, ok := s.CopiedGuard(); ok {

@@ -110,7 +110,7 @@ func (s *Store) ours(host string, alive kv.Item) error {
 		s.log.Warn("host's sign of life is not valid; writing it anew", "host", host, "error", err)
 		return nil
 	}
-	if a.Instance != s.instance {
+	if a.Instance != s.Instance() {
 		return intent.Conflictf("host name %s is in use by another ovloomd", host).
 			WithHint("give this one another with --host-name; if the other has just died, its name is free after 10 s")
 	}

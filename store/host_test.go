@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 	"github.com/ovloom/ovloom/store/kv"
 )
 
@@ -40,7 +41,7 @@ func alive(t testing.TB, s *Store, name string) func() bool {
 }
 
 func TestHostLivesWhileItsLeaseDoes(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	host(t, s, "host1", "192.0.2.1")
 	stop := keepAlive(t, s, "host1")
 	until(t, "host1 is alive", alive(t, s, "host1"))
@@ -62,7 +63,7 @@ func TestHostLivesWhileItsLeaseDoes(t *testing.T) {
 
 func TestLostLeaseIsTakenAgain(t *testing.T) {
 	t.Parallel() // it waits for a beat
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	host(t, s, "host1", "192.0.2.1")
 	keepAlive(t, s, "host1")
 	until(t, "host1 is alive", alive(t, s, "host1"))
@@ -80,12 +81,12 @@ func TestLostLeaseIsTakenAgain(t *testing.T) {
 }
 
 func TestTwoProcessesWithOneName(t *testing.T) {
-	s := open(t, Config{Instance: "one"})
+	s := open(t, cluster.Config{Instance: "one"})
 	host(t, s, "host1", "192.0.2.1")
 	stop := keepAlive(t, s, "host1")
 	until(t, "host1 is alive", alive(t, s, "host1"))
 
-	other := open(t, Config{Endpoints: s.URLs(), Instance: "two"})
+	other := open(t, cluster.Config{Endpoints: s.URLs(), Instance: "two"})
 	_, err := other.Register(t.Context(), intent.Host{Name: "host1", VTEP: addr("192.0.2.2")})
 	if intent.KindOf(err) != intent.Conflict || !strings.Contains(err.Error(), "host name host1 is in use by another ovloomd") {
 		t.Errorf("registering a name that is held: %v", err)
@@ -104,7 +105,7 @@ func TestTwoProcessesWithOneName(t *testing.T) {
 		return lease
 	}
 	first := lease()
-	again := open(t, Config{Endpoints: s.URLs(), Instance: "one"})
+	again := open(t, cluster.Config{Endpoints: s.URLs(), Instance: "one"})
 	host(t, again, "host1", "192.0.2.1")
 	keepAlive(t, again, "host1")
 	until(t, "the new process holds the name", func() bool { return lease() != first })
@@ -118,7 +119,7 @@ func TestTwoProcessesWithOneName(t *testing.T) {
 
 func TestKeepAliveOfAHostThatIsRemoved(t *testing.T) {
 	t.Parallel() // it waits for a beat
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	if err := s.KeepAlive(t.Context(), "host1"); intent.KindOf(err) != intent.NotFound {
 		t.Errorf("keeping alive what is not registered: %v", err)
 	}
@@ -138,7 +139,7 @@ func TestKeepAliveOfAHostThatIsRemoved(t *testing.T) {
 
 func TestRemoveHostReleasesItsPorts(t *testing.T) {
 	const ports = 70
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	host(t, s, "host1", "192.0.2.1")
@@ -166,7 +167,7 @@ func TestRemoveHostReleasesItsPorts(t *testing.T) {
 }
 
 func TestClaims(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	host(t, s, "host1", "192.0.2.1")
@@ -246,7 +247,7 @@ func TestClaims(t *testing.T) {
 func TestClaimsOfManyHostsHaveTheirOwnGenerations(t *testing.T) {
 	t.Parallel()
 	const hosts = 32
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	c1 := must[intent.Port](t)(s.AddPort(ctx, port("acme/web/c1"))).Ref()
@@ -286,7 +287,7 @@ func TestClaimsOfManyHostsHaveTheirOwnGenerations(t *testing.T) {
 }
 
 func TestWaitApplied(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	must[intent.Tenant](t)(s.AddTenant(ctx, "globex"))

@@ -39,6 +39,9 @@ const (
 	natHosts       = indexRoot + "nat/"
 	counterRoot    = kv.Root + "c/"
 	claimRoot      = counterRoot + "claim/"
+	idCounter      = counterRoot + "id"
+	vniCounter     = counterRoot + "vni"
+	vrfCounter     = counterRoot + "vrf"
 	numberCounter  = counterRoot + "number"
 	outsideCounter = counterRoot + "outside/"
 )

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 	"github.com/ovloom/ovloom/store/kv"
 )
 
@@ -98,11 +99,11 @@ func spoilt(t *testing.T, p intent.Port) map[string]string {
 // An object that is not valid is left out: its last valid state stays, also over a
 // restart, its addresses stay taken, and others are not concerned.
 func TestBadObjectIsLeftOut(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	populated(t, s)
 	dir := stateDir(t)
-	far := open(t, Config{StateDir: dir, Endpoints: s.URLs()})
+	far := open(t, cluster.Config{StateDir: dir, Endpoints: s.URLs()})
 	m, stop := watch(t, far, "acme")
 	c1, err := s.Port(ctx, ref("acme/web/c1"))
 	if err != nil {
@@ -155,7 +156,7 @@ func TestBadObjectIsLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	for range 2 { // the second time from what the first has copied
-		far = open(t, Config{StateDir: dir, Endpoints: s.URLs()})
+		far = open(t, cluster.Config{StateDir: dir, Endpoints: s.URLs()})
 		m, stop = watch(t, far, "acme")
 		until(t, "something is told", func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.snapshots > 0 })
 		m.mu.Lock()
@@ -175,7 +176,7 @@ func TestBadObjectIsLeftOut(t *testing.T) {
 
 // What a newer build wrote is not called bad.
 func TestNewerObjectsAreLeftOut(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	populated(t, s)
 	_, _ = watch(t, s, "acme")
 	put(t, s, portKey(ref("acme/web/c1")), `{"v":2,"what":"ever"}`)
@@ -190,7 +191,7 @@ func TestNewerObjectsAreLeftOut(t *testing.T) {
 
 // A tenant whose own object is not valid is not taken for deleted.
 func TestBadTenantIsNotGone(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	populated(t, s)
 	m, stop := watch(t, s, "acme")
 	until(t, "the copy is there", func() bool { _, ok := s.Copy("acme"); return ok })
@@ -209,7 +210,7 @@ func TestBadTenantIsNotGone(t *testing.T) {
 	stop()
 
 	// Without a copy nothing is told: flows stay as they are.
-	far := open(t, Config{Endpoints: s.URLs()})
+	far := open(t, cluster.Config{Endpoints: s.URLs()})
 	m3, _ := watch(t, far, "acme")
 	until(t, "it is left out", func() bool { return len(far.LeftOut()) == 1 })
 	m3.mu.Lock()
@@ -221,7 +222,7 @@ func TestBadTenantIsNotGone(t *testing.T) {
 
 // A host's daemon writes its own object anew, whatever became of it.
 func TestHostHealsItsOwnObject(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	old := host(t, s, "host2", "192.0.2.2")
 	for _, value := range []string{`{"v":1}`, `x`, `{"v":1,"name":"host2","vtep":"192.0.2.2","id":0}`} {
 		put(t, s, hostKey("host2"), value)
@@ -253,7 +254,7 @@ func TestHostHealsItsOwnObject(t *testing.T) {
 
 // Two hosts with one id are named, with the way to mend that.
 func TestCheckNamesHostsWithOneID(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	host(t, s, "host1", "192.0.2.1")
 	h := host(t, s, "host2", "192.0.2.2")
 	list, err := s.Hosts(t.Context())
@@ -312,7 +313,7 @@ func mutate(rnd *rand.Rand, value string, others []string) string {
 // be used again once that is mended.
 func TestRandomValuesAtEveryKey(t *testing.T) {
 	t.Parallel()
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	all := populated(t, s)
 	var good []kv.Item

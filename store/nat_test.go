@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // outside adds tenants acme and globex with networks web, ports c1 and c2 in each, and
@@ -45,7 +46,7 @@ func forward(external string, port uint16, to string) intent.Forward {
 }
 
 func TestSNAT(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	outside(t, s)
 	host(t, s, "host1", "192.0.2.1")
@@ -93,7 +94,7 @@ func TestSNAT(t *testing.T) {
 }
 
 func TestFloatingAddresses(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	outside(t, s)
 	must[intent.Port](t)(s.AddPort(ctx, port("acme/web/v6", "fd00::66")))
@@ -143,7 +144,7 @@ func TestFloatingAddresses(t *testing.T) {
 // A tenant's forwards of an external have one address, and its SNAT through the hosts
 // the same: it is taken with the first and given back with the last.
 func TestForwards(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	outside(t, s)
 	one := must[intent.Forward](t)(s.AddForward(ctx, forward("internet", 8080, "acme/web/c1")))
@@ -224,7 +225,7 @@ func addresses(t testing.TB, s *Store, external string) string {
 // Each host that needs one takes an address for a tenant, keeps it, and gives it back
 // when it goes or the SNAT does.
 func TestNATAddresses(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	outside(t, s)
 	m, _ := watch(t, s, "acme")
@@ -302,7 +303,7 @@ func TestNATAddresses(t *testing.T) {
 // A SNAT whose deletion stopped half-way, with addresses left, is deleted by whoever
 // asks next.
 func TestLeftNATAddressesGo(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	outside(t, s)
 	host(t, s, "host1", "192.0.2.1")
@@ -339,7 +340,7 @@ func TestLeftNATAddressesGo(t *testing.T) {
 func TestHostsTakeAddressesAtOnce(t *testing.T) {
 	t.Parallel()
 	const hosts = 40
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	outside(t, s)
 	far := client(t, s)
@@ -378,7 +379,7 @@ func TestHostsTakeAddressesAtOnce(t *testing.T) {
 // After everything was deleted, nothing of externals and NAT is left but the number of
 // the next external.
 func TestDeletingNATLeavesNoKey(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	outside(t, s)
 	host(t, s, "host1", "192.0.2.1")

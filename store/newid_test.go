@@ -6,12 +6,14 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/store/kv"
+
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // An id that could not be reserved is none: an attempt that is made again would keep it,
 // and several hosts that register at once would get the same.
 func TestNoIDWithAnError(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx, stop := context.WithCancel(t.Context())
 	stop()
 	if id, err := s.newID(ctx); err == nil || id != 0 {
@@ -22,7 +24,7 @@ func TestNoIDWithAnError(t *testing.T) {
 // Hosts that share an id come apart when either registers again, and the store's check
 // names them until then.
 func TestSharedHostIDComesApart(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	one, two := host(t, s, "host1", "192.0.2.1"), host(t, s, "host2", "192.0.2.2")
 	three := host(t, s, "host3", "192.0.2.3")

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 func prefix(s string) netip.Prefix { return netip.MustParsePrefix(s) }
@@ -51,7 +52,7 @@ func host(t testing.TB, s *Store, name, vtep string) intent.Host {
 }
 
 func TestWhatIsLeftOutIsChosen(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	tenant := must[intent.Tenant](t)(s.AddTenant(ctx, "acme"))
 	if tenant.ID == 0 || tenant.VRF == 0 {
@@ -81,7 +82,7 @@ func TestWhatIsLeftOutIsChosen(t *testing.T) {
 
 // Each case is refused with its kind and text, and writes nothing.
 func TestRefusals(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	must[intent.Network](t)(s.AddNetwork(ctx, intent.Network{Tenant: "acme", Name: "db", VNI: 77, Subnets: []intent.Subnet{{Prefix: prefix("10.1.0.0/24")}}}))
@@ -169,7 +170,7 @@ func second[T any](_ T, err error) error { return err }
 func third[T any](_ T, _ int64, err error) error { return err }
 
 func TestSetPortMovesItsIndex(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	p := must[intent.Port](t)(s.AddPort(ctx, port("acme/web/c1", "10.0.0.5", "10.0.0.6")))
@@ -203,7 +204,7 @@ func TestSetPortMovesItsIndex(t *testing.T) {
 }
 
 func TestSetNetworkMovesItsVNI(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	web := intent.NetworkRef{Tenant: "acme", Network: "web"}
@@ -230,7 +231,7 @@ func TestSetNetworkMovesItsVNI(t *testing.T) {
 }
 
 func TestSubnetIsUsedUpAndRoundAgain(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	must[intent.Tenant](t)(s.AddTenant(ctx, "acme"))
 	must[intent.Network](t)(s.AddNetwork(ctx, network("acme/web", "10.0.0.0/29")))
@@ -260,7 +261,7 @@ func TestSubnetIsUsedUpAndRoundAgain(t *testing.T) {
 func TestAddressesFromManyWritersAreUnique(t *testing.T) {
 	t.Parallel()
 	const writers, each = 32, 12
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	must[intent.Tenant](t)(s.AddTenant(ctx, "acme"))
 	must[intent.Network](t)(s.AddNetwork(ctx, network("acme/web", "10.0.0.0/23", "fd00::/64")))
@@ -298,7 +299,7 @@ func TestAddressesFromManyWritersAreUnique(t *testing.T) {
 func TestOneOfManyWritersWins(t *testing.T) {
 	t.Parallel()
 	const writers = 32
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	stores := []*Store{s, client(t, s), client(t, s)}
@@ -352,7 +353,7 @@ func TestOneOfManyWritersWins(t *testing.T) {
 // 32 writers change one port; every change is built on the one before.
 func TestEditsAreNotLost(t *testing.T) {
 	const writers = 32
-	s := open(t, Config{Timeout: 20e9})
+	s := open(t, cluster.Config{Timeout: 20e9})
 	ctx := t.Context()
 	acme(t, s)
 	must[intent.Network](t)(s.SetNetwork(ctx, intent.NetworkRef{Tenant: "acme", Network: "web"}, func(n *intent.Network) error {
@@ -375,7 +376,7 @@ func TestEditsAreNotLost(t *testing.T) {
 }
 
 func TestListsAreOrderedAndWhole(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	var want []string
 	for i := range 130 { // more than fit in one transaction

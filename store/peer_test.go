@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 func peer(name, vtep string) intent.Peer {
@@ -17,7 +18,7 @@ func peer(name, vtep string) intent.Peer {
 }
 
 func TestPeers(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	must[intent.Network](t)(s.AddNetwork(ctx, network("acme/db", "10.1.0.0/24")))
@@ -70,7 +71,7 @@ func TestPeers(t *testing.T) {
 }
 
 func TestCheckFindsAPeerThatIsWrong(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	acme(t, s)
 	tor1 := must[intent.Peer](t)(s.AddPeer(t.Context(), peer("acme/web/tor1", "192.0.2.40")))
 	for _, k := range []string{peerVTEPKey(tor1.VTEP, tor1.Ref().NetworkRef()), networkKey(tor1.Ref().NetworkRef())} {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // backUp writes a backup of a store into a file.
@@ -29,7 +30,7 @@ func backUp(t *testing.T, s *Store) string {
 // What was given out after the backup is never given out again.
 func TestRestoreGivesNothingOutTwice(t *testing.T) {
 	dir := stateDir(t)
-	s := open(t, Config{StateDir: dir})
+	s := open(t, cluster.Config{StateDir: dir})
 	acme(t, s)
 	host(t, s, "host1", "192.0.2.1")
 	if _, _, err := s.AddPort(t.Context(), port("acme/web/c1")); err != nil {
@@ -53,13 +54,13 @@ func TestRestoreGivesNothingOutTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Restore(t.Context(), Config{StateDir: dir}, file); intent.KindOf(err) != intent.Conflict {
+	if _, err := Restore(t.Context(), cluster.Config{StateDir: dir}, file); intent.KindOf(err) != intent.Conflict {
 		t.Errorf("restoring a store that runs: %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	kept, err := Restore(t.Context(), Config{StateDir: dir}, file)
+	kept, err := Restore(t.Context(), cluster.Config{StateDir: dir}, file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,7 +68,7 @@ func TestRestoreGivesNothingOutTwice(t *testing.T) {
 		t.Errorf("what was there before: %v", err)
 	}
 
-	s = open(t, Config{StateDir: dir})
+	s = open(t, cluster.Config{StateDir: dir})
 	if after, err := s.Ping(t.Context()); err != nil || after <= before {
 		t.Errorf("revision %d after %d: %v", after, before, err)
 	}
@@ -92,7 +93,7 @@ func TestRestoreGivesNothingOutTwice(t *testing.T) {
 // A watch that has seen more than the backup has starts again with the whole.
 func TestWatchOverARestore(t *testing.T) {
 	dir := stateDir(t)
-	c := Config{StateDir: dir}
+	c := cluster.Config{StateDir: dir}
 	s := open(t, c)
 	acme(t, s)
 	file := backUp(t, s)
@@ -104,7 +105,7 @@ func TestWatchOverARestore(t *testing.T) {
 		}
 		last = revision
 	}
-	far := open(t, Config{Endpoints: []string{"unix://" + filepath.Join(dir, "etcd", "etcd.sock")}})
+	far := open(t, cluster.Config{Endpoints: []string{"unix://" + filepath.Join(dir, "etcd", "etcd.sock")}})
 	m, _ := watch(t, far, "acme")
 	m.reaches(t, last)
 	m.equals(t, s, "acme")
@@ -144,7 +145,7 @@ func TestWatchOverARestore(t *testing.T) {
 
 func TestRestoreRefuses(t *testing.T) {
 	dir := stateDir(t)
-	s := open(t, Config{StateDir: dir})
+	s := open(t, cluster.Config{StateDir: dir})
 	acme(t, s)
 	file := backUp(t, s)
 	if err := s.Close(); err != nil {
@@ -168,22 +169,22 @@ func TestRestoreRefuses(t *testing.T) {
 			if err := os.WriteFile(bad, c.data, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := Restore(t.Context(), Config{StateDir: dir}, bad); intent.KindOf(err) != intent.Invalid {
+			if _, err := Restore(t.Context(), cluster.Config{StateDir: dir}, bad); intent.KindOf(err) != intent.Invalid {
 				t.Errorf("got %v", err)
 			}
 		})
 	}
-	if _, err := Restore(t.Context(), Config{StateDir: dir}, filepath.Join(dir, "none")); intent.KindOf(err) != intent.NotFound {
+	if _, err := Restore(t.Context(), cluster.Config{StateDir: dir}, filepath.Join(dir, "none")); intent.KindOf(err) != intent.NotFound {
 		t.Errorf("a file that does not exist: %v", err)
 	}
-	s = open(t, Config{StateDir: dir})
+	s = open(t, cluster.Config{StateDir: dir})
 	if _, err := s.Tenant(t.Context(), "acme"); err != nil {
 		t.Errorf("after what was refused: %v", err)
 	}
 }
 
 func TestCompactAndHealth(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	acme(t, s)
 	revision, err := s.Compact(t.Context())
 	if err != nil {
@@ -196,7 +197,7 @@ func TestCompactAndHealth(t *testing.T) {
 	if h.Revision != revision || len(h.Members) != 1 || !h.Members[0].Leader || h.Size == 0 || h.InUse == 0 || len(h.Faults) != 0 {
 		t.Errorf("%+v, compacted at %d", h, revision)
 	}
-	far := open(t, Config{Endpoints: s.URLs()[:1], Timeout: 10 * time.Second})
+	far := open(t, cluster.Config{Endpoints: s.URLs()[:1], Timeout: 10 * time.Second})
 	if there, err := far.Health(t.Context()); err != nil || there.Revision != revision {
 		t.Errorf("from elsewhere: %+v, %v", there, err)
 	}
@@ -205,7 +206,7 @@ func TestCompactAndHealth(t *testing.T) {
 // The signs of life in a backup are those of processes that are gone: on a new host,
 // which is another instance of the same name, the restored store can be used at once.
 func TestRestoreDropsSignsOfLife(t *testing.T) {
-	s := open(t, Config{Instance: "old"})
+	s := open(t, cluster.Config{Instance: "old"})
 	acme(t, s)
 	host(t, s, "host1", "192.0.2.1")
 	ctx, cancel := context.WithCancel(t.Context())
@@ -224,10 +225,10 @@ func TestRestoreDropsSignsOfLife(t *testing.T) {
 		t.Fatal(err)
 	}
 	dir := stateDir(t)
-	if _, err := Restore(t.Context(), Config{StateDir: dir}, file); err != nil {
+	if _, err := Restore(t.Context(), cluster.Config{StateDir: dir}, file); err != nil {
 		t.Fatal(err)
 	}
-	s = open(t, Config{StateDir: dir, Instance: "new"})
+	s = open(t, cluster.Config{StateDir: dir, Instance: "new"})
 	host(t, s, "host1", "192.0.2.1")
 	for _, k := range keys(t, s) {
 		for _, root := range []string{aliveRoot, appliedRoot, examineAsked} {

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 	"github.com/ovloom/ovloom/store/kv"
 )
 
@@ -34,10 +35,10 @@ func manyPorts(t *testing.T, s *Store, n int, uuid string) {
 // A host that comes back reads from its copy what has not changed meanwhile.
 func TestResumeFromACopy(t *testing.T) {
 	t.Parallel()
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	acme(t, s)
 	manyPorts(t, s, resumeFrom, "00000000-0000-4000-8000-")
-	other := open(t, Config{})
+	other := open(t, cluster.Config{})
 	acme(t, other)
 	manyPorts(t, other, resumeFrom, "00000000-0000-4000-9000-")
 
@@ -107,10 +108,10 @@ func TestResumeFromACopy(t *testing.T) {
 // A watch that begins with a copy goes on with what changes then.
 func TestWatchOverARestartOfTheHost(t *testing.T) {
 	t.Parallel()
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	acme(t, s)
 	manyPorts(t, s, resumeFrom, "00000000-0000-4000-8000-")
-	c := Config{StateDir: stateDir(t), Endpoints: s.URLs()}
+	c := cluster.Config{StateDir: stateDir(t), Endpoints: s.URLs()}
 	far := open(t, c)
 	_, stop := watch(t, far, "acme")
 	until(t, "the copy is there", func() bool { _, ok := far.Copy("acme"); return ok })

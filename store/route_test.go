@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 func route(tenant, to string, via ...string) intent.Route {
@@ -37,7 +38,7 @@ func refusals(t *testing.T, all []refusal) {
 }
 
 func TestRoutes(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	must[intent.Network](t)(s.AddNetwork(ctx, network("acme/db", "10.1.0.0/24")))

@@ -25,7 +25,7 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 		return err
 	}
 	op := "watch tenant " + tenant
-	keep := s.kv.NewKeeper(spanCopy(s.cfg.StateDir, tenant), tenantRoot(tenant))
+	keep := s.kv.NewKeeper(spanCopy(s.stateDir, tenant), tenantRoot(tenant))
 	defer keep.Close()
 	exists, resume := false, true
 	return s.kv.Watch(ctx, op, kv.Watcher{
@@ -37,7 +37,7 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 					return 0, err
 				}
 				resume = false
-				if r, ok := s.resume(ctx, op, spanCopy(s.cfg.StateDir, tenant), tenantRoot(tenant)); ok && r.snap.Tenant.Name != "" {
+				if r, ok := s.resume(ctx, op, spanCopy(s.stateDir, tenant), tenantRoot(tenant)); ok && r.snap.Tenant.Name != "" {
 					exists = true
 					s.reviewed(tenantRoot(tenant), nil)
 					keep.Change(slices.Collect(maps.Values(r.changes)), r.revision)
@@ -58,7 +58,7 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 			}
 			snap, bad := snapshotOf(all, revision)
 			if len(bad) > 0 {
-				all, bad = s.mend(all, spanCopy(s.cfg.StateDir, tenant))
+				all, bad = s.mend(all, spanCopy(s.stateDir, tenant))
 				snap, _ = snapshotOf(all, revision)
 			}
 			s.reviewed(tenantRoot(tenant), bad)
@@ -104,7 +104,7 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 // changes, until ctx ends; then it returns nil. Changes that come together are
 // told as one. The list is also kept on disk (CopiedHosts).
 func (s *Store) WatchHosts(ctx context.Context, deliver func(intent.HostsUpdate)) error {
-	return watchList(ctx, s, "watch hosts", hostsRoot, hostsCopy(s.cfg.StateDir), func(revision int64, hosts []intent.Host) {
+	return watchList(ctx, s, "watch hosts", hostsRoot, hostsCopy(s.stateDir), func(revision int64, hosts []intent.Host) {
 		deliver(intent.HostsUpdate{Revision: revision, Hosts: hosts})
 	})
 }
@@ -112,7 +112,7 @@ func (s *Store) WatchHosts(ctx context.Context, deliver func(intent.HostsUpdate)
 // WatchExternals tells deliver the list of all externals as WatchHosts tells that
 // of hosts. The list is also kept on disk (CopiedExternals).
 func (s *Store) WatchExternals(ctx context.Context, deliver func(intent.ExternalsUpdate)) error {
-	return watchList(ctx, s, "watch externals", externalsRoot, externalsCopy(s.cfg.StateDir), func(revision int64, externals []intent.External) {
+	return watchList(ctx, s, "watch externals", externalsRoot, externalsCopy(s.stateDir), func(revision int64, externals []intent.External) {
 		deliver(intent.ExternalsUpdate{Revision: revision, Externals: externals})
 	})
 }

@@ -9,11 +9,12 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 	"github.com/ovloom/ovloom/store/kv"
 )
 
 // open opens an embedded store in a folder of its own.
-func open(t testing.TB, c Config) *Store {
+func open(t testing.TB, c cluster.Config) *Store {
 	t.Helper()
 	if c.StateDir == "" {
 		c.StateDir = stateDir(t)
@@ -52,7 +53,7 @@ func stateDir(t testing.TB) string {
 // client opens another client of a store.
 func client(t testing.TB, s *Store) *Store {
 	t.Helper()
-	return open(t, Config{Endpoints: s.URLs()})
+	return open(t, cluster.Config{Endpoints: s.URLs()})
 }
 
 func must[T any](t testing.TB) func(v T, _ int64, err error) T {
@@ -93,7 +94,7 @@ func TestOpenIsFast(t *testing.T) {
 		dir := stateDir(t)
 		for _, what := range []string{"empty", "again"} {
 			began := time.Now()
-			s := open(t, Config{StateDir: dir})
+			s := open(t, cluster.Config{StateDir: dir})
 			if _, err := s.Ping(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -115,7 +116,7 @@ func TestOpenIsFast(t *testing.T) {
 func TestNothingToWarnOf(t *testing.T) {
 	var warnings strings.Builder
 	log := slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	s := open(t, Config{Logger: log})
+	s := open(t, cluster.Config{Logger: log})
 	acme(t, s)
 	far := client(t, s)
 	m, _ := watch(t, far, "acme")

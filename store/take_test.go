@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // keepsAlive keeps a host alive until the function that it returns is called.
@@ -30,7 +31,7 @@ func keepsAlive(t *testing.T, s *Store, name string) (end func()) {
 }
 
 func TestClaimFreeTakesNothingFromALiveHost(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	host(t, s, "host1", "192.0.2.1")

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // walker makes random changes through one client. Names come from a small pool,
@@ -241,7 +242,7 @@ func refused(what string, err error) (string, error) {
 func TestRandomWalk(t *testing.T) {
 	t.Parallel()
 	const walkers, steps = 5, 500
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	stores := []*Store{s, client(t, s), client(t, s)}
 	mirrors := map[string]*mirror{}
 	for i, tenant := range []string{"acme", "globex", "initech"} {

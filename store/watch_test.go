@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 	"github.com/ovloom/ovloom/store/kv"
 )
 
@@ -159,7 +160,7 @@ func watch(t testing.TB, s *Store, tenant string) (m *mirror, stop func()) {
 	go func() { done <- s.WatchTenant(ctx, tenant, m.deliver) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
-		if err := <-done; err != nil && s.closed.Err() == nil {
+		if err := <-done; err != nil && !s.kv.Closed() {
 			t.Errorf("watch: %v", err)
 		}
 	})
@@ -168,7 +169,7 @@ func watch(t testing.TB, s *Store, tenant string) (m *mirror, stop func()) {
 }
 
 func TestWatchTellsSnapshotThenChanges(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	m, _ := watch(t, s, "acme")
 	until(t, "the tenant is told to be gone", func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.gone })
@@ -208,7 +209,7 @@ func TestWatchTellsSnapshotThenChanges(t *testing.T) {
 
 // Only what is of the tenant is told, and a transaction is one update.
 func TestWatchGroupsByRevision(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	must[intent.Tenant](t)(s.AddTenant(ctx, "acme2"))
@@ -258,7 +259,7 @@ func TestWatchSurvivesTheStore(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			dir := stateDir(t)
 			ctx := t.Context()
-			server := open(t, Config{StateDir: dir})
+			server := open(t, cluster.Config{StateDir: dir})
 			acme(t, server)
 			far := client(t, server)
 			m, _ := watch(t, far, "acme")
@@ -284,7 +285,7 @@ func TestWatchSurvivesTheStore(t *testing.T) {
 			}); err != nil {
 				t.Fatal(err)
 			}
-			server = open(t, Config{StateDir: dir})
+			server = open(t, cluster.Config{StateDir: dir})
 			_, rev, err = server.AddPort(ctx, port("acme/web/c2"))
 			if err != nil {
 				t.Fatal(err)
@@ -306,7 +307,7 @@ func privately(t testing.TB, dir string, do func(*Store)) error {
 	if err := os.Rename(dir, away); err != nil {
 		return err
 	}
-	s, err := Open(t.Context(), Config{StateDir: away})
+	s, err := Open(t.Context(), cluster.Config{StateDir: away})
 	if err != nil {
 		return err
 	}
@@ -320,7 +321,7 @@ func privately(t testing.TB, dir string, do func(*Store)) error {
 // A large tenant is listed in pages, all of one revision.
 func TestSnapshotOfManyPages(t *testing.T) {
 	t.Parallel()
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	fill(t, s, intent.NetworkRef{Tenant: "acme", Network: "web"}, 2*pageKeys+7)
@@ -362,7 +363,7 @@ func fill(t testing.TB, s *Store, n intent.NetworkRef, ports int) {
 }
 
 func TestHostsWatch(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
 	var mu sync.Mutex
 	var last intent.HostsUpdate
@@ -402,7 +403,7 @@ func TestHostsWatch(t *testing.T) {
 }
 
 func TestResolve(t *testing.T) {
-	s := open(t, Config{})
+	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
 	const uuid = "6ba7b810-9dad-41d1-80b4-00c04fd430c8"

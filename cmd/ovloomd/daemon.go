@@ -32,6 +32,7 @@ import (
 	"github.com/ovloom/ovloom/process"
 	"github.com/ovloom/ovloom/repair"
 	"github.com/ovloom/ovloom/store"
+	"github.com/ovloom/ovloom/store/cluster"
 	"github.com/ovloom/ovloom/underlay"
 )
 
@@ -185,8 +186,8 @@ func (d *daemon) settleHost(ctx context.Context) error {
 	return d.host.Validate()
 }
 
-func (d *daemon) storeConfig() store.Config {
-	return store.Config{
+func (d *daemon) storeConfig() cluster.Config {
+	return cluster.Config{
 		StateDir: filepath.Join(d.cfg.StateDir, "store"), Endpoints: d.cfg.Store, Listen: d.cfg.StoreListen,
 		Name: d.cfg.HostName, Peer: d.cfg.StorePeer, Join: d.cfg.StoreJoin,
 		CA: d.cfg.StoreCA, Cert: d.cfg.StoreCert, Key: d.cfg.StoreKey, Insecure: d.cfg.StoreInsecure,

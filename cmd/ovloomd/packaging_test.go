@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/api"
-	"github.com/ovloom/ovloom/store"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 const exampleFile = "../../packaging/ovloomd.yaml"
@@ -63,7 +63,7 @@ func TestUnitWaitsForTheEnd(t *testing.T) {
 		t.Fatal("no TimeoutStopSec")
 	}
 	limit, err := time.ParseDuration(m[1] + "s")
-	if most := api.Drain + store.MemberEnd; err != nil || limit < most+10*time.Second {
+	if most := api.Drain + cluster.MemberEnd; err != nil || limit < most+10*time.Second {
 		t.Errorf("it is killed after %v, %v; its end may take %v", limit, err, most)
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/store"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // upkeep implements api.Upkeep.
@@ -31,7 +32,7 @@ func (u upkeep) StoreHealth(ctx context.Context) (api.StoreHealth, error) {
 // CheckStore implements api.Upkeep.
 func (u upkeep) CheckStore(ctx context.Context) ([]string, error) { return u.Check(ctx) }
 
-func member(m store.Member) api.StoreMember {
+func member(m cluster.Member) api.StoreMember {
 	return api.StoreMember{Name: m.Name, URLs: m.URLs, Peer: m.Peer, Leader: m.Leader, State: string(m.State)}
 }
 
@@ -50,7 +51,7 @@ func (u upkeep) RemoveMember(ctx context.Context, which string) (api.StoreMember
 // newStore has this host begin with another store, and says so.
 func newStore(cfg config, log *slog.Logger, out io.Writer) error {
 	d := &daemon{cfg: cfg, log: log}
-	kept, err := store.Init(d.storeConfig())
+	kept, err := cluster.Init(d.storeConfig())
 	if err != nil {
 		return err
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/ovloom/ovloom/integration/overlay"
 	"github.com/ovloom/ovloom/store"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // Sound compares every index key in the store with its object.
@@ -22,7 +23,7 @@ func Store[T any](o *overlay.Overlay, ask func(context.Context, *store.Store) (T
 	o.T.Helper()
 	ctx, cancel := context.WithTimeout(o.T.Context(), overlay.PollTime)
 	defer cancel()
-	s, err := store.Open(ctx, store.Config{StateDir: o.T.TempDir(), Endpoints: []string{"unix://" + o.StoreSocket()}})
+	s, err := store.Open(ctx, cluster.Config{StateDir: o.T.TempDir(), Endpoints: []string{"unix://" + o.StoreSocket()}})
 	if err == nil {
 		defer s.Close()
 		answer, err = ask(ctx, s)

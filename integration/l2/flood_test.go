@@ -17,6 +17,7 @@ import (
 	"github.com/ovloom/ovloom/integration/overlay"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/store"
+	"github.com/ovloom/ovloom/store/cluster"
 	"github.com/ovloom/ovloom/unixctl"
 )
 
@@ -29,7 +30,7 @@ func addFarHosts(o *overlay.Overlay, n int) {
 	const patience = 3 * time.Minute
 	ctx, cancel := context.WithTimeout(o.T.Context(), patience)
 	defer cancel()
-	s, err := store.Open(ctx, store.Config{StateDir: o.T.TempDir(), Endpoints: []string{"unix://" + o.StoreSocket()}, Timeout: patience})
+	s, err := store.Open(ctx, cluster.Config{StateDir: o.T.TempDir(), Endpoints: []string{"unix://" + o.StoreSocket()}, Timeout: patience})
 	if err != nil {
 		o.T.Fatal(err)
 	}

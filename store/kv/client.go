@@ -100,6 +100,16 @@ func New(closed context.Context, c Config) *Client {
 // Closed says whether the client has ended.
 func (c *Client) Closed() bool { return c.closed.Err() != nil }
 
+// Within returns a context that ends after a limit, with ctx, or with the client.
+func (c *Client) Within(ctx context.Context, limit time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	stop := context.AfterFunc(c.closed, cancel)
+	return ctx, func() {
+		stop()
+		cancel()
+	}
+}
+
 // Revision asks the store for its revision, to learn whether it answers: most of its
 // members must.
 func (c *Client) Revision(ctx context.Context) (revision int64, err error) {
@@ -135,9 +145,8 @@ func (c *Client) Call(ctx context.Context, op string, do func(context.Context) e
 
 // Exchange is Call with whatever store answers.
 func (c *Client) Exchange(ctx context.Context, op string, do func(context.Context) error) error {
-	limited, cancel := context.WithTimeout(ctx, c.source.Patience())
+	limited, cancel := c.Within(ctx, c.source.Patience())
 	defer cancel()
-	defer context.AfterFunc(c.closed, cancel)()
 	return c.Failure(ctx, op, do(limited))
 }
 

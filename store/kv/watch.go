@@ -53,7 +53,7 @@ func (c *Client) Watch(ctx context.Context, op string, w Watcher) error {
 				return c.watchEnd(op)
 			case err != nil:
 				c.log.Debug("watch waits for the store", "watch", op, "error", err)
-				if !c.Pause(ctx, &pause) {
+				if !Pause(ctx, &pause) {
 					return c.watchEnd(op)
 				}
 				continue
@@ -84,7 +84,7 @@ func (c *Client) Watch(ctx context.Context, op string, w Watcher) error {
 				pause = FirstPause
 			}
 		}
-		if !c.Pause(ctx, &pause) {
+		if !Pause(ctx, &pause) {
 			return c.watchEnd(op)
 		}
 	}
@@ -92,7 +92,7 @@ func (c *Client) Watch(ctx context.Context, op string, w Watcher) error {
 
 // Pause waits, longer each time: pause is how long, and starts as FirstPause. False: ctx
 // has ended.
-func (c *Client) Pause(ctx context.Context, pause *time.Duration) bool {
+func Pause(ctx context.Context, pause *time.Duration) bool {
 	select {
 	case <-time.After(*pause):
 		*pause = min(2**pause, lastPause)

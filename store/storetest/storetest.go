@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/store"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // Open opens an embedded store in a folder of its own. At the end of the test it is
@@ -25,7 +26,7 @@ func Open(t testing.TB) *store.Store {
 			t.Error(err)
 		}
 	})
-	s, err := store.Open(t.Context(), store.Config{StateDir: dir, Unsynced: true})
+	s, err := store.Open(t.Context(), cluster.Config{StateDir: dir, Unsynced: true})
 	if err != nil {
 		t.Fatalf("open the store: %v", err)
 	}

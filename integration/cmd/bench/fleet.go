@@ -18,6 +18,7 @@ import (
 	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/store"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // The shape of the fleet: a tenant is on 16 hosts, and a host has 25 ports of each of
@@ -117,8 +118,8 @@ func raise(ctx context.Context) (f *fleet, err error) {
 	return f, f.members.start(ctx, syncs)
 }
 
-func (f *fleet) config(name string) store.Config {
-	return store.Config{StateDir: filepath.Join(f.dir, name), Endpoints: f.members.clients, Timeout: waitLimit}
+func (f *fleet) config(name string) cluster.Config {
+	return cluster.Config{StateDir: filepath.Join(f.dir, name), Endpoints: f.members.clients, Timeout: waitLimit}
 }
 
 // populate writes hosts, tenants, networks, ports and claims.

@@ -18,6 +18,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/store"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // agent is such a host. Its rows outlive restarts, as those of ovsdb-server do; its
@@ -26,7 +27,7 @@ type agent struct {
 	// Set by newAgent.
 	host    intent.Host
 	tenants map[string]bool // that concern it
-	config  store.Config
+	config  cluster.Config
 	changed chan struct{} // has one element when some agent's switch was changed
 	up      chan intent.PortRef
 

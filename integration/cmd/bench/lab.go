@@ -15,6 +15,7 @@ import (
 	"github.com/ovloom/ovloom/integration/lab"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/store"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // overlay is hosts that run ovloomd, in one network of one tenant.
@@ -177,7 +178,7 @@ func (o *overlay) grow(ctx context.Context, n int) error {
 	const writers = 32
 	if o.store == nil {
 		var err error
-		if o.store, err = store.Open(ctx, store.Config{
+		if o.store, err = store.Open(ctx, cluster.Config{
 			StateDir:  filepath.Join(o.Dir, "bench-state"),
 			Endpoints: []string{"unix://" + filepath.Join(o.Hosts[0].StateDir(), "store", "etcd", "etcd.sock")},
 			Timeout:   waitLimit,

@@ -1,4 +1,4 @@
-package store
+package cluster
 
 import (
 	"errors"
@@ -30,11 +30,6 @@ func (c Config) mayFound() *intent.Error {
 		traces = append(traces, "a note of the store that it knew, which cannot be read")
 	case id.Cluster != "":
 		traces = append(traces, "a note of store "+id.Cluster)
-	}
-	if copies, err := filepath.Glob(spanCopy(c.StateDir, "*")); err == nil && len(copies) > 0 {
-		traces = append(traces, fmt.Sprintf("copies of %d tenants", len(copies)))
-	} else if _, err := os.Stat(hostsCopy(c.StateDir)); err == nil {
-		traces = append(traces, "a copy of the list of hosts")
 	}
 	if c.Traces != nil {
 		traces = append(traces, c.Traces()...)

@@ -1,6 +1,7 @@
-package store
+package cluster
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // patience is how long what takes a second on an idle machine may take.
@@ -32,7 +34,7 @@ func eventually(t *testing.T, what string, holds func() error) {
 type three struct {
 	t       *testing.T
 	configs []Config
-	stores  []*Store // nil: not running
+	nodes   []*Node // nil: not running
 }
 
 // freePeer returns the URL of a member to be.
@@ -58,9 +60,9 @@ func newThree(t *testing.T, members int) *three {
 
 // startAll opens the first member and lets the others join it.
 func (c *three) startAll() {
-	c.stores = make([]*Store, len(c.configs))
-	c.stores[0] = open(c.t, c.configs[0])
-	acme(c.t, c.stores[0])
+	c.nodes = make([]*Node, len(c.configs))
+	c.nodes[0] = open(c.t, c.configs[0])
+	added(c.t, c.nodes[0], "acme")
 	for i := 1; i < len(c.configs); i++ {
 		c.join(i)
 	}
@@ -69,12 +71,12 @@ func (c *three) startAll() {
 // join has the first member expect another, and starts that.
 func (c *three) join(i int) {
 	c.t.Helper()
-	j, err := c.stores[0].AddMember(c.t.Context(), c.configs[i].Name, c.configs[i].Peer)
+	j, err := c.nodes[0].AddMember(c.t.Context(), c.configs[i].Name, c.configs[i].Peer, nowhere)
 	if err != nil {
 		c.t.Fatal(err)
 	}
 	c.configs[i].Join = j.Join
-	c.stores[i] = open(c.t, c.configs[i])
+	c.nodes[i] = open(c.t, c.configs[i])
 	c.allUp(i + 1)
 }
 
@@ -82,7 +84,7 @@ func (c *three) join(i int) {
 func (c *three) allUp(n int) {
 	c.t.Helper()
 	eventually(c.t, fmt.Sprintf("%d members to be up", n), func() error {
-		list, err := c.stores[0].Members(c.t.Context())
+		list, err := c.nodes[0].Members(c.t.Context())
 		up, leaders := 0, 0
 		for _, m := range list {
 			if m.State == MemberUp {
@@ -102,19 +104,19 @@ func (c *three) allUp(n int) {
 // stop ends a member.
 func (c *three) stop(i int) {
 	c.t.Helper()
-	if err := c.stores[i].Close(); err != nil {
+	if err := c.nodes[i].Close(); err != nil {
 		c.t.Fatal(err)
 	}
-	c.stores[i] = nil
+	c.nodes[i] = nil
 }
 
-func (c *three) start(i int) { c.t.Helper(); c.stores[i] = open(c.t, c.configs[i]) }
+func (c *three) start(i int) { c.t.Helper(); c.nodes[i] = open(c.t, c.configs[i]) }
 
 // writes adds a port through a member, however often an election interrupts that.
 func (c *three) writes(i int, name string) {
 	c.t.Helper()
 	eventually(c.t, "a change by way of "+c.configs[i].Name, func() error {
-		_, _, err := c.stores[i].AddPort(c.t.Context(), port(name))
+		err := add(c.t.Context(), c.nodes[i], name)
 		if intent.KindOf(err) == intent.Conflict {
 			return nil // it was stored, and the answer lost
 		}
@@ -126,7 +128,7 @@ func (c *three) writes(i int, name string) {
 func (c *three) has(i int, name string) {
 	c.t.Helper()
 	eventually(c.t, name+" to be at "+c.configs[i].Name, func() error {
-		_, err := c.stores[i].Port(c.t.Context(), ref(name))
+		err := read(c.t.Context(), c.nodes[i], name)
 		return err
 	})
 }
@@ -139,7 +141,7 @@ func TestThreeEmbeddedMembers(t *testing.T) {
 	for lost := range 3 {
 		one, other := (lost+1)%3, (lost+2)%3
 		c.stop(lost)
-		name := fmt.Sprintf("acme/web/without%d", lost)
+		name := fmt.Sprintf("without%d", lost)
 		c.writes(one, name)
 		c.has(other, name)
 		c.start(lost)
@@ -150,13 +152,13 @@ func TestThreeEmbeddedMembers(t *testing.T) {
 	c.stop(1)
 	c.stop(2)
 	eventually(t, "a change that most members do not agree to", func() error {
-		_, _, err := c.stores[0].AddTenant(t.Context(), "umbrella")
+		err := add(t.Context(), c.nodes[0], "umbrella")
 		if intent.KindOf(err) != intent.Unavailable {
 			return fmt.Errorf("%v", err)
 		}
 		return nil
 	})
-	if list, err := c.stores[0].Members(t.Context()); err != nil || len(list) != 3 || list[0].State != MemberUp || list[1].State != MemberAway {
+	if list, err := c.nodes[0].Members(t.Context()); err != nil || len(list) != 3 || list[0].State != MemberUp || list[1].State != MemberAway {
 		t.Errorf("members as the last one knows them: %+v, %v", list, err)
 	}
 	// One that starts meanwhile does not wait for the others: its host has copies.
@@ -164,15 +166,14 @@ func TestThreeEmbeddedMembers(t *testing.T) {
 	began := time.Now()
 	c.start(0)
 	t.Logf("started without the others in %s", time.Since(began).Round(time.Millisecond))
-	if file := backUp(t, c.stores[0]); file == "" { // also without the others
+	if file := backUp(t, c.nodes[0]); file == "" { // also without the others
 		t.Error("no backup")
 	}
 	c.start(1)
 	c.start(2)
-	c.writes(0, "acme/web/back")
-	c.has(2, "acme/web/back")
+	c.writes(0, "back")
+	c.has(2, "back")
 	c.allUp(3)
-	checked(t, c.stores[1])
 }
 
 // refusedAs checks the kind of an error and what it says.
@@ -191,32 +192,32 @@ func refusedAs(t *testing.T, what string, err error, kind intent.Kind, words ...
 func TestMembersThatAreRefused(t *testing.T) {
 	t.Parallel() // it waits for elections or leases
 	alone := open(t, Config{})
-	acme(t, alone)
-	_, err := alone.AddMember(t.Context(), "host2", "http://10.0.0.2:2380")
+	added(t, alone, "acme")
+	_, err := alone.AddMember(t.Context(), "host2", "http://10.0.0.2:2380", nowhere)
 	refusedAs(t, "a store that nobody reaches", err, intent.Conflict, "other hosts cannot reach member ovloom", "--store-listen")
 	_, err = alone.RemoveMember(t.Context(), "ovloom")
 	refusedAs(t, "removing the only member", err, intent.Conflict, "the only one")
 
 	c := newThree(t, 2)
-	s := c.stores[0]
-	add := func(name, peer string) error { _, err := s.AddMember(t.Context(), name, peer); return err }
-	refusedAs(t, "a name that is taken", add("host2", freePeer(t)), intent.Conflict, "has a member host2 already", "member remove host2")
-	refusedAs(t, "an address that is taken", add("host3", c.configs[1].Peer), intent.Conflict, "member host2 is at "+c.configs[1].Peer)
-	refusedAs(t, "TLS among those without", add("host3", "https://127.0.0.1:1234"), intent.Conflict, "write http://127.0.0.1:1234")
-	refusedAs(t, "an address beyond a store on loopback", add("host3", "http://10.0.0.3:2380"), intent.Conflict, "cannot reach member host1")
-	refusedAs(t, "a host that is not known", add("host3", ""), intent.NotFound, "host host3 does not exist", "--url http://ADDRESS:")
+	s := c.nodes[0]
+	expect := func(name, peer string) error { _, err := s.AddMember(t.Context(), name, peer, nowhere); return err }
+	refusedAs(t, "a name that is taken", expect("host2", freePeer(t)), intent.Conflict, "has a member host2 already", "member remove host2")
+	refusedAs(t, "an address that is taken", expect("host3", c.configs[1].Peer), intent.Conflict, "member host2 is at "+c.configs[1].Peer)
+	refusedAs(t, "TLS among those without", expect("host3", "https://127.0.0.1:1234"), intent.Conflict, "write http://127.0.0.1:1234")
+	refusedAs(t, "an address beyond a store on loopback", expect("host3", "http://10.0.0.3:2380"), intent.Conflict, "cannot reach member host1")
+	refusedAs(t, "a host that is not known", expect("host3", ""), intent.NotFound, "host host3 does not exist", "--url http://ADDRESS:")
 	for _, bad := range []string{"10.0.0.3", "http://", "http://0.0.0.0:2380", "http://10.0.0.3", "http://10.0.0.3:0", "http://10.0.0.3:2380/x", "unix:///x"} {
-		refusedAs(t, bad, add("host3", bad), intent.Invalid, "write a URL such as https://10.0.0.1:2380")
+		refusedAs(t, bad, expect("host3", bad), intent.Invalid, "write a URL such as https://10.0.0.1:2380")
 	}
-	refusedAs(t, "a name that is none", add("Host_3", freePeer(t)), intent.Invalid)
+	refusedAs(t, "a name that is none", expect("Host_3", freePeer(t)), intent.Invalid)
 	_, err = s.RemoveMember(t.Context(), "host9")
 	refusedAs(t, "removing what is not there", err, intent.NotFound, "see: ovloom store member list")
 
 	peer := freePeer(t)
-	if err := add("host3", peer); err != nil {
+	if err := expect("host3", peer); err != nil {
 		t.Fatal(err)
 	}
-	refusedAs(t, "two at a time", add("host4", freePeer(t)), intent.Conflict, "still expects a member at "+peer, "member remove "+peer)
+	refusedAs(t, "two at a time", expect("host4", freePeer(t)), intent.Conflict, "still expects a member at "+peer, "member remove "+peer)
 	if m, err := s.RemoveMember(t.Context(), peer); err != nil || m.State != MemberExpected {
 		t.Errorf("taking back what was added: %+v, %v", m, err)
 	}
@@ -230,19 +231,19 @@ func TestMembersThatAreRefused(t *testing.T) {
 		}
 		return nil
 	})
-	refusedAs(t, "while a member is lost", add("host4", freePeer(t)), intent.Conflict, "member host2 of the store does not answer", "member remove host2")
+	refusedAs(t, "while a member is lost", expect("host4", freePeer(t)), intent.Conflict, "member host2 of the store does not answer", "member remove host2")
 	_, err = s.RemoveMember(t.Context(), "host3")
 	refusedAs(t, "removing one of the two that are left", err, intent.Conflict, "too few would answer: of 2 that are left, host2 is away", "member remove host2")
 	if _, err := s.RemoveMember(t.Context(), "host2"); err != nil {
 		t.Errorf("removing the lost one: %v", err)
 	}
-	c.writes(2, "acme/web/after")
+	c.writes(2, "after")
 }
 
 // join2 adds a third member to two.
 func (c *three) join2() {
 	c.t.Helper()
-	c.configs, c.stores = append(c.configs, memberConfig(c.t, "host3")), append(c.stores, nil)
+	c.configs, c.nodes = append(c.configs, memberConfig(c.t, "host3")), append(c.nodes, nil)
 	c.join(2)
 }
 
@@ -251,11 +252,11 @@ func TestRemovedMember(t *testing.T) {
 	t.Parallel() // it waits for elections or leases
 	c := newThree(t, 3)
 	const told = "this host's member was removed from the store"
-	if _, err := c.stores[0].RemoveMember(t.Context(), "host3"); err != nil {
+	if _, err := c.nodes[0].RemoveMember(t.Context(), "host3"); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "the removed member to know", func() error {
-		if _, err := c.stores[2].Ping(t.Context()); intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), told) {
+		if _, err := c.nodes[2].Ping(t.Context()); intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), told) {
 			return fmt.Errorf("%v", err)
 		}
 		return nil
@@ -264,7 +265,7 @@ func TestRemovedMember(t *testing.T) {
 	_, err := Open(t.Context(), c.configs[2])
 	refusedAs(t, "a removed member", err, intent.Conflict, told, "ovloom store member add host3 --url "+c.configs[2].Peer)
 	c.join(2)
-	c.writes(2, "acme/web/again")
+	c.writes(2, "again")
 	if kept, err := filepath.Glob(dataDir(c.configs[2].StateDir) + "-before-*"); err != nil || len(kept) != 1 {
 		t.Errorf("what the removed member had: %v, %v", kept, err)
 	}
@@ -272,7 +273,7 @@ func TestRemovedMember(t *testing.T) {
 	// One that was away learns it from the others.
 	c.stop(1)
 	eventually(t, "the removal", func() error {
-		_, err := c.stores[0].RemoveMember(t.Context(), "host2")
+		_, err := c.nodes[0].RemoveMember(t.Context(), "host2")
 		return err
 	})
 	away := c.configs[1]
@@ -305,13 +306,13 @@ func TestJoinsThatAreRefused(t *testing.T) {
 
 	owner := memberConfig(t, "host3")
 	s := open(t, owner)
-	acme(t, s)
+	added(t, s, "acme")
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
 	refused("one with a store of its own", owner, intent.Conflict, "has a store of its own", "ovloom store member add host3")
 	acme2 := open(t, owner) // and that is as it was
-	if _, err := acme2.Tenant(t.Context(), "acme"); err != nil {
+	if err := read(t.Context(), acme2, "acme"); err != nil {
 		t.Error(err)
 	}
 
@@ -333,7 +334,7 @@ func TestJoinsThatAreRefused(t *testing.T) {
 	refused("one that lost its data", lost, intent.Conflict, "the store has a member host2 at", "ovloom store member remove host2")
 
 	again := memberConfig(t, "host3")
-	if _, err := c.stores[0].AddMember(t.Context(), "host3", again.Peer); err != nil {
+	if _, err := c.nodes[0].AddMember(t.Context(), "host3", again.Peer, nowhere); err != nil {
 		t.Fatal(err)
 	}
 	again.Name = "host1"
@@ -360,21 +361,30 @@ func TestJoinsThatAreRefused(t *testing.T) {
 func TestRestoreOfSeveralMembers(t *testing.T) {
 	t.Parallel() // it waits for elections or leases
 	c := newThree(t, 2)
-	file := backUp(t, c.stores[1])
-	c.writes(1, "acme/web/late")
+	file := backUp(t, c.nodes[1])
+	c.writes(1, "late")
 	c.stop(1)
 	c.stop(0)
-	if _, err := Restore(t.Context(), c.configs[0], file); err != nil {
+	adapted := false
+	adapt := func(ctx context.Context, keys *kv.Client) error {
+		_, err := keys.Revision(ctx)
+		adapted = err == nil
+		return err
+	}
+	if _, err := Restore(t.Context(), c.configs[0], file, adapt); err != nil {
 		t.Fatal(err)
 	}
+	if !adapted {
+		t.Error("what is in the store was not adapted")
+	}
 	c.start(0)
-	if _, err := c.stores[0].Port(t.Context(), ref("acme/web/late")); intent.KindOf(err) != intent.NotFound {
+	if err := read(t.Context(), c.nodes[0], "late"); intent.KindOf(err) != intent.NotFound {
 		t.Errorf("a port added later: %v", err)
 	}
 	c.join(1)
-	c.writes(1, "acme/web/new")
-	c.has(0, "acme/web/new")
-	if _, err := c.stores[1].Port(t.Context(), ref("acme/web/late")); intent.KindOf(err) != intent.NotFound {
+	c.writes(1, "new")
+	c.has(0, "new")
+	if err := read(t.Context(), c.nodes[1], "late"); intent.KindOf(err) != intent.NotFound {
 		t.Errorf("a port added later: %v", err)
 	}
 	if _, err := os.Stat(recordFile(c.configs[0].StateDir)); err != nil {

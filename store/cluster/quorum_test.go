@@ -1,4 +1,4 @@
-package store
+package cluster
 
 // What clients and members are told when too few members are left, and members that
 // speak TLS with each other.
@@ -29,7 +29,7 @@ func TestTooFewMembers(t *testing.T) {
 	}
 	c.stop(0)
 	c.stop(1)
-	for name, s := range map[string]*Store{"a member": c.stores[2], "a client": far} {
+	for name, s := range map[string]*Node{"a member": c.nodes[2], "a client": far} {
 		eventually(t, name+" to know it", func() error {
 			if !s.leaderless() {
 				// A client learns it by asking, which ovloomd does every two seconds.
@@ -41,8 +41,8 @@ func TestTooFewMembers(t *testing.T) {
 		})
 		began := time.Now()
 		for op, err := range map[string]error{
-			"write": third(s.AddTenant(t.Context(), "umbrella")),
-			"read":  second(s.Tenant(t.Context(), "acme")),
+			"write": add(t.Context(), s, "umbrella"),
+			"read":  read(t.Context(), s, "acme"),
 		} {
 			if intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "the store does not answer: too few of its members are up") {
 				t.Errorf("%s, %s: %v", name, op, err)
@@ -57,7 +57,7 @@ func TestTooFewMembers(t *testing.T) {
 	// can tell all the same who the members are. (It serves no client before.)
 	c.stop(2)
 	c.start(2)
-	list, err := c.stores[2].Members(t.Context())
+	list, err := c.nodes[2].Members(t.Context())
 	var up []string
 	for _, m := range list {
 		if m.State == MemberUp {
@@ -93,7 +93,7 @@ func TestMembersOverTLS(t *testing.T) {
 		c.configs = append(c.configs, secure(memberConfig(t, name)))
 	}
 	c.startAll()
-	list, err := c.stores[2].Members(t.Context())
+	list, err := c.nodes[2].Members(t.Context())
 	for _, m := range list {
 		if !strings.HasPrefix(m.Peer, "https://") {
 			t.Errorf("member %s is reached at %s", m.Name, m.Peer)
@@ -106,15 +106,15 @@ func TestMembersOverTLS(t *testing.T) {
 	// One may be lost, and back.
 	c.stop(0)
 	eventually(t, "a change without the first member", func() error {
-		_, _, err := c.stores[1].AddPort(t.Context(), port("acme/web/c1"))
+		err := add(t.Context(), c.nodes[1], "c1")
 		if intent.KindOf(err) == intent.Conflict {
 			return nil // stored, and the answer lost
 		}
 		return err
 	})
-	c.stores[0] = open(t, c.configs[0])
+	c.nodes[0] = open(t, c.configs[0])
 	eventually(t, "the first member to have caught up", func() error {
-		_, err := c.stores[0].Port(t.Context(), port("acme/web/c1").Ref())
+		err := read(t.Context(), c.nodes[0], "c1")
 		return err
 	})
 

@@ -1,4 +1,4 @@
-package store
+package cluster
 
 import (
 	"context"
@@ -10,35 +10,35 @@ import (
 )
 
 // source is the store to its kv.Client.
-type source struct{ s *Store }
+type source struct{ n *Node }
 
 // Ensure implements kv.Source.
-func (o source) Ensure(ctx context.Context, op string) error { return o.s.ensure(ctx, op) }
+func (o source) Ensure(ctx context.Context, op string) error { return o.n.ensure(ctx, op) }
 
 // Following implements kv.Source.
 func (o source) Following() kv.Following {
-	t := &o.s.trust
+	t := &o.n.trust
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return kv.Following{Cluster: t.etcd, Revision: t.known.Revision, Name: t.value, Streams: t.streams}
 }
 
 // Answered implements kv.Source.
-func (o source) Answered(h *pb.ResponseHeader, seen int64) error { return o.s.answered(h, seen) }
+func (o source) Answered(h *pb.ResponseHeader, seen int64) error { return o.n.answered(h, seen) }
 
 // Doubt implements kv.Source.
-func (o source) Doubt() { o.s.unverify() }
+func (o source) Doubt() { o.n.unverify() }
 
 // Patience implements kv.Source.
-func (o source) Patience() time.Duration { return o.s.patience() }
+func (o source) Patience() time.Duration { return o.n.patience() }
 
 // Why implements kv.Source.
 func (o source) Why(err error) error {
-	if o.s.removed.Load() {
-		return errRemoved(o.s.cfg)
+	if o.n.removed.Load() {
+		return errRemoved(o.n.cfg)
 	}
-	why := o.s.reason.of(err)
-	if kv.TooFew(why) || kv.TimedOut(why) && o.s.leaderless() {
+	why := o.n.reason.of(err)
+	if kv.TooFew(why) || kv.TimedOut(why) && o.n.leaderless() {
 		return kv.ErrNoQuorum
 	}
 	return why

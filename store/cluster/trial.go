@@ -1,4 +1,4 @@
-package store
+package cluster
 
 // A process that runs without its member tries now and then whether a member would come
 // up again. It cannot run that member itself: the one that failed may hold its files,
@@ -37,8 +37,8 @@ type Trial struct {
 
 // NextTrial returns when it is tried again whether the member would come up; false if it
 // runs, or nothing tries.
-func (s *Store) NextTrial() (Trial, bool) {
-	t := s.trial.Load()
+func (n *Node) NextTrial() (Trial, bool) {
+	t := n.trial.Load()
 	if t == nil {
 		return Trial{}, false
 	}
@@ -48,35 +48,35 @@ func (s *Store) NextTrial() (Trial, bool) {
 // AwaitRepair waits until this process runs without its member, and a trial shows that a
 // process which starts now would have it. It returns which start in a row that is, for
 // Config.Attempt of that process; false if ctx ended.
-func (s *Store) AwaitRepair(ctx context.Context) (attempt int, ok bool) {
+func (n *Node) AwaitRepair(ctx context.Context) (attempt int, ok bool) {
 	select {
-	case <-s.faulted:
+	case <-n.faulted:
 	case <-ctx.Done():
 		return 0, false
 	}
-	if time.Since(s.opened) < goodAfter {
-		attempt = s.cfg.Attempt
+	if time.Since(n.opened) < goodAfter {
+		attempt = n.cfg.Attempt
 	}
-	wait := s.firstTrial(attempt)
-	defer s.trial.Store(nil)
+	wait := n.firstTrial(attempt)
+	defer n.trial.Store(nil)
 	for last := ""; ; {
-		s.trial.Store(&Trial{Next: time.Now().Add(wait), Last: last})
+		n.trial.Store(&Trial{Next: time.Now().Add(wait), Last: last})
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 			return 0, false
 		}
-		err := s.try(ctx)
+		err := n.try(ctx)
 		switch {
 		case ctx.Err() != nil:
 			return 0, false
 		case err == nil:
-			s.log.Info("the store's member would come up again", "attempt", attempt+1)
+			n.log.Info("the store's member would come up again", "attempt", attempt+1)
 			return attempt + 1, true
 		}
 		attempt = 0 // there is something yet to repair, after which the start is another one
 		if what := intent.What(err); what != last {
-			s.log.Info("the store's member would not come up yet", "reason", what)
+			n.log.Info("the store's member would not come up yet", "reason", what)
 			last = what
 		}
 		wait = min(2*wait, trialMost)
@@ -87,8 +87,8 @@ func (s *Store) AwaitRepair(ctx context.Context) (attempt int, ok bool) {
 // that came to nothing although a trial had promised more. It is long after a crash of the whole
 // process, because the next start could end like that, and after data that can be read
 // but are not enough to come up from, because no trial finds that.
-func (s *Store) firstTrial(attempt int) time.Duration {
-	if f := s.fault.Load(); errors.Is(f, errCrashed) || errors.Is(f, errNotUp) {
+func (n *Node) firstTrial(attempt int) time.Duration {
+	if f := n.fault.Load(); errors.Is(f, errCrashed) || errors.Is(f, errNotUp) {
 		return startMost
 	}
 	wait := trialFirst
@@ -99,25 +99,25 @@ func (s *Store) firstTrial(attempt int) time.Duration {
 }
 
 // try returns why the member would not come up. It changes nothing.
-func (s *Store) try(ctx context.Context) error {
+func (n *Node) try(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	if err := s.roomy(); err != nil {
+	if err := n.roomy(); err != nil {
 		return err
 	}
-	if err := readableData(ctx, s.cfg.StateDir); err != nil && !errors.Is(err, bbolterrors.ErrTimeout) { // which is in use here, so it was in order
+	if err := readableData(ctx, n.cfg.StateDir); err != nil && !errors.Is(err, bbolterrors.ErrTimeout) { // which is in use here, so it was in order
 		return err
 	}
-	if err := readableLog(ctx, s.cfg.StateDir); err != nil {
+	if err := readableLog(ctx, n.cfg.StateDir); err != nil {
 		return err
 	}
-	_, err := findPlace(ctx, s.closed, s.cfg)
+	_, err := findPlace(ctx, n.closed, n.cfg)
 	return err
 }
 
 // roomy checks that the disk takes what a member writes: its log grows by whole segments.
-func (s *Store) roomy() (err error) {
-	dir := filepath.Join(s.cfg.StateDir, "etcd")
+func (n *Node) roomy() (err error) {
+	dir := filepath.Join(n.cfg.StateDir, "etcd")
 	if err := durable.PrivateDir(dir); err != nil {
 		return err
 	}

@@ -1,4 +1,4 @@
-package store
+package cluster
 
 import (
 	"errors"
@@ -13,27 +13,27 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// withCopy is the state directory of a host that runs the store and follows acme.
-func withCopy(t *testing.T) (Config, func()) {
+// withData is the configuration of a host that runs the store, which has data.
+func withData(t *testing.T) (Config, func()) {
 	t.Helper()
 	c := Config{StateDir: stateDir(t), WithoutMember: true}
-	s := open(t, c)
-	acme(t, s)
-	_, stop := watch(t, s, "acme")
-	until(t, "the copy is there", func() bool { _, ok := s.Copy("acme"); return ok })
-	stop()
-	closed(t, s)
+	n := open(t, c)
+	added(t, n, "acme")
+	closed(t, n)
 	return c, func() {
 		t.Helper()
-		s := open(t, c)
-		refusedChange(t, s, "member of the store has failed")
-		if _, ok := s.Copy("acme"); !ok {
-			t.Error("no copy")
+		n := open(t, c)
+		refusedChange(t, n, "member of the store has failed")
+		if _, err := n.Members(t.Context()); intent.KindOf(err) != intent.Unavailable {
+			t.Errorf("its members: %v", err)
 		}
-		if s.Embedded() != true {
+		if _, err := n.Health(t.Context()); intent.KindOf(err) != intent.Unavailable {
+			t.Errorf("its health: %v", err)
+		}
+		if !n.Embedded() {
 			t.Error("it runs no member, but that is the plan")
 		}
-		closed(t, s)
+		closed(t, n)
 	}
 }
 
@@ -59,7 +59,7 @@ func damage(t *testing.T, file string, change func([]byte) []byte) {
 	}
 }
 
-// Whatever is wrong with a member's data, the process goes on from its copies.
+// Whatever is wrong with a member's data, the process goes on without.
 func TestDamagedDataEndsNoProcess(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(t *testing.T, data string){
@@ -93,7 +93,7 @@ func TestDamagedDataEndsNoProcess(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c, goesOn := withCopy(t)
+			c, goesOn := withData(t)
 			spoil(t, dataDir(c.StateDir))
 			goesOn()
 			goesOn()
@@ -102,7 +102,7 @@ func TestDamagedDataEndsNoProcess(t *testing.T) {
 }
 
 // failWith has a member fail as etcd does when its log cannot be written.
-func failWith(s *Store, message string) {
+func failWith(s *Node, message string) {
 	done := make(chan bool)
 	go func() {
 		defer close(done)
@@ -115,9 +115,9 @@ func failWith(s *Store, message string) {
 func TestMemberThatFailsEndsNoProcess(t *testing.T) {
 	t.Parallel()
 	s := open(t, Config{WithoutMember: true})
-	acme(t, s)
-	far := client(t, s)
-	if _, err := far.Tenant(t.Context(), "acme"); err != nil {
+	added(t, s, "acme")
+	far := open(t, Config{Endpoints: s.URLs()})
+	if err := read(t.Context(), far, "acme"); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -126,7 +126,7 @@ func TestMemberThatFailsEndsNoProcess(t *testing.T) {
 	until(t, "the member is known to have failed", func() bool { return s.fault.Load() != nil })
 	refusedChange(t, s, "no space left on device; free space")
 	until(t, "others see that", func() bool {
-		_, err := far.Tenant(t.Context(), "acme")
+		err := read(t.Context(), far, "acme")
 		return intent.KindOf(err) == intent.Unavailable
 	})
 	if found := s.removed.Load(); found {
@@ -136,13 +136,13 @@ func TestMemberThatFailsEndsNoProcess(t *testing.T) {
 
 // What could not be caught is told by the next start, once.
 func TestCrashOfTheMemberIsTold(t *testing.T) {
-	c, goesOn := withCopy(t)
+	c, goesOn := withData(t)
 	if err := os.WriteFile(crashFile(c.StateDir), []byte("panic: page 7\n\ngoroutine 1\ngo.etcd.io/bbolt.(*Tx).page\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	goesOn()
 	s := open(t, c)
-	if _, err := s.Tenant(t.Context(), "acme"); err != nil {
+	if err := read(t.Context(), s, "acme"); err != nil {
 		t.Error(err)
 	}
 	if b, err := os.ReadFile(crashFile(c.StateDir)); err != nil || strings.Contains(string(b), "page") {

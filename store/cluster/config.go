@@ -1,4 +1,4 @@
-package store
+package cluster
 
 import (
 	"log/slog"
@@ -67,9 +67,13 @@ type Config struct {
 	// one included (AwaitRepair). The more, the longer it takes until the next.
 	Attempt int
 
-	// Traces returns what else than the state directory says that this host has seen a
-	// store, for people. None is founded then.
+	// Traces returns what else than the node's own files says that this host has seen a
+	// store, in words: "copies of 3 tenants". None is founded then. Nil: nothing does.
 	Traces func() []string
+
+	// Copied returns the highest revision of the store that this host has copies of. A store
+	// that is behind it is refused. Nil: there are none.
+	Copied func() int64
 
 	// Logger is where the store and etcd log. Nil: nowhere.
 	Logger *slog.Logger
@@ -191,7 +195,7 @@ func loopback(host string) bool {
 // serves its own process.
 func (c Config) warnOfExpiry() {
 	if err := c.files().Valid(time.Now().Add(certNotice)); err != nil {
-		c.Logger.Warn("store's certificate needs attention", "err", err)
+		c.Logger.Warn("store's certificate needs attention", "error", err)
 	}
 }
 

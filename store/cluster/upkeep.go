@@ -1,4 +1,4 @@
-package store
+package cluster
 
 import (
 	"context"
@@ -21,18 +21,18 @@ type Health struct {
 }
 
 // Health asks the store how it is. It works also while too few members answer.
-func (s *Store) Health(ctx context.Context) (Health, error) {
+func (n *Node) Health(ctx context.Context) (Health, error) {
 	const op = "ask the store how it is"
-	if err := s.faulty(op); err != nil {
-		return Health{URLs: s.URLs()}, err
+	if err := n.faulty(op); err != nil {
+		return Health{URLs: n.URLs()}, err
 	}
-	h := Health{URLs: s.URLs()}
-	err := s.kv.Exchange(ctx, op, func(ctx context.Context) error {
-		st, err := s.statusOfOne(ctx)
+	h := Health{URLs: n.URLs()}
+	err := n.kv.Exchange(ctx, op, func(ctx context.Context) error {
+		st, err := n.statusOfOne(ctx)
 		if err != nil {
 			return err
 		}
-		if h.Members, err = s.members(ctx); err != nil {
+		if h.Members, err = n.members(ctx); err != nil {
 			return err
 		}
 		h.Revision, h.Version, h.Size, h.InUse = st.Header.Revision, st.Version, st.DbSize, st.DbSizeInUse
@@ -43,13 +43,13 @@ func (s *Store) Health(ctx context.Context) (Health, error) {
 }
 
 // statusOfOne returns the status of the first member that answers.
-func (s *Store) statusOfOne(ctx context.Context) (st *clientv3.StatusResponse, err error) {
-	if s.server != nil {
-		return s.client.Status(ctx, "") // the own member, whatever the name
+func (n *Node) statusOfOne(ctx context.Context) (st *clientv3.StatusResponse, err error) {
+	if n.server != nil {
+		return n.client.Status(ctx, "") // the own member, whatever the name
 	}
-	for _, e := range s.cfg.Endpoints {
-		limited, cancel := context.WithTimeout(ctx, s.cfg.Timeout/time.Duration(len(s.cfg.Endpoints)+1))
-		st, err = s.client.Status(limited, e)
+	for _, e := range n.cfg.Endpoints {
+		limited, cancel := context.WithTimeout(ctx, n.cfg.Timeout/time.Duration(len(n.cfg.Endpoints)+1))
+		st, err = n.client.Status(limited, e)
 		cancel()
 		if err == nil {
 			return st, nil
@@ -60,29 +60,29 @@ func (s *Store) statusOfOne(ctx context.Context) (st *clientv3.StatusResponse, e
 
 // Backup writes the whole store, as it is at one moment, to w: a snapshot of etcd,
 // which Restore takes. A backup that ends in an error is none.
-func (s *Store) Backup(ctx context.Context, w io.Writer) error {
+func (n *Node) Backup(ctx context.Context, w io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.closed, cancel)()
+	defer context.AfterFunc(n.closed, cancel)()
 	const op = "back up the store"
-	if err := s.faulty(op); err != nil {
+	if err := n.faulty(op); err != nil {
 		return err
 	}
 	// A stream waits for its connection as long as ctx lets it, which for a backup is
 	// long. So somebody has to answer first; one member is enough.
-	limited, stop := context.WithTimeout(ctx, s.cfg.Timeout)
-	_, err := s.statusOfOne(limited)
+	limited, stop := context.WithTimeout(ctx, n.cfg.Timeout)
+	_, err := n.statusOfOne(limited)
 	stop()
 	if err != nil {
-		return s.kv.Failure(ctx, op, err)
+		return n.kv.Failure(ctx, op, err)
 	}
-	r, err := s.client.Snapshot(ctx)
+	r, err := n.client.Snapshot(ctx)
 	if err != nil {
-		return s.kv.Failure(ctx, op, err)
+		return n.kv.Failure(ctx, op, err)
 	}
 	defer r.Close()
 	if _, err := io.Copy(w, r); err != nil {
-		return s.kv.Failure(ctx, op, err)
+		return n.kv.Failure(ctx, op, err)
 	}
 	return nil
 }
@@ -91,35 +91,35 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) error {
 // small as what is in it, and lets a store that was full take changes again. A
 // host that was away longer reads all of its span again. It returns the revision
 // that is the earliest now.
-func (s *Store) Compact(ctx context.Context) (revision int64, err error) {
+func (n *Node) Compact(ctx context.Context) (revision int64, err error) {
 	const op = "compact the store"
-	revision, err = s.Ping(ctx)
+	revision, err = n.Ping(ctx)
 	if err != nil {
 		return 0, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer context.AfterFunc(s.closed, cancel)()
-	if _, err := s.client.Compact(ctx, revision, clientv3.WithCompactPhysical()); err != nil {
-		return 0, s.kv.Failure(ctx, op, err)
+	defer context.AfterFunc(n.closed, cancel)()
+	if _, err := n.client.Compact(ctx, revision, clientv3.WithCompactPhysical()); err != nil {
+		return 0, n.kv.Failure(ctx, op, err)
 	}
-	if err := s.defragment(ctx); err != nil {
-		return revision, s.kv.Failure(ctx, op, err)
+	if err := n.defragment(ctx); err != nil {
+		return revision, n.kv.Failure(ctx, op, err)
 	}
-	if _, err := s.client.AlarmDisarm(ctx, &clientv3.AlarmMember{}); err != nil {
-		return revision, s.kv.Failure(ctx, op, err)
+	if _, err := n.client.AlarmDisarm(ctx, &clientv3.AlarmMember{}); err != nil {
+		return revision, n.kv.Failure(ctx, op, err)
 	}
 	return revision, nil
 }
 
 // defragment gives back what compacting has freed, one member after the other:
 // meanwhile a member answers nobody.
-func (s *Store) defragment(ctx context.Context) error {
-	if s.server != nil {
-		return s.server.Server.Backend().Defrag()
+func (n *Node) defragment(ctx context.Context) error {
+	if n.server != nil {
+		return n.server.Server.Backend().Defrag()
 	}
-	for _, e := range s.cfg.Endpoints {
-		if _, err := s.client.Defragment(ctx, e); err != nil {
+	for _, e := range n.cfg.Endpoints {
+		if _, err := n.client.Defragment(ctx, e); err != nil {
 			return fmt.Errorf("at %s: %w", e, err)
 		}
 	}
@@ -127,4 +127,4 @@ func (s *Store) defragment(ctx context.Context) error {
 }
 
 // Embedded says whether this process runs a member of the store.
-func (s *Store) Embedded() bool { return len(s.cfg.Endpoints) == 0 }
+func (n *Node) Embedded() bool { return len(n.cfg.Endpoints) == 0 }

@@ -1,4 +1,4 @@
-package store
+package cluster
 
 import (
 	"context"
@@ -116,7 +116,7 @@ func findPlace(ctx, closing context.Context, c Config) (place, error) {
 	list, err := expected(ctx, closing, c, limit)
 	switch {
 	case err != nil && has && !r.Removed:
-		c.Logger.Info("the store to join does not answer; going on with what is on this host", "join", strings.Join(c.Join, ", "), "err", err)
+		c.Logger.Info("the store to join does not answer; going on with what is on this host", "join", strings.Join(c.Join, ", "), "error", err)
 		return own, nil
 	case err != nil:
 		return place{}, intent.Unavailablef("join the store at %s: %w", strings.Join(c.Join, ", "), err).
@@ -259,57 +259,57 @@ func (p place) settle(c Config, e *embed.Etcd) (record, error) {
 // tend looks after the embedded member until the store is closed: it has a member
 // that has just joined take part in decisions as soon as it has caught up, and
 // notices when the others have removed it.
-func (s *Store) tend(r record) {
+func (n *Node) tend(r record) {
 	ticker := time.NewTicker(tendEvery)
 	defer ticker.Stop()
 	for {
-		cluster := s.server.Server.Cluster()
+		cluster := n.server.Server.Cluster()
 		if several := len(cluster.Members()) > 1; several != r.Several {
 			r.Several = several
-			if err := r.write(s.cfg.StateDir); err != nil {
-				s.log.Warn("cannot note that the store has several members", "err", err)
+			if err := r.write(n.cfg.StateDir); err != nil {
+				n.log.Warn("cannot note that the store has several members", "error", err)
 			}
 		}
-		self := cluster.Member(s.server.Server.MemberID())
+		self := cluster.Member(n.server.Server.MemberID())
 		if self != nil && self.IsLearner {
-			s.promote()
+			n.promote()
 		}
 		select {
 		case <-ticker.C:
-		case <-s.closed.Done():
+		case <-n.closed.Done():
 			return
-		case <-s.server.Server.StopNotify():
-			if s.closed.Err() != nil || s.fault.Load() != nil {
+		case <-n.server.Server.StopNotify():
+			if n.closed.Err() != nil || n.fault.Load() != nil {
 				return
 			}
 			r.Removed = true
-			s.removed.Store(true)
-			s.log.Error("this host's member was removed from the store", "err", r.write(s.cfg.StateDir))
+			n.removed.Store(true)
+			n.log.Error("this host's member was removed from the store", "error", r.write(n.cfg.StateDir))
 			return
 		}
 	}
 }
 
 // promote asks for a vote for this member; that fails until it has caught up.
-func (s *Store) promote() {
-	ctx, cancel := context.WithTimeout(s.closed, promoteLimit)
+func (n *Node) promote() {
+	ctx, cancel := context.WithTimeout(n.closed, promoteLimit)
 	defer cancel()
-	if _, err := s.server.Server.PromoteMember(ctx, uint64(s.server.Server.MemberID())); err != nil {
-		s.log.Debug("member of the store has not caught up yet", "err", err)
+	if _, err := n.server.Server.PromoteMember(ctx, uint64(n.server.Server.MemberID())); err != nil {
+		n.log.Debug("member of the store has not caught up yet", "error", err)
 		return
 	}
-	s.log.Info("joined the store", "member", s.cfg.Name)
+	n.log.Info("joined the store", "member", n.cfg.Name)
 }
 
 // readdress notes where a member that is alone can be reached from now on.
-func (s *Store) readdress(ctx context.Context, r record) error {
-	self := s.server.Server.Cluster().Member(s.server.Server.MemberID())
+func (n *Node) readdress(ctx context.Context, r record) error {
+	self := n.server.Server.Cluster().Member(n.server.Server.MemberID())
 	if r.Several || self == nil || slices.Contains(self.PeerURLs, r.Peer) {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timeout)
 	defer cancel()
-	if _, err := s.client.MemberUpdate(ctx, uint64(s.server.Server.MemberID()), []string{r.Peer}); err != nil {
+	if _, err := n.client.MemberUpdate(ctx, uint64(n.server.Server.MemberID()), []string{r.Peer}); err != nil {
 		return fmt.Errorf("note where the member of the store is reached: %w", err)
 	}
 	return nil

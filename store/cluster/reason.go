@@ -1,4 +1,4 @@
-package store
+package cluster
 
 import (
 	"context"
@@ -6,9 +6,11 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
 	"google.golang.org/grpc/status"
 
 	"github.com/ovloom/ovloom/store/kv"
@@ -16,11 +18,11 @@ import (
 
 // leaderless says whether the store is known to lack the members that it takes to
 // agree on anything.
-func (s *Store) leaderless() bool {
-	if s.server != nil {
-		return s.server.Server.Leader() == 0
+func (n *Node) leaderless() bool {
+	if n.server != nil {
+		return n.server.Server.Leader() == 0
 	}
-	return errors.Is(s.reason.last(), kv.ErrNoQuorum)
+	return errors.Is(n.reason.last(), kv.ErrNoQuorum)
 }
 
 // reason remembers why the last attempt to reach the store failed. Etcd's client
@@ -86,4 +88,26 @@ func connectionError(message string) (why string, ok bool) {
 		why = strings.TrimPrefix(why, wrapping)
 	}
 	return why, true
+}
+
+// brokenPatience is how long a call waits for a connection that is known to be
+// broken to come back.
+const brokenPatience = time.Second
+
+// leaderPatience is how long a call waits for members that are known to be too few:
+// they may be about to elect another leader, which takes a second or two.
+const leaderPatience = 2 * time.Second
+
+// patience is how long a call may take.
+func (n *Node) patience() time.Duration {
+	if n.client == nil {
+		return n.cfg.Timeout
+	}
+	if n.leaderless() {
+		return min(n.cfg.Timeout, leaderPatience)
+	}
+	if conn := n.client.ActiveConnection(); conn != nil && conn.GetState() != connectivity.Ready && n.reason.last() != nil {
+		return min(n.cfg.Timeout, brokenPatience)
+	}
+	return n.cfg.Timeout
 }

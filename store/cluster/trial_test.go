@@ -1,4 +1,4 @@
-package store
+package cluster
 
 import (
 	"context"
@@ -12,7 +12,7 @@ import (
 )
 
 // repaired waits in the background for a trial that succeeds.
-func repaired(t *testing.T, s *Store) <-chan int {
+func repaired(t *testing.T, s *Node) <-chan int {
 	t.Helper()
 	done := make(chan int, 1)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -28,7 +28,7 @@ func repaired(t *testing.T, s *Store) <-chan int {
 // A process that began on damaged data notices when that is put right, and the next one
 // has the store.
 func TestRepairIsNoticed(t *testing.T) {
-	c, _ := withCopy(t)
+	c, _ := withData(t)
 	log := only(t, dataDir(c.StateDir)+"/member/wal/*.wal")
 	good, err := os.ReadFile(log)
 	if err != nil {
@@ -59,7 +59,7 @@ func TestRepairIsNoticed(t *testing.T) {
 	}
 	closed(t, s)
 	s = open(t, c)
-	if _, err := s.Tenant(t.Context(), "acme"); err != nil {
+	if err := read(t.Context(), s, "acme"); err != nil {
 		t.Error(err)
 	}
 	if _, ok := s.NextTrial(); ok {
@@ -71,7 +71,7 @@ func TestRepairIsNoticed(t *testing.T) {
 // holds its files.
 func TestRunningMemberIsTriedAgain(t *testing.T) {
 	s := open(t, Config{WithoutMember: true, Attempt: 0})
-	acme(t, s)
+	added(t, s, "acme")
 	done := repaired(t, s)
 	if _, ok := s.NextTrial(); ok {
 		t.Error("it tries although the member runs")
@@ -85,7 +85,7 @@ func TestRunningMemberIsTriedAgain(t *testing.T) {
 
 // Data that is gone stays gone: no start after another is made for it.
 func TestLostDataIsNotTriedInVain(t *testing.T) {
-	c, _ := withCopy(t)
+	c, _ := withData(t)
 	if err := os.RemoveAll(dataDir(c.StateDir)); err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +105,7 @@ func TestLostDataIsNotTriedInVain(t *testing.T) {
 // Starts that come to nothing are made less and less often; after a crash, or data that
 // were not enough, seldom from the beginning.
 func TestTimesOfTrials(t *testing.T) {
-	s := &Store{faulted: make(chan struct{}), log: Config{}.withDefaults().Logger}
+	s := &Node{faulted: make(chan struct{}), log: Config{}.withDefaults().Logger}
 	s.withoutStore(intent.Unavailablef("full"))
 	var waits []time.Duration
 	for n := range 7 {
@@ -118,7 +118,7 @@ func TestTimesOfTrials(t *testing.T) {
 		}
 	}
 	for _, why := range []error{errCrashed, errNotUp} {
-		late := &Store{faulted: make(chan struct{}), log: s.log}
+		late := &Node{faulted: make(chan struct{}), log: s.log}
 		late.memberFailed(why)
 		if w := late.firstTrial(0); w != startMost {
 			t.Errorf("%v: %v", why, w)

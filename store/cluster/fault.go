@@ -1,4 +1,4 @@
-package store
+package cluster
 
 import (
 	"context"
@@ -172,8 +172,8 @@ func traceCrashes(stateDir string) error {
 }
 
 // fault is why this process has no store, with what to do; nil: it has one.
-func (s *Store) faulty(op string) error {
-	f := s.fault.Load()
+func (n *Node) faulty(op string) error {
+	f := n.fault.Load()
 	if f == nil {
 		return nil
 	}
@@ -183,30 +183,30 @@ func (s *Store) faulty(op string) error {
 }
 
 // memberFailed has the process go on without its member.
-func (s *Store) memberFailed(err error) {
+func (n *Node) memberFailed(err error) {
 	f := intent.Unavailablef("this host's member of the store has failed: %w", err)
 	if errors.Is(err, unix.ENOSPC) || strings.Contains(err.Error(), unix.ENOSPC.Error()) {
-		f = f.WithHint("free space on the disk of %s, %d MB at least: ovloomd takes the store up again by itself; packets keep flowing", s.cfg.StateDir, wal.SegmentSizeBytes/1e6+1)
+		f = f.WithHint("free space on the disk of %s, %d MB at least: ovloomd takes the store up again by itself; packets keep flowing", n.cfg.StateDir, wal.SegmentSizeBytes/1e6+1)
 	} else {
-		f = f.WithHint("see whether the disk of %s is in order: ovloomd takes the store up again by itself; if its data is damaged: ovloom store restore FILE; packets keep flowing", s.cfg.StateDir)
+		f = f.WithHint("see whether the disk of %s is in order: ovloomd takes the store up again by itself; if its data is damaged: ovloom store restore FILE; packets keep flowing", n.cfg.StateDir)
 	}
-	s.withoutStore(f)
+	n.withoutStore(f)
 }
 
 // withoutStore notes that this process has no store, and why.
-func (s *Store) withoutStore(f *intent.Error) {
-	if s.fault.CompareAndSwap(nil, f) {
-		close(s.faulted)
-		s.log.Error("running without the store, from the copies on disk", "error", f.What, "hint", f.Hint)
+func (n *Node) withoutStore(f *intent.Error) {
+	if n.fault.CompareAndSwap(nil, f) {
+		close(n.faulted)
+		n.log.Error("running without the store, from the copies on disk", "error", f.What, "hint", f.Hint)
 	}
 }
 
 // watchMember ends the member's service when it fails, so that other hosts see that.
-func (s *Store) watchMember(f *faults) {
+func (n *Node) watchMember(f *faults) {
 	select {
 	case <-f.failed:
-		s.memberFailed(f.err)
-		s.stopServer() // as far as it comes
-	case <-s.closed.Done():
+		n.memberFailed(f.err)
+		n.stopServer() // as far as it comes
+	case <-n.closed.Done():
 	}
 }

@@ -1,9 +1,10 @@
-package store
+package cluster
 
 import (
 	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"net/url"
 	"slices"
 	"strings"
@@ -58,25 +59,25 @@ const (
 
 // Members returns the members of the store by name, and asks each whether it
 // answers. It works also while too few do.
-func (s *Store) Members(ctx context.Context) ([]Member, error) {
+func (n *Node) Members(ctx context.Context) ([]Member, error) {
 	const op = "list the members of the store"
-	if err := s.faulty(op); err != nil {
+	if err := n.faulty(op); err != nil {
 		return nil, err
 	}
 	var list []Member
 	// Not Call, which asks first which store this is: too few members cannot tell that.
-	err := s.kv.Exchange(ctx, op, func(ctx context.Context) (err error) {
-		if err := s.Refusal(); err != nil {
+	err := n.kv.Exchange(ctx, op, func(ctx context.Context) (err error) {
+		if err := n.Refusal(); err != nil {
 			return err
 		}
-		list, err = s.members(ctx)
+		list, err = n.members(ctx)
 		return err
 	})
 	return list, err
 }
 
-func (s *Store) members(ctx context.Context) ([]Member, error) {
-	r, err := s.memberList(ctx)
+func (n *Node) members(ctx context.Context) ([]Member, error) {
+	r, err := n.memberList(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func (s *Store) members(ctx context.Context) ([]Member, error) {
 			continue
 		}
 		probes.Go(func() {
-			st, err := s.probe(ctx, m)
+			st, err := n.probe(ctx, m)
 			switch {
 			case err != nil:
 				list[i].State = MemberAway
@@ -106,13 +107,13 @@ func (s *Store) members(ctx context.Context) ([]Member, error) {
 
 // memberList asks for the members; while too few answer, as the one that is asked
 // remembers them.
-func (s *Store) memberList(ctx context.Context) (*clientv3.MemberListResponse, error) {
-	limited, cancel := context.WithTimeout(ctx, s.cfg.Timeout/3)
+func (n *Node) memberList(ctx context.Context) (*clientv3.MemberListResponse, error) {
+	limited, cancel := context.WithTimeout(ctx, n.cfg.Timeout/3)
 	defer cancel()
-	if r, err := s.client.MemberList(limited); err == nil {
+	if r, err := n.client.MemberList(limited); err == nil {
 		return r, nil
 	}
-	return s.client.MemberList(ctx, clientv3.WithSerializable())
+	return n.client.MemberList(ctx, clientv3.WithSerializable())
 }
 
 func memberOf(m *pb.Member) Member {
@@ -130,18 +131,18 @@ func memberOf(m *pb.Member) Member {
 }
 
 // probe asks one member for its state.
-func (s *Store) probe(ctx context.Context, m *pb.Member) (*clientv3.StatusResponse, error) {
+func (n *Node) probe(ctx context.Context, m *pb.Member) (*clientv3.StatusResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, memberProbe)
 	defer cancel()
-	if s.server != nil && m.ID == uint64(s.server.Server.MemberID()) {
-		return s.client.Status(ctx, "") // the own one, whatever the name
+	if n.server != nil && m.ID == uint64(n.server.Server.MemberID()) {
+		return n.client.Status(ctx, "") // the own one, whatever the name
 	}
-	c := s.cfg
+	c := n.cfg
 	if c.Endpoints = callable(memberOf(m)); len(c.Endpoints) == 0 {
 		return nil, intent.Unavailablef("member %s serves no other host", m.Name)
 	}
 	var why reason
-	client, err := dial(s.closed, c, &why)
+	client, err := dial(n.closed, c, &why)
 	if err != nil {
 		return nil, err
 	}
@@ -167,19 +168,20 @@ func callable(m Member) []string {
 }
 
 // AddMember has the store expect a new member, and returns what that is to be told.
-// peer is the URL where the others will reach it; empty: at the VTEP address of the
-// host of that name, by the scheme and port of the other members. It has no vote
-// until it has joined, so nothing waits for it.
-func (s *Store) AddMember(ctx context.Context, name, peer string) (Joining, error) {
+// peer is the URL where the others will reach it; empty: at the address that host returns
+// of the host of that name, by the scheme and port of the other members. It has no vote
+// until it has joined, so nothing waits for it. It is refused (kind Conflict) where one
+// would be in the way or of no use.
+func (n *Node) AddMember(ctx context.Context, name, peer string, host func(context.Context) (address netip.Addr, known bool, err error)) (Joining, error) {
 	if err := intent.ValidateName("member", name); err != nil {
 		return Joining{}, err
 	}
 	if peer != "" {
-		if err := s.cfg.validateNewPeer(peer); err != nil {
+		if err := n.cfg.validateNewPeer(peer); err != nil {
 			return Joining{}, err
 		}
 	}
-	list, err := s.Members(ctx)
+	list, err := n.Members(ctx)
 	if err != nil {
 		return Joining{}, err
 	}
@@ -187,7 +189,7 @@ func (s *Store) AddMember(ctx context.Context, name, peer string) (Joining, erro
 		return Joining{}, err
 	}
 	if peer == "" {
-		if peer, err = s.peerOfHost(ctx, name, list[0].Peer); err != nil {
+		if peer, err = peerOfHost(ctx, name, list[0].Peer, host); err != nil {
 			return Joining{}, err
 		}
 	}
@@ -199,8 +201,8 @@ func (s *Store) AddMember(ctx context.Context, name, peer string) (Joining, erro
 	for _, m := range list {
 		j.Join = append(j.Join, callable(m)...)
 	}
-	err = s.changeMembers(ctx, "add member "+name, func(ctx context.Context) error {
-		_, err := s.client.MemberAddAsLearner(ctx, []string{peer})
+	err = n.changeMembers(ctx, "add member "+name, func(ctx context.Context) error {
+		_, err := n.client.MemberAddAsLearner(ctx, []string{peer})
 		return err
 	})
 	return j, err
@@ -264,19 +266,17 @@ func fits(list []Member, peer string) error {
 }
 
 // peerOfHost returns the URL of the member that a registered host will run.
-func (s *Store) peerOfHost(ctx context.Context, name, like string) (string, error) {
+func peerOfHost(ctx context.Context, name, like string, host func(context.Context) (netip.Addr, bool, error)) (string, error) {
 	u, err := url.Parse(like)
 	if err != nil {
 		return "", fmt.Errorf("read the URL of a member: %w", err)
 	}
-	hosts, err := s.Hosts(ctx)
-	if err != nil {
+	address, known, err := host(ctx)
+	switch {
+	case err != nil:
 		return "", err
-	}
-	for _, h := range hosts {
-		if h.Name == name {
-			return u.Scheme + "://" + net.JoinHostPort(h.VTEP.String(), u.Port()), nil
-		}
+	case known:
+		return u.Scheme + "://" + net.JoinHostPort(address.String(), u.Port()), nil
 	}
 	return "", intent.NotFoundf("host %s does not exist, so its address is not known", name).
 		WithHint("say where the other members will reach it: --url %s://ADDRESS:%s", u.Scheme, u.Port())
@@ -285,8 +285,8 @@ func (s *Store) peerOfHost(ctx context.Context, name, like string) (string, erro
 // RemoveMember takes a member, named by its name or the URL where the others reach
 // it, out of the store for good. It is refused (kind Conflict) if the store would
 // come to a standstill.
-func (s *Store) RemoveMember(ctx context.Context, which string) (Member, error) {
-	list, err := s.Members(ctx)
+func (n *Node) RemoveMember(ctx context.Context, which string) (Member, error) {
+	list, err := n.Members(ctx)
 	if err != nil {
 		return Member{}, err
 	}
@@ -298,8 +298,8 @@ func (s *Store) RemoveMember(ctx context.Context, which string) (Member, error) 
 	if err := mayShrink(list, m); err != nil {
 		return Member{}, err
 	}
-	return m, s.changeMembers(ctx, "remove member "+which, func(ctx context.Context) error {
-		_, err := s.client.MemberRemove(ctx, m.id)
+	return m, n.changeMembers(ctx, "remove member "+which, func(ctx context.Context) error {
+		_, err := n.client.MemberRemove(ctx, m.id)
 		return err
 	})
 }
@@ -338,16 +338,16 @@ func areOrIs(names []string) string {
 
 // changeMembers makes a change, and again as long as etcd wants the members to have
 // been together for longer.
-func (s *Store) changeMembers(ctx context.Context, op string, change func(context.Context) error) error {
+func (n *Node) changeMembers(ctx context.Context, op string, change func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, memberLimit)
 	defer cancel()
-	defer context.AfterFunc(s.closed, cancel)()
+	defer context.AfterFunc(n.closed, cancel)()
 	for {
 		err := change(limited)
 		switch rpctypes.Error(err) {
 		case rpctypes.ErrUnhealthy, rpctypes.ErrMemberNotEnoughStarted:
 		default:
-			return s.kv.Failure(ctx, op, err)
+			return n.kv.Failure(ctx, op, err)
 		}
 		select {
 		case <-time.After(memberPause):

@@ -1,4 +1,4 @@
-package store
+package cluster
 
 import (
 	"context"
@@ -109,43 +109,43 @@ func (t *trust) ready(closed context.Context) {
 }
 
 // Refusal returns why this host does not follow the store that answers; nil if it does.
-func (s *Store) Refusal() error {
-	s.trust.mu.Lock()
-	defer s.trust.mu.Unlock()
-	if s.trust.refusal == nil {
+func (n *Node) Refusal() error {
+	n.trust.mu.Lock()
+	defer n.trust.mu.Unlock()
+	if n.trust.refusal == nil {
 		return nil
 	}
-	return s.trust.refusal
+	return n.trust.refusal
 }
 
 // ensure returns nil if the store that answers is this host's.
-func (s *Store) ensure(ctx context.Context, op string) error {
-	if err := s.faulty(op); err != nil {
+func (n *Node) ensure(ctx context.Context, op string) error {
+	if err := n.faulty(op); err != nil {
 		return err
 	}
-	if s.verified() != 0 {
+	if n.verified() != 0 {
 		return nil
 	}
-	return s.verify(ctx, op)
+	return n.verify(ctx, op)
 }
 
 // verify asks the store which one it is. What that means is kept.
-func (s *Store) verify(ctx context.Context, op string) error {
+func (n *Node) verify(ctx context.Context, op string) error {
 	select {
-	case s.trust.verifying <- struct{}{}:
-		defer func() { <-s.trust.verifying }()
+	case n.trust.verifying <- struct{}{}:
+		defer func() { <-n.trust.verifying }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	if s.verified() != 0 {
+	if n.verified() != 0 {
 		return nil // another call has done it
 	}
-	if err := s.loadIdentity(); err != nil {
+	if err := n.loadIdentity(); err != nil {
 		return err
 	}
 	for range 3 { // another host may name it at the same time
-		floor := s.seen() // before it is asked: others go on meanwhile
-		r, err := s.client.Get(ctx, kv.NameKey)
+		floor := n.seen() // before it is asked: others go on meanwhile
+		r, err := n.client.Get(ctx, kv.NameKey)
 		if err != nil {
 			return err
 		}
@@ -153,19 +153,19 @@ func (s *Store) verify(ctx context.Context, op string) error {
 		if len(r.Kvs) > 0 {
 			value = append([]byte{}, r.Kvs[0].Value...)
 		}
-		name, refusal := s.judge(r.Header, value, floor)
+		name, refusal := n.judge(r.Header, value, floor)
 		switch {
 		case refusal != nil:
-			s.refuse(refusal, r.Header, value)
+			n.refuse(refusal, r.Header, value)
 			e := intent.Unavailablef("%s: %s", op, refusal.What)
 			e.Hint, e.Err = refusal.Hint, refusal
 			return e
 		case name != nil:
-			if err := s.nameStore(ctx, *name, r.Kvs); err != nil {
+			if err := n.nameStore(ctx, *name, r.Kvs); err != nil {
 				return err
 			}
 		default:
-			return s.accept(r.Header, value)
+			return n.accept(r.Header, value)
 		}
 	}
 	return intent.Unavailablef("%s: the store could not be given a name", op)
@@ -173,10 +173,10 @@ func (s *Store) verify(ctx context.Context, op string) error {
 
 // judge decides whether a store is this host's. name, if it is not nil, is what is to
 // be written to the store, which has no (valid) name yet.
-func (s *Store) judge(h *pb.ResponseHeader, value []byte, floor int64) (name *clusterValue, refusal *intent.Error) {
-	s.trust.mu.Lock()
-	known := s.trust.known
-	s.trust.mu.Unlock()
+func (n *Node) judge(h *pb.ResponseHeader, value []byte, floor int64) (name *clusterValue, refusal *intent.Error) {
+	n.trust.mu.Lock()
+	known := n.trust.known
+	n.trust.mu.Unlock()
 	etcd := strconv.FormatUint(h.ClusterId, 16)
 	const restore = "if it was put back on purpose, say on the host that runs it: ovloom store restore FILE"
 	const forget = "; to have this host follow it from now on: systemctl stop ovloomd, ovloom store init, systemctl start ovloomd"
@@ -231,8 +231,8 @@ func epochName(c clusterValue, etcd string) string {
 	return fmt.Sprintf("%s/%d/%s", c.ID, c.Epoch, etcd)
 }
 
-// nameStore writes a store's name, unless somebody else was faster.
-func (s *Store) nameStore(ctx context.Context, c clusterValue, was []*mvccpb.KeyValue) error {
+// nameStore writes a store's name, unless another host was faster.
+func (n *Node) nameStore(ctx context.Context, c clusterValue, was []*mvccpb.KeyValue) error {
 	value, err := kv.Encode(c, nil)
 	if err != nil {
 		return err
@@ -241,22 +241,22 @@ func (s *Store) nameStore(ctx context.Context, c clusterValue, was []*mvccpb.Key
 	if len(was) > 0 {
 		revision = was[0].ModRevision
 	}
-	r, err := s.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(kv.NameKey), "=", revision)).Then(clientv3.OpPut(kv.NameKey, value)).Commit()
+	r, err := n.client.Txn(ctx).If(clientv3.Compare(clientv3.ModRevision(kv.NameKey), "=", revision)).Then(clientv3.OpPut(kv.NameKey, value)).Commit()
 	if err == nil {
-		s.trust.mu.Lock()
-		s.trust.named = r.Succeeded
-		s.trust.mu.Unlock()
+		n.trust.mu.Lock()
+		n.trust.named = r.Succeeded
+		n.trust.mu.Unlock()
 	}
 	return err
 }
 
 // accept takes the store that has answered for this host's.
-func (s *Store) accept(h *pb.ResponseHeader, value []byte) error {
+func (n *Node) accept(h *pb.ResponseHeader, value []byte) error {
 	c, err := kv.Decode[clusterValue](value)
 	if err != nil {
 		return err
 	}
-	t := &s.trust
+	t := &n.trust
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	old := t.known
@@ -267,34 +267,34 @@ func (s *Store) accept(h *pb.ResponseHeader, value []byte) error {
 	}
 	switch {
 	case handedOver:
-		s.log.Warn("the store was restored; reading all from it anew", "store", c.ID, "epoch", c.Epoch, "revision", h.Revision, "seen", old.Revision)
+		n.log.Warn("the store was restored; reading all from it anew", "store", c.ID, "epoch", c.Epoch, "revision", h.Revision, "seen", old.Revision)
 	case t.refusal != nil:
-		s.log.Info("this host's store answers again", "store", c.ID, "revision", h.Revision)
+		n.log.Info("this host's store answers again", "store", c.ID, "revision", h.Revision)
 	}
 	t.etcd, t.value, t.refusal = h.ClusterId, value, nil
-	t.turn(s.closed)
+	t.turn(n.closed)
 	if old != t.known {
-		s.keepIdentity(true)
+		n.keepIdentity(true)
 	}
 	return nil
 }
 
 // refuse has this host go on without the store that answers.
-func (s *Store) refuse(why *intent.Error, h *pb.ResponseHeader, value []byte) {
-	t := &s.trust
+func (n *Node) refuse(why *intent.Error, h *pb.ResponseHeader, value []byte) {
+	t := &n.trust
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.refusal == nil || t.refusal.What != why.What {
-		s.log.Error("this is not the store that this host follows; going on from the copies on disk", "error", why.What, "hint", why.Hint)
+		n.log.Error("this is not the store that this host follows; going on from the copies on disk", "error", why.What, "hint", why.Hint)
 	}
 	t.refusal, t.etcd = why, 0
 	etcd := strconv.FormatUint(h.ClusterId, 16)
 	if c, err := kv.Decode[clusterValue](value); err == nil && t.known.Cluster == c.ID && t.known.Epoch == c.Epoch && t.known.Etcd == etcd && t.known.Refused == "" {
 		// Also when it has grown beyond what this host has seen, it has another past.
 		t.known.Refused = epochName(c, etcd)
-		s.keepIdentity(true)
+		n.keepIdentity(true)
 	}
-	t.turn(s.closed)
+	t.turn(n.closed)
 }
 
 // turn ends the streams from the store as it was. mu is held.
@@ -305,62 +305,62 @@ func (t *trust) turn(closed context.Context) {
 
 // verified returns etcd's id of the cluster that is known to be this host's store; 0:
 // none is.
-func (s *Store) verified() uint64 {
-	s.trust.mu.Lock()
-	defer s.trust.mu.Unlock()
-	return s.trust.etcd
+func (n *Node) verified() uint64 {
+	n.trust.mu.Lock()
+	defer n.trust.mu.Unlock()
+	return n.trust.etcd
 }
 
 // following has the store be asked which one it is, if that is not known.
-func (s *Store) following(ctx context.Context, op string) error {
-	ctx, cancel := context.WithTimeout(ctx, s.cfg.Timeout)
+func (n *Node) following(ctx context.Context, op string) error {
+	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timeout)
 	defer cancel()
-	return s.ensure(ctx, op)
+	return n.ensure(ctx, op)
 }
 
 // unverify has the next call ask the store which one it is.
-func (s *Store) unverify() {
-	s.trust.mu.Lock()
-	defer s.trust.mu.Unlock()
-	s.trust.etcd = 0
+func (n *Node) unverify() {
+	n.trust.mu.Lock()
+	defer n.trust.mu.Unlock()
+	n.trust.etcd = 0
 }
 
 // watchConnection has the store be verified anew whenever a connection to it is made
 // again, until the store is closed: another one may be there. etcd's client goes on with
 // its watches as if it were the same.
-func (s *Store) watchConnection() {
-	conn := s.client.ActiveConnection()
+func (n *Node) watchConnection() {
+	conn := n.client.ActiveConnection()
 	made := false
 	for {
 		state := conn.GetState()
 		if state == connectivity.Ready {
 			if made {
-				s.unverify()
+				n.unverify()
 			}
 			made = true
-			for pause := kv.FirstPause; conn.GetState() == connectivity.Ready && s.Refusal() == nil; {
-				if err := s.following(s.closed, "see which store this is"); err == nil || !s.kv.Pause(s.closed, &pause) {
+			for pause := kv.FirstPause; conn.GetState() == connectivity.Ready && n.Refusal() == nil; {
+				if err := n.following(n.closed, "see which store this is"); err == nil || !kv.Pause(n.closed, &pause) {
 					break
 				}
 			}
 		}
-		if !conn.WaitForStateChange(s.closed, state) {
+		if !conn.WaitForStateChange(n.closed, state) {
 			return
 		}
 	}
 }
 
 // seen returns the highest revision of the store that this host has seen.
-func (s *Store) seen() int64 {
-	s.trust.mu.Lock()
-	defer s.trust.mu.Unlock()
-	return s.trust.known.Revision
+func (n *Node) seen() int64 {
+	n.trust.mu.Lock()
+	defer n.trust.mu.Unlock()
+	return n.trust.known.Revision
 }
 
 // answered checks that an answer is the store's that was verified, and not older than
 // what had been seen when it was asked for.
-func (s *Store) answered(h *pb.ResponseHeader, floor int64) error {
-	t := &s.trust
+func (n *Node) answered(h *pb.ResponseHeader, floor int64) error {
+	t := &n.trust
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	switch {
@@ -375,25 +375,25 @@ func (s *Store) answered(h *pb.ResponseHeader, floor int64) error {
 	}
 	if h.Revision > t.known.Revision {
 		t.known.Revision = h.Revision
-		s.keepIdentity(false)
+		n.keepIdentity(false)
 	}
 	return nil
 }
 
 // loadIdentity reads what the host has kept, once.
-func (s *Store) loadIdentity() error {
-	t := &s.trust
+func (n *Node) loadIdentity() error {
+	t := &n.trust
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.loaded {
 		return nil
 	}
-	id, err := readIdentity(s.cfg.StateDir)
+	id, err := readIdentity(n.cfg.StateDir)
 	if err != nil {
-		s.log.Warn("cannot tell which store this host follows; taking the one that answers, unless the copies are of a later state", "error", err)
+		n.log.Warn("cannot tell which store this host follows; taking the one that answers, unless the copies are of a later state", "error", err)
 	}
-	if !id.New { // copies are written sooner
-		id.Revision = max(id.Revision, s.copiedRevision())
+	if !id.New && n.cfg.Copied != nil { // copies are written sooner
+		id.Revision = max(id.Revision, n.cfg.Copied())
 	}
 	t.known, t.loaded, t.written = id, true, time.Now()
 	return nil
@@ -401,13 +401,13 @@ func (s *Store) loadIdentity() error {
 
 // keepIdentity writes what is known, a moment later; not urgent: if it was not written
 // lately. mu is held.
-func (s *Store) keepIdentity(urgent bool) {
-	t := &s.trust
-	if t.writing || s.closed.Err() != nil || !urgent && time.Since(t.written) < identityEvery {
+func (n *Node) keepIdentity(urgent bool) {
+	t := &n.trust
+	if t.writing || n.closed.Err() != nil || !urgent && time.Since(t.written) < identityEvery {
 		return
 	}
 	t.writing, t.written = true, time.Now()
-	s.tending.Go(s.writeIdentity)
+	n.tending.Go(n.writeIdentity)
 }
 
 // settle returns when who has seen that the store is open has begun what it keeps by
@@ -417,15 +417,15 @@ func (t *trust) settle() {
 	defer t.mu.Unlock()
 }
 
-func (s *Store) writeIdentity() {
-	t := &s.trust
+func (n *Node) writeIdentity() {
+	t := &n.trust
 	for {
 		t.mu.Lock()
 		id := t.known
 		t.mu.Unlock()
-		err := id.write(s.cfg.StateDir)
+		err := id.write(n.cfg.StateDir)
 		if err != nil {
-			s.log.Warn("cannot note which store this host follows", "error", err)
+			n.log.Warn("cannot note which store this host follows", "error", err)
 		}
 		t.mu.Lock()
 		now := t.known
@@ -439,26 +439,13 @@ func (s *Store) writeIdentity() {
 }
 
 // closeIdentity writes the revision that this process has seen last.
-func (s *Store) closeIdentity() error {
-	t := &s.trust
+func (n *Node) closeIdentity() error {
+	t := &n.trust
 	t.mu.Lock()
 	id, loaded := t.known, t.loaded
 	t.mu.Unlock()
 	if !loaded || id.Cluster == "" {
 		return nil
 	}
-	return id.write(s.cfg.StateDir)
-}
-
-// copiedRevision returns the highest revision of the copies on disk.
-func (s *Store) copiedRevision() int64 {
-	paths, err := filepath.Glob(spanCopy(s.cfg.StateDir, "*"))
-	if err != nil {
-		return 0
-	}
-	var highest int64
-	for _, path := range append(paths, hostsCopy(s.cfg.StateDir), externalsCopy(s.cfg.StateDir)) {
-		highest = max(highest, kv.CopiedRevision(path))
-	}
-	return highest
+	return id.write(n.cfg.StateDir)
 }

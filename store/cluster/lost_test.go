@@ -1,41 +1,18 @@
-package store
+package cluster
 
 import (
 	"context"
 	"fmt"
-	"net"
 	"net/url"
-	"os"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/kv"
 )
-
-// freeURL returns a URL on which nobody listens yet. Its port is below those that
-// Linux gives to clients (net.ipv4.ip_local_port_range), so that no connection that
-// another test makes meanwhile takes it, and no other call of this process returns it.
-func freeURL(t *testing.T) url.URL {
-	t.Helper()
-	for range 1000 {
-		port := 10000 + (os.Getpid()*101+int(nextPort.Add(1)))%20000
-		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-		if err != nil {
-			continue // it is another process's
-		}
-		defer l.Close()
-		return url.URL{Scheme: "http", Host: l.Addr().String()}
-	}
-	t.Fatal("no port of 1,000 is free")
-	return url.URL{}
-}
-
-// nextPort counts the ports that freeURL tried.
-var nextPort atomic.Int32
 
 // member is a member that can be closed twice.
 type member struct {
@@ -45,8 +22,8 @@ type member struct {
 
 func (m *member) close() { m.once.Do(m.Etcd.Close) }
 
-// cluster runs an etcd cluster of three members, as operators may have one.
-func cluster(t *testing.T) (members []*member, urls []string) {
+// etcdCluster runs an etcd cluster of three members, as operators may have one.
+func etcdCluster(t *testing.T) (members []*member, urls []string) {
 	t.Helper()
 	var configs []*embed.Config
 	initial := ""
@@ -100,39 +77,64 @@ func TestMemberLost(t *testing.T) {
 }
 
 func loseMember(t *testing.T, lost func([]*member) *member) {
-	members, urls := cluster(t)
-	s := open(t, Config{Endpoints: urls})
-	acme(t, s)
-	host(t, s, "host1", "192.0.2.1")
-	ctx, stop := context.WithCancel(t.Context())
-	alive := make(chan error, 1)
-	go func() { alive <- s.KeepAlive(ctx, "host1") }()
-	m, _ := watch(t, s, "acme")
-
-	lost(members).close()
-	for n := range 20 {
-		deadline := time.Now().Add(30 * time.Second)
-		for {
-			_, _, err := s.AddPort(t.Context(), port(fmt.Sprintf("acme/web/c%d", n)))
-			if err == nil || intent.KindOf(err) == intent.Conflict { // it was stored, and the answer lost
-				break
-			}
-			if time.Now().After(deadline) {
-				t.Fatal(err)
-			}
-		}
-	}
-	_, last, err := s.AddPort(t.Context(), port("acme/web/last"))
+	members, urls := etcdCluster(t)
+	n := open(t, Config{Endpoints: urls})
+	added(t, n, "first")
+	var lease kv.Lease
+	err := n.kv.Call(t.Context(), "grant", func(ctx context.Context) (err error) {
+		lease, err = n.kv.Grant(ctx, time.Minute)
+		return err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	m.reaches(t, last)
-	m.equals(t, s, "acme")
-	if h, err := s.Health(t.Context()); err != nil || len(h.Members) != 3 {
+	var told sync.Map
+	ctx, stop := context.WithCancel(t.Context())
+	watched := make(chan error, 1)
+	go func() {
+		watched <- n.kv.Watch(ctx, "watch", kv.Watcher{
+			Key:  kv.Root + "test/",
+			Opts: []kv.Option{kv.Prefix()},
+			Load: func(ctx context.Context) (int64, error) {
+				all, revision, err := n.kv.List(ctx, "list", kv.Root+"test/")
+				for _, it := range all {
+					told.Store(it.Key, true)
+				}
+				return revision, err
+			},
+			Changed: func(_ int64, events []kv.Event) bool {
+				for _, e := range events {
+					told.Store(e.Key, true)
+				}
+				return false
+			},
+		})
+	}()
+	tells := func(name string) func() bool {
+		return func() bool { _, ok := told.Load(kv.Root + "test/" + name); return ok }
+	}
+	until(t, "the watch has begun", tells("first"))
+
+	lost(members).close()
+	for i := range 20 {
+		name := fmt.Sprint("c", i)
+		eventually(t, "a change", func() error {
+			err := add(t.Context(), n, name)
+			if intent.KindOf(err) == intent.Conflict { // it was stored, and the answer lost
+				return nil
+			}
+			return err
+		})
+		until(t, name+" is told", tells(name))
+	}
+	if err := n.kv.Call(t.Context(), "keep", func(ctx context.Context) error { return n.kv.Keep(ctx, lease) }); err != nil {
+		t.Errorf("the lease: %v", err)
+	}
+	if h, err := n.Health(t.Context()); err != nil || len(h.Members) != 3 {
 		t.Errorf("%+v, %v", h, err)
 	}
 	stop()
-	if err := <-alive; err != nil {
-		t.Errorf("the host's lease: %v", err)
+	if err := <-watched; err != nil {
+		t.Errorf("the watch: %v", err)
 	}
 }

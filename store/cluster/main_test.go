@@ -1,0 +1,21 @@
+package cluster
+
+import (
+	"flag"
+	"os"
+	"testing"
+)
+
+// Most of these tests wait for elections, leases and deadlines: eight at once take a
+// machine of two CPUs no longer than two do.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if !given {
+		if err := flag.Set("test.parallel", "8"); err != nil {
+			panic(err)
+		}
+	}
+	os.Exit(m.Run())
+}
