@@ -46,7 +46,7 @@ var table = map[string]rule{
 	"packet":                {ours: "intent", noIO: true},
 	"controller":            {ours: "intent pipeline openflow packet router loop"},
 	"router":                {noIO: true},
-	"doctor":                {ours: "intent", noIO: true},
+	"doctor":                {ours: "intent openflow datapath hostnet loop ovsdb pki"},
 	"unixctl":               {},
 	"loop":                  {noIO: true},
 	"process":               {},

@@ -22,6 +22,7 @@ import (
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/datapath"
+	"github.com/ovloom/ovloom/doctor"
 	"github.com/ovloom/ovloom/exit"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
@@ -29,6 +30,7 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/ovsdb"
 	"github.com/ovloom/ovloom/pipeline"
+	"github.com/ovloom/ovloom/pki"
 	"github.com/ovloom/ovloom/process"
 	"github.com/ovloom/ovloom/repair"
 	"github.com/ovloom/ovloom/store"
@@ -292,12 +294,17 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 		Own: func() (intent.Guarded, error) { return exit.Own(d.cfg.HostName, d.host.VTEP) }, Publish: d.store.SetGuardedHost,
 		Endpoints: slices.Concat(d.cfg.Store, d.cfg.StoreListen), Log: d.log.With("part", "exit"),
 	}, d.exit)
-	doctor := newDoctorLink(d)
+	examiner := doctor.NewExaminer(doctor.Config{
+		Name: d.cfg.HostName, VXLANName: d.cfg.VXLANName, VXLANPort: d.cfg.VXLANPort, Userspace: userspace,
+		Certificate:  pki.Files{CA: d.cfg.StoreCA, Cert: d.cfg.StoreCert, Key: d.cfg.StoreKey},
+		Examinations: d.store, Intent: d.store, Switch: d.link, Host: doctor.Linux{}, Self: d.presence.Host,
+		Underlay:   func() (fault, do string) { u := d.agent.Underlay(d.host.VTEP); return u.Fault, u.Do },
+		Interfaces: owned.Interfaces, Neighbours: d.dp.Neighbours, Moved: d.neighbours.Changed, CutOff: d.exit.CutOff, Log: d.log})
 	trace := newTraceLink(d)
 	leaving.Ports, leaving.RemoveExits = d.agent, d.exit.Remove
 	server := api.NewServer(api.Backend{
 		Store: reader{d.store, d.presence, time.Now()}, Local: leaving, Plug: plugger{d.agent, d.controller}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
-		Started: d.making.Started, Health: doctor.health, Trace: trace.trace, ByHand: trace.byHand, Fix: d.exit.Fix, Connections: observer{d}.connections, Learned: observer{d}.learned,
+		Started: d.making.Started, Health: examiner.Health, Trace: trace.trace, ByHand: trace.byHand, Fix: d.exit.Fix, Connections: observer{d}.connections, Learned: observer{d}.learned,
 	}, d.log.With("part", "api"))
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -311,7 +318,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 		}
 	}
 	leaving.StopLoops = func() { stop(); loops.Wait() }
-	packets := make(chan of.PacketIn, routerQueued)
+	packets, probes := make(chan of.PacketIn, routerQueued), make(chan of.PacketIn, doctor.ProbesQueued)
 	// What is about the store or the host does not wait for the bridge. Of interfaces nothing
 	// learns before the rules are there that keep the host apart from them.
 	begin(d.presence.Run, d.store.KeepGuard, interfaces.RunApart, d.reopenStore)
@@ -321,10 +328,12 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 			return err
 		}
 		// The controller reads from the bridge's row which zones of conntrack are whose.
-		begin(d.controller.Run, d.agent.Run, d.presence.RunUnderlay, interfaces.Run, d.bridges.Run, d.uplink.AnnounceAgain, d.link.Run, doctor.keep, trace.keep, d.neighbours.Keep,
+		begin(d.controller.Run, d.agent.Run, d.presence.RunUnderlay, interfaces.Run, d.bridges.Run, d.uplink.AnnounceAgain, d.link.Run, trace.keep, d.neighbours.Keep,
 			func(ctx context.Context) error { return d.bridges.RunUnderlay(ctx, d.cfg.OVSRunDir, d.cfg.PhyBridge) },
 			func(ctx context.Context) error { d.router.Run(ctx, packets); return nil },
 			func(ctx context.Context) error { return d.link.Receive(ctx, pipeline.RouterController, packets) },
+			func(ctx context.Context) error { return examiner.Run(ctx, probes) },
+			func(ctx context.Context) error { return d.link.Receive(ctx, pipeline.ProbeController, probes) },
 			func(ctx context.Context) error { return d.fair.Keep(ctx, d.controller.SetPenalties) },
 			func(ctx context.Context) error { defer d.exit.Close(); return gatherer.Run(ctx) })
 		d.controller.Recall(ctx, d.store.CopiedTenants())

@@ -1,4 +1,4 @@
-package main
+package doctor
 
 import (
 	"crypto/x509"
@@ -26,7 +26,7 @@ func TestCertificateThatEnds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &daemon{cfg: config{HostName: "host1", StoreCA: ca.Cert, StoreCert: f.Cert, StoreKey: f.Key}}
+	e := NewExaminer(Config{Name: "host1", Certificate: pki.Files{CA: ca.Cert, Cert: f.Cert, Key: f.Key}})
 	const day = 24 * time.Hour
 	end := certificateEnd(t, f)
 	for _, c := range []struct {
@@ -42,7 +42,7 @@ func TestCertificateThatEnds(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			d.examineCertificate(c.at, func(do, what string, args ...any) {
+			e.examineCertificate(c.at, func(do, what string, args ...any) {
 				got = append(got, fmt.Sprintf(what, args...)+"; to do: "+do)
 			})
 			switch {

@@ -1,0 +1,281 @@
+package doctor
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ovloom/ovloom/datapath"
+	"github.com/ovloom/ovloom/hostnet"
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/loop"
+	"github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/ovsdb"
+	"github.com/ovloom/ovloom/pki"
+)
+
+const (
+	examineTime = 12 * time.Second       // for one host's part of an examination
+	reportTime  = 15 * time.Second       // how long the hosts' reports are waited for
+	reportPoll  = 100 * time.Millisecond // how often it is looked for them
+
+	// ProbesQueued is how many packets may wait to be taken in.
+	ProbesQueued = 4096
+)
+
+// Examinations are those that hosts ask each other for; *store.Store has them. A run is the
+// number of one.
+type Examinations interface {
+	AskExamination(ctx context.Context, host string, run uint64) error
+	WatchExaminations(ctx context.Context, deliver func(run uint64)) error
+	AnswerExamination(ctx context.Context, run uint64, report intent.HealthReport) error
+	// ExaminationAnswered returns which hosts have reported.
+	ExaminationAnswered(ctx context.Context, run uint64) ([]string, error)
+	ExaminationReports(ctx context.Context, run uint64) (map[string]intent.HealthReport, error)
+}
+
+// Intent is what an examination must know of the store; *store.Store has it.
+type Intent interface {
+	Hosts(ctx context.Context) ([]intent.HostState, error)
+	// CopiedHosts returns the hosts that this one remembers; false: it remembers none.
+	CopiedHosts() (intent.HostsUpdate, bool)
+	Tenants(ctx context.Context) ([]intent.Tenant, error)
+	Networks(ctx context.Context, tenant string) ([]intent.Network, error)
+}
+
+// Switch is the connection to the local switch; *keeper.Link is one.
+type Switch interface {
+	Send(ctx context.Context, packets ...openflow.PacketOut) error
+	Tunnel() openflow.PortNo
+}
+
+// Host is the host's own network: functions of package hostnet, which Linux holds.
+type Host interface {
+	UDPSockets(port int) ([]hostnet.UDPSocket, error)
+	VXLANDevices(port int) ([]string, error)
+	TapsLeavingChecksums(names []string) ([]string, error)
+	ReadPeerEnds(names []string) (map[string]hostnet.PeerEnd, error)
+	NextHop(to netip.Addr) (hop netip.Addr, link string, err error)
+	NeighbourMAC(link string, a netip.Addr) (string, error)
+}
+
+// Config says what to examine. Every field but Certificate is required.
+type Config struct {
+	Name        string // of this host
+	VXLANName   string // the tunnel port
+	VXLANPort   int    // of UDP
+	Userspace   bool   // the datapath is the userspace one
+	Certificate pki.Files
+
+	Examinations Examinations
+	Intent       Intent
+	Switch       Switch
+	Host         Host
+
+	// Self returns this host as it is now, and Underlay why no tunnel of it works, and what
+	// to do; "": they do.
+	Self     func() intent.Host
+	Underlay func() (fault, do string)
+
+	// Interfaces are those of the integration bridge.
+	Interfaces func() []ovsdb.Interface
+
+	// Neighbours returns the userspace datapath's next hops of tunnels, and Moved those that
+	// had another MAC a moment ago.
+	Neighbours func(ctx context.Context) ([]datapath.Neighbour, error)
+	Moved      func() []datapath.Change
+
+	// CutOff returns what keeps tenants from leaving through the host.
+	CutOff func() []hostnet.ExitFault
+
+	Log *slog.Logger
+}
+
+// Examiner examines this host and its paths to others whenever some host asks for it, and
+// asks all hosts.
+type Examiner struct {
+	cfg    Config
+	prober *Prober
+}
+
+// NewExaminer returns an Examiner that answers nothing before Run.
+func NewExaminer(cfg Config) *Examiner {
+	e := &Examiner{cfg: cfg}
+	e.prober = NewProber(e.send)
+	return e
+}
+
+// Run answers probes, which come in by packets, and takes part in examinations, until ctx
+// ends.
+func (e *Examiner) Run(ctx context.Context, packets <-chan openflow.PacketIn) error {
+	var parts sync.WaitGroup
+	defer parts.Wait()
+	parts.Go(func() { e.receive(ctx, packets) })
+	loop.Watch(ctx, e.cfg.Log, "examinations", func(ctx context.Context) error {
+		return e.cfg.Examinations.WatchExaminations(ctx, func(run uint64) {
+			parts.Go(func() {
+				if err := e.examine(ctx, run); err != nil && ctx.Err() == nil {
+					e.cfg.Log.Warn("cannot report to an examination", "error", err)
+				}
+			})
+		})
+	})
+	return nil
+}
+
+// receive takes in what came through the tunnel.
+func (e *Examiner) receive(ctx context.Context, packets <-chan openflow.PacketIn) {
+	for {
+		select {
+		case p := <-packets:
+			from, ok := tunnelSource(p.Metadata)
+			if !ok {
+				continue
+			}
+			if err := e.prober.Receive(ctx, from, p.Packet, p.FullLen); err != nil && ctx.Err() == nil {
+				e.cfg.Log.Debug("probe not answered", "from", from, "error", err)
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// tunnelSource returns the VTEP that a packet came from.
+func tunnelSource(m openflow.Match) (netip.Addr, bool) {
+	for _, t := range m.Terms {
+		if t.Field == openflow.FieldTunSrc {
+			v := t.Value.Uint64()
+			return netip.AddrFrom4([4]byte{byte(v >> 24), byte(v >> 16), byte(v >> 8), byte(v)}), true
+		}
+	}
+	return netip.Addr{}, false
+}
+
+// send sends frames through the tunnel.
+func (e *Examiner) send(ctx context.Context, packets []Packet) error {
+	tunnel := e.cfg.Switch.Tunnel()
+	var out []openflow.PacketOut
+	for _, p := range packets {
+		out = append(out, openflow.PacketOut{Packet: p.Frame, Actions: []openflow.Action{
+			openflow.Set(openflow.FieldTunID, intent.VNIProbe), openflow.SetAddr(openflow.FieldTunDst, p.To), openflow.Output{Port: tunnel}}})
+	}
+	return e.cfg.Switch.Send(ctx, out...)
+}
+
+// examine does this host's part of an examination.
+func (e *Examiner) examine(ctx context.Context, run uint64) error {
+	limited, cancel := context.WithTimeout(ctx, examineTime)
+	defer cancel()
+	hosts, err := e.cfg.Intent.Hosts(limited)
+	if err != nil {
+		return err
+	}
+	var alive []intent.Host
+	for _, h := range hosts {
+		if h.Alive {
+			alive = append(alive, h.Host)
+		}
+	}
+	// Also when there is no time left: others wait for it.
+	return e.cfg.Examinations.AnswerExamination(ctx, run, e.report(limited, run, alive))
+}
+
+// report examines this host and its paths to others.
+func (e *Examiner) report(ctx context.Context, run uint64, hosts []intent.Host) intent.HealthReport {
+	start, self := time.Now(), e.cfg.Self()
+	report := intent.HealthReport{Host: self.Name, VXLANPort: e.cfg.VXLANPort}
+	var targets []Target
+	for _, h := range hosts {
+		if h.Name != self.Name {
+			targets = append(targets, Target{Host: h.Name, VTEP: h.VTEP, Wanted: Wanted(self, h)})
+		}
+	}
+	report.Paths = e.prober.Examine(ctx, run, targets)
+	report.Findings = append(e.examineHost(), e.examineNeighbours(ctx, hosts)...)
+	report.Took = time.Since(start)
+	e.cfg.Log.Info("examined the paths to the other hosts", "hosts", len(targets), "findings", len(report.Findings), "took", report.Took.Round(time.Millisecond))
+	return report
+}
+
+// Health has every live host examine its paths to the others, and says what their reports mean
+// together. While the store does not answer it examines this host's alone.
+func (e *Examiner) Health(ctx context.Context) (intent.Health, error) {
+	run := rand.Uint64()
+	if err := e.cfg.Examinations.AskExamination(ctx, e.cfg.Name, run); err != nil {
+		if intent.KindOf(err) != intent.Unavailable || ctx.Err() != nil {
+			return intent.Health{}, err
+		}
+		return e.alone(ctx, run), nil
+	}
+	deadline := time.Now().Add(reportTime)
+	for {
+		waiting, err := e.waiting(ctx, run)
+		if err != nil {
+			return intent.Health{}, err
+		}
+		if len(waiting) == 0 || time.Now().After(deadline) {
+			break
+		}
+		if !loop.Pause(ctx, reportPoll) {
+			return intent.Health{}, ctx.Err()
+		}
+	}
+	hosts, err := e.cfg.Intent.Hosts(ctx)
+	if err != nil {
+		return intent.Health{}, err
+	}
+	networks, err := e.networks(ctx)
+	if err != nil {
+		return intent.Health{}, err
+	}
+	reports, err := e.cfg.Examinations.ExaminationReports(ctx, run)
+	if err != nil {
+		return intent.Health{}, err
+	}
+	return Judge(hosts, networks, reports), nil
+}
+
+// alone is an examination without the store: of this host, and of its paths to the hosts that
+// it remembers. Those answer probes without the store.
+func (e *Examiner) alone(ctx context.Context, run uint64) intent.Health {
+	ctx, cancel := context.WithTimeout(ctx, examineTime)
+	defer cancel()
+	copied, _ := e.cfg.Intent.CopiedHosts() // without a copy there are no paths to examine
+	return JudgeAlone(copied.Hosts, e.report(ctx, run, copied.Hosts), errors.New("the store does not answer"))
+}
+
+// waiting returns the live hosts that have not reported.
+func (e *Examiner) waiting(ctx context.Context, run uint64) ([]string, error) {
+	hosts, err := e.cfg.Intent.Hosts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	reported, err := e.cfg.Examinations.ExaminationAnswered(ctx, run)
+	var waiting []string
+	for _, h := range hosts {
+		if h.Alive && !slices.Contains(reported, h.Name) {
+			waiting = append(waiting, h.Name)
+		}
+	}
+	return waiting, err
+}
+
+// networks returns the networks of all tenants.
+func (e *Examiner) networks(ctx context.Context) ([]intent.Network, error) {
+	tenants, err := e.cfg.Intent.Tenants(ctx)
+	var all []intent.Network
+	for _, t := range tenants {
+		some, err := e.cfg.Intent.Networks(ctx, t.Name)
+		if err != nil && intent.KindOf(err) != intent.NotFound { // it was deleted meanwhile
+			return nil, err
+		}
+		all = append(all, some...)
+	}
+	return all, err
+}
