@@ -44,8 +44,9 @@ var table = map[string]rule{
 	"openflow/ofconn":       {ours: "openflow openflow/ofp"},
 	"pipeline":              {ours: "intent openflow", noIO: true},
 	"packet":                {ours: "intent", noIO: true},
-	"controller":            {ours: "intent pipeline openflow packet router loop"},
-	"router":                {noIO: true},
+	"controller":            {ours: "intent pipeline openflow router controller/world loop"},
+	"controller/world":      {ours: "intent pipeline openflow router", noIO: true},
+	"router":                {ours: "intent pipeline openflow packet", noIO: true},
 	"doctor":                {ours: "intent openflow datapath hostnet loop ovsdb pki"},
 	"unixctl":               {},
 	"loop":                  {noIO: true},
@@ -78,8 +79,9 @@ var table = map[string]rule{
 	"integration/cmd/bench": {ours: "integration/lab api intent store store/cluster openflow openflow/ofconn controller unixctl", outside: etcd}, // a store of three members
 
 	// What tests share. It knows what it stands in for.
-	"api/apitest":     {ours: "api intent"},
-	"store/storetest": {ours: "store store/cluster"},
+	"api/apitest":                    {ours: "api intent"},
+	"controller/internal/switchtest": {ours: "openflow"},
+	"store/storetest":                {ours: "store store/cluster"},
 }
 
 // anywhere lists what every package may import: extensions of the standard

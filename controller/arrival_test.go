@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
-	"github.com/ovloom/ovloom/packet"
 )
 
 // said returns who was announced where since the last look, as sender, MAC and the port
@@ -15,14 +14,15 @@ import (
 func (r *rig) said() []string {
 	r.t.Helper()
 	synctest.Wait()
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	var all []string
-	for _, o := range r.world.routing.takeSayings() {
-		n, err := packet.ParseNeighbour(o.Packet)
-		if err != nil || n.Sender != n.Target {
-			r.t.Errorf("announces %+v, %v", n, err)
+	for _, a := range r.announced {
+		for _, addr := range a.Addrs {
+			all = append(all, addr.String()+" "+a.MAC.String()+" not to "+a.Port.String())
 		}
-		all = append(all, n.Target.String()+" "+n.MAC.String()+" not to "+o.InPort.String())
 	}
+	r.announced = nil
 	return all
 }
 

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/ovloom/ovloom/controller/world"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -18,12 +19,10 @@ import (
 type binder struct {
 	// Set by newBinder.
 	self   string
-	busy   func(lane string) bool    // a lane's deed is under way
-	told   func(tenant string) bool  // the store has told of the tenant, if only that it is gone
-	named  func(ifaceID string) bool // it is known which port an interface is, if any
-	arrive func(intent.PortRef)      // told of each port that is up here now and was not
+	known  knowledge
+	arrive func(intent.PortRef) // called for each port that is up here now and was not
 	// others waits, not for long, until all other hosts know a tenant as it was at a
-	// revision; nil: nobody is waited for.
+	// revision; nil: it is not waited for.
 	others func(ctx context.Context, tenant string, revision int64) error
 
 	plugs  map[string]*plug                    // by the interface's row
@@ -33,12 +32,19 @@ type binder struct {
 
 	// expected are ports that are being plugged here, or were just now, whose interface has
 	// not been seen yet, with when to give them up; zero: not while they are being plugged.
-	// Their claim may be heard of before their interface, and is not one without interface:
+	// Their claim may come before their interface, and is not one without interface:
 	// if it were given up, a port taken from another host would be that host's again.
 	expected map[intent.PortRef]time.Time
 
 	claimedAt map[intent.PortRef]int64 // the revisions of claims of ours that are not up yet
 	knownAt   map[string]int64         // by tenant: what the other hosts know
+}
+
+// knowledge is what a binder asks of the controller.
+type knowledge struct {
+	tenant func(name string) bool    // the store, or a copy of it, has sent the tenant, if only that it is gone
+	iface  func(ifaceID string) bool // it was looked up which port an interface is, if any
+	busy   func(queue string) bool   // a queue's task is under way
 }
 
 // plug is an interface here that names a port.
@@ -50,9 +56,9 @@ type plug struct {
 	granted  uint64 // generation that the store gave us; the row may not carry it yet
 }
 
-func newBinder(self string, busy, told, named func(string) bool, arrive func(intent.PortRef)) *binder {
+func newBinder(self string, known knowledge, arrive func(intent.PortRef)) *binder {
 	return &binder{
-		self: self, busy: busy, told: told, named: named, arrive: arrive,
+		self: self, known: known, arrive: arrive,
 		plugs:  map[string]*plug{},
 		owners: map[intent.PortRef]string{},
 		stale:  map[intent.PortRef]uint64{},
@@ -66,8 +72,8 @@ func newBinder(self string, busy, told, named func(string) bool, arrive func(int
 }
 
 // setInterfaces replaces the list of interfaces. It returns the ids that came and
-// those that went, for which someone must ask the store which ports they are.
-func (b *binder) setInterfaces(list []Interface, w *world) (came, went []string) {
+// those that went: which ports they are is to be looked up in the store.
+func (b *binder) setInterfaces(list []Interface, w *world.World) (came, went []string) {
 	before := b.ids()
 	seen := map[string]bool{}
 	for _, i := range list {
@@ -126,7 +132,7 @@ func (b *binder) ids() map[string]bool {
 }
 
 // resolve says which port an interface id means, or that none has it.
-func (b *binder) resolve(ifaceID string, ref intent.PortRef, ok bool, w *world) {
+func (b *binder) resolve(ifaceID string, ref intent.PortRef, ok bool, w *world.World) {
 	for _, p := range b.plugs {
 		if p.IfaceID != ifaceID || p.resolved == ok && (!ok || p.ref == ref) {
 			continue
@@ -140,16 +146,16 @@ func (b *binder) resolve(ifaceID string, ref intent.PortRef, ok bool, w *world) 
 
 // expects returns the port of an interface that was made here just now for a port whose
 // UUID is known.
-func (b *binder) expects(ifaceID string, w *world) (intent.PortRef, bool) {
+func (b *binder) expects(ifaceID string, w *world.World) (intent.PortRef, bool) {
 	for ref := range b.expected {
-		if _, _, p, known := w.find(ref); known && p.UUID == ifaceID {
+		if p, known := w.Port(ref); known && p.UUID == ifaceID {
 			return ref, true
 		}
 	}
 	return intent.PortRef{}, false
 }
 
-func (b *binder) attach(p *plug, ref intent.PortRef, w *world) {
+func (b *binder) attach(p *plug, ref intent.PortRef, w *world.World) {
 	p.ref, p.resolved = ref, true
 	if b.byPort[ref] == nil {
 		b.byPort[ref] = map[string]*plug{}
@@ -159,7 +165,7 @@ func (b *binder) attach(p *plug, ref intent.PortRef, w *world) {
 	b.elect(ref, w)
 }
 
-func (b *binder) detach(p *plug, w *world) {
+func (b *binder) detach(p *plug, w *world.World) {
 	if !p.resolved {
 		return
 	}
@@ -167,7 +173,7 @@ func (b *binder) detach(p *plug, w *world) {
 	delete(b.byPort[ref], p.UUID)
 	if len(b.byPort[ref]) == 0 {
 		delete(b.byPort, ref)
-		b.suspect(ref, p.granted)
+		b.mayBeStale(ref, p.granted)
 	}
 	p.resolved, p.granted = false, 0
 	b.elect(ref, w)
@@ -175,7 +181,7 @@ func (b *binder) detach(p *plug, w *world) {
 
 // elect chooses the interface that carries a port: a working one before one that
 // is not, then the one that carries it already, then the first by name.
-func (b *binder) elect(ref intent.PortRef, w *world) {
+func (b *binder) elect(ref intent.PortRef, w *world.World) {
 	var best *plug
 	for _, uuid := range slices.Sorted(maps.Keys(b.byPort[ref])) {
 		p := b.byPort[ref][uuid]
@@ -192,13 +198,13 @@ func (b *binder) elect(ref intent.PortRef, w *world) {
 	}
 	if best == nil {
 		delete(b.owners, ref)
-		w.setLocal(ref, 0)
-		w.setHeld(ref, 0)
+		w.SetLocal(ref, 0)
+		w.SetHeld(ref, 0)
 		return
 	}
 	b.owners[ref] = best.UUID
-	w.setLocal(ref, best.OFPort)
-	w.setHeld(ref, max(best.Generation, best.granted))
+	w.SetLocal(ref, best.OFPort)
+	w.SetHeld(ref, max(best.Generation, best.granted))
 }
 
 // tenants returns the tenants that concern this host: those of its plugs, and
@@ -225,7 +231,7 @@ func (b *binder) span(u intent.SpanUpdate) {
 	}
 	note := func(c intent.Binding) {
 		if c.Host == b.self {
-			b.suspect(c.PortRef(), c.Generation)
+			b.mayBeStale(c.PortRef(), c.Generation)
 			if c.Up {
 				delete(b.claimedAt, c.PortRef())
 			} else {
@@ -249,51 +255,41 @@ func (b *binder) span(u intent.SpanUpdate) {
 	}
 }
 
-// suspect notes that a port may carry a claim of ours, of that generation if it is
+// mayBeStale notes that a port may carry a claim of ours, of that generation if it is
 // not 0, and no interface.
-func (b *binder) suspect(ref intent.PortRef, generation uint64) {
+func (b *binder) mayBeStale(ref intent.PortRef, generation uint64) {
 	if b.byPort[ref] == nil {
 		b.stale[ref] = max(b.stale[ref], generation)
 	}
 }
 
-// deed is one thing to be done outside, for one interface or port.
-type deed struct {
-	lane string // deeds of a lane are done one at a time
-	what string // for the log
-	goal string // the state it leads to, which may take a while to be seen; "": seen at once
-	do   func(ctx context.Context) error
-	done func() // takes in the success, inside the loop
-
-	failed func(error) // takes in a failure, inside the loop; nil: nothing to take in
-}
-
-// deeds compares claims, rows and store, and returns what brings them closer.
+// tasks compares claims, rows and store, and returns what brings them closer.
 // flowsIn says whether the switch has everything of the last flush.
-func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) []deed {
-	var list []deed
-	telling := map[string]bool{}
+func (b *binder) tasks(w *world.World, flowsIn bool, claims Claims, rows Interfaces) []task {
+	var list []task
+	waiting := map[string]bool{}
 	others := map[string]bool{} // by tenant: other hosts have ports of it
-	heard := func(ref intent.PortRef) bool {
+	othersKnow := func(ref intent.PortRef) bool {
 		is, asked := others[ref.Tenant]
 		if !asked {
-			is = w.others(ref.Tenant)
+			is = w.HasOthers(ref.Tenant)
 			others[ref.Tenant] = is
 		}
-		return b.heardOf(ref, is)
+		return b.othersKnow(ref, is)
 	}
 	for _, uuid := range slices.Sorted(maps.Keys(b.plugs)) {
 		p := b.plugs[uuid]
 		up := false
 		if p.resolved && b.owners[p.ref] == uuid {
-			if _, _, _, known := w.find(p.ref); known {
-				own, inForce := w.claim(p.ref)
+			if _, known := w.Port(p.ref); known {
+				own, inForce := w.Claim(p.ref)
 				list = append(list, b.settleClaim(p, own, claims, rows)...)
 				up = inForce && p.OFPort != 0
-				if up && flowsIn && own.Generation != 0 && !own.Up && !heard(p.ref) {
-					if t := p.ref.Tenant; !telling[t] {
-						telling[t] = true
-						list = append(list, b.tellOthers(t, w.tenants[t].revision))
+				if up && flowsIn && own.Generation != 0 && !own.Up && !othersKnow(p.ref) {
+					if t := p.ref.Tenant; !waiting[t] {
+						waiting[t] = true
+						revision, _ := w.Revision(t)
+						list = append(list, b.awaitOthers(t, revision))
 					}
 					continue
 				}
@@ -302,40 +298,40 @@ func (b *binder) deeds(w *world, flowsIn bool, claims Claims, rows Interfaces) [
 				}
 			}
 		}
-		if flowsIn && up != p.Installed && (up || b.known(p)) {
+		if flowsIn && up != p.Installed && (up || b.isKnown(p)) {
 			list = append(list, install(uuid, up, rows))
 		}
 	}
 	return append(list, b.releases(w, claims)...)
 }
 
-// heardOf says whether all other hosts of the port's tenant know that it is here. Until
+// othersKnow says whether all other hosts of the port's tenant know that it is here. Until
 // they do they would drop what this host sends for the tenant, if it is the first port of
 // it here, and what they send to the port would go astray. others says whether there are
 // any.
-func (b *binder) heardOf(ref intent.PortRef, others bool) bool {
+func (b *binder) othersKnow(ref intent.PortRef, others bool) bool {
 	return b.others == nil || b.knownAt[ref.Tenant] >= b.claimedAt[ref] || !others
 }
 
-// tellOthers waits for the other hosts to know all claims of a tenant: one wait is for
+// awaitOthers waits for the other hosts to know all claims of a tenant: one wait is for
 // all ports that come meanwhile.
-func (b *binder) tellOthers(tenant string, revision int64) deed {
-	return deed{
-		lane: "others of " + tenant, what: "wait for the other hosts to know of a port",
+func (b *binder) awaitOthers(tenant string, revision int64) task {
+	return task{
+		queue: "others of " + tenant, what: "wait for the other hosts to know of a port",
 		do:   func(ctx context.Context) error { return b.others(ctx, tenant, revision) },
 		done: func() { b.knownAt[tenant] = max(b.knownAt[tenant], revision) },
 	}
 }
 
-// known says whether the store, or a copy of it, has told all that concerns a plug.
-func (b *binder) known(p *plug) bool {
-	return b.named(p.IfaceID) && (!p.resolved || b.told(p.ref.Tenant))
+// isKnown says whether the store, or a copy of it, has sent all that concerns a plug.
+func (b *binder) isKnown(p *plug) bool {
+	return b.known.iface(p.IfaceID) && (!p.resolved || b.known.tenant(p.ref.Tenant))
 }
 
 // settleClaim claims the port of a plug where that was not done, and keeps the
 // claim's generation on the interface's row, so that a restarted ovloomd does not
 // claim anew.
-func (b *binder) settleClaim(p *plug, own intent.Binding, claims Claims, rows Interfaces) []deed {
+func (b *binder) settleClaim(p *plug, own intent.Binding, claims Claims, rows Interfaces) []task {
 	ref, uuid := p.ref, p.UUID
 	held := max(p.Generation, p.granted)
 	switch {
@@ -344,8 +340,8 @@ func (b *binder) settleClaim(p *plug, own intent.Binding, claims Claims, rows In
 	case own.Generation == 0 || own.Generation != held:
 		var got intent.Binding
 		plugged := p.Plugged
-		return []deed{{
-			lane: storeLane(ref), what: "claim the port", goal: fmt.Sprintf("%s claims", uuid),
+		return []task{{
+			queue: storeQueue(ref), what: "claim the port", goal: fmt.Sprintf("%s claims", uuid),
 			do: func(ctx context.Context) (err error) {
 				if plugged {
 					got, err = claims.ClaimFree(ctx, ref, b.self, held)
@@ -356,27 +352,27 @@ func (b *binder) settleClaim(p *plug, own intent.Binding, claims Claims, rows In
 			},
 			failed: func(err error) {
 				p.refused = ""
-				if told := new(intent.Error); errors.As(err, &told) && told.Kind == intent.Conflict {
-					p.refused = told.What
+				if conflict := new(intent.Error); errors.As(err, &conflict) && conflict.Kind == intent.Conflict {
+					p.refused = conflict.What
 				}
 			},
 			done: func() {
 				p.granted, p.refused = got.Generation, ""
-				b.suspect(ref, got.Generation) // the interface may have gone meanwhile
+				b.mayBeStale(ref, got.Generation) // the interface may have gone meanwhile
 			},
 		}}
 	case p.Generation != held:
-		return []deed{{
-			lane: "row " + uuid, what: "keep the claim's generation on the interface", goal: fmt.Sprintf("generation %d", held),
+		return []task{{
+			queue: "row " + uuid, what: "keep the claim's generation on the interface", goal: fmt.Sprintf("generation %d", held),
 			do: func(ctx context.Context) error { return rows.SetGeneration(ctx, uuid, held) },
 		}}
 	}
 	return nil
 }
 
-func (b *binder) markUp(ref intent.PortRef, generation uint64, up bool, fault string, claims Claims) deed {
-	return deed{
-		lane: storeLane(ref), what: "mark the binding", goal: fmt.Sprintf("%d up %v %s", generation, up, fault),
+func (b *binder) markUp(ref intent.PortRef, generation uint64, up bool, fault string, claims Claims) task {
+	return task{
+		queue: storeQueue(ref), what: "mark the binding", goal: fmt.Sprintf("%d up %v %s", generation, up, fault),
 		do: func(ctx context.Context) error { return claims.MarkUp(ctx, ref, b.self, generation, up, fault) },
 		done: func() {
 			if up {
@@ -386,61 +382,61 @@ func (b *binder) markUp(ref intent.PortRef, generation uint64, up bool, fault st
 	}
 }
 
-func install(uuid string, on bool, rows Interfaces) deed {
-	return deed{
-		lane: "row " + uuid, what: "mark the interface", goal: fmt.Sprintf("installed %v", on),
+func install(uuid string, on bool, rows Interfaces) task {
+	return task{
+		queue: "row " + uuid, what: "mark the interface", goal: fmt.Sprintf("installed %v", on),
 		do: func(ctx context.Context) error { return rows.SetInstalled(ctx, uuid, on) },
 	}
 }
 
-// expectFor is how long the switch's database may take to tell of the interface of a port
+// expectFor is how long the switch's database may take to show the interface of a port
 // that was plugged.
 const expectFor = 15 * time.Second
 
-// releases gives up the claims that no interface is behind: not while nobody knows
+// releases gives up the claims that no interface is behind: not while it is unknown
 // which port an interface is.
-func (b *binder) releases(w *world, claims Claims) []deed {
+func (b *binder) releases(w *world.World, claims Claims) []task {
 	for _, p := range b.plugs {
-		if !b.named(p.IfaceID) {
+		if !b.known.iface(p.IfaceID) {
 			return nil
 		}
 	}
 	maps.DeleteFunc(b.expected, func(_ intent.PortRef, until time.Time) bool {
 		return !until.IsZero() && time.Now().After(until)
 	})
-	var list []deed
-	for _, ref := range slices.SortedFunc(maps.Keys(b.stale), comparePorts) {
-		own, _ := w.claim(ref)
+	var list []task
+	for _, ref := range slices.SortedFunc(maps.Keys(b.stale), world.ComparePorts) {
+		own, _ := w.Claim(ref)
 		generation := max(own.Generation, b.stale[ref])
 		_, expected := b.expected[ref]
 		switch {
 		case b.byPort[ref] != nil:
 			delete(b.stale, ref)
 		case expected:
-		case b.busy(storeLane(ref)):
+		case b.known.busy(storeQueue(ref)):
 			// Perhaps it is being claimed; the claim must not be forgotten.
 		case generation != 0:
-			list = append(list, deed{
-				lane: storeLane(ref), what: "release the port", goal: fmt.Sprintf("%d released", generation),
+			list = append(list, task{
+				queue: storeQueue(ref), what: "release the port", goal: fmt.Sprintf("%d released", generation),
 				do: func(ctx context.Context) error { return claims.Release(ctx, ref, b.self, generation) },
 				done: func() {
 					if b.stale[ref] == generation {
-						b.stale[ref] = 0 // the watch may have to tell yet
+						b.stale[ref] = 0 // the watch may have to show it yet
 					}
 				},
 			})
-		case b.told(ref.Tenant):
+		case b.known.tenant(ref.Tenant):
 			delete(b.stale, ref) // the store knows of no claim of ours
 		}
 	}
 	return list
 }
 
-// storeLane keeps what is done to one port in the store in order.
-func storeLane(ref intent.PortRef) string { return "store " + ref.String() }
+// storeQueue keeps what is done to one port in the store in order.
+func storeQueue(ref intent.PortRef) string { return "store " + ref.String() }
 
-// doubles returns the ports that several interfaces here name.
-func (b *binder) doubles() map[intent.PortRef][]string {
+// duplicates returns the ports that several interfaces here name.
+func (b *binder) duplicates() map[intent.PortRef][]string {
 	d := map[intent.PortRef][]string{}
 	for ref, plugs := range b.byPort {
 		if len(plugs) < 2 {

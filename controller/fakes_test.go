@@ -16,10 +16,14 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ovloom/ovloom/controller/internal/switchtest"
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/pipeline"
+	"github.com/ovloom/ovloom/router"
 )
+
+const self = "host1"
 
 // rig is a controller of host1 with fakes around it. It lives in a synctest bubble:
 // time passes only when nothing happens.
@@ -32,6 +36,9 @@ type rig struct {
 	store *fakeStore
 	rows  *fakeRows
 	sw    *fakeSwitch
+
+	mu        sync.Mutex
+	announced []router.Arrival // guarded by mu
 }
 
 // newRig returns a rig with host1 and host2, tenant acme, network acme/web and its
@@ -42,9 +49,14 @@ func newRig(t *testing.T) *rig {
 	r := &rig{t: t, ctx: ctx, stop: stop, calls: log,
 		store: newFakeStore(log),
 		rows:  &fakeRows{calls: log, rows: map[string]Interface{}},
-		sw:    &fakeSwitch{table: newTable()},
+		sw:    &fakeSwitch{Table: switchtest.New()},
 	}
 	r.Controller = New(self, Deps{Span: r.store, Claims: r.store, Progress: r.store, Interfaces: r.rows})
+	r.announce = func(a router.Arrival) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.announced = append(r.announced, a)
+	}
 	r.rows.tell = func(list []Interface) { r.SetInterfaces(ctx, list) }
 	t.Cleanup(func() { stop(); synctest.Wait() })
 
@@ -119,7 +131,7 @@ func (r *rig) entry(id intent.ID) string {
 	synctest.Wait()
 	r.sw.mu.Lock()
 	defer r.sw.mu.Unlock()
-	for _, f := range r.sw.flows {
+	for _, f := range r.sw.Flows {
 		if pipeline.Cookie(f.Cookie) == pipeline.MakeCookie(pipeline.KindPort, id) && f.Table == pipeline.EntryTable() {
 			return f.String()
 		}
@@ -255,10 +267,10 @@ func (r *fakeRows) SetInstalled(_ context.Context, uuid string, on bool) error {
 	return r.set(uuid, func(i *Interface) { i.Installed = on })
 }
 
-// fakeSwitch is a Switch with the tables of walk_test.go.
+// fakeSwitch is a Switch with tables.
 type fakeSwitch struct {
 	mu sync.Mutex
-	*table
+	*switchtest.Table
 	meters         []of.Meter
 	fail           error
 	applies, dumps int // calls, those that failed included
@@ -283,7 +295,7 @@ func (s *fakeSwitch) Apply(_ context.Context, mods []of.Mod) error {
 			others = append(others, m)
 		}
 	}
-	return s.table.apply(others)
+	return s.Table.Apply(others)
 }
 
 // Meters implements Switch.
@@ -298,7 +310,7 @@ func (s *fakeSwitch) Tables(context.Context) ([]of.Flow, []of.Group, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dumps++
-	flows, groups := s.table.dump()
+	flows, groups := s.Table.Dump()
 	return flows, groups, s.fail
 }
 
@@ -306,7 +318,7 @@ func (s *fakeSwitch) Tables(context.Context) ([]of.Flow, []of.Group, error) {
 func (s *fakeSwitch) Groups(context.Context) ([]of.Group, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, groups := s.table.dump()
+	_, groups := s.Table.Dump()
 	return groups, s.fail
 }
 
@@ -314,7 +326,7 @@ func (s *fakeSwitch) Groups(context.Context) ([]of.Group, error) {
 func (s *fakeSwitch) CookieFlows(_ context.Context, cookie, mask uint64) ([]of.Flow, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	flows, _ := s.table.dump()
+	flows, _ := s.Table.Dump()
 	return slices.DeleteFunc(flows, func(f of.Flow) bool { return (f.Cookie^cookie)&mask != 0 }), s.fail
 }
 

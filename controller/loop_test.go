@@ -16,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ovloom/ovloom/controller/internal/switchtest"
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/pipeline"
@@ -32,7 +33,7 @@ func TestRestartWithNothingChanged(t *testing.T) {
 		r := newRig(t)
 		r.store, r.rows.rows = old.store, old.rows.rows
 		r.deps.Span, r.deps.Claims, r.deps.Progress = old.store, old.store, old.store
-		r.sw.table, r.sw.meters = old.sw.table, old.sw.meters
+		r.sw.Table, r.sw.meters = old.sw.Table, old.sw.meters
 		go r.Run(r.ctx)
 		r.Recall(r.ctx, []string{"acme"})
 		r.Connected(r.ctx, r.sw, 1)
@@ -68,7 +69,7 @@ func TestNothingIsDoneBeforeAllIsKnown(t *testing.T) {
 				r.rows.rows["row if1"] = Interface{UUID: "row if1", Name: "if1", IfaceID: uuidOf(11), OFPort: 5, Generation: 7, Installed: true}
 				r.store.silent = true
 				mine := of.Flow{Table: pipeline.EntryTable(), Priority: 1, Cookie: 1}
-				r.sw.flows[mine.Key()] = mine
+				r.sw.Flows[mine.Key()] = mine
 
 				go r.Run(r.ctx)
 				for i, input := range order {
@@ -88,7 +89,7 @@ func TestNothingIsDoneBeforeAllIsKnown(t *testing.T) {
 				r.did()
 				r.speaks(11, 5)
 				r.right()
-				if _, kept := r.sw.flows[mine.Key()]; kept {
+				if _, kept := r.sw.Flows[mine.Key()]; kept {
 					t.Error("a flow that nobody wants is left")
 				}
 			})
@@ -150,10 +151,10 @@ func TestStoreThatHangs(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.store.troubled(time.Hour, nil)
 		r.rows.plug(Interface{Name: "if1", IfaceID: uuidOf(11), OFPort: 5})
-		time.Sleep(deedTimeout + retryFirst + time.Second)
+		time.Sleep(taskTimeout + retryFirst + time.Second)
 		r.did("watch acme", "claim c1, have 0", "claim c1, have 0")
 		r.store.troubled(0, nil)
-		time.Sleep(deedTimeout + retryMost)
+		time.Sleep(taskTimeout + retryMost)
 		r.did("claim c1, have 0", "row if1: generation 1", "row if1: installed: true", "c1, generation 1, up: true")
 	})
 }
@@ -173,7 +174,7 @@ func TestSwitchLostAndBack(t *testing.T) {
 		}
 
 		// It comes back empty.
-		again := &fakeSwitch{table: newTable()}
+		again := &fakeSwitch{Table: switchtest.New()}
 		r.Connected(r.ctx, again, 1)
 		r.did("row if2: installed: true", "c2, generation 1, up: true")
 		if applies, dumps := again.asked(); applies != 1 || dumps != 1 {
@@ -266,8 +267,8 @@ func TestFailedChangeIsFollowedByComparing(t *testing.T) {
 		}
 		// Somebody has meddled meanwhile.
 		r.sw.mu.Lock()
-		for k := range r.sw.flows {
-			delete(r.sw.flows, k)
+		for k := range r.sw.Flows {
+			delete(r.sw.Flows, k)
 			break
 		}
 		r.sw.mu.Unlock()
@@ -373,7 +374,7 @@ func TestStatusShowsWhatIsPlugged(t *testing.T) {
 		if len(s.Tenants) != 1 || s.Tenants[0].Name != "acme" || s.Tenants[0].Applied != s.Tenants[0].Revision {
 			t.Errorf("tenants %+v", s.Tenants)
 		}
-		if flows, groups := r.sw.dump(); s.Flows != len(flows) || s.Groups != len(groups) {
+		if flows, groups := r.sw.Dump(); s.Flows != len(flows) || s.Groups != len(groups) {
 			t.Errorf("%d flows and %d groups, the switch has %d and %d", s.Flows, s.Groups, len(flows), len(groups))
 		}
 	})

@@ -4,9 +4,9 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 	"time"
 
+	"github.com/ovloom/ovloom/controller/world"
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/pipeline"
@@ -31,9 +31,9 @@ type Status struct {
 	Groups    int
 	Tenants   []TenantStatus
 	LeftOut   []LeftOut
-	NoHosts   bool         // nobody has told of the hosts: nothing is done here
-	NoGuard   bool         // nobody has told of what tenants are kept from: nothing is done here
-	Unheard   []string     // tenants that were here, of which neither the store nor a copy tells; their flows stay as they are
+	NoHosts   bool         // neither the store nor a copy of it has sent the hosts: nothing is done here
+	NoGuard   bool         // neither has sent what tenants are kept from: nothing is done here
+	Missing   []string     // tenants that were here, and that neither has sent; their flows stay as they are
 	Ports     []PortStatus // plugged here
 	Conflicts []Conflict
 }
@@ -42,7 +42,7 @@ type Status struct {
 type TenantStatus struct {
 	Name     string
 	Revision int64 // of the store, that was taken in
-	Applied  int64 // that the switch has, as told to the store
+	Applied  int64 // that the switch has, as reported to the store
 
 	// Unlimited: nothing bounds the tenant's connections through NAT on this host.
 	Unlimited bool
@@ -52,7 +52,7 @@ type TenantStatus struct {
 type PortStatus struct {
 	Interface
 	Ref     intent.PortRef
-	Unheard bool   // nobody has told yet which port it is
+	Pending bool   // it is not known yet which port it is
 	Known   bool   // the store has such a port
 	InForce bool   // this host's claim is the one in force
 	Refused string // why this host may not claim the port; "": nothing is in the way
@@ -92,18 +92,15 @@ func (c *Controller) Notes(ctx context.Context, owners map[pipeline.Cookie]bool)
 		}
 		notes[owner][f.Key()] = note
 	}
-	objects, err := ask(ctx, c, func() []object {
-		pipeline.Base(c.world.sw, add)
-		return slices.DeleteFunc(c.world.all(), func(o object) bool { return !owners[o.cookie()] })
-	})
-	for some := range slices.Chunk(objects, notesAtOnce) {
+	emitters, err := ask(ctx, c, func() []func(pipeline.Emit) { return c.world.Emitters(owners) })
+	for some := range slices.Chunk(emitters, notesAtOnce) {
 		if err != nil {
 			break
 		}
 		// In the loop, because what the switch looks like must not change meanwhile.
 		_, err = ask(ctx, c, func() bool {
-			for _, o := range some {
-				o.emit(add)
+			for _, emit := range some {
+				emit(add)
 			}
 			return true
 		})
@@ -121,165 +118,65 @@ func (c *Controller) Port(ctx context.Context, ref intent.PortRef) (pipeline.Por
 		ok   bool
 	}
 	f, err := ask(ctx, c, func() found {
-		if v := c.world.ports.done[ref]; v != nil {
-			return found{*v, true}
-		}
-		return found{}
+		v, ok := c.world.PortView(ref)
+		return found{v, ok}
 	})
 	return f.view, f.ok, err
 }
 
-// Compare returns the mods that would lead from what the switch holds to what a
-// new process would want it to hold, and which flows two objects want: nothing, if all
-// is right. It changes nothing, and the loop goes on while the switch tells what it holds.
-func (c *Controller) Compare(ctx context.Context) (mods []of.Mod, clashes []string, err error) {
-	type start struct {
-		sw     Switch
-		synced bool
-		as     pipeline.Switch
-		epoch  int
-	}
-	type answer struct {
-		mods    []of.Mod
-		clashes []string
-		again   bool
-	}
-	for range compareTries {
-		from, err := ask(ctx, c, func() start {
-			if c.sw == nil || !c.synced {
-				return start{sw: c.sw}
-			}
-			return start{c.sw, true, c.world.sw, c.disturbed.epoch}
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-		switch {
-		case from.sw == nil:
-			return nil, nil, intent.Unavailablef("ovs-vswitchd does not answer").
-				WithHint("see whether ovs-vswitchd runs: systemctl status openvswitch-switch")
-		case !from.synced:
-			return nil, nil, intent.Unavailablef("the switch has not been brought up to date yet").
-				WithHint("see `ovloom status` for what ovloomd waits for")
-		}
-		dump, cancel := context.WithTimeout(ctx, applyTimeout)
-		meters, flows, groups, err := held(dump, from.sw, from.as)
-		cancel()
-		if err != nil {
-			return nil, nil, err
-		}
-		a, err := ask(ctx, c, func() answer {
-			if c.sw != from.sw || !c.synced || c.disturbed.epoch != from.epoch {
-				return answer{again: true}
-			}
-			w := c.world.recomputed()
-			want := w.target()
-			if !c.allHeard() {
-				want.known = w.knownOwners(c.externalsKnown())
-			}
-			return answer{mods: append(want.meterMods(meters), want.resync(flows, groups)...), clashes: w.clashes(want)}
-		})
-		if err != nil {
-			return nil, nil, err
-		}
-		if !a.again {
-			return a.mods, a.clashes, nil
-		}
-	}
-	return nil, nil, intent.Unavailablef("the switch is being changed all the time").WithHint("try again")
-}
-
-// compareTries is how often Compare begins anew because the switch was changed meanwhile.
-const compareTries = 10
-
 // Objects names the objects behind cookies: "port acme/web/c1".
 func (c *Controller) Objects(ctx context.Context) (map[pipeline.Cookie]string, error) {
-	return ask(ctx, c, c.world.objects)
+	return ask(ctx, c, c.world.Objects)
 }
 
-// ask runs f in the loop and returns its answer.
-func ask[T any](ctx context.Context, c *Controller, f func() T) (T, error) {
-	answer := make(chan T, 1)
-	c.send(ctx, func() { answer <- f() })
-	select {
-	case a := <-answer:
-		return a, nil
-	case <-c.ended:
-		var zero T
-		return zero, intent.Unavailablef("the controller has stopped")
-	case <-ctx.Done():
-		var zero T
-		return zero, intent.Unavailablef("the controller does not answer: %w", ctx.Err())
-	}
-}
+// Why Compare does not.
+var (
+	errNoSwitch = intent.Unavailablef("ovs-vswitchd does not answer").
+			WithHint("see whether ovs-vswitchd runs: systemctl status openvswitch-switch")
+	errNotSynced = intent.Unavailablef("the switch has not been brought up to date yet").
+			WithHint("see `ovloom status` for what ovloomd waits for")
+	errChangesAllTheTime = intent.Unavailablef("the switch is being changed all the time").WithHint("try again")
+)
 
 func (c *Controller) status() Status {
 	s := Status{Stats: c.stats, Connected: c.sw != nil, Synced: c.synced}
-	pipeline.Base(c.world.sw, func(of.Flow, string) { s.Flows++ })
-	flows, groups := c.world.counts()
+	pipeline.Base(c.world.Switch(), func(of.Flow, string) { s.Flows++ })
+	flows, groups := c.world.Counts()
 	s.Flows, s.Groups = s.Flows+flows, groups
-	for name, t := range c.world.tenants {
-		s.Tenants = append(s.Tenants, TenantStatus{name, t.revision, c.applied[name], c.world.unlimited(t)})
+	for name, revision := range c.world.Tenants() {
+		s.Tenants = append(s.Tenants, TenantStatus{name, revision, c.applied[name], c.world.Unlimited(name)})
 	}
 	slices.SortFunc(s.Tenants, func(a, b TenantStatus) int { return cmp.Compare(a.Name, b.Name) })
 
 	for _, p := range c.binder.ports() {
-		_, _, _, known := c.world.find(p.ref)
-		_, inForce := c.world.claim(p.ref)
+		_, known := c.world.Port(p.ref)
+		_, inForce := c.world.Claim(p.ref)
 		s.Ports = append(s.Ports, PortStatus{
 			Interface: p.Interface, Ref: p.ref,
-			Unheard: !c.answered[p.IfaceID],
+			Pending: !c.resolved[p.IfaceID],
 			Known:   p.resolved && known,
 			InForce: p.resolved && inForce && c.binder.owners[p.ref] == p.UUID,
 			Refused: p.refused,
 		})
 	}
-	s.LeftOut = c.world.leftOut()
-	s.NoHosts = !c.hostsHeard
-	s.NoGuard = c.deps.NAT != nil && !c.nat.guardHeard
+	s.LeftOut = c.world.LeftOut()
+	s.NoHosts = !c.hostsReceived
+	s.NoGuard = c.deps.NAT != nil && !c.nat.guardReceived
 	if c.started {
-		s.Unheard, _ = c.unheard()
+		s.Missing, _ = c.outstanding()
 	}
 	s.Conflicts = c.conflicts()
 	return s
 }
 
 func (c *Controller) conflicts() []Conflict {
-	doubles := c.binder.doubles()
+	duplicates := c.binder.duplicates()
 	var list []Conflict
-	for _, t := range c.world.tenants {
-		for network, n := range t.networks {
-			for port, claims := range n.claims {
-				ref := intent.PortRef{Tenant: t.Name, Network: network, Port: port}
-				if len(claims) < 2 && doubles[ref] == nil {
-					continue
-				}
-				claims = slices.Clone(claims)
-				slices.SortFunc(claims, func(a, b intent.Binding) int { return cmp.Compare(b.Generation, a.Generation) })
-				list = append(list, Conflict{ref, claims, doubles[ref]})
-			}
+	for ref, claims := range c.world.Claimed() {
+		if len(claims) > 1 || duplicates[ref] != nil {
+			list = append(list, Conflict{ref, claims, duplicates[ref]})
 		}
 	}
-	slices.SortFunc(list, func(a, b Conflict) int { return comparePorts(a.Ref, b.Ref) })
+	slices.SortFunc(list, func(a, b Conflict) int { return world.ComparePorts(a.Ref, b.Ref) })
 	return list
-}
-
-// objects names the objects whose flows the switch has.
-func (w *world) objects() map[pipeline.Cookie]string {
-	names := map[pipeline.Cookie]string{}
-	for _, t := range pipeline.Tables() {
-		names[pipeline.MakeCookie(pipeline.KindBase, intent.ID(t.ID))] = "table " + t.Name
-	}
-	for _, r := range pipeline.Reasons() {
-		names[pipeline.MakeCookie(pipeline.KindReason, intent.ID(r))] = "reason " + r.String()
-	}
-	w.each(func(o object) {
-		name := o.name()
-		names[o.cookie()] = name
-		_, ref, _ := strings.Cut(name, " ")
-		for _, c := range o.learned() {
-			names[c] = c.Kind().String() + " " + ref
-		}
-	})
-	return names
 }

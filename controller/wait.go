@@ -24,7 +24,7 @@ func (c *Controller) WaitUp(ctx context.Context, ref intent.PortRef) error {
 	case <-ctx.Done():
 	}
 	// The loop must not keep it, and knows why. It is asked with a new deadline.
-	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), deedTimeout)
+	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
 	defer cancel()
 	why, err := ask(late, c, func() string {
 		c.waiters = slices.DeleteFunc(c.waiters, func(x waiter) bool { return x.up == w.up })
@@ -36,8 +36,8 @@ func (c *Controller) WaitUp(ctx context.Context, ref intent.PortRef) error {
 	return intent.Unavailablef("port %s is not up: %s: %w", ref, why, ctx.Err())
 }
 
-// tellWaiters ends the waits for ports that are up.
-func (c *Controller) tellWaiters() {
+// wakeWaiters ends the waits for ports that are up.
+func (c *Controller) wakeWaiters() {
 	c.waiters = slices.DeleteFunc(c.waiters, func(w waiter) bool {
 		if c.missing(w.ref) != "" {
 			return false
@@ -49,8 +49,8 @@ func (c *Controller) tellWaiters() {
 
 // missing says what a port still lacks to be up here; "" if nothing.
 func (c *Controller) missing(ref intent.PortRef) string {
-	own, inForce := c.world.claim(ref)
-	_, _, _, known := c.world.find(ref)
+	own, inForce := c.world.Claim(ref)
+	_, known := c.world.Port(ref)
 	plug := c.binder.plugs[c.binder.owners[ref]]
 	switch {
 	case plug == nil:

@@ -43,6 +43,12 @@ func (k *zoneKeeper) Limit(_ context.Context, zone uint16, most uint32) error {
 	return nil
 }
 
+// limitedAcme is a tenant with an SNAT that allows 500 connections.
+func limitedAcme() intent.SpanUpdate {
+	return intent.SpanUpdate{Tenant: "acme", Snapshot: &intent.Snapshot{Tenant: intent.Tenant{Name: "acme", ID: 3, VRF: 7},
+		SNATs: []intent.SNAT{{Tenant: "acme", External: "campus", MaxConnections: 500}}}}
+}
+
 // A tenant's zone has its limit before any flow can send a packet there; and a datapath
 // that has no limits gives zones all the same.
 func TestZonesAreBoundedBeforeTheyAreUsed(t *testing.T) {
@@ -51,20 +57,18 @@ func TestZonesAreBoundedBeforeTheyAreUsed(t *testing.T) {
 			k := &zoneKeeper{refuses: refuses}
 			c := New("host1", Deps{NAT: &NAT{Zones: k, Conntrack: k}, Log: slog.New(slog.DiscardHandler)})
 			c.synced, c.nat.zonesLoaded, c.nat.zones = true, true, map[string]uint16{}
-			acme := c.world.tenant("acme")
-			acme.Tenant = intent.Tenant{Name: "acme", ID: 3, VRF: 7}
-			acme.nat.snats = map[string]intent.SNAT{"campus": {Tenant: "acme", External: "campus", MaxConnections: 500}}
-			c.lookAfterZones(t.Context())
+			c.world.Update(limitedAcme())
+			c.assignZones(t.Context())
 			synctest.Wait()
-			if z := c.world.zone(acme); z != 0 {
-				t.Errorf("zone %d is in use already", z)
+			if rules, ok := c.world.Rules("acme"); ok {
+				t.Errorf("zone %d is in use already", rules.Zone)
 			}
 			(<-c.in)()
 			if want := []string{"limit 16384 to 500", "empty 16384", "save map[nat/acme/3:16384]"}; !slices.Equal(k.did, want) {
 				t.Errorf("did %q, want %q", k.did, want)
 			}
-			if z := c.world.zone(acme); z != 16384 {
-				t.Errorf("zone %d", z)
+			if rules, _ := c.world.Rules("acme"); rules.Zone != 16384 {
+				t.Errorf("zone %d", rules.Zone)
 			}
 			if _, known := c.nat.limits[16384]; known == refuses {
 				t.Errorf("limit known: %v", known)
@@ -93,22 +97,20 @@ func TestLimitsThatOthersChangeAreSetAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, repairs := &limitedSwitch{limits: map[uint16]uint32{16384: 500}}, &fakeRepairs{}
 		c := New("host1", Deps{NAT: &NAT{Zones: k, Conntrack: k}, Repairs: repairs, Log: slog.New(slog.DiscardHandler)})
-		c.synced, c.nat.zonesLoaded, c.nat.externalsHeard = true, true, true
-		acme := c.world.tenant("acme")
-		acme.Tenant = intent.Tenant{Name: "acme", ID: 3, VRF: 7}
-		acme.nat.snats = map[string]intent.SNAT{"campus": {Tenant: "acme", External: "campus", MaxConnections: 500}}
-		c.nat.zones = map[string]uint16{zoneName(acme.Tenant): 16384}
-		c.world.setZones(c.nat.zones)
-		c.world.suspectAll()
+		c.synced, c.nat.zonesLoaded, c.nat.externalsReceived = true, true, true
+		c.world.Update(limitedAcme())
+		c.nat.zones = map[string]uint16{"nat/acme/3": 16384}
+		c.world.SetZones(c.nat.zones)
+		c.world.CheckAll()
 		look := func() {
 			t.Helper()
-			c.lookAtLimits(t.Context())
+			c.checkLimits(t.Context())
 			synctest.Wait()
 			for range 10 { // what was set in motion, and what follows from it
 				for len(c.in) > 0 {
 					(<-c.in)()
 				}
-				c.natDeeds(t.Context())
+				c.natTasks(t.Context())
 				synctest.Wait()
 			}
 		}
@@ -129,27 +131,4 @@ func TestLimitsThatOthersChangeAreSetAgain(t *testing.T) {
 			}
 		}
 	})
-}
-
-// Of several SNATs the one that allows most decides, always.
-func TestConnectionsOfATenant(t *testing.T) {
-	for _, c := range []struct {
-		max  []uint32
-		want uint32
-	}{
-		{nil, intent.DefaultConnections},
-		{[]uint32{0}, intent.DefaultConnections},
-		{[]uint32{500}, 500},
-		{[]uint32{500, 900}, 900},
-		{[]uint32{500, intent.UnlimitedConnections}, 0},
-	} {
-		tn := &tenant{}
-		tn.nat.snats = map[string]intent.SNAT{}
-		for i, m := range c.max {
-			tn.nat.snats[fmt.Sprint(i)] = intent.SNAT{MaxConnections: m}
-		}
-		if got := tn.connections(); got != c.want {
-			t.Errorf("%v: %d, want %d", c.max, got, c.want)
-		}
-	}
 }

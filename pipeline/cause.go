@@ -43,6 +43,9 @@ var causes = []Cause{
 	CauseSolicitation, CauseUplinkAsk, CauseUplinkAnswer, CauseFragment,
 }
 
+// Causes lists all causes, in order of their numbers.
+func Causes() []Cause { return slices.Clone(causes) }
+
 // String returns the cause in words.
 func (c Cause) String() string {
 	if s, ok := causeNames[c]; ok {

@@ -230,7 +230,7 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 	for _, l := range c.LeftOut {
 		add(l.Do, "%s is left out on this host: %s", l.Object, l.Why)
 	}
-	for _, t := range c.Unheard {
+	for _, t := range c.Missing {
 		add("see that the store is back; until then a crash of ovs-vswitchd takes what is left of it",
 			"the copy of tenant %s on disk is damaged and the store does not answer: its flows stay as they are", t)
 	}
@@ -278,7 +278,7 @@ func (d *daemon) warnings(c controller.Status) []api.Warning {
 		case p.Refused != "":
 			add(fmt.Sprintf("unplug it here (ovloom port unplug %s) or there, or plug it here again with --take", p.Ref),
 				"interface %s cannot be used for its port: %s", p.Name, p.Refused)
-		case p.Unheard: // what the store does not tell is not the interface's fault
+		case p.Pending: // what the store does not tell is not the interface's fault
 		case !p.Known && plugged[p.UUID] != "":
 			add("ovloom port unplug "+plugged[p.UUID],
 				"interface %s was plugged for port %s, which was deleted", p.Name, plugged[p.UUID])

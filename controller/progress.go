@@ -1,0 +1,45 @@
+package controller
+
+import (
+	"context"
+	"maps"
+	"time"
+)
+
+// What this host tells the others, by the store, of how far its switch is.
+
+// reportApplied tells the store how far the switch is, when something of the host's
+// span changed.
+func (c *Controller) reportApplied(ctx context.Context) {
+	now := map[string]int64{}
+	for t := range c.follows {
+		if revision, ok := c.world.Revision(t); ok {
+			now[t] = revision
+			if reported, ok := c.applied[t]; ok && c.natUnderWay(t) {
+				now[t] = reported
+			}
+		}
+	}
+	if maps.Equal(now, c.applied) {
+		return
+	}
+	c.do(ctx, task{queue: "applied", what: "report what is applied",
+		do:   func(ctx context.Context) error { return c.deps.Progress.SetAppliedSpan(ctx, c.host, now) },
+		done: func() { c.applied = now },
+	})
+}
+
+// othersPatience is how long a port that comes up waits for other hosts to know of it: one
+// that lives and hangs must not keep it down.
+const othersPatience = 2 * time.Second
+
+// waitOthers waits until all other hosts know a tenant as it was at a revision, or for as
+// long as is right.
+func (c *Controller) waitOthers(ctx context.Context, tenant string, revision int64) error {
+	limited, cancel := context.WithTimeout(ctx, othersPatience)
+	defer cancel()
+	if err := c.deps.Progress.WaitOthers(limited, c.host, tenant, revision); err != nil && ctx.Err() == nil {
+		c.log.Info("other hosts may not know yet of a port that is up now", "tenant", tenant, "error", err)
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package world
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/pipeline"
+)
+
+// Uplink is the port of the switch by which packets leave to an external.
+type Uplink struct {
+	OFPort of.PortNo  // 0: there is none
+	MAC    intent.MAC // kind host only: of the interface that the port is
+}
+
+func (w *World) externalKind() kind[string, pipeline.ExternalView] {
+	return kind[string, pipeline.ExternalView]{
+		cookie: pipeline.KindExternal, compare: strings.Compare, view: w.externalView,
+		idOf:   func(name string) intent.ID { return w.externalByName[name].ID },
+		same:   func(a, b *pipeline.ExternalView) bool { return reflect.DeepEqual(a, b) },
+		id:     func(v *pipeline.ExternalView) intent.ID { return v.External.ID },
+		flows:  func(v *pipeline.ExternalView, emit pipeline.Emit) { pipeline.External(w.sw, v, emit) },
+		meters: func(v *pipeline.ExternalView) []of.Meter { return pipeline.ExternalMeters(w.sw, v) },
+		learned: func(v *pipeline.ExternalView) []pipeline.Cookie {
+			return []pipeline.Cookie{pipeline.MakeCookie(pipeline.KindLearnedExternal, v.External.ID)}
+		},
+		behind: func(v *pipeline.ExternalView) of.PortNo { return v.OFPort },
+		stale: func(old, now *pipeline.ExternalView) bool {
+			return old.OFPort != now.OFPort || old.External.Number != now.External.Number
+		},
+		changed: func(_ string, old, now *pipeline.ExternalView) { w.table.SetUplink(old, now) },
+	}
+}
+
+// SetExternals replaces the list of externals.
+func (w *World) SetExternals(list []intent.External) {
+	list, w.externalsLeft = singleExternals(list)
+	next := make(map[string]*intent.External, len(list))
+	for _, e := range list {
+		if old := w.externalByName[e.Name]; old != nil && reflect.DeepEqual(*old, e) {
+			next[e.Name] = old
+		} else {
+			next[e.Name] = &e
+		}
+	}
+	w.touchExternals()
+	changed := !maps.Equal(next, w.externalByName)
+	w.externalByName = next
+	if changed {
+		w.touchOutside()
+	}
+}
+
+// SetUplinks replaces the list of uplinks, by their externals.
+func (w *World) SetUplinks(uplinks map[string]Uplink) {
+	if !maps.Equal(uplinks, w.uplinks) {
+		w.uplinks = uplinks
+		w.touchOutside()
+	}
+}
+
+// touchOutside marks all that depends on externals, uplinks or this host.
+func (w *World) touchOutside() {
+	w.touchExternals()
+	w.guards.touch("")
+	for _, t := range w.tenants {
+		w.touchNAT(t) // with uplinks, the address that a port begins connections with changes, too
+		w.touchWidths(t)
+	}
+}
+
+// touchExternals marks all externals.
+func (w *World) touchExternals() {
+	for name := range w.externalByName {
+		w.externals.touch(name)
+	}
+}
+
+// uplink returns an external, and its port here; 0: none.
+func (w *World) uplink(external string) (*intent.External, Uplink) {
+	return w.externalByName[external], w.uplinks[external]
+}
+
+func (w *World) externalView(name string) *pipeline.ExternalView {
+	e, up := w.uplink(name)
+	if e == nil {
+		return nil
+	}
+	v := &pipeline.ExternalView{External: *e, OFPort: up.OFPort, NextMAC: up.MAC, Router: w.routerMAC()}
+	v.Segment, v.Lead = w.segment(e)
+	v.First = true
+	for _, other := range w.externalByName {
+		v.First = v.First && (!other.SharesUplink(*e) || other.Number >= e.Number)
+	}
+	if e.Kind == intent.ExternalBridge && w.widest() > e.MTU {
+		v.MTU = e.MTU
+	}
+	return v
+}
+
+// segment returns the VNI that stands for the segment behind an external, which it may
+// share with others, and whether it is the external whose flows let packets in from
+// there: that with the lowest number.
+func (w *World) segment(e *intent.External) (vni uint32, lead bool) {
+	first := e
+	for _, other := range w.externalByName {
+		if other.SharesSegment(*e) && other.Number < first.Number {
+			first = other
+		}
+	}
+	if e.Kind == intent.ExternalHost {
+		return intent.VNIReserved, first == e
+	}
+	return first.VNI(), first == e
+}
+
+// widerOutside says whether what comes in for a tenant may be larger than an MTU.
+func (w *World) widerOutside(t *tenant, mtu int) bool {
+	if !t.nat.any() {
+		return false
+	}
+	for _, e := range w.externalByName {
+		from := e.MTU
+		if e.Kind == intent.ExternalHost { // the host's end of it is as wide as a port without an MTU of its own
+			from = intent.Network{}.PortMTU(w.hostByName[w.self].UnderlayMTU)
+		}
+		if from > mtu {
+			return true
+		}
+	}
+	return false
+}
+
+// widest returns the largest MTU of the networks here.
+func (w *World) widest() int {
+	most := 0
+	for _, t := range w.tenants {
+		for _, n := range t.networks {
+			if n.known {
+				most = max(most, w.portMTU(n))
+			}
+		}
+	}
+	return most
+}
+
+// singleExternals returns the externals without those that have the number or the id of
+// an older one, and why those are left out.
+func singleExternals(list []intent.External) (single []intent.External, left map[string]string) {
+	list = slices.SortedFunc(slices.Values(list), func(a, b intent.External) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Name, b.Name))
+	})
+	numbers, ids := map[uint8]string{}, map[intent.ID]string{}
+	for _, e := range list {
+		why := ""
+		if other, taken := numbers[e.Number]; taken {
+			why = fmt.Sprintf("it has number %d, which is that of external %s", e.Number, other)
+		} else if other, taken := ids[e.ID]; taken {
+			why = fmt.Sprintf("it has id %d, which is that of external %s", e.ID, other)
+		}
+		if why == "" {
+			numbers[e.Number], ids[e.ID] = e.Name, e.Name
+			single = append(single, e)
+			continue
+		}
+		if left == nil {
+			left = map[string]string{}
+		}
+		left[e.Name] = why
+	}
+	return single, left
+}

@@ -1,0 +1,156 @@
+package world
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// The store gives ids, VNIs, VRFs, MACs and addresses to one object each. But whoever
+// can write into it past its transactions can give one twice, and then tenants would
+// meet. Of several objects that have the same, the oldest counts, by id: all hosts
+// that follow them find the same one. The others have no flows until that is mended.
+
+// owners are the objects that have something of which each may have one alone.
+type owners[K, R comparable] struct {
+	first map[K]R
+	more  map[K][]R // all of them, where they are several
+}
+
+// add notes that r has k, and returns all that have it if they are several.
+// Nothing, the zero K, may be had by many.
+func (o *owners[K, R]) add(k K, r R) []R {
+	if k == *new(K) {
+		return nil
+	}
+	if o.first == nil {
+		o.first = map[K]R{}
+	}
+	have, ok := o.first[k]
+	switch {
+	case !ok:
+		o.first[k] = r
+		return nil
+	case have == r:
+		return o.more[k]
+	case len(o.more[k]) == 0:
+		if o.more == nil {
+			o.more = map[K][]R{}
+		}
+		o.more[k] = []R{have, r}
+	case !slices.Contains(o.more[k], r):
+		o.more[k] = append(slices.Clone(o.more[k]), r)
+	}
+	return o.more[k]
+}
+
+// remove notes that r has k no more, and returns all that had it if they were several.
+func (o *owners[K, R]) remove(k K, r R) []R {
+	all := o.more[k]
+	if len(all) == 0 {
+		if have, ok := o.first[k]; ok && have == r {
+			delete(o.first, k)
+		}
+		return nil
+	}
+	left := slices.DeleteFunc(slices.Clone(all), func(x R) bool { return x == r })
+	o.first[k] = left[0]
+	if o.more[k] = left; len(left) == 1 {
+		delete(o.more, k)
+	}
+	return all
+}
+
+// before returns who has k besides r and comes before it; false: none does.
+func (o *owners[K, R]) before(k K, r R, order func(a, b R) int) (R, bool) {
+	if len(o.more) > 0 {
+		if all := o.more[k]; len(all) > 1 {
+			if first := slices.MinFunc(all, order); first != r {
+				return first, true
+			}
+		}
+	}
+	var none R
+	return none, false
+}
+
+// unique are the owners of what one object may have alone, among all tenants. What it may
+// have alone within its network is in network.
+type unique struct {
+	tenantIDs  *owners[intent.ID, string]
+	vrfs       *owners[uint32, string]
+	networkIDs *owners[intent.ID, intent.NetworkRef]
+	vnis       *owners[uint32, intent.NetworkRef]
+	portIDs    *owners[intent.ID, intent.PortRef]
+	peerIDs    *owners[intent.ID, intent.PeerRef]
+	routeIDs   *owners[intent.ID, intent.RouteRef]
+
+	outer map[outerKey]map[string]int // how often tenants use an address of an external
+}
+
+func newUnique() unique {
+	return unique{
+		tenantIDs: &owners[intent.ID, string]{}, vrfs: &owners[uint32, string]{},
+		networkIDs: &owners[intent.ID, intent.NetworkRef]{}, vnis: &owners[uint32, intent.NetworkRef]{},
+		portIDs: &owners[intent.ID, intent.PortRef]{}, peerIDs: &owners[intent.ID, intent.PeerRef]{}, routeIDs: &owners[intent.ID, intent.RouteRef]{},
+		outer: map[outerKey]map[string]int{},
+	}
+}
+
+// conflicting lists what is left out because an older object has what is its own.
+func (w *World) conflicting() []LeftOut {
+	var list []LeftOut
+	add := func(object, why string) {
+		if why != "" {
+			list = append(list, LeftOut{Object: object, Why: why, Do: "it has no flows; write it anew, or delete it; to see what else is wrong in the store: ovloom store check"})
+		}
+	}
+	for name, why := range w.externalsLeft {
+		add("external "+name, why)
+	}
+	for _, t := range w.tenants {
+		why := w.tenantConflict(t)
+		add("tenant "+t.Name, why)
+		if why != "" {
+			continue
+		}
+		for _, n := range t.networks {
+			if !n.known {
+				continue
+			}
+			why := w.networkConflict(t, n)
+			add("network "+n.intent.Ref().String(), why)
+			if why != "" || len(w.unique.portIDs.more)+len(n.macs.more)+len(n.addrs.more) == 0 {
+				continue
+			}
+			for _, p := range n.ports {
+				add("port "+p.Ref().String(), w.portConflict(n, &p))
+			}
+		}
+	}
+	for id, refs := range w.unique.peerIDs.more {
+		for _, ref := range refs {
+			if other, ok := w.unique.peerIDs.before(id, ref, comparePeers); ok {
+				add("peer "+ref.String(), fmt.Sprintf("it has id %d, which is that of peer %s", id, other))
+			}
+		}
+	}
+	for id, refs := range w.unique.routeIDs.more {
+		for _, ref := range refs {
+			if other, ok := w.unique.routeIDs.before(id, ref, compareRoutes); ok {
+				add("route "+ref.String(), fmt.Sprintf("it has id %d, which is that of route %s", id, other))
+			}
+		}
+	}
+	for k, users := range w.unique.outer {
+		for name := range users {
+			if t := w.tenants[name]; t != nil {
+				add(fmt.Sprintf("address %s of tenant %s on %s", k.addr, name, k.external), w.addressConflict(t, k))
+			}
+		}
+	}
+	slices.SortFunc(list, func(a, b LeftOut) int { return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Why, b.Why)) })
+	return list
+}

@@ -1,0 +1,169 @@
+package world
+
+import (
+	"log/slog"
+	"net/netip"
+	"reflect"
+
+	"github.com/ovloom/ovloom/intent"
+	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/pipeline"
+	"github.com/ovloom/ovloom/router"
+)
+
+// World is what is wanted: intent, seen from this host. Its methods take facts in
+// and mark the objects that those concern; Flush turns what was marked into mods.
+type World struct {
+	facts
+
+	classes []intake // in the order in which a snapshot is taken in
+	classOf map[reflect.Type]intake
+	kinds   []objects // in the order in which they are taken in
+
+	// Objects, as the last flush took them in.
+	hosts     *kind[string, hostView]
+	senders   *kind[string, pipeline.SendersView]
+	ports     *kind[intent.PortRef, pipeline.PortView]
+	networks  *kind[intent.NetworkRef, pipeline.NetworkView]
+	peers     *kind[intent.PeerRef, pipeline.PeerView]
+	routes    *kind[intent.RouteRef, pipeline.RouteView]
+	externals *kind[string, pipeline.ExternalView]
+	addresses *kind[addressRef, pipeline.AddressView]
+	tenantNAT *kind[string, pipeline.TenantView]
+	snats     *kind[intent.SNATRef, pipeline.SNATView]
+	floatings *kind[intent.FloatingRef, pipeline.FloatingView]
+	forwards  *kind[intent.ForwardRef, pipeline.ForwardView]
+	guards    *kind[string, pipeline.GuardView] // one, named ""
+
+	// Derived from those: where each network's ports are, and how many flows and
+	// groups there are, without those of the base.
+	members               map[intent.NetworkRef]*members
+	flowCount, groupCount int
+	uncounted             bool // changes were taken in without compiling them
+
+	hopsMoved map[string]map[netip.Addr]bool // next hops of tenants, whose routes changed since the last flush
+	table     *router.Table                  // what the router knows of all this
+	faults    *faults                        // the objects that are left out
+	forgotten map[pipeline.Cookie]bool       // what the switch learned for these is to go with the next comparison
+	moved     map[intent.PortRef]bool        // ports here that got another MAC or address since TakeMoved
+
+	unchecked map[string]bool                // tenants whose connections may have to end, or their limit to change
+	departed  map[string]map[netip.Addr]bool // by tenant: addresses of ports that were here when its connections were last checked
+}
+
+// facts are what a World was told.
+type facts struct {
+	self       string // this host's name
+	sw         pipeline.Switch
+	hostByName map[string]intent.Host
+	tenants    map[string]*tenant
+	local      map[intent.PortRef]of.PortNo // interfaces here that carry a port, in force or not
+	held       map[intent.PortRef]uint64    // generations of the claims that those interfaces were plugged with
+	penalties  map[of.PortNo]bool           // ports of the switch that are held to a rate
+	unique     unique
+	zones      map[string]uint16 // in use, by ZoneName
+
+	externalByName map[string]*intent.External // never changed, only replaced: views of earlier states point to them
+	externalsLeft  map[string]string           // externals that are left out, and why
+	uplinks        map[string]Uplink           // by external
+	surroundings   Surroundings
+	guarded        intent.GuardUpdate
+}
+
+// New returns the world of the named host, which tells a router's table what it must know,
+// and log which objects it has to leave out; nil: it logs nothing.
+func New(self string, log *slog.Logger, table *router.Table) *World {
+	w := &World{
+		facts: facts{
+			self:       self,
+			hostByName: map[string]intent.Host{},
+			tenants:    map[string]*tenant{},
+			local:      map[intent.PortRef]of.PortNo{},
+			held:       map[intent.PortRef]uint64{},
+			unique:     newUnique(),
+			zones:      map[string]uint16{},
+
+			externalByName: map[string]*intent.External{},
+			uplinks:        map[string]Uplink{},
+		},
+		classOf:   map[reflect.Type]intake{},
+		members:   map[intent.NetworkRef]*members{},
+		hopsMoved: map[string]map[netip.Addr]bool{},
+		table:     table,
+		faults:    newFaults(log),
+		forgotten: map[pipeline.Cookie]bool{},
+		moved:     map[intent.PortRef]bool{},
+		unchecked: map[string]bool{},
+		departed:  map[string]map[netip.Addr]bool{},
+	}
+
+	// What the store has by tenant. Networks come before what is in them.
+	class(w, w.tenantClass())
+	class(w, w.networkClass())
+	class(w, w.portClass())
+	class(w, w.bindingClass())
+	class(w, w.peerClass())
+	class(w, w.routeClass())
+	class(w, w.snatClass())
+	class(w, w.floatingClass())
+	class(w, w.forwardClass())
+	class(w, w.natAddressClass())
+
+	// What has flows. Ports come before networks, because they say where their networks'
+	// members are.
+	w.hosts = declare(w, w.hostKind())
+	w.senders = declare(w, w.senderKind())
+	w.ports = declare(w, w.portKind())
+	w.networks = declare(w, w.networkKind())
+	w.peers = declare(w, w.peerKind())
+	w.routes = declare(w, w.routeKind())
+	w.externals = declare(w, w.externalKind())
+	w.addresses = declare(w, w.addressKind())
+	w.tenantNAT = declare(w, w.tenantNATKind())
+	w.snats = declare(w, w.snatKind())
+	w.floatings = declare(w, w.floatingKind())
+	w.forwards = declare(w, w.forwardKind())
+	w.guards = declare(w, w.guardKind())
+	return w
+}
+
+// Switch returns what the local switch looks like.
+func (w *World) Switch() pipeline.Switch { return w.sw }
+
+// SetSwitch says what the local switch looks like. A change concerns every flow:
+// the caller has to compare the whole switch afterwards.
+func (w *World) SetSwitch(sw pipeline.Switch) {
+	w.sw = sw
+	w.table.SetTunnel(sw.VXLANPort)
+}
+
+// SetPenalties replaces the list of ports of the switch that are held to a rate.
+func (w *World) SetPenalties(ports map[of.PortNo]bool) {
+	for ref, p := range w.local {
+		if ports[p] != w.penalties[p] {
+			w.ports.touch(ref)
+		}
+	}
+	w.penalties = ports
+}
+
+// Recomputed returns a world with the same facts that has compiled everything at
+// once, as a new process does.
+func (w *World) Recomputed() *World {
+	f := New(w.self, nil, router.NewTable())
+	f.facts = w.facts
+	f.touchEverything()
+	f.Settle()
+	return f
+}
+
+// touchEverything marks all objects.
+func (w *World) touchEverything() {
+	for name := range w.hostByName {
+		w.hosts.touch(name)
+	}
+	w.touchOutside()
+	for _, t := range w.tenants {
+		w.touchAll(t)
+	}
+}
