@@ -262,27 +262,48 @@ func (g Guarded) Reference() Reference { return g.Ref() }
 
 // IDOf returns the id of an object; false: objects of its class have none.
 func IDOf(o Object) (ID, bool) {
-	switch o := o.(type) {
-	case Tenant:
-		return o.ID, true
-	case Network:
-		return o.ID, true
-	case Port:
-		return o.ID, true
-	case Peer:
-		return o.ID, true
-	case Route:
-		return o.ID, true
-	case External:
-		return o.ID, true
-	case SNAT:
-		return o.ID, true
-	case Floating:
-		return o.ID, true
-	case Forward:
-		return o.ID, true
-	case Host:
-		return o.ID, true
+	if v, ok := o.(interface{ id() ID }); ok {
+		return v.id(), true
 	}
 	return 0, false
 }
+
+func (t Tenant) id() ID   { return t.ID }
+func (n Network) id() ID  { return n.ID }
+func (p Port) id() ID     { return p.ID }
+func (p Peer) id() ID     { return p.ID }
+func (r Route) id() ID    { return r.ID }
+func (e External) id() ID { return e.ID }
+func (s SNAT) id() ID     { return s.ID }
+func (f Floating) id() ID { return f.ID }
+func (f Forward) id() ID  { return f.ID }
+func (h Host) id() ID     { return h.ID }
+
+// Within returns the object that another is part of, and that must exist for it to be
+// found; nil: it is part of none.
+func Within(r Reference) Reference {
+	if v, ok := r.(interface{ within() Reference }); ok {
+		return v.within()
+	}
+	return nil
+}
+
+// TenantOf returns the tenant that an object is part of, or is; false: it is no tenant's.
+func TenantOf(r Reference) (string, bool) {
+	for ; r != nil; r = Within(r) {
+		if t, ok := r.(TenantRef); ok {
+			return t.Tenant, true
+		}
+	}
+	return "", false
+}
+
+func (r NetworkRef) within() Reference    { return TenantRef{r.Tenant} }
+func (r PortRef) within() Reference       { return r.NetworkRef() }
+func (r BindingRef) within() Reference    { return r.PortRef }
+func (r PeerRef) within() Reference       { return r.NetworkRef() }
+func (r RouteRef) within() Reference      { return TenantRef{r.Tenant} }
+func (r SNATRef) within() Reference       { return TenantRef{r.Tenant} }
+func (r FloatingRef) within() Reference   { return TenantRef{r.Tenant} } // kept with the tenant's NAT, not with the port
+func (r ForwardRef) within() Reference    { return TenantRef{r.Tenant} }
+func (r NATAddressRef) within() Reference { return TenantRef{r.Tenant} }

@@ -11,27 +11,11 @@ import (
 
 // above are the objects that an object is part of, outermost first.
 func above(r intent.Reference) []intent.Reference {
-	switch r := r.(type) {
-	case intent.NetworkRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}}
-	case intent.PortRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}, r.NetworkRef()}
-	case intent.PeerRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}, r.NetworkRef()}
-	case intent.RouteRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}}
-	case intent.SNATRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}}
-	case intent.FloatingRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}}
-	case intent.ForwardRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}}
-	case intent.NATAddressRef:
-		return []intent.Reference{intent.TenantRef{Tenant: r.Tenant}}
-	case intent.BindingRef:
-		return append(above(r.PortRef), r.PortRef)
+	within := intent.Within(r)
+	if within == nil {
+		return nil
 	}
-	return nil
+	return append(above(within), within)
 }
 
 // existing decodes an object as it was read; that it does not exist is an error.

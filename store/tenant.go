@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"strings"
 
@@ -40,16 +41,20 @@ var tenants = declared[intent.Tenant, intent.TenantRef]{
 		return inRank(all), err
 	},
 	unused: func(c *change[intent.Tenant]) error {
-		v, err := c.s.kv.Read(c.ctx, kv.Below(networksRoot(c.old.Name), kv.Limit(10), kv.KeysOnly()),
-			kv.Below(natRoot(c.old.Name), kv.Limit(10), kv.KeysOnly()))
+		var reads []kv.Read
+		for _, dir := range slices.Sorted(maps.Keys(tenantDirs)) {
+			if root := tenantRoot(c.old.Name) + dir; root != tenantKey(c.old.Name) {
+				reads = append(reads, kv.Below(root+"/", kv.Limit(10), kv.KeysOnly()))
+				c.tx.EmptyBelow(root + "/")
+			}
+		}
+		v, err := c.s.kv.Read(c.ctx, reads...)
 		if err != nil {
 			return err
 		}
-		if users := found(slices.Concat(v.Found[0], v.Found[1])); len(users) > 0 { // added since the user was asked
+		if users := found(slices.Concat(v.Found...)); len(users) > 0 { // added since the user was asked
 			return intent.InUseBy("tenant "+c.old.Name, users)
 		}
-		c.tx.EmptyBelow(networksRoot(c.old.Name)) // and so no route: each leads into a network
-		c.tx.EmptyBelow(natRoot(c.old.Name))
 		return nil
 	},
 }

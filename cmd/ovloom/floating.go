@@ -21,7 +21,6 @@ var floatings = noun[intent.Floating, intent.Floating, api.Floating]{
 		r, err := intent.ParsePortRef(args[0])
 		return intent.Floating{Tenant: r.Tenant, Network: r.Network, Port: r.Port}, err
 	},
-	tenant: func(f intent.Floating) string { return f.Tenant },
 	add: &verb[intent.Floating]{
 		usage: "give a port a floating address",
 		about: "The external is one with --bridge. The address goes with the port when that is plugged on another host.",

@@ -37,7 +37,6 @@ var forwards = noun[intent.Forward, intent.Forward, api.Forward]{
 		name, err := intent.ParseTenant(args[0])
 		return intent.Forward{Tenant: name}, err
 	},
-	tenant: func(f intent.Forward) string { return f.Tenant },
 	add: &verb[intent.Forward]{
 		usage: "add a forward",
 		about: "All forwards that a tenant has of an external are of one address. By an external with --host, the same port of each host's own addresses leads there, too.",

@@ -47,7 +47,6 @@ var networks = noun[intent.Network, intent.Network, api.Network]{
 		r, err := intent.ParseNetworkRef(args[0])
 		return intent.Network{Tenant: r.Tenant, Name: r.Network}, err
 	},
-	tenant: func(n intent.Network) string { return n.Tenant },
 	add: &verb[intent.Network]{
 		usage: "add a network",
 		examples: []string{

@@ -24,9 +24,6 @@ type noun[O, L, V intent.Object] struct {
 	// than its name. Flags of a verb may belong to the name as well.
 	name  []argument
 	parse func(args []string) (O, error)
-	// tenant returns the tenant whose hosts apply a change and are waited for; nil: a change
-	// concerns no tenant, and is not waited for.
-	tenant func(O) string
 	// title names an object in messages, unless that is intent.Title.
 	title func(O) string
 

@@ -17,7 +17,6 @@ var peers = noun[intent.Peer, intent.Peer, intent.Peer]{
 		r, err := intent.ParsePeerRef(args[0])
 		return intent.Peer{Tenant: r.Tenant, Network: r.Network, Name: r.Peer}, err
 	},
-	tenant: func(v intent.Peer) string { return v.Tenant },
 	add: &verb[intent.Peer]{
 		usage:    "add a peer",
 		about:    "A Linux vxlan device or a hardware VTEP, with machines of the network behind it. It speaks VXLAN with the network's VNI, which `ovloom network show` prints.",

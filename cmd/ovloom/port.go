@@ -32,7 +32,6 @@ var ports = noun[intent.Port, api.Port, api.Port]{
 		r, err := intent.ParsePortRef(args[0])
 		return intent.Port{Tenant: r.Tenant, Network: r.Network, Name: r.Port}, err
 	},
-	tenant: func(p intent.Port) string { return p.Tenant },
 	add: &verb[intent.Port]{
 		usage: "add a port", several: true,
 		examples: []string{

@@ -32,7 +32,6 @@ var routes = noun[intent.Route, intent.Route, intent.Route]{
 		r.Prefix, err = intent.ParseDestination(args[1])
 		return r, err
 	},
-	tenant: func(r intent.Route) string { return r.Tenant },
 	add: &verb[intent.Route]{
 		usage: "add a route",
 		about: "Several next hops share the connections; each connection keeps to one. A route to 0.0.0.0/0 goes before the tenant's externals. A port that has the address of a next hop may send from the prefix.",

@@ -24,8 +24,7 @@ var snats = noun[intent.SNAT, api.SNAT, api.SNAT]{
 		name, err := intent.ParseTenant(args[0])
 		return intent.SNAT{Tenant: name}, err
 	},
-	tenant: func(n intent.SNAT) string { return n.Tenant },
-	title:  func(n intent.SNAT) string { return "the snat of tenant " + n.Tenant },
+	title: func(n intent.SNAT) string { return "the snat of tenant " + n.Tenant },
 	add: &verb[intent.SNAT]{
 		usage: "add source NAT for a tenant",
 		about: "A tenant has one SNAT. By an external with --host, it has one address on all hosts, which each host hides behind its own; by one with --bridge, each host takes an address of the pool when it has a port of the tenant.",

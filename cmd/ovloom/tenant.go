@@ -19,8 +19,7 @@ var tenants = noun[intent.Tenant, intent.Tenant, api.Tenant]{
 		name, err := intent.ParseTenant(args[0])
 		return intent.Tenant{Name: name}, err
 	},
-	tenant: func(t intent.Tenant) string { return t.Name },
-	add:    &verb[intent.Tenant]{usage: "add a tenant", several: true, examples: []string{"ovloom tenant add acme"}},
+	add: &verb[intent.Tenant]{usage: "add a tenant", several: true, examples: []string{"ovloom tenant add acme"}},
 	list: &listing[intent.Tenant]{
 		usage:    "list the tenants",
 		examples: []string{"ovloom tenant list", "ovloom tenant list -o json"},

@@ -168,12 +168,14 @@ func (n noun[O, L, V]) written(in *input[O], w api.Written, done string, says fu
 	return late
 }
 
-// applied waits for the hosts that have the object's tenant.
+// applied waits for the hosts that have the object's tenant. A change of an object that is no
+// tenant's is not waited for.
 func (n noun[O, L, V]) applied(in *input[O], revision int64) error {
-	if n.tenant == nil {
+	tenant, is := intent.TenantOf(in.object.Reference())
+	if !is {
 		return nil
 	}
-	return in.program.applied(in.line, n.tenant(in.object), revision)
+	return in.program.applied(in.line, tenant, revision)
 }
 
 // storedObject is an object as add and set print it as JSON: its fields, and what is left to do.
