@@ -11,6 +11,13 @@
 //	state.go    State: what keeps an interface from carrying its port
 //	adopt.go    records of what an ovloomd without records has plugged
 //	limit.go    how much is done at a time
+//
+// Beside that it is what one host does with its switch and in the store:
+//
+//	interfaces.go  Interfaces: what interfaces the bridge has, and the host kept apart from them
+//	owned.go       Owned: how the bridge's ports must be set
+//	presence.go    Presence: this host, registered and alive in the store
+//	byhand.go      ByHand: ports whose interfaces are configured by hand
 package agent
 
 import (

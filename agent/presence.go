@@ -27,6 +27,7 @@ type Registry interface {
 	Register(ctx context.Context, h intent.Host) (intent.Host, error)
 	// KeepAlive shows the host to be alive until ctx ends or that cannot be shown any more.
 	KeepAlive(ctx context.Context, host string) error
+	Hosts(ctx context.Context) ([]intent.HostState, error)
 	Ping(ctx context.Context) (revision int64, err error)
 	ClaimedBy(ctx context.Context, host string) ([]intent.PortRef, error)
 }
@@ -80,6 +81,14 @@ func (p *Presence) Down() error {
 		return nil
 	}
 	return err
+}
+
+// Hosts returns all hosts. A store that is known not to answer is not waited for.
+func (p *Presence) Hosts(ctx context.Context) ([]intent.HostState, error) {
+	if err := p.Down(); err != nil {
+		return nil, err
+	}
+	return p.cfg.Store.Hosts(ctx)
 }
 
 // Run registers the host and shows it to be alive, until ctx ends. It fails only if another

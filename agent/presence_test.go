@@ -40,6 +40,10 @@ func (r *fakeRegistry) KeepAlive(ctx context.Context, _ string) error {
 	}
 }
 
+func (r *fakeRegistry) Hosts(context.Context) ([]intent.HostState, error) {
+	return []intent.HostState{{Host: intent.Host{Name: "host1"}}}, nil
+}
+
 func (r *fakeRegistry) Ping(context.Context) (int64, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -83,6 +87,9 @@ func TestPresence(t *testing.T) {
 		done := make(chan error)
 		go func() { done <- p.Run(ctx) }()
 		synctest.Wait()
+		if list, err := p.Hosts(ctx); len(list) != 0 || err != gone {
+			t.Errorf("hosts of a store that is down: %v, %v", list, err)
+		}
 		if connected, since, _ := p.State(); connected || since.IsZero() || p.Down() == nil {
 			t.Errorf("without a store: connected %v since %v, down %v", connected, since, p.Down())
 		}
@@ -91,6 +98,9 @@ func TestPresence(t *testing.T) {
 		synctest.Wait()
 		if got := r.took(); len(got) != 1 || got[0].UnderlayMTU != 1600 || got[0].Fault != "no carrier" || p.Down() != nil {
 			t.Errorf("registered %+v, down %v", got, p.Down())
+		}
+		if list, err := p.Hosts(ctx); len(list) != 1 || err != nil {
+			t.Errorf("hosts: %v, %v", list, err)
 		}
 		if refs := <-claims; !slices.Equal(refs, []intent.PortRef{c1}) {
 			t.Errorf("claims %v", refs)

@@ -74,7 +74,13 @@ func (c *Controller) Status(ctx context.Context) (Status, error) {
 type Notes map[pipeline.Cookie]map[of.FlowKey]string
 
 // Of returns the note of a flow; "" if there is none.
-func (n Notes) Of(f of.Flow) string { return n[pipeline.Cookie(f.Cookie)][f.Key()] }
+func (n Notes) Of(f of.Flow) string {
+	owner := pipeline.Cookie(f.Cookie)
+	if owner.Learned() {
+		return "learned from traffic"
+	}
+	return n[owner][f.Key()]
+}
 
 // notesAtOnce is how many objects' notes are made without letting the loop go on.
 const notesAtOnce = 500

@@ -6,6 +6,8 @@
 //	outside.go       the same for packets that come in by an external
 //	destination.go   what the user wants reached, as addresses
 //	packet.go        the packets that are traced
+//	hops.go          Hops: each host does its part, this one for itself, others when asked
+//	here.go          Here: this host's part, with what it knows of its switch
 //	switch.go        Switch: one host's part
 //	walk.go          the way through the tables of one host, and its ends
 //	connection.go    what traces leave out of connection tracking

@@ -237,6 +237,25 @@ func (l *Link) Send(ctx context.Context, packets ...openflow.PacketOut) error {
 	return conn.PacketOut(ctx, packets...)
 }
 
+// Flows returns flows of the switch. Without a connection the error is Unavailable.
+func (l *Link) Flows(ctx context.Context, filter ofconn.FlowFilter) ([]openflow.FlowStats, error) {
+	conn, err := l.Conn()
+	if err != nil {
+		return nil, err
+	}
+	return conn.Flows(ctx, filter)
+}
+
+// MeterStats returns the counters of all meters. Without a connection the error is
+// Unavailable.
+func (l *Link) MeterStats(ctx context.Context) ([]openflow.MeterStats, error) {
+	conn, err := l.Conn()
+	if err != nil {
+		return nil, err
+	}
+	return conn.MeterStats(ctx)
+}
+
 // Disturbed has the controller compare the bridge's flows, if it is connected: another
 // program may have changed them.
 func (l *Link) Disturbed(ctx context.Context) {

@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,6 +25,7 @@ import (
 	"github.com/ovloom/ovloom/datapath"
 	"github.com/ovloom/ovloom/doctor"
 	"github.com/ovloom/ovloom/exit"
+	"github.com/ovloom/ovloom/explain"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/keeper"
@@ -36,6 +38,7 @@ import (
 	"github.com/ovloom/ovloom/store"
 	"github.com/ovloom/ovloom/store/cluster"
 	"github.com/ovloom/ovloom/underlay"
+	"github.com/ovloom/ovloom/unixctl"
 )
 
 // startTimeout is how long the parts that a start waits for may take together:
@@ -300,11 +303,16 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 		Examinations: d.store, Intent: d.store, Switch: d.link, Host: doctor.Linux{}, Self: d.presence.Host,
 		Underlay:   func() (fault, do string) { u := d.agent.Underlay(d.host.VTEP); return u.Fault, u.Do },
 		Interfaces: owned.Interfaces, Neighbours: d.dp.Neighbours, Moved: d.neighbours.Changed, CutOff: d.exit.CutOff, Log: d.log})
-	trace := newTraceLink(d)
+	copies := reader{d.store, d.presence, time.Now()}
+	here := &explain.Here{Host: d.cfg.HostName, VTEP: d.host.VTEP, Bridge: d.cfg.Bridge, Controller: d.controller, Connection: d.link, Interfaces: owned.Interfaces,
+		Externals: copies.Externals, Call: unixctl.New(d.cfg.OVSRunDir, "ovs-vswitchd").Call, Forward: d.exit.Forward, Log: d.log}
+	hops := explain.Hops{Host: d.cfg.HostName, Here: here.Trace, Ask: d.store.Ask, Down: d.presence.Down}
+	tracer := explain.Tracer{Snapshot: copies.Snapshot, Hosts: d.presence.Hosts, Externals: copies.Externals, Hop: hops.Hop}
+	byHand := agent.ByHand{Host: d.cfg.HostName, Status: d.controller.Status, Configured: d.agent.Configured, Ask: d.store.Ask}
 	leaving.Ports, leaving.RemoveExits = d.agent, d.exit.Remove
 	server := api.NewServer(api.Backend{
-		Store: reader{d.store, d.presence, time.Now()}, Local: leaving, Plug: plugger{d.agent, d.controller}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
-		Started: d.making.Started, Health: examiner.Health, Trace: trace.trace, ByHand: trace.byHand, Fix: d.exit.Fix, Connections: observer{d}.connections, Learned: observer{d}.learned,
+		Store: copies, Local: leaving, Plug: plugger{d.agent, d.controller}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
+		Started: d.making.Started, Health: examiner.Health, Trace: tracer.Trace, ByHand: byHand.Ports, Fix: d.exit.Fix, Connections: observer{d}.connections, Learned: observer{d}.learned,
 	}, d.log.With("part", "api"))
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -328,10 +336,14 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 			return err
 		}
 		// The controller reads from the bridge's row which zones of conntrack are whose.
-		begin(d.controller.Run, d.agent.Run, d.presence.RunUnderlay, interfaces.Run, d.bridges.Run, d.uplink.AnnounceAgain, d.link.Run, trace.keep, d.neighbours.Keep,
+		begin(d.controller.Run, d.agent.Run, d.presence.RunUnderlay, interfaces.Run, d.bridges.Run, d.uplink.AnnounceAgain, d.link.Run, d.neighbours.Keep,
 			func(ctx context.Context) error { return d.bridges.RunUnderlay(ctx, d.cfg.OVSRunDir, d.cfg.PhyBridge) },
 			func(ctx context.Context) error { d.router.Run(ctx, packets); return nil },
 			func(ctx context.Context) error { return d.link.Receive(ctx, pipeline.RouterController, packets) },
+			func(ctx context.Context) error {
+				d.store.ServeQuestions(ctx, d.cfg.HostName, map[string]func(context.Context, json.RawMessage) any{explain.Topic: hops.Answer, agent.ByHandTopic: byHand.Answer})
+				return nil
+			},
 			func(ctx context.Context) error { return examiner.Run(ctx, probes) },
 			func(ctx context.Context) error { return d.link.Receive(ctx, pipeline.ProbeController, probes) },
 			func(ctx context.Context) error { return d.fair.Keep(ctx, d.controller.SetPenalties) },

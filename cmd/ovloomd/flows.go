@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"github.com/ovloom/ovloom/api"
-	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/openflow/ofconn"
@@ -61,7 +60,7 @@ func (d *daemon) flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error)
 		owner := pipeline.Cookie(f.Cookie)
 		list = append(list, api.Flow{
 			Table: tableName(f.Table), Object: cmp.Or(objects[owner], "unknown"),
-			Text: f.Flow.String(), Words: words(f.Flow, notes), Packets: f.Packets, Bytes: f.Bytes,
+			Text: f.Flow.String(), Words: notes.Of(f.Flow), Packets: f.Packets, Bytes: f.Bytes,
 		})
 	}
 	return list, nil
@@ -79,14 +78,6 @@ func (d *daemon) flowsDiff(ctx context.Context) ([]string, error) {
 		lines = append(lines, m.String())
 	}
 	return lines, nil
-}
-
-// words returns what a flow is for.
-func words(f of.Flow, notes controller.Notes) string {
-	if pipeline.Cookie(f.Cookie).Learned() {
-		return "learned from traffic"
-	}
-	return notes.Of(f)
 }
 
 // concerns says whether the flows of an object, such as "port acme/web/c1" or "route
