@@ -90,7 +90,8 @@ func (c *objectClass[T]) touchAll(t *tenant) {
 // replace puts an object in a map, or removes it, and returns what was there.
 func replace[K comparable, T any](m map[K]T, k K, o *T, deleted bool) (old *T) {
 	if was, ok := m[k]; ok {
-		old = &was
+		kept := was // only what was there needs memory of its own
+		old = &kept
 	}
 	if deleted {
 		delete(m, k)
