@@ -45,72 +45,29 @@ type Backend struct {
 	Trace func(ctx context.Context, q intent.TraceQuery) (intent.Trace, error)
 }
 
-// Store keeps the intent. It is larger than an interface should be because it
-// is one thing: package store's Store, one method per change a user can make.
-// Errors are *intent.Error where a user can do something about them.
-//
-// The Users methods list what a cascading delete would delete besides the
-// object itself, in order, as "port acme/web/c1". The deletes refuse (InUse)
-// when there is any, unless cascade; they list what they deleted, the object
-// included, also when they fail half-way.
+// Store keeps the intent: package store's Store, or its Reader, which falls back to
+// copies. Errors are *intent.Error where a user can do something about them.
 type Store interface {
-	TenantStore
-	NetworkStore
-	PortStore
-	PeerStore
-	HostStore
-	RouteStore
-	ExternalStore
-	NATStore
-}
-
-// TenantStore keeps tenants.
-type TenantStore interface {
-	Tenants(ctx context.Context) ([]intent.Tenant, error)
-	Tenant(ctx context.Context, name string) (intent.Tenant, error)
+	Get(ctx context.Context, ref intent.Reference) (intent.Object, error)
+	// List returns the objects of a class that are part of another: of a tenant, of one
+	// of its networks, or of a port. Tenants, externals and hosts (intent.HostState) are
+	// part of none: nil.
+	List(ctx context.Context, class intent.Class, within intent.Reference) ([]intent.Object, error)
 	// Snapshot returns everything of one tenant.
 	Snapshot(ctx context.Context, tenant string) (intent.Snapshot, error)
-	AddTenant(ctx context.Context, name string) (intent.Tenant, int64, error)
-	TenantUsers(ctx context.Context, name string) ([]string, error)
-	DeleteTenant(ctx context.Context, name string, cascade bool) (deleted []string, revision int64, err error)
+
+	// Add and Set return the object as it is stored, and the revision that has it.
+	Add(ctx context.Context, o intent.Object) (intent.Object, int64, error)
+	Set(ctx context.Context, ref intent.Reference, edit func(intent.Object) (intent.Object, error)) (intent.Object, int64, error)
+	// Users lists what a cascading Delete would delete besides the object itself, in order.
+	Users(ctx context.Context, ref intent.Reference) ([]intent.Reference, error)
+	// Delete refuses (InUse) when there are users, unless cascade. It lists what it deleted
+	// as "port acme/web/c1", the object included, also when it fails half-way.
+	Delete(ctx context.Context, ref intent.Reference, cascade bool) (deleted []string, revision int64, err error)
+
 	// WaitApplied returns nil when every live host whose span has the tenant
 	// has applied the revision; progress is told who has not.
 	WaitApplied(ctx context.Context, tenant string, revision int64, progress func(pending []string)) error
-}
-
-// NetworkStore keeps networks.
-type NetworkStore interface {
-	Networks(ctx context.Context, tenant string) ([]intent.Network, error)
-	Network(ctx context.Context, ref intent.NetworkRef) (intent.Network, error)
-	AddNetwork(ctx context.Context, n intent.Network) (intent.Network, int64, error)
-	SetNetwork(ctx context.Context, ref intent.NetworkRef, edit func(*intent.Network) error) (intent.Network, int64, error)
-	NetworkUsers(ctx context.Context, ref intent.NetworkRef) ([]string, error)
-	DeleteNetwork(ctx context.Context, ref intent.NetworkRef, cascade bool) (deleted []string, revision int64, err error)
-}
-
-// PortStore keeps ports and the claims on them.
-type PortStore interface {
-	Port(ctx context.Context, ref intent.PortRef) (intent.Port, error)
-	Bindings(ctx context.Context, ref intent.PortRef) ([]intent.Binding, error)
-	AddPort(ctx context.Context, p intent.Port) (intent.Port, int64, error)
-	SetPort(ctx context.Context, ref intent.PortRef, edit func(*intent.Port) error) (intent.Port, int64, error)
-	PortUsers(ctx context.Context, ref intent.PortRef) ([]string, error)
-	DeletePort(ctx context.Context, ref intent.PortRef, cascade bool) (deleted []string, revision int64, err error)
-}
-
-// PeerStore keeps peers. Nothing uses one.
-type PeerStore interface {
-	Peer(ctx context.Context, ref intent.PeerRef) (intent.Peer, error)
-	AddPeer(ctx context.Context, p intent.Peer) (intent.Peer, int64, error)
-	DeletePeer(ctx context.Context, ref intent.PeerRef) (deleted []string, revision int64, err error)
-}
-
-// HostStore knows the registered hosts.
-type HostStore interface {
-	Hosts(ctx context.Context) ([]intent.HostState, error)
-	// HostUsers may return nothing for a host that does not exist.
-	HostUsers(ctx context.Context, name string) ([]string, error)
-	RemoveHost(ctx context.Context, name string, cascade bool) (deleted []string, revision int64, err error)
 }
 
 // Plugger attaches ports to workloads on this host.

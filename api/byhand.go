@@ -31,11 +31,11 @@ const (
 // must follow.
 func (s *Server) leftOfPort(ctx context.Context, p intent.Port) []string {
 	return s.leftToDo(ctx, func(ctx context.Context) (intent.Network, []intent.Port, []intent.Binding, error) {
-		claims, err := s.backend.Store.Bindings(ctx, p.Ref())
+		claims, err := intent.AllAs[intent.Binding](s.backend.Store.List(ctx, intent.ClassBinding, p.Ref()))
 		if err != nil || len(claims) == 0 {
 			return intent.Network{}, nil, nil, err
 		}
-		n, err := s.backend.Store.Network(ctx, p.Ref().NetworkRef())
+		n, err := intent.As[intent.Network](s.backend.Store.Get(ctx, p.Ref().NetworkRef()))
 		return n, []intent.Port{p}, claims, err
 	})
 }

@@ -1,10 +1,10 @@
-// What the API says of each class of objects, once: the client and the server are
-// written over it.
+// What the API says of each class of objects, once: the routes, their documentation, the
+// handlers and the client are written over it.
 
 package api
 
 import (
-	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -13,29 +13,76 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// declared is the declaration of one class: where its objects are in the API, and
-// what a user may say of one.
+// declared is the declaration of one class: where its objects are in the API, what a user
+// may say of one, and what is special about it. At, name, values, ref and docs are
+// required.
 type declared[T intent.Object, R intent.Reference] struct {
 	class intent.Class
 
 	// at is the path that objects are added at and listed by, and name what follows it in
-	// the path of one object; values are those of the wildcards of both, in order.
+	// the path of one object. Values are those of the wildcards of both, in order; ref
+	// reads them.
 	at, name string
 	values   func(R) []string
-	// within is where a list is, unless it is where objects are added; of its answer,
-	// the field listed holds the objects.
+	ref      func(v values) (R, error)
+	// within is where a list is, if the class has none of its own; of its answer, the field
+	// listed holds the objects.
 	within, listed string
 
 	// add are the JSON fields that are given with a new object, and set those that may be
-	// changed later. The others are in the path, or the store's to choose.
+	// changed later. The others are in the path, which place reads, or the store's to choose.
 	add, set []string
+	place    func(o *T, v values)
+	complete func(o *T) // what was given with a new object
+	// more are fields of a change besides those of the object, a struct; amend makes of
+	// them what they say.
+	more  any
+	amend func(o *T, more any) error
+	// fits refuses a change by itself, before the object is read; o has what is given.
+	fits func(ref R, o T) error
+
+	// show is what one object is shown as; nil: as itself. list are all that are listed,
+	// in any order, in one object or of several tenants; nil: as themselves.
+	show func(ctx context.Context, s *Server, ref R) (any, error)
+	list func(ctx context.Context, s *Server, within intent.Reference) ([]intent.Object, error)
+	// order compares listed objects; nil: by their names, naturally.
+	order func(a, b intent.Object) int
+	// users are what must be deleted before it, as the user is told; nil: as the store says.
+	users func(ctx context.Context, s *Server, ref R, cascade bool) ([]string, error)
+	// left says what is left to do by hand after a change of one of the fields leftOf.
+	left   func(ctx context.Context, s *Server, o T) []string
+	leftOf []string
+
+	docs documented[T]
 }
+
+// documented is what the documentation says of a class, of one story: two hosts, one tenant,
+// one network, two ports.
+type documented[T intent.Object] struct {
+	one, several   string // "static route", "static routes"
+	by             string // what lists are ordered by; "": name
+	add, show, set string // summaries
+	remove         string // "": "Delete a port"
+	gone           string // what a deletion ends
+
+	example T
+	given   T              // what is given when it is added
+	changed map[string]any // what is changed
+	shown   any            // what it is shown as; nil: as itself
+	listed  any            // what it is listed as; nil: as itself
+	deleted []string       // what is deleted with it
+
+	revisions [3]int64 // of its addition, change and deletion
+}
+
+// values are those of a path's wildcards.
+type values func(wildcard string) string
 
 // class is a declaration, for whoever does not know its types.
 type class interface {
 	path(intent.Reference) string
 	collection(intent.Reference) string
-	list(within string) (path, field string)
+	listPath(within string) (path, field string)
 	given(intent.Object) (map[string]json.RawMessage, error)
 	decode([]byte) (intent.Object, error)
 }
@@ -81,11 +128,14 @@ func (d *declared[T, R]) collection(r intent.Reference) string {
 	return fill(d.at, d.values(r.(R)))
 }
 
-// list returns the path of a list below that of an object; "": of all.
-func (d *declared[T, R]) list(within string) (path, field string) {
+// plural is the last part of the path of a list.
+func (d *declared[T, R]) plural() string { return d.at[strings.LastIndex(d.at, "/")+1:] }
+
+// listPath returns the path of a list below that of an object; "": of all.
+func (d *declared[T, R]) listPath(within string) (path, field string) {
 	last := d.within
 	if last == "" {
-		last = d.at[strings.LastIndex(d.at, "/")+1:]
+		last = d.plural()
 	}
 	if within == "" {
 		within = "/v1"
@@ -118,77 +168,4 @@ func (d *declared[T, R]) decode(b []byte) (intent.Object, error) {
 	var o T
 	err := json.Unmarshal(b, &o)
 	return o, err
-}
-
-// Written is the answer to a change: the revision of the store that has it, and
-// the object as it is now, or what was deleted. In JSON, the object is a field of the
-// name of its class.
-type Written struct {
-	Revision int64         // 0: a dry run, nothing was written
-	Object   intent.Object // nil: it was deleted
-	Deleted  []string      // as "port acme/web/c1"
-
-	// LeftToDo says, for people, what ovloom does not do: to configure machines behind taps
-	// and other interfaces that it did not make.
-	LeftToDo []string
-}
-
-// written is how a Written begins and ends in JSON, around the object.
-type (
-	writtenRevision struct {
-		Revision int64 `json:"revision"`
-	}
-	writtenRest struct {
-		Deleted  []string `json:"deleted,omitempty"`
-		LeftToDo []string `json:"left_to_do,omitempty"`
-	}
-)
-
-// MarshalJSON implements json.Marshaler.
-func (w Written) MarshalJSON() ([]byte, error) {
-	parts := []any{writtenRevision{w.Revision}}
-	if w.Object != nil {
-		parts = append(parts, map[intent.Class]intent.Object{w.Object.Reference().Class(): w.Object})
-	}
-	parts = append(parts, writtenRest{w.Deleted, w.LeftToDo})
-	var b bytes.Buffer
-	b.WriteByte('{')
-	for _, p := range parts {
-		var one bytes.Buffer
-		e := json.NewEncoder(&one)
-		e.SetEscapeHTML(false) // that is for who asked for the whole to say
-		if err := e.Encode(p); err != nil {
-			return nil, err
-		}
-		fields := bytes.TrimSuffix(bytes.TrimPrefix(bytes.TrimSpace(one.Bytes()), []byte("{")), []byte("}"))
-		if len(fields) > 0 && b.Len() > 1 {
-			b.WriteByte(',')
-		}
-		b.Write(fields)
-	}
-	b.WriteByte('}')
-	return b.Bytes(), nil
-}
-
-// UnmarshalJSON implements json.Unmarshaler.
-func (w *Written) UnmarshalJSON(b []byte) error {
-	var begin writtenRevision
-	var rest writtenRest
-	var all map[intent.Class]json.RawMessage
-	for _, part := range []any{&begin, &rest, &all} {
-		if err := json.Unmarshal(b, part); err != nil {
-			return err
-		}
-	}
-	*w = Written{Revision: begin.Revision, Deleted: rest.Deleted, LeftToDo: rest.LeftToDo}
-	for name, value := range all {
-		if d, ok := classes[name]; ok && string(value) != "null" {
-			o, err := d.decode(value)
-			if err != nil {
-				return err
-			}
-			w.Object = o
-		}
-	}
-	return nil
 }

@@ -18,7 +18,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/api"
-	"github.com/ovloom/ovloom/api/apitest"
+	"github.com/ovloom/ovloom/api/hosttest"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -84,8 +84,8 @@ func addC1(t *testing.T, c *api.Client) {
 }
 
 func TestEveryCallReachesTheBackend(t *testing.T) {
-	o := apitest.New()
-	c := dial(t, o.Serve(t))
+	o := hosttest.New(t)
+	c := dial(t, o.Serve())
 	ctx := background(t)
 	addC1(t, c)
 	must(c.AddTenant(ctx, api.TenantSpec{Name: "aardvark"}))(t)
@@ -138,11 +138,11 @@ func TestEveryCallReachesTheBackend(t *testing.T) {
 
 	want(t, "hosts", len(must(c.Hosts(ctx))(t)), 2)
 	want(t, "host's users", must(c.Host(ctx, "host2"))(t).Users, []string{"binding acme/web/c1 on host2"})
-	o.SetFlows(api.Flow{Table: "fdb", Object: "port acme/web/c1", Text: "a"}, api.Flow{Table: "flood", Object: "network acme/web", Text: "b"})
+	o.Flows = []api.Flow{{Table: "fdb", Object: "port acme/web/c1", Text: "a"}, {Table: "flood", Object: "network acme/web", Text: "b"}}
 	want(t, "flows", len(must(c.Flows(ctx, api.FlowQuery{}))(t)), 2)
 	want(t, "flows of a port", len(must(c.Flows(ctx, api.FlowQuery{Object: "acme/web/c1", Table: "fdb"}))(t)), 1)
 	want(t, "diff of a right switch", must(c.FlowsDiff(ctx))(t), []string{})
-	o.SetDiff("flow add table=40,actions=drop")
+	o.Diff = []string{"flow add table=40,actions=drop"}
 	want(t, "diff", must(c.FlowsDiff(ctx))(t), []string{"flow add table=40,actions=drop"})
 	want(t, "no health list is null", must(c.Health(ctx))(t), intent.Health{Hosts: []string{}, Paths: []intent.Path{}, Findings: []intent.Finding{}})
 	want(t, "flows of an empty table", must(c.Flows(ctx, api.FlowQuery{Table: "drop"}))(t), []api.Flow{})
@@ -171,7 +171,7 @@ func TestEveryCallReachesTheBackend(t *testing.T) {
 		wantError(t, err, intent.InUse, "its running ovloomd")
 	}
 	want(t, "plan to remove", must(c.RemoveHost(ctx, "host2", api.DeleteMode{Cascade: true, DryRun: true}))(t).Deleted, []string{"host host2"})
-	o.SetHost(intent.HostState{Host: intent.Host{Name: "host2"}})
+	o.Kill("host2")
 	want(t, "removed host", must(c.RemoveHost(ctx, "host2", api.DeleteMode{}))(t).Deleted, []string{"host host2"})
 	_, err = c.RemoveHost(ctx, "host2", api.DeleteMode{DryRun: true})
 	wantError(t, err, intent.NotFound, "host2")
@@ -188,8 +188,8 @@ func p2(p api.Port) api.Port {
 }
 
 func TestKindsSurviveTheWire(t *testing.T) {
-	o := apitest.New()
-	c := dial(t, o.Serve(t))
+	o := hosttest.New(t)
+	c := dial(t, o.Serve())
 	for _, kind := range []intent.Kind{intent.Invalid, intent.NotFound, intent.Conflict, intent.InUse, intent.Unavailable} {
 		sent := &intent.Error{Kind: kind, What: "what <&>", Hint: "hint", Used: []string{"port a/b/c"}}
 		o.FailWith(func(string) error { return fmt.Errorf("wrapped: %w", sent) })
@@ -206,23 +206,18 @@ func TestKindsSurviveTheWire(t *testing.T) {
 }
 
 func TestPartialDeleteTellsWhatIsGone(t *testing.T) {
-	o := apitest.New()
-	c := dial(t, o.Serve(t))
+	o := hosttest.New(t)
+	c := dial(t, o.Serve())
 	addC1(t, c)
-	o.FailWith(func(op string) error {
-		if op == "batch" {
-			return intent.Unavailablef("the store does not answer")
-		}
-		return nil
-	})
+	o.Halfway(c1, intent.Unavailablef("the store does not answer"))
 	w, err := c.DeleteTenant(background(t), "acme", api.DeleteMode{Cascade: true})
 	wantError(t, err, intent.Unavailable, "the store does not answer")
 	want(t, "deleted", w.Deleted, []string{"port acme/web/c1"})
 }
 
 func TestWaitTellsWhoIsPending(t *testing.T) {
-	o := apitest.New()
-	c := dial(t, o.Serve(t))
+	o := hosttest.New(t)
+	c := dial(t, o.Serve())
 	o.SetPending("host1", "host2")
 	var mu sync.Mutex
 	var seen [][]string
@@ -254,8 +249,8 @@ func TestWaitTellsWhoIsPending(t *testing.T) {
 }
 
 func TestInterruptedWait(t *testing.T) {
-	o := apitest.New()
-	c := dial(t, o.Serve(t))
+	o := hosttest.New(t)
+	c := dial(t, o.Serve())
 	o.SetPending("host2")
 	ctx, cancel := context.WithCancel(background(t))
 	err := c.WaitApplied(ctx, "acme", 7, 10*time.Second, func([]string) { cancel() })
@@ -329,11 +324,11 @@ func TestClientSaysWhyThereIsNoAnswer(t *testing.T) {
 }
 
 func TestWriteOutlivesItsClient(t *testing.T) {
-	o := apitest.New()
-	c := dial(t, o.Serve(t))
+	o := hosttest.New(t)
+	c := dial(t, o.Serve())
 	entered, leave := make(chan bool), make(chan bool)
 	o.FailWith(func(op string) error {
-		if op == "AddTenant" {
+		if op == "Add" {
 			entered <- true
 			<-leave
 		}
@@ -367,8 +362,8 @@ func poll(t *testing.T, what string, is func() bool) {
 }
 
 func TestClientNamesArePathSafe(t *testing.T) {
-	o := apitest.New()
-	c := dial(t, o.Serve(t))
+	o := hosttest.New(t)
+	c := dial(t, o.Serve())
 	for _, name := range []string{"a/b", "..", ".", "", "a b", "%2e", "ä", "a?b=c", "A"} {
 		_, err := c.DeleteTenant(background(t), name, api.DeleteMode{Cascade: true})
 		if kind := intent.KindOf(err); kind != intent.Invalid && kind != intent.NotFound {
@@ -379,8 +374,8 @@ func TestClientNamesArePathSafe(t *testing.T) {
 
 func TestPlainHTTPClient(t *testing.T) {
 	// A plain HTTP client, as curl is one, can use the API.
-	o := apitest.New()
-	socket := o.Serve(t)
+	o := hosttest.New(t)
+	socket := o.Serve()
 	plain := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", socket)
 	}}}

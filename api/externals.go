@@ -1,62 +1,13 @@
-// Externals, the ways out of the overlay: values, handlers, and the client's calls.
-
 package api
 
 import (
 	"context"
 	"encoding/binary"
-	"net/http"
 	"net/netip"
-	"net/url"
 	"slices"
-	"strings"
 
 	"github.com/ovloom/ovloom/intent"
 )
-
-// ExternalStore keeps externals.
-type ExternalStore interface {
-	Externals(ctx context.Context) ([]intent.External, error)
-	External(ctx context.Context, name string) (intent.External, error)
-	AddExternal(ctx context.Context, e intent.External) (intent.External, int64, error)
-	SetExternal(ctx context.Context, name string, edit func(*intent.External) error) (intent.External, int64, error)
-	ExternalUsers(ctx context.Context, name string) ([]string, error)
-	DeleteExternal(ctx context.Context, name string, cascade bool) (deleted []string, revision int64, err error)
-}
-
-// ExternalSpec is what a user says about a new external. What is left out is
-// chosen: the range of one of kind host, the gateway, the MTU.
-type ExternalSpec struct {
-	Name    string              `json:"name"`
-	Kind    intent.ExternalKind `json:"kind"`
-	Subnet  netip.Prefix        `json:"subnet,omitzero"`
-	Gateway netip.Addr          `json:"gateway,omitzero"`
-	Bridge  string              `json:"bridge,omitempty"`
-	VLAN    uint16              `json:"vlan,omitempty"`
-	Pool    intent.AddrRange    `json:"pool,omitzero"`
-	MTU     int                 `json:"mtu,omitempty"` // bytes of IP packet
-	Allow   []netip.Prefix      `json:"allow,omitempty"`
-
-	Underlay intent.UnderlayAccess `json:"underlay,omitempty"` // kind host; "": deny
-}
-
-// ExternalChange is what a user wants different about an external: what tenants
-// may reach besides, and no longer; and what replaces what there is, unless it is
-// nil.
-type ExternalChange struct {
-	Allow   []netip.Prefix    `json:"allow,omitempty"`
-	NoAllow []netip.Prefix    `json:"no_allow,omitempty"`
-	Pool    *intent.AddrRange `json:"pool,omitempty"`
-	MTU     *int              `json:"mtu,omitempty"` // bytes of IP packet
-
-	Underlay *intent.UnderlayAccess `json:"underlay,omitempty"`
-	VLAN     *uint16                `json:"vlan,omitempty"`
-}
-
-// IsZero says whether the change changes nothing.
-func (ch ExternalChange) IsZero() bool {
-	return len(ch.Allow)+len(ch.NoAllow) == 0 && ch.Pool == nil && ch.MTU == nil && ch.VLAN == nil && ch.Underlay == nil
-}
 
 // External is an external with the addresses of it that are in use.
 type External struct {
@@ -71,79 +22,75 @@ type UsedAddress struct {
 	By      []string   `json:"by"` // as "snat acme through internet"
 }
 
-// apply edits an external as the change says.
-func (ch ExternalChange) apply(e *intent.External) error {
-	allow := slices.Clone(e.Allow)
-	for _, p := range ch.NoAllow {
-		i := slices.Index(allow, p)
-		if i < 0 {
-			return intent.NotFoundf("prefix %s is not among those that external %s allows", p, e.Name).
-				WithHint("`ovloom external show %s` lists them", e.Name)
+// externalAllowed is what tenants may reach besides, and no longer.
+type externalAllowed struct {
+	Allow   []netip.Prefix `json:"allow,omitempty"`
+	NoAllow []netip.Prefix `json:"no_allow,omitempty"`
+}
+
+var externalClass = declared[intent.External, intent.ExternalRef]{
+	class: intent.ClassExternal,
+	at:    "/v1/externals", name: "/{external}",
+	values: func(r intent.ExternalRef) []string { return []string{r.External} },
+	ref:    func(v values) (intent.ExternalRef, error) { return intent.ExternalRef{External: v("external")}, nil },
+	add:    []string{"name", "kind", "subnet", "gateway", "bridge", "vlan", "pool", "mtu", "allow", "underlay"},
+	complete: func(e *intent.External) {
+		*e = e.WithDefaults()
+		if e.Kind == intent.ExternalHost && e.Underlay == "" {
+			e.Underlay = intent.UnderlayDeny // not in WithDefaults: a stored one without a choice keeps none
 		}
-		allow = slices.Delete(allow, i, i+1)
-	}
-	for _, p := range ch.Allow {
-		if !slices.Contains(allow, p) {
-			allow = append(allow, p)
+		e.Allow = allowed(nil, e.Allow)
+	},
+	more: externalAllowed{},
+	set:  []string{"pool", "mtu", "underlay", "vlan"},
+	amend: func(e *intent.External, more any) error {
+		change := more.(externalAllowed)
+		allow := slices.Clone(e.Allow)
+		for _, p := range change.NoAllow {
+			i := slices.Index(allow, p)
+			if i < 0 {
+				return intent.NotFoundf("prefix %s is not among those that external %s allows", p, e.Name).
+					WithHint("`ovloom external show %s` lists them", e.Name)
+			}
+			allow = slices.Delete(allow, i, i+1)
+		}
+		e.Allow = allowed(allow, change.Allow)
+		return nil
+	},
+	show: func(ctx context.Context, s *Server, ref intent.ExternalRef) (any, error) {
+		e, err := intent.As[intent.External](s.backend.Store.Get(ctx, ref))
+		if err != nil {
+			return nil, err
+		}
+		used, err := s.usedAddresses(ctx, ref.External)
+		return External{External: e, Used: used, Free: addressCount(e) - len(used)}, err
+	},
+	docs: documented[intent.External]{
+		one: "external", several: "externals", remove: "Delete an external",
+		add:     "Add an external: of kind `host`, through the hosts' own routing, or of kind `bridge`, through a bridge that leads to a segment outside. What is left out is chosen: the range of one of kind `host`, the gateway, the MTU.",
+		show:    "One external, and which of its addresses are used for what.",
+		set:     "Change an external: what tenants may reach besides (`allow`) and no longer (`no_allow`); of kind `bridge` also its VLAN, pool and MTU. What is left out stays; null takes away.",
+		example: exampleInternet, given: intent.External{Name: "internet", Kind: intent.ExternalHost},
+		changed: map[string]any{"allow": []netip.Prefix{netip.MustParsePrefix("192.0.2.5/32")}},
+		shown:   External{exampleInternet, []UsedAddress{{exampleSNAT.Address, []string{"snat acme through internet", "forward acme internet tcp/8080"}}}, 65532},
+		listed:  []intent.External{exampleCampus, exampleInternet}, deleted: []string{"snat acme through internet"}, revisions: [3]int64{65, 66, 67},
+	},
+}
+
+// allowed returns prefixes and more of them, each once and in order.
+func allowed(prefixes, more []netip.Prefix) []netip.Prefix {
+	for _, p := range more {
+		if !slices.Contains(prefixes, p) {
+			prefixes = append(prefixes, p)
 		}
 	}
-	slices.SortFunc(allow, comparePrefixes)
-	e.Allow = allow
-	set(&e.Pool, ch.Pool)
-	set(&e.MTU, ch.MTU)
-	set(&e.Underlay, ch.Underlay)
-	set(&e.VLAN, ch.VLAN)
-	return nil
-}
-
-func (c *call) external() (string, error) {
-	name := c.r.PathValue("external")
-	return name, intent.ValidateName("external", name)
-}
-
-func (s *Server) externals(c *call) (any, error) {
-	es, err := s.backend.Store.Externals(c.r.Context())
-	slices.SortFunc(es, func(a, b intent.External) int { return intent.Natural(a.Name, b.Name) })
-	return list(es), err
-}
-
-func (s *Server) addExternal(c *call) (any, error) {
-	var spec ExternalSpec
-	if err := c.body(&spec); err != nil {
-		return nil, err
-	}
-	e := intent.External{Name: spec.Name, Kind: spec.Kind, Subnet: spec.Subnet, Gateway: spec.Gateway,
-		Bridge: spec.Bridge, VLAN: spec.VLAN, Pool: spec.Pool, MTU: spec.MTU, Underlay: spec.Underlay}.WithDefaults()
-	if e.Kind == intent.ExternalHost && e.Underlay == "" {
-		e.Underlay = intent.UnderlayDeny // not in WithDefaults: a stored one without a choice keeps none
-	}
-	if err := (ExternalChange{Allow: spec.Allow}).apply(&e); err != nil {
-		return nil, err
-	}
-	if err := e.Validate(); err != nil {
-		return nil, err
-	}
-	e, rev, err := s.backend.Store.AddExternal(c.r.Context(), e)
-	return Written{Revision: rev, Object: e}, err
-}
-
-// external returns an external and the addresses of it that are in use.
-func (s *Server) external(c *call) (any, error) {
-	name, err := c.external()
-	if err != nil {
-		return nil, err
-	}
-	e, err := s.backend.Store.External(c.r.Context(), name)
-	if err != nil {
-		return nil, err
-	}
-	used, err := s.usedAddresses(c.r.Context(), name)
-	return External{External: e, Used: used, Free: addressCount(e) - len(used)}, err
+	slices.SortFunc(prefixes, comparePrefixes)
+	return prefixes
 }
 
 // usedAddresses collects the addresses of an external that the NAT of tenants uses.
 func (s *Server) usedAddresses(ctx context.Context, external string) ([]UsedAddress, error) {
-	users, err := s.backend.Store.ExternalUsers(ctx, external)
+	users, err := s.backend.Store.Users(ctx, intent.ExternalRef{External: external})
 	if err != nil {
 		return nil, err
 	}
@@ -179,14 +126,17 @@ func (s *Server) usedAddresses(ctx context.Context, external string) ([]UsedAddr
 	return used, nil
 }
 
-// tenantsOf returns the tenants that the users of an external are of. Each is named
-// as a snat, a floating address or a forward: "floating acme/web/c1 on campus".
-func tenantsOf(users []string) []string {
+// tenantsOf returns the tenants that the users of an external are of.
+func tenantsOf(users []intent.Reference) []string {
 	var names []string
 	for _, u := range users {
-		if words := strings.Fields(u); len(words) > 1 {
-			name, _, _ := strings.Cut(words[1], "/")
-			names = append(names, name)
+		switch r := u.(type) {
+		case intent.SNATRef:
+			names = append(names, r.Tenant)
+		case intent.FloatingRef:
+			names = append(names, r.Tenant)
+		case intent.ForwardRef:
+			names = append(names, r.Tenant)
 		}
 	}
 	slices.SortFunc(names, intent.Natural)
@@ -205,70 +155,4 @@ func addressCount(e intent.External) int {
 		n--
 	}
 	return n
-}
-
-func (s *Server) setExternal(c *call) (any, error) {
-	name, err := c.external()
-	if err != nil {
-		return nil, err
-	}
-	var change ExternalChange
-	if err := c.body(&change); err != nil {
-		return nil, err
-	}
-	if change.IsZero() {
-		return nil, nothingToChange("external "+name, &change)
-	}
-	e, rev, err := s.backend.Store.SetExternal(c.r.Context(), name, change.apply)
-	return Written{Revision: rev, Object: e}, err
-}
-
-func (s *Server) deleteExternal(c *call) (any, error) {
-	name, err := c.external()
-	if err != nil {
-		return nil, err
-	}
-	return remove(c, "external "+name,
-		func(ctx context.Context) ([]string, error) { return s.backend.Store.ExternalUsers(ctx, name) },
-		func(ctx context.Context, cascade bool) ([]string, int64, error) {
-			return s.backend.Store.DeleteExternal(ctx, name, cascade)
-		})
-}
-
-// Externals returns all externals, by name.
-func (c *Client) Externals(ctx context.Context) ([]intent.External, error) {
-	var v []intent.External
-	err := c.do(ctx, http.MethodGet, "/v1/externals", nil, nil, &v)
-	return v, err
-}
-
-// External returns an external and the addresses of it that are in use.
-func (c *Client) External(ctx context.Context, name string) (External, error) {
-	var v External
-	err := c.do(ctx, http.MethodGet, externalPath(name), nil, nil, &v)
-	return v, err
-}
-
-// AddExternal adds an external; the answer holds it and the revision.
-func (c *Client) AddExternal(ctx context.Context, spec ExternalSpec) (Written, error) {
-	return c.write(ctx, http.MethodPost, "/v1/externals", nil, spec)
-}
-
-// SetExternal changes an external; the answer holds it and the revision.
-func (c *Client) SetExternal(ctx context.Context, name string, change ExternalChange) (Written, error) {
-	return c.write(ctx, http.MethodPatch, externalPath(name), nil, change)
-}
-
-// DeleteExternal deletes an external. What was deleted is answered even with an error.
-func (c *Client) DeleteExternal(ctx context.Context, name string, m DeleteMode) (Written, error) {
-	return c.write(ctx, http.MethodDelete, externalPath(name), m.query(), nil)
-}
-
-func externalPath(name string) string { return "/v1/externals/" + url.PathEscape(name) }
-
-var externalClass = declared[intent.External, intent.ExternalRef]{
-	class: intent.ClassExternal,
-	at:    "/v1/externals", name: "/{external}",
-	values: func(r intent.ExternalRef) []string { return []string{r.External} },
-	add:    []string{"name", "kind", "subnet", "gateway", "bridge", "vlan", "pool", "mtu", "allow", "underlay"},
 }

@@ -47,15 +47,16 @@ func (s *Server) flows(c *call) (any, error) {
 
 // find reads a tenant, network or port.
 func (s *Server) find(ctx context.Context, object string) error {
-	var err error
+	var ref intent.Reference
 	switch p := strings.Split(object, "/"); len(p) {
 	case 1:
-		_, err = s.backend.Store.Tenant(ctx, p[0])
+		ref = intent.TenantRef{Tenant: p[0]}
 	case 2:
-		_, err = s.backend.Store.Network(ctx, intent.NetworkRef{Tenant: p[0], Network: p[1]})
-	case 3:
-		_, err = s.backend.Store.Port(ctx, intent.PortRef{Tenant: p[0], Network: p[1], Port: p[2]})
+		ref = intent.NetworkRef{Tenant: p[0], Network: p[1]}
+	default:
+		ref = intent.PortRef{Tenant: p[0], Network: p[1], Port: p[2]}
 	}
+	_, err := s.backend.Store.Get(ctx, ref)
 	return err
 }
 
@@ -76,7 +77,7 @@ func (s *Server) health(c *call) (any, error) {
 }
 
 func (s *Server) plug(c *call) (any, error) {
-	ref, err := c.port()
+	ref, err := portClass.named(c)
 	if err != nil {
 		return nil, err
 	}
@@ -95,63 +96,11 @@ func (s *Server) plug(c *call) (any, error) {
 }
 
 func (s *Server) unplug(c *call) (any, error) {
-	ref, err := c.port()
+	ref, err := portClass.named(c)
 	if err != nil {
 		return nil, err
 	}
 	return struct{}{}, s.backend.Plug.Unplug(c.r.Context(), ref)
-}
-
-func (s *Server) hosts(c *call) (any, error) {
-	hs, err := s.backend.Store.Hosts(c.r.Context())
-	slices.SortFunc(hs, func(a, b intent.HostState) int { return intent.Natural(a.Name, b.Name) })
-	return list(hs), err
-}
-
-func (c *call) host() (string, error) {
-	name := c.r.PathValue("host")
-	return name, intent.ValidateName("host", name)
-}
-
-// host returns a host and what has to go before it can be removed.
-func (s *Server) host(c *call) (any, error) {
-	name, err := c.host()
-	if err != nil {
-		return nil, err
-	}
-	hs, err := s.backend.Store.Hosts(c.r.Context())
-	if err != nil {
-		return nil, err
-	}
-	i := slices.IndexFunc(hs, func(h intent.HostState) bool { return h.Name == name })
-	if i < 0 {
-		return nil, intent.NotFoundf("host %s does not exist", name).WithHint("`ovloom host list` shows those that do")
-	}
-	users, err := s.backend.Store.HostUsers(c.r.Context(), name)
-	return Host{HostState: hs[i], Users: list(users)}, err
-}
-
-func (s *Server) removeHost(c *call) (any, error) {
-	name, err := c.host()
-	if err != nil {
-		return nil, err
-	}
-	return remove(c, "host "+name,
-		func(context.Context) ([]string, error) {
-			v, err := s.host(c)
-			if err != nil {
-				return nil, err
-			}
-			h := v.(Host)
-			if h.Alive && c.query.Get("cascade") != "true" {
-				// As the store will say: it is no object, so no delete lists it.
-				h.Users = append(h.Users, "its running ovloomd")
-			}
-			return h.Users, nil
-		},
-		func(ctx context.Context, cascade bool) ([]string, int64, error) {
-			return s.backend.Store.RemoveHost(ctx, name, cascade)
-		})
 }
 
 // leave differs from remove in that every step is listed, not only objects:
@@ -172,10 +121,4 @@ func (s *Server) leave(c *call) (any, error) {
 		done, err = s.backend.Local.Leave(c.r.Context(), cascade)
 	}
 	return Written{Deleted: done}, err
-}
-
-var hostClass = declared[intent.Host, intent.HostRef]{
-	class: intent.ClassHost,
-	at:    "/v1/hosts", name: "/{host}",
-	values: func(r intent.HostRef) []string { return []string{r.Host} },
 }

@@ -39,7 +39,7 @@ func List[V any](ctx context.Context, c *Client, class intent.Class, within inte
 		root = in.path(within)
 	}
 	var v []V
-	path, field := d.list(root)
+	path, field := d.listPath(root)
 	if field == "" {
 		err = c.do(ctx, http.MethodGet, path, nil, nil, &v)
 		return v, err

@@ -6,14 +6,14 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/api"
-	"github.com/ovloom/ovloom/api/apitest"
+	"github.com/ovloom/ovloom/api/hosttest"
 	"github.com/ovloom/ovloom/intent"
 )
 
 // The client's calls about objects, for every class that a user writes.
 func TestObjects(t *testing.T) {
-	o := apitest.New()
-	c := dial(t, o.Serve(t))
+	o := hosttest.New(t)
+	c := dial(t, o.Serve())
 	ctx := background(t)
 	acme := intent.TenantRef{Tenant: "acme"}
 	web := intent.NetworkRef{Tenant: "acme", Network: "web"}

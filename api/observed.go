@@ -11,11 +11,11 @@ import (
 )
 
 func (s *Server) connections(c *call) (any, error) {
-	name, err := c.tenant()
+	ref, err := tenantClass.named(c)
 	if err != nil {
 		return nil, err
 	}
-	snap, err := s.backend.Store.Snapshot(c.r.Context(), name)
+	snap, err := s.backend.Store.Snapshot(c.r.Context(), ref.Tenant)
 	if err != nil {
 		return nil, err
 	}
@@ -24,7 +24,7 @@ func (s *Server) connections(c *call) (any, error) {
 }
 
 func (s *Server) learned(c *call) (any, error) {
-	ref, err := c.network()
+	ref, err := networkClass.named(c)
 	if err != nil {
 		return nil, err
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/ovloom/ovloom/api"
-	"github.com/ovloom/ovloom/api/apitest"
+	"github.com/ovloom/ovloom/api/hosttest"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -19,8 +19,8 @@ func prefixes(ss ...string) []netip.Prefix {
 }
 
 func TestCallsOfRoutes(t *testing.T) {
-	o := apitest.New()
-	c := dial(t, o.Serve(t))
+	o := hosttest.New(t)
+	c := dial(t, o.Serve())
 	ctx := background(t)
 	addC1(t, c)
 	c1Addr := must(c.Port(ctx, c1))(t).Addrs[0]
@@ -46,8 +46,8 @@ func TestCallsOfRoutes(t *testing.T) {
 }
 
 func TestCallsOfExternalsAndNAT(t *testing.T) {
-	o := apitest.New()
-	c := dial(t, o.Serve(t))
+	o := hosttest.New(t)
+	c := dial(t, o.Serve())
 	ctx := background(t)
 	addC1(t, c)
 	must(c.AddExternal(ctx, api.ExternalSpec{Name: "internet", Kind: intent.ExternalHost}))(t)
@@ -100,8 +100,8 @@ func TestCallsOfExternalsAndNAT(t *testing.T) {
 }
 
 func TestNATIsInOrder(t *testing.T) {
-	o := apitest.New()
-	c := dial(t, o.Serve(t))
+	o := hosttest.New(t)
+	c := dial(t, o.Serve())
 	ctx := background(t)
 	addC1(t, c)
 	must(c.AddExternal(ctx, api.ExternalSpec{Name: "internet", Kind: intent.ExternalHost}))(t)

@@ -19,7 +19,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/api"
-	"github.com/ovloom/ovloom/api/apitest"
+	"github.com/ovloom/ovloom/api/hosttest"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -39,18 +39,19 @@ func send(h http.Handler, method, target, body string) (*httptest.ResponseRecord
 }
 
 func TestBadRequests(t *testing.T) {
-	o := apitest.New()
+	o := hosttest.New(t)
 	srv := api.NewServer(o.Backend(), quiet())
 	if rec, _ := send(srv, "POST", "/v1/tenants", `{"name":"acme"}`); rec.Code != http.StatusCreated {
 		t.Fatal(rec.Code, rec.Body)
 	}
-	// From here on every write would be seen.
-	o.FailWith(func(op string) error {
-		if strings.HasPrefix(op, "Add") || strings.HasPrefix(op, "Set") || strings.HasPrefix(op, "Delete") || op == "Plug" {
-			t.Errorf("a bad request reached %s", op)
+	send(srv, "POST", "/v1/tenants/acme/networks", `{"name":"web"}`)
+	send(srv, "POST", "/v1/tenants/acme/networks/web/ports", `{"name":"c1"}`)
+	before := must(o.Store.Ping(t.Context()))(t)
+	defer func() {
+		if after := must(o.Store.Ping(t.Context()))(t); after != before {
+			t.Errorf("bad requests have changed the store, from revision %d to %d", before, after)
 		}
-		return nil
-	})
+	}()
 	const nets, ports = "/v1/tenants/acme/networks", "/v1/tenants/acme/networks/web/ports"
 	for _, tc := range []struct {
 		name, method, target, body string
@@ -104,7 +105,7 @@ func TestBadRequests(t *testing.T) {
 		{"malformed network in the path", "GET", nets + "/_", "", 400, `network name "_"`},
 		{"malformed host", "GET", "/v1/hosts/Host1", "", 400, `host name "Host1"`},
 		{"nothing to change about a network", "PATCH", nets + "/web", "{}", 400, "nothing is given to change about network acme/web; give at least one of subnets, mtu, unknown, learning"},
-		{"nothing to change about a port", "PATCH", ports + "/c1", `{"mac":null}`, 400, "nothing is given to change about port acme/web/c1"},
+		{"nothing to change about a port", "PATCH", ports + "/c1", `{}`, 400, "nothing is given to change about port acme/web/c1"},
 		{"no VTEP of a peer", "POST", nets + "/web/peers", `{"name":"tor1"}`, 400, "the VTEP address is missing"},
 		{"malformed VTEP of a peer", "POST", nets + "/web/peers", `{"name":"tor1","vtep":"192.0.2"}`, 400, "192.0.2"},
 		{"malformed peer in the path", "GET", nets + "/web/peers/_", "", 400, `peer name "_"`},
@@ -160,7 +161,7 @@ func TestBadRequests(t *testing.T) {
 }
 
 func TestEveryKindHasItsStatus(t *testing.T) {
-	o := apitest.New()
+	o := hosttest.New(t)
 	srv := api.NewServer(o.Backend(), quiet())
 	for _, tc := range []struct {
 		err    error
@@ -232,7 +233,7 @@ func (b *buffer) String() string {
 
 func TestPanicIsAnErrorAndTheServerLives(t *testing.T) {
 	var log buffer
-	o := apitest.New()
+	o := hosttest.New(t)
 	socket, _ := serve(t, api.NewServer(o.Backend(), slog.New(slog.NewTextHandler(&log, nil))))
 	c := dial(t, socket)
 	o.FailWith(func(string) error { panic("lost my head") })
@@ -243,14 +244,14 @@ func TestPanicIsAnErrorAndTheServerLives(t *testing.T) {
 	wantError(t, err, intent.Unavailable, "did not answer")
 	o.FailWith(func(string) error { return nil })
 	must(c.Tenants(background(t)))(t)
-	if !strings.Contains(log.String(), "API handler panicked") || !strings.Contains(log.String(), "apitest.(*Overlay)") {
+	if !strings.Contains(log.String(), "API handler panicked") || !strings.Contains(log.String(), "hosttest.(*Host)") {
 		t.Errorf("the log does not show the panic with its stack:\n%s", log.String())
 	}
 }
 
 func TestRequestsAreLoggedAtDebug(t *testing.T) {
 	var log buffer
-	o := apitest.New()
+	o := hosttest.New(t)
 	socket, stop := serve(t, api.NewServer(o.Backend(), slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
 	c := dial(t, socket)
 	must(c.Tenants(background(t)))(t)
@@ -267,13 +268,13 @@ func TestRequestsAreLoggedAtDebug(t *testing.T) {
 }
 
 func TestShutdownEndsWaitsAndFinishesWrites(t *testing.T) {
-	o := apitest.New()
+	o := hosttest.New(t)
 	socket, stop := serve(t, api.NewServer(o.Backend(), quiet()))
 	c := dial(t, socket)
 	o.SetPending("host2")
 	entered, leave := make(chan bool), make(chan bool)
 	o.FailWith(func(op string) error {
-		if op == "AddTenant" {
+		if op == "Add" {
 			entered <- true
 			<-leave
 		}
@@ -309,7 +310,7 @@ func TestShutdownEndsWaitsAndFinishesWrites(t *testing.T) {
 }
 
 func TestSlowClientsAreGivenUp(t *testing.T) {
-	o := apitest.New()
+	o := hosttest.New(t)
 	var log buffer
 	srv := api.NewServer(o.Backend(), slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug})))
 	srv.Hurry(100 * time.Millisecond)
@@ -345,7 +346,7 @@ func TestSlowClientsAreGivenUp(t *testing.T) {
 		for range 1000 { // more than a socket holds
 			fs = append(fs, api.Flow{Text: strings.Repeat("x", 1000)})
 		}
-		o.SetFlows(fs...)
+		o.Flows = fs
 		conn, err := net.Dial("unix", socket)
 		if err != nil {
 			t.Fatal(err)
@@ -377,10 +378,10 @@ func TestSlowClientsAreGivenUp(t *testing.T) {
 		}
 	})
 	t.Run("work has an end", func(t *testing.T) {
-		// The overlay looks at its context only when an operation begins: the one
+		// The host looks at its context only when an operation begins: the one
 		// after the slow one is refused.
 		o.FailWith(func(op string) error {
-			if op == "Hosts" {
+			if op == "List" {
 				time.Sleep(200 * time.Millisecond)
 			}
 			return nil
@@ -393,7 +394,7 @@ func TestSlowClientsAreGivenUp(t *testing.T) {
 // While this host's switch is not there, what concerns the store is answered, and what
 // concerns the switch waits, at most until the server ends.
 func TestOnlyTheSwitchIsWaitedFor(t *testing.T) {
-	o := apitest.New()
+	o := hosttest.New(t)
 	b := o.Backend()
 	there := make(chan struct{})
 	b.Started = func(ctx context.Context) error {
@@ -429,7 +430,7 @@ func TestOnlyTheSwitchIsWaitedFor(t *testing.T) {
 // What machines must follow that ovloom does not configure, whoever changes it is told:
 // as far as their hosts answer in time.
 func TestChangesSayWhatIsLeftToDo(t *testing.T) {
-	o := apitest.New()
+	o := hosttest.New(t)
 	b := o.Backend()
 	var asked []string
 	b.ByHand = func(_ context.Context, host string, ports []intent.PortRef) ([]api.ByHand, error) {
@@ -458,9 +459,7 @@ func TestChangesSayWhatIsLeftToDo(t *testing.T) {
 	if w := change(port, `{"addresses":["10.0.0.9"]}`); len(w.LeftToDo) != 0 || len(asked) != 0 {
 		t.Errorf("of a port that is plugged nowhere it says %q", w.LeftToDo)
 	}
-	if _, err := o.Plug(t.Context(), api.PlugRequest{Ref: intent.PortRef{Tenant: "acme", Network: "web", Port: "c1"}, Tap: "tap0"}); err != nil {
-		t.Fatal(err)
-	}
+	o.Claim(c1, hosttest.This, true)
 	if w := change(port, `{"addresses":["10.0.0.10"]}`); len(w.LeftToDo) != 1 || !strings.HasPrefix(w.LeftToDo[0], "port acme/web/c1 is tap0 of host1, which ovloom does not configure: its machine must have MAC ") ||
 		!strings.HasSuffix(w.LeftToDo[0], ", 10.0.0.10/24 with gateway 10.0.0.1") {
 		t.Errorf("it says %q", w.LeftToDo)

@@ -4,18 +4,18 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ovloom/ovloom/api/apitest"
+	"github.com/ovloom/ovloom/api/hosttest"
 	"github.com/ovloom/ovloom/intent"
 )
 
 func TestBackup(t *testing.T) {
-	o := apitest.New()
-	c := dial(t, o.Serve(t))
+	o := hosttest.New(t)
+	c := dial(t, o.Serve())
 	var b strings.Builder
 	if err := c.Backup(background(t), &b); err != nil {
 		t.Fatal(err)
 	}
-	want(t, "what was backed up", b.String(), apitest.BackupText)
+	want(t, "what was backed up", b.String(), hosttest.BackupText)
 
 	// A backup that is cut off must not pass for whole.
 	o.FailWith(func(op string) error { return intent.Unavailablef("%s: the store does not answer", op) })

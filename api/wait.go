@@ -24,7 +24,7 @@ type WaitLine struct {
 }
 
 func (s *Server) applied(c *call) (any, error) {
-	tenant, err := c.tenant()
+	ref, err := tenantClass.named(c)
 	if err != nil {
 		return nil, err
 	}
@@ -33,9 +33,9 @@ func (s *Server) applied(c *call) (any, error) {
 		return nil, err
 	}
 	return nil, s.wait(c, func(ctx context.Context, progress func([]string)) error {
-		return s.backend.Store.WaitApplied(ctx, tenant, revision, progress)
+		return s.backend.Store.WaitApplied(ctx, ref.Tenant, revision, progress)
 	}, func(pending []string) string {
-		what := fmt.Sprintf("revision %d of tenant %s is stored", revision, tenant)
+		what := fmt.Sprintf("revision %d of tenant %s is stored", revision, ref)
 		if len(pending) == 0 {
 			return what + ", but it is not known who has applied it"
 		}
@@ -44,7 +44,7 @@ func (s *Server) applied(c *call) (any, error) {
 }
 
 func (s *Server) up(c *call) (any, error) {
-	ref, err := c.port()
+	ref, err := portClass.named(c)
 	if err != nil {
 		return nil, err
 	}

@@ -35,7 +35,7 @@ func productTexts(t *testing.T) []text {
 		name := filepath.ToSlash(strings.TrimPrefix(file, root+"/"))
 		if d.IsDir() {
 			switch name {
-			case "integration", "api/apitest", "bin", "docs", "scripts", ".git":
+			case "integration", "api/hosttest", "bin", "docs", "scripts", ".git":
 				return filepath.SkipDir
 			}
 			return nil

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/api"
-	"github.com/ovloom/ovloom/api/apitest"
+	"github.com/ovloom/ovloom/api/hosttest"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -22,15 +22,15 @@ var update = flag.Bool("update", false, "write testdata/*.golden and docs/cli.md
 // commands print is compared with a golden file.
 type session struct {
 	t       *testing.T
-	overlay *apitest.Overlay
+	overlay *hosttest.Host
 	socket  string
 	env     map[string]string
 	log     strings.Builder
 }
 
 func newSession(t *testing.T) *session {
-	o := apitest.New()
-	socket := o.Serve(t)
+	o := hosttest.New(t)
+	socket := o.Serve()
 	return &session{t: t, overlay: o, socket: socket, env: map[string]string{"OVLOOM_SOCKET": socket}}
 }
 
@@ -128,7 +128,7 @@ func TestPort(t *testing.T) {
 		"port set acme/web/c2 --ip 10.0.0.21 --learn 0", "port set acme/web/c2 --mac 02:00:00:00:00:22 -o json", "port set acme/web/c9 --learn 1",
 		"port plug acme/web/c1 --netns c1", "port plug acme/web/c2 --pid 4711 --ifname net0 -o json", "port plug acme/web/c3 --tap tap0", "port plug acme/web/c3 --tap tap0", "port plug acme/web/c9 --netns x",
 		"port show acme/web/c1", "port show acme/web/c1 -o json", "port show acme/web/c9")
-	s.overlay.Claim(intent.PortRef{Tenant: "acme", Network: "web", Port: "c2"}, "host2", true)
+	s.host.Claim(intent.PortRef{Tenant: "acme", Network: "web", Port: "c2"}, "host2", true)
 	s.run("port list acme/web", "port show acme/web/c2", "port list acme/web -o json",
 		"port unplug acme/web/c1", "port unplug acme/web/c1", "port unplug acme/web/c3 -o json",
 		"port delete acme/web/c1", "port delete acme/web/c2", "port delete acme/web/c2 --cascade", "port delete acme/web/c3 -o json", "port list")
@@ -148,7 +148,7 @@ func TestPeer(t *testing.T) {
 func TestHost(t *testing.T) {
 	s := newSession(t)
 	s.run("tenant add acme", "network add acme/web --subnet 10.0.0.0/24", "port add acme/web/c1", "port plug acme/web/c1 --netns c1")
-	s.overlay.SetHost(intent.HostState{Host: intent.Host{Name: "host3", ID: 99}})
+	s.host.SetHost(intent.HostState{Host: intent.Host{Name: "host3", ID: 99}})
 	s.run("host list", "host list -o json", "host show host1", "host show host1 -o json", "host show host3", "host show host9",
 		"host remove host3", "host remove host3", "host remove host1", "host remove host1 --cascade --dry-run",
 		"host leave", "host leave --dry-run", "host leave --cascade -o json", "host list", "host remove host2 --cascade")
@@ -158,10 +158,10 @@ func TestHost(t *testing.T) {
 func TestStatus(t *testing.T) {
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	s := newSession(t)
-	s.overlay.SetStatus(api.Status{Version: "v0.1.0", Datapath: "netdev", Bridge: "br-int", OVSVersion: "3.1.0"})
+	s.host.State = api.Status{Version: "v0.1.0", Datapath: "netdev", Bridge: "br-int", OVSVersion: "3.1.0"}
 	s.run("status")
 	s.run("tenant add acme", "network add acme/web --subnet 10.0.0.0/24", "port add acme/web/c1", "port plug acme/web/c1 --netns c1")
-	s.overlay.SetStatus(api.Status{Version: "v0.1.0", Datapath: "netdev", Bridge: "br-int", OVSVersion: "3.1.0", Started: at,
+	s.host.SetStatus(api.Status{Version: "v0.1.0", Datapath: "netdev", Bridge: "br-int", OVSVersion: "3.1.0", Started: at,
 		Connections: []api.Connection{{Name: "openflow", Target: "unix:/run/br-int.mgmt", Connected: true, Since: at},
 			{Name: "store", Target: "https://host1:2379", Since: at.Add(time.Hour), Error: "connection refused"}},
 		Resync: api.Resync{At: at, Messages: 1}, Tenants: []string{"acme", "umbrella"}, Flows: 61, Groups: 1,
@@ -181,7 +181,7 @@ func TestDoctor(t *testing.T) {
 	healthy := intent.Health{Hosts: []string{"host1", "host2"}, Paths: []intent.Path{
 		{From: "host1", To: "host2", State: intent.PathOK, Passes: 1500, Wanted: 1500, RTT: 300},
 		{From: "host2", To: "host1", State: intent.PathOK, Passes: 1500, Wanted: 1500, RTT: 310}}}
-	s.overlay.SetHealth(healthy)
+	s.host.Health = healthy
 	s.run("doctor", "doctor host2")
 	ill := intent.Health{Hosts: []string{"host1", "host2", "host3", "host4"}, Paths: []intent.Path{
 		{From: "host1", To: "host2", State: intent.PathMTU, Passes: 1404, Wanted: 1500},
@@ -189,19 +189,19 @@ func TestDoctor(t *testing.T) {
 		{From: "host2", To: "host1", State: intent.PathOK, Passes: 1500, Wanted: 1500},
 		{From: "host3", To: "host1", State: intent.PathUnknown, Wanted: 1500}},
 		Findings: []intent.Finding{{Hosts: []string{"host1", "host2"}, What: "the underlay is too small", Do: "raise its MTU"}, {Hosts: []string{"host4"}, What: "host host4 is down", Do: "start it"}}}
-	s.overlay.SetHealth(ill)
+	s.host.Health = ill
 	s.run("doctor", "doctor -o json")
 	for i := range matrixMost {
 		ill.Hosts = append(ill.Hosts, fmt.Sprintf("many%d", i))
 	}
-	s.overlay.SetHealth(ill)
+	s.host.Health = ill
 	s.run("doctor")
 	s.golden("doctor")
 }
 
 func TestFlows(t *testing.T) {
 	s := newSession(t)
-	s.overlay.SetFlows(
+	s.host.SetFlows(
 		api.Flow{Table: "classify", Object: "port acme/web/c1", Text: "table=classify,priority=100,in_port=5 actions=goto_table:port_security", Words: "packets from acme/web/c1 come in here"},
 		api.Flow{Table: "classify", Object: "port acme/web/c1", Text: "table=classify,priority=90,in_port=5 actions=drop", Words: "packets from acme/web/c1 come in here", Packets: 3},
 		api.Flow{Table: "fdb", Object: "port acme/web/c1", Text: "table=fdb,priority=100,dl_dst=02:00:00:00:00:05 actions=goto_table:output", Packets: 12, Bytes: 1176},
@@ -213,7 +213,7 @@ func TestFlows(t *testing.T) {
 func TestUsageErrors(t *testing.T) {
 	s := newSession(t)
 	s.run("tenant add acme", "network add acme/web --subnet 10.0.0.0/24")
-	s.overlay.FailWith(func(op string) error {
+	s.host.FailWith(func(op string) error {
 		if op != "Network" && op != "Snapshot" {
 			t.Errorf("a line with a usage error reached %s", op)
 		}
@@ -254,7 +254,7 @@ func TestExitCodes(t *testing.T) {
 		{fmt.Errorf("disk on fire"), 1}, {intent.Invalidf("x"), 2}, {intent.NotFoundf("x"), 3},
 		{intent.Conflictf("x"), 4}, {intent.InUseBy("x", []string{"y"}), 4}, {intent.Unavailablef("x"), 5},
 	} {
-		s.overlay.FailWith(func(string) error { return tc.err })
+		s.host.FailWith(func(string) error { return tc.err })
 		for _, line := range []string{"tenant list", "tenant show a", "tenant add a", "tenant delete a", "tenant delete a --cascade", "tenant delete a --dry-run",
 			"network list", "network show a/b", "network add a/b", "network set a/b --mtu 1400", "network delete a/b",
 			"port list", "port show a/b/c", "port add a/b/c", "port set a/b/c --learn 1", "port delete a/b/c", "port plug a/b/c --pid 1", "port unplug a/b/c",
@@ -279,7 +279,7 @@ func TestManyUsersAreCutShort(t *testing.T) {
 	for i := range users {
 		users[i] = fmt.Sprintf("port acme/web/c%d", i)
 	}
-	s.overlay.FailWith(func(string) error { return intent.InUseBy("network acme/web", users) })
+	s.host.FailWith(func(string) error { return intent.InUseBy("network acme/web", users) })
 	_, errs, code := s.exec("network delete acme/web")
 	if code != exitConflict || strings.Count(errs, "used by") != 20 || !strings.Contains(errs, "  and 5 more\nhint: ") {
 		t.Errorf("exit code %d: %s", code, errs)
@@ -314,14 +314,14 @@ func TestCert(t *testing.T) {
 func TestCascadeTellsWhatFailed(t *testing.T) {
 	s := newSession(t)
 	s.run("tenant add acme", "network add acme/web --subnet 10.0.0.0/24", "port add acme/web/c1")
-	s.overlay.FailWith(func(op string) error {
+	s.host.FailWith(func(op string) error {
 		if op == "batch" {
 			return intent.Unavailablef("the store does not answer").WithHint("ask again to delete the rest")
 		}
 		return nil
 	})
 	s.run("tenant delete acme --cascade", "port list -o json")
-	s.overlay.FailWith(func(string) error { return nil })
+	s.host.FailWith(func(string) error { return nil })
 	s.run("tenant delete acme --cascade")
 	s.golden("cascade")
 }

@@ -38,7 +38,7 @@ func TestExternal(t *testing.T) {
 		"external list", "external list -o json", "external show internet", "external show campus", "external show nope",
 		"external set internet --allow 192.0.2.0/28 --allow 198.51.100.7", "external set internet --no-allow 192.0.2.0/28", "external set internet --no-allow 192.0.2.0/28", "external set campus --pool 203.0.113.10-203.0.113.12 --mtu 1300 -o json", "external set nope --allow 192.0.2.0/28",
 		"nat snat add acme --external internet", "nat forward add acme --external internet --tcp 8080 --to acme/web/c1:80", "nat snat add umbrella --external campus", "nat floating add acme/web/c1")
-	s.overlay.TakeNATAddress(intent.SNATRef{Tenant: "umbrella", External: "campus"}, "host2")
+	s.host.TakeNATAddress(intent.SNATRef{Tenant: "umbrella", External: "campus"}, "host2")
 	s.run("external show internet", "external show campus", "external show campus -o json", "nat floating add acme/web/c2", "nat floating add acme/db/c3",
 		"external delete campus", "external delete campus --cascade --dry-run", "external delete campus --cascade", "external delete internet --cascade -o json", "external delete internet", "external list -o json", "nat list -o json")
 	s.golden("external")
@@ -59,8 +59,8 @@ func TestNAT(t *testing.T) {
 		"external add campus --bridge br-ex --subnet 203.0.113.0/24 --pool 203.0.113.10-203.0.113.20",
 		"nat snat add acme", "nat snat add acme --external nope", "nat snat add nobody --external internet", "nat snat add acme --external internet --max-connections 5000", "nat snat add acme --external campus", "nat snat add umbrella --external campus -o json",
 		"nat snat list", "nat snat set acme --max-connections 0", "nat snat set nobody --max-connections 1", "nat snat show acme", "nat snat show umbrella")
-	s.overlay.TakeNATAddress(intent.SNATRef{Tenant: "umbrella", External: "campus"}, "host2")
-	s.overlay.TakeNATAddress(intent.SNATRef{Tenant: "umbrella", External: "campus"}, "host1")
+	s.host.TakeNATAddress(intent.SNATRef{Tenant: "umbrella", External: "campus"}, "host2")
+	s.host.TakeNATAddress(intent.SNATRef{Tenant: "umbrella", External: "campus"}, "host1")
 	s.run("nat snat show umbrella", "nat snat show umbrella -o json", "nat snat list -o json",
 		"nat floating show acme/web/c1", "nat floating add acme/web/c1", "nat floating add acme/web/c1", "nat floating add acme/web/c2 --address 203.0.113.20 -o json", "nat floating add acme/db/c3 --address 203.0.113.20", "nat floating add acme/db/c3 --address 203.0.113.99", "nat floating add acme/web/c9",
 		"port plug acme/web/c1 --netns c1", "nat floating list", "nat floating list umbrella", "nat floating show acme/web/c1", "nat floating show acme/web/c1 --external internet", "nat floating show acme/web/c2 -o json",
@@ -77,7 +77,7 @@ func TestNATIsLate(t *testing.T) {
 	s := newSession(t)
 	s.addPorts()
 	s.run("external add internet --host")
-	s.overlay.SetPending("host2")
+	s.host.SetPending("host2")
 	s.run("nat snat add acme --timeout 700ms", "route add acme 10.9.0.0/16 --via 10.0.1.7 --timeout 700ms", "nat snat delete acme --timeout 700ms", "external set internet --allow 192.0.2.5 --timeout 700ms")
 	s.golden("nat-late")
 }

@@ -5,7 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/ovloom/ovloom/api/apitest"
+	"github.com/ovloom/ovloom/api/hosttest"
 	"github.com/ovloom/ovloom/intent"
 )
 
@@ -20,16 +20,16 @@ func TestBackupFile(t *testing.T) {
 	s := newSession(t)
 	dir := t.TempDir()
 	file := filepath.Join(dir, "backup")
-	s.overlay.FailWith(func(op string) error { return intent.Unavailablef("%s failed", op) })
+	s.host.FailWith(func(op string) error { return intent.Unavailablef("%s failed", op) })
 	if _, _, code := s.exec("store backup " + file); code != exitUnavailable {
 		t.Errorf("a backup that is cut off: exit code %d", code)
 	}
-	s.overlay.FailWith(func(string) error { return nil })
+	s.host.FailWith(func(string) error { return nil })
 	if out, errs, code := s.exec("store backup " + file); code != exitOK {
 		t.Fatalf("exit code %d: %s%s", code, out, errs)
 	}
 	b, err := os.ReadFile(file)
-	if err != nil || string(b) != apitest.BackupText {
+	if err != nil || string(b) != hosttest.BackupText {
 		t.Errorf("the file holds %q: %v", b, err)
 	}
 	if info, err := os.Stat(file); err != nil || info.Mode().Perm() != 0o600 {

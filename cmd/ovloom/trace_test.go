@@ -70,7 +70,7 @@ dropped on host2 in table tunnel_in: unknown-vni, no port here
 
 func TestTraceCommand(t *testing.T) {
 	s := newSession(t)
-	s.overlay.SetTrace(traced())
+	s.host.Trace = traced()
 	silent := traced()
 	silent.Silent = []string{"host3"}
 	for _, c := range []struct {
@@ -93,7 +93,7 @@ func TestTraceCommand(t *testing.T) {
 		{"trace acme/web/c1 10.0.0.3 --expect luck", traced(), exitUsage, `verdict "luck" does not exist`},
 		{"trace acme/web/c1 10.0.0.3 --sport 5", traced(), exitUsage, "a port is given, but no protocol"},
 	} {
-		s.overlay.SetTrace(c.trace)
+		s.host.Trace = c.trace
 		_, errs, code := s.exec(c.line)
 		if code != c.code || !strings.Contains(errs, c.said) {
 			t.Errorf("%s: exit code %d, want %d: %s", c.line, code, c.code, errs)

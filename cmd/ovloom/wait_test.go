@@ -11,7 +11,7 @@ import (
 func TestLateHosts(t *testing.T) {
 	s := newSession(t)
 	s.run("tenant add acme", "network add acme/web --subnet 10.0.0.0/24", "port add acme/web/c1")
-	s.overlay.SetPending("host2", "host3")
+	s.host.SetPending("host2", "host3")
 	s.run("port add acme/web/c2 --timeout 700ms", "port add acme/web/c3 --timeout 700ms -o json", "port add acme/web/c4 --no-wait", "port add acme/web/c5 --wait=false",
 		"network set acme/web --mtu 1400 --timeout 700ms", "port delete acme/web/c4 --timeout 700ms", "port plug acme/web/c1 --netns c1 --timeout 700ms", "port plug acme/web/c2 --netns c2 --no-wait",
 		"port list", "tenant delete acme --cascade --timeout 700ms")
@@ -28,7 +28,7 @@ func (r reaction) Write(b []byte) (int, error) {
 
 func TestProgressAfterASecond(t *testing.T) {
 	s := newSession(t)
-	s.overlay.SetPending("host2", "host3")
+	s.host.SetPending("host2", "host3")
 	var said []string
 	var out strings.Builder
 	begin := time.Now()
@@ -38,9 +38,9 @@ func TestProgressAfterASecond(t *testing.T) {
 			if early := time.Since(begin); early < patience {
 				t.Errorf("it says so after %s", early)
 			}
-			s.overlay.SetPending("host3")
+			s.host.SetPending("host3")
 		} else {
-			s.overlay.SetPending()
+			s.host.SetPending()
 		}
 	}), func(k string) string { return s.env[k] })
 	if want := []string{"waiting for host2, host3\n", "waiting for host3\n"}; !slices.Equal(said, want) {

@@ -1,0 +1,226 @@
+// Package hosttest stands in for a host in tests of the API and of what uses it: the store
+// is a real one, and what ovloomd would do on the host is told by the test.
+package hosttest
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store"
+	"github.com/ovloom/ovloom/store/storetest"
+)
+
+// This is the name of the host that ports are plugged on.
+const This = "host1"
+
+// Host is a host with a store of its own, that knows of another live host, host2. Make it
+// with New.
+type Host struct {
+	Store *store.Store
+
+	t      testing.TB
+	alive  map[string]func() // what ends the life of each host
+	change chan struct{}     // closed, and made anew, by every call of a test
+
+	mu sync.Mutex
+	// Guarded by mu, and set by tests.
+	fail    func(op string) error
+	halfway func() ([]string, error)
+	pending []string
+	plugged map[intent.PortRef]api.PlugRequest
+	left    bool
+	lacks   []string
+
+	// Set by tests, before they call.
+	State       api.Status // but for what the host knows itself
+	Flows       []api.Flow
+	Diff        []string // how the switch differs from what it should hold
+	Connections []intent.Connection
+	Learned     []intent.LearnedMAC
+	Health      intent.Health
+	Trace       intent.Trace // but for what was asked
+}
+
+// New returns a host without tenants.
+func New(t testing.TB) *Host {
+	t.Helper()
+	h := &Host{t: t, Store: storetest.Open(t), alive: map[string]func(){}, change: make(chan struct{}),
+		plugged: map[intent.PortRef]api.PlugRequest{}, fail: func(string) error { return nil }}
+	for i, name := range []string{This, "host2"} {
+		h.Register(name, i+1)
+		h.live(name)
+	}
+	return h
+}
+
+// Register adds a host that is not alive, with the VTEP address 192.0.2.N.
+func (h *Host) Register(name string, n int) {
+	h.t.Helper()
+	_, err := h.Store.Register(context.Background(), intent.Host{Name: name, VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(n)}),
+		UnderlayMTU: 1500, Datapath: intent.DatapathSystem, Version: "v0.1.0"})
+	if err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// live has a host be alive until Kill, or the end of the test.
+func (h *Host) live(name string) {
+	h.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- h.Store.KeepAlive(ctx, name) }()
+	h.alive[name] = sync.OnceFunc(func() {
+		cancel()
+		<-ended // a host that was removed is no failure
+	})
+	h.t.Cleanup(h.alive[name])
+	for {
+		all, err := h.Store.Hosts(context.Background())
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		for _, s := range all {
+			if s.Name == name && s.Alive {
+				return
+			}
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// Kill ends a host's life.
+func (h *Host) Kill(name string) { h.alive[name]() }
+
+// Claim makes a host claim a port, above all other claims.
+func (h *Host) Claim(ref intent.PortRef, host string, up bool) {
+	h.t.Helper()
+	if err := h.claim(context.Background(), ref, host, up); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+func (h *Host) claim(ctx context.Context, ref intent.PortRef, host string, up bool) error {
+	b, err := h.Store.Claim(ctx, ref, host, 0)
+	if err == nil && up {
+		err = h.Store.MarkUp(ctx, ref, host, b.Generation, true, "")
+	}
+	return err
+}
+
+// TakeNATAddress has a host take an address for a tenant's SNAT.
+func (h *Host) TakeNATAddress(ref intent.SNATRef, host string) {
+	h.t.Helper()
+	if _, err := h.Store.ClaimNATAddress(context.Background(), ref.Tenant, ref.External, host); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// FailWith makes every later call of an operation fail with f's result, unless that is
+// nil. Operations are the methods of the interfaces that an api.Backend consists of.
+func (h *Host) FailWith(f func(op string) error) { h.locked(func() { h.fail = f }) }
+
+// Halfway makes every later deletion fail after it has deleted one object; nil: none.
+func (h *Host) Halfway(ref intent.Reference, err error) {
+	h.locked(func() {
+		h.halfway = nil
+		if err != nil {
+			h.halfway = func() ([]string, error) {
+				deleted, _, _ := h.Store.Delete(context.Background(), ref, true)
+				return deleted, err
+			}
+		}
+	})
+}
+
+// SetPending makes hosts lag: waits end only when it is called without any.
+func (h *Host) SetPending(hosts ...string) { h.locked(func() { h.pending = hosts }) }
+
+// SetLacks sets what a call of Fix will set on this host.
+func (h *Host) SetLacks(what ...string) { h.locked(func() { h.lacks = what }) }
+
+// locked runs f and wakes those who wait for a change.
+func (h *Host) locked(f func()) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	f()
+	close(h.change)
+	h.change = make(chan struct{})
+}
+
+// Plugged returns the request that plugged a port.
+func (h *Host) Plugged(ref intent.PortRef) (api.PlugRequest, bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	r, ok := h.plugged[ref]
+	return r, ok
+}
+
+// Left says whether this host has left.
+func (h *Host) Left() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.left
+}
+
+// Serve serves the host on a socket of its own until the test ends, and returns the
+// socket's path.
+func (h *Host) Serve() string {
+	h.t.Helper()
+	path := filepath.Join(h.t.TempDir(), "run", "ovloomd.sock")
+	ln, err := api.Listen(path, "")
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	srv := api.NewServer(h.Backend(), slog.New(slog.NewTextHandler(io.Discard, nil)))
+	go func() { ended <- srv.Serve(ctx, ln) }()
+	h.t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			h.t.Error(err)
+		}
+	})
+	return path
+}
+
+// may says whether an operation may begin.
+func (h *Host) may(ctx context.Context, op string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	h.mu.Lock()
+	fail := h.fail
+	h.mu.Unlock()
+	return fail(op) // without the lock: it may block or panic
+}
+
+// wait ends when no host lags.
+func (h *Host) wait(ctx context.Context, op string, progress func([]string)) error {
+	if err := h.may(ctx, op); err != nil {
+		return err
+	}
+	for {
+		h.mu.Lock()
+		pending, changed := h.pending, h.change
+		h.mu.Unlock()
+		if len(pending) == 0 {
+			return nil
+		}
+		progress(pending)
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait: %w", ctx.Err())
+		case <-changed:
+		}
+	}
+}

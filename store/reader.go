@@ -1,0 +1,171 @@
+package store
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Reader is a store that is also read while it does not answer: then from this host's
+// copies on disk, as far as they go. Changes fail, for a copy cannot decide what is
+// unique. Store is required.
+type Reader struct {
+	*Store
+
+	// Down returns why the store is known not to answer, so that it is not waited for; nil:
+	// it is not known. No function: it never is.
+	Down func() error
+	// Copied is told that something was read from a copy, which is as the store was at a
+	// revision; ctx is the reading's.
+	Copied func(ctx context.Context, revision int64)
+
+	// Host, unless empty, is awaited in lists of hosts for a moment after Since, when it
+	// began to register: who has just started ovloomd looks for it.
+	Host  string
+	Since time.Time
+}
+
+// How long after the start the reader's host may be missing from the list of hosts, and how
+// often that is looked at.
+const (
+	registerPatience = 5 * time.Second
+	registerPoll     = 50 * time.Millisecond
+)
+
+// Get is Store.Get, or what a copy has. What a copy lacks may exist all the same: then the
+// store's failure is returned.
+func (r Reader) Get(ctx context.Context, ref intent.Reference) (intent.Object, error) {
+	return fallBack(ctx, r, func() (intent.Object, error) { return r.Store.Get(ctx, ref) },
+		func() (intent.Object, int64, bool) { return r.copied(ref) })
+}
+
+// List is Store.List, or what the copies have: tenants that there are copies of, and hosts
+// without who is alive.
+func (r Reader) List(ctx context.Context, class intent.Class, within intent.Reference) ([]intent.Object, error) {
+	return fallBack(ctx, r, func() ([]intent.Object, error) {
+		if class == intent.ClassHost {
+			return r.hosts(ctx)
+		}
+		return r.Store.List(ctx, class, within)
+	}, func() ([]intent.Object, int64, bool) { return r.copiedList(class, within) })
+}
+
+// Snapshot is Store.Snapshot, or the copy.
+func (r Reader) Snapshot(ctx context.Context, tenant string) (intent.Snapshot, error) {
+	return fallBack(ctx, r, func() (intent.Snapshot, error) { return r.Store.Snapshot(ctx, tenant) },
+		func() (intent.Snapshot, int64, bool) {
+			snap, ok := r.Copy(tenant)
+			return snap, snap.Revision, ok
+		})
+}
+
+// fallBack asks the store; if it does not answer, it looks into the copies.
+func fallBack[T any](ctx context.Context, r Reader, ask func() (T, error), find func() (T, int64, bool)) (T, error) {
+	var err error
+	if r.Down != nil {
+		err = r.Down()
+	}
+	if err == nil {
+		var v T
+		if v, err = ask(); intent.KindOf(err) != intent.Unavailable {
+			return v, err
+		}
+	}
+	v, revision, ok := find()
+	if !ok {
+		var none T
+		return none, err
+	}
+	if r.Copied != nil {
+		r.Copied(ctx, revision)
+	}
+	return v, nil
+}
+
+// copied finds an object in the copies.
+func (r Reader) copied(ref intent.Reference) (o intent.Object, revision int64, ok bool) {
+	var all []intent.Object
+	if tenant, is := tenantOf(ref); is {
+		snap, _ := r.Copy(tenant.Tenant)
+		all, revision = snap.Of(ref.Class()), snap.Revision
+	} else {
+		all, revision, _ = r.copiedList(ref.Class(), nil)
+	}
+	i := slices.IndexFunc(all, func(o intent.Object) bool { return o.Reference() == ref })
+	if i < 0 {
+		return nil, 0, false
+	}
+	return all[i], revision, true
+}
+
+// copiedList lists objects of the copies.
+func (r Reader) copiedList(class intent.Class, within intent.Reference) (all []intent.Object, revision int64, ok bool) {
+	switch class {
+	case intent.ClassTenant:
+		return r.copiedTenants()
+	case intent.ClassHost:
+		u, ok := r.CopiedHosts()
+		for _, h := range u.Hosts {
+			all = append(all, intent.HostState{Host: h, Unknown: true})
+		}
+		return all, u.Revision, ok
+	case intent.ClassExternal:
+		u, ok := r.CopiedExternals()
+		return objects(u.Externals), u.Revision, ok
+	}
+	tenant, is := tenantOf(within)
+	if !is {
+		return nil, 0, false
+	}
+	snap, ok := r.Copy(tenant.Tenant)
+	if !ok {
+		return nil, 0, false
+	}
+	if within != tenant && !slices.ContainsFunc(snap.Of(within.Class()), func(o intent.Object) bool { return o.Reference() == within }) {
+		return nil, 0, false
+	}
+	all = slices.DeleteFunc(snap.Of(class), func(o intent.Object) bool { return !slices.Contains(above(o.Reference()), within) })
+	return all, snap.Revision, true
+}
+
+// copiedTenants returns the tenants that there are copies of; of several revisions, the oldest.
+func (r Reader) copiedTenants() (all []intent.Object, revision int64, ok bool) {
+	for _, name := range r.CopiedTenants() {
+		snap, ok := r.Copy(name)
+		if !ok {
+			continue
+		}
+		if len(all) == 0 || snap.Revision < revision {
+			revision = snap.Revision
+		}
+		all = append(all, snap.Tenant)
+	}
+	return all, revision, len(all) > 0
+}
+
+// tenantOf returns the tenant that an object is part of, or is.
+func tenantOf(ref intent.Reference) (intent.TenantRef, bool) {
+	if ref == nil {
+		return intent.TenantRef{}, false
+	}
+	t, ok := append(above(ref), ref)[0].(intent.TenantRef)
+	return t, ok
+}
+
+// hosts is Store.Hosts, for which it is waited as Host says.
+func (r Reader) hosts(ctx context.Context) ([]intent.Object, error) {
+	for {
+		list, err := r.Hosts(ctx)
+		if err != nil || r.Host == "" || time.Since(r.Since) > registerPatience ||
+			slices.ContainsFunc(list, func(h intent.HostState) bool { return h.Name == r.Host && h.Alive }) {
+			return objects(list), err
+		}
+		select {
+		case <-time.After(registerPoll):
+		case <-ctx.Done():
+			return objects(list), nil
+		}
+	}
+}
