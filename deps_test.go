@@ -79,7 +79,7 @@ var table = map[string]rule{
 	"integration/cmd/bench": {ours: "integration/lab api intent store store/cluster openflow openflow/ofconn controller unixctl", outside: etcd}, // a store of three members
 
 	// What tests share. It knows what it stands in for.
-	"api/apitest":                    {ours: "api intent"},
+	"api/hosttest":                   {ours: "api intent store store/storetest"},
 	"controller/internal/switchtest": {ours: "openflow"},
 	"store/storetest":                {ours: "store store/cluster"},
 }

@@ -61,6 +61,11 @@ func (r Reader) Snapshot(ctx context.Context, tenant string) (intent.Snapshot, e
 		})
 }
 
+// Externals are the externals that List returns.
+func (r Reader) Externals(ctx context.Context) ([]intent.External, error) {
+	return intent.AllAs[intent.External](r.List(ctx, intent.ClassExternal, nil))
+}
+
 // fallBack asks the store; if it does not answer, it looks into the copies.
 func fallBack[T any](ctx context.Context, r Reader, ask func() (T, error), find func() (T, int64, bool)) (T, error) {
 	var err error

@@ -52,8 +52,8 @@ func (h *Host) status(ctx context.Context) (api.Status, error) {
 	s.Host, s.VTEP, s.Revision, s.Uptime = This, netip.MustParseAddr("192.0.2.1"), revision, int64(time.Hour/time.Second)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for ref, r := range h.plugged {
-		s.Ports = append(s.Ports, api.BoundPort{Port: ref.String(), Interface: r.Tap, OFPort: 5, Up: true})
+	for ref, p := range h.plugged {
+		s.Ports = append(s.Ports, api.BoundPort{Port: ref.String(), Interface: p.device, OFPort: 5, Up: true})
 	}
 	return s, nil
 }
@@ -148,8 +148,15 @@ func (p plugger) Plug(ctx context.Context, r api.PlugRequest) (api.PlugResult, e
 	if r.Tap != "" {
 		name = r.Tap
 	}
+	p.h.mu.Lock()
+	has, there := p.h.plugged[r.Ref]
+	p.h.mu.Unlock()
+	if there && has.device != name {
+		return api.PlugResult{}, intent.Conflictf("port %s is plugged here already, as interface %s", r.Ref, has.device).
+			WithHint("unplug it first: ovloom port unplug %s", r.Ref) // as package agent says
+	}
 	lags := false
-	p.h.locked(func() { p.h.plugged[r.Ref], lags = r, len(p.h.pending) > 0 })
+	p.h.locked(func() { p.h.plugged[r.Ref], lags = plugged{r, name}, len(p.h.pending) > 0 })
 	return api.PlugResult{Interface: name, Ifname: r.Ifname, MAC: port.MAC, Addrs: port.Addrs, MTU: n.PortMTU(1500)},
 		p.h.claim(ctx, r.Ref, This, !lags)
 }

@@ -36,7 +36,7 @@ type Host struct {
 	fail    func(op string) error
 	halfway func() ([]string, error)
 	pending []string
-	plugged map[intent.PortRef]api.PlugRequest
+	plugged map[intent.PortRef]plugged
 	left    bool
 	lacks   []string
 
@@ -50,11 +50,17 @@ type Host struct {
 	Trace       intent.Trace // but for what was asked
 }
 
+// plugged is a port that is plugged on the host.
+type plugged struct {
+	request api.PlugRequest
+	device  string // on the bridge
+}
+
 // New returns a host without tenants.
 func New(t testing.TB) *Host {
 	t.Helper()
 	h := &Host{t: t, Store: storetest.Open(t), alive: map[string]func(){}, change: make(chan struct{}),
-		plugged: map[intent.PortRef]api.PlugRequest{}, fail: func(string) error { return nil }}
+		plugged: map[intent.PortRef]plugged{}, fail: func(string) error { return nil }}
 	for i, name := range []string{This, "host2"} {
 		h.Register(name, i+1)
 		h.live(name)
@@ -160,8 +166,8 @@ func (h *Host) locked(f func()) {
 func (h *Host) Plugged(ref intent.PortRef) (api.PlugRequest, bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	r, ok := h.plugged[ref]
-	return r, ok
+	p, ok := h.plugged[ref]
+	return p.request, ok
 }
 
 // Left says whether this host has left.

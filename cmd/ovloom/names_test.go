@@ -50,10 +50,11 @@ func TestContainer(t *testing.T) {
 func TestObserved(t *testing.T) {
 	s := newSession(t)
 	s.run("tenant add acme", "network add acme/lab", "connections acme", "macs acme/lab", "connections nobody", "macs acme/nope", "macs acme")
-	s.host.SetObserved([]intent.Connection{
+	s.host.Connections = []intent.Connection{
 		{Port: "acme/lab/c1", Protocol: "tcp", Source: "10.0.0.2:40112", Destination: "198.51.100.7:443", TranslatedSource: "203.0.113.10:40112", State: "ESTABLISHED"},
 		{Protocol: "icmp", Source: "203.0.113.1", Destination: "203.0.113.10", TranslatedDestination: "10.0.0.2"},
-	}, []intent.LearnedMAC{{MAC: intent.MAC{2, 0, 0, 0, 0, 7}, Behind: "port acme/lab/bridge1", Idle: 3.2, Age: 61}})
+	}
+	s.host.Learned = []intent.LearnedMAC{{MAC: intent.MAC{2, 0, 0, 0, 0, 7}, Behind: "port acme/lab/bridge1", Idle: 3.2, Age: 61}}
 	s.run("connections acme", "connections acme -o json", "macs acme/lab", "macs acme/lab -o json")
 	s.golden("observed")
 }

@@ -303,15 +303,15 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 		Examinations: d.store, Intent: d.store, Switch: d.link, Host: doctor.Linux{}, Self: d.presence.Host,
 		Underlay:   func() (fault, do string) { u := d.agent.Underlay(d.host.VTEP); return u.Fault, u.Do },
 		Interfaces: owned.Interfaces, Neighbours: d.dp.Neighbours, Moved: d.neighbours.Changed, CutOff: d.exit.CutOff, Log: d.log})
-	copies := reader{d.store, d.presence, time.Now()}
+	reader := store.Reader{Store: d.store, Down: d.presence.Down, Copied: api.NoteCopy, Host: d.host.Name, Since: time.Now()}
 	here := &explain.Here{Host: d.cfg.HostName, VTEP: d.host.VTEP, Bridge: d.cfg.Bridge, Controller: d.controller, Connection: d.link, Interfaces: owned.Interfaces,
-		Externals: copies.Externals, Call: unixctl.New(d.cfg.OVSRunDir, "ovs-vswitchd").Call, Forward: d.exit.Forward, Log: d.log}
+		Externals: reader.Externals, Call: unixctl.New(d.cfg.OVSRunDir, "ovs-vswitchd").Call, Forward: d.exit.Forward, Log: d.log}
 	hops := explain.Hops{Host: d.cfg.HostName, Here: here.Trace, Ask: d.store.Ask, Down: d.presence.Down}
-	tracer := explain.Tracer{Snapshot: copies.Snapshot, Hosts: d.presence.Hosts, Externals: copies.Externals, Hop: hops.Hop}
+	tracer := explain.Tracer{Snapshot: reader.Snapshot, Hosts: d.presence.Hosts, Externals: reader.Externals, Hop: hops.Hop}
 	byHand := agent.ByHand{Host: d.cfg.HostName, Status: d.controller.Status, Configured: d.agent.Configured, Ask: d.store.Ask}
 	leaving.Ports, leaving.RemoveExits = d.agent, d.exit.Remove
 	server := api.NewServer(api.Backend{
-		Store: copies, Local: leaving, Plug: plugger{d.agent, d.controller}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
+		Store: reader, Local: leaving, Plug: plugger{d.agent, d.controller}, Upkeep: upkeep{d.store}, Status: d.status, Flows: d.flows, FlowsDiff: d.flowsDiff,
 		Started: d.making.Started, Health: examiner.Health, Trace: tracer.Trace, ByHand: byHand.Ports, Fix: d.exit.Fix, Connections: observer{d}.connections, Learned: observer{d}.learned,
 	}, d.log.With("part", "api"))
 
