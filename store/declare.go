@@ -27,6 +27,9 @@ type declared[T intent.Object, R intent.Reference] struct {
 	// all lists them in another way than below a root.
 	all func(ctx context.Context, s *Store, within intent.Reference) ([]intent.Object, error)
 
+	// in is where a snapshot of a tenant has its objects; nil: nowhere, or alone.
+	in func(*intent.Snapshot) *[]T
+
 	// missing is the error for an object that does not exist.
 	missing func(R) *intent.Error
 	// exists is the error for one that does; nil: "port acme/web/c1 exists".
@@ -57,14 +60,21 @@ type declared[T intent.Object, R intent.Reference] struct {
 	// demand that it stays so until the change is committed.
 	rules func(*change[T]) error
 
+	// rank is when objects of the class are deleted where several are. goesWith is another
+	// object that is deleted in the place of this one, also if only this one is left; nil: none.
+	rank     rank
+	goesWith func(R) intent.Reference
+
 	// users are the objects that must be deleted before this one, in order. unused
-	// demands, in the transaction that deletes it, that there are none; leave adds what else goes with it.
+	// demands, in the transaction that deletes it, that there are none; leave adds what else
+	// goes with it.
 	users  func(ctx context.Context, s *Store, o T) ([]intent.Reference, error)
 	unused func(*change[T]) error
 	leave  func(*change[T]) error
 	// erase deletes the object in another way than delete does. remove does so within the
-	// last transaction, and returns the names of all that it deletes. after deletes what stays usable until the object is gone, also if
-	// only that is left, and returns the revision of the change.
+	// last transaction, and returns the names of all that it deletes. after deletes what stays
+	// usable until the object is gone, also if only that is left, and returns the revision of
+	// the change.
 	erase  func(ctx context.Context, s *Store, ref R, cascade bool) (deleted []string, revision int64, err error)
 	remove func(c *change[T], ref R, cascade bool) ([]string, error)
 	after  func(ctx context.Context, s *Store, ref R) (int64, error)
@@ -72,6 +82,20 @@ type declared[T intent.Object, R intent.Reference] struct {
 	// failed is told why an attempt to add an object failed.
 	failed func(*change[T], error)
 }
+
+// rank is the order of deletion: from what refers to what is referred to.
+type rank int
+
+const (
+	rankNever rank = iota // only by itself
+	rankFloatings
+	rankForwards
+	rankPorts // each binding with its port
+	rankPeers
+	rankRoutes
+	rankNetworks
+	rankSNATs
+)
 
 // hold is an index key of an object. A transaction that finds it held fails.
 type hold struct {
@@ -127,6 +151,10 @@ type class interface {
 	holdsOf(intent.Object, lookup) []hold
 	needsOf(intent.Object) []intent.Reference
 	check(intent.Object, lookup) error
+	rankOf() rank
+	deletedAs(intent.Reference) intent.Reference
+	collect(to *intent.Snapshot, o intent.Object)
+	concat(to, from *intent.Snapshot)
 	deleteUnused(ctx context.Context, s *Store, ref intent.Reference, cascade bool) (deleted []string, revision int64, err error)
 
 	// What Store does with objects of any class.
@@ -196,6 +224,34 @@ func (d *declared[T, R]) needsOf(o intent.Object) []intent.Reference {
 		return nil
 	}
 	return d.needs(o.(T))
+}
+
+func rankOf(r intent.Reference) int { return int(classes[r.Class()].rankOf()) }
+
+func (d *declared[T, R]) rankOf() rank { return d.rank }
+
+// deletedAs returns what is deleted where an object is to be.
+func (d *declared[T, R]) deletedAs(r intent.Reference) intent.Reference {
+	if d.goesWith == nil {
+		return r
+	}
+	return d.goesWith(r.(R))
+}
+
+// collect adds an object to a snapshot of its tenant.
+func (d *declared[T, R]) collect(to *intent.Snapshot, o intent.Object) {
+	if d.in != nil {
+		list := d.in(to)
+		*list = append(*list, o.(T))
+	}
+}
+
+// concat adds to a snapshot the objects of the class that another has.
+func (d *declared[T, R]) concat(to, from *intent.Snapshot) {
+	if d.in != nil {
+		list := d.in(to)
+		*list = append(*list, *d.in(from)...)
+	}
 }
 
 // check checks an object by itself, and what its declaration says of it among others.

@@ -69,7 +69,7 @@ func (s *Store) deleteAll(ctx context.Context, refs []intent.Reference) (deleted
 		var r int64
 		var some []intent.PortRef
 		n := 0
-		for ; n < len(refs) && rank[refs[n].Class()] == rank[intent.ClassPort]; n++ {
+		for ; n < len(refs) && rankOf(refs[n]) == int(rankPorts); n++ {
 			if ref, ok := refs[n].(intent.PortRef); ok { // bindings go with their port
 				some = append(some, ref)
 			}

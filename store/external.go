@@ -218,11 +218,14 @@ func vtepRanges(e intent.External) [2][2]string {
 // noVTEP refuses an external in whose range a host or a peer has its VTEP, as
 // vtepsIn found them, and makes sure that none gets one there meanwhile.
 func noVTEP(tx *kv.Txn, e intent.External, host, peer kv.Item) error {
-	for what, it := range map[string]kv.Item{"host": host, "peer": peer} {
-		if it.Value != nil {
+	for _, in := range []struct {
+		what string
+		kv.Item
+	}{{"host", host}, {"peer", peer}} {
+		if in.Value != nil {
 			first, last := natRange(e)
 			return intent.Conflictf("VTEP address %s of %s %s is one of %s-%s, which external %s would use",
-				vtepIn(it.Key), what, it.Value, first, last, e.Name).WithHint("choose addresses that nobody has")
+				vtepIn(in.Key), in.what, in.Value, first, last, e.Name).WithHint("choose addresses that nobody has")
 		}
 	}
 	for _, r := range vtepRanges(e) {

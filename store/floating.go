@@ -8,6 +8,8 @@ import (
 // port has at most one on each external. Nothing uses one.
 var floatings = declared[intent.Floating, intent.FloatingRef]{
 	class: intent.ClassFloating,
+	rank:  rankFloatings,
+	in:    func(s *intent.Snapshot) *[]intent.Floating { return &s.Floatings },
 	key:   floatingKey,
 	parse: func(tenant string, p []string) (intent.Floating, bool) {
 		if len(p) != 3 {
@@ -46,7 +48,7 @@ var floatings = declared[intent.Floating, intent.FloatingRef]{
 		return err
 	},
 	holds: func(given, f intent.Floating, _ lookup) []hold {
-		return []hold{userHold(f), addressHold(f.External, f.Address, floatingHolder(f.PortRef()), given.Address.IsValid())}
+		return []hold{userHold(f.External, f), addressHold(f.External, f.Address, floatingHolder(f.PortRef()), given.Address.IsValid())}
 	},
 	rules: func(c *change[intent.Floating]) error {
 		c.tx.Put(lastOutsideKey(c.o.External), sortable(c.o.Address))
@@ -64,18 +66,7 @@ func reachable(p intent.Port) error {
 }
 
 // userHold says that an object is on an external.
-func userHold(o intent.Object) hold {
+func userHold(external string, o intent.Object) hold {
 	ref := o.Reference()
-	external := ""
-	switch r := ref.(type) {
-	case intent.SNATRef:
-		external = r.External
-	case intent.FloatingRef:
-		external = r.External
-	case intent.ForwardRef:
-		external = r.External
-	case intent.NATAddressRef:
-		external = r.External
-	}
 	return hold{key: userKey(external, keyOf(ref)), value: intent.Title(ref)}
 }

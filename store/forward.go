@@ -13,6 +13,8 @@ import (
 // gives their address back.
 var forwards = declared[intent.Forward, intent.ForwardRef]{
 	class: intent.ClassForward,
+	rank:  rankForwards,
+	in:    func(s *intent.Snapshot) *[]intent.Forward { return &s.Forwards },
 	key:   forwardKey,
 	parse: func(tenant string, p []string) (intent.Forward, bool) {
 		if len(p) != 3 {
@@ -51,7 +53,7 @@ var forwards = declared[intent.Forward, intent.ForwardRef]{
 	},
 	holds: func(_, f intent.Forward, look lookup) []hold {
 		title := intent.Title(f.Ref())
-		holds := []hold{userHold(f), {key: targetKey(f), value: title}, sharedHold(f.External, f.Address, f.Tenant)}
+		holds := []hold{userHold(f.External, f), {key: targetKey(f), value: title}, sharedHold(f.External, f.Address, f.Tenant)}
 		if e, _ := look(intent.ExternalRef{External: f.External}); e != nil && e.(intent.External).Kind == intent.ExternalHost {
 			holds = append(holds, hold{key: hostForwardKey(f.Protocol, f.Port), value: title, taken: func(holder string) error {
 				return intent.Conflictf("%s port %d of the hosts is taken by %s", f.Protocol, f.Port, holder).WithHint("choose another port")

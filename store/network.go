@@ -15,6 +15,8 @@ import (
 // tenant has a route to. Nothing can be changed that a port of the network still needs.
 var networks = declared[intent.Network, intent.NetworkRef]{
 	class: intent.ClassNetwork,
+	rank:  rankNetworks,
+	in:    func(s *intent.Snapshot) *[]intent.Network { return &s.Networks },
 	key:   networkKey,
 	parse: func(tenant string, p []string) (intent.Network, bool) {
 		if len(p) != 1 {
@@ -107,28 +109,11 @@ func networkUsers(ctx context.Context, s *Store, n intent.Network) ([]intent.Ref
 	var users []intent.Reference
 	forwards, routed := false, false
 	for _, r := range whole {
-		switch r := r.(type) {
-		case intent.FloatingRef:
-			if r.Network == n.Name {
-				users = append(users, r)
-			}
-		case intent.BindingRef:
-			if r.Network == n.Name {
-				users = append(users, r)
-			}
-		case intent.PortRef:
-			if r.Network == n.Name {
-				users = append(users, r)
-			}
-		case intent.PeerRef:
-			if r.Network == n.Name {
-				users = append(users, r)
-			}
-		case intent.ForwardRef:
-			forwards = true
-		case intent.RouteRef:
-			routed = true
+		if in, ok := r.(interface{ NetworkRef() intent.NetworkRef }); ok && in.NetworkRef() == n.Ref() {
+			users = append(users, r)
 		}
+		forwards = forwards || r.Class() == intent.ClassForward
+		routed = routed || r.Class() == intent.ClassRoute
 	}
 	if forwards {
 		targets, _, err := s.kv.List(ctx, "read the forwards of "+n.Tenant, targetsIn(n.Ref()), kv.KeysOnly())

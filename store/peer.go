@@ -11,6 +11,8 @@ import (
 // peer of the network. Nothing uses one.
 var peers = declared[intent.Peer, intent.PeerRef]{
 	class: intent.ClassPeer,
+	rank:  rankPeers,
+	in:    func(s *intent.Snapshot) *[]intent.Peer { return &s.Peers },
 	key:   peerKey,
 	parse: func(tenant string, p []string) (intent.Peer, bool) {
 		if len(p) != 2 {

@@ -11,13 +11,6 @@ import (
 
 // What uses an object: what a user is told before it is deleted with all of it.
 
-// rank is the order of deletion: from what refers to what is referred to.
-var rank = map[intent.Class]int{
-	intent.ClassFloating: 1, intent.ClassForward: 2,
-	intent.ClassBinding: 3, intent.ClassPort: 3, // each binding with its port
-	intent.ClassPeer: 4, intent.ClassRoute: 5, intent.ClassNetwork: 6, intent.ClassSNAT: 7,
-}
-
 // inRank sorts objects in order of deletion, each binding before its port, and leaves out
 // duplicates.
 func inRank(refs []intent.Reference) []intent.Reference {
@@ -33,7 +26,7 @@ func inRank(refs []intent.Reference) []intent.Reference {
 	slices.SortStableFunc(refs, func(a, b intent.Reference) int {
 		pa, na := portOf(a)
 		pb, nb := portOf(b)
-		return cmp.Or(rank[a.Class()]-rank[b.Class()], cmp.Compare(pa, pb), na-nb)
+		return cmp.Or(rankOf(a)-rankOf(b), cmp.Compare(pa, pb), na-nb)
 	})
 	return slices.Compact(refs)
 }
@@ -44,17 +37,12 @@ func (s *Store) within(ctx context.Context, tenant string) ([]intent.Reference, 
 	return usersAt(all), err
 }
 
-// usersAt returns what must be deleted of the objects at keys. A NAT address goes with its
-// SNAT, also if only that is still to be done; a tenant is no user of itself.
+// usersAt returns what must be deleted of the objects at keys; a tenant is no user of itself.
 func usersAt(its []kv.Item) []intent.Reference {
 	var refs []intent.Reference
 	for _, r := range references(its) {
-		switch r := r.(type) {
-		case intent.TenantRef:
-		case intent.NATAddressRef:
-			refs = append(refs, intent.SNATRef{Tenant: r.Tenant, External: r.External})
-		default:
-			refs = append(refs, r)
+		if r.Class() != intent.ClassTenant {
+			refs = append(refs, classes[r.Class()].deletedAs(r))
 		}
 	}
 	return refs

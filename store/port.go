@@ -17,6 +17,8 @@ import (
 // floating address or forwards lead to it, it is in use.
 var ports = declared[intent.Port, intent.PortRef]{
 	class: intent.ClassPort,
+	rank:  rankPorts,
+	in:    func(s *intent.Snapshot) *[]intent.Port { return &s.Ports },
 	key:   portKey,
 	parse: func(tenant string, p []string) (intent.Port, bool) {
 		if len(p) != 2 {

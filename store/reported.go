@@ -10,6 +10,8 @@ import (
 
 var bindings = declared[intent.Binding, intent.BindingRef]{
 	class: intent.ClassBinding,
+	rank:  rankPorts,
+	in:    func(s *intent.Snapshot) *[]intent.Binding { return &s.Bindings },
 	key:   func(r intent.BindingRef) string { return bindingKey(r.PortRef, r.Host) },
 	parse: func(tenant string, p []string) (intent.Binding, bool) {
 		if len(p) != 3 {
@@ -34,6 +36,10 @@ var bindings = declared[intent.Binding, intent.BindingRef]{
 
 var natAddresses = declared[intent.NATAddress, intent.NATAddressRef]{
 	class: intent.ClassNATAddress,
+	in:    func(s *intent.Snapshot) *[]intent.NATAddress { return &s.NATAddresses },
+	goesWith: func(r intent.NATAddressRef) intent.Reference {
+		return intent.SNATRef{Tenant: r.Tenant, External: r.External}
+	},
 	key: func(r intent.NATAddressRef) string {
 		return natAddressKey(intent.SNATRef{Tenant: r.Tenant, External: r.External}, r.Host)
 	},
@@ -49,7 +55,7 @@ var natAddresses = declared[intent.NATAddress, intent.NATAddressRef]{
 		return []intent.Reference{intent.SNATRef{Tenant: a.Tenant, External: a.External}, intent.ExternalRef{External: a.External}, intent.HostRef{Host: a.Host}}
 	},
 	holds: func(_, a intent.NATAddress, _ lookup) []hold {
-		return []hold{userHold(a), addressHold(a.External, a.Address, natAddressHolder(a), false),
+		return []hold{userHold(a.External, a), addressHold(a.External, a.Address, natAddressHolder(a), false),
 			{key: natHostKey(a.Host, intent.SNATRef{Tenant: a.Tenant, External: a.External}), value: a.Address.String()}}
 	},
 }

@@ -16,6 +16,8 @@ import (
 // which always win. Nothing uses a route.
 var routes = declared[intent.Route, intent.RouteRef]{
 	class: intent.ClassRoute,
+	rank:  rankRoutes,
+	in:    func(s *intent.Snapshot) *[]intent.Route { return &s.Routes },
 	key:   routeKey,
 	parse: func(tenant string, p []string) (intent.Route, bool) {
 		if len(p) != 1 {

@@ -13,6 +13,8 @@ import (
 // addresses that hosts have taken for it.
 var snats = declared[intent.SNAT, intent.SNATRef]{
 	class: intent.ClassSNAT,
+	rank:  rankSNATs,
+	in:    func(s *intent.Snapshot) *[]intent.SNAT { return &s.SNATs },
 	key:   snatKey,
 	parse: func(tenant string, p []string) (intent.SNAT, bool) {
 		if len(p) != 1 {
@@ -71,7 +73,7 @@ var snats = declared[intent.SNAT, intent.SNATRef]{
 		return nil
 	},
 	holds: func(_, n intent.SNAT, _ lookup) []hold {
-		holds := []hold{userHold(n)}
+		holds := []hold{userHold(n.External, n)}
 		if n.Address.IsValid() {
 			holds = append(holds, sharedHold(n.External, n.Address, n.Tenant))
 		}

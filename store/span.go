@@ -337,28 +337,11 @@ func (d *decoded) add(it kv.Item) {
 		d.bad = append(d.bad, err)
 		return
 	}
-	switch o := c.Object.(type) {
-	case intent.Tenant:
-		d.snap.Tenant = o
-	case intent.Network:
-		d.snap.Networks = append(d.snap.Networks, o)
-	case intent.Port:
-		d.snap.Ports = append(d.snap.Ports, o)
-	case intent.Binding:
-		d.snap.Bindings = append(d.snap.Bindings, o)
-	case intent.Peer:
-		d.snap.Peers = append(d.snap.Peers, o)
-	case intent.Route:
-		d.snap.Routes = append(d.snap.Routes, o)
-	case intent.SNAT:
-		d.snap.SNATs = append(d.snap.SNATs, o)
-	case intent.Floating:
-		d.snap.Floatings = append(d.snap.Floatings, o)
-	case intent.Forward:
-		d.snap.Forwards = append(d.snap.Forwards, o)
-	case intent.NATAddress:
-		d.snap.NATAddresses = append(d.snap.NATAddresses, o)
+	if t, is := c.Object.(intent.Tenant); is {
+		d.snap.Tenant = t
+		return
 	}
+	classes[c.Object.Reference().Class()].collect(&d.snap, c.Object)
 }
 
 // append adds what comes after d.
@@ -366,15 +349,9 @@ func (d *decoded) append(o *decoded) {
 	if o.snap.Tenant.Name != "" {
 		d.snap.Tenant = o.snap.Tenant
 	}
-	d.snap.Networks = append(d.snap.Networks, o.snap.Networks...)
-	d.snap.Ports = append(d.snap.Ports, o.snap.Ports...)
-	d.snap.Bindings = append(d.snap.Bindings, o.snap.Bindings...)
-	d.snap.Peers = append(d.snap.Peers, o.snap.Peers...)
-	d.snap.Routes = append(d.snap.Routes, o.snap.Routes...)
-	d.snap.SNATs = append(d.snap.SNATs, o.snap.SNATs...)
-	d.snap.Floatings = append(d.snap.Floatings, o.snap.Floatings...)
-	d.snap.Forwards = append(d.snap.Forwards, o.snap.Forwards...)
-	d.snap.NATAddresses = append(d.snap.NATAddresses, o.snap.NATAddresses...)
+	for _, c := range classes {
+		c.concat(&d.snap, &o.snap)
+	}
 	d.bad = append(d.bad, o.bad...)
 }
 
