@@ -1,7 +1,7 @@
 package overlay
 
 // StoreGone are lines that are logged when the test kills the store.
-var StoreGone = []string{`store`, `etcd`, `cannot keep host`, `cannot tell what is applied`, `cannot mark`, `cannot claim`}
+var StoreGone = []string{`store`, `etcd`, `cannot keep host`, `task failed`}
 
 // Lines that Open vSwitch and ovloomd log when the test kills a daemon.
 var (
@@ -9,5 +9,5 @@ var (
 		`no openflow connection`, `openflow connection`, `cannot put the bridges right`, `ovs-vswitchd`,
 		`comparing the switch`, `changing the switch failed`, `could not open network device`, `tunnel`, `\|rconn\|WARN\|`,
 	}
-	OvsdbGone = append([]string{`ovsdb`, `db.sock`, `database`, `cannot keep`, `cannot mark`, `lock`}, VswitchdGone...)
+	OvsdbGone = append([]string{`ovsdb`, `db.sock`, `database`, `cannot keep`, `task failed`, `lock`}, VswitchdGone...)
 )

@@ -17,7 +17,7 @@ import (
 // A host that started while its store could not be opened takes it up again by itself,
 // as soon as the disk is in order: nothing in the switch changes by that.
 func TestStoreIsTakenUpAgain(t *testing.T) {
-	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: append(slices.Clone(storeChecked), `cannot `, `read-only file system`, `terminating with signal`)})
+	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: append(slices.Clone(storeChecked), `cannot `, `task failed`, `read-only file system`, `terminating with signal`)})
 	o.Run("tenant", "add", "acme")
 	o.Run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
 	a, b := o.Plug(o.Hosts[0], "acme/web/c1"), o.Plug(o.Hosts[1], "acme/web/c2")

@@ -257,7 +257,7 @@ func TestAnotherStoreAnswers(t *testing.T) {
 // A log that is damaged, and a disk without room, end no daemon; the switch's flows come
 // back from the copies.
 func TestDisksOfTheStoreFail(t *testing.T) {
-	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: append(slices.Clone(overlay.VswitchdGone), append(slices.Clone(storeChecked), `no space left`, `cannot note`, `cannot write`, `cannot `)...)})
+	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: append(slices.Clone(overlay.VswitchdGone), append(slices.Clone(storeChecked), `no space left`, `cannot note`, `cannot write`, `cannot `, `task failed`)...)})
 	o.Run("tenant", "add", "acme")
 	o.Run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
 	a, b := o.Plug(o.Hosts[0], "acme/web/c1"), o.Plug(o.Hosts[1], "acme/web/c2")

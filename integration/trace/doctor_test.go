@@ -265,7 +265,7 @@ func awaitTaken(o *overlay.Overlay, h *lab.Host) {
 
 // Without the store a host still says what it sees by itself.
 func TestDoctorWithoutStore(t *testing.T) {
-	o := overlay.New(t, lab.Config{AllowLog: []string{`store does not answer`, `cannot`, `unavailable`}})
+	o := overlay.New(t, lab.Config{AllowLog: []string{`store does not answer`, `cannot`, `task failed`, `unavailable`}})
 	healthy(o)
 	if err := o.Hosts[0].Ovloomd.Stop(); err != nil {
 		t.Fatal(err)
