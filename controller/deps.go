@@ -56,7 +56,7 @@ type Sampler interface {
 	CookieFlows(ctx context.Context, cookie, mask uint64) ([]of.Flow, error)
 }
 
-// Span tells what a host must know of the store. Each watch blocks until ctx ends
+// Span watches what a host must know of the store. Each watch blocks until ctx ends
 // and hides lost connections.
 type Span interface {
 	// DropCopy removes what was kept of a tenant to start with while the store is
@@ -81,7 +81,7 @@ type Claims interface {
 	MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool, fault string) error
 }
 
-// Progress tells the other hosts how far this host's switch is.
+// Progress reports to the other hosts how far this host's switch is.
 type Progress interface {
 	// SetAppliedSpan says up to which revision the switch has each tenant of the
 	// host's span. Tenants that are left out do not concern the host any more.

@@ -27,12 +27,12 @@ const (
 	compareGapMost = 30 * time.Second
 
 	// How often groups, meters and limits of the connection tracker are looked at, of whose
-	// changes no switch tells: at least this, and so long that looking takes no more than a
+	// changes no switch sends notice: at least this, and so long that looking takes no more than a
 	// twentieth of the time.
 	groupsEvery = 2 * time.Second
 	groupsShare = 20
 
-	// How often some of the flows are looked at. A watch tells of their changes, but not in
+	// How often some of the flows are looked at. A watch shows their changes, but not in
 	// tables that ovloom does not use, and not on every switch.
 	sliceEvery = 15 * time.Second
 	sliceCount = 16 // parts into which the lowest bits of cookies cut the flows
@@ -44,7 +44,7 @@ type foreignChanges struct {
 	after   time.Time // when that may begin
 	waking  bool      // the loop will be woken then
 
-	epoch     int // counts changes and connections: what was read in another epoch says nothing
+	epoch     int // counts changes and connections: what was read in another epoch is of no use
 	lookedAt  time.Time
 	lookGap   time.Duration
 	slicedAt  time.Time
@@ -187,7 +187,7 @@ func (c *Controller) sample(ctx context.Context) {
 				if groups, failed = sampler.Groups(ctx); failed == nil && withMeters {
 					meters, failed = sw.Meters(ctx)
 				}
-				return nil // the connection tells by itself what is wrong with it
+				return nil // the connection itself reports what is wrong with it
 			},
 			done: func() {
 				start := time.Now()

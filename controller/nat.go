@@ -29,13 +29,13 @@ type NAT struct {
 	HostForwards func([]intent.Forward)
 }
 
-// Externals tells of all externals. The watch blocks until ctx ends and hides lost
+// Externals watches all externals. The watch blocks until ctx ends and hides lost
 // connections.
 type Externals interface {
 	WatchExternals(ctx context.Context, deliver func(intent.ExternalsUpdate)) error
 }
 
-// Guard tells what all hosts keep tenants from. The watch blocks until ctx ends and hides
+// Guard watches what all hosts keep tenants from. The watch blocks until ctx ends and hides
 // lost connections.
 type Guard interface {
 	WatchGuard(ctx context.Context, deliver func(intent.GuardUpdate)) error
@@ -85,7 +85,7 @@ type natState struct {
 	checked          map[string]world.Rules // by tenant: the rules that its connections were last checked against
 }
 
-// reportForwards tells of forwards that the host's own packet filter has to begin.
+// reportForwards reports the forwards that the host's own packet filter has to begin.
 func (c *Controller) reportForwards() {
 	if c.deps.NAT == nil || c.deps.NAT.HostForwards == nil {
 		return
@@ -191,7 +191,7 @@ func (c *Controller) natTasks(ctx context.Context) {
 }
 
 // natUnderWay says whether something is still being done for a tenant's NAT. What
-// failed is not: it is tried again, but nobody need wait for it.
+// failed is not: it is tried again, but what waits for the tenant need not wait for that.
 func (c *Controller) natUnderWay(tenant string) bool {
 	if c.deps.NAT == nil {
 		return false
@@ -250,7 +250,7 @@ func (c *Controller) limit(ctx context.Context, r world.Rules) {
 }
 
 // checkLimits compares the bounds of zones with those that were set. One that differs is set
-// again, and told.
+// again, and reported.
 func (c *Controller) checkLimits(ctx context.Context) {
 	if c.deps.NAT == nil || len(c.nat.limits) == 0 {
 		return

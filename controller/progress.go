@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// What this host tells the others, by the store, of how far its switch is.
+// What this host reports to the others, by the store, of how far its switch is.
 
-// reportApplied tells the store how far the switch is, when something of the host's
+// reportApplied reports to the store how far the switch is, when something of the host's
 // span changed.
 func (c *Controller) reportApplied(ctx context.Context) {
 	now := map[string]int64{}

@@ -96,7 +96,7 @@ func (c *Controller) did(ctx context.Context, t task, err error) {
 // busy says whether a queue's task is under way.
 func (c *Controller) busy(queue string) bool { return c.queues[queue].busy }
 
-// sweepQueues drops the queues that say nothing any more.
+// sweepQueues drops the queues that are as if they had never been used.
 func (c *Controller) sweepQueues() {
 	maps.DeleteFunc(c.queues, func(_ string, q queue) bool {
 		return !q.busy && time.Since(q.until) > 2*retryMost && time.Since(q.reachedAt) >= showPatience

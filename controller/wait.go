@@ -7,7 +7,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// waiter is someone who waits for a port to be up.
+// waiter is a call of WaitUp.
 type waiter struct {
 	ref intent.PortRef
 	up  chan struct{} // closed when it is
@@ -60,7 +60,7 @@ func (c *Controller) missing(ref intent.PortRef) string {
 	case plug.OFPort == 0:
 		return "the switch has not opened its interface yet"
 	case !known:
-		return "the store has not told of it yet"
+		return "the store has not sent it yet"
 	case own.Generation == 0:
 		return "the store has not confirmed that it is plugged here"
 	case !inForce:

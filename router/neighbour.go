@@ -57,7 +57,7 @@ func (r *Router) ask(key neighbour, q *question[of.PacketIn], now time.Time) []o
 	return []of.PacketOut{pipeline.Flood(key.vni, q.vrf, packet.Ask(own, netip.IPv4Unspecified(), key.addr))}
 }
 
-// askAgain asks again for what nobody answered, and gives up what nobody answers.
+// askAgain asks again for addresses without an answer, and gives them up after a while.
 func (r *Router) askAgain(now time.Time) []of.PacketOut {
 	var out []of.PacketOut
 	for key, q := range r.questions.all() {
@@ -69,7 +69,7 @@ func (r *Router) askAgain(now time.Time) []of.PacketOut {
 				}
 				errors, err := r.icmpError(in, packet.HostUnreachable)
 				if err != nil {
-					r.log.Debug("cannot tell that an address is unreachable", "address", key.addr, "error", err)
+					r.log.Debug("cannot say that an address is unreachable", "address", key.addr, "error", err)
 				}
 				out = append(out, errors...)
 			}

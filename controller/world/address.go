@@ -29,7 +29,7 @@ func (r addressRef) String() string { return r.addr.String() + " of " + r.tenant
 
 func (w *World) addressKind() kind[addressRef, pipeline.AddressView] {
 	return kind[addressRef, pipeline.AddressView]{
-		cookie: pipeline.KindAddress, compare: compareAddresses, view: w.addressView,
+		cookie: pipeline.KindAddress, needsExternals: true, compare: compareAddresses, view: w.addressView,
 		idOf: func(ref addressRef) intent.ID {
 			return pipeline.AddressID(w.externalByName[ref.external].Number, ref.addr)
 		},

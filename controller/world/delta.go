@@ -38,7 +38,7 @@ func (w *World) Settle() {
 	}
 }
 
-// advance takes in what is dirty, and tells d what that changes.
+// advance takes in what is dirty, and adds to d what that changes.
 func (w *World) advance(d *delta) {
 	w.touchHops()
 	for _, k := range w.kinds {

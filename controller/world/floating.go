@@ -61,7 +61,7 @@ func (w *World) floatingClass() objectClass[intent.Floating] {
 
 func (w *World) floatingKind() kind[intent.FloatingRef, pipeline.FloatingView] {
 	return kind[intent.FloatingRef, pipeline.FloatingView]{
-		cookie: pipeline.KindFloating, compare: compareFloatings, view: w.floatingView,
+		cookie: pipeline.KindFloating, needsExternals: true, compare: compareFloatings, view: w.floatingView,
 		idOf:    func(ref intent.FloatingRef) intent.ID { return w.tenants[ref.Tenant].nat.floatings[ref].ID },
 		same:    func(a, b *pipeline.FloatingView) bool { return *a == *b },
 		id:      func(v *pipeline.FloatingView) intent.ID { return v.Floating.ID },

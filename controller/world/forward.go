@@ -50,7 +50,7 @@ func (w *World) forwardClass() objectClass[intent.Forward] {
 
 func (w *World) forwardKind() kind[intent.ForwardRef, pipeline.ForwardView] {
 	return kind[intent.ForwardRef, pipeline.ForwardView]{
-		cookie: pipeline.KindForward, compare: compareForwards, view: w.forwardView,
+		cookie: pipeline.KindForward, needsExternals: true, compare: compareForwards, view: w.forwardView,
 		idOf:    func(ref intent.ForwardRef) intent.ID { return w.tenants[ref.Tenant].nat.forwards[ref].ID },
 		same:    func(a, b *pipeline.ForwardView) bool { return *a == *b },
 		id:      func(v *pipeline.ForwardView) intent.ID { return v.Forward.ID },

@@ -34,13 +34,15 @@ type kind[K comparable, V any] struct {
 	closed  func() *V                  // what counts while no view has been made and none can be, nil: nothing
 	faults  *faults
 
+	needsExternals bool // whether its views are complete only when the externals are known
+
 	dirty map[K]bool
 	done  map[K]*V
 }
 
 // objects is what kinds have in common.
 type objects interface {
-	// advance takes in what is dirty, and tells d what that changes.
+	// advance takes in what is dirty, and adds to d what that changes.
 	advance(d *delta)
 	// each visits all objects that the last flush took in. Visit must not keep the object,
 	// which is another one at the next visit.
@@ -60,6 +62,7 @@ type object interface {
 	meters() []of.Meter
 	learned() []pipeline.Cookie
 	behind() of.PortNo // the port of the switch that those lead to; 0: any
+	needsExternals() bool
 }
 
 // declare adds a kind to those of w.
@@ -121,7 +124,7 @@ func (k *kind[K, V]) advance(d *delta) {
 		if now != nil {
 			k.done[ref] = now
 		}
-		k.tell(d, ref, old, now)
+		k.note(d, ref, old, now)
 		k.forget(d, old, now)
 		if k.changed != nil {
 			k.follow(ref, old, now)
@@ -180,8 +183,8 @@ func (k *kind[K, V]) follow(ref K, old, now *V) {
 
 func (k *kind[K, V]) nameOf(ref K) string { return fmt.Sprint(k.cookie, " ", ref) }
 
-// tell adds a change to a delta.
-func (k *kind[K, V]) tell(d *delta, ref K, old, now *V) {
+// note adds a change to a delta.
+func (k *kind[K, V]) note(d *delta, ref K, old, now *V) {
 	if d.uncompiled && k.groups == nil {
 		d.some = true
 		return
@@ -220,6 +223,8 @@ type entry[K comparable, V any] struct {
 }
 
 func (e *entry[K, V]) cookie() pipeline.Cookie { return pipeline.MakeCookie(e.k.cookie, e.k.id(e.v)) }
+
+func (e *entry[K, V]) needsExternals() bool { return e.k.needsExternals }
 
 func (e *entry[K, V]) name() string { return e.k.nameOf(e.ref) }
 

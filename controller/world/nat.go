@@ -46,7 +46,7 @@ func (n *natFacts) any() bool { return n.count() > 0 }
 
 func (w *World) tenantNATKind() kind[string, pipeline.TenantView] {
 	return kind[string, pipeline.TenantView]{
-		cookie: pipeline.KindTenant, compare: strings.Compare, view: w.tenantNATView, idOf: w.tenantID,
+		cookie: pipeline.KindTenant, needsExternals: true, compare: strings.Compare, view: w.tenantNATView, idOf: w.tenantID,
 		same:    func(a, b *pipeline.TenantView) bool { return reflect.DeepEqual(a, b) },
 		id:      func(v *pipeline.TenantView) intent.ID { return v.Tenant.ID },
 		flows:   func(v *pipeline.TenantView, emit pipeline.Emit) { pipeline.TenantNAT(w.sw, v, emit) },

@@ -241,7 +241,7 @@ func (w *World) narrow(t *tenant, n *network) int {
 
 func (w *World) portMTU(n *network) int { return n.intent.PortMTU(w.hostByName[w.self].UnderlayMTU) }
 
-// networkChanged tells the router of the network.
+// networkChanged gives the router the network.
 func (w *World) networkChanged(ref intent.NetworkRef, old, now *pipeline.NetworkView) {
 	var was, is *router.Network
 	if old != nil {

@@ -264,7 +264,7 @@ func (w *World) portView(ref intent.PortRef) *pipeline.PortView {
 		v.InForce = true
 	default:
 		v.VTEP = w.hostByName[winner.Host].VTEP
-		// A claim that is newer than the one that the store has told of is this host's own.
+		// A claim that is newer than the one that the store has sent is this host's own.
 		v.Elsewhere = w.held[ref] <= winner.Generation
 	}
 	return v

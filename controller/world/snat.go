@@ -45,7 +45,7 @@ func (w *World) snatClass() objectClass[intent.SNAT] {
 
 func (w *World) snatKind() kind[intent.SNATRef, pipeline.SNATView] {
 	return kind[intent.SNATRef, pipeline.SNATView]{
-		cookie: pipeline.KindSNAT, compare: compareSNATs, view: w.snatView,
+		cookie: pipeline.KindSNAT, needsExternals: true, compare: compareSNATs, view: w.snatView,
 		idOf:    func(ref intent.SNATRef) intent.ID { return w.tenants[ref.Tenant].nat.snats[ref.External].ID },
 		same:    func(a, b *pipeline.SNATView) bool { return *a == *b },
 		id:      func(v *pipeline.SNATView) intent.ID { return v.SNAT.ID },

@@ -111,8 +111,8 @@ type Target struct {
 	groups []of.Group
 	meters []of.Meter
 
-	// Unless nil, flows of none of these objects are left alone: they may be of tenants that
-	// this host has not been told of. So are groups.
+	// Unless nil, flows of all other objects are left alone, and so are groups: they may be
+	// of tenants that the store has not sent.
 	known map[pipeline.Cookie]bool
 
 	// Unless nil, flows of these objects are left alone: they cannot be made anew. So are
@@ -130,7 +130,7 @@ func (w *World) Target() Target {
 	return Target{owners: w.learnedOwners(), flows: settleDoubles(flows), groups: groups, meters: meters, stay: stay}
 }
 
-// PartialTarget is Target for a host that has not been told of all its tenants, or, unless
+// PartialTarget is Target for a host that does not know all its tenants yet, or, unless
 // externalsKnown is set, of externals: what may be another tenant's stays as it is.
 func (w *World) PartialTarget(externalsKnown bool) Target {
 	t := w.Target()
@@ -167,22 +167,12 @@ func (t Target) diff(flows []of.Flow, groups []of.Group) []of.Mod {
 // known.
 func (w *World) knownOwners(externalsKnown bool) map[pipeline.Cookie]bool {
 	known := map[pipeline.Cookie]bool{}
-	w.each(func(o object) { known[o.cookie()] = externalsKnown || !needsExternals(o.cookie().Kind()) })
+	w.each(func(o object) { known[o.cookie()] = externalsKnown || !o.needsExternals() })
 	return known
 }
 
-// needsExternals says whether flows of a kind can be told only by who knows the
-// externals.
-func needsExternals(k pipeline.Kind) bool {
-	switch k {
-	case pipeline.KindTenant, pipeline.KindSNAT, pipeline.KindFloating, pipeline.KindForward, pipeline.KindAddress:
-		return true
-	}
-	return false
-}
-
-// leavesAlone says whether a flow that is not wanted may be that of a tenant that this host
-// has not been told of, or is that of an object that is left out. What has no tenant of its
+// leavesAlone says whether a flow that is not wanted may be that of a tenant that the
+// store has not sent, or is that of an object that is left out. What has no tenant of its
 // own may have been made for one.
 func (t Target) leavesAlone(c pipeline.Cookie) bool {
 	if t.stay[c] {
@@ -224,7 +214,7 @@ func (w *World) meters() []of.Meter {
 
 // meterMods returns what the switch lacks of the meters that flows refer to: all of
 // them after a crash of ovs-vswitchd. Those of shares that are not wanted go, unless
-// they may be of a tenant that this host has not been told of.
+// they may be of a tenant that the store has not sent.
 func (t Target) meterMods(have []of.Meter) []of.Mod {
 	at := map[uint32]of.Meter{}
 	for _, m := range have {

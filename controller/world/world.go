@@ -51,7 +51,7 @@ type World struct {
 	departed  map[string]map[netip.Addr]bool // by tenant: addresses of ports that were here when its connections were last checked
 }
 
-// facts are what a World was told.
+// facts are what a World was given.
 type facts struct {
 	self       string // this host's name
 	sw         pipeline.Switch
@@ -70,8 +70,8 @@ type facts struct {
 	guarded        intent.GuardUpdate
 }
 
-// New returns the world of the named host, which tells a router's table what it must know,
-// and log which objects it has to leave out; nil: it logs nothing.
+// New returns the world of the named host. It keeps a router's table, and logs which objects
+// it has to leave out; log may be nil.
 func New(self string, log *slog.Logger, table *router.Table) *World {
 	w := &World{
 		facts: facts{
