@@ -47,3 +47,27 @@ func TestFileStaysIfItCannotBeReplaced(t *testing.T) {
 		t.Errorf("%q, %v", b, err)
 	}
 }
+
+// A folder is its owner's alone, also if it was there and was not.
+func TestPrivateDir(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	for range 2 {
+		if err := PrivateDir(dir); err != nil {
+			t.Fatal(err)
+		}
+		info, err := os.Stat(dir)
+		if err != nil || !info.IsDir() || info.Mode().Perm() != 0o700 {
+			t.Errorf("%v, %v", info, err)
+		}
+		if err := os.Chmod(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(dir, "f")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := PrivateDir(file); err == nil {
+		t.Error("a file is taken for a folder")
+	}
+}
