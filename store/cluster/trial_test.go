@@ -28,6 +28,7 @@ func repaired(t *testing.T, s *Node) <-chan int {
 // A process that began on damaged data notices when that is put right, and the next one
 // has the store.
 func TestRepairIsNoticed(t *testing.T) {
+	t.Parallel() // it waits for trials
 	c, _ := withData(t)
 	log := only(t, dataDir(c.StateDir)+"/member/wal/*.wal")
 	good, err := os.ReadFile(log)
@@ -70,6 +71,7 @@ func TestRepairIsNoticed(t *testing.T) {
 // A member that fails while it runs is tried again, too, although this process still
 // holds its files.
 func TestRunningMemberIsTriedAgain(t *testing.T) {
+	t.Parallel() // it waits for trials
 	s := open(t, Config{WithoutMember: true, Attempt: 0})
 	added(t, s, "acme")
 	done := repaired(t, s)
@@ -85,6 +87,7 @@ func TestRunningMemberIsTriedAgain(t *testing.T) {
 
 // Data that is gone stays gone: no start after another is made for it.
 func TestLostDataIsNotTriedInVain(t *testing.T) {
+	t.Parallel() // it waits for trials
 	c, _ := withData(t)
 	if err := os.RemoveAll(dataDir(c.StateDir)); err != nil {
 		t.Fatal(err)
