@@ -1,8 +1,8 @@
 package ovloom_test
 
 // This file checks the links of the documentation, and writes the table of
-// packages in docs/architecture.md from the import table and from what the
-// packages say of themselves.
+// packages in docs/architecture.md, with its drawing, from the import table and from
+// what the packages say of themselves.
 
 import (
 	"flag"
@@ -36,7 +36,7 @@ func TestArchitectureListsThePackages(t *testing.T) {
 	if !ok || !ok2 {
 		t.Fatalf("%s has no part between %q and %q", file, begin, end)
 	}
-	want := before + begin + "\n" + packageTable(t) + "\n" + end + after
+	want := before + begin + "\n" + packageTable(t) + "\n" + drawingIntro + "\n" + importDrawing() + "\n" + end + after
 	if want == string(have) {
 		return
 	}
@@ -47,6 +47,12 @@ func TestArchitectureListsThePackages(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// drawingIntro explains the drawing of the import table.
+const drawingIntro = `Who imports whom, without labs and what only tests use. A package stands above all that it imports, and a test refuses what the table does
+not allow, and a table that allows more than is needed. An arrow leads to what a package imports; what it reaches by other arrows anyway has none of
+its own.
+`
 
 // packageTable lists the packages of the import table that exist.
 func packageTable(t *testing.T) string {
