@@ -80,6 +80,8 @@ type values func(wildcard string) string
 
 // class is a declaration, for whoever does not know its types.
 type class interface {
+	of() intent.Class
+	routes() []route
 	path(intent.Reference) string
 	collection(intent.Reference) string
 	listPath(within string) (path, field string)
@@ -87,19 +89,8 @@ type class interface {
 	decode([]byte) (intent.Object, error)
 }
 
-// classes are the declarations by class.
-var classes = map[intent.Class]class{
-	intent.ClassTenant:   &tenantClass,
-	intent.ClassNetwork:  &networkClass,
-	intent.ClassPort:     &portClass,
-	intent.ClassPeer:     &peerClass,
-	intent.ClassRoute:    &routeClass,
-	intent.ClassExternal: &externalClass,
-	intent.ClassSNAT:     &snatClass,
-	intent.ClassFloating: &floatingClass,
-	intent.ClassForward:  &forwardClass,
-	intent.ClassHost:     &hostClass,
-}
+// classes are the declarations by class; see objects.
+var classes = map[intent.Class]class{}
 
 func classOf(c intent.Class) (class, error) {
 	d, ok := classes[c]
@@ -119,6 +110,8 @@ func fill(pattern string, values []string) string {
 	}
 	return strings.Join(parts, "/")
 }
+
+func (d *declared[T, R]) of() intent.Class { return d.class }
 
 func (d *declared[T, R]) path(r intent.Reference) string {
 	return fill(d.at+d.name, d.values(r.(R)))

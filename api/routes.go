@@ -38,12 +38,34 @@ var (
 )
 
 // routes are in the order of the documentation: this host, then intent, then hosts and the
-// store. Those of objects follow from their classes.
-var routes = slices.Concat(observedRoutes,
-	tenantClass.routes(), appliedRoutes,
-	networkClass.routes(), portClass.routes(), plugRoutes, peerClass.routes(), routeClass.routes(), externalClass.routes(),
-	natRoutes, snatClass.routes(), floatingClass.routes(), forwardClass.routes(),
-	hostClass.routes(), upkeepRoutes)
+// store.
+var routes []route
+
+// objects are the classes of objects, in that order, each with the routes that come after
+// its own.
+var objects = []struct {
+	class
+	more []route
+}{
+	{&tenantClass, appliedRoutes},
+	{&networkClass, nil},
+	{&portClass, plugRoutes},
+	{&peerClass, nil},
+	{&routeClass, nil},
+	{&externalClass, natRoutes},
+	{&snatClass, nil},
+	{&floatingClass, nil},
+	{&forwardClass, nil},
+	{&hostClass, upkeepRoutes},
+}
+
+func init() { // declarations refer to functions that refer to these
+	routes = observedRoutes
+	for _, o := range objects {
+		classes[o.of()] = o.class
+		routes = slices.Concat(routes, o.routes(), o.more)
+	}
+}
 
 var observedRoutes = []route{
 	{method: "GET", path: "/v1/version", summary: "The version of ovloomd.",

@@ -166,37 +166,22 @@ type class interface {
 	delete(ctx context.Context, s *Store, ref intent.Reference, cascade bool) (deleted []string, revision int64, err error)
 }
 
-// Declarations by class, and by where their objects are: below a tenant by the next part
-// of the key, or below a prefix of their own.
+// Declarations by class, and by where their objects are kept. Each is registered beside its
+// declaration, when the package starts: declarations refer to functions that refer to these.
 var (
-	classes    map[intent.Class]class
-	tenantDirs map[string]class
-	otherRoots map[string]class
+	classes    = map[intent.Class]class{}
+	tenantDirs = map[string]class{} // by the part of the key behind the tenant's
+	otherRoots = map[string]class{} // by what their keys begin with
 )
 
-func init() { // declarations refer to functions that refer to these
-	classes = map[intent.Class]class{}
-	declare := func(c intent.Class, d class) class {
-		classes[c] = d
-		return d
-	}
-	tenantDirs = map[string]class{
-		"tenant":        declare(intent.ClassTenant, &tenants),
-		"networks":      declare(intent.ClassNetwork, &networks),
-		"ports":         declare(intent.ClassPort, &ports),
-		"bindings":      declare(intent.ClassBinding, &bindings),
-		"peers":         declare(intent.ClassPeer, &peers),
-		"routes":        declare(intent.ClassRoute, &routes),
-		"nat/snat":      declare(intent.ClassSNAT, &snats),
-		"nat/floating":  declare(intent.ClassFloating, &floatings),
-		"nat/forward":   declare(intent.ClassForward, &forwards),
-		"nat/addresses": declare(intent.ClassNATAddress, &natAddresses),
-	}
-	otherRoots = map[string]class{
-		externalsRoot: declare(intent.ClassExternal, &externals),
-		hostsRoot:     declare(intent.ClassHost, &hosts),
-		guardRoot:     declare(intent.ClassGuarded, &guards),
-	}
+// keptIn registers a class of objects that a tenant has, in a directory of the tenant's.
+func keptIn[T intent.Object, R intent.Reference](dir string, d *declared[T, R]) {
+	classes[d.class], tenantDirs[dir] = d, d
+}
+
+// keptBelow registers a class of objects that no tenant has, below a root of their own.
+func keptBelow[T intent.Object, R intent.Reference](root string, d *declared[T, R]) {
+	classes[d.class], otherRoots[root] = d, d
 }
 
 func keyOf(r intent.Reference) string { return classes[r.Class()].keyOf(r) }

@@ -97,6 +97,8 @@ var externals = declared[intent.External, intent.ExternalRef]{
 	},
 }
 
+func init() { keptBelow(externalsRoot, &externals) }
+
 // number gives e a number that is not taken, by the index keys of those that are: the next one round, so that
 // the number of an external that was deleted is not at once another's in a switch
 // which is not yet told.

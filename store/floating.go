@@ -56,6 +56,8 @@ var floatings = declared[intent.Floating, intent.FloatingRef]{
 	},
 }
 
+func init() { keptIn("nat/floating", &floatings) }
+
 // reachable refuses a port that NAT cannot lead to.
 func reachable(p intent.Port) error {
 	if !hasIPv4(p) {

@@ -65,3 +65,5 @@ var forwards = declared[intent.Forward, intent.ForwardRef]{
 		return c.s.part(c.ctx, &c.tx, intent.SNATRef{Tenant: c.old.Tenant, External: c.old.External}, c.old.Address)
 	},
 }
+
+func init() { keptIn("nat/forward", &forwards) }

@@ -71,6 +71,8 @@ var networks = declared[intent.Network, intent.NetworkRef]{
 	unused: networkUnused,
 }
 
+func init() { keptIn("networks", &networks) }
+
 func networkRules(c *change[intent.Network]) error {
 	n := c.o
 	moved := !slices.Equal(n.Subnets, c.old.Subnets)

@@ -52,6 +52,8 @@ var peers = declared[intent.Peer, intent.PeerRef]{
 	},
 }
 
+func init() { keptIn("peers", &peers) }
+
 // noPeer refuses a host whose VTEP address is a peer's, and makes sure that no
 // peer takes it meanwhile.
 func (s *Store) noPeer(ctx context.Context, tx *kv.Txn, h intent.Host) error {

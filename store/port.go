@@ -69,6 +69,8 @@ var ports = declared[intent.Port, intent.PortRef]{
 	},
 }
 
+func init() { keptIn("ports", &ports) }
+
 // missedError says that an address which was thought to be free is another port's.
 type missedError struct{ address netip.Addr }
 

@@ -34,6 +34,8 @@ var bindings = declared[intent.Binding, intent.BindingRef]{
 	},
 }
 
+func init() { keptIn("bindings", &bindings) }
+
 var natAddresses = declared[intent.NATAddress, intent.NATAddressRef]{
 	class: intent.ClassNATAddress,
 	in:    func(s *intent.Snapshot) *[]intent.NATAddress { return &s.NATAddresses },
@@ -59,6 +61,8 @@ var natAddresses = declared[intent.NATAddress, intent.NATAddressRef]{
 			{key: natHostKey(a.Host, intent.SNATRef{Tenant: a.Tenant, External: a.External}), value: a.Address.String()}}
 	},
 }
+
+func init() { keptIn("nat/addresses", &natAddresses) }
 
 var hosts = declared[intent.Host, intent.HostRef]{
 	class: intent.ClassHost,
@@ -86,6 +90,8 @@ var hosts = declared[intent.Host, intent.HostRef]{
 	},
 }
 
+func init() { keptBelow(hostsRoot, &hosts) }
+
 var guards = declared[intent.Guarded, intent.GuardedRef]{
 	class: intent.ClassGuarded,
 	key:   func(r intent.GuardedRef) string { return guardHostKey(r.Host) },
@@ -101,3 +107,5 @@ var guards = declared[intent.Guarded, intent.GuardedRef]{
 	},
 	missing: func(r intent.GuardedRef) *intent.Error { return intent.NotFoundf("%s are not known", r) },
 }
+
+func init() { keptBelow(guardRoot, &guards) }

@@ -63,6 +63,8 @@ var routes = declared[intent.Route, intent.RouteRef]{
 	},
 }
 
+func init() { keptIn("routes", &routes) }
+
 func inOrder(addrs []netip.Addr) []netip.Addr {
 	return slices.SortedFunc(slices.Values(addrs), netip.Addr.Compare)
 }

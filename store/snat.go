@@ -90,3 +90,5 @@ var snats = declared[intent.SNAT, intent.SNATRef]{
 		return s.dropNATAddressesBelow(ctx, ref)
 	},
 }
+
+func init() { keptIn("nat/snat", &snats) }

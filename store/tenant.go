@@ -59,6 +59,8 @@ var tenants = declared[intent.Tenant, intent.TenantRef]{
 	},
 }
 
+func init() { keptIn("tenant", &tenants) }
+
 // Tenants returns all tenants, ordered by name.
 func (s *Store) Tenants(ctx context.Context) ([]intent.Tenant, error) {
 	// The index is what lists tenants without reading all that they have.
