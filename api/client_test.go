@@ -78,9 +78,9 @@ var (
 func addC1(t *testing.T, c *api.Client) {
 	t.Helper()
 	ctx := background(t)
-	must(c.AddTenant(ctx, api.TenantSpec{Name: "acme"}))(t)
-	must(c.AddNetwork(ctx, "acme", api.NetworkSpec{Name: "web", Subnets: []intent.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24")}}}))(t)
-	must(c.AddPort(ctx, web, api.PortSpec{Name: "c1"}))(t)
+	must(c.Add(ctx, intent.Tenant{Name: "acme"}))(t)
+	must(c.Add(ctx, intent.Network{Tenant: "acme", Name: "web", Subnets: []intent.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24")}}}))(t)
+	must(c.Add(ctx, intent.Port{Tenant: "acme", Network: "web", Name: "c1"}))(t)
 }
 
 func TestEveryCallReachesTheBackend(t *testing.T) {
@@ -88,30 +88,29 @@ func TestEveryCallReachesTheBackend(t *testing.T) {
 	c := dial(t, o.Serve())
 	ctx := background(t)
 	addC1(t, c)
-	must(c.AddTenant(ctx, api.TenantSpec{Name: "aardvark"}))(t)
-	must(c.AddNetwork(ctx, "acme", api.NetworkSpec{Name: "db", VNI: 77, MTU: 1400, Unknown: intent.UnknownFlood, Learning: true}))(t)
+	must(c.Add(ctx, intent.Tenant{Name: "aardvark"}))(t)
+	must(c.Add(ctx, intent.Network{Tenant: "acme", Name: "db", VNI: 77, MTU: 1400, Unknown: intent.UnknownFlood, Learning: true}))(t)
 
 	var names []string
-	for _, x := range must(c.Tenants(ctx))(t) {
+	for _, x := range must(api.List[intent.Tenant](ctx, c, intent.ClassTenant, nil))(t) {
 		names = append(names, x.Name)
 	}
 	want(t, "tenants", names, []string{"aardvark", "acme"})
 	names = nil
-	for _, x := range must(c.Networks(ctx, ""))(t) {
+	for _, x := range must(api.List[intent.Network](ctx, c, intent.ClassNetwork, nil))(t) {
 		names = append(names, x.Ref().String())
 	}
 	want(t, "networks", names, []string{"acme/db", "acme/web"})
-	want(t, "networks of a tenant without", len(must(c.Networks(ctx, "aardvark"))(t)), 0)
+	want(t, "networks of a tenant without", len(must(api.List[intent.Network](ctx, c, intent.ClassNetwork, intent.TenantRef{Tenant: "aardvark"}))(t)), 0)
 
-	db := must(c.Network(ctx, intent.NetworkRef{Tenant: "acme", Network: "db"}))(t)
+	db := must(api.Get[api.Network](ctx, c, intent.NetworkRef{Tenant: "acme", Network: "db"}))(t)
 	db.ID = 0
 	want(t, "network", db, api.Network{Network: intent.Network{Tenant: "acme", Name: "db", VNI: 77, MTU: 1400, Unknown: intent.UnknownFlood, Learning: true}, Hosts: []string{}, Routes: []netip.Prefix{}})
 
-	mtu, addr, learn := 1300, []netip.Addr{netip.MustParseAddr("10.0.0.9")}, 3
-	want(t, "changed MTU", must(c.SetNetwork(ctx, web, api.NetworkChange{MTU: &mtu}))(t).Object.(intent.Network).MTU, 1300)
-	yes := true
-	must(c.SetNetwork(ctx, web, api.NetworkChange{Learning: &yes}))(t)
-	w := must(c.SetPort(ctx, c1, api.PortChange{Addrs: &addr, Learn: &learn}))(t)
+	addr := []netip.Addr{netip.MustParseAddr("10.0.0.9")}
+	want(t, "changed MTU", must(c.Set(ctx, web, map[string]any{"mtu": 1300}))(t).Object.(intent.Network).MTU, 1300)
+	must(c.Set(ctx, web, map[string]any{"learning": true}))(t)
+	w := must(c.Set(ctx, c1, map[string]any{"addresses": addr, "learn": 3}))(t)
 	want(t, "changed addresses", w.Object.(intent.Port).Addrs, addr)
 	want(t, "changed limit", w.Object.(intent.Port).Learn, 3)
 	want(t, "revisions grow", w.Revision > 0, true)
@@ -123,21 +122,21 @@ func TestEveryCallReachesTheBackend(t *testing.T) {
 	r, _ := o.Plugged(c1)
 	want(t, "plug request", r, api.PlugRequest{Ref: c1, Netns: "ns1", Ifname: "eth0"})
 	o.Claim(c1, "host2", false)
-	p := must(c.Port(ctx, c1))(t)
+	p := must(api.Get[api.Port](ctx, c, c1))(t)
 	want(t, "host in force", p.Host, "host2")
 	want(t, "claims", []string{p.Claims[0].Host, p.Claims[1].Host}, []string{"host2", "host1"})
-	want(t, "ports of a network", must(c.Ports(ctx, "acme", "web"))(t), []api.Port{p})
-	want(t, "ports of a tenant", must(c.Ports(ctx, "acme", ""))(t), []api.Port{p})
-	want(t, "ports of all tenants", must(c.Ports(ctx, "", ""))(t), []api.Port{p})
-	want(t, "ports of a network without", len(must(c.Ports(ctx, "acme", "db"))(t)), 0)
+	want(t, "ports of a network", must(api.List[api.Port](ctx, c, intent.ClassPort, intent.NetworkRef{Tenant: "acme", Network: "web"}))(t), []api.Port{p})
+	want(t, "ports of a tenant", must(api.List[api.Port](ctx, c, intent.ClassPort, intent.TenantRef{Tenant: "acme"}))(t), []api.Port{p})
+	want(t, "ports of all tenants", must(api.List[api.Port](ctx, c, intent.ClassPort, nil))(t), []api.Port{p})
+	want(t, "ports of a network without", len(must(api.List[api.Port](ctx, c, intent.ClassPort, intent.NetworkRef{Tenant: "acme", Network: "db"}))(t)), 0)
 
-	ten := must(c.Tenant(ctx, "acme"))(t)
+	ten := must(api.Get[api.Tenant](ctx, c, intent.TenantRef{Tenant: "acme"}))(t)
 	want(t, "tenant's networks", ten.Networks, []string{"db", "web"})
 	want(t, "tenant's ports", ten.Ports, 1)
 	want(t, "tenant's hosts", ten.Hosts, []string{"host2"})
 
-	want(t, "hosts", len(must(c.Hosts(ctx))(t)), 2)
-	want(t, "host's users", must(c.Host(ctx, "host2"))(t).Users, []string{"binding acme/web/c1 on host2"})
+	want(t, "hosts", len(must(api.List[intent.HostState](ctx, c, intent.ClassHost, nil))(t)), 2)
+	want(t, "host's users", must(api.Get[api.Host](ctx, c, intent.HostRef{Host: "host2"}))(t).Users, []string{"binding acme/web/c1 on host2"})
 	o.Flows = []api.Flow{{Table: "fdb", Object: "port acme/web/c1", Text: "a"}, {Table: "flood", Object: "network acme/web", Text: "b"}}
 	want(t, "flows", len(must(c.Flows(ctx, api.FlowQuery{}))(t)), 2)
 	want(t, "flows of a port", len(must(c.Flows(ctx, api.FlowQuery{Object: "acme/web/c1", Table: "fdb"}))(t)), 1)
@@ -154,26 +153,26 @@ func TestEveryCallReachesTheBackend(t *testing.T) {
 	if err := c.Unplug(ctx, c1); err != nil {
 		t.Error(err)
 	}
-	_, err := c.DeletePort(ctx, c1, api.DeleteMode{})
+	_, err := c.Delete(ctx, c1, api.DeleteMode{})
 	wantError(t, err, intent.InUse, "binding acme/web/c1 on host2")
-	_, err = c.DeletePort(ctx, c1, api.DeleteMode{DryRun: true})
+	_, err = c.Delete(ctx, c1, api.DeleteMode{DryRun: true})
 	wantError(t, err, intent.InUse, "binding acme/web/c1 on host2")
 	all := []string{"binding acme/web/c1 on host2", "port acme/web/c1", "network acme/db", "network acme/web", "tenant acme"}
-	w = must(c.DeleteTenant(ctx, "acme", api.DeleteMode{Cascade: true, DryRun: true}))(t)
+	w = must(c.Delete(ctx, intent.TenantRef{Tenant: "acme"}, api.DeleteMode{Cascade: true, DryRun: true}))(t)
 	want(t, "plan", w, api.Written{Deleted: all})
-	want(t, "a dry run deletes nothing", must(c.Port(ctx, c1))(t), p2(p))
-	want(t, "deleted port", must(c.DeletePort(ctx, c1, api.DeleteMode{Cascade: true}))(t).Deleted, all[:2])
-	want(t, "deleted network", must(c.DeleteNetwork(ctx, web, api.DeleteMode{}))(t).Deleted, all[3:4])
-	want(t, "deleted tenant", must(c.DeleteTenant(ctx, "acme", api.DeleteMode{Cascade: true}))(t).Deleted, []string{"network acme/db", "tenant acme"})
+	want(t, "a dry run deletes nothing", must(api.Get[api.Port](ctx, c, c1))(t), p2(p))
+	want(t, "deleted port", must(c.Delete(ctx, c1, api.DeleteMode{Cascade: true}))(t).Deleted, all[:2])
+	want(t, "deleted network", must(c.Delete(ctx, web, api.DeleteMode{}))(t).Deleted, all[3:4])
+	want(t, "deleted tenant", must(c.Delete(ctx, intent.TenantRef{Tenant: "acme"}, api.DeleteMode{Cascade: true}))(t).Deleted, []string{"network acme/db", "tenant acme"})
 
 	for _, m := range []api.DeleteMode{{}, {DryRun: true}} {
-		_, err = c.RemoveHost(ctx, "host2", m)
+		_, err = c.Delete(ctx, intent.HostRef{Host: "host2"}, m)
 		wantError(t, err, intent.InUse, "its running ovloomd")
 	}
-	want(t, "plan to remove", must(c.RemoveHost(ctx, "host2", api.DeleteMode{Cascade: true, DryRun: true}))(t).Deleted, []string{"host host2"})
+	want(t, "plan to remove", must(c.Delete(ctx, intent.HostRef{Host: "host2"}, api.DeleteMode{Cascade: true, DryRun: true}))(t).Deleted, []string{"host host2"})
 	o.Kill("host2")
-	want(t, "removed host", must(c.RemoveHost(ctx, "host2", api.DeleteMode{}))(t).Deleted, []string{"host host2"})
-	_, err = c.RemoveHost(ctx, "host2", api.DeleteMode{DryRun: true})
+	want(t, "removed host", must(c.Delete(ctx, intent.HostRef{Host: "host2"}, api.DeleteMode{}))(t).Deleted, []string{"host host2"})
+	_, err = c.Delete(ctx, intent.HostRef{Host: "host2"}, api.DeleteMode{DryRun: true})
 	wantError(t, err, intent.NotFound, "host2")
 	want(t, "plan to leave", must(c.Leave(ctx, api.DeleteMode{DryRun: true}))(t).Deleted, []string{"bridge br-int", "host host1"})
 	want(t, "a dry run does not leave", o.Left(), false)
@@ -193,7 +192,7 @@ func TestKindsSurviveTheWire(t *testing.T) {
 	for _, kind := range []intent.Kind{intent.Invalid, intent.NotFound, intent.Conflict, intent.InUse, intent.Unavailable} {
 		sent := &intent.Error{Kind: kind, What: "what <&>", Hint: "hint", Used: []string{"port a/b/c"}}
 		o.FailWith(func(string) error { return fmt.Errorf("wrapped: %w", sent) })
-		_, err := c.Tenants(background(t))
+		_, err := api.List[intent.Tenant](background(t), c, intent.ClassTenant, nil)
 		var got *intent.Error
 		if !errors.As(err, &got) {
 			t.Fatalf("%v is no *intent.Error", err)
@@ -201,7 +200,7 @@ func TestKindsSurviveTheWire(t *testing.T) {
 		want(t, string(kind), *got, *sent)
 	}
 	o.FailWith(func(string) error { return errors.New("disk on fire") })
-	_, err := c.Tenants(background(t))
+	_, err := api.List[intent.Tenant](background(t), c, intent.ClassTenant, nil)
 	wantError(t, err, "internal", "disk on fire")
 }
 
@@ -210,7 +209,7 @@ func TestPartialDeleteTellsWhatIsGone(t *testing.T) {
 	c := dial(t, o.Serve())
 	addC1(t, c)
 	o.Halfway(c1, intent.Unavailablef("the store does not answer"))
-	w, err := c.DeleteTenant(background(t), "acme", api.DeleteMode{Cascade: true})
+	w, err := c.Delete(background(t), intent.TenantRef{Tenant: "acme"}, api.DeleteMode{Cascade: true})
 	wantError(t, err, intent.Unavailable, "the store does not answer")
 	want(t, "deleted", w.Deleted, []string{"port acme/web/c1"})
 }
@@ -313,7 +312,7 @@ func TestClientSaysWhyThereIsNoAnswer(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 			defer cancel()
-			_, err := dial(t, tc.socket).AddTenant(ctx, api.TenantSpec{Name: "acme"})
+			_, err := dial(t, tc.socket).Add(ctx, intent.Tenant{Name: "acme"})
 			wantError(t, err, tc.kind, tc.parts...)
 		})
 	}
@@ -337,7 +336,7 @@ func TestWriteOutlivesItsClient(t *testing.T) {
 	ctx, cancel := context.WithCancel(background(t))
 	failed := make(chan error, 1)
 	go func() {
-		_, err := c.AddTenant(ctx, api.TenantSpec{Name: "acme"})
+		_, err := c.Add(ctx, intent.Tenant{Name: "acme"})
 		failed <- err
 	}()
 	<-entered
@@ -346,7 +345,7 @@ func TestWriteOutlivesItsClient(t *testing.T) {
 	close(leave)
 	o.FailWith(func(string) error { return nil })
 	poll(t, "the tenant is there", func() bool {
-		ts, err := c.Tenants(background(t))
+		ts, err := api.List[intent.Tenant](background(t), c, intent.ClassTenant, nil)
 		return err == nil && slices.ContainsFunc(ts, func(t intent.Tenant) bool { return t.Name == "acme" })
 	})
 }
@@ -365,7 +364,7 @@ func TestClientNamesArePathSafe(t *testing.T) {
 	o := hosttest.New(t)
 	c := dial(t, o.Serve())
 	for _, name := range []string{"a/b", "..", ".", "", "a b", "%2e", "ä", "a?b=c", "A"} {
-		_, err := c.DeleteTenant(background(t), name, api.DeleteMode{Cascade: true})
+		_, err := c.Delete(background(t), intent.TenantRef{Tenant: name}, api.DeleteMode{Cascade: true})
 		if kind := intent.KindOf(err); kind != intent.Invalid && kind != intent.NotFound {
 			t.Errorf("tenant %q: kind %q, %v", name, kind, err)
 		}

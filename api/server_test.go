@@ -237,13 +237,13 @@ func TestPanicIsAnErrorAndTheServerLives(t *testing.T) {
 	socket, _ := serve(t, api.NewServer(o.Backend(), slog.New(slog.NewTextHandler(&log, nil))))
 	c := dial(t, socket)
 	o.FailWith(func(string) error { panic("lost my head") })
-	_, err := c.Tenants(background(t))
+	_, err := api.List[intent.Tenant](background(t), c, intent.ClassTenant, nil)
 	wantError(t, err, "internal", "ovloomd failed on GET /v1/tenants", "lost my head")
 	// After the header of a stream is out, only a cut tells the client.
 	err = c.WaitApplied(background(t), "acme", 1, time.Second, nil)
 	wantError(t, err, intent.Unavailable, "did not answer")
 	o.FailWith(func(string) error { return nil })
-	must(c.Tenants(background(t)))(t)
+	must(api.List[intent.Tenant](background(t), c, intent.ClassTenant, nil))(t)
 	if !strings.Contains(log.String(), "API handler panicked") || !strings.Contains(log.String(), "hosttest.(*Host)") {
 		t.Errorf("the log does not show the panic with its stack:\n%s", log.String())
 	}
@@ -254,8 +254,8 @@ func TestRequestsAreLoggedAtDebug(t *testing.T) {
 	o := hosttest.New(t)
 	socket, stop := serve(t, api.NewServer(o.Backend(), slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))))
 	c := dial(t, socket)
-	must(c.Tenants(background(t)))(t)
-	_, err := c.DeleteTenant(background(t), "acme", api.DeleteMode{Cascade: true})
+	must(api.List[intent.Tenant](background(t), c, intent.ClassTenant, nil))(t)
+	_, err := c.Delete(background(t), intent.TenantRef{Tenant: "acme"}, api.DeleteMode{Cascade: true})
 	wantError(t, err, intent.NotFound)
 	if err := stop(); err != nil {
 		t.Fatal(err)
@@ -285,7 +285,7 @@ func TestShutdownEndsWaitsAndFinishesWrites(t *testing.T) {
 		waited <- c.WaitApplied(background(t), "acme", 1, 10*time.Second, func([]string) { close(waiting) })
 	}()
 	go func() {
-		_, err := c.AddTenant(background(t), api.TenantSpec{Name: "acme"})
+		_, err := c.Add(background(t), intent.Tenant{Name: "acme"})
 		written <- err
 	}()
 	<-waiting
@@ -305,7 +305,7 @@ func TestShutdownEndsWaitsAndFinishesWrites(t *testing.T) {
 	if err := <-stopped; err != nil {
 		t.Error(err)
 	}
-	_, err := c.Tenants(background(t))
+	_, err := api.List[intent.Tenant](background(t), c, intent.ClassTenant, nil)
 	wantError(t, err, intent.Unavailable, "not running")
 }
 
@@ -386,7 +386,7 @@ func TestSlowClientsAreGivenUp(t *testing.T) {
 			}
 			return nil
 		})
-		_, err := dial(t, socket).RemoveHost(background(t), "host2", api.DeleteMode{DryRun: true})
+		_, err := dial(t, socket).Delete(background(t), intent.HostRef{Host: "host2"}, api.DeleteMode{DryRun: true})
 		wantError(t, err, intent.Unavailable, "in time")
 	})
 }

@@ -115,7 +115,7 @@ func TestCascadeLeavesNothing(t *testing.T) {
 	g.SetLimit(8)
 	for i := range ports {
 		g.Go(func() error {
-			_, err := client.AddPort(t.Context(), intent.NetworkRef{Tenant: "acme", Network: "web"}, api.PortSpec{Name: fmt.Sprintf("p%d", i)})
+			_, err := client.Add(t.Context(), intent.Port{Tenant: "acme", Network: "web", Name: fmt.Sprintf("p%d", i)})
 			return err
 		})
 	}

@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"time"
 
-	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/integration/lab"
 	"github.com/ovloom/ovloom/intent"
 )
@@ -222,13 +221,13 @@ func (b beside) String() string {
 // makeEvil makes the tenant that floods.
 func (o *overlay) makeEvil(ctx context.Context) error {
 	c := o.clients[0]
-	if _, err := c.AddTenant(ctx, api.TenantSpec{Name: evilNet.Tenant}); err != nil {
+	if _, err := c.Add(ctx, intent.Tenant{Name: evilNet.Tenant}); err != nil {
 		return err
 	}
-	if _, err := c.AddNetwork(ctx, evilNet.Tenant, api.NetworkSpec{Name: evilNet.Network, Subnets: []intent.Subnet{{Prefix: prefix, Gateway: evilGW}, {Prefix: evilV6}}}); err != nil {
+	if _, err := c.Add(ctx, intent.Network{Tenant: evilNet.Tenant, Name: evilNet.Network, Subnets: []intent.Subnet{{Prefix: prefix, Gateway: evilGW}, {Prefix: evilV6}}}); err != nil {
 		return err
 	}
-	_, err := c.AddSNAT(ctx, evilNet.Tenant, api.SNATSpec{External: wireExternal})
+	_, err := c.Add(ctx, intent.SNAT{Tenant: evilNet.Tenant, External: wireExternal})
 	return err
 }
 
@@ -240,7 +239,7 @@ func (o *overlay) evil(ctx context.Context) (*station, error) {
 	}
 	s.ref.Tenant, s.ref.Network = evilNet.Tenant, evilNet.Network
 	c := o.clients[0]
-	if _, err := c.AddPort(ctx, s.ref.NetworkRef(), api.PortSpec{Name: s.ref.Port, MAC: s.mac, Addrs: []netip.Addr{s.addr, v6Of(s)}}); err != nil {
+	if _, err := c.Add(ctx, intent.Port{Tenant: s.ref.Tenant, Network: s.ref.Network, Name: s.ref.Port, MAC: s.mac, Addrs: []netip.Addr{s.addr, v6Of(s)}}); err != nil {
 		return nil, err
 	}
 	if err := o.plug(ctx, byAPI, 0, s); err != nil {

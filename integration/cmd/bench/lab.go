@@ -59,10 +59,10 @@ func (o *overlay) found(ctx context.Context) error {
 
 // makeNetwork makes the tenant and its network.
 func (o *overlay) makeNetwork(ctx context.Context) error {
-	if _, err := o.clients[0].AddTenant(ctx, api.TenantSpec{Name: web.Tenant}); err != nil {
+	if _, err := o.clients[0].Add(ctx, intent.Tenant{Name: web.Tenant}); err != nil {
 		return err
 	}
-	_, err := o.clients[0].AddNetwork(ctx, web.Tenant, api.NetworkSpec{Name: web.Name, Subnets: []intent.Subnet{{Prefix: prefix}}})
+	_, err := o.clients[0].Add(ctx, intent.Network{Tenant: web.Tenant, Name: web.Name, Subnets: []intent.Subnet{{Prefix: prefix}}})
 	return err
 }
 
@@ -109,7 +109,7 @@ func (o *overlay) add(ctx context.Context, by means, host int, s *station) error
 	if by == byCommands {
 		return o.ovloom(ctx, host, "port", "add", s.ref.String(), "--mac", s.mac.String(), "--ip", s.addr.String())
 	}
-	_, err := o.clients[host].AddPort(ctx, s.ref.NetworkRef(), api.PortSpec{Name: s.ref.Port, MAC: s.mac, Addrs: []netip.Addr{s.addr}})
+	_, err := o.clients[host].Add(ctx, intent.Port{Tenant: s.ref.Tenant, Network: s.ref.Network, Name: s.ref.Port, MAC: s.mac, Addrs: []netip.Addr{s.addr}})
 	return err
 }
 
@@ -137,7 +137,7 @@ func (o *overlay) remove(ctx context.Context, host int, s *station) error {
 	if err := c.Unplug(ctx, s.ref); err != nil {
 		return err
 	}
-	_, err := c.DeletePort(ctx, s.ref, api.DeleteMode{Cascade: true})
+	_, err := c.Delete(ctx, s.ref, api.DeleteMode{Cascade: true})
 	return err
 }
 

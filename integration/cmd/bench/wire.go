@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/integration/lab"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/unixctl"
@@ -203,21 +202,21 @@ func (o *overlay) ways(ctx context.Context, kind portKind) ([]*way, error) {
 // leave gives the tenant a way out by the campus' bridge.
 func (o *overlay) leave(ctx context.Context) error {
 	c := o.clients[0]
-	_, err := c.AddExternal(ctx, api.ExternalSpec{
+	_, err := c.Add(ctx, intent.External{
 		Name: wireExternal, Kind: intent.ExternalBridge, Bridge: lab.CampusBridge, Subnet: lab.Campus, Gateway: lab.CampusGateway,
 		Pool: intent.AddrRange{First: netip.MustParseAddr("203.0.113.10"), Last: netip.MustParseAddr("203.0.113.200")},
 	})
 	if err != nil {
 		return err
 	}
-	_, err = c.AddSNAT(ctx, web.Tenant, api.SNATSpec{External: wireExternal})
+	_, err = c.Add(ctx, intent.SNAT{Tenant: web.Tenant, External: wireExternal})
 	return err
 }
 
 // plugBeside plugs a station in another network of the tenant.
 func (o *overlay) plugBeside(ctx context.Context) (*station, error) {
 	beside := netip.MustParsePrefix("172.20.0.0/16")
-	if _, err := o.clients[0].AddNetwork(ctx, web.Tenant, api.NetworkSpec{Name: "db", Subnets: []intent.Subnet{{Prefix: beside}}}); err != nil {
+	if _, err := o.clients[0].Add(ctx, intent.Network{Tenant: web.Tenant, Name: "db", Subnets: []intent.Subnet{{Prefix: beside}}}); err != nil {
 		return nil, err
 	}
 	s, err := o.station(ctx, 0)
