@@ -153,20 +153,6 @@ func (s *Store) Hosts(ctx context.Context) ([]intent.HostState, error) {
 	return hosts, err
 }
 
-// HostUsers lists what RemoveHost with cascade would delete besides the host:
-// its bindings, "binding acme/web/c1 on host1".
-func (s *Store) HostUsers(ctx context.Context, name string) ([]string, error) {
-	refs, err := s.ClaimedBy(ctx, name)
-	if err != nil {
-		return nil, err
-	}
-	var users []string
-	for _, ref := range refs {
-		users = append(users, intent.BindingName(ref, name))
-	}
-	return users, nil
-}
-
 // ClaimedBy returns the ports that a host claims.
 func (s *Store) ClaimedBy(ctx context.Context, host string) ([]intent.PortRef, error) {
 	all, _, err := s.kv.List(ctx, "read host "+host, boundHost(host), kv.KeysOnly())

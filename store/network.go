@@ -231,3 +231,13 @@ func listOf[T any](ctx context.Context, s *Store, op, prefix string, opts ...kv.
 	s.reviewed(prefix, bad)
 	return out, nil
 }
+
+// Network returns a network.
+func (s *Store) Network(ctx context.Context, ref intent.NetworkRef) (intent.Network, error) {
+	return intent.As[intent.Network](s.Get(ctx, ref))
+}
+
+// Networks lists the networks of a tenant.
+func (s *Store) Networks(ctx context.Context, tenant string) ([]intent.Network, error) {
+	return intent.AllAs[intent.Network](s.List(ctx, intent.ClassNetwork, intent.TenantRef{Tenant: tenant}))
+}

@@ -182,3 +182,8 @@ func (s *Store) notReached(ctx context.Context, tx *kv.Txn, ref intent.PortRef) 
 	tx.EmptyBelow(targetsOf(ref))
 	return nil
 }
+
+// Port returns a port.
+func (s *Store) Port(ctx context.Context, ref intent.PortRef) (intent.Port, error) {
+	return intent.As[intent.Port](s.Get(ctx, ref))
+}

@@ -135,11 +135,11 @@ func (f *fleet) populate(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(fleetWriters)
 	for t := range fleetTenants {
-		if _, _, err := f.store.AddTenant(ctx, fleetTenant(t)); err != nil {
+		if _, _, err := f.store.Add(ctx, intent.Tenant{Name: fleetTenant(t)}); err != nil {
 			return err
 		}
 		for n := range fleetNetworks {
-			if _, _, err := f.store.AddNetwork(ctx, intent.Network{Tenant: fleetTenant(t), Name: fmt.Sprintf("n%d", n),
+			if _, _, err := f.store.Add(ctx, intent.Network{Tenant: fleetTenant(t), Name: fmt.Sprintf("n%d", n),
 				Subnets: []intent.Subnet{{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(n), 0, 0}), 16)}}}); err != nil {
 				return err
 			}
@@ -157,10 +157,11 @@ func (f *fleet) populate(ctx context.Context) error {
 
 // populatePort writes a port that is plugged on a host and up.
 func (f *fleet) populatePort(ctx context.Context, p intent.Port, a *agent) error {
-	p, _, err := f.store.AddPort(ctx, p)
+	o, _, err := f.store.Add(ctx, p)
 	if err != nil {
 		return err
 	}
+	p = o.(intent.Port)
 	b, err := f.store.Claim(ctx, p.Ref(), a.host.Name, 0)
 	if err != nil {
 		return err
@@ -229,7 +230,8 @@ func (f *fleet) change(ctx context.Context) ([]figure, error) {
 		t := i % fleetTenants
 		hosts := f.hostsOf(t)
 		start := time.Now()
-		p, revision, err := f.store.AddPort(ctx, fleetPort(t, fleetPorts+i))
+		p := fleetPort(t, fleetPorts+i)
+		_, revision, err := f.store.Add(ctx, p)
 		if err != nil {
 			return nil, err
 		}

@@ -199,7 +199,7 @@ func (o *overlay) grow(ctx context.Context, n int) error {
 		g.Go(func() error {
 			p := port(i)
 			p.ID, p.MAC = 0, intent.MAC{} // the store chooses
-			if _, _, err := o.store.AddPort(ctx, p); err != nil {
+			if _, _, err := o.store.Add(ctx, p); err != nil {
 				return err
 			}
 			_, err := o.store.Claim(ctx, p.Ref(), "far"+hostOf(i), 0)

@@ -47,16 +47,6 @@ func (s *Store) SetNetwork(ctx context.Context, ref intent.NetworkRef, edit func
 	return added[intent.Network](s.Set(ctx, ref, edited(edit)))
 }
 
-// Network returns one object of its class.
-func (s *Store) Network(ctx context.Context, ref intent.NetworkRef) (intent.Network, error) {
-	return intent.As[intent.Network](s.Get(ctx, ref))
-}
-
-// Networks lists the objects of a class.
-func (s *Store) Networks(ctx context.Context, tenant string) ([]intent.Network, error) {
-	return intent.AllAs[intent.Network](s.List(ctx, intent.ClassNetwork, intent.TenantRef{Tenant: tenant}))
-}
-
 // NetworkUsers lists what DeleteNetwork with cascade would delete besides.
 func (s *Store) NetworkUsers(ctx context.Context, ref intent.NetworkRef) ([]string, error) {
 	users, err := s.Users(ctx, ref)
@@ -78,20 +68,9 @@ func (s *Store) SetPort(ctx context.Context, ref intent.PortRef, edit func(*inte
 	return added[intent.Port](s.Set(ctx, ref, edited(edit)))
 }
 
-// Port returns one object of its class.
-func (s *Store) Port(ctx context.Context, ref intent.PortRef) (intent.Port, error) {
-	return intent.As[intent.Port](s.Get(ctx, ref))
-}
-
 // Ports lists the objects of a class.
 func (s *Store) Ports(ctx context.Context, ref intent.NetworkRef) ([]intent.Port, error) {
 	return intent.AllAs[intent.Port](s.List(ctx, intent.ClassPort, ref))
-}
-
-// PortUsers lists what DeletePort with cascade would delete besides.
-func (s *Store) PortUsers(ctx context.Context, ref intent.PortRef) ([]string, error) {
-	users, err := s.Users(ctx, ref)
-	return intent.Titles(users), err
 }
 
 // DeletePort deletes an object of its class; see declared.delete.
@@ -157,12 +136,6 @@ func (s *Store) External(ctx context.Context, name string) (intent.External, err
 // Externals lists the objects of a class.
 func (s *Store) Externals(ctx context.Context) ([]intent.External, error) {
 	return intent.AllAs[intent.External](s.List(ctx, intent.ClassExternal, nil))
-}
-
-// ExternalUsers lists what DeleteExternal with cascade would delete besides.
-func (s *Store) ExternalUsers(ctx context.Context, name string) ([]string, error) {
-	users, err := s.Users(ctx, intent.ExternalRef{External: name})
-	return intent.Titles(users), err
 }
 
 // DeleteExternal deletes an object of its class; see declared.delete.
@@ -244,4 +217,10 @@ func (s *Store) AddTenant(ctx context.Context, name string) (intent.Tenant, int6
 // external and host.
 func (s *Store) NATAddresses(ctx context.Context, tenant string) ([]intent.NATAddress, error) {
 	return intent.AllAs[intent.NATAddress](s.List(ctx, intent.ClassNATAddress, intent.TenantRef{Tenant: tenant}))
+}
+
+// HostUsers lists what RemoveHost with cascade would delete besides.
+func (s *Store) HostUsers(ctx context.Context, name string) ([]string, error) {
+	users, err := s.Users(ctx, intent.HostRef{Host: name})
+	return intent.Titles(users), err
 }
