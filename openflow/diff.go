@@ -160,31 +160,3 @@ func (p *tablePlaces) next(table uint8) int {
 	p[table]++
 	return at
 }
-
-// DiffGroups returns what leads from the groups that a switch has to those that it
-// should have. What is put must be sent before flows that refer to it, what is
-// removed after such flows are gone: the switch deletes flows with their group.
-func DiffGroups(have, want []Group) (put, remove []GroupMod) {
-	at := make(map[uint32]int, len(have))
-	for i := range have {
-		at[have[i].ID] = i
-	}
-	kept := make([]bool, len(have))
-	for i := range want {
-		h, ok := at[want[i].ID]
-		switch {
-		case !ok:
-			put = append(put, GroupMod{Command: GroupAdd, Group: want[i]})
-			continue
-		case !have[h].Equal(want[i]):
-			put = append(put, GroupMod{Command: GroupModify, Group: want[i]})
-		}
-		kept[h] = true
-	}
-	for i := range have {
-		if !kept[i] {
-			remove = append(remove, GroupMod{Command: GroupDelete, Group: Group{ID: have[i].ID}})
-		}
-	}
-	return put, remove
-}

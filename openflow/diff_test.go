@@ -119,42 +119,6 @@ func TestSameActions(t *testing.T) {
 	}
 }
 
-func TestDiffGroups(t *testing.T) {
-	group := func(text string) Group {
-		g, err := ParseGroup(text)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return g
-	}
-	have := []Group{
-		group("group_id=1,type=all,bucket=bucket_id:1,actions=output:1"),
-		group("group_id=2,type=all,bucket=bucket_id:1,actions=output:2"),
-		group("group_id=3,type=all"),
-	}
-	want := []Group{
-		group("group_id=4,type=indirect,bucket=bucket_id:1,actions=output:1"),
-		group("group_id=2,type=all,bucket=bucket_id:1,actions=output:3"),
-		group("group_id=1,type=all,bucket=bucket_id:1,actions=output:1"),
-	}
-	put, remove := DiffGroups(have, want)
-	var got []string
-	for i := range put {
-		got = append(got, put[i].String())
-	}
-	for i := range remove {
-		got = append(got, remove[i].String())
-	}
-	expected := []string{
-		"group add group_id=4,type=indirect,bucket=bucket_id:1,actions=output:1",
-		"group modify group_id=2,type=all,bucket=bucket_id:1,actions=output:3",
-		"group delete group_id=3",
-	}
-	if !slices.Equal(got, expected) {
-		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(expected, "\n"))
-	}
-}
-
 // manyFlows makes flows like those of a large network.
 func manyFlows(count int) []Flow {
 	flows := make([]Flow, count)

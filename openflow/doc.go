@@ -17,4 +17,9 @@
 //	diff.go    from what a switch has to what it should have
 //	*text.go   values to text
 //	parse*.go  text to values
+//
+// ovloomd itself parses matches, actions and connections only, which traces and the
+// connection tracker print. ParseFlow, ParseGroup, ParseMeter and ParseMod are for tests:
+// that they read back whatever the String methods print, and what ovs-ofctl prints, is how
+// the values, their text and their bytes are proved to agree.
 package openflow
