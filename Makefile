@@ -8,6 +8,10 @@ ROUNDS  ?= 5
 # The flags' library makes manual pages, too, for which each start of a command would pay.
 TAGS    := urfave_cli_no_docs
 
+# All but the race detector does without cgo, so that what one target has compiled is there for
+# the next.
+export CGO_ENABLED := 0
+
 # Where make install puts things, below DESTDIR.
 PREFIX  ?= /usr/local
 UNITDIR ?= /etc/systemd/system
@@ -18,8 +22,8 @@ EXEC    := $(if $(AS_ROOT),-exec '$(AS_ROOT)')
 
 # The folders whose tests need labs: all, one, or those with a test that T matches.
 LABS = $(if $(DIR),$(DIR),$(shell scripts/lab.sh folders $(if $(T),'$(T)')))
-# Everything but those.
-UNIT = $(shell $(GO) list ./... | grep -vE "/integration/($$(scripts/lab.sh folders | paste -sd '|'))\$$")
+# Everything but those; what takes longest is begun first.
+UNIT = $(shell $(GO) list ./store/cluster ./underlay ./ovsdb ./openflow/ofconn ./... | grep -vE "/integration/($$(scripts/lab.sh folders | paste -sd '|'))\$$")
 
 # One after the other: the first failure is to be the last thing said.
 .NOTPARALLEL:
@@ -29,7 +33,7 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 build: ## build ovloom and ovloomd into bin/
-	CGO_ENABLED=0 $(GO) build -tags $(TAGS) -o bin/ ./cmd/ovloom ./cmd/ovloomd
+	$(GO) build -tags $(TAGS) -o bin/ ./cmd/ovloom ./cmd/ovloomd
 
 man: build ## write manual pages into bin/man
 	mkdir -p bin/man
@@ -59,7 +63,7 @@ lint: ## gofmt, go vet, staticcheck, shellcheck
 	scripts/lint.sh
 
 unit: ## test all packages, without labs; RACE= without the race detector
-	$(GO) test $(RACE) $(EXEC) -timeout 10m $(UNIT)
+	$(if $(RACE),CGO_ENABLED=1) $(GO) test $(RACE) $(EXEC) -timeout 10m $(UNIT)
 
 peers: ## test against other OpenFlow codecs, in a module of their own
 	cd integration/peers && $(GO) test $(EXEC) -timeout 5m ./...
@@ -80,13 +84,13 @@ demo: ## two tenants on three hosts and the internet, shown in a minute; install
 	@echo "demo: started), builds ovloom into bin/, and shows it on hosts and an internet made of network namespaces."
 	scripts/setup.sh demo
 	$(MAKE) --no-print-directory build
-	CGO_ENABLED=0 $(GO) build -o bin/ ./integration/cmd/demo
+	$(GO) build -o bin/ ./integration/cmd/demo
 	@OVLOOM_BIN=$(CURDIR)/bin $(AS_ROOT) bin/demo
 
 playground: ## three hosts and an internet to try ovloom on, with nothing in the overlay yet; make clean removes them
 	scripts/setup.sh demo
 	$(MAKE) --no-print-directory build
-	CGO_ENABLED=0 $(GO) build -o bin/ ./integration/cmd/demo
+	$(GO) build -o bin/ ./integration/cmd/demo
 	@OVLOOM_BIN=$(CURDIR)/bin $(AS_ROOT) bin/demo playground
 
 bench: ## measure ovloom beside OVN and other tools, in one table; ROWS=install,stall for some rows, ROUNDS=1 for a quick look

@@ -24,7 +24,7 @@ func buildVersion(o *overlay.Overlay, version string) (program string) {
 	ctx, cancel := context.WithTimeout(o.T.Context(), 10*time.Minute)
 	defer cancel()
 	program = filepath.Join(o.Dir, "ovloomd-"+version)
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", program, "-ldflags", "-X github.com/ovloom/ovloom/api.version="+version,
+	cmd := exec.CommandContext(ctx, "go", "build", "-tags", "urfave_cli_no_docs", "-o", program, "-ldflags", "-X github.com/ovloom/ovloom/api.version="+version,
 		"github.com/ovloom/ovloom/cmd/ovloomd")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
