@@ -67,6 +67,9 @@ func TestTooFewMembers(t *testing.T) {
 	if err != nil || len(list) != 3 || len(up) != 1 || up[0] != "host3" {
 		t.Errorf("of a member that was started anew: %+v, %v", list, err)
 	}
+	// With one more it goes on. (Without it, etcd would end the last one only after 20 s.)
+	c.start(1)
+	c.writes(2, "back")
 }
 
 // Members speak TLS with each other, and with nobody who has no certificate of their
