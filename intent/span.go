@@ -16,41 +16,6 @@ type Snapshot struct {
 	NATAddresses []NATAddress `json:"nat_addresses,omitempty"`
 }
 
-// Of returns the objects of a class that the tenant has, the tenant itself included.
-func (s *Snapshot) Of(c Class) []Object {
-	switch c {
-	case ClassTenant:
-		return []Object{s.Tenant}
-	case ClassNetwork:
-		return objects(s.Networks)
-	case ClassPort:
-		return objects(s.Ports)
-	case ClassBinding:
-		return objects(s.Bindings)
-	case ClassPeer:
-		return objects(s.Peers)
-	case ClassRoute:
-		return objects(s.Routes)
-	case ClassSNAT:
-		return objects(s.SNATs)
-	case ClassFloating:
-		return objects(s.Floatings)
-	case ClassForward:
-		return objects(s.Forwards)
-	case ClassNATAddress:
-		return objects(s.NATAddresses)
-	}
-	return nil
-}
-
-func objects[T Object](list []T) []Object {
-	all := make([]Object, len(list))
-	for i, o := range list {
-		all[i] = o
-	}
-	return all
-}
-
 // Change is one object that was put into the store or deleted from it.
 type Change struct {
 	Deleted bool

@@ -155,6 +155,7 @@ type class interface {
 	deletedAs(intent.Reference) intent.Reference
 	collect(to *intent.Snapshot, o intent.Object)
 	concat(to, from *intent.Snapshot)
+	of(*intent.Snapshot) []intent.Object
 	deleteUnused(ctx context.Context, s *Store, ref intent.Reference, cascade bool) (deleted []string, revision int64, err error)
 
 	// What Store does with objects of any class.
@@ -229,6 +230,14 @@ func (d *declared[T, R]) collect(to *intent.Snapshot, o intent.Object) {
 		list := d.in(to)
 		*list = append(*list, o.(T))
 	}
+}
+
+// of returns the objects of the class that a snapshot has.
+func (d *declared[T, R]) of(s *intent.Snapshot) []intent.Object {
+	if d.in == nil {
+		return nil
+	}
+	return objects(*d.in(s))
 }
 
 // concat adds to a snapshot the objects of the class that another has.

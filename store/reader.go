@@ -92,10 +92,14 @@ func fallBack[T any](ctx context.Context, r Reader, ask func() (T, error), find 
 // copied finds an object in the copies.
 func (r Reader) copied(ref intent.Reference) (o intent.Object, revision int64, ok bool) {
 	var all []intent.Object
-	if tenant, is := tenantOf(ref); is {
+	switch tenant, is := tenantOf(ref); {
+	case is && ref == tenant:
+		snap, ok := r.Copy(tenant.Tenant)
+		return snap.Tenant, snap.Revision, ok
+	case is:
 		snap, _ := r.Copy(tenant.Tenant)
-		all, revision = snap.Of(ref.Class()), snap.Revision
-	} else {
+		all, revision = classes[ref.Class()].of(&snap), snap.Revision
+	default:
 		all, revision, _ = r.copiedList(ref.Class(), nil)
 	}
 	i := slices.IndexFunc(all, func(o intent.Object) bool { return o.Reference() == ref })
@@ -128,10 +132,10 @@ func (r Reader) copiedList(class intent.Class, within intent.Reference) (all []i
 	if !ok {
 		return nil, 0, false
 	}
-	if within != tenant && !slices.ContainsFunc(snap.Of(within.Class()), func(o intent.Object) bool { return o.Reference() == within }) {
+	if within != tenant && !slices.ContainsFunc(classes[within.Class()].of(&snap), func(o intent.Object) bool { return o.Reference() == within }) {
 		return nil, 0, false
 	}
-	all = slices.DeleteFunc(snap.Of(class), func(o intent.Object) bool { return !slices.Contains(above(o.Reference()), within) })
+	all = slices.DeleteFunc(classes[class].of(&snap), func(o intent.Object) bool { return !slices.Contains(above(o.Reference()), within) })
 	return all, snap.Revision, true
 }
 
