@@ -4,21 +4,27 @@
 //
 // The map:
 //
-//	values.go    what is sent and answered: requests and views of objects
+//	class.go     what the API says of one class of objects: a declaration
+//	tenants.go, networks.go, ports.go, peers.go, staticroutes.go, externals.go,
+//	snats.go, floatings.go, forwards.go, hosts.go
+//	             the declarations, each with what is special about its class
+//	resource.go  the routes and handlers of objects, over declarations
+//	form.go      what a request says of an object: some fields, and no others
+//	objects.go   the client's calls about objects, over declarations
+//	written.go   the answer to a change
+//	routes.go    every path with its summary, examples and handler
+//	values.go    what is sent and answered besides objects
 //	status.go    the answer to "how is this host?"
 //	backend.go   what the server needs from ovloomd, as small interfaces
-//	routes.go    every path with its summary, examples and handler
-//	intents.go   handlers of tenants, networks and ports
-//	staticroutes.go, externals.go, nat.go
-//	             what leads beyond networks, of each the values and handlers
-//	local.go     handlers of hosts and of this host: plug, status, flows
+//	local.go, observed.go, trace.go, upkeep.go
+//	             handlers of actions: plug, status, flows, traces, the store's upkeep
+//	calls.go     the client's calls of actions
 //	wait.go      the streams that end when a change has reached the switches
 //	server.go    one request from first byte to log line; timeouts, shutdown
 //	decode.go    strict reading of bodies and queries
 //	errors.go    kinds of failure and status codes, both ways
 //	listen.go    the socket: its directory, group, and stale leftovers
 //	client.go    requests, and what a failure to connect means
-//	calls.go     the client's methods, one per route; natcalls.go those of NAT
 //
 // Nothing here decides about intent: uniqueness, allocation and what is in use
 // are the store's. docs/api.md is written from routes.go by this package's tests.
