@@ -1,15 +1,27 @@
 // What is dropped, by reason.
 
-package main
+package status
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"strings"
 
 	"github.com/ovloom/ovloom/api"
 	of "github.com/ovloom/ovloom/openflow"
+	"github.com/ovloom/ovloom/openflow/ofconn"
 	"github.com/ovloom/ovloom/pipeline"
 )
+
+// readDrops reads the counters of table drop, of the reasons that occurred.
+func (h *Host) readDrops(ctx context.Context) ([]api.Drop, error) {
+	flows, err := h.Switch.Flows(ctx, ofconn.FlowFilter{Tables: []uint8{pipeline.DropTable()}})
+	meters, err2 := h.Switch.MeterStats(ctx)
+	var large api.Drop
+	large.Packets, large.Bytes = h.TooLarge()
+	return countDrops(flows, meters, large), errors.Join(err, err2)
+}
 
 // countDrops returns the reasons that occurred, from the counters of the flows of table drop
 // and of all meters. tooLarge is what ovloomd itself has seen of packets larger than an MTU.

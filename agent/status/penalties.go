@@ -1,6 +1,6 @@
 // What keeps one port from slowing down all others.
 
-package main
+package status
 
 import (
 	"fmt"
@@ -12,9 +12,9 @@ import (
 	"github.com/ovloom/ovloom/controller"
 )
 
-// fairWarnings names the ports that are held to a rate.
-func (d *daemon) fairWarnings(c controller.Status) (w []api.Warning) {
-	penalties := d.fair.Penalties()
+// penaltyWarnings names the ports that are held to a rate.
+func (h *Host) penaltyWarnings(c controller.Status) (w []api.Warning) {
+	penalties := h.Penalties()
 	for _, ofport := range slices.Sorted(maps.Keys(penalties)) {
 		i := slices.IndexFunc(c.Ports, func(p controller.PortStatus) bool { return uint32(p.OFPort) == ofport && p.InForce })
 		if i < 0 {

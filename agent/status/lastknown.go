@@ -1,6 +1,6 @@
 // Answers of others, and what they were when others do not answer.
 
-package main
+package status
 
 import (
 	"context"

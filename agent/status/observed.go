@@ -1,13 +1,12 @@
 // What the switch has found out by itself: connections, and where MACs are.
 
-package main
+package status
 
 import (
 	"context"
 	"slices"
 
 	"github.com/ovloom/ovloom/controller"
-	"github.com/ovloom/ovloom/datapath"
 	"github.com/ovloom/ovloom/explain"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/keeper"
@@ -15,12 +14,9 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// observer reads it.
-type observer struct{ *daemon }
-
-// connections implements api.Backend.
-func (d observer) connections(ctx context.Context, snap intent.Snapshot) ([]intent.Connection, error) {
-	zones, err := datapath.Zones{Notes: d.db, Bridge: d.cfg.Bridge, Log: d.log}.LoadZones(ctx)
+// TenantConnections implements api.Backend.
+func (o *Observer) TenantConnections(ctx context.Context, snap intent.Snapshot) ([]intent.Connection, error) {
+	zones, err := o.Zones(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -28,24 +24,20 @@ func (d observer) connections(ctx context.Context, snap intent.Snapshot) ([]inte
 	if !ok {
 		return nil, nil // it has no NAT here
 	}
-	lines, err := d.conntrack.Lines(ctx, zone)
+	lines, err := o.Connections(ctx, zone)
 	if err != nil {
 		return nil, intent.Unavailablef("%w", err).WithHint(keeper.HintVswitchd)
 	}
 	return explain.Connections(snap, lines)
 }
 
-// learned implements api.Backend.
-func (d observer) learned(ctx context.Context, snap intent.Snapshot, n intent.Network) ([]intent.LearnedMAC, error) {
-	conn, err := d.link.Conn()
+// Learned implements api.Backend.
+func (o *Observer) Learned(ctx context.Context, snap intent.Snapshot, n intent.Network) ([]intent.LearnedMAC, error) {
+	flows, err := o.Switch.Flows(ctx, ofconn.FlowFilter{Tables: pipeline.LearnedTables()})
 	if err != nil {
 		return nil, err
 	}
-	flows, err := conn.Flows(ctx, ofconn.FlowFilter{Tables: pipeline.LearnedTables()})
-	if err != nil {
-		return nil, err
-	}
-	hosts, err := d.store.Hosts(ctx)
+	hosts, err := o.Hosts(ctx)
 	if err != nil {
 		hosts = nil // their addresses do without names
 	}
@@ -71,7 +63,7 @@ func (d observer) learned(ctx context.Context, snap intent.Snapshot, n intent.Ne
 			}
 		default:
 			m.Behind = "a port here"
-			for _, i := range d.db.Interfaces(d.cfg.Bridge) {
+			for _, i := range o.Interfaces() {
 				if i.OFPort == int(l.Port) {
 					m.Behind = "interface " + i.Name
 					for _, p := range snap.Ports {

@@ -1,6 +1,6 @@
 // The flows of the switch, with the objects they belong to and in words.
 
-package main
+package status
 
 import (
 	"cmp"
@@ -12,15 +12,29 @@ import (
 	"github.com/ovloom/ovloom/intent"
 	of "github.com/ovloom/ovloom/openflow"
 	"github.com/ovloom/ovloom/openflow/ofconn"
+	"github.com/ovloom/ovloom/ovsdb"
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// flows implements api.Backend: what the switch holds, not what it should hold.
-func (d *daemon) flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error) {
-	conn, err := d.link.Conn()
-	if err != nil {
-		return nil, err
-	}
+// Observer reads what the switch has. Every field is required.
+type Observer struct {
+	Bridge     string // the integration bridge
+	Controller Controller
+	Switch     Switch
+
+	// Interfaces are those of the integration bridge, and Hosts all hosts of the overlay;
+	// without those their addresses do without names.
+	Interfaces func() []ovsdb.Interface
+	Hosts      func(ctx context.Context) ([]intent.HostState, error)
+
+	// Zones returns which zone of the connection tracker is whose, and Connections its
+	// connections, a line each.
+	Zones       func(ctx context.Context) (map[string]uint16, error)
+	Connections func(ctx context.Context, zone uint16) ([]string, error)
+}
+
+// Flows implements api.Backend: what the switch holds, not what it should hold.
+func (o *Observer) Flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error) {
 	filter := ofconn.FlowFilter{}
 	if q.Table != "" {
 		t := pipeline.TableByName(q.Table)
@@ -29,16 +43,16 @@ func (d *daemon) flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error)
 		}
 		filter.Tables = []uint8{t.ID}
 	}
-	objects, err := d.controller.Objects(ctx)
+	objects, err := o.Controller.Objects(ctx)
 	if err != nil {
 		return nil, err
 	}
-	if q.Object != "" && !known(objects, q.Object) {
+	if q.Object != "" && !anyConcerns(objects, q.Object) {
 		return nil, intent.NotFoundf("no flow on this host is about %s", q.Object).
 			WithHint("this host has flows of a tenant as soon as one of its ports is plugged here")
 	}
 	var list []api.Flow
-	dumped, err := conn.Flows(ctx, filter)
+	dumped, err := o.Switch.Flows(ctx, filter)
 	if err != nil {
 		return nil, err
 	}
@@ -52,7 +66,7 @@ func (d *daemon) flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error)
 	for _, f := range dumped {
 		owners[pipeline.Cookie(f.Cookie)] = true
 	}
-	notes, err := d.controller.Notes(ctx, owners)
+	notes, err := o.Controller.Notes(ctx, owners)
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +80,9 @@ func (d *daemon) flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error)
 	return list, nil
 }
 
-// flowsDiff implements api.Backend.
-func (d *daemon) flowsDiff(ctx context.Context) ([]string, error) {
-	mods, clashes, err := d.controller.Compare(ctx)
+// FlowsDiff implements api.Backend.
+func (o *Observer) FlowsDiff(ctx context.Context) ([]string, error) {
+	mods, clashes, err := o.Controller.Compare(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -92,10 +106,10 @@ func concerns(owner pipeline.Cookie, object, about string) bool {
 	})
 }
 
-// known says whether any object's flows are about the name.
-func known(objects map[pipeline.Cookie]string, about string) bool {
-	for owner, o := range objects {
-		if concerns(owner, o, about) {
+// anyConcerns says whether any object's flows are about the name.
+func anyConcerns(objects map[pipeline.Cookie]string, about string) bool {
+	for owner, object := range objects {
+		if concerns(owner, object, about) {
 			return true
 		}
 	}
