@@ -4,12 +4,14 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/loop"
+	"github.com/ovloom/ovloom/ovsdb"
 )
 
 // Times of Presence.
@@ -167,4 +169,19 @@ func (p *Presence) RunUnderlay(ctx context.Context) error {
 		}
 		told = now
 	}
+}
+
+// Traces returns what on the integration bridge says that this host has been part of an
+// overlay, in words: ports that it claimed.
+func Traces(bridge string, all []ovsdb.Interface) []string {
+	ports := 0
+	for _, i := range all {
+		if i.Generation != 0 {
+			ports++
+		}
+	}
+	if ports == 0 {
+		return nil
+	}
+	return []string{fmt.Sprintf("%d claimed ports on bridge %s", ports, bridge)}
 }

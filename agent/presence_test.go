@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/ovsdb"
 )
 
 // fakeRegistry is a store's list of hosts.
@@ -168,4 +169,14 @@ func TestPresenceTellsOfTheUnderlay(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+func TestTraces(t *testing.T) {
+	all := []ovsdb.Interface{{Name: "vx0"}, {Name: "ovl1", Generation: 3}, {Name: "ovl2", Generation: 1}}
+	if got := Traces("br-int", all); !slices.Equal(got, []string{"2 claimed ports on bridge br-int"}) {
+		t.Errorf("traces %q", got)
+	}
+	if got := Traces("br-int", all[:1]); got != nil {
+		t.Errorf("traces %q of a host that claimed nothing", got)
+	}
 }

@@ -94,6 +94,9 @@ func New(host string, deps Deps) *Controller {
 // Router is the part of a gateway that flows cannot be.
 type Router = router.Router
 
+// PacketsQueued is how many packets may wait to be taken in by the Router.
+const PacketsQueued = 1024
+
 // Router returns the router of the host, which works by what the controller knows. send
 // puts packets into the switch.
 func (c *Controller) Router(send func(context.Context, ...of.PacketOut) error) *Router {

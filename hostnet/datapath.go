@@ -22,3 +22,19 @@ func HasKernelDatapath() (bool, error) {
 	}
 	return true, nil
 }
+
+// Datapath resolves the kind of datapath that is wanted: "auto" is "system", Linux's own, where
+// the kernel has it, and "netdev", the userspace one, elsewhere.
+func Datapath(kind string) (string, error) {
+	if kind != "auto" {
+		return kind, nil
+	}
+	has, err := HasKernelDatapath()
+	if err != nil {
+		return "", err
+	}
+	if has {
+		return "system", nil
+	}
+	return "netdev", nil
+}

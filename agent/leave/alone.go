@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/ovloom/ovloom/agent"
+	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/exit"
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/ovsdb"
@@ -20,8 +21,9 @@ const aloneTime = 30 * time.Second
 
 // AloneConfig says what the daemon, which does not run, was configured with.
 type AloneConfig struct {
+	Socket     string // of the API
+	Group      string // that may use the API
 	Host       string
-	Version    string
 	OVSDB      string // socket of the local ovsdb-server
 	Bridge     string // the integration bridge
 	PhyBridge  string // the bridge that has the underlay's card
@@ -33,12 +35,17 @@ type AloneConfig struct {
 }
 
 // Alone takes a host out of the overlay, except for what the store has to be told: that is
-// left to another host, and out is told so. The caller must see to it that no daemon runs
-// meanwhile.
+// left to another host, and out is told so.
 func Alone(ctx context.Context, cfg AloneConfig, out io.Writer) error {
+	// The socket tells off a daemon that runs, and is told off by one.
+	listener, err := api.Listen(cfg.Socket, cfg.Group)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
 	ctx, cancel := context.WithTimeout(ctx, aloneTime)
 	defer cancel()
-	db, err := ovsdb.Connect(ctx, ovsdb.Config{Socket: cfg.OVSDB, Owner: cfg.Host, Version: cfg.Version, Log: cfg.Log.With("part", "ovsdb")})
+	db, err := ovsdb.Connect(ctx, ovsdb.Config{Socket: cfg.OVSDB, Owner: cfg.Host, Version: api.BuildVersion(), Log: cfg.Log.With("part", "ovsdb")})
 	if err != nil {
 		return fmt.Errorf("connect to ovsdb-server (--ovsdb): %w", err)
 	}

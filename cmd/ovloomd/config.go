@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -18,146 +19,106 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // defaultConfigFile may be missing; a file named by --config may not.
 const defaultConfigFile = "/etc/ovloom/ovloomd.yaml"
 
-// config is what can be chosen about a daemon. Two daemons can run on one machine
-// when they differ in host name, bridge, directories and socket.
+// config is what can be chosen about a daemon. Two daemons can run on one machine when they
+// differ in host name, bridge, directories and socket. A field's tags are the name of its flag,
+// which is its key in the file; what the flag's help says; and what that calls the default
+// where it is no value.
 type config struct {
-	HostName string `yaml:"host-name"`
-	VTEP     string `yaml:"vtep"`
+	HostName string `yaml:"host-name" help:"|NAME| of this host in the overlay" default:"the machine's short name"`
+	VTEP     string `yaml:"vtep" help:"IPv4 |ADDRESS| where this host's tunnels end" default:"that of the interface with the default route"`
 
-	Bridge    string `yaml:"bridge"`
-	Datapath  string `yaml:"datapath"`
-	VXLANName string `yaml:"vxlan-name"`
-	VXLANPort int    `yaml:"vxlan-port"`
-	TakeNIC   string `yaml:"take-nic"`
-	PhyBridge string `yaml:"phy-bridge"`
-	// HostUplink is the interface by which tenants leave through the host's routing.
-	HostUplink string `yaml:"host-uplink"`
-	OVSDB      string `yaml:"ovsdb"`
-	OVSRunDir  string `yaml:"ovs-run-dir"`
+	Bridge     string `yaml:"bridge" help:"integration |BRIDGE|, made if it is missing"`
+	Datapath   string `yaml:"datapath" help:"|KIND| of datapath: auto (system if the kernel has the module), system or netdev"`
+	VXLANName  string `yaml:"vxlan-name" help:"|NAME| of the tunnel port"`
+	VXLANPort  int    `yaml:"vxlan-port" help:"UDP |PORT| of the tunnels"`
+	TakeNIC    string `yaml:"take-nic" help:"netdev datapath: move the underlay's |NIC| with its addresses and routes into --phy-bridge"`
+	PhyBridge  string `yaml:"phy-bridge" help:"netdev datapath: |BRIDGE| that holds the underlay's NIC"`
+	HostUplink string `yaml:"host-uplink" help:"|INTERFACE|, made when it is needed, by which tenants leave through this host's routing"`
+	OVSDB      string `yaml:"ovsdb" help:"|SOCKET| of the local ovsdb-server"`
+	OVSRunDir  string `yaml:"ovs-run-dir" help:"|DIR| with the sockets of ovs-vswitchd"`
 
-	Store         []string `yaml:"store"`
-	StoreListen   []string `yaml:"store-listen"`
-	StorePeer     string   `yaml:"store-peer"`
-	StoreJoin     []string `yaml:"store-join"`
-	StoreInsecure bool     `yaml:"store-insecure"`
-	StoreCA       string   `yaml:"store-ca"`
-	StoreCert     string   `yaml:"store-cert"`
-	StoreKey      string   `yaml:"store-key"`
+	Store         []string `yaml:"store" help:"|URL| of the store, such as https://host1:2379 (repeatable)" default:"embedded in this process"`
+	StoreListen   []string `yaml:"store-listen" help:"|URL| where the embedded store serves other hosts too, such as https://10.0.0.1:2379"`
+	StorePeer     string   `yaml:"store-peer" help:"|URL| where other members of the store reach the embedded one, such as https://10.0.0.1:2380" default:"the first of --store-listen, with the next port"`
+	StoreJoin     []string `yaml:"store-join" help:"|URL| of a store that the embedded one joins as a member, see ovloom store member add (repeatable)"`
+	StoreInsecure bool     `yaml:"store-insecure" help:"allow the store beyond this machine without TLS: whoever reaches it controls every tenant"`
+	StoreCA       string   `yaml:"store-ca" help:"|FILE| with the CA certificate, see ovloom cert ca"`
+	StoreCert     string   `yaml:"store-cert" help:"|FILE| with this host's certificate, see ovloom cert host"`
+	StoreKey      string   `yaml:"store-key" help:"|FILE| with this host's key"`
 
-	StateDir  string `yaml:"state-dir"`
-	Socket    string `yaml:"socket"`
-	Group     string `yaml:"group"`
-	LogLevel  string `yaml:"log-level"`
-	LogFormat string `yaml:"log-format"`
+	StateDir  string `yaml:"state-dir" help:"|DIR| for all that outlives the process"`
+	Socket    string `yaml:"socket" help:"API |SOCKET|"`
+	Group     string `yaml:"group" help:"|GROUP| that may use the API"`
+	LogLevel  string `yaml:"log-level" help:"|LEVEL|: debug, info, warn or error"`
+	LogFormat string `yaml:"log-format" help:"|FORMAT|: text or json"`
 }
 
 func defaultConfig() config {
 	return config{
-		Bridge:    "br-int",
-		Datapath:  "auto",
-		VXLANName: "vx0",
-		VXLANPort: 4789,
-		PhyBridge: "br-phy",
-
-		HostUplink: intent.HostUplink,
-
-		OVSDB:     "unix:/run/openvswitch/db.sock",
-		OVSRunDir: "/run/openvswitch",
-		StateDir:  "/var/lib/ovloom",
-		Socket:    "/run/ovloom/ovloomd.sock",
-		Group:     "ovloom",
-		LogLevel:  "info",
-		LogFormat: "text",
+		Bridge: "br-int", Datapath: "auto", VXLANName: "vx0", VXLANPort: 4789, PhyBridge: "br-phy", HostUplink: intent.HostUplink,
+		OVSDB: "unix:/run/openvswitch/db.sock", OVSRunDir: "/run/openvswitch",
+		StateDir: "/var/lib/ovloom", Socket: "/run/ovloom/ovloomd.sock", Group: "ovloom", LogLevel: "info", LogFormat: "text",
 	}
 }
 
-// flags returns the command's flags. Their names are the keys of the file.
-func flags() []cli.Flag {
-	d := defaultConfig()
-	text := func(name, value, usage string) cli.Flag {
-		return &cli.StringFlag{Name: name, DefaultText: value, Usage: usage}
+// options calls each for each field of cfg, with a pointer to it.
+func (cfg *config) options(each func(name string, tag reflect.StructTag, field any)) {
+	v := reflect.ValueOf(cfg).Elem()
+	for i := range v.NumField() {
+		tag := v.Type().Field(i).Tag
+		each(tag.Get("yaml"), tag, v.Field(i).Addr().Interface())
 	}
-	return []cli.Flag{
+}
+
+// flags returns the command's flags: what it can do instead of running, then the options.
+func flags() []cli.Flag {
+	list := []cli.Flag{
 		&cli.StringFlag{Name: "restore", Usage: "make the store of --state-dir what it was when `FILE` was written by ovloom store backup, and end; no ovloomd may use it"},
 		&cli.BoolFlag{Name: "new-store", Usage: "have the next start begin with a new and empty store, or if the store is elsewhere follow whichever answers there, and end; no ovloomd may use --state-dir"},
 		&cli.BoolFlag{Name: "leave", Usage: "take this host out of the overlay without its store, and end: delete the bridge, give the network card back; for when ovloomd cannot start"},
 		&cli.StringFlag{Name: "config", Value: defaultConfigFile, Usage: "YAML `FILE` with the flags' names as keys; flags win"},
-
-		text("host-name", "the machine's short name", "`NAME` of this host in the overlay"),
-		text("vtep", "that of the interface with the default route", "IPv4 `ADDRESS` where this host's tunnels end"),
-
-		text("bridge", d.Bridge, "integration `BRIDGE`, made if it is missing"),
-		text("datapath", d.Datapath, "`KIND` of datapath: auto (system if the kernel has the module), system or netdev"),
-		text("vxlan-name", d.VXLANName, "`NAME` of the tunnel port"),
-		&cli.IntFlag{Name: "vxlan-port", DefaultText: fmt.Sprint(d.VXLANPort), Usage: "UDP `PORT` of the tunnels"},
-		text("take-nic", "", "netdev datapath: move the underlay's `NIC` with its addresses and routes into --phy-bridge"),
-		text("phy-bridge", d.PhyBridge, "netdev datapath: `BRIDGE` that holds the underlay's NIC"),
-		text("host-uplink", d.HostUplink, "`INTERFACE`, made when it is needed, by which tenants leave through this host's routing"),
-		text("ovsdb", d.OVSDB, "`SOCKET` of the local ovsdb-server"),
-		text("ovs-run-dir", d.OVSRunDir, "`DIR` with the sockets of ovs-vswitchd"),
-
-		&cli.StringSliceFlag{Name: "store", DefaultText: "embedded in this process", Usage: "`URL` of the store, such as https://host1:2379 (repeatable)"},
-		&cli.StringSliceFlag{Name: "store-listen", Usage: "`URL` where the embedded store serves other hosts too, such as https://10.0.0.1:2379"},
-		text("store-peer", "the first of --store-listen, with the next port", "`URL` where other members of the store reach the embedded one, such as https://10.0.0.1:2380"),
-		&cli.StringSliceFlag{Name: "store-join", Usage: "`URL` of a store that the embedded one joins as a member, see ovloom store member add (repeatable)"},
-		&cli.BoolFlag{Name: "store-insecure", Usage: "allow the store beyond this machine without TLS: whoever reaches it controls every tenant"},
-		text("store-ca", "", "`FILE` with the CA certificate, see ovloom cert ca"),
-		text("store-cert", "", "`FILE` with this host's certificate, see ovloom cert host"),
-		text("store-key", "", "`FILE` with this host's key"),
-
-		text("state-dir", d.StateDir, "`DIR` for all that outlives the process"),
-		text("socket", d.Socket, "API `SOCKET`"),
-		text("group", d.Group, "`GROUP` that may use the API"),
-		text("log-level", d.LogLevel, "`LEVEL`: debug, info, warn or error"),
-		text("log-format", d.LogFormat, "`FORMAT`: text or json"),
 	}
+	cfg := defaultConfig()
+	cfg.options(func(name string, tag reflect.StructTag, field any) {
+		help, value := strings.ReplaceAll(tag.Get("help"), "|", "`"), tag.Get("default")
+		switch field := field.(type) {
+		case *string:
+			list = append(list, &cli.StringFlag{Name: name, Usage: help, DefaultText: cmp.Or(value, *field)})
+		case *int:
+			list = append(list, &cli.IntFlag{Name: name, Usage: help, DefaultText: cmp.Or(value, fmt.Sprint(*field))})
+		case *bool:
+			list = append(list, &cli.BoolFlag{Name: name, Usage: help})
+		case *[]string:
+			list = append(list, &cli.StringSliceFlag{Name: name, Usage: help, DefaultText: value})
+		}
+	})
+	return list
 }
 
 // loadConfig returns the defaults, overlaid by the file and then by the flags.
 func loadConfig(c *cli.Context) (config, error) {
-	cfg := defaultConfig()
-	if err := cfg.readFile(c.String("config"), c.IsSet("config")); err != nil {
-		return cfg, err
-	}
-	cfg.takeFlags(c)
-	return cfg, cfg.validate()
-}
-
-func (cfg *config) readFile(name string, named bool) error {
+	cfg, name := defaultConfig(), c.String("config")
 	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) && !named {
-		return nil
-	}
-	if err != nil {
-		return intent.Invalidf("read the configuration: %w", err)
-	}
-	defer f.Close()
-	return cfg.read(f, name)
-}
-
-func (cfg *config) read(r io.Reader, name string) error {
-	dec := yaml.NewDecoder(r)
-	dec.KnownFields(true)
-	if err := dec.Decode(cfg); err != nil && !errors.Is(err, io.EOF) {
-		return intent.Invalidf("%s: %w", name, err).WithHint("its keys are the flags' names, see ovloomd --help")
-	}
-	return nil
-}
-
-// takeFlags overlays the flags that were given.
-func (cfg *config) takeFlags(c *cli.Context) {
-	v := reflect.ValueOf(cfg).Elem()
-	for i := range v.NumField() {
-		name := v.Type().Field(i).Tag.Get("yaml")
-		if !c.IsSet(name) {
-			continue
+	switch {
+	case err == nil:
+		defer f.Close()
+		if err := cfg.read(f, name); err != nil {
+			return cfg, err
 		}
-		switch field := v.Field(i).Addr().Interface().(type) {
+	case !errors.Is(err, fs.ErrNotExist) || c.IsSet("config"):
+		return cfg, intent.Invalidf("read the configuration: %w", err)
+	}
+	cfg.options(func(name string, _ reflect.StructTag, field any) {
+		if !c.IsSet(name) {
+			return
+		}
+		switch field := field.(type) {
 		case *string:
 			*field = c.String(name)
 		case *int:
@@ -167,11 +128,22 @@ func (cfg *config) takeFlags(c *cli.Context) {
 		case *[]string:
 			*field = c.StringSlice(name)
 		}
-	}
+	})
+	return cfg, cfg.validate()
 }
 
-// validate checks what can be checked without looking at the machine, and fills
-// in the host's name.
+// read overlays what the file of that name says.
+func (cfg *config) read(r io.Reader, name string) error {
+	dec := yaml.NewDecoder(r)
+	dec.KnownFields(true)
+	if err := dec.Decode(cfg); err != nil && !errors.Is(err, io.EOF) {
+		return intent.Invalidf("%s: %w", name, err).WithHint("its keys are the flags' names, see ovloomd --help")
+	}
+	return nil
+}
+
+// validate checks what can be checked without looking at the machine, and fills in the host's
+// name.
 func (cfg *config) validate() error {
 	if cfg.HostName == "" {
 		name, err := os.Hostname()
@@ -200,15 +172,21 @@ func (cfg *config) validate() error {
 	if cfg.VXLANPort < 1 || cfg.VXLANPort > 65535 {
 		return intent.Invalidf("--vxlan-port %d is out of range", cfg.VXLANPort).WithHint("use 1 to 65535; the standard's is 4789")
 	}
-	for _, p := range []struct{ flag, path string }{
-		{"--ovs-run-dir", cfg.OVSRunDir}, {"--state-dir", cfg.StateDir}, {"--socket", cfg.Socket},
-	} {
+	for _, p := range []struct{ flag, path string }{{"--ovs-run-dir", cfg.OVSRunDir}, {"--state-dir", cfg.StateDir}, {"--socket", cfg.Socket}} {
 		if !filepath.IsAbs(p.path) {
 			return intent.Invalidf("%s %q is not an absolute path", p.flag, p.path)
 		}
 	}
 	_, err := cfg.logger(io.Discard)
 	return err
+}
+
+// cluster returns the configuration of the store.
+func (cfg *config) cluster(log *slog.Logger) cluster.Config {
+	return cluster.Config{
+		StateDir: filepath.Join(cfg.StateDir, "store"), Endpoints: cfg.Store, Listen: cfg.StoreListen, Name: cfg.HostName, Peer: cfg.StorePeer, Join: cfg.StoreJoin,
+		CA: cfg.StoreCA, Cert: cfg.StoreCert, Key: cfg.StoreKey, Insecure: cfg.StoreInsecure, Logger: log,
+	}
 }
 
 // logger returns the daemon's log.

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -16,6 +15,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/ovloom/ovloom/agent/leave"
+	"github.com/ovloom/ovloom/agent/upkeep"
 	"github.com/ovloom/ovloom/api"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/process"
@@ -84,14 +84,15 @@ func command(stderr io.Writer) *cli.App {
 			if err != nil {
 				return err
 			}
-			if c.Bool("new-store") {
-				return newStore(cfg, log, stderr)
-			}
-			if c.Bool("leave") {
-				return leaveAlone(c.Context, cfg, log, stderr)
-			}
-			if file := c.String("restore"); file != "" {
-				return restore(c.Context, cfg, log, file, stderr)
+			switch file := c.String("restore"); {
+			case c.Bool("new-store"):
+				return upkeep.Init(cfg.cluster(log), cfg.StateDir, stderr)
+			case c.Bool("leave"):
+				return leave.Alone(c.Context, leave.AloneConfig{
+					Socket: cfg.Socket, Group: cfg.Group, Host: cfg.HostName, OVSDB: cfg.OVSDB, Bridge: cfg.Bridge, PhyBridge: cfg.PhyBridge,
+					HostUplink: cfg.HostUplink, VXLANPort: cfg.VXLANPort, StateDir: cfg.StateDir, Log: log}, stderr)
+			case file != "":
+				return upkeep.Restore(c.Context, cfg.cluster(log), cfg.StateDir, file, stderr)
 			}
 			err = serve(c.Context, cfg, log)
 			if errors.Is(err, context.Canceled) {
@@ -100,18 +101,4 @@ func command(stderr io.Writer) *cli.App {
 			return err
 		},
 	}
-}
-
-// leaveAlone takes this host out of the overlay when ovloomd cannot run.
-func leaveAlone(ctx context.Context, cfg config, log *slog.Logger, out io.Writer) error {
-	// The socket tells off a daemon that runs, and is told off by one.
-	listener, err := api.Listen(cfg.Socket, cfg.Group)
-	if err != nil {
-		return err
-	}
-	defer listener.Close()
-	return leave.Alone(ctx, leave.AloneConfig{
-		Host: cfg.HostName, Version: api.BuildVersion(), OVSDB: cfg.OVSDB, Bridge: cfg.Bridge, PhyBridge: cfg.PhyBridge,
-		HostUplink: cfg.HostUplink, VXLANPort: cfg.VXLANPort, StateDir: cfg.StateDir, Log: log,
-	}, out)
 }

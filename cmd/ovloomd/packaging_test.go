@@ -2,7 +2,6 @@ package main
 
 import (
 	"io"
-	"log/slog"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -88,9 +87,7 @@ func TestNewStoreIsWhereTheConfigurationSays(t *testing.T) {
 	if _, err := os.Stat(filepath.Join(state, "store")); err != nil {
 		t.Error(err)
 	}
-	cfg := defaultConfig()
-	cfg.StateDir, cfg.HostName = state, "host1"
-	err := restore(t.Context(), cfg, slog.New(slog.DiscardHandler), filepath.Join(dir, "no.db"), io.Discard)
+	err := command(io.Discard).Run([]string{"ovloomd", "--restore", filepath.Join(dir, "no.db"), "--config", file})
 	if err == nil || !strings.Contains(err.Error(), "no.db does not exist") {
 		t.Errorf("restored nothing: %v", err)
 	}
