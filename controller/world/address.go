@@ -87,6 +87,18 @@ func (w *World) addressConflict(t *tenant, k outerKey) string {
 	return ""
 }
 
+// addressConflicts lists external addresses that tenants do not use because others have
+// them.
+func (w *World) addressConflicts(add func(object, why string)) {
+	for k, users := range w.unique.outer {
+		for name := range users {
+			if t := w.tenants[name]; t != nil {
+				add(fmt.Sprintf("address %s of tenant %s on %s", k.addr, name, k.external), w.addressConflict(t, k))
+			}
+		}
+	}
+}
+
 func (w *World) addressView(ref addressRef) *pipeline.AddressView {
 	t := w.tenants[ref.tenant]
 	e, up := w.uplink(ref.external)

@@ -87,6 +87,13 @@ func (w *World) uplink(external string) (*intent.External, Uplink) {
 	return w.externalByName[external], w.uplinks[external]
 }
 
+// externalConflicts lists externals that are left out.
+func (w *World) externalConflicts(add func(object, why string)) {
+	for name, why := range w.externalsLeft {
+		add("external "+name, why)
+	}
+}
+
 func (w *World) externalView(name string) *pipeline.ExternalView {
 	e, up := w.uplink(name)
 	if e == nil {

@@ -173,6 +173,20 @@ func (w *World) networkConflict(t *tenant, n *network) string {
 	return ""
 }
 
+// networkConflicts lists networks that are left out though their tenants are not.
+func (w *World) networkConflicts(add func(object, why string)) {
+	for _, t := range w.tenants {
+		if w.tenantConflict(t) != "" {
+			continue
+		}
+		for _, n := range t.networks {
+			if n.known {
+				add("network "+n.intent.Ref().String(), w.networkConflict(t, n))
+			}
+		}
+	}
+}
+
 // usedNetwork returns a network that the store has and that is not left out.
 func (w *World) usedNetwork(ref intent.NetworkRef) (*tenant, *network) {
 	t := w.tenants[ref.Tenant]

@@ -2,7 +2,6 @@ package world
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
 
 	"github.com/ovloom/ovloom/intent"
@@ -107,49 +106,10 @@ func (w *World) conflicting() []LeftOut {
 			list = append(list, LeftOut{Object: object, Why: why, Do: "it has no flows; write it anew, or delete it; to see what else is wrong in the store: ovloom store check"})
 		}
 	}
-	for name, why := range w.externalsLeft {
-		add("external "+name, why)
-	}
-	for _, t := range w.tenants {
-		why := w.tenantConflict(t)
-		add("tenant "+t.Name, why)
-		if why != "" {
-			continue
-		}
-		for _, n := range t.networks {
-			if !n.known {
-				continue
-			}
-			why := w.networkConflict(t, n)
-			add("network "+n.intent.Ref().String(), why)
-			if why != "" || len(w.unique.portIDs.more)+len(n.macs.more)+len(n.addrs.more) == 0 {
-				continue
-			}
-			for _, p := range n.ports {
-				add("port "+p.Ref().String(), w.portConflict(n, &p))
-			}
-		}
-	}
-	for id, refs := range w.unique.peerIDs.more {
-		for _, ref := range refs {
-			if other, ok := w.unique.peerIDs.before(id, ref, comparePeers); ok {
-				add("peer "+ref.String(), fmt.Sprintf("it has id %d, which is that of peer %s", id, other))
-			}
-		}
-	}
-	for id, refs := range w.unique.routeIDs.more {
-		for _, ref := range refs {
-			if other, ok := w.unique.routeIDs.before(id, ref, compareRoutes); ok {
-				add("route "+ref.String(), fmt.Sprintf("it has id %d, which is that of route %s", id, other))
-			}
-		}
-	}
-	for k, users := range w.unique.outer {
-		for name := range users {
-			if t := w.tenants[name]; t != nil {
-				add(fmt.Sprintf("address %s of tenant %s on %s", k.addr, name, k.external), w.addressConflict(t, k))
-			}
-		}
+	for _, visit := range []func(add func(object, why string)){
+		w.externalConflicts, w.tenantConflicts, w.networkConflicts, w.portConflicts, w.peerConflicts, w.routeConflicts, w.addressConflicts,
+	} {
+		visit(add)
 	}
 	slices.SortFunc(list, func(a, b LeftOut) int { return cmp.Or(cmp.Compare(a.Object, b.Object), cmp.Compare(a.Why, b.Why)) })
 	return list

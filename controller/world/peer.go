@@ -2,6 +2,7 @@ package world
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/ovloom/ovloom/intent"
@@ -68,6 +69,17 @@ func (w *World) ownPeer(old, now *intent.Peer) {
 	}
 	for _, ref := range shared {
 		w.peers.touch(ref)
+	}
+}
+
+// peerConflicts lists peers that are left out.
+func (w *World) peerConflicts(add func(object, why string)) {
+	for id, refs := range w.unique.peerIDs.more {
+		for _, ref := range refs {
+			if other, ok := w.unique.peerIDs.before(id, ref, comparePeers); ok {
+				add("peer "+ref.String(), fmt.Sprintf("it has id %d, which is that of peer %s", id, other))
+			}
+		}
 	}
 }
 

@@ -242,6 +242,20 @@ func (w *World) portConflict(n *network, p *intent.Port) string {
 	return ""
 }
 
+// portConflicts lists ports that are left out though their networks are not.
+func (w *World) portConflicts(add func(object, why string)) {
+	for _, t := range w.tenants {
+		for _, n := range t.networks {
+			if !n.known || len(w.unique.portIDs.more)+len(n.macs.more)+len(n.addrs.more) == 0 || w.networkConflict(t, n) != "" {
+				continue
+			}
+			for _, p := range n.ports {
+				add("port "+p.Ref().String(), w.portConflict(n, &p))
+			}
+		}
+	}
+}
+
 // portUsed says whether flows are made of a port that the store has.
 func (w *World) portUsed(t *tenant, n *network, p *intent.Port) bool {
 	return w.networkConflict(t, n) == "" && w.portConflict(n, p) == ""

@@ -2,6 +2,7 @@ package world
 
 import (
 	"cmp"
+	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -111,6 +112,17 @@ func (w *World) ownRoute(old, now *intent.Route) {
 	}
 	for _, ref := range shared {
 		w.routes.touch(ref)
+	}
+}
+
+// routeConflicts lists routes that are left out.
+func (w *World) routeConflicts(add func(object, why string)) {
+	for id, refs := range w.unique.routeIDs.more {
+		for _, ref := range refs {
+			if other, ok := w.unique.routeIDs.before(id, ref, compareRoutes); ok {
+				add("route "+ref.String(), fmt.Sprintf("it has id %d, which is that of route %s", id, other))
+			}
+		}
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"iter"
-	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -189,5 +188,9 @@ func (w *World) tenantConflict(t *tenant) string {
 	return ""
 }
 
-// sortedTenants returns the names of all tenants.
-func (w *World) sortedTenants() []string { return slices.Sorted(maps.Keys(w.tenants)) }
+// tenantConflicts lists tenants that are left out.
+func (w *World) tenantConflicts(add func(object, why string)) {
+	for _, t := range w.tenants {
+		add("tenant "+t.Name, w.tenantConflict(t))
+	}
+}
