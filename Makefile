@@ -69,7 +69,7 @@ peers: ## test against other OpenFlow codecs, in a module of their own
 	cd integration/peers && $(GO) test $(EXEC) -timeout 5m ./...
 
 lab: build ## test on real Open vSwitch hosts, two labs side by side; T=NAME for one, DIR=nat for a folder, LAB_KEEP=1 keeps what fails
-	$(GO) test -c -o bin/labs/ $(addprefix ./integration/,$(LABS))
+	$(GO) test -c -ldflags=-s -o bin/labs/ $(addprefix ./integration/,$(LABS))
 	@OVLOOM_BIN=$(CURDIR)/bin $(if $(T),$(AS_ROOT) scripts/lab.sh only $(CURDIR)/bin/labs '$(T)' $(LABS), \
 		LAB_PATIENCE=$(or $(LAB_PATIENCE),2) $(AS_ROOT) scripts/lab.sh run $(CURDIR)/bin/labs 2 $(LABS))
 

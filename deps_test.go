@@ -74,7 +74,6 @@ var table = map[string]rule{
 	"integration/lab":       {ours: "intent", outside: "github.com/vishvananda/netlink github.com/vishvananda/netns"},
 	"integration/overlay":   {ours: "integration/lab api intent hostnet"},
 	"integration/ovstest":   {},
-	"integration/direct":    {ours: "integration/overlay store store/cluster"},
 	"integration/":          {about: "tests in labs, by subject"}, // they may use everything of ours
 	"integration/store":     {outside: etcd, about: "tests of the store: what nothing of ours would write into it, too"},
 	"integration/cmd/":      {ours: "integration/lab", about: "programs that run labs"},

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ovloom/ovloom/api"
-	"github.com/ovloom/ovloom/integration/direct"
 	"github.com/ovloom/ovloom/integration/lab"
 	"github.com/ovloom/ovloom/integration/overlay"
 )
@@ -117,7 +116,7 @@ func TestRandomChanges(t *testing.T) {
 		all.at[all.key(m.Port.Ref().String(), h)] = m.Workload
 	}
 
-	direct.Sound(o)
+	o.StoreIsSound()
 	for _, h := range o.Hosts {
 		lab.Eventually(t, overlay.PollTime, h.Name+"'s switch to be what it should", func() error { return overlay.FlowsAreRight(t.Context(), h) })
 		if err := h.Ovloomd.Stop(); err != nil {

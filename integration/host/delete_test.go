@@ -15,12 +15,12 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/ovloom/ovloom/api"
-	"github.com/ovloom/ovloom/integration/direct"
 	"github.com/ovloom/ovloom/integration/lab"
 	"github.com/ovloom/ovloom/integration/overlay"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/pipeline"
 	"github.com/ovloom/ovloom/store"
+	"github.com/ovloom/ovloom/store/cluster"
 )
 
 // refused runs a command of the CLI that must fail with an exit code, and with
@@ -54,7 +54,18 @@ var counters = regexp.MustCompile(`^/ovloom/v1/c/((id|vni|vrf)$|claim/)`)
 
 func storeKeys(o *overlay.Overlay) []string {
 	o.T.Helper()
-	return direct.Store(o, func(ctx context.Context, s *store.Store) ([]string, error) { return s.Keys(ctx) })
+	ctx, cancel := context.WithTimeout(o.T.Context(), overlay.PollTime)
+	defer cancel()
+	s, err := store.Open(ctx, cluster.Config{StateDir: o.T.TempDir(), Endpoints: []string{"unix://" + o.StoreSocket()}})
+	if err != nil {
+		o.T.Fatal(err)
+	}
+	defer s.Close()
+	keys, err := s.Keys(ctx)
+	if err != nil {
+		o.T.Fatal(err)
+	}
+	return keys
 }
 
 func TestDeletingWhatIsInUseIsRefused(t *testing.T) {

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/ovloom/ovloom/api"
-	"github.com/ovloom/ovloom/integration/direct"
 	"github.com/ovloom/ovloom/integration/lab"
 	"github.com/ovloom/ovloom/integration/overlay"
 	"github.com/ovloom/ovloom/intent"
@@ -94,7 +93,7 @@ func TestHostThatIsGone(t *testing.T) {
 		}
 		return nil
 	})
-	direct.Sound(o)
+	o.StoreIsSound()
 
 	// It was not gone for good: it registers again and takes its port back.
 	if _, err := second.StartOvloomd(t.Context()); err != nil {
@@ -104,7 +103,7 @@ func TestHostThatIsGone(t *testing.T) {
 	if err := o.HostAlive("host2", true); err != nil {
 		t.Error(err)
 	}
-	direct.Sound(o)
+	o.StoreIsSound()
 }
 
 // movedVTEP is what another host logs when a VTEP's address goes from a card to br-phy or
@@ -158,7 +157,7 @@ func TestHostLeaves(t *testing.T) {
 	if o.Get(first, &p, "port", "show", "acme/web/c2"); p.Host != "" || len(p.Claims) > 0 {
 		t.Errorf("a port of the host that left is still bound: %+v", p)
 	}
-	direct.Sound(o)
+	o.StoreIsSound()
 
 	// It can come back, and the last one can leave too.
 	if _, err := second.StartOvloomd(t.Context()); err != nil {

@@ -15,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ovloom/ovloom/integration/direct"
 	"github.com/ovloom/ovloom/integration/lab"
 	"github.com/ovloom/ovloom/integration/overlay"
 )
@@ -203,7 +202,7 @@ func TestBadInput(t *testing.T) {
 		}
 	})
 	t.Run("straight to the API", func(t *testing.T) { testBadRequests(o.With(t)) })
-	direct.Sound(o)
+	o.StoreIsSound()
 }
 
 // testBadRequests talks to the API as a program with a bug would.

@@ -43,12 +43,12 @@ func addFarHosts(o *overlay.Overlay, n int) {
 			if _, err := s.Register(ctx, h); err != nil {
 				return err
 			}
-			p, _, err := s.AddPort(ctx, intent.Port{Tenant: "acme", Network: "web", Name: fmt.Sprintf("p%d", i),
+			p, _, err := s.Add(ctx, intent.Port{Tenant: "acme", Network: "web", Name: fmt.Sprintf("p%d", i),
 				Addrs: []netip.Addr{netip.AddrFrom4([4]byte{10, 1, byte(i >> 8), byte(i)})}})
 			if err != nil {
 				return err
 			}
-			_, err = s.Claim(ctx, p.Ref(), h.Name, 0)
+			_, err = s.Claim(ctx, p.(intent.Port).Ref(), h.Name, 0)
 			return err
 		})
 	}

@@ -77,3 +77,11 @@ func (o *Overlay) Script(exec func(context.Context, ...string) (string, error), 
 func (o *Overlay) StoreSocket() string {
 	return o.Hosts[0].StateDir() + "/store/etcd/etcd.sock"
 }
+
+// StoreIsSound compares every index key in the store with its object.
+func (o *Overlay) StoreIsSound() {
+	o.T.Helper()
+	if out, err := o.Hosts[0].Ovloom(o.T.Context(), "store", "check"); err != nil {
+		o.T.Errorf("%v\n%s", err, out)
+	}
+}
