@@ -33,7 +33,7 @@ type addrPool struct {
 type subnetPool struct {
 	free      []netip.Addr
 	last      netip.Addr // up to here the subnet has been searched
-	contended bool       // somebody else takes the same addresses
+	contended bool       // another process takes the same addresses
 }
 
 func newAddrPool(s *Store) addrPool {

@@ -137,11 +137,11 @@ func (s *Store) Answer(ctx context.Context, host string, q Question, body json.R
 	})
 }
 
-// WatchQuestions tells deliver of every question to a host once, those that wait
+// WatchQuestions tells deliver of every question to a host once, waiting ones
 // included, until ctx ends; then it returns nil.
 func (s *Store) WatchQuestions(ctx context.Context, host string, deliver func(Question)) error {
 	const op = "watch questions"
-	told := map[string]bool{} // those that still wait
+	told := map[string]bool{} // by id: questions that wait for their answer
 	tell := func(it kv.Item) {
 		id := strings.TrimPrefix(it.Key, askedRoot(host))
 		if told[id] {

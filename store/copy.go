@@ -37,7 +37,7 @@ func (s *Store) Copy(tenant string) (intent.Snapshot, bool) {
 func (s *Store) CopiedTenants() []string {
 	entries, err := os.ReadDir(spanDir(s.stateDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Warn("copies of tenants cannot be listed", "err", err)
+		s.log.Warn("cannot list the cached copies of tenants", "error", err)
 	}
 	var names []string
 	for _, e := range entries {
@@ -74,7 +74,7 @@ func copiedList[T any](s *Store, path string) (list []T, revision int64, ok bool
 	return list, revision, ok
 }
 
-// DropCopy deletes the copy of a tenant that the host has nothing of any more.
+// DropCopy deletes the cached copy of a tenant of which the host has no port any more.
 // Its WatchTenant must have returned.
 func (s *Store) DropCopy(tenant string) error {
 	if _, err := intent.ParseTenant(tenant); err != nil {

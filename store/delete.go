@@ -62,7 +62,7 @@ func found(its []kv.Item) []string {
 	return out
 }
 
-// deleteAll deletes objects in order. One that somebody else has deleted is left out.
+// deleteAll deletes objects in order. One that was deleted meanwhile is left out.
 func (s *Store) deleteAll(ctx context.Context, refs []intent.Reference) (deleted []string, revision int64, err error) {
 	for len(refs) > 0 {
 		var names []string
@@ -107,7 +107,7 @@ func (s *Store) deletePorts(ctx context.Context, refs []intent.PortRef) (deleted
 			names, done = nil, 0
 			for found := range slices.Chunk(v.Found, len(portReads(intent.PortRef{}))) {
 				port := kv.View{Revision: v.Revision, Found: found}
-				if port.One(0).Value == nil { // somebody else was faster
+				if port.One(0).Value == nil { // another process was faster
 					done++
 					continue
 				}

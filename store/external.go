@@ -99,9 +99,9 @@ var externals = declared[intent.External, intent.ExternalRef]{
 
 func init() { keptBelow(externalsRoot, &externals) }
 
-// number gives e a number that is not taken, by the index keys of those that are: the next one round, so that
-// the number of an external that was deleted is not at once another's in a switch
-// which is not yet told.
+// number gives e the next number, round and round, that no external has: the number of one
+// that was deleted is not given to another at once, because some switch may still have its
+// flows.
 func (s *Store) number(ctx context.Context, tx *kv.Txn, e *intent.External) error {
 	v, err := s.kv.Read(ctx, kv.Key(numberCounter), kv.Below(numbersRoot, kv.KeysOnly()))
 	if err != nil {

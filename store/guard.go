@@ -97,9 +97,9 @@ func (s *Store) CopiedGuard() (intent.GuardUpdate, bool) {
 	return intent.GuardUpdate{Revision: revision, Guarded: guarded}, ok
 }
 
-// KeepGuard makes up, until ctx ends, for hosts of a build that does not know what is
-// kept for the guard: they add and delete peers, and remove hosts, without telling it. A
-// host that runs the store sees that at once, others after some minutes.
+// KeepGuard keeps the guard's list right until ctx ends, where hosts of a build that does
+// not know the list add and delete peers and remove hosts. A host that runs the store sees
+// that at once, others after some minutes.
 func (s *Store) KeepGuard(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
@@ -112,13 +112,13 @@ func (s *Store) KeepGuard(ctx context.Context) error {
 				Changed: func(int64, []kv.Event) (reload bool) { return true },
 			})
 			if err != nil && ctx.Err() == nil && !s.kv.Closed() {
-				s.log.Warn("the guard's list is compared only now and then", "err", err)
+				s.log.Warn("cannot watch peers for the guard; comparing its list now and then", "error", err)
 			}
 		})
 	}
 	for {
 		if _, err := s.mendGuard(ctx); err != nil && ctx.Err() == nil {
-			s.log.Info("the guard's list cannot be compared now", "err", err)
+			s.log.Info("cannot compare the guard's list; trying again later", "error", err)
 		}
 		select {
 		case <-time.After(guardEvery/2 + rand.N(guardEvery)):
@@ -189,7 +189,7 @@ func (s *Store) mendGuard(ctx context.Context) (revision int64, err error) {
 			}
 		}
 		if len(changes) > 0 {
-			s.log.Info("the guard's list was made up for what others changed", "keys", len(changes))
+			s.log.Info("corrected the guard's list: hosts of an earlier version changed peers without it", "keys", len(changes))
 		}
 		return nil
 	})

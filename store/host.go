@@ -16,7 +16,7 @@ type aliveValue struct {
 // appliedValue says how far a host's switch has come.
 type appliedValue struct {
 	Revision int64            `json:"revision"`
-	Tenants  map[string]int64 `json:"tenants"` // nil: Revision is that of all
+	Tenants  map[string]int64 `json:"tenants"` // nil: Revision holds for all
 }
 
 // Register stores the host of this process, or what has changed of it, and

@@ -136,7 +136,7 @@ func (s *Store) readable(key string) {
 	delete(s.leftOut, key)
 }
 
-// reviewed notes that of all below a prefix only bad cannot be used.
+// reviewed notes that all below a prefix can be used, except bad.
 func (s *Store) reviewed(prefix string, bad []error) {
 	still := map[string]bool{}
 	for _, err := range bad {

@@ -89,8 +89,8 @@ func validateClaim(ref intent.SNATRef, host string) error {
 }
 
 // dropNATAddresses deletes the NAT addresses at the given keys, as many as fit in
-// each transaction, and returns the revision of the last change. What somebody else
-// has deleted is left out.
+// each transaction, and returns the revision of the last change. What was
+// deleted meanwhile is left out.
 func (s *Store) dropNATAddresses(ctx context.Context, keys []string) (revision int64, err error) {
 	for some := range slices.Chunk(keys, kv.MaxOps/4) {
 		err := s.kv.Update(ctx, "give back NAT addresses", func(ctx context.Context) error {

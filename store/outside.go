@@ -62,7 +62,7 @@ func (s *Store) takeOutside(ctx context.Context, tx *kv.Txn, e intent.External, 
 
 // freeOutside returns an address of the external that is free, behind the one that
 // was given out last: so that one which was just given back is not at once
-// somebody else's, to whom answers to its last owner would go.
+// another tenant's, who would get answers to its last owner.
 func (s *Store) freeOutside(ctx context.Context, e intent.External, tries int) (netip.Addr, error) {
 	all := e.Addresses()
 	it, err := s.kv.Get(ctx, lastOutsideKey(e.Name))

@@ -11,8 +11,8 @@ import (
 // What was given out after a backup was made is not known when it is restored, and
 // must never be given out again: hosts have flows with those ids, interfaces have
 // those generations, clients have read those revisions. So all of it goes on far
-// above. A client reserves ids, VNIs and VRFs in small blocks; nobody makes that
-// many in the life of a backup.
+// above. A client reserves ids, VNIs and VRFs in small blocks; in the life of a backup
+// far fewer than these are made.
 const (
 	skipIDs         = 1 << 31 // at least; of 38 bits (intent.DerivedMAC)
 	skipNumbers     = 1 << 15 // at least; VNIs and VRFs, of 24 bits

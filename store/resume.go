@@ -42,7 +42,7 @@ func (s *Store) resume(ctx context.Context, op, path, prefix string) (resumed, b
 	// changed.
 	snap, bad := snapshotOf(copied, since)
 	if err := <-caught; err != nil {
-		s.log.Info("copy on disk not used: reading all from the store", "watch", op, "revision", since, "err", err)
+		s.log.Info("cached copy not used; reading all from the store", "watch", op, "revision", since, "error", err)
 		return resumed{}, false
 	}
 	if len(r.changes) > 0 {

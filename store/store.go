@@ -49,7 +49,7 @@ func Open(ctx context.Context, c cluster.Config) (*Store, error) {
 		return nil, err
 	}
 	if err := kv.SweepCopies(c.StateDir, spanDir(c.StateDir)); err != nil {
-		c.Logger.Warn("cannot remove copies that are half written", "error", err)
+		c.Logger.Warn("cannot remove cached copies that are half written", "error", err)
 	}
 	s := &Store{Node: n, kv: n.KV(), log: c.Logger, stateDir: c.StateDir, leftOut: map[string]LeftOut{}}
 	s.ids = kv.NewCounter(s.kv, idCounter, 64)

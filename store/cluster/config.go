@@ -29,7 +29,7 @@ type Config struct {
 	// StateDir, as far as the length of that path allows.
 	Listen []string
 
-	// Name is that of the embedded member among several. Empty: "ovloom".
+	// Name tells the embedded member from others. Empty: "ovloom".
 	Name string
 
 	// Peer is the URL where other members of the store reach the embedded one. Empty:

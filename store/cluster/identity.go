@@ -410,8 +410,8 @@ func (n *Node) keepIdentity(urgent bool) {
 	n.tending.Go(n.writeIdentity)
 }
 
-// settle returns when who has seen that the store is open has begun what it keeps by
-// that: after it nobody begins to write.
+// settle waits for keepIdentity where it has found the store open: after settle, which is
+// called when the store is closed, no write begins.
 func (t *trust) settle() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

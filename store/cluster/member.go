@@ -82,7 +82,7 @@ func (r record) write(stateDir string) error {
 type place struct {
 	record  record
 	joins   bool         // others, without data
-	founds  bool         // a store: it has no data, and nobody to join
+	founds  bool         // a store: it has no data, and no store to join
 	cluster string       // etcd's initial cluster
 	prepare func() error // makes the folder of one that joins; nil: there is nothing to make
 }
@@ -228,7 +228,7 @@ func addCommand(name, peer string) string {
 	return "ovloom store member add " + name + " --url " + peer
 }
 
-// apply makes etcd's configuration that of the place.
+// apply has etcd's configuration say what the place is.
 func (p place) apply(ec *embed.Config) {
 	ec.InitialCluster = p.cluster
 	if p.joins {
@@ -284,7 +284,10 @@ func (n *Node) tend(r record) {
 			}
 			r.Removed = true
 			n.removed.Store(true)
-			n.log.Error("this host's member was removed from the store", "error", r.write(n.cfg.StateDir))
+			n.log.Error("this host's member was removed from the store")
+			if err := r.write(n.cfg.StateDir); err != nil {
+				n.log.Warn("cannot note that this host's member was removed", "error", err)
+			}
 			return
 		}
 	}

@@ -33,8 +33,8 @@ type reason struct {
 	err error // guarded by mu; nil: the last attempt reached the store
 }
 
-// observe is a grpc.UnaryClientInterceptor. It sees every attempt, because it
-// stands behind that of etcd's client, which repeats them.
+// observe is a grpc.UnaryClientInterceptor. It stands behind the interceptor by which
+// etcd's client repeats attempts, and so sees each of them.
 func (r *reason) observe(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	err := invoker(ctx, method, req, reply, cc, opts...)
 	why, ok := connectionError(status.Convert(err).Message())

@@ -107,7 +107,7 @@ func (n *Node) beginEpoch(ctx context.Context, was identity) error {
 		if err != nil {
 			return err
 		}
-		// Opening has given a name to a backup that had none: one that nobody knows.
+		// Opening has given a name to a backup that had none: one that no host knows.
 		c := clusterValue{ID: n.trust.known.Cluster, Epoch: n.trust.known.Epoch}
 		if n.trust.named {
 			c.Nameless = was.Cluster == ""

@@ -43,7 +43,7 @@ const (
 
 // startServer starts the member and waits until it answers; one of several not for
 // long, because the others may be away, and this host has its copies. Its data and
-// its socket are in a folder that nobody else may enter.
+// its socket are in a folder that only its owner may enter.
 //
 // When closing ends, so do the streams of clients: etcd by itself would wait 5 s
 // for watches to end that never do.
@@ -141,7 +141,7 @@ func awaitReady(ctx context.Context, c Config, e *embed.Etcd, f *faults, several
 	switch {
 	case several:
 		enough = time.After(severalLimit)
-	case len(c.Join) == 0: // it has nobody to wait for; one whose log was cut short may wait for ever
+	case len(c.Join) == 0: // it has no other to wait for; one whose log was cut short may wait for ever
 		never = time.After(aloneLimit)
 	}
 	select {
@@ -178,8 +178,8 @@ func serverConfig(closing context.Context, c Config, dir string) (*embed.Config,
 	ec.AutoCompactionMode = embed.CompactorModePeriodic
 	ec.AutoCompactionRetention = compaction
 	ec.UnsafeNoFsync = c.Unsynced
-	ec.EnableGRPCGateway = false // nobody speaks JSON to it
-	ec.AuthToken = ""            // nor has a password
+	ec.EnableGRPCGateway = false // its clients speak gRPC
+	ec.AuthToken = ""            // and have certificates, not passwords
 
 	peer, err := url.Parse(c.advertisedPeer())
 	if err != nil {

@@ -59,7 +59,7 @@ func (n *Node) statusOfOne(ctx context.Context) (st *clientv3.StatusResponse, er
 }
 
 // Backup writes the whole store, as it is at one moment, to w: a snapshot of etcd,
-// which Restore takes. A backup that ends in an error is none.
+// which Restore takes. If Backup fails, discard what it wrote.
 func (n *Node) Backup(ctx context.Context, w io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -69,7 +69,7 @@ func (n *Node) Backup(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	// A stream waits for its connection as long as ctx lets it, which for a backup is
-	// long. So somebody has to answer first; one member is enough.
+	// long. So one member has to answer first.
 	limited, stop := context.WithTimeout(ctx, n.cfg.Timeout)
 	_, err := n.statusOfOne(limited)
 	stop()
@@ -113,7 +113,7 @@ func (n *Node) Compact(ctx context.Context) (revision int64, err error) {
 }
 
 // defragment gives back what compacting has freed, one member after the other:
-// meanwhile a member answers nobody.
+// a member does not answer meanwhile.
 func (n *Node) defragment(ctx context.Context) error {
 	if n.server != nil {
 		return n.server.Server.Backend().Defrag()

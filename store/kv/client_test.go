@@ -34,7 +34,9 @@ func TestConditions(t *testing.T) {
 		{"still absent", func(tx *Txn) { tx.Unchanged("/a/3", 0) }, nil},
 		{"no longer absent", func(tx *Txn) { tx.Unchanged("/a/1", 0) }, ErrStale},
 		{"vacant", func(tx *Txn) { tx.Vacant("/a/3", nil) }, nil},
-		{"held", func(tx *Txn) { tx.Vacant("/a/2", func(holder string) error { return fmt.Errorf("%w by %s", taken, holder) }) }, taken},
+		{"held", func(tx *Txn) {
+			tx.Vacant("/a/2", func(holder string) error { return fmt.Errorf("%w by %s", taken, holder) })
+		}, taken},
 		{"quiet below", func(tx *Txn) { tx.QuietBelow("/a/", one+1) }, nil},
 		{"written below", func(tx *Txn) { tx.QuietBelow("/a/", one) }, ErrStale},
 		{"empty below", func(tx *Txn) { tx.EmptyBelow("/b/") }, nil},

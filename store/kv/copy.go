@@ -81,10 +81,10 @@ func (c *Client) ReadCopy(path string) ([]Item, int64, bool) {
 		if err == nil {
 			return all, revision, true
 		}
-		c.log.Warn("copy on disk ignored: it is damaged", "path", path, "error", err)
+		c.log.Warn("cached copy ignored: it is damaged", "path", path, "error", err)
 		return nil, 0, false
 	}
-	c.log.Warn("copy on disk ignored: it cannot be read", "path", path, "error", err)
+	c.log.Warn("cached copy ignored: it cannot be read", "path", path, "error", err)
 	return nil, 0, false
 }
 
@@ -190,7 +190,7 @@ func (c *Client) changeCopy(path string, changes map[string]Event, revision int6
 		}
 	}, changes), revision, func() error { return damaged })
 	if damaged != nil {
-		c.log.Warn("copy on disk ignored: it cannot be read", "path", path, "error", damaged)
+		c.log.Warn("cached copy ignored: it cannot be read", "path", path, "error", damaged)
 		return false, nil
 	}
 	return err == nil, err

@@ -90,7 +90,7 @@ func (k *Keeper) run() {
 		began := time.Now()
 		end, err := k.write()
 		if err != nil {
-			k.kv.log.Warn("copy on disk not written", "path", k.path, "error", err)
+			k.kv.log.Warn("cannot write a cached copy", "path", k.path, "error", err)
 		}
 		if end {
 			return

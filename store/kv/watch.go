@@ -133,7 +133,7 @@ func (c *Client) watchFrom(ctx context.Context, op string, w Watcher, revision i
 			return revision
 		}
 		if r.CompactRevision != 0 {
-			c.log.Info("watch fell behind the store's compaction: reading all again", "watch", op, "revision", revision, "compacted", r.CompactRevision)
+			c.log.Info("watch fell behind the compaction of the store; reading all again", "watch", op, "revision", revision, "compacted", r.CompactRevision)
 			return 0
 		}
 		if err := r.Err(); err != nil {
