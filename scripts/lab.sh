@@ -12,6 +12,7 @@
 # but is named, with what it printed at first shown. More than three of these are a
 # failure: something is wrong with the machine or with what all tests need.
 set -u
+usage=$(sed -n '2,/^set/s/^# \{0,1\}//p' "$0")
 cd "$(dirname "$0")/../integration" || exit 1
 
 # The tests that take longest, longest first: begun first, none of them is waited for alone
@@ -51,21 +52,21 @@ run() {
 	order "$@" >"$logs/tests"
 	export tests logs
 
-	# lab FOLDER TEST: ends with the test's code, and leaves in $logs/TEST what it printed.
+	# lab FOLDER TEST: sets the test's code, and leaves in the file log what it printed.
 	# shellcheck disable=SC2016 # the inner shell expands them
 	lab='
-		start=$(date +%s)
-		cd "$1" && "$tests/$1.test" -test.count=1 -test.timeout 10m -test.run "^$2\$" >"$logs/$2" 2>&1
+		start=$(date +%s) log=$logs/$1.$2
+		cd "$1" && "$tests/$1.test" -test.count=1 -test.timeout 10m -test.run "^$2\$" >"$log" 2>&1
 		code=$?
 		took="$1 $2 $(($(date +%s) - start)) s"'
 	# shellcheck disable=SC2016 # the inner shell expands them
-	xargs -P "$jobs" -n 2 sh -c "$lab"'
+	xargs -r -P "$jobs" -n 2 sh -c "$lab"'
 		if [ $code -eq 0 ]; then
 			echo "ok   $took"
 		else
-			echo "$1 $2" >"$logs/$2.failed"
-			{ echo "FAIL $took"; cat "$logs/$2"; } >"$logs/$2.told"
-			cat "$logs/$2.told"
+			echo "$1 $2" >"$log.failed"
+			{ echo "FAIL $took"; cat "$log"; } >"$log.told"
+			cat "$log.told"
 		fi' lab <"$logs/tests"
 
 	failed=
@@ -74,7 +75,7 @@ run() {
 	while read -r folder name; do
 		# Where many fail, it is not for want of a core.
 		if [ "$jobs" -eq 1 ] || [ "$(wc -l <"$logs/failed")" -gt 8 ]; then
-			failed="$failed $name"
+			failed="$failed $folder.$name"
 			continue
 		fi
 		echo "labs: once more, alone: $folder $name"
@@ -84,12 +85,12 @@ run() {
 				echo "ok   $took"
 			else
 				echo "FAIL $took"
-				cat "$logs/$2"
+				cat "$log"
 			fi
 			exit $code' lab "$folder" "$name" </dev/null; then
-			second="$second $name"
+			second="$second $folder.$name"
 		else
-			failed="$failed $name"
+			failed="$failed $folder.$name"
 		fi
 	done <"$logs/failed"
 
@@ -120,7 +121,7 @@ case ${1-} in
 folders) folders "${2:-.}" ;;
 run | only) "$@" ;;
 *)
-	sed -n '2,/^set/s/^# \{0,1\}//p' "$0" >&2
+	echo "$usage" >&2
 	exit 2
 	;;
 esac
