@@ -34,8 +34,8 @@ type intake interface {
 	touchAll(t *tenant)
 }
 
-// class declares a class.
-func class[T intent.Object](w *World, c objectClass[T]) {
+// declareClass adds a class to those of w.
+func declareClass[T intent.Object](w *World, c objectClass[T]) {
 	w.classes = append(w.classes, &c)
 	w.classOf[reflect.TypeFor[T]()] = &c
 }

@@ -65,8 +65,8 @@ type object interface {
 	needsExternals() bool
 }
 
-// declare adds a kind to those of w.
-func declare[K comparable, V any](w *World, k kind[K, V]) *kind[K, V] {
+// declareKind adds a kind to those of w.
+func declareKind[K comparable, V any](w *World, k kind[K, V]) *kind[K, V] {
 	k.dirty, k.done, k.faults = map[K]bool{}, map[K]*V{}, w.faults
 	w.kinds = append(w.kinds, &k)
 	return &k
