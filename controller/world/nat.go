@@ -1,6 +1,7 @@
 package world
 
 import (
+	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -57,6 +58,9 @@ func (w *World) tenantNATKind() kind[string, pipeline.TenantView] {
 
 // SetZones replaces the zones that may be used, by ZoneName.
 func (w *World) SetZones(zones map[string]uint16) {
+	if maps.Equal(zones, w.zones) {
+		return
+	}
 	for _, t := range w.tenants {
 		if name := ZoneName(t.Tenant); zones[name] != w.zones[name] {
 			w.touchNAT(t)
