@@ -168,9 +168,9 @@ func (p *program) commands() *cli.Command {
 			&cli.BoolFlag{Name: "no-wait", Usage: "return when the change is stored"},
 		},
 		Subcommands: []*cli.Command{
-			p.noun(tenants), p.noun(networks), p.noun(ports), p.noun(peers),
-			p.noun(routes), p.noun(externals), p.natCommand(), p.noun(hosts),
-			p.storeCommand(), p.statusCommand(), p.doctorCommand(), p.traceCommand(), p.flowsCommand(), p.connectionsCommand(), p.macsCommand(), p.certCommand(), p.versionCommand(), p.completionCommand(), p.manCommand(),
+			p.noun(tenants), p.noun(networks), p.noun(ports), p.noun(peers), p.noun(routes), p.noun(externals), p.natCommand(), p.noun(hosts),
+			p.storeCommand(), p.statusCommand(), p.doctorCommand(), p.traceCommand(), p.flowsCommand(), p.connectionsCommand(), p.macsCommand(),
+			p.certCommand(), p.versionCommand(), p.completionCommand(), p.manCommand(),
 		},
 	}
 	setUsageErrors(root)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"reflect"
 	"slices"
 	"strings"
@@ -177,4 +178,16 @@ func TestABadValueOfACompletedFlag(t *testing.T) {
 	if want := "ovloom: --tcp cannot be \"x\"\nhint: give a whole number, not negative\n"; code != exitUsage || errs != want {
 		t.Errorf("exit code %d: %s", code, errs)
 	}
+}
+
+// Lines for every verb of every noun, right and wrong: what declarations give must be what
+// users have always got.
+func TestLines(t *testing.T) {
+	lines, err := os.ReadFile("testdata/lines.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSession(t)
+	s.run(strings.Split(strings.TrimSpace(string(lines)), "\n")...)
+	s.golden("lines")
 }
