@@ -9,9 +9,11 @@ import (
 
 	"github.com/ovloom/ovloom/agent"
 	"github.com/ovloom/ovloom/agent/leave"
+	"github.com/ovloom/ovloom/agent/start"
 	"github.com/ovloom/ovloom/agent/status"
 	"github.com/ovloom/ovloom/agent/upkeep"
 	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/config"
 	"github.com/ovloom/ovloom/controller"
 	"github.com/ovloom/ovloom/datapath"
 	"github.com/ovloom/ovloom/doctor"
@@ -21,58 +23,36 @@ import (
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/keeper"
 	of "github.com/ovloom/ovloom/openflow"
-	"github.com/ovloom/ovloom/ovsdb"
 	"github.com/ovloom/ovloom/pipeline"
 	"github.com/ovloom/ovloom/pki"
 	"github.com/ovloom/ovloom/process"
 	"github.com/ovloom/ovloom/repair"
 	"github.com/ovloom/ovloom/store"
-	"github.com/ovloom/ovloom/underlay"
 	"github.com/ovloom/ovloom/unixctl"
 
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log/slog"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 )
 
-// startTimeout is how long the parts that a start waits for may take together: ovsdb-server,
-// ovs-vswitchd and an embedded store.
-const startTimeout = 30 * time.Second
-
-// daemon is what a running ovloomd has before its loops begin.
+// daemon is a host that has been prepared, and how its daemon ends.
 type daemon struct {
-	// Set by serve.
-	cfg     config
+	*start.Host
 	log     *slog.Logger
 	end     context.CancelCauseFunc // ends the daemon, and says why
 	started time.Time
-
-	// Set by prepare, in this order.
-	db     *ovsdb.DB
-	host   intent.Host // as it is registered; the ID is the store's
-	card   *underlay.Underlay
-	nic    string         // in the underlay's bridge; "": none
-	making *keeper.Making // the integration bridge; nil: it has not begun
-	store  *store.Store
 }
 
-func (d *daemon) part(name string) *slog.Logger { return d.log.With("part", name) }
-
-func (d *daemon) userspace() bool { return d.host.Datapath == ovsdb.DatapathNetdev }
-
 // serve runs a daemon until ctx ends or the host leaves the overlay.
-func serve(ctx context.Context, cfg config, log *slog.Logger) error {
-	d := &daemon{cfg: cfg, log: log, started: time.Now()}
+func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
+	d := &daemon{log: log, started: time.Now()}
 	log.Info("starting", "version", api.BuildVersion(), "host", cfg.HostName)
 
 	// The socket comes first: it tells a second daemon off before it touches anything.
@@ -83,14 +63,16 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) error {
 	defer listener.Close()
 	ctx, d.end = context.WithCancelCause(ctx)
 	defer d.end(nil)
-	if err := d.prepare(ctx); err != nil {
+	if d.Host, err = start.Prepare(ctx, cfg, log); err != nil {
 		return err
 	}
-	defer d.db.Close()
-	defer d.store.Close()
-	defer func() { d.end(nil); <-d.making.Done() }()
 	err = d.run(ctx, listener)
-	switch cause := context.Cause(ctx); {
+	cause := context.Cause(ctx)
+	d.end(nil)
+	if closed := d.Close(); closed != nil {
+		log.Info("cannot close the store in an orderly way", "error", closed)
+	}
+	switch {
 	case errors.Is(cause, leave.ErrLeft):
 		log.Info("this host has left the overlay")
 		return nil
@@ -100,68 +82,18 @@ func serve(ctx context.Context, cfg config, log *slog.Logger) error {
 	return err
 }
 
-// prepare brings the host to where it can be asked what concerns the store: the database is
-// connected, the underlay in place, the store open. The bridge is being made.
-func (d *daemon) prepare(whole context.Context) error {
-	ctx, cancel := context.WithTimeout(whole, startTimeout)
-	defer cancel()
-	cfg := d.cfg.cluster(d.part("store"))
-	if err := cfg.Validate(); err != nil {
-		return err
-	}
-	if err := os.MkdirAll(d.cfg.StateDir, 0o700); err != nil {
-		return fmt.Errorf("make the state directory: %w", err)
-	}
-	db, err := ovsdb.Connect(ctx, ovsdb.Config{
-		Socket: d.cfg.OVSDB, Owner: d.cfg.HostName, Version: api.BuildVersion(), Log: d.part("ovsdb"), Record: filepath.Join(d.cfg.StateDir, "bridges")})
-	if err != nil {
-		return fmt.Errorf("connect to ovsdb-server (--ovsdb): %w", err)
-	}
-	d.db, d.host = db, intent.Host{Name: d.cfg.HostName, Version: api.BuildVersion()}
-	if d.host.Datapath, err = hostnet.Datapath(d.cfg.Datapath); err != nil {
-		return err
-	}
-	// A daemon that refuses to run cannot be asked to give a card back.
-	if err := d.db.CheckBridge(ctx, d.bridge()); err != nil {
-		return err
-	}
-	cfg.WithoutMember, cfg.Attempt, cfg.Traces = true, process.Attempts(), func() []string { return agent.Traces(d.cfg.Bridge, d.db.Interfaces(d.cfg.Bridge)) }
-	d.store, err = store.OpenWhile(ctx, cfg, func(ctx context.Context) (err error) {
-		d.card = underlay.New(underlay.Config{StateDir: d.cfg.StateDir, Bridge: d.cfg.PhyBridge, Switch: d.db, Log: d.part("underlay")})
-		if d.host.VTEP, d.nic, err = d.card.Settle(ctx, underlay.Want{VTEP: d.cfg.VTEP, Userspace: d.userspace(), NIC: d.cfg.TakeNIC}); err != nil {
-			return err
-		}
-		if d.host.UnderlayMTU, _, err = hostnet.UnderlayMTU(d.host.VTEP); err != nil {
-			return err
-		}
-		if err = d.host.Validate(); err == nil {
-			bridge := d.bridge()
-			d.making = keeper.Make(whole, startTimeout, func(ctx context.Context) error { return d.db.EnsureBridge(ctx, bridge) })
-		}
-		return err
-	})
-	if err != nil && d.making != nil {
-		<-d.making.Done() // the process ends next
-	}
-	return err
-}
-
-// bridge is the integration bridge as it must be.
-func (d *daemon) bridge() ovsdb.Bridge {
-	return ovsdb.Bridge{Name: d.cfg.Bridge, Datapath: d.host.Datapath, VTEP: d.host.VTEP, VXLANPort: d.cfg.VXLANName, VXLANUDPPort: d.cfg.VXLANPort, Prefixes: pipeline.Prefixes()}
-}
+func (d *daemon) part(name string) *slog.Logger { return d.log.With("part", name) }
 
 // run starts the loops and returns when ctx ends or one of them fails.
 func (d *daemon) run(ctx context.Context, listener net.Listener) error {
-	cfg, host, db := d.cfg, d.host, d.db
+	cfg, host, db := d.Config, d.Self, d.DB
 	repairs := &repair.Log{Logger: d.part("repair")}
-	interfaces := func() []ovsdb.Interface { return db.Interfaces(cfg.Bridge) }
-	paths := datapath.New(cfg.OVSRunDir, !d.userspace())
+	paths := datapath.New(cfg.OVSRunDir, !d.Userspace())
 	fair := datapath.NewWatch(paths, cfg.Bridge, d.part("datapath"))
 	neighbours := &datapath.Neighbourhood{Datapath: paths, WhoHas: hostnet.WhoHas, PutBack: datapath.RecordIn(repairs), Log: d.part("datapath")}
 	zones := datapath.Zones{Notes: db, Bridge: cfg.Bridge, Log: d.log}
 	var aside *hostnet.Aside // nil: the datapath keeps ports apart from the host
-	if d.userspace() {
+	if d.Userspace() {
 		aside = &hostnet.Aside{Table: hostnet.AsideTable(cfg.Bridge), VTEP: host.VTEP, VXLANPort: cfg.VXLANPort}
 	}
 
@@ -174,12 +106,12 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	)
 	ports, err := agent.New(agent.Config{
 		Host: host.Name, Bridge: cfg.Bridge, Datapath: host.Datapath, StateDir: cfg.StateDir,
-		Switch: db, Store: d.store, Claims: d.store, Network: agent.Kernel{VTEP: func() netip.Addr { return host.VTEP }, Aside: aside}, Repairs: repairs, Log: d.part("agent"),
+		Switch: db, Store: d.Store, Claims: d.Store, Network: agent.Kernel{VTEP: func() netip.Addr { return host.VTEP }, Aside: aside}, Repairs: repairs, Log: d.part("agent"),
 		Known: func(ctx context.Context, ref intent.PortRef) (intent.Port, bool) {
 			view, known, err := control.Port(ctx, ref)
 			return view.Port, known && err == nil
 		},
-		Card:     func() string { return d.nic },
+		Card:     func() string { return d.NIC },
 		Expect:   func(ctx context.Context, ref intent.PortRef) func(error) { return control.Expect(ctx, ref) },
 		Unexpect: func(ctx context.Context, ref intent.PortRef) { control.Unexpect(ctx, ref) },
 	})
@@ -187,57 +119,57 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 		return err
 	}
 	conntrack := paths.Conntrack(func() (datapath.Flusher, error) { return link.Conn() })
-	cached := store.Cached{Store: d.store, Told: ports.Told}
+	cached := store.Cached{Store: d.Store, Told: ports.Told}
 	control = controller.New(host.Name, controller.Deps{
-		Span: cached, Claims: d.store, Progress: d.store, Interfaces: db,
-		NAT: &controller.NAT{Externals: cached, Guard: cached, Zones: zones, Conntrack: conntrack, Addresses: d.store,
+		Span: cached, Claims: d.Store, Progress: d.Store, Interfaces: db,
+		NAT: &controller.NAT{Externals: cached, Guard: cached, Zones: zones, Conntrack: conntrack, Addresses: d.Store,
 			HostForwards: func(list []intent.Forward) { gatherer.SetForwards(list) }},
-		KernelDatapath: !d.userspace(), Repairs: repairs, Log: d.part("controller"),
+		KernelDatapath: !d.Userspace(), Repairs: repairs, Log: d.part("controller"),
 	})
-	owned := agent.Owned{Tunnel: cfg.VXLANName, HostUplink: cfg.HostUplink, Interfaces: interfaces, HostUplinkMade: func() bool { return exits.LinkMade() }}
+	owned := agent.Owned{Tunnel: cfg.VXLANName, HostUplink: cfg.HostUplink, Interfaces: d.Interfaces, HostUplinkMade: func() bool { return exits.LinkMade() }}
 	link = keeper.NewLink(keeper.LinkConfig{Bridge: cfg.Bridge, RunDir: cfg.OVSRunDir, Controller: control, Fragments: paths, Wanted: owned.Wanted, Repairs: repairs, Log: d.part("openflow")})
 	exits = exit.New(exit.Settings{Bridge: cfg.Bridge, Link: cfg.HostUplink, VXLANPort: cfg.VXLANPort, UnderlayMTU: host.UnderlayMTU, StateDir: cfg.StateDir},
 		exit.Deps{Switch: db, Host: exit.Linux{}, Controller: control, Send: link.Send, Repairs: repairs, Log: d.part("exit")})
 	defer exits.Close()
-	upkept := upkeep.Store{Store: d.store}
+	upkept := upkeep.Store{Store: d.Store}
 	gatherer = exit.NewGatherer(exit.Sources{
 		Hosts: cached.WatchHosts, Externals: cached.WatchExternals, Guard: cached.WatchGuard, Members: upkept.MemberURLs,
-		Own: func() (intent.Guarded, error) { return exit.Own(host.Name, host.VTEP) }, Publish: d.store.SetGuardedHost,
+		Own: func() (intent.Guarded, error) { return exit.Own(host.Name, host.VTEP) }, Publish: d.Store.SetGuardedHost,
 		Endpoints: slices.Concat(cfg.Store, cfg.StoreListen), Log: d.part("exit")}, exits)
 	router := control.Router(link.Send)
 
 	// What keeps the host as it must be.
-	presence := agent.NewPresence(agent.PresenceConfig{Host: host, Store: d.store, Underlay: func() agent.Underlay { return ports.Underlay(host.VTEP) },
+	presence := agent.NewPresence(agent.PresenceConfig{Host: host, Store: d.Store, Underlay: func() agent.Underlay { return ports.Underlay(host.VTEP) },
 		UnderlayChanged: ports.UnderlayChanged(), Claimed: control.Claimed, Log: d.log})
-	bridges := &keeper.Bridges{Database: db, Bridge: d.bridge(), Underlay: d.card, Disturbed: link.Disturbed, Repairs: repairs, Log: d.log}
+	bridges := &keeper.Bridges{Database: db, Bridge: d.Bridge(), Underlay: d.Underlay, Disturbed: link.Disturbed, Repairs: repairs, Log: d.log}
 	passing := &agent.Interfaces{Agent: ports, Database: db, Tunnel: cfg.VXLANName, SetInterfaces: control.SetInterfaces, SetTunnel: link.SetTunnel, Log: d.log}
 	leaving := &leave.Host{Name: host.Name, Bridge: cfg.Bridge, HasStore: len(cfg.Store) == 0,
-		Ports: ports, Store: d.store, Switch: db, Underlay: d.card, RemoveExits: exits.Remove, End: d.end}
+		Ports: ports, Store: d.Store, Switch: db, Underlay: d.Underlay, RemoveExits: exits.Remove, End: d.end}
 	state := status.Config{
 		Host: host, Bridge: cfg.Bridge, Store: cmp.Or(strings.Join(cfg.Store, ","), "embedded in this process"), OVSDB: cfg.OVSDB, OpenFlow: link.Addr(), Started: d.started,
-		Controller: control, Switch: link, Database: db, Follows: d.store, Presence: presence, Agent: ports, BridgesFault: bridges.Err, CardFault: d.card.Fault,
+		Controller: control, Switch: link, Database: db, Follows: d.Store, Presence: presence, Agent: ports, BridgesFault: bridges.Err, CardFault: d.Underlay.Fault,
 		Exits: exits.Status, Penalties: fair.Penalties, Cache: paths.CacheStats, Repairs: repairs.Entries, TooLarge: router.TooLarge}
 	if aside != nil {
 		passing.Apart, leaving.RemoveApart, state.ApartFault = aside, aside.Remove, aside.Fault
 	}
 
 	// What answers users and other hosts.
-	reader := store.Reader{Store: d.store, Down: presence.Down, Copied: api.NoteCopy, Host: host.Name, Since: time.Now()}
+	reader := store.Reader{Store: d.Store, Down: presence.Down, Copied: api.NoteCopy, Host: host.Name, Since: time.Now()}
 	examiner := doctor.NewExaminer(doctor.Config{
-		Name: host.Name, VXLANName: cfg.VXLANName, VXLANPort: cfg.VXLANPort, Userspace: d.userspace(), Certificate: pki.Files{CA: cfg.StoreCA, Cert: cfg.StoreCert, Key: cfg.StoreKey},
-		Examinations: d.store, Intent: d.store, Switch: link, Host: doctor.Linux{}, Self: presence.Host,
+		Name: host.Name, VXLANName: cfg.VXLANName, VXLANPort: cfg.VXLANPort, Userspace: d.Userspace(), Certificate: pki.Files{CA: cfg.StoreCA, Cert: cfg.StoreCert, Key: cfg.StoreKey},
+		Examinations: d.Store, Intent: d.Store, Switch: link, Host: doctor.Linux{}, Self: presence.Host,
 		Underlay:   func() (fault, do string) { u := ports.Underlay(host.VTEP); return u.Fault, u.Do },
-		Interfaces: interfaces, Neighbours: paths.Neighbours, Moved: neighbours.Changed, CutOff: exits.CutOff, Log: d.log})
-	here := &explain.Here{Host: host.Name, VTEP: host.VTEP, Bridge: cfg.Bridge, Controller: control, Connection: link, Interfaces: interfaces,
+		Interfaces: d.Interfaces, Neighbours: paths.Neighbours, Moved: neighbours.Changed, CutOff: exits.CutOff, Log: d.log})
+	here := &explain.Here{Host: host.Name, VTEP: host.VTEP, Bridge: cfg.Bridge, Controller: control, Connection: link, Interfaces: d.Interfaces,
 		Externals: reader.Externals, Call: unixctl.New(cfg.OVSRunDir, "ovs-vswitchd").Call, Forward: exits.Forward, Log: d.log}
-	hops := explain.Hops{Host: host.Name, Here: here.Trace, Ask: d.store.Ask, Down: presence.Down}
+	hops := explain.Hops{Host: host.Name, Here: here.Trace, Ask: d.Store.Ask, Down: presence.Down}
 	tracer := explain.Tracer{Snapshot: reader.Snapshot, Hosts: presence.Hosts, Externals: reader.Externals, Hop: hops.Hop}
-	byHand := agent.ByHand{Host: host.Name, Status: control.Status, Configured: ports.Configured, Ask: d.store.Ask}
+	byHand := agent.ByHand{Host: host.Name, Status: control.Status, Configured: ports.Configured, Ask: d.Store.Ask}
 	topics := map[string]func(context.Context, json.RawMessage) any{explain.Topic: hops.Answer, agent.ByHandTopic: byHand.Answer}
-	observer := &status.Observer{Bridge: cfg.Bridge, Controller: control, Switch: link, Interfaces: interfaces, Hosts: d.store.Hosts, Zones: zones.LoadZones, Connections: conntrack.Lines}
+	observer := &status.Observer{Bridge: cfg.Bridge, Controller: control, Switch: link, Interfaces: d.Interfaces, Hosts: d.Store.Hosts, Zones: zones.LoadZones, Connections: conntrack.Lines}
 	server := api.NewServer(api.Backend{
 		Store: reader, Local: leaving, Plug: plugger{ports, control}, Upkeep: upkept, Status: status.New(state).Status, Flows: observer.Flows, FlowsDiff: observer.FlowsDiff,
-		Started: d.making.Started, Health: examiner.Health, Trace: tracer.Trace, ByHand: byHand.Ports, Fix: exits.Fix, Connections: observer.TenantConnections, Learned: observer.Learned,
+		Started: d.Making.Started, Health: examiner.Health, Trace: tracer.Trace, ByHand: byHand.Ports, Fix: exits.Fix, Connections: observer.TenantConnections, Learned: observer.Learned,
 	}, d.part("api"))
 
 	g, ctx := errgroup.WithContext(ctx)
@@ -254,24 +186,24 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	packets, probes := make(chan of.PacketIn, controller.PacketsQueued), make(chan of.PacketIn, doctor.ProbesQueued)
 	// What is about the store or the host does not wait for the bridge. Of interfaces nothing
 	// learns before the rules are there that keep the host apart from them.
-	begin(presence.Run, d.store.KeepGuard, passing.RunApart, d.reopenStore)
+	begin(presence.Run, d.Store.KeepGuard, passing.RunApart, d.reopenStore)
 	g.Go(func() error { return server.Serve(ctx, listener) })
 	g.Go(func() error {
-		if err := d.making.Wait(ctx); err != nil {
+		if err := d.Making.Wait(ctx); err != nil {
 			return err
 		}
 		// The controller reads from the bridge's row which zones of conntrack are whose.
-		begin(control.Run, ports.Run, presence.RunUnderlay, passing.Run, bridges.Run, d.card.AnnounceAgain, link.Run, neighbours.Keep,
+		begin(control.Run, ports.Run, presence.RunUnderlay, passing.Run, bridges.Run, d.Underlay.AnnounceAgain, link.Run, neighbours.Keep,
 			func(ctx context.Context) error { return bridges.RunUnderlay(ctx, cfg.OVSRunDir, cfg.PhyBridge) },
 			func(ctx context.Context) error { router.Run(ctx, packets); return nil },
 			func(ctx context.Context) error { return link.Receive(ctx, pipeline.RouterController, packets) },
-			func(ctx context.Context) error { d.store.ServeQuestions(ctx, host.Name, topics); return nil },
+			func(ctx context.Context) error { d.Store.ServeQuestions(ctx, host.Name, topics); return nil },
 			func(ctx context.Context) error { return examiner.Run(ctx, probes) },
 			func(ctx context.Context) error { return link.Receive(ctx, pipeline.ProbeController, probes) },
 			func(ctx context.Context) error { return fair.Keep(ctx, control.SetPenalties) },
 			func(ctx context.Context) error { defer exits.Close(); return gatherer.Run(ctx) })
-		control.Recall(ctx, d.store.CopiedTenants())
-		d.making.Use()
+		control.Recall(ctx, d.Store.CopiedTenants())
+		d.Making.Use()
 		if err := process.NotifyReady(); err != nil {
 			d.log.Warn("cannot tell systemd that ovloomd is ready", "error", err)
 		}
@@ -290,7 +222,7 @@ type plugger struct {
 // reopenStore ends this daemon in an orderly way when the store's member, without which it
 // runs, would come up in the next one. Packets keep flowing, as in any restart.
 func (d *daemon) reopenStore(ctx context.Context) error {
-	if n, ok := d.store.AwaitRepair(ctx); ok {
+	if n, ok := d.Store.AwaitRepair(ctx); ok {
 		d.log.Info("restarting to open the store again")
 		d.end(&process.Replace{Attempts: n})
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/ovloom/ovloom/agent/leave"
 	"github.com/ovloom/ovloom/agent/upkeep"
 	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/config"
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/process"
 )
@@ -80,19 +81,19 @@ func command(stderr io.Writer) *cli.App {
 			if err != nil {
 				return err
 			}
-			log, err := cfg.logger(stderr)
+			log, err := cfg.Logger(stderr)
 			if err != nil {
 				return err
 			}
 			switch file := c.String("restore"); {
 			case c.Bool("new-store"):
-				return upkeep.Init(cfg.cluster(log), cfg.StateDir, stderr)
+				return upkeep.Init(cfg.Cluster(log), cfg.StateDir, stderr)
 			case c.Bool("leave"):
 				return leave.Alone(c.Context, leave.AloneConfig{
 					Socket: cfg.Socket, Group: cfg.Group, Host: cfg.HostName, OVSDB: cfg.OVSDB, Bridge: cfg.Bridge, PhyBridge: cfg.PhyBridge,
 					HostUplink: cfg.HostUplink, VXLANPort: cfg.VXLANPort, StateDir: cfg.StateDir, Log: log}, stderr)
 			case file != "":
-				return upkeep.Restore(c.Context, cfg.cluster(log), cfg.StateDir, file, stderr)
+				return upkeep.Restore(c.Context, cfg.Cluster(log), cfg.StateDir, file, stderr)
 			}
 			err = serve(c.Context, cfg, log)
 			if errors.Is(err, context.Canceled) {
@@ -101,4 +102,52 @@ func command(stderr io.Writer) *cli.App {
 			return err
 		},
 	}
+}
+
+// flags returns the command's flags: what it can do instead of running, then the options.
+func flags() []cli.Flag {
+	list := []cli.Flag{
+		&cli.StringFlag{Name: "restore", Usage: "make the store of --state-dir what it was when `FILE` was written by ovloom store backup, and end; no ovloomd may use it"},
+		&cli.BoolFlag{Name: "new-store", Usage: "have the next start begin with a new and empty store, or if the store is elsewhere follow whichever answers there, and end; no ovloomd may use --state-dir"},
+		&cli.BoolFlag{Name: "leave", Usage: "take this host out of the overlay without its store, and end: delete the bridge, give the network card back; for when ovloomd cannot start"},
+		&cli.StringFlag{Name: "config", Value: config.DefaultFile, Usage: "YAML `FILE` with the flags' names as keys; flags win"},
+	}
+	cfg := config.Default()
+	for _, o := range cfg.Options() {
+		switch o.Value.(type) {
+		case *string:
+			list = append(list, &cli.StringFlag{Name: o.Name, Usage: o.Help, DefaultText: o.Default})
+		case *int:
+			list = append(list, &cli.IntFlag{Name: o.Name, Usage: o.Help, DefaultText: o.Default})
+		case *bool:
+			list = append(list, &cli.BoolFlag{Name: o.Name, Usage: o.Help})
+		case *[]string:
+			list = append(list, &cli.StringSliceFlag{Name: o.Name, Usage: o.Help, DefaultText: o.Default})
+		}
+	}
+	return list
+}
+
+// loadConfig returns the defaults, overlaid by the file and then by the flags.
+func loadConfig(c *cli.Context) (config.Config, error) {
+	cfg := config.Default()
+	if err := cfg.ReadFile(c.String("config"), c.IsSet("config")); err != nil {
+		return cfg, err
+	}
+	for _, o := range cfg.Options() {
+		if !c.IsSet(o.Name) {
+			continue
+		}
+		switch value := o.Value.(type) {
+		case *string:
+			*value = c.String(o.Name)
+		case *int:
+			*value = c.Int(o.Name)
+		case *bool:
+			*value = c.Bool(o.Name)
+		case *[]string:
+			*value = c.StringSlice(o.Name)
+		}
+	}
+	return cfg, cfg.Validate()
 }

@@ -4,52 +4,18 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/urfave/cli/v2"
+
 	"github.com/ovloom/ovloom/api"
+	"github.com/ovloom/ovloom/config"
 	"github.com/ovloom/ovloom/store/cluster"
 )
-
-const exampleFile = "../../packaging/ovloomd.yaml"
-
-// As it is, the example changes nothing; with every key in force it is a valid
-// configuration, has all keys, and shows the defaults.
-func TestExampleConfiguration(t *testing.T) {
-	example, err := os.ReadFile(exampleFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cfg := defaultConfig()
-	if err := cfg.read(strings.NewReader(string(example)), exampleFile); err != nil {
-		t.Fatal(err)
-	}
-	if !reflect.DeepEqual(cfg, defaultConfig()) {
-		t.Errorf("as it is, it sets %+v", cfg)
-	}
-
-	inForce := regexp.MustCompile(`(?m)^#([a-z-]+:.*)$`).ReplaceAllString(string(example), "$1")
-	all := config{}
-	if err := all.read(strings.NewReader(inForce), exampleFile); err != nil {
-		t.Fatal(err)
-	}
-	defaults := reflect.ValueOf(defaultConfig())
-	for i, v := 0, reflect.ValueOf(all); i < v.NumField(); i++ {
-		key := v.Type().Field(i).Tag.Get("yaml")
-		if !strings.Contains(inForce, "\n"+key+":") {
-			t.Errorf("it does not have %s", key)
-		}
-		if !defaults.Field(i).IsZero() && !v.Field(i).Equal(defaults.Field(i)) {
-			t.Errorf("it shows %s: %v; the default is %v", key, v.Field(i), defaults.Field(i))
-		}
-	}
-	if err := all.validate(); err != nil {
-		t.Error(err)
-	}
-}
 
 // systemd waits for an orderly end, however long that takes.
 func TestUnitWaitsForTheEnd(t *testing.T) {
@@ -90,5 +56,22 @@ func TestNewStoreIsWhereTheConfigurationSays(t *testing.T) {
 	err := command(io.Discard).Run([]string{"ovloomd", "--restore", filepath.Join(dir, "no.db"), "--config", file})
 	if err == nil || !strings.Contains(err.Error(), "no.db does not exist") {
 		t.Errorf("restored nothing: %v", err)
+	}
+}
+
+// A flag wins over the file, which wins over the default.
+func TestFlagsWin(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "ovloomd.yaml")
+	if err := os.WriteFile(file, []byte("bridge: br-file\nvxlan-port: 4790\ngroup: file\nstore: [https://file:1]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var got config.Config
+	app := command(io.Discard)
+	app.Action = func(c *cli.Context) (err error) { got, err = loadConfig(c); return err }
+	if err := app.Run([]string{"ovloomd", "--config", file, "--bridge", "br-flag", "--vxlan-port", "4791", "--store-insecure", "--store", "https://a:1", "--store", "https://b:1"}); err != nil {
+		t.Fatal(err)
+	}
+	if got.Bridge != "br-flag" || got.VXLANPort != 4791 || got.Group != "file" || got.PhyBridge != "br-phy" || !got.StoreInsecure || !slices.Equal(got.Store, []string{"https://a:1", "https://b:1"}) {
+		t.Errorf("got %+v", got)
 	}
 }
