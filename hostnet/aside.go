@@ -30,7 +30,7 @@ var asideSettings = []struct {
 	value   string
 }{{DisableIPv6, "1"}, {ARPIgnore, "8"}, {forwarding, "0"}, {reversePath, "1"}}
 
-// Aside keeps the host's own network apart from what its ports send.
+// Aside keeps the host's own network apart from what its ports send. NewAside makes one.
 type Aside struct {
 	Table string // of nftables, for this daemon alone
 
@@ -39,15 +39,35 @@ type Aside struct {
 	VTEP      netip.Addr
 	VXLANPort int
 
-	mu    sync.Mutex
+	turn chan struct{} // has an element while the rules are being changed, which nft(8) does
+
+	// Owned by whose turn it is.
 	known []string        // interfaces of ports
 	early []string        // of ports about to be plugged
 	ruled map[string]bool // those that the rules name; nil: there may be no rules
-	fault error           // what Keep last ran into
+
+	mu    sync.Mutex
+	fault error // what Keep last ran into; guarded by mu
+}
+
+// NewAside returns what keeps the host's network apart from the ports of an integration
+// bridge. It changes nothing.
+func NewAside(bridge string) *Aside {
+	return &Aside{Table: AsideTable(bridge), turn: make(chan struct{}, 1)}
+}
+
+// take waits until it is the caller's turn to change the rules, until done is called.
+func (a *Aside) take(ctx context.Context) (done func(), err error) {
+	select {
+	case a.turn <- struct{}{}:
+		return func() { <-a.turn }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 // Fault returns why the host's network is not kept apart from its ports; nil: it is, as
-// far as is known.
+// far as is known. It does not wait for nft(8).
 func (a *Aside) Fault() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -56,8 +76,11 @@ func (a *Aside) Fault() error {
 
 // Add takes in an interface that is about to be made for a port.
 func (a *Aside) Add(ctx context.Context, link string) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	done, err := a.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	if !slices.Contains(a.known, link) && !slices.Contains(a.early, link) {
 		a.early = append(a.early, link)
 	}
@@ -70,8 +93,11 @@ func (a *Aside) Made(link string) error { return setAside(link) }
 // Keep takes in which interfaces ports have. With all it puts right what other programs
 // changed, and forgets interfaces that have gone.
 func (a *Aside) Keep(ctx context.Context, links []string, all bool) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	done, err := a.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	made := slices.DeleteFunc(slices.Clone(links), func(l string) bool { return !all && slices.Contains(a.known, l) })
 	a.known = slices.Clone(links)
 	a.early = slices.DeleteFunc(a.early, func(l string) bool { return slices.Contains(links, l) })
@@ -82,8 +108,11 @@ func (a *Aside) Keep(ctx context.Context, links []string, all bool) error {
 	for _, l := range made {
 		errs = append(errs, setAside(l))
 	}
-	a.fault = errors.Join(errs...)
-	return a.fault
+	err = errors.Join(errs...)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.fault = err
+	return err
 }
 
 // rule has the rules name some interfaces. What is there already costs nothing.
@@ -174,8 +203,11 @@ func (a *Aside) senderRules() string {
 
 // Remove takes the rules away. The interfaces stay as they are: they go with their ports.
 func (a *Aside) Remove(ctx context.Context) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
+	done, err := a.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	a.known, a.early, a.ruled = nil, nil, nil
 	for _, family := range []string{"inet", "arp"} {
 		if exec.CommandContext(ctx, "nft", "list", "table", family, a.Table).Run() != nil {

@@ -1,10 +1,12 @@
 package hostnet
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ovloom/ovloom/integration/ovstest"
 	"github.com/ovloom/ovloom/intent"
@@ -14,7 +16,7 @@ import (
 func TestAMissingNftIsSaid(t *testing.T) {
 	addLink(t, "port0")
 	ctx := ovstest.Context(t)
-	a := &Aside{Table: AsideTable("br-int")}
+	a := NewAside("br-int")
 	path := os.Getenv("PATH")
 	t.Setenv("PATH", t.TempDir())
 	_ = a.Keep(ctx, []string{"port0"}, true)
@@ -34,7 +36,7 @@ func TestTheHostIsDeafToPorts(t *testing.T) {
 	addLink(t, "port0")
 	addLink(t, "port1")
 	ctx := ovstest.Context(t)
-	a := &Aside{Table: AsideTable("br-int")}
+	a := NewAside("br-int")
 	rules := func() string {
 		t.Helper()
 		return out(t, "nft", "list", "table", "inet", a.Table) + out(t, "nft", "list", "table", "arp", a.Table)
@@ -72,5 +74,30 @@ func TestTheHostIsDeafToPorts(t *testing.T) {
 	}
 	if got := out(t, "nft", "list", "ruleset"); strings.Contains(got, "ovloom") {
 		t.Errorf("left behind:\n%s", got)
+	}
+}
+
+// What is wrong is told while nft(8) hangs, and who cannot wait for it any more gives up.
+func TestFaultDoesNotWaitForNft(t *testing.T) {
+	a := NewAside("br-int")
+	done, err := a.take(t.Context())
+	must(t, err)
+	told := make(chan error)
+	go func() { told <- a.Fault() }()
+	select {
+	case err := <-told:
+		must(t, err)
+	case <-time.After(10 * time.Second):
+		t.Fatal("it waits")
+	}
+	short, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	if err := a.Keep(short, nil, true); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("keep: %v", err)
+	}
+	must(t, a.Fault())
+	done()
+	if _, err := a.take(t.Context()); err != nil {
+		t.Error(err)
 	}
 }

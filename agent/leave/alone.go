@@ -64,7 +64,7 @@ func Alone(ctx context.Context, cfg AloneConfig, out io.Writer) error {
 	if len(db.Interfaces(cfg.Bridge)) > 0 {
 		steps = append(steps, step{"remove the uplinks", exits.Remove})
 	}
-	aside := &hostnet.Aside{Table: hostnet.AsideTable(cfg.Bridge)}
+	aside := hostnet.NewAside(cfg.Bridge)
 	card := underlay.New(underlay.Config{StateDir: cfg.StateDir, Bridge: cfg.PhyBridge, Switch: db, Log: cfg.Log.With("part", "underlay")})
 	steps = append(steps,
 		deleteBridge(db, cfg.Bridge, aside.Remove),

@@ -94,7 +94,8 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	zones := datapath.Zones{Notes: db, Bridge: cfg.Bridge, Log: d.log}
 	var aside *hostnet.Aside // nil: the datapath keeps ports apart from the host
 	if d.Userspace() {
-		aside = &hostnet.Aside{Table: hostnet.AsideTable(cfg.Bridge), VTEP: host.VTEP, VXLANPort: cfg.VXLANPort}
+		aside = hostnet.NewAside(cfg.Bridge)
+		aside.VTEP, aside.VXLANPort = host.VTEP, cfg.VXLANPort
 	}
 
 	// The controller, and what it and others need of each other.
