@@ -38,7 +38,7 @@ type Backend struct {
 	Learned     func(ctx context.Context, tenant intent.Snapshot, n intent.Network) ([]intent.LearnedMAC, error)
 
 	// ByHand returns those of ports plugged at a host whose interfaces ovloom does not
-	// configure; nil: nobody knows.
+	// configure; nil: it is not known.
 	ByHand func(ctx context.Context, host string, ports []intent.PortRef) ([]ByHand, error)
 
 	// Trace follows a packet that is not sent.

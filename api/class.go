@@ -19,37 +19,39 @@ import (
 type declared[T intent.Object, R intent.Reference] struct {
 	class intent.Class
 
-	// at is the path that objects are added at and listed by, and name what follows it in
-	// the path of one object. Values are those of the wildcards of both, in order; ref
-	// reads them.
+	// at is the path at which objects are added and listed; at and name together are the path
+	// of one object. values returns the values of the wildcards in both, in order, for a
+	// reference; ref is the reverse.
 	at, name string
 	values   func(R) []string
 	ref      func(v values) (R, error)
-	// within is where a list is, if the class has none of its own; of its answer, the field
-	// listed holds the objects.
+	// within is the last part of the path of a list that several classes share; its answer
+	// has the objects of this class in the field listed.
 	within, listed string
 
-	// add are the JSON fields that are given with a new object, and set those that may be
-	// changed later. The others are in the path, which place reads, or the store's to choose.
+	// add are the JSON fields that a user gives of a new object; set are the JSON fields that
+	// a user may change later. place sets the fields that the path gives. All other fields
+	// the store chooses.
 	add, set []string
 	place    func(o *T, v values)
-	complete func(o *T) // what was given with a new object
-	// more are fields of a change besides those of the object, a struct; amend makes of
-	// them what they say.
+	complete func(o *T) // fills in what a new object leaves out
+	// more is a struct of lists that a change may have besides the object's own fields;
+	// amend applies them.
 	more  any
 	amend func(o *T, more any) error
-	// fits refuses a change by itself, before the object is read; o has what is given.
+	// fits checks a change before the object is read; o has only the fields that are given.
 	fits func(ref R, o T) error
 
-	// show is what one object is shown as; nil: as itself. list are all that are listed,
-	// in any order, in one object or of several tenants; nil: as themselves.
+	// show returns what one object is shown as; nil: the object. list returns the objects
+	// within another as they are listed, in any order; nil: the objects.
 	show func(ctx context.Context, s *Server, ref R) (any, error)
 	list func(ctx context.Context, s *Server, within intent.Reference) ([]intent.Object, error)
-	// order compares listed objects; nil: by their names, naturally.
+	// order compares listed objects; nil: by name, numbers by their value.
 	order func(a, b intent.Object) int
-	// users are what must be deleted before it, as the user is told; nil: as the store says.
+	// users returns the titles of what must be deleted before an object; nil: what the store
+	// says.
 	users func(ctx context.Context, s *Server, ref R, cascade bool) ([]string, error)
-	// left says what is left to do by hand after a change of one of the fields leftOf.
+	// left returns what is left to do by hand after a change of one of the fields leftOf.
 	left   func(ctx context.Context, s *Server, o T) []string
 	leftOf []string
 
@@ -75,7 +77,7 @@ type documented[T intent.Object] struct {
 	revisions [3]int64 // of its addition, change and deletion
 }
 
-// values are those of a path's wildcards.
+// values returns the value of a wildcard in a request's path.
 type values func(wildcard string) string
 
 // class is a declaration, for whoever does not know its types.
@@ -124,7 +126,7 @@ func (d *declared[T, R]) collection(r intent.Reference) string {
 // plural is the last part of the path of a list.
 func (d *declared[T, R]) plural() string { return d.at[strings.LastIndex(d.at, "/")+1:] }
 
-// listPath returns the path of a list below that of an object; "": of all.
+// listPath returns the path of a list within the object at a path, or with "" of all.
 func (d *declared[T, R]) listPath(within string) (path, field string) {
 	last := d.within
 	if last == "" {
@@ -136,7 +138,7 @@ func (d *declared[T, R]) listPath(within string) (path, field string) {
 	return within + "/" + last, d.listed
 }
 
-// given returns those fields of a new object that the user gives.
+// given returns the fields of a new object that a user gives, without empty ones.
 func (d *declared[T, R]) given(o intent.Object) (map[string]json.RawMessage, error) {
 	b, err := json.Marshal(o)
 	if err != nil {

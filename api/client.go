@@ -124,7 +124,7 @@ func (c *Client) failed(ctx context.Context, method string, err error) error {
 			"ovloomd is not running on this host: there is no socket %s", c.socket)
 	case dialing && errors.Is(err, syscall.ECONNREFUSED):
 		return unavailable("start it with `systemctl start ovloomd`, or say with --socket where it listens",
-			"ovloomd is not running on this host: nobody answers on %s", c.socket)
+			"ovloomd is not running on this host: nothing answers on %s", c.socket)
 	case dialing && errors.Is(err, fs.ErrPermission):
 		return unavailable("become root, or a member of group "+Group+" (`usermod -aG "+Group+" USER`, then log in again)",
 			"no permission to open %s", c.socket)

@@ -301,7 +301,7 @@ func TestClientSaysWhyThereIsNoAnswer(t *testing.T) {
 		parts        []string
 	}{
 		{"no socket", filepath.Join(dir, "none"), intent.Unavailable, []string{"ovloomd is not running on this host", "/none", "systemctl start ovloomd", "--socket"}},
-		{"stale socket", stale, intent.Unavailable, []string{"not running", "nobody answers"}},
+		{"stale socket", stale, intent.Unavailable, []string{"not running", "nothing answers"}},
 		{"hangs up", listen("hangs-up", func(c net.Conn) { c.Close() }), intent.Unavailable, []string{"did not answer", "the change may have been made"}},
 		{"never answers", listen("silent", func(net.Conn) {}), intent.Unavailable, []string{"did not answer in time", "the change may have been made"}},
 		{"is not HTTP", listen("ssh", answer("SSH-2.0-x\r\n")), intent.Unavailable, []string{"did not answer", "malformed HTTP"}},

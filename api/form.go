@@ -19,7 +19,7 @@ type form struct {
 	v   reflect.Value
 	own []string // the fields that a change has of the object, by their JSON names
 
-	cleared []string // those of them that were given as null
+	cleared []string // fields of own that were given as null
 }
 
 // additions returns the form of a new object.
@@ -117,7 +117,7 @@ func (c *call) change(f *form) error {
 	return c.endReading()
 }
 
-// given are the fields of a change that are given, by their JSON names.
+// given returns the JSON names of the fields that the change has, null included.
 func (f *form) given() []string {
 	names := slices.Clone(f.cleared)
 	for _, field := range reflect.VisibleFields(f.v.Elem().Type()) {
@@ -129,8 +129,8 @@ func (f *form) given() []string {
 	return names
 }
 
-// change sets those fields of an object that are given, to what is given or to nothing; o
-// is a pointer to the object.
+// change sets the given fields of an object, and clears fields given as null; o is a
+// pointer to the object.
 func (f *form) change(o any) {
 	for _, name := range f.own {
 		to := reflect.ValueOf(o).Elem().FieldByIndex(fieldOf(reflect.TypeOf(o).Elem(), name).Index)
@@ -143,8 +143,8 @@ func (f *form) change(o any) {
 	}
 }
 
-// more returns those fields of a change that are not the object's, in a struct like the
-// given one.
+// more returns the fields of a change that the object does not have, in a struct of the
+// type of like.
 func (f *form) more(like any) any {
 	m := reflect.New(reflect.TypeOf(like)).Elem()
 	for _, field := range reflect.VisibleFields(m.Type()) {

@@ -47,7 +47,7 @@ var forwardClass = declared[intent.Forward, intent.ForwardRef]{
 	},
 	docs: documented[intent.Forward]{
 		one: "forward", gone: "; its connections end",
-		add:     "Lead what is sent to one port of an external address to a port of a port. All forwards that a tenant has of an external share an address.",
+		add:     "Forward a TCP, UDP or SCTP port of an external address to a port. All forwards that a tenant has of an external share an address.",
 		show:    "One forward, such as `/v1/tenants/acme/forwards/internet/tcp/8080`.",
 		example: exampleForward, given: intent.Forward{External: "internet", Protocol: intent.TCP, Port: 8080, To: examplePort.Ref(), ToPort: 80},
 		shown: Forward{exampleForward, examplePort.Addrs, "host1"}, revisions: [3]int64{73, 0, 74},

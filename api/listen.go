@@ -23,7 +23,7 @@ const Group = "ovloom"
 
 // Listen makes the API's socket at path, with its directory. Whoever may open
 // it administers the overlay: it is for root and, where that group exists, group.
-// A socket that nobody answers on is replaced; where another ovloomd answers,
+// A socket that no process answers on is replaced; where another ovloomd answers,
 // Listen refuses. Closing the listener removes the socket.
 func Listen(path, group string) (net.Listener, error) {
 	ln, err := listen(path, group)
@@ -48,7 +48,7 @@ func listen(path, group string) (_ net.Listener, err error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	// The socket gets its name only when it has its mode, so that nobody else
+	// The socket gets its name only when it has its mode, so that no other user
 	// can connect meanwhile.
 	tmp := path + ".new"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -87,7 +87,7 @@ func listen(path, group string) (_ net.Listener, err error) {
 	return &socket{UnixListener: ln, path: path, made: made}, nil
 }
 
-// removeStale makes way for a new socket at path, if nobody answers there.
+// removeStale makes way for a new socket at path, if no process answers there.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -104,7 +104,7 @@ func removeStale(path string) error {
 		_ = conn.Close()
 		return intent.Conflictf("another ovloomd answers on %s", path).WithHint("stop it, or give another --socket")
 	}
-	// Only a refusal proves that nobody listens; a full queue, for one, does not.
+	// Only a refusal proves that no process listens; a full queue, for one, does not.
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("find out whether another ovloomd answers: %w", err)
 	}

@@ -92,7 +92,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.timeouts.drain)
 	defer cancel()
 	if err := srv.Shutdown(drain); err != nil {
-		s.log.Warn("API requests cut off by shutdown", "err", err)
+		s.log.Warn("API requests cut off by shutdown", "error", err)
 		_ = srv.Close()
 	}
 	<-failed
@@ -263,7 +263,7 @@ func (s *Server) reply(w *response, r *http.Request, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	if _, err := w.Write(b.Bytes()); err != nil {
-		s.log.Debug("API answer not delivered", "method", r.Method, "path", r.URL.Path, "err", err)
+		s.log.Debug("API answer not delivered", "method", r.Method, "path", r.URL.Path, "error", err)
 	}
 }
 
@@ -275,7 +275,7 @@ func (s *Server) fail(rw http.ResponseWriter, r *http.Request, err error, delete
 	if errors.As(err, &se) {
 		status = se.status
 	}
-	s.log.Debug("API request failed", "method", r.Method, "path", r.URL.Path, "err", err)
+	s.log.Debug("API request failed", "method", r.Method, "path", r.URL.Path, "error", err)
 	rw.Header().Set("Content-Type", "application/json")
 	rw.WriteHeader(status)
 	_ = json.NewEncoder(rw).Encode(failure{Error: *e, Deleted: deleted})

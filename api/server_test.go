@@ -355,7 +355,7 @@ func TestSlowClientsAreGivenUp(t *testing.T) {
 		if _, err := io.WriteString(conn, "GET /v1/flows HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
 			t.Fatal(err)
 		}
-		// Nobody reads until the server has given up; then the answer is cut.
+		// The client does not read until the server has given up; then the answer is cut.
 		poll(t, "the server has given up", func() bool { return strings.Contains(log.String(), "API answer not delivered") })
 		if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 			t.Fatal(err)

@@ -41,7 +41,7 @@ var snatClass = declared[intent.SNAT, intent.SNATRef]{
 	},
 	docs: documented[intent.SNAT]{
 		one: "SNAT", gone: "; its connections end",
-		add:     "Let the ports of a tenant reach what is beyond an external. A tenant has at most one SNAT.",
+		add:     "Add source NAT for a tenant, through an external. A tenant has at most one SNAT.",
 		show:    "The SNAT of a tenant, and what each host translates to where that differs.",
 		set:     "Change a SNAT.",
 		example: exampleSNAT, given: intent.SNAT{External: "internet"}, changed: map[string]any{"max_connections": 10000},

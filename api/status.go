@@ -28,7 +28,7 @@ type Status struct {
 	Flows     int         `json:"flows"`   // installed
 	Groups    int         `json:"groups"`
 	Cache     *Cache      `json:"cache,omitempty"` // of the datapath; absent: it has never answered
-	Uplinks   []Uplink    `json:"uplinks"`         // the ways out of the overlay, of this host
+	Uplinks   []Uplink    `json:"uplinks"`         // of this host, to externals
 	Conflicts []Conflict  `json:"conflicts"`
 	Drops     []Drop      `json:"drops"`
 	Warnings  []Warning   `json:"warnings"`

@@ -14,7 +14,7 @@ import (
 // Upkeep looks after the store.
 type Upkeep interface {
 	StoreHealth(ctx context.Context) (StoreHealth, error)
-	// Backup writes the whole store to w. A backup that ends in an error is none.
+	// Backup writes the whole store to w. If it fails, discard what it wrote.
 	Backup(ctx context.Context, w io.Writer) error
 	// CheckStore returns what is wrong in the store, one finding a line.
 	CheckStore(ctx context.Context) ([]string, error)
@@ -123,7 +123,7 @@ func (s *Server) backup(c *call) (any, error) {
 		if c.w.status == 0 {
 			return nil, err
 		}
-		s.log.Warn("backup cut off", "err", err)
+		s.log.Warn("backup cut off", "error", err)
 		panic(http.ErrAbortHandler)
 	}
 	return nil, nil
@@ -165,7 +165,7 @@ func (c *Client) RemoveStoreMember(ctx context.Context, which string) (StoreMemb
 	return v, err
 }
 
-// Backup writes the whole store to w. A backup that ends in an error is none.
+// Backup writes the whole store to w. If it fails, discard what it wrote.
 func (c *Client) Backup(ctx context.Context, w io.Writer) error {
 	resp, err := c.send(ctx, http.MethodGet, "/v1/store/backup", nil, nil)
 	if err != nil {
