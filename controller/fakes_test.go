@@ -274,6 +274,7 @@ type fakeSwitch struct {
 	meters         []of.Meter
 	fail           error
 	applies, dumps int // calls, those that failed included
+	dumping        func()
 }
 
 // Apply implements Switch.
@@ -307,6 +308,9 @@ func (s *fakeSwitch) Meters(context.Context) ([]of.Meter, error) {
 
 // Tables implements Switch.
 func (s *fakeSwitch) Tables(context.Context) ([]of.Flow, []of.Group, error) {
+	if s.dumping != nil {
+		s.dumping()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dumps++

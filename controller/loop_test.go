@@ -379,3 +379,27 @@ func TestStatusShowsWhatIsPlugged(t *testing.T) {
 		}
 	})
 }
+
+// A fact that Compare's answer is computed with, and that the switch is about to get, is no
+// difference.
+func TestCompareWaitsForWhatHasJustCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.run()
+		r.bound()
+		dumps := 0
+		r.sw.dumping = func() {
+			if dumps++; dumps > 1 {
+				return
+			}
+			gate := make(chan struct{})
+			r.send(r.ctx, func() { <-gate })
+			r.send(r.ctx, func() { r.world.SetPenalties(map[of.PortNo]bool{5: true}) })
+			time.AfterFunc(time.Second, func() { close(gate) }) // the answer is asked for by then
+		}
+		if mods, clashes, err := r.Compare(r.ctx); err != nil || len(mods)+len(clashes) > 0 || dumps != 2 {
+			t.Errorf("%v, %v, %v after %d dumps", mods, clashes, err, dumps)
+		}
+		r.calls.take()
+	})
+}

@@ -198,8 +198,8 @@ func (c *Controller) Compare(ctx context.Context) (mods []of.Mod, clashes []stri
 			return nil, nil, err
 		}
 		a, err := ask(ctx, c, func() answer {
-			if c.sw != from.sw || !c.synced || c.foreign.epoch != from.epoch {
-				return answer{again: true}
+			if c.sw != from.sw || !c.synced || c.foreign.epoch != from.epoch || c.world.Pending() {
+				return answer{again: true} // facts may have come in the same drain
 			}
 			w := c.world.Recomputed()
 			want := c.target(w)()

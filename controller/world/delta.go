@@ -38,6 +38,12 @@ func (w *World) Settle() {
 	}
 }
 
+// Pending says whether facts have come since the last flush: what the switch holds is not
+// what a Recomputed world wants.
+func (w *World) Pending() bool {
+	return len(w.hopsMoved) > 0 || slices.ContainsFunc(w.kinds, objects.pending)
+}
+
 // advance takes in what is dirty, and adds to d what that changes.
 func (w *World) advance(d *delta) {
 	w.touchHops()

@@ -36,8 +36,9 @@ type kind[K comparable, V any] struct {
 
 	needsExternals bool // whether its views are complete only when the externals are known
 
-	dirty map[K]bool
-	done  map[K]*V
+	dirty   map[K]bool // failed ones stay here
+	touched bool       // some have become dirty since the last flush
+	done    map[K]*V
 }
 
 // objects is what kinds have in common.
@@ -50,6 +51,8 @@ type objects interface {
 	// list appends them, to be kept.
 	list(into []object) []object
 	kind() pipeline.Kind
+	// pending says whether any have become dirty since the last flush.
+	pending() bool
 }
 
 // object is one object as the last flush took it in.
@@ -83,7 +86,9 @@ func (k *kind[K, V]) expect(n int) {
 }
 
 // touch says that facts about an object changed.
-func (k *kind[K, V]) touch(ref K) { k.dirty[ref] = true }
+func (k *kind[K, V]) touch(ref K) { k.dirty[ref], k.touched = true, true }
+
+func (k *kind[K, V]) pending() bool { return k.touched }
 
 func (k *kind[K, V]) kind() pipeline.Kind { return k.cookie }
 
@@ -132,7 +137,7 @@ func (k *kind[K, V]) advance(d *delta) {
 	}
 	// Not cleared: a map keeps the room that it once needed, and to walk through that
 	// takes its time at every change.
-	k.dirty = failed
+	k.dirty, k.touched = failed, false
 }
 
 // look makes the view of an object anew, and says whether it gives the same flows as
