@@ -210,12 +210,24 @@ func TestHintsNameFlagsThatExist(t *testing.T) {
 			}
 		}
 	})
-	daemon, err := os.ReadFile("../ovloomd/config.go")
+	// ovloomd's are the tags of its configuration's fields, and those that its files name.
+	for _, x := range productTexts(t) {
+		if m := regexp.MustCompile(`^yaml:"([a-z][a-z-]+)" help:`).FindStringSubmatch(x.says); m != nil {
+			known["--"+m[1]] = true
+		}
+	}
+	files, err := filepath.Glob("../ovloomd/*.go")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range regexp.MustCompile(`(?:text\(|Name: )"([a-z][a-z-]+)", `).FindAllStringSubmatch(string(daemon), -1) {
-		known["--"+m[1]] = true
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range regexp.MustCompile(`Name: "([a-z][a-z-]+)"`).FindAllStringSubmatch(string(text), -1) {
+			known["--"+m[1]] = true
+		}
 	}
 	for _, x := range productTexts(t) {
 		for _, m := range flagWord.FindAllStringSubmatch(x.says, -1) {
