@@ -14,6 +14,7 @@ import (
 
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/loop"
 	"github.com/ovloom/ovloom/ovsdb"
 )
 
@@ -118,10 +119,7 @@ func (a *Agent) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := a.cfg.Network.Watch(ctx, a.linksChanged); err != nil && ctx.Err() == nil {
 			a.log.Error("the watch on the host's links ended; starting it again", "error", err, "retry-in", watchRetry)
-			select {
-			case <-time.After(watchRetry):
-			case <-ctx.Done():
-			}
+			loop.Pause(ctx, watchRetry)
 		}
 	}
 }

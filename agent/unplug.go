@@ -12,6 +12,7 @@ import (
 
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/loop"
 )
 
 // Plugged is an interface that carries a port here, or that did: the switch or the host
@@ -100,9 +101,7 @@ func (a *Agent) awaitRelease(ctx context.Context, ref intent.PortRef) {
 		if err != nil || !slices.ContainsFunc(claims, func(b intent.Binding) bool { return b.Host == a.cfg.Host }) {
 			return
 		}
-		select {
-		case <-time.After(releasePoll):
-		case <-ctx.Done():
+		if !loop.Pause(ctx, releasePoll) {
 			return
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/ovloom/ovloom/loop"
 	"github.com/ovloom/ovloom/openflow"
 )
 
@@ -134,12 +135,7 @@ func (d *Datapath) KeepFragments(ctx context.Context, repaired func(was string),
 		return
 	}
 	told := false
-	for {
-		select {
-		case <-time.After(fragmentsEvery):
-		case <-ctx.Done():
-			return
-		}
+	for loop.Pause(ctx, fragmentsEvery) {
 		was, err := d.fragments(ctx)
 		if err == nil && was != fragmentsText(leastFragment, mostFragments) {
 			if err = d.TakeFragments(ctx); err == nil {

@@ -153,9 +153,7 @@ func (g *Gatherer) publish(ctx context.Context) {
 				g.from.Log.Warn("cannot tell other hosts of this one's addresses", "error", err)
 			}
 		}
-		select {
-		case <-time.After(pause):
-		case <-ctx.Done():
+		if !loop.Pause(ctx, pause) {
 			return
 		}
 	}
@@ -182,9 +180,7 @@ func (g *Gatherer) findStore(ctx context.Context) {
 			g.change(func(c *Config) { c.Store, c.StoreKnown = found, true })
 		}
 		last = found
-		select {
-		case <-time.After(endpointsEvery):
-		case <-ctx.Done():
+		if !loop.Pause(ctx, endpointsEvery) {
 			return
 		}
 	}

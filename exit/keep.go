@@ -10,6 +10,7 @@ import (
 
 	"github.com/ovloom/ovloom/hostnet"
 	"github.com/ovloom/ovloom/intent"
+	"github.com/ovloom/ovloom/loop"
 	of "github.com/ovloom/ovloom/openflow"
 )
 
@@ -40,10 +41,7 @@ func (r *Reconciler) watch(ctx context.Context) {
 		if err != nil && ctx.Err() == nil {
 			r.log.Warn("cannot watch the way out through the host; it is looked at every 10 seconds", "error", err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(ownEvery * lookEach):
-		}
+		loop.Pause(ctx, ownEvery*lookEach)
 	}
 }
 

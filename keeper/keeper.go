@@ -1,6 +1,11 @@
-// Package keeper watches over one connection to the integration bridge: it hears of
-// flows that other programs change, and puts back the settings of ports and how the switch
-// treats fragments.
+// Package keeper keeps the integration bridge as it must be, whatever other programs do to it
+// and however often ovs-vswitchd starts anew: it is connected and lent to the controller, its
+// settings and those of its ports are put back, and flows that other programs change are heard
+// of.
+//
+//	keeper.go  Keeper: what other programs change, over one connection
+//	link.go    Link: the connection, made again whenever it broke
+//	bridge.go  Making and Bridges: the bridge itself, and the underlay's
 package keeper
 
 import (
