@@ -22,7 +22,7 @@ func TestExternalBorders(t *testing.T) {
 	c1 := o.Tenant("acme", h)[0]
 	overlay.Serve(t, c1.Workload)
 	c2 := o.Plug(h, "acme/web/c2")
-	o.Snat("acme", "internet")
+	o.SNAT("acme", "internet")
 	address := o.Float(c1)
 	o.SeenAs(o.Outside.Workload, "tcp", overlay.ServerAt(address), 10, lab.CampusGateway)
 	o.SeenAs(c1.Workload, "tcp", overlay.ServerAt(lab.CampusServer), 10, address)

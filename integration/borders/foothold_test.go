@@ -153,8 +153,8 @@ func TestFragmentsBesideARouteAreShared(t *testing.T) {
 	}
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer, lab.CampusServer)
 	evil, good := o.Tenant("evil", h)[0], o.Tenant("acme", h)[0]
-	o.Snat("evil", "internet")
-	o.Snat("acme", "internet")
+	o.SNAT("evil", "internet")
+	o.SNAT("acme", "internet")
 	o.Float(evil)
 	router := o.Plug(h, "evil/web/r1")
 	o.Run("route", "add", "evil", "192.0.2.0/24", "--via", router.V4().String())
@@ -205,7 +205,7 @@ func TestClosedConnectionsLeaveTheHostsTable(t *testing.T) {
 	h := o.Hosts[0]
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer, lab.CampusServer)
 	evil := o.Tenant("evil", h)[0]
-	o.Snat("evil", "internet")
+	o.SNAT("evil", "internet")
 	server := overlay.ServerAt(lab.InternetServer)
 	o.SeenAs(evil.Workload, "tcp", server, 10, h.InternetAddr())
 	established := func() (kernel, ovs int) {

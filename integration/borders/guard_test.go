@@ -51,8 +51,8 @@ func TestGuardedDestinations(t *testing.T) {
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer, lab.CampusServer)
 	acme, other := o.Tenant("acme", o.Hosts[0], o.Hosts[1]), o.Tenant("umbrella", o.Hosts[0], o.Hosts[1])
 	c1, victim := acme[0], other[1]
-	o.Snat("acme", "internet")
-	o.Snat("umbrella", "internet")
+	o.SNAT("acme", "internet")
+	o.SNAT("umbrella", "internet")
 	foreign := o.Float(victim)
 	overlay.Serve(t, victim.Workload)
 	o.SeenAs(o.Outside.Workload, "tcp", overlay.ServerAt(foreign), 10, lab.CampusGateway)

@@ -21,7 +21,7 @@ func TestPeersOfOtherTenantsAreOutOfReach(t *testing.T) {
 	o := overlay.NewOutdoors(t, 3)
 	o.Tenant("acme", o.Hosts[0], o.Hosts[1])
 	evil := o.Tenant("umbrella", o.Hosts[2])[0]
-	o.Snat("umbrella", "internet")
+	o.SNAT("umbrella", "internet")
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer)
 	o.SeenAs(evil.Workload, "tcp", overlay.ServerAt(lab.InternetServer), 10, evil.Host.InternetAddr())
 	// Elsewhere in the underlay nobody is: what goes there is asked for.
@@ -79,7 +79,7 @@ func TestPeersAreOutOfReachWithoutTheStore(t *testing.T) {
 	o := overlay.NewOutdoors(t, 3)
 	o.Tenant("acme", o.Hosts[0])
 	evil := o.Tenant("umbrella", o.Hosts[2])[0]
-	o.Snat("umbrella", "internet")
+	o.SNAT("umbrella", "internet")
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer)
 	o.SeenAs(evil.Workload, "tcp", overlay.ServerAt(lab.InternetServer), 10, evil.Host.InternetAddr())
 	peer := netip.MustParseAddr("172.31.0.77")

@@ -121,7 +121,7 @@ func newFaultRun(t *testing.T, seed uint64) *faultRun {
 		heard: map[*overlay.Machine]*heardTags{}, floats: map[*overlay.Machine]netip.Addr{}, guests: map[*lab.Host]*overlay.Machine{}, count: map[string]int{}}
 	for n, name := range []string{"acme", "umbrella"} {
 		machines := o.Tenant(name, o.Hosts...)
-		o.Snat(name, "internet")
+		o.SNAT(name, "internet")
 		r.tenants = append(r.tenants, machines)
 		for _, m := range machines {
 			r.heard[m] = &heardTags{o.Capture(m), tagOf(n)}

@@ -107,7 +107,7 @@ func TestFlowsReturnAfterVswitchdDied(t *testing.T) {
 }
 
 func TestResyncAfterOVSDBDied(t *testing.T) {
-	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: overlay.OvsdbGone})
+	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: overlay.OVSDBGone})
 	o.Run("tenant", "add", "acme")
 	o.Run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
 	a, b := o.Plug(o.Hosts[0], "acme/web/c1"), o.Plug(o.Hosts[1], "acme/web/c2")

@@ -133,7 +133,7 @@ func TestOVSDBThatHangs(t *testing.T) {
 		// switch takes the interface of the next plug before it is up, and may set its flags
 		// as they were.
 		`bring up its end on the host`,
-	}, overlay.OvsdbGone...)})
+	}, overlay.OVSDBGone...)})
 	o.Run("tenant", "add", "acme")
 	o.Run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
 	a, b := o.Plug(o.Hosts[0], "acme/web/c1"), o.Plug(o.Hosts[1], "acme/web/c2")

@@ -188,7 +188,7 @@ func TestHandsOnTheBridge(t *testing.T) {
 
 // Status answers at once while Open vSwitch hangs, and says what of it is old.
 func TestStatusWhileOpenVSwitchHangs(t *testing.T) {
-	o := overlay.New(t, lab.Config{Hosts: 1, AllowLog: append([]string{putBackLog, `Broken pipe`, `cannot`, `task failed`, `comparing`, `openflow`}, append(overlay.OvsdbGone, overlay.VswitchdGone...)...)})
+	o := overlay.New(t, lab.Config{Hosts: 1, AllowLog: append([]string{putBackLog, `Broken pipe`, `cannot`, `task failed`, `comparing`, `openflow`}, append(overlay.OVSDBGone, overlay.VswitchdGone...)...)})
 	o.Run("tenant", "add", "acme")
 	o.Run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
 	h := o.Hosts[0]

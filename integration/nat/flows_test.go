@@ -75,7 +75,7 @@ func TestNATNeedsFewEntries(t *testing.T) {
 		t.Run(way.external, func(t *testing.T) {
 			o := o.With(t)
 			from := o.Tenant(way.tenant, h)[0]
-			o.Snat(way.tenant, way.external)
+			o.SNAT(way.tenant, way.external)
 			o.Reaches(from, lab.InternetServer)
 
 			one := netip.AddrPortFrom(lab.InternetServer, port)

@@ -74,7 +74,7 @@ func TestForwardToAnotherHost(t *testing.T) {
 
 	t.Run("through the hosts", func(t *testing.T) {
 		client := netip.MustParseAddr("198.51.100.1") // of the outside, on the way to the hosts
-		o.Snat("acme", "internet")
+		o.SNAT("acme", "internet")
 		forward("internet", "tcp", "8090", c2)
 		for _, h := range o.Hosts {
 			o.SeenAs(o.Outside.Workload, "tcp", netip.AddrPortFrom(h.InternetAddr(), 8090), 10, client)

@@ -23,8 +23,8 @@ func TestForwardAtTheClientsOwnHost(t *testing.T) {
 	for _, m := range append(acme, other...) {
 		overlay.Serve(t, m.Workload)
 	}
-	o.Snat("acme", "internet")
-	o.Snat("umbrella", "internet")
+	o.SNAT("acme", "internet")
+	o.SNAT("umbrella", "internet")
 	add := func(to *overlay.Machine, tcp, udp int) {
 		t.Helper()
 		for flag, port := range map[string]int{"--tcp": tcp, "--udp": udp} {

@@ -122,8 +122,8 @@ func (b *bulk) goesOn(t *testing.T, what string) {
 func TestTransfersEndWithTheirRule(t *testing.T) {
 	o := overlay.NewOutdoors(t, 1)
 	acme, other := o.Tenant("acme", o.Hosts[0]), o.Tenant("umbrella", o.Hosts[0])
-	o.Snat("acme", "internet")
-	o.Snat("umbrella", "internet")
+	o.SNAT("acme", "internet")
+	o.SNAT("umbrella", "internet")
 	a, b := startBulk(o, acme[0], lab.InternetServer), startBulk(o, other[0], lab.InternetServer)
 	a.goesOn(t, "the transfer")
 
@@ -196,8 +196,8 @@ func TestNATAfterVswitchdDied(t *testing.T) {
 	h, server := o.Hosts[0], overlay.ServerAt(lab.InternetServer)
 	const most = 10
 	o.Run("nat", "snat", "add", "acme", "--external", "internet", "--max-connections", fmt.Sprint(most))
-	o.Snat("umbrella", "internet")
-	o.Snat("hooli", "campus")
+	o.SNAT("umbrella", "internet")
+	o.SNAT("hooli", "campus")
 	floating := overlay.ServerAt(o.Float(other[0]))
 	overlay.Serve(t, other[0].Workload)
 	works := func() {
@@ -253,8 +253,8 @@ func TestHostLeavesWithItsWaysOut(t *testing.T) {
 	o := overlay.NewOutdoors(t, 2)
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer, lab.CampusServer)
 	acme, other := o.Tenant("acme", o.Hosts[0], o.Hosts[1]), o.Tenant("umbrella", o.Hosts[1])
-	o.Snat("acme", "campus")
-	o.Snat("umbrella", "internet")
+	o.SNAT("acme", "campus")
+	o.SNAT("umbrella", "internet")
 	// What it says about an ovloomd that leaves in the middle of a conversation.
 	if err := o.AllowLog(`\|rconn\|WARN\|br-int<->unix#\d+: connection dropped`); err != nil {
 		t.Fatal(err)

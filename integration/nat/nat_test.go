@@ -20,8 +20,8 @@ func TestSNATThroughTheHost(t *testing.T) {
 	o := overlay.NewOutdoors(t, 2)
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer, lab.CampusServer)
 	acme, other := o.Tenant("acme", o.Hosts[0], o.Hosts[1]), o.Tenant("umbrella", o.Hosts[0])
-	o.Snat("acme", "internet")
-	o.Snat("umbrella", "internet")
+	o.SNAT("acme", "internet")
+	o.SNAT("umbrella", "internet")
 	server := overlay.ServerAt(lab.InternetServer)
 	for _, m := range append(acme, other...) {
 		for _, network := range []string{"tcp", "udp"} {
@@ -51,7 +51,7 @@ func TestSNATThroughABridge(t *testing.T) {
 	o := overlay.NewOutdoors(t, 2)
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer, lab.CampusServer)
 	acme, other := o.Tenant("acme", o.Hosts[0], o.Hosts[1]), o.Tenant("umbrella", o.Hosts[0])
-	o.Snat("acme", "campus")
+	o.SNAT("acme", "campus")
 	seen := map[netip.Addr]bool{}
 	for _, m := range acme {
 		var who netip.AddrPort
@@ -72,7 +72,7 @@ func TestSNATThroughABridge(t *testing.T) {
 
 	t.Run("many connections of two tenants with the same addresses", func(t *testing.T) {
 		o := o.With(t)
-		o.Snat("umbrella", "campus")
+		o.SNAT("umbrella", "campus")
 		var a, b netip.AddrPort
 		lab.Eventually(t, overlay.PollTime, "answers to both", func() (err error) {
 			if a, err = overlay.AskWho(acme[0].Workload, "tcp", overlay.ServerAt(lab.CampusServer), 10); err == nil {
@@ -103,7 +103,7 @@ func TestFloatingAddress(t *testing.T) {
 	o.SeenAs(c1.Workload, "tcp", overlay.ServerAt(address), 10, address) // itself
 
 	t.Run("from inside the tenant", func(t *testing.T) {
-		o.Snat("acme", "internet")
+		o.SNAT("acme", "internet")
 		lab.Eventually(t, overlay.PollTime, "an answer", func() error {
 			who, err := overlay.AskWho(c2.Workload, "tcp", overlay.ServerAt(address), 10)
 			if err == nil && who.Addr() == c2.V4() {
@@ -180,8 +180,8 @@ func TestConnectionsEndWithTheirRule(t *testing.T) {
 	o := overlay.NewOutdoors(t, 1)
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer, lab.CampusServer)
 	acme, other := o.Tenant("acme", o.Hosts[0]), o.Tenant("umbrella", o.Hosts[0])
-	o.Snat("acme", "internet")
-	o.Snat("umbrella", "internet")
+	o.SNAT("acme", "internet")
+	o.SNAT("umbrella", "internet")
 	type transfer struct {
 		ended chan error
 		stop  context.CancelFunc
@@ -240,7 +240,7 @@ func TestTenantsDoNotReachHosts(t *testing.T) {
 	o := overlay.NewOutdoors(t, 2)
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer, lab.CampusServer)
 	acme, other := o.Tenant("acme", o.Hosts[0]), o.Tenant("umbrella", o.Hosts[1])
-	o.Snat("acme", "internet")
+	o.SNAT("acme", "internet")
 	foreign := o.Float(other[0])
 	c1 := acme[0]
 	o.SeenAs(c1.Workload, "tcp", overlay.ServerAt(lab.InternetServer), 10, c1.Host.InternetAddr())

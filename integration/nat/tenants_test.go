@@ -42,8 +42,8 @@ func TestTenantsNeverMeetThroughNAT(t *testing.T) {
 			t.Fatalf("the tenants' addresses differ: %s, %s", acme[i].V4(), other[i].V4())
 		}
 	}
-	o.Snat("acme", "internet")
-	o.Snat("umbrella", "internet")
+	o.SNAT("acme", "internet")
+	o.SNAT("umbrella", "internet")
 	floating := overlay.ServerAt(o.Float(acme[0]))
 	forward := overlay.ServerAt(forward(o, "umbrella", "campus", "--udp", fmt.Sprint(overlay.ServerPort), fmt.Sprintf("umbrella/web/c1:%d", overlay.ServerPort)))
 
@@ -229,8 +229,8 @@ func TestErrorsThroughNATQuoteWhatWasSent(t *testing.T) {
 	acme, other := o.Tenant("acme", o.Hosts[0], o.Hosts[0]), o.Tenant("umbrella", o.Hosts[1])
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer, lab.CampusServer)
 	c1, c2, u1 := acme[0], acme[1], other[0]
-	o.Snat("acme", "internet")
-	o.Snat("umbrella", "campus")
+	o.SNAT("acme", "internet")
+	o.SNAT("umbrella", "campus")
 	floating := o.Float(c1)
 	forward := forward(o, "acme", "campus", "--udp", "8080", "acme/web/c2:9")
 	o.SeenAs(c2.Workload, "tcp", overlay.ServerAt(lab.InternetServer), 10, c2.Host.InternetAddr())
@@ -329,7 +329,7 @@ func TestFloatingAddressOfAnotherHost(t *testing.T) {
 	c1, c2, c3 := acme[0], acme[1], acme[2]
 	overlay.Serve(t, c2.Workload)
 	address, own := o.Float(c2), o.Float(c3)
-	o.Snat("acme", "campus")
+	o.SNAT("acme", "campus")
 	campus, err := o.Hosts[0].Capture(lab.CampusNIC)
 	if err != nil {
 		t.Fatal(err)

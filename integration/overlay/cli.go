@@ -38,6 +38,7 @@ func (o *Overlay) Exec(h *lab.Host, args ...string) string {
 	return out
 }
 
+// Words is a list of words that a command must say.
 func Words(words ...string) []string { return words }
 
 // Run runs a command of the CLI on the first host and fails the test if it fails.
@@ -46,6 +47,7 @@ func (o *Overlay) Run(args ...string) string {
 	return o.RunOn(o.Hosts[0], args...)
 }
 
+// RunOn is Run on another host.
 func (o *Overlay) RunOn(h *lab.Host, args ...string) string {
 	o.T.Helper()
 	out, err := h.Ovloom(o.T.Context(), args...)

@@ -15,7 +15,7 @@ type Foreign struct {
 	VTEP netip.Addr
 }
 
-// fdbMode is how a Linux vxlan device finds out behind which VTEP a MAC is.
+// FDBMode is how a Linux vxlan device finds out behind which VTEP a MAC is.
 type fdbMode string
 
 const (

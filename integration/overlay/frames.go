@@ -56,6 +56,7 @@ func SendVXLAN(t *testing.T, from *lab.Host, to netip.Addr, vni uint32, inners .
 	}
 }
 
+// Datagram returns a frame with a UDP datagram.
 func Datagram(srcMAC, dstMAC intent.MAC, src, dst netip.Addr, payload []byte) []byte {
 	return lab.IPFrame(srcMAC, dstMAC, src, dst, lab.ProtoUDP, 64,
 		lab.UDP(netip.AddrPortFrom(src, 9), netip.AddrPortFrom(dst, 9), payload))

@@ -9,5 +9,5 @@ var (
 		`no openflow connection`, `openflow connection`, `cannot put the bridges right`, `ovs-vswitchd`,
 		`comparing the switch`, `changing the switch failed`, `could not open network device`, `tunnel`, `\|rconn\|WARN\|`,
 	}
-	OvsdbGone = append([]string{`ovsdb`, `db.sock`, `database`, `cannot keep`, `task failed`, `lock`}, VswitchdGone...)
+	OVSDBGone = append([]string{`ovsdb`, `db.sock`, `database`, `cannot keep`, `task failed`, `lock`}, VswitchdGone...)
 )

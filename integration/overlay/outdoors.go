@@ -17,6 +17,8 @@ type Outdoors struct {
 	Outside *lab.Outside
 }
 
+// NewOutdoors starts an overlay with an outside, external internet through the hosts and
+// external campus by a bridge, and waits until each host has both uplinks.
 func NewOutdoors(t *testing.T, hosts int) *Outdoors {
 	t.Helper()
 	o := &Outdoors{Overlay: New(t, lab.Config{Hosts: hosts})}
@@ -69,13 +71,15 @@ func (o *Outdoors) Tenant(name string, hosts ...*lab.Host) []*Machine {
 	return machines
 }
 
-func (o *Outdoors) Snat(tenant, external string) intent.SNAT {
+// SNAT lets a tenant out by an external.
+func (o *Outdoors) SNAT(tenant, external string) intent.SNAT {
 	o.T.Helper()
 	var s intent.SNAT
 	o.Get(o.Hosts[0], &s, "nat", "snat", "add", tenant, "--external", external)
 	return s
 }
 
+// Float gives a port a floating address on the campus, and returns it.
 func (o *Outdoors) Float(port *Machine) netip.Addr {
 	o.T.Helper()
 	var f intent.Floating

@@ -85,6 +85,7 @@ func (o *Overlay) Plug(h *lab.Host, ref string, flags ...string) *Machine {
 	return o.PlugExisting(h, ref)
 }
 
+// PlugExisting makes a workload on a host and plugs it into a port that is there.
 func (o *Overlay) PlugExisting(h *lab.Host, ref string, flags ...string) *Machine {
 	o.T.Helper()
 	m := &Machine{}
@@ -117,6 +118,7 @@ func (o *Overlay) Capture(m *Machine) *lab.Capture {
 	return c
 }
 
+// Wire captures what passes on the underlay.
 func (o *Overlay) Wire() *lab.Capture {
 	o.T.Helper()
 	c, err := o.CaptureUnderlay()

@@ -100,6 +100,7 @@ func AskWho(w *lab.Workload, network string, to netip.AddrPort, size int) (netip
 	return WhoAmI(c, size)
 }
 
+// WhoAmI is AskWho on a connection that is open.
 func WhoAmI(c net.Conn, size int) (netip.AddrPort, error) {
 	c.SetDeadline(time.Now().Add(AnswerTime))
 	if _, err := c.Write(make([]byte, size)); err != nil {

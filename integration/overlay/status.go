@@ -37,7 +37,7 @@ func (o *Overlay) ConnectionBecomes(h *lab.Host, name string, up bool) {
 	})
 }
 
-// status polls until the status of a host is as it should be.
+// StatusBecomes polls until the status of a host is as it should be.
 func (o *Overlay) StatusBecomes(h *lab.Host, what string, is func(api.Status) bool) {
 	o.T.Helper()
 	lab.Eventually(o.T, PollTime, what, func() error {

@@ -187,7 +187,7 @@ func TestUsersDoNotTakeForwards(t *testing.T) {
 	h := o.Hosts[0]
 	acme := o.Tenant("acme", h)
 	overlay.Serve(t, acme[0].Workload)
-	o.Snat("acme", "internet")
+	o.SNAT("acme", "internet")
 	client := netip.MustParseAddr("198.51.100.1")
 	at := map[string]netip.AddrPort{}
 	for _, port := range []string{"8090", "8091"} {
@@ -242,7 +242,7 @@ func TestNoInnerAddressLeavesTheHost(t *testing.T) {
 	o := overlay.NewOutdoors(t, 1)
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer)
 	c := o.Tenant("acme", o.Hosts[0])[0]
-	o.Snat("acme", "internet")
+	o.SNAT("acme", "internet")
 	server := overlay.ServerAt(lab.InternetServer)
 	o.SeenAs(c.Workload, "tcp", server, 10, o.Hosts[0].InternetAddr())
 	heard, err := o.Outside.Capture("inet0")

@@ -76,8 +76,8 @@ func TestOneTenantTakesNothingFromAnother(t *testing.T) {
 	}
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer)
 	evil, good := o.Tenant("evil", h)[0], o.Tenant("acme", h)[0]
-	o.Snat("evil", "internet")
-	o.Snat("acme", "internet")
+	o.SNAT("evil", "internet")
+	o.SNAT("acme", "internet")
 	o.Run("network", "add", "acme/db", "--subnet", "10.0.2.0/24")
 	db := o.Plug(h, "acme/db/d1")
 	friend := o.Plug(h, "evil/web/f1")

@@ -75,9 +75,9 @@ func newExitLab(t *testing.T) *exitLab {
 		l.m[p.name] = m
 		l.heard[m.Port.Ref().String()] = l.Capture(m)
 	}
-	l.Snat("acme", "internet")
-	l.Snat("umbrella", "campus")
-	l.Snat("stuck", "nowhere")
+	l.SNAT("acme", "internet")
+	l.SNAT("umbrella", "campus")
+	l.SNAT("stuck", "nowhere")
 	l.float = l.Outdoors.Float(l.m["p"])
 	l.Outdoors.Float(l.m["g"])
 	var f intent.Forward
