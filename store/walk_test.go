@@ -13,6 +13,7 @@ import (
 
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/store/cluster"
+	"github.com/ovloom/ovloom/store/kv"
 )
 
 // walker makes random changes through one client. Names come from a small pool,
@@ -292,5 +293,51 @@ func TestRandomWalk(t *testing.T) {
 		}
 		m.reaches(t, rev)
 		m.equals(t, s, tenant)
+	}
+}
+
+// Whatever the history, the store is consistent at every moment; and when all is deleted,
+// no more is left of it than counters, of which no number is given out again.
+func TestHistoryLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	const steps, each = 900, 150
+	s := open(t, cluster.Config{})
+	ctx := t.Context()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	w := walker{s, rand.New(rand.NewPCG(seed, 0))}
+	for i := range steps {
+		if what, err := w.step(ctx); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if i%each == each-1 {
+			checked(t, s)
+		}
+	}
+	before, err := s.ids.Take(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, class := range []intent.Class{intent.ClassTenant, intent.ClassExternal, intent.ClassHost} {
+		all, err := s.List(ctx, class, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range all {
+			if _, _, err := s.Delete(ctx, o.Reference(), true); err != nil {
+				t.Errorf("delete %s: %v", intent.ObjectName(o), err)
+			}
+		}
+	}
+	for _, k := range keys(t, s) {
+		switch k {
+		case kv.NameKey, idCounter, vniCounter, vrfCounter, numberCounter:
+		default:
+			t.Errorf("left behind: %s", k)
+		}
+	}
+	checked(t, s)
+	if after, err := s.ids.Take(ctx); err != nil || after <= before {
+		t.Errorf("id %d after %d, %v", after, before, err)
 	}
 }
