@@ -247,14 +247,14 @@ func TestClaims(t *testing.T) {
 func TestClaimsOfManyHostsHaveTheirOwnGenerations(t *testing.T) {
 	t.Parallel()
 	const hosts = 32
-	s := open(t, cluster.Config{})
+	s := open(t, cluster.Config{Timeout: patience})
 	ctx := t.Context()
 	acme(t, s)
 	c1 := must[intent.Port](t)(s.AddPort(ctx, port("acme/web/c1"))).Ref()
 	for i := range hosts {
 		host(t, s, fmt.Sprintf("host%d", i), fmt.Sprintf("192.0.2.%d", i+1))
 	}
-	stores := []*Store{s, client(t, s), client(t, s)}
+	stores := []*Store{s, open(t, cluster.Config{Endpoints: s.URLs(), Timeout: patience}), open(t, cluster.Config{Endpoints: s.URLs(), Timeout: patience})}
 	var mu sync.Mutex
 	seen := map[uint64]string{}
 	var wg sync.WaitGroup

@@ -26,7 +26,7 @@ func closed(t *testing.T, s *Store) {
 func proxied(t *testing.T) (c cluster.Config, at func(dir string)) {
 	t.Helper()
 	link := filepath.Join(stateDir(t), "s")
-	return cluster.Config{StateDir: stateDir(t), Endpoints: []string{"unix://" + link}, Timeout: 2e9}, func(dir string) {
+	return cluster.Config{StateDir: stateDir(t), Endpoints: []string{"unix://" + link}, Timeout: 10e9}, func(dir string) {
 		t.Helper()
 		if err := os.RemoveAll(link); err != nil {
 			t.Fatal(err)

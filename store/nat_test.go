@@ -340,10 +340,10 @@ func TestLeftNATAddressesGo(t *testing.T) {
 func TestHostsTakeAddressesAtOnce(t *testing.T) {
 	t.Parallel()
 	const hosts = 40
-	s := open(t, cluster.Config{})
+	s := open(t, cluster.Config{Timeout: patience})
 	ctx := t.Context()
 	outside(t, s)
-	far := client(t, s)
+	far := open(t, cluster.Config{Endpoints: s.URLs(), Timeout: patience})
 	must[intent.SNAT](t)(s.AddSNAT(ctx, snat("acme", "campus")))
 	must[intent.External](t)(s.SetExternal(ctx, "campus", func(e *intent.External) error { e.Pool.Last = addr("203.0.113.39"); return nil }))
 	for i := range hosts {

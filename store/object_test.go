@@ -261,11 +261,11 @@ func TestSubnetIsUsedUpAndRoundAgain(t *testing.T) {
 func TestAddressesFromManyWritersAreUnique(t *testing.T) {
 	t.Parallel()
 	const writers, each = 32, 12
-	s := open(t, cluster.Config{})
+	s := open(t, cluster.Config{Timeout: patience})
 	ctx := t.Context()
 	must[intent.Tenant](t)(s.AddTenant(ctx, "acme"))
 	must[intent.Network](t)(s.AddNetwork(ctx, network("acme/web", "10.0.0.0/23", "fd00::/64")))
-	stores := []*Store{s, client(t, s), client(t, s), client(t, s)}
+	stores := []*Store{s, open(t, cluster.Config{Endpoints: s.URLs(), Timeout: patience}), open(t, cluster.Config{Endpoints: s.URLs(), Timeout: patience}), open(t, cluster.Config{Endpoints: s.URLs(), Timeout: patience})}
 	var mu sync.Mutex
 	owner := map[netip.Addr]string{}
 	var wg sync.WaitGroup
@@ -299,10 +299,10 @@ func TestAddressesFromManyWritersAreUnique(t *testing.T) {
 func TestOneOfManyWritersWins(t *testing.T) {
 	t.Parallel()
 	const writers = 32
-	s := open(t, cluster.Config{})
+	s := open(t, cluster.Config{Timeout: patience})
 	ctx := t.Context()
 	acme(t, s)
-	stores := []*Store{s, client(t, s), client(t, s)}
+	stores := []*Store{s, open(t, cluster.Config{Endpoints: s.URLs(), Timeout: patience}), open(t, cluster.Config{Endpoints: s.URLs(), Timeout: patience})}
 	races := map[string]func(s *Store, w int) error{
 		"tenant name": func(s *Store, _ int) error { return third(s.AddTenant(ctx, "globex")) },
 		"VNI": func(s *Store, w int) error {

@@ -13,6 +13,10 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
+// patience is how long a call may take of which many are made at once, on a machine that
+// has other work.
+const patience = 30 * time.Second
+
 // open opens an embedded store in a folder of its own.
 func open(t testing.TB, c cluster.Config) *Store {
 	t.Helper()
