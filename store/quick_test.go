@@ -139,7 +139,7 @@ func TestQuickAgreesAboutDamage(t *testing.T) {
 	items := quickItems(t)
 	var q quick
 	read := 0
-	for range 200_000 {
+	for range 50_000 {
 		it := items[r.IntN(len(items))]
 		it.Value = append([]byte(nil), it.Value...)
 		at := r.IntN(len(it.Value))
