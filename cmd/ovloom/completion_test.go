@@ -37,7 +37,7 @@ func TestComplete(t *testing.T) {
 		{"value after = as bash splits it", []string{"tenant", "list", "--output", "="}, "json table"},
 		{"part of a value as bash splits it", []string{"network", "add", "acme/x", "--unknown", "=", "f"}, "flood"},
 		{"argument after a value as bash splits it", []string{"tenant", "show", "--output", "=", "json", ""}, "acme umbrella"},
-		{"value that nobody knows", []string{"port", "add", "acme/web/c3", "--ip", ""}, ""},
+		{"value that is not completed", []string{"port", "add", "acme/web/c3", "--ip", ""}, ""},
 		{"tenant", []string{"tenant", "show", ""}, "acme umbrella"},
 		{"tenant of a network", []string{"network", "show", ""}, "acme/ umbrella/"},
 		{"network", []string{"network", "show", "acme/"}, "acme/db acme/web"},

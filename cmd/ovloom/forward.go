@@ -131,7 +131,7 @@ func readTarget(in *input[intent.Forward]) (err error) {
 func checkForward(in *input[intent.Forward]) error {
 	f := &in.object
 	if f.Protocol == "" {
-		return readOutside(in) // which says so
+		return readOutside(in) // the error for no port
 	}
 	if f.To == (intent.PortRef{}) {
 		return intent.Invalidf("it is not said where %s port %d leads", f.Protocol, f.Port).WithHint("say it with --to, such as --to %s/web/c1:80", f.Tenant)
@@ -147,7 +147,7 @@ func checkForward(in *input[intent.Forward]) error {
 func findForward(in *input[intent.Forward]) error {
 	f := &in.object
 	if f.Protocol == "" {
-		return readOutside(in) // which says so
+		return readOutside(in) // the error for no port
 	}
 	if f.External != "" {
 		return nil

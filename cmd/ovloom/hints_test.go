@@ -254,7 +254,7 @@ func TestHintsNameKnownPrograms(t *testing.T) {
 			if len(words) < 2 || words[0] == "ovloom" || formatVerb.MatchString(words[0]) || slices.Contains(otherPrograms, words[0]) {
 				continue
 			}
-			t.Errorf("%s tells to run %q, and nobody knows %s: list it in otherPrograms if it is right\n  in %q", x.at, m[1], words[0], x.says)
+			t.Errorf("%s tells to run %q, but %s is no program that otherPrograms lists: add it if it is right\n  in %q", x.at, m[1], words[0], x.says)
 		}
 	}
 }

@@ -150,7 +150,7 @@ func printTrace(w io.Writer, t intent.Trace, long bool) {
 }
 
 func printHop(w io.Writer, h intent.TraceHop, long bool) {
-	fmt.Fprintf(w, "  on %s, %s\n", h.Host, cmp.Or(h.Via, "sent by nobody"))
+	fmt.Fprintf(w, "  on %s, %s\n", h.Host, cmp.Or(h.Via, "without a sender"))
 	if h.Error != "" {
 		fmt.Fprintf(w, "    => %s\n", h.Error)
 		return

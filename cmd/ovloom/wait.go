@@ -51,11 +51,11 @@ func stored(err error, hint string) error {
 	return &told
 }
 
-// progress tells who is waited for: after patience, whenever it changes. On a
+// progress shows which hosts are waited for: after patience, whenever it changes. On a
 // terminal it keeps to one line and takes that away at the end.
 type progress struct {
 	w        io.Writer
-	what     string // as long as nobody is named
+	what     string // while no host is named
 	terminal bool
 	timer    *time.Timer
 
