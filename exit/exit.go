@@ -4,15 +4,23 @@
 // A Gatherer learns what is wanted and gives all of it to a Reconciler, which makes it
 // true, keeps it so, and tells the controller what there is. Neither holds a lock while
 // it calls something else.
+//
+//	gather.go   Gatherer: what is wanted
+//	exit.go     Reconciler: making it true
+//	ports.go    the ports of the integration bridge
+//	keep.go     the way through the host, put back and tried
+//	service.go  forwards, and the host's own programs
+//	fix.go      what the host lacks, set right on request
+//	tell.go     what the controller is told
+//	status.go   what people are told
+//	own.go      what this host has that tenants are kept from
+//	linux.go    the host's network
 package exit
 
 import (
 	"context"
 	"errors"
-	"fmt"
-	"hash/fnv"
 	"log/slog"
-	"maps"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -307,61 +315,6 @@ func (r *Reconciler) run(ctx context.Context) {
 	}
 }
 
-// ports returns the ports that externals need. A tenant leaves by one of kind host on
-// every host, by one of kind bridge where there is a bridge of that name. Externals of
-// one bridge share a port: the bridge would take the host's MAC on two of its ports for a
-// move from one to the other, again and again.
-func (r *Reconciler) ports(externals []intent.External) []ovsdb.Uplink {
-	var list []ovsdb.Uplink
-	host := false
-	for _, e := range externals {
-		host = host || e.Kind == intent.ExternalHost
-	}
-	names := r.bridgePorts(externals)
-	for _, bridge := range slices.Sorted(maps.Keys(names)) {
-		list = append(list, ovsdb.Uplink{Name: names[bridge], Via: viaBridge + bridge, Bridge: bridge})
-	}
-	if host {
-		list = append(list, ovsdb.Uplink{Name: r.set.Link, Via: viaHost, MAC: uplinkMAC.String(),
-			MTU: intent.Network{}.PortMTU(r.set.UnderlayMTU)})
-	}
-	return list
-}
-
-// portOf returns the name of the port of the integration bridge that leads to an
-// external, of those that there are.
-func (r *Reconciler) portOf(e intent.External, all []intent.External) string {
-	if e.Kind == intent.ExternalHost {
-		return r.set.Link
-	}
-	return r.bridgePorts(all)[e.Bridge]
-}
-
-// bridgePorts names the port of the integration bridge that leads to each bridge of
-// externals. A name depends on that of the bridge, so that the port stays whatever
-// externals come and go; with -out behind it, it is as long as Linux lets it be.
-func (r *Reconciler) bridgePorts(externals []intent.External) map[string]string {
-	names, taken := map[string]string{}, map[uint32]bool{}
-	bridges := map[string]bool{}
-	for _, e := range externals {
-		if e.Kind == intent.ExternalBridge {
-			bridges[e.Bridge] = true
-		}
-	}
-	const digits = 0x1000
-	for _, bridge := range slices.Sorted(maps.Keys(bridges)) {
-		h := fnv.New32a()
-		h.Write([]byte(bridge))
-		n := h.Sum32() % digits
-		for taken[n] {
-			n = (n + 1) % digits
-		}
-		taken[n] = true
-		names[bridge] = fmt.Sprintf("%s-x%03x", r.set.Bridge, n)
-	}
-	return names
-}
-
 // ensure makes what is wanted true, and notes what is in the way.
 func (r *Reconciler) ensure(ctx context.Context, c Config, look bool) {
 	exit := r.exit(c)
@@ -496,67 +449,6 @@ func (r *Reconciler) remakeLink(ctx context.Context, link string) (ofport int, e
 	return ofport, nil
 }
 
-// Fix sets what the host lacks for tenants to leave through it, and says what it did.
-func (r *Reconciler) Fix(ctx context.Context) (done []string, err error) {
-	answer := make(chan fixed, 1)
-	select {
-	case r.asks <- ask{ctx, answer}:
-	case <-r.done:
-		return nil, errClosed
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	select {
-	case f := <-answer:
-		return f.done, f.err
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-}
-
-var errClosed = intent.Unavailablef("this host does not look after its ways out any more")
-
-// fix is Fix, inside run.
-func (r *Reconciler) fix(ctx context.Context) (done []string, err error) {
-	c, ok := r.wanted()
-	exit := r.exit(c)
-	if !ok || len(exit.Subnets) == 0 {
-		return nil, nil
-	}
-	if !c.StoreKnown || !c.ForwardsKnown {
-		return nil, intent.Unavailablef("the way out through the host is not made yet: the store has not told enough").
-			WithHint("try again when ovloom status shows the store as connected")
-	}
-	if _, _, err := r.leaveServices(&exit); err != nil {
-		return nil, err
-	}
-	// What was seen last may be old, or nothing yet. What is in the way may hide what is
-	// behind it.
-	for range fixRounds {
-		if err := r.ensureExit(ctx, exit, true); err != nil {
-			return done, err
-		}
-		faults := r.lastSeen().faults
-		if len(faults) == 0 {
-			return done, nil
-		}
-		now, err := r.deps.Host.FixExit(ctx, faults)
-		for _, what := range now {
-			r.log.Info("host changed on request", "what", what)
-		}
-		if done = append(done, now...); err != nil {
-			return done, errors.Join(err, r.ensureExit(ctx, exit, true))
-		}
-	}
-	if err := r.ensureExit(ctx, exit, true); err != nil {
-		return done, err
-	}
-	for _, f := range r.lastSeen().faults {
-		return done, intent.Conflictf("tenants still cannot leave through the host: %s", f.What).WithHint("%s", f.Do)
-	}
-	return done, nil
-}
-
 // Remove removes all that was made, but for the ports of the integration bridge that go
 // with it. The Reconciler must be closed.
 func (r *Reconciler) Remove(ctx context.Context) error {
@@ -567,61 +459,3 @@ func (r *Reconciler) Remove(ctx context.Context) error {
 // LinkMade says whether the interface that faces the host's own routing has been set up:
 // whoever sets it down then is somebody else.
 func (r *Reconciler) LinkMade() bool { return r.up.Load() }
-
-// tellUplinks tells the controller by which ports externals are reached.
-func (r *Reconciler) tellUplinks(ctx context.Context, c Config) {
-	at := map[string]ovsdb.Interface{}
-	for _, i := range r.deps.Switch.Interfaces(r.set.Bridge) {
-		if i.Uplink != "" && i.OFPort > 0 {
-			at[i.Uplink] = i
-		}
-	}
-	uplinks := map[string]controller.Uplink{}
-	for _, e := range c.Externals {
-		via := viaBridge + e.Bridge
-		if e.Kind == intent.ExternalHost {
-			via = viaHost
-		}
-		i, ok := at[via]
-		if !ok {
-			continue
-		}
-		u := controller.Uplink{OFPort: of.PortNo(i.OFPort)}
-		if e.Kind == intent.ExternalHost {
-			u.MAC = uplinkMAC
-		}
-		uplinks[e.Name] = u
-	}
-	if r.told == nil || !maps.Equal(uplinks, r.told) {
-		r.deps.Controller.SetUplinks(ctx, uplinks)
-		r.told = uplinks
-	}
-}
-
-// tellSurroundings tells the controller what tenants must not reach.
-func (r *Reconciler) tellSurroundings(ctx context.Context, c Config) {
-	if !c.StoreKnown {
-		return
-	}
-	own, err := r.deps.Host.OwnAddrs()
-	if err != nil {
-		r.log.Warn("cannot read this host's addresses", "error", err)
-		return
-	}
-	own = withoutGateways(own, c.Externals)
-	now := controller.Surroundings{Addresses: own, Store: c.Store, Forwards: r.inForce()}
-	if r.toldAround == nil || !reflect.DeepEqual(now, *r.toldAround) {
-		r.deps.Controller.SetSurroundings(ctx, now)
-		r.toldAround = &now
-	}
-}
-
-// withoutGateways leaves out the addresses that this host has for externals of kind
-// host: those are the externals' own.
-func withoutGateways(own []netip.Addr, externals []intent.External) []netip.Addr {
-	return slices.DeleteFunc(own, func(a netip.Addr) bool {
-		return slices.ContainsFunc(externals, func(e intent.External) bool {
-			return e.Kind == intent.ExternalHost && e.Gateway == a
-		})
-	})
-}

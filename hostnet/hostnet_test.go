@@ -497,12 +497,3 @@ func TestSysctlOfAnInterface(t *testing.T) {
 		t.Errorf("got %q, %v", v, err)
 	}
 }
-
-func TestHasKernelDatapath(t *testing.T) {
-	has, err := HasKernelDatapath()
-	must(t, err)
-	_, statErr := os.Stat("/sys/module/openvswitch")
-	if loaded := statErr == nil; has != loaded {
-		t.Errorf("got %v, but /sys/module/openvswitch: %v", has, statErr)
-	}
-}

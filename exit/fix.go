@@ -1,0 +1,71 @@
+package exit
+
+import (
+	"context"
+	"errors"
+
+	"github.com/ovloom/ovloom/intent"
+)
+
+// Setting right, on request, what the host lacks for tenants to leave through it.
+
+// Fix sets what the host lacks for tenants to leave through it, and says what it did.
+func (r *Reconciler) Fix(ctx context.Context) (done []string, err error) {
+	answer := make(chan fixed, 1)
+	select {
+	case r.asks <- ask{ctx, answer}:
+	case <-r.done:
+		return nil, errClosed
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	select {
+	case f := <-answer:
+		return f.done, f.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+var errClosed = intent.Unavailablef("this host does not look after its ways out any more")
+
+// fix is Fix, inside run.
+func (r *Reconciler) fix(ctx context.Context) (done []string, err error) {
+	c, ok := r.wanted()
+	exit := r.exit(c)
+	if !ok || len(exit.Subnets) == 0 {
+		return nil, nil
+	}
+	if !c.StoreKnown || !c.ForwardsKnown {
+		return nil, intent.Unavailablef("the way out through the host is not made yet: the store has not told enough").
+			WithHint("try again when ovloom status shows the store as connected")
+	}
+	if _, _, err := r.leaveServices(&exit); err != nil {
+		return nil, err
+	}
+	// What was seen last may be old, or nothing yet. What is in the way may hide what is
+	// behind it.
+	for range fixRounds {
+		if err := r.ensureExit(ctx, exit, true); err != nil {
+			return done, err
+		}
+		faults := r.lastSeen().faults
+		if len(faults) == 0 {
+			return done, nil
+		}
+		now, err := r.deps.Host.FixExit(ctx, faults)
+		for _, what := range now {
+			r.log.Info("host changed on request", "what", what)
+		}
+		if done = append(done, now...); err != nil {
+			return done, errors.Join(err, r.ensureExit(ctx, exit, true))
+		}
+	}
+	if err := r.ensureExit(ctx, exit, true); err != nil {
+		return done, err
+	}
+	for _, f := range r.lastSeen().faults {
+		return done, intent.Conflictf("tenants still cannot leave through the host: %s", f.What).WithHint("%s", f.Do)
+	}
+	return done, nil
+}
