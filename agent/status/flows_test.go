@@ -80,3 +80,41 @@ func TestConnectionsOfATenant(t *testing.T) {
 		t.Error("zones that cannot be read are none")
 	}
 }
+
+// Where a MAC was learned is told by the name of what is there, and by its address or interface
+// where it has no name.
+func TestLearned(t *testing.T) {
+	var flows []of.FlowStats
+	for _, text := range []string{
+		"table=44,metadata=0x2713/0xffffff,dl_dst=02:00:00:00:00:01 actions=set_field:0x4->reg2",
+		"table=44,metadata=0x2713/0xffffff,dl_dst=02:00:00:00:00:02 actions=set_field:0xc0000202->reg3",
+		"table=44,metadata=0x2713/0xffffff,dl_dst=02:00:00:00:00:03 actions=set_field:0xc0000209->reg3",
+		"table=44,metadata=0x2713/0xffffff,dl_dst=02:00:00:00:00:04 actions=set_field:0x5->reg2",
+		"table=44,metadata=0x2713/0xffffff,dl_dst=02:00:00:00:00:05 actions=set_field:0x6->reg2",
+		"table=44,metadata=0x2713/0xffffff,dl_dst=02:00:00:00:00:06 actions=set_field:0xc000020a->reg3",
+		"table=44,metadata=0x9999/0xffffff,dl_dst=02:00:00:00:00:07 actions=set_field:0x4->reg2",
+	} {
+		f, err := of.ParseFlow(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		flows = append(flows, of.FlowStats{Flow: f})
+	}
+	b := &bed{flows: flows, onBr: []ovsdb.Interface{{Name: "tap1", IfaceID: "u1", OFPort: 4}, {Name: "eth9", OFPort: 5}}}
+	snap := intent.Snapshot{Ports: []intent.Port{{Tenant: "acme", Network: "web", Name: "c1", UUID: "u1"}},
+		Peers: []intent.Peer{{Tenant: "acme", Network: "web", Name: "lab", VTEP: netip.MustParseAddr("192.0.2.10")}}}
+	list, err := b.observer().Learned(t.Context(), snap, intent.Network{Tenant: "acme", Name: "web", VNI: 0x2713})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, l := range list {
+		got = append(got, l.Behind)
+	}
+	want := []string{"a port here", "host host2", "interface eth9", "peer acme/web/lab", "port acme/web/c1", "VTEP 192.0.2.9"}
+	slices.Sort(got)
+	slices.Sort(want)
+	if !slices.Equal(got, want) {
+		t.Errorf("learned behind %q, want %q", got, want)
+	}
+}
