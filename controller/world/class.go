@@ -21,6 +21,7 @@ type objectClass[T intent.Object] struct {
 	// changed marks what depends on the object. One of old and now may be nil.
 	changed func(t *tenant, old, now *T)
 	// each visits all objects of the class that a tenant has; nil: they have nothing alone.
+	// Visit must not keep the pointer.
 	each func(t *tenant, visit func(*T))
 	// touch marks all objects of the class; nil: none have flows of their own.
 	touch func(t *tenant)

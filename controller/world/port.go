@@ -35,8 +35,9 @@ func (w *World) portClass() objectClass[intent.Port] {
 			t.prune(p.Network)
 		},
 		each: func(t *tenant, visit func(*intent.Port)) {
+			var p intent.Port // one for all: there may be many
 			for _, n := range t.networks {
-				for _, p := range n.ports {
+				for _, p = range n.ports {
 					visit(&p)
 				}
 			}
