@@ -301,8 +301,8 @@ func TestJoinsThatAreRefused(t *testing.T) {
 		}
 		refusedAs(t, what, err, kind, words...)
 	}
-	stranger := memberConfig(t, "host3")
-	refused("nobody's member", stranger, intent.NotFound, "does not expect a member at "+stranger.Peer, "ovloom store member add host3 --url "+stranger.Peer)
+	unexpected := memberConfig(t, "host3")
+	refused("a member that is not expected", unexpected, intent.NotFound, "does not expect a member at "+unexpected.Peer, "ovloom store member add host3 --url "+unexpected.Peer)
 
 	owner := memberConfig(t, "host3")
 	s := open(t, owner)

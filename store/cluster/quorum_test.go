@@ -121,7 +121,7 @@ func TestMembersOverTLS(t *testing.T) {
 		return err
 	})
 
-	// A stranger who trusts our authority is not trusted.
+	// A program that trusts our authority, and has no certificate of it, is not trusted.
 	config, err := pki.LoadClient(c.configs[0].files())
 	if err != nil {
 		t.Fatal(err)
