@@ -1,6 +1,7 @@
 package ofp_test
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -73,6 +74,9 @@ func TestInstallGroups(t *testing.T) {
 	if got := groupTexts(have); !slices.Equal(got, groupCases) {
 		t.Errorf("decoded\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(groupCases, "\n"))
 	}
+	byID := func(a, b openflow.Group) int { return cmp.Compare(a.ID, b.ID) }
+	slices.SortFunc(have, byID)
+	slices.SortFunc(groups, byID)
 	if !slices.EqualFunc(have, groups, openflow.Group.Equal) {
 		t.Error("the switch has what is wanted, but the groups are not equal")
 	}
