@@ -25,10 +25,10 @@ func (a *Agent) adopt() {
 		}
 		if err != nil {
 			// Such as one whose namespace has ended: judgeOthers tells of it.
-			a.log.Info("plugged interface without record", "interface", i.Name, "port", i.PluggedFor, "error", err)
+			a.log.Info("plugged interface has no record", "interface", i.Name, "port", i.PluggedFor, "error", err)
 			continue
 		}
-		a.log.Info("plugged interface taken on record", "interface", i.Name, "port", i.PluggedFor, "in", r.where())
+		a.log.Info("plugged interface recorded", "interface", i.Name, "port", i.PluggedFor, "in", r.where())
 	}
 }
 

@@ -103,7 +103,7 @@ func (i *Interfaces) RunApart(ctx context.Context) error {
 		failed := ""
 		if err := i.Apart.Keep(ctx, portLinks(i.Database.Interfaces(i.Agent.cfg.Bridge)), true); err != nil && ctx.Err() == nil {
 			if failed = err.Error(); failed != last {
-				i.Log.Error("cannot keep this host's own network apart from its ports: they may reach the host, and what it routes to", "error", err)
+				i.Log.Error("cannot isolate the host's own network from ports; ports may reach the host and its routes", "error", err)
 			}
 		}
 		last = failed

@@ -118,7 +118,7 @@ func (a *Agent) takeDue() (due []string, wait time.Duration) {
 func (a *Agent) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := a.cfg.Network.Watch(ctx, a.linksChanged); err != nil && ctx.Err() == nil {
-			a.log.Error("the watch on the host's links ended; starting it again", "error", err, "retry-in", watchRetry)
+			a.log.Error("watch of the host's links ended; restarting it", "error", err, "retry-in", watchRetry)
 			loop.Pause(ctx, watchRetry)
 		}
 	}

@@ -118,7 +118,7 @@ func (p *Presence) Run(ctx context.Context) error {
 			p.cfg.Log.Warn("this host was removed from the overlay; registering it again", "host", p.Name())
 		default:
 			if !logged { // not every attempt of many
-				p.cfg.Log.Warn("cannot register this host yet; going on without", "host", p.Name(), "error", err)
+				p.cfg.Log.Warn("cannot register this host yet; continuing without", "host", p.Name(), "error", err)
 			}
 			logged = true
 		}
@@ -163,7 +163,7 @@ func (p *Presence) RunUnderlay(ctx context.Context) error {
 		}
 		p.cfg.Log.Info("underlay changed", "mtu", now.UnderlayMTU, "was", told.UnderlayMTU, "fault", now.Fault)
 		if _, err := p.cfg.Store.Register(ctx, now); err != nil {
-			p.cfg.Log.Info("cannot tell the store of the underlay yet", "error", err, "retry-in", underlayRetry)
+			p.cfg.Log.Info("cannot publish the underlay yet", "error", err, "retry-in", underlayRetry)
 			retry = time.After(underlayRetry)
 			continue
 		}

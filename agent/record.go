@@ -147,7 +147,7 @@ func loadRecords(stateDir string, log *slog.Logger) (*records, error) {
 			err = fmt.Errorf("it is of port %s", rec.Port)
 		}
 		if err != nil {
-			log.Warn("record of a plugged port ignored", "file", filepath.Join(r.dir, f.Name()), "error", err)
+			log.Warn("unreadable record of a plugged port ignored", "file", filepath.Join(r.dir, f.Name()), "error", err)
 			continue
 		}
 		r.m[id] = rec

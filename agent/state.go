@@ -67,7 +67,7 @@ func (a *Agent) setState(name string, s State) {
 	}
 	switch {
 	case s.What != "":
-		a.log.Info("plugged port is not as it should be", "port", s.Port, "interface", name, "cause", s.What)
+		a.log.Info("plugged port is not as it should be", "port", s.Port, "interface", name, "fault", s.What)
 	default:
 		a.log.Info("plugged port is as it should be again", "port", old.Port, "interface", name)
 	}

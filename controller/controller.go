@@ -144,7 +144,7 @@ func (c *Controller) guarded(f func()) {
 		c.retrySync = time.Now().Add(retryMost)
 		what := fmt.Sprint(r)
 		if c.stats.LastError != what {
-			c.log.Error("the controller's work failed; comparing everything later", "error", what, "stack", string(debug.Stack()))
+			c.log.Error("controller panicked; comparing all flows later", "error", what, "stack", string(debug.Stack()))
 		}
 		c.stats.LastError = what
 	}()

@@ -39,7 +39,7 @@ func (c *Controller) waitOthers(ctx context.Context, tenant string, revision int
 	limited, cancel := context.WithTimeout(ctx, othersPatience)
 	defer cancel()
 	if err := c.deps.Progress.WaitOthers(limited, c.host, tenant, revision); err != nil && ctx.Err() == nil {
-		c.log.Info("other hosts may not know yet of a port that is up now", "tenant", tenant, "error", err)
+		c.log.Info("other hosts may not know of a port that is up", "tenant", tenant, "error", err)
 	}
 	return nil
 }

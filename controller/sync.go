@@ -44,7 +44,7 @@ func (c *Controller) bringSwitch(ctx context.Context) {
 		return
 	}
 	if err := c.apply(ctx, mods); err != nil && ctx.Err() == nil { // else Run ends
-		c.log.Log(ctx, levelOf(err), "changing the switch failed; comparing everything", "error", err)
+		c.log.Log(ctx, levelOf(err), "changing the switch failed; comparing all flows", "error", err)
 		c.synced = false
 		c.resync(ctx)
 	}
@@ -78,7 +78,7 @@ func (c *Controller) resync(ctx context.Context) {
 		c.retrySync = time.Now().Add(c.syncBackoff)
 		time.AfterFunc(c.syncBackoff, func() { c.send(ctx, func() {}) })
 		c.stats.LastError = err.Error()
-		c.log.Log(ctx, levelOf(err), "comparing the switch with what is wanted failed", "error", err, "retry-in", c.syncBackoff)
+		c.log.Log(ctx, levelOf(err), "comparing the switch with intent failed", "error", err, "retry-in", c.syncBackoff)
 		return
 	}
 	c.synced, c.syncBackoff = true, 0
@@ -91,7 +91,7 @@ func (c *Controller) resync(ctx context.Context) {
 		c.reportRepairs(mods)
 	}
 	c.repairing = false
-	c.log.Info("switch compared with what is wanted", "messages", len(mods), "took", time.Since(start).Round(time.Millisecond))
+	c.log.Info("switch compared with intent", "messages", len(mods), "took", time.Since(start).Round(time.Millisecond))
 }
 
 // compare returns the mods that lead from what the switch holds to what the last flush

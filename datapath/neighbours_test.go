@@ -98,7 +98,7 @@ func TestMissingNeighbourIsBroughtBack(t *testing.T) {
 		"it answers":               {[]string{host}, host, "tnl/neigh/set br-phy 172.31.0.2 " + host},
 		"another answers":          {[]string{third}, third, "tnl/neigh/set br-phy 172.31.0.2 " + third},
 		"it answers, with another": {[]string{third, host}, host, "tnl/neigh/set br-phy 172.31.0.2 " + host},
-		"nobody answers":           {nil, "", ""},
+		"no process answers":       {nil, "", ""},
 	} {
 		v := &vswitchd{answers: map[string]string{"tnl/neigh/show": ""}}
 		back, asked := "", 0

@@ -256,7 +256,7 @@ func (w *Watch) look(ctx context.Context, j *judge) {
 		return
 	}
 	for _, p := range j.charge(time.Now(), counts) {
-		w.log.Info("a port makes too many cached flows: its rate is limited", "ofport", p, "flows", counts[p].All, "idle", counts[p].Idle, "until", j.penalties[p].Until.Round(time.Second))
+		w.log.Info("port makes too many cached flows; limiting its rate", "ofport", p, "flows", counts[p].All, "idle", counts[p].Idle, "until", j.penalties[p].Until.Round(time.Second))
 	}
 }
 
@@ -275,6 +275,6 @@ func (w *Watch) lookSlow(ctx context.Context, j *judge) {
 		return
 	}
 	for _, p := range j.chargeSlow(time.Now(), counts) {
-		w.log.Info("a port sends too many questions: its rate is limited", "ofport", p, "rate", j.penalties[p].Asked, "until", j.penalties[p].Until.Round(time.Second))
+		w.log.Info("port sends too many address requests; limiting its rate", "ofport", p, "rate", j.penalties[p].Asked, "until", j.penalties[p].Until.Round(time.Second))
 	}
 }

@@ -32,7 +32,7 @@ func (z Zones) LoadZones(context.Context) (map[string]uint16, error) {
 	kept := map[string]uint16{}
 	if err := json.Unmarshal([]byte(text), &kept); err != nil {
 		// Another program wrote into our note. Whoever needs a zone gets one, emptied first.
-		z.Log.Warn("the bridge's note of conntrack zones is damaged: starting without", "note", text, "error", err)
+		z.Log.Warn("damaged note of conntrack zones; starting without", "note", text, "error", err)
 		return map[string]uint16{}, nil
 	}
 	return kept, nil

@@ -25,7 +25,7 @@ func (e *Examiner) examineHost() []intent.Finding {
 	}
 	for _, check := range []func(func(do, what string, args ...any)) error{e.examineTunnel, e.examineOffloads} {
 		if err := check(find); err != nil {
-			e.cfg.Log.Warn("an examination of this host is not whole", "error", err)
+			e.cfg.Log.Warn("examination of this host is incomplete", "error", err)
 			find("see the log of its ovloomd", "host %s could not be examined: %v", e.cfg.Name, err)
 		}
 	}

@@ -1,4 +1,4 @@
-// Package exit keeps the ways out of the overlay, as far as they are not flows: ports of
+// Package exit reconciles uplinks, apart from flows: ports of
 // the integration bridge, and the host's own addresses, routes and packet filter.
 //
 // A Gatherer learns what is wanted and gives all of it to a Reconciler, which makes it
@@ -66,7 +66,7 @@ const (
 // the same on all hosts: no frame with it leaves one.
 var uplinkMAC = intent.MAC{0x0e, 0x0f, 0x0f, 0x0f, 0x0f, 0x02}
 
-// Config is all that is wanted of the ways out.
+// Config is the uplinks that are wanted.
 type Config struct {
 	Externals []intent.External
 	VTEPs     []netip.Addr     // where tunnels end, of hosts and of all tenants' peers
@@ -116,7 +116,7 @@ type Host interface {
 	WatchExit(ctx context.Context, link string, deliver func(hostnet.ExitEvent)) error
 }
 
-// Controller is told what there is of ways out.
+// Controller is told which uplinks there are.
 type Controller interface {
 	SetUplinks(ctx context.Context, uplinks map[string]controller.Uplink)
 	SetSurroundings(ctx context.Context, s controller.Surroundings)
@@ -133,7 +133,7 @@ type Deps struct {
 	Log     *slog.Logger
 }
 
-// Reconciler makes the ways out and keeps them.
+// Reconciler makes uplinks and keeps them.
 type Reconciler struct {
 	// Set by New.
 	set  Settings
@@ -251,7 +251,7 @@ func (r *Reconciler) lastSeen() seen {
 	return r.seen
 }
 
-// run makes and repairs the ways out until ctx ends.
+// run makes and repairs uplinks until ctx ends.
 func (r *Reconciler) run(ctx context.Context) {
 	db := r.deps.Switch.Watch()
 	timer := time.NewTicker(ownEvery)
@@ -320,14 +320,14 @@ func (r *Reconciler) ensure(ctx context.Context, c Config, look bool) {
 	exit := r.exit(c)
 	taken, deaf, err := r.leaveServices(&exit)
 	if err != nil {
-		r.log.Warn("cannot see which ports of this host are in use", "error", err)
+		r.log.Warn("cannot list the ports of this host that are in use", "error", err)
 	}
 	faults, err := r.deps.Switch.EnsureUplinks(ctx, r.set.Bridge, r.ports(c.Externals))
 	if errors.Is(ctx.Err(), context.Canceled) {
 		return // ovloomd ends
 	}
 	if err != nil {
-		r.log.Warn("cannot put the ways out right", "error", err)
+		r.log.Warn("cannot reconcile uplinks", "error", err)
 		return
 	}
 	if faults[r.set.Link] == nil && c.StoreKnown && c.ForwardsKnown {
@@ -337,14 +337,14 @@ func (r *Reconciler) ensure(ctx context.Context, c Config, look bool) {
 		return
 	}
 	if err != nil && intent.What(err) != intent.What(r.lastSeen().err) {
-		r.log.Warn("cannot set up the way out through the host", "error", err)
+		r.log.Warn("cannot set up the host uplink", "error", err)
 	}
 	r.note(func(s *seen) {
 		s.config, s.uplinks, s.err, s.forwarded, s.taken, s.deaf = c, faults, err, exit.Forwards, taken, deaf
 	})
 }
 
-// exit returns the way out through the host as it must be; without Subnets: none.
+// exit returns the host uplink as it must be; without Subnets: none.
 func (r *Reconciler) exit(c Config) hostnet.Exit {
 	e := hostnet.Exit{Link: r.set.Link}
 	single := func(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
@@ -409,7 +409,7 @@ func (r *Reconciler) ensureExit(ctx context.Context, want hostnet.Exit, look boo
 		return err
 	}
 	if !same {
-		r.log.Info("way out through the host set up", "interface", want.Link, "subnets", len(want.Subnets), "forwards", len(want.Forwards))
+		r.log.Info("host uplink set up", "interface", want.Link, "subnets", len(want.Subnets), "forwards", len(want.Forwards))
 	}
 	r.keepFirst(want.Forwards)
 	faults, err := r.deps.Host.ExitFaults(ctx, want)
@@ -445,7 +445,7 @@ func (r *Reconciler) remakeLink(ctx context.Context, link string) (ofport int, e
 	if ofport, err = r.deps.Switch.WaitOFPort(ctx, link); err != nil {
 		return 0, err
 	}
-	r.deps.Repairs.Put("way out through the host changed by another program", 1, "interface "+link+" was missing")
+	r.deps.Repairs.Put("host uplink changed by another program", 1, "interface "+link+" was missing")
 	return ofport, nil
 }
 

@@ -271,7 +271,7 @@ func TestBridgesHaveOnePortEach(t *testing.T) {
 func TestABridgeThatLeadsNowhereIsSaid(t *testing.T) {
 	b := newBed(t)
 	b.Set(complete(campus("br-ex")))
-	eventually(t, "the way out", func() bool { u := b.Status().Uplinks; return len(u) == 1 && u[0].OFPort != 0 && u[0].Fault == "" })
+	eventually(t, "the uplink", func() bool { u := b.Status().Uplinks; return len(u) == 1 && u[0].OFPort != 0 && u[0].Fault == "" })
 	change := func(own bool, cards ...ovsdb.Interface) {
 		b.bridge.mu.Lock()
 		b.bridge.cards = cards
@@ -288,7 +288,7 @@ func TestABridgeThatLeadsNowhereIsSaid(t *testing.T) {
 			t.Errorf("with %v: warnings %v", cards, s.Warnings)
 		}
 		if s.Uplinks[0].Fault == "" {
-			t.Errorf("with %v the way out is up", cards)
+			t.Errorf("with %v the uplink is up", cards)
 		}
 	}
 	change(true, ours) // the host itself is on the segment

@@ -27,7 +27,7 @@ func (r *Reconciler) Fix(ctx context.Context) (done []string, err error) {
 	}
 }
 
-var errClosed = intent.Unavailablef("this host does not look after its ways out any more")
+var errClosed = intent.Unavailablef("this host no longer reconciles its uplinks")
 
 // fix is Fix, inside run.
 func (r *Reconciler) fix(ctx context.Context) (done []string, err error) {
@@ -37,7 +37,7 @@ func (r *Reconciler) fix(ctx context.Context) (done []string, err error) {
 		return nil, nil
 	}
 	if !c.StoreKnown || !c.ForwardsKnown {
-		return nil, intent.Unavailablef("the way out through the host is not made yet: the store has not told enough").
+		return nil, intent.Unavailablef("the host uplink is not set up yet: the store has not told enough").
 			WithHint("try again when ovloom status shows the store as connected")
 	}
 	if _, _, err := r.leaveServices(&exit); err != nil {

@@ -22,7 +22,7 @@ const (
 	lookupTime     = time.Second     // for the members of the store, and for one name
 )
 
-// Sources tell what is wanted of the ways out.
+// Sources tell which uplinks are wanted.
 type Sources struct {
 	Hosts     func(ctx context.Context, deliver func(intent.HostsUpdate)) error
 	Externals func(ctx context.Context, deliver func(intent.ExternalsUpdate)) error
@@ -150,7 +150,7 @@ func (g *Gatherer) publish(ctx context.Context) {
 				pause = min(2*pause, publishEvery)
 			}
 			if err != nil && pause == publishEvery && ctx.Err() == nil {
-				g.from.Log.Warn("cannot tell other hosts of this one's addresses", "error", err)
+				g.from.Log.Warn("cannot publish this host's addresses", "error", err)
 			}
 		}
 		if !loop.Pause(ctx, pause) {

@@ -39,7 +39,7 @@ func (r *Reconciler) watch(ctx context.Context) {
 			}
 		})
 		if err != nil && ctx.Err() == nil {
-			r.log.Warn("cannot watch the way out through the host; it is looked at every 10 seconds", "error", err)
+			r.log.Warn("cannot watch the host uplink; checking it every 10 seconds", "error", err)
 		}
 		loop.Pause(ctx, ownEvery*lookEach)
 	}
@@ -82,7 +82,7 @@ func (r *Reconciler) keep(ctx context.Context) error {
 		return err
 	}
 	r.putBack = append(r.putBack, time.Now())
-	r.deps.Repairs.Put("way out through the host changed by another program", len(changed), strings.Join(changed, "; "))
+	r.deps.Repairs.Put("host uplink changed by another program", len(changed), strings.Join(changed, "; "))
 	return nil
 }
 
@@ -103,7 +103,7 @@ func (r *Reconciler) probe(ctx context.Context, e hostnet.Exit, port of.PortNo) 
 	}
 	why := intent.What(err)
 	if err != nil && why != r.noProbe {
-		r.log.Info("cannot try the way out through the host", "error", err)
+		r.log.Info("cannot probe the host uplink", "error", err)
 	}
 	r.noProbe = why
 	if errors.Is(err, hostnet.ErrProbeLost) {

@@ -40,7 +40,7 @@ func (r *Reconciler) loadFirst() {
 		err = json.Unmarshal(b, &kept)
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		r.log.Warn("cannot read which forwards were in force: programs that listen on their ports by now keep them", "error", err)
+		r.log.Warn("cannot read the forwards of the last run; ports in use by programs stay theirs", "error", err)
 	}
 	for _, k := range kept {
 		r.first[k] = true
@@ -69,7 +69,7 @@ func (r *Reconciler) keepFirst(forwards []hostnet.ExitForward) {
 		err = os.Rename(path+".new", path)
 	}
 	if err != nil {
-		r.log.Warn("cannot remember which forwards are in force", "error", err)
+		r.log.Warn("cannot save the forwards in force", "error", err)
 	}
 }
 

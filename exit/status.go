@@ -11,13 +11,13 @@ import (
 	"github.com/ovloom/ovloom/ovsdb"
 )
 
-// Status is how the ways out are, for people.
+// Status is the state of the uplinks, for people.
 type Status struct {
 	Uplinks  []api.Uplink
 	Warnings []api.Warning // what is wrong with them
 }
 
-// Status returns how the ways out were when they were last looked at.
+// Status returns the state of the uplinks when they were last checked.
 func (r *Reconciler) Status() Status {
 	seen := r.lastSeen()
 	ofports := map[string]int{}

@@ -135,7 +135,7 @@ func (j *journey) send(ctx context.Context, d destination) error {
 	}
 	if d.mac.IsZero() || j.q.Ask {
 		if !d.addr.IsValid() {
-			return intent.Invalidf("nobody is asked for %s", j.q.To).WithHint("--ask needs an IP address or a port that has one")
+			return intent.Invalidf("%s has no address to ask for", j.q.To).WithHint("--ask needs an IP address or a port that has one")
 		}
 		found, ok, err := j.ask(ctx, mac, d.addr)
 		if err != nil || !ok {

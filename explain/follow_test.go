@@ -85,7 +85,7 @@ func TestTracer(t *testing.T) {
 			intent.TraceLeft, "leaves on host1: through the tunnel to peer acme/web/tor1 (192.0.2.9), VNI 10000", "[]", ""},
 		{"to a VTEP of nobody", "02:00:00:00:00:99", nil, fakeHosts{"host1 ip": {tunnelTo("192.0.2.77")}},
 			intent.TraceUnknown, "through the tunnel to 192.0.2.77, VNI 10000, but which host that is is not known on host1", "[192.0.2.77]", ""},
-		{"nobody has the address", "10.0.0.99", nil, fakeHosts{"host1 arp": {drop("arp_nd", "no-such-address")}},
+		{"the address does not exist", "10.0.0.99", nil, fakeHosts{"host1 arp": {drop("arp_nd", "no-such-address")}},
 			intent.TraceDropped, "no packet is sent: the question who has 10.0.0.99 is dropped on host1 in table arp_nd: no-such-address, it is so", "[]", "ovloom port add acme/web/NAME"},
 		{"the gateway answers", "10.9.0.1", nil, fakeHosts{"host1 arp": {answer}, "host1 ip": {drop("route", "no-route")}},
 			intent.TraceDropped, "dropped on host1 in table route: no-route", "[]", ""},
@@ -173,7 +173,7 @@ func TestTracesThatMakeNoSense(t *testing.T) {
 		"to nonsense":            {intent.TraceQuery{From: from, To: "over there"}, intent.Invalid, "neither an address nor a port"},
 		"another family":         {intent.TraceQuery{From: from, To: "fd00::1"}, intent.Invalid, "has no IPv6 address"},
 		"a lie of another":       {intent.TraceQuery{From: from, To: "10.0.0.3", SrcAddr: netip.MustParseAddr("fd00::1")}, intent.Invalid, "different families"},
-		"asking for a MAC":       {intent.TraceQuery{From: from, To: "02:00:00:00:00:99", Ask: true}, intent.Invalid, "nobody is asked for"},
+		"asking for a MAC":       {intent.TraceQuery{From: from, To: "02:00:00:00:00:99", Ask: true}, intent.Invalid, "has no address to ask for"},
 		"TCP to a MAC":           {intent.TraceQuery{From: from, To: "02:00:00:00:00:99", Protocol: intent.TCP, DstPort: 80}, intent.Invalid, "needs an IP address"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -22,7 +22,7 @@ func TestArrive(t *testing.T) {
 	}{
 		{"the host that answers gets the packet", fakeHosts{"host1 arp": {shown}, "host2 arp": {answer}, "host2 ip": {delivered}}, nil,
 			"delivered to acme/web/b on host2"},
-		{"nobody answers", fakeHosts{"host1 arp": {shown}, "host2 arp": {shown}}, nil,
+		{"no process answers", fakeHosts{"host1 arp": {shown}, "host2 arp": {shown}}, nil,
 			"no packet comes in: no host answers for 203.0.113.10 on external campus"},
 		{"a host is silent", fakeHosts{"host1 arp": {shown}}, nil, "what host2 does is not known: host host2 does not answer"},
 		{"the question alone", fakeHosts{"host1 arp": {shown}, "host2 arp": {answer}}, func(q *intent.TraceQuery) { q.Ask, q.Protocol, q.DstPort = true, "", 0 },
@@ -61,7 +61,7 @@ func TestArrive(t *testing.T) {
 					t.Errorf("the packet is %s", p)
 				}
 			}
-			if c.name == "nobody answers" && !slices.ContainsFunc(got.Advice, func(a string) bool { return strings.Contains(a, "--external campus --address 203.0.113.10") }) {
+			if c.name == "no process answers" && !slices.ContainsFunc(got.Advice, func(a string) bool { return strings.Contains(a, "--external campus --address 203.0.113.10") }) {
 				t.Errorf("advice: %v", got.Advice)
 			}
 		})

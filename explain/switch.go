@@ -43,7 +43,7 @@ type Tunnel struct {
 type Attached struct {
 	Port string // acme/web/c1
 
-	// Of ways out of the overlay, which several externals may share.
+	// Uplinks, which several externals may share.
 	Uplink string // in words, such as "bridge br-ex"
 	Bridge string // where it leads; "": to the host's own routing
 }

@@ -132,7 +132,7 @@ const ethernetHeader = 14
 func (w *walk) noEnd(r round) string {
 	for _, n := range r.nodes {
 		if n.kind == nodeAction && strings.HasPrefix(n.text, "group:") {
-			return "there is nobody else to send it to"
+			return "there is no other port or host to send it to"
 		}
 	}
 	if len(w.steps) > 0 && w.steps[len(w.steps)-1].Words != "" {

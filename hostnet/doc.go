@@ -13,7 +13,7 @@
 //	offload.go    features of interfaces that Open vSwitch cannot live with
 //	peerend.go    the far end of a plugged port: where it is, and its offloads
 //	udp.go        who else uses the tunnels' UDP port
-//	exit.go       the way out of the overlay through the host: addresses and packet filter
+//	exit.go       the host uplink: addresses and packet filter
 //	exitfault.go  what the host lacks for that, found and on request set
 //	listen.go     which ports of the host's own addresses its programs use
 //	sysctl.go     settings of one interface under /proc/sys/net; never of the host

@@ -1,6 +1,6 @@
 package hostnet
 
-// The way out of the overlay through the host's own routing: an interface that
+// The host uplink: tenants leave by the host's own routing: an interface that
 // faces it, and what the host's packet filter does with what comes and goes there.
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Exit is the way out through the host as it must be.
+// Exit is the host uplink as it must be.
 type Exit struct {
 	Link string // the interface; Open vSwitch has made it
 
@@ -402,7 +402,7 @@ func nft(ctx context.Context, script string) error {
 	cmd.Stderr = &stderr
 	err := cmd.Run()
 	if errors.Is(err, exec.ErrNotFound) {
-		return intent.Unavailablef("this host has no nft program, and ovloom cannot set up its rules: those of the way out through the host, and on the userspace datapath those that keep the host apart from its ports").
+		return intent.Unavailablef("this host has no nft program, and ovloom cannot set up its rules: those of the host uplink, and on the userspace datapath those that keep the host apart from its ports").
 			WithHint("install it: apt-get install nftables")
 	}
 	if err != nil {

@@ -1,6 +1,6 @@
 package hostnet
 
-// What the host itself must do for the way out through it: found, and on request
+// What the host itself must do for the host uplink: found, and on request
 // set. Nothing here is changed silently.
 
 import (

@@ -1,6 +1,6 @@
 package hostnet
 
-// What others change of the way out through the host: seen at once, by what the kernel
+// What others change of the host uplink: seen at once, by what the kernel
 // tells, and named.
 
 import (
@@ -116,7 +116,7 @@ const (
 	nfHeaderBytes = 4  // struct nfgenmsg
 )
 
-// WatchExit tells what happens to the way out through the host, until ctx ends; then it
+// WatchExit tells what happens to the host uplink, until ctx ends; then it
 // returns nil. It watches the network namespace of the thread that calls it. deliver is
 // called from several goroutines.
 func WatchExit(ctx context.Context, link string, deliver func(ExitEvent)) error {

@@ -81,7 +81,7 @@ func (e Exit) probeRules(line func(format string, args ...any)) {
 }
 
 // ErrProbeLost says that nothing of what ProbeExit sent arrived at the host's routing.
-var ErrProbeLost = errors.New("what was sent there to try the way out did not arrive")
+var ErrProbeLost = errors.New("the probe of the host uplink did not arrive")
 
 // ProbeExit sends packets out of the switch, by send, as tenants would, and returns what
 // keeps them from passing this host; nothing, if one of them passes or the host has

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// External is a way out of the overlay. Tenants use it through NAT only.
+// External is a network outside the overlay. Tenants reach it by NAT only.
 type External struct {
 	Name   string       `json:"name"`
 	ID     ID           `json:"id"`
@@ -251,7 +251,7 @@ func (e External) validatePool() error {
 	r := e.Pool
 	if !r.First.IsValid() || !r.Last.IsValid() {
 		return Invalidf("external %s has no pool", e.Name).
-			WithHint("give the addresses that nobody else uses, such as --pool 203.0.113.10-203.0.113.200")
+			WithHint("give the addresses that no other machine uses, such as --pool 203.0.113.10-203.0.113.200")
 	}
 	if err := r.Validate(); err != nil {
 		return err

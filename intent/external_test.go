@@ -45,7 +45,7 @@ func TestExternalValidate(t *testing.T) {
 		{"a subnet that is too small", internet, func(e *External) { e.Subnet = netip.MustParsePrefix("100.64.0.0/30") }, "has a prefix of 30 bits; it has between /8 and /29"},
 		{"bits behind the subnet", campus, func(e *External) { e.Subnet = netip.MustParsePrefix("203.0.113.1/24") }, "write 203.0.113.0/24"},
 		{"a gateway elsewhere", campus, func(e *External) { e.Gateway = netip.MustParseAddr("203.0.114.1") }, "gateway address 203.0.114.1 is outside subnet 203.0.113.0/24"},
-		{"no pool", campus, func(e *External) { e.Pool = AddrRange{} }, "external campus has no pool; give the addresses that nobody else uses"},
+		{"no pool", campus, func(e *External) { e.Pool = AddrRange{} }, "external campus has no pool; give the addresses that no other machine uses"},
 		{"a pool elsewhere", campus, func(e *External) { e.Pool = pool("203.0.113.10-203.0.114.10") }, "pool address 203.0.114.10 is not one of subnet 203.0.113.0/24"},
 		{"a pool with the broadcast address", campus, func(e *External) { e.Pool = pool("203.0.113.10-203.0.113.255") }, "pool address 203.0.113.255 is not one of"},
 		{"a pool with the gateway", campus, func(e *External) { e.Pool = pool("203.0.113.1-203.0.113.10") }, "the pool of external campus contains its gateway 203.0.113.1"},

@@ -24,7 +24,7 @@ type Network struct {
 	VNI      uint32   `json:"vni"` // VXLAN network identifier, 24 bits (RFC 7348)
 	Subnets  []Subnet `json:"subnets,omitempty"`
 	MTU      int      `json:"mtu,omitempty"`      // bytes of IP packet; 0: what the underlay leaves
-	Unknown  Unknown  `json:"unknown"`            // frames to a MAC that nobody knows
+	Unknown  Unknown  `json:"unknown"`            // frames to an unknown MAC
 	Learning bool     `json:"learning,omitempty"` // MACs unknown to the store may live behind ports
 
 	// StormLimit is how many broadcasts and multicasts a second a port may send; 0:

@@ -116,7 +116,7 @@ func (b *Bridges) Run(ctx context.Context) error {
 			why = err.Error()
 		}
 		if why != "" && why != logged && ctx.Err() == nil {
-			b.Log.Warn("cannot put the bridges right", "error", err)
+			b.Log.Warn("cannot reconcile the bridges", "error", err)
 		}
 		logged = why
 		b.state.Set(err == nil, err)

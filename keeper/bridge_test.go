@@ -132,7 +132,7 @@ func TestBridgesAreKept(t *testing.T) {
 		card.fail(errors.New("no such device"))
 		db.changed <- struct{}{}
 		time.Sleep(time.Minute)
-		if synctest.Wait(); b.Err() == nil || db.kept.Load() < 10 || strings.Count(log.String(), "cannot put the bridges right") != 1 {
+		if synctest.Wait(); b.Err() == nil || db.kept.Load() < 10 || strings.Count(log.String(), "cannot reconcile the bridges") != 1 {
 			t.Errorf("%v after %d attempts; logged %q", b.Err(), db.kept.Load(), log.String())
 		}
 		card.fail(nil)

@@ -86,7 +86,7 @@ func (k *Keeper) Begin(ctx context.Context, conn Conn) *ofconn.FlowWatch {
 	w, err := conn.WatchFlows(ctx, Tables()...)
 	if err != nil {
 		if ctx.Err() == nil {
-			k.Log.Info("the switch does not tell of changed flows; it is only compared now and then", "error", err)
+			k.Log.Info("the switch has no flow monitor; comparing flows periodically", "error", err)
 		}
 		return nil
 	}
@@ -114,7 +114,7 @@ func (k *Keeper) Keep(ctx context.Context, conn Conn, watch *ofconn.FlowWatch, d
 			return
 		case <-config.C:
 			if was, err := conn.PutConfigBack(ctx); err != nil && ctx.Err() == nil {
-				k.Log.Info("cannot put the switch's configuration back", "error", err)
+				k.Log.Info("cannot restore the switch's configuration", "error", err)
 			} else if was != "" {
 				k.FragmentsRepaired(was)
 			}

@@ -142,7 +142,7 @@ func (l *Link) serve(ctx context.Context, conn bridge, up func(bool)) error {
 		return err
 	}
 	if meters < metersLeast {
-		l.cfg.Log.Info("the datapath has no meters: nothing holds a port or tenant to a share of what all have in common", "meters", meters)
+		l.cfg.Log.Info("the datapath has no meters; ports and tenants have no rate limits", "meters", meters)
 	}
 	l.cfg.Controller.SetMeters(ctx, meters >= metersLeast)
 	watch := l.keeper.Begin(ctx, conn) // before the first comparison: what changes after that is told
@@ -155,7 +155,7 @@ func (l *Link) serve(ctx context.Context, conn bridge, up func(bool)) error {
 		l.cfg.Fragments.KeepFragments(connected, func(was string) {
 			l.cfg.Repairs.Put("fragments of connections bounded otherwise by another program", 0, was)
 		}, func(err error) {
-			l.cfg.Log.Warn("cannot look how the connection tracker takes fragments", "error", err)
+			l.cfg.Log.Warn("cannot read conntrack's fragment settings", "error", err)
 		})
 	})
 	keeping.Go(func() {

@@ -74,7 +74,7 @@ func Watch(ctx context.Context, log *slog.Logger, what string, watch func(contex
 		if time.Since(began) > watchMost {
 			pause = watchFirst
 		}
-		log.Warn("a watch ended; it is started again", "watch", what, "retry-in", pause, "error", err)
+		log.Warn("watch ended; restarting it", "watch", what, "retry-in", pause, "error", err)
 		if !Pause(ctx, pause) {
 			return
 		}

@@ -149,7 +149,7 @@ func (db *DB) keep(ctx context.Context, s *session) {
 			return
 		case <-s.lost:
 		}
-		db.log.Warn("connection to the Open vSwitch database lost", "socket", db.endpoint, "cause", s.cause)
+		db.log.Warn("connection to the Open vSwitch database lost", "socket", db.endpoint, "error", s.cause)
 		db.setState(nil, s.cause)
 		next, err := db.open(ctx)
 		if err != nil {
@@ -179,7 +179,7 @@ func (db *DB) open(ctx context.Context) (*session, error) {
 		if ctx.Err() != nil {
 			return nil, last
 		}
-		db.log.Debug("no connection to the Open vSwitch database", "socket", db.endpoint, "cause", err)
+		db.log.Debug("no connection to the Open vSwitch database", "socket", db.endpoint, "error", err)
 		db.setState(nil, err)
 		select {
 		case <-ctx.Done():

@@ -9,7 +9,7 @@
 //	bridge.go     EnsureBridge, DeleteBridge: br-int with its VXLAN port
 //	owner.go      whose bridge it is: ours, OVN's, Neutron's, someone's
 //	uplink.go     EnsureUplinkBridge: br-phy with the underlay's NIC
-//	external.go   EnsureUplinks: the ways out of br-int
+//	external.go   EnsureUplinks: the uplinks of br-int
 //	interface.go  Interfaces, WaitOFPort, and the marks ovloom leaves on an Interface row
 //	port.go       AddPort, DelPort
 //	version.go    versions and datapath types

@@ -1,6 +1,6 @@
 package ovsdb
 
-// The ways out of the integration bridge: an internal port into the host's own
+// Uplinks of the integration bridge: an internal port into the host's own
 // routing, and patch ports to bridges of others.
 
 import (

@@ -41,7 +41,7 @@ func (db *DB) loadRecord() {
 		err = json.Unmarshal(b, &all)
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		db.log.Warn("cannot read what is remembered of the bridges; going on without", "file", db.recordFile, "error", err)
+		db.log.Warn("cannot read the record of bridges; continuing without", "file", db.recordFile, "error", err)
 		return
 	}
 	db.bridges = all.Bridges
@@ -111,7 +111,7 @@ func (db *DB) remember(bridge string, change func(*record)) {
 		delete(db.bridges, bridge)
 	}
 	if err := db.writeRecord(); err != nil {
-		db.log.Warn("cannot write down which bridges are ovloom's", "file", db.recordFile, "error", err)
+		db.log.Warn("cannot write the record of bridges", "file", db.recordFile, "error", err)
 	}
 }
 

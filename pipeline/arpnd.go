@@ -112,11 +112,11 @@ func arpNDNetwork(r rules, sw Switch, v *NetworkView) {
 	in := regNetwork.is(uint64(n.VNI))
 	request, reply := of.Exact(of.FieldARPOp, arpRequest), of.Exact(of.FieldARPOp, arpReply)
 	if hasFamily(n, false) {
-		r.add(arpND, arpUnknown, "ARP for an address of nobody", on(in, of.ARP, request), because(ReasonNoSuchAddress)...)
+		r.add(arpND, arpUnknown, "ARP for an unknown address", on(in, of.ARP, request), because(ReasonNoSuchAddress)...)
 		r.add(arpND, arpUnknown, "ARP reply to no request", on(in, of.ARP, reply), because(ReasonUnasked)...)
 	}
 	if hasFamily(n, true) {
-		r.add(arpND, arpUnknown, "neighbour solicitation for an address of nobody",
+		r.add(arpND, arpUnknown, "neighbour solicitation for an unknown address",
 			with(icmpv6(icmpv6NeighborSol), in), because(ReasonNoSuchAddress)...)
 		// One to a port answers the question that was sent to its sender.
 		r.add(arpND, arpUnknown, "neighbour advertisement to all",
@@ -232,7 +232,7 @@ func arpNDAddress(r rules, p *PortView, own, asked []of.Term, how reply) {
 		if p.open() {
 			r.add(arpND, arpOwn, "the port's own address, for others to hear", self, to(learn))
 		} else {
-			r.add(arpND, arpOwn, "the port's own address, which is nobody else's", self, because(ReasonOwnAddress)...)
+			r.add(arpND, arpOwn, "the port's own address", self, because(ReasonOwnAddress)...)
 		}
 	}
 	in := regNetwork.is(uint64(p.Network.VNI))

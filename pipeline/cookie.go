@@ -32,7 +32,7 @@ const (
 	KindPeer                            // a VTEP of a network that is not ovloom
 	KindLearnedPeer                     // a MAC learned behind a peer; the id is the peer's
 	KindRoute                           // a static route
-	KindExternal                        // a way out of the overlay
+	KindExternal                        // a network outside the overlay
 	KindTenant                          // a tenant
 	KindSNAT                            // the SNAT of a tenant
 	KindFloating                        // the floating address of a port

@@ -19,7 +19,7 @@
 //	fork           Send broadcast and multicast to flood, what is for a gateway to l3_in, other unicast to fdb.
 //	fdb            Find the port or host that a known MAC lives on.
 //	fdb_learned    Find the port or host that a learned MAC lives on.
-//	unknown        Apply the network's policy to a MAC that nobody knows.
+//	unknown        Apply the network's policy to an unknown MAC.
 //	flood          Send a copy to every port of the network here, every other host that has some, and every peer.
 //	l3_in          Be the gateway: answer pings, and let pass what can be routed.
 //	route          Find the network and the next hop by the longest prefix.

@@ -72,7 +72,7 @@ func classifyUplink(r rules, v *ExternalView) {
 	}
 	if v.First {
 		for _, p := range neverSources {
-			r.add(classify, classifyUplinkMartian, "from outside, under an address that nobody has", with(from, of.IPv4, of.Prefix(of.FieldIPSrc, p)), because(ReasonMartian)...)
+			r.add(classify, classifyUplinkMartian, "from outside, under an address that does not exist there", with(from, of.IPv4, of.Prefix(of.FieldIPSrc, p)), because(ReasonMartian)...)
 		}
 		r.add(classify, classifyUplinkTag, "of another VLAN", with(from, of.AnyVLAN()), because(ReasonTagged)...)
 		r.add(classify, classifyUplinkOther, "without a VLAN of an external", from, because(ReasonNotOurs)...)

@@ -32,7 +32,7 @@ var fdbLearned = &Table{
 var unknown = &Table{
 	ID:      idUnknown,
 	Name:    "unknown",
-	Purpose: "Apply the network's policy to a MAC that nobody knows.",
+	Purpose: "Apply the network's policy to an unknown MAC.",
 	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldReg2, of.FieldReg3},
 	Writes:  []of.Field{of.FieldTunID, of.FieldReg15},
 	Next:    []*Table{flood, output, drop},
@@ -74,7 +74,7 @@ func fdbPort(r rules, p *PortView) {
 
 func unknownBase(r rules) {
 	nowhere := on(regOutPort.is(0), regVTEP.is(0))
-	r.add(unknown, 10, "nobody has the destination", nowhere, because(ReasonUnknownDst)...)
+	r.add(unknown, 10, "unknown destination", nowhere, because(ReasonUnknownDst)...)
 	r.add(unknown, 0, "a learned MAC", on(), to(output))
 }
 
@@ -85,9 +85,9 @@ func unknownNetwork(r rules, n *NetworkView) {
 	nobody := on(regNetwork.is(uint64(n.Network.VNI)), regOutPort.is(0), regVTEP.is(0))
 	switch {
 	case n.Network.Unknown == intent.UnknownFlood:
-		r.add(unknown, 20, "nobody has the destination: to all", nobody, to(flood))
+		r.add(unknown, 20, "unknown destination: to all", nobody, to(flood))
 	case len(n.Peers) > 0:
-		r.add(unknown, 20, "nobody has the destination: to the peers",
+		r.add(unknown, 20, "unknown destination: to the peers",
 			with(nobody, flagFromTunnel.is(0)), copyVNI(), of.ToGroup{ID: groupPeers | n.Network.VNI})
 	}
 }

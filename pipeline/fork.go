@@ -37,7 +37,7 @@ func forkBase(r rules, sw Switch) {
 	r.add(fork, 10, "for a gateway", on(gatewayMAC), to(l3In))
 	r.add(fork, forkTag, "for a gateway, with a tag", on(gatewayMAC, of.AnyVLAN()), because(ReasonTagged)...)
 	for _, family := range []of.Term{of.IPv4, of.IPv6} {
-		r.add(fork, forkForeign, "to be routed, from a MAC behind a port, as somebody of another network",
+		r.add(fork, forkForeign, "to be routed, from a MAC behind a port, with a source of another network",
 			on(flagLearnOK.is(1), gatewayMAC, family), because(ReasonForeignSource)...)
 	}
 	forkRouters(r)
@@ -105,7 +105,7 @@ func forkSources(r rules, v *NetworkView) {
 		peers := on(flagFromPeer.is(1), flagLearnOK.is(0))
 		who = append(who, peers)
 		for _, family := range families {
-			r.add(fork, forkForeign, "to be routed, from a MAC behind a peer, as somebody of another network", with(with(peers, toGateway...), family), because(ReasonForeignSource)...)
+			r.add(fork, forkForeign, "to be routed, from a MAC behind a peer, with a source of another network", with(with(peers, toGateway...), family), because(ReasonForeignSource)...)
 		}
 	}
 	own := slices.Clone(v.Routed)

@@ -63,7 +63,7 @@ func neighbourNetwork(r rules, sw Switch, v *NetworkView) {
 		switch {
 		case !managed(&v.Network) || !hasFamily(&v.Network, family.Is6()):
 		case !v.open():
-			r.add(neighbour, neighbourVia, "nobody has the address", on(in, ip(family)), refuse(sw, CauseUnreachable, ReasonNoSuchAddress)...)
+			r.add(neighbour, neighbourVia, "the address does not exist", on(in, ip(family)), refuse(sw, CauseUnreachable, ReasonNoSuchAddress)...)
 		default:
 			look := []of.Action{of.Resubmit{InPort: of.PortInPort, Table: neighbourLearned.ID}, to(unresolved)}
 			r.add(neighbour, neighbourVia, "looks among the answers", on(in, ip(family)), look...)
@@ -95,9 +95,9 @@ func neighbourPort(r rules, sw Switch, p *PortView) {
 }
 
 func unresolvedBase(r rules, sw Switch) {
-	r.add(unresolved, 10, "nobody has answered yet: ovloomd asks, and holds the packet",
+	r.add(unresolved, 10, "not answered yet: ovloomd asks, and holds the packet",
 		on(regOutPort.is(0), regVTEP.is(0)), hear(sw, CauseQuestion)...)
-	r.add(unresolved, 0, "somebody has answered", on(), to(mtu))
+	r.add(unresolved, 0, "answered", on(), to(mtu))
 }
 
 // Answers to questions are remembered as MACs are by table learn: apart for

@@ -200,6 +200,6 @@ func securityIPv6(r rules, p *PortView, sender []of.Term) {
 		}
 		r.add(portSecurity, securityOther, "IPv6 from an address the port does not own", with(sender, of.IPv6), because(ReasonSpoofIPv6)...)
 	}
-	r.add(portSecurity, securityNDSpoof, "asks for a neighbour as somebody else", nd(icmpv6NeighborSol), because(ReasonSpoofND)...)
+	r.add(portSecurity, securityNDSpoof, "asks for a neighbour with a source that is not its own", nd(icmpv6NeighborSol), because(ReasonSpoofND)...)
 	r.add(portSecurity, securityNDSpoof, "announces an address it does not own", nd(icmpv6NeighborAd), because(ReasonSpoofND)...)
 }

@@ -76,7 +76,7 @@ func TestNextHopsKeepTheirSlots(t *testing.T) {
 	}
 }
 
-// Longest prefix first; of two equal ones the connected; all above the ways out of
+// Longest prefix first; of two equal ones the connected; all above outgoing NAT of
 // the overlay.
 func TestPrefixesAreOrdered(t *testing.T) {
 	order := []uint16{

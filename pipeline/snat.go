@@ -28,7 +28,7 @@ const (
 	snatMiss     = 0
 )
 
-// Priorities of route for the ways out, below all prefixes but the default route. A
+// Priorities of route for outgoing NAT, below all prefixes but the default route. A
 // floating address outranks that one: it is the default route of its port.
 const (
 	routeFloating = 6
@@ -46,7 +46,7 @@ func leave(vni uint32, zone uint16) []of.Action {
 	return []of.Action{regNetwork.set(uint64(vni)), regZone.set(uint64(zone)), to(mtu)}
 }
 
-// snatRules is the way out of a tenant.
+// snatRules translates what leaves a tenant.
 func snatRules(r rules, v *SNATView) {
 	in := on(regTenant.is(uint64(v.VRF)), of.IPv4)
 	r.add(route, routeSNAT, "out by the tenant's SNAT", in, leave(v.VNI, v.Zone)...)
@@ -58,7 +58,7 @@ func snatRules(r rules, v *SNATView) {
 	r.add(externalOut, outUntranslated, "no more connections", in, because(ReasonNATFull)...)
 }
 
-// floatingRules is the way out of a port that has an address of its own. Of several
+// floatingRules translates what leaves a port that has an address of its own. Of several
 // addresses one is the source of what the port begins: the flows of two would differ
 // in nothing but their actions. Answers need none, their connection knows its address.
 func floatingRules(r rules, v *FloatingView) {
@@ -70,7 +70,7 @@ func floatingRules(r rules, v *FloatingView) {
 	r.add(snat, snatFloating, "from the port's floating address", from, translate(v.Zone, of.NAT{Src: true, AddrMin: v.Floating.Address}))
 }
 
-// tenantRules is the way out of answers, to tenants that have no SNAT too.
+// tenantRules sends answers out, to tenants that have no SNAT too.
 func tenantRules(r rules, v *TenantView) {
 	in := on(regTenant.is(uint64(v.Tenant.VRF)), of.IPv4)
 	r.add(route, routeAnswer, "out, if it is an answer", in, leave(v.Out, v.Zone)...)

@@ -99,7 +99,7 @@ func (r *Router) receive(in of.PacketIn, now time.Time) []of.PacketOut {
 	}
 	out, err := handle(r, in, now)
 	if err != nil {
-		r.log.Debug("cannot handle a packet", "cause", cause.String(), "error", err)
+		r.log.Debug("cannot handle a packet", "reason", cause.String(), "error", err)
 	}
 	return out
 }

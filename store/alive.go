@@ -39,7 +39,7 @@ func (s *Store) KeepAlive(ctx context.Context, name string) error {
 		if failed := err != nil; failed != down {
 			down = failed
 			if down {
-				s.log.Warn("store does not answer: this host will count as gone", "host", name, "error", err)
+				s.log.Warn("store does not answer; this host will count as gone", "host", name, "error", err)
 			} else {
 				s.log.Info("store answers again: this host counts as alive", "host", name)
 			}
@@ -104,6 +104,6 @@ func (s *Store) revoke(ctx context.Context, lease kv.Lease) {
 	ctx, cancel := s.kv.Within(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	if err := s.kv.Revoke(ctx, lease); err != nil {
-		s.log.Info("lease not given back: it ends by itself", "error", err)
+		s.log.Info("cannot revoke the lease; it will expire", "error", err)
 	}
 }

@@ -123,7 +123,7 @@ func (s *Store) Answer(ctx context.Context, host string, q Question, body json.R
 			return err
 		}
 		if it.Value == nil {
-			return intent.NotFoundf("nobody waits for the answer to question %s", q.ID)
+			return intent.NotFoundf("no examination waits for the answer to question %s", q.ID)
 		}
 		value, err := kv.Encode(answered{body}, nil)
 		if err != nil {

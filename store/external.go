@@ -42,7 +42,7 @@ var externals = declared[intent.External, intent.ExternalRef]{
 			return intent.Invalidf("the name, id and number of external %s cannot be changed", old.Name)
 		case e.Kind != old.Kind || e.Bridge != old.Bridge || e.Subnet != old.Subnet:
 			return intent.Invalidf("the kind, bridge and subnet of external %s cannot be changed", old.Name).
-				WithHint("they are what it is: add another external, and delete this one when nobody uses it")
+				WithHint("they are what it is: add another external, and delete this one when nothing uses it")
 		}
 		return nil
 	},
@@ -109,7 +109,7 @@ func (s *Store) number(ctx context.Context, tx *kv.Txn, e *intent.External) erro
 	}
 	last, taken := v.One(0), v.Found[1]
 	if len(taken) >= intent.ExternalNumberMax {
-		return intent.Conflictf("there are %d externals", len(taken)).WithHint("there can be no more: delete one that nobody uses")
+		return intent.Conflictf("there are %d externals", len(taken)).WithHint("there can be no more: delete an unused one")
 	}
 	var at kv.CounterValue
 	if last.Value != nil {
@@ -227,7 +227,7 @@ func noVTEP(tx *kv.Txn, e intent.External, host, peer kv.Item) error {
 		if in.Value != nil {
 			first, last := natRange(e)
 			return intent.Conflictf("VTEP address %s of %s %s is one of %s-%s, which external %s would use",
-				vtepIn(in.Key), in.what, in.Value, first, last, e.Name).WithHint("choose addresses that nobody has")
+				vtepIn(in.Key), in.what, in.Value, first, last, e.Name).WithHint("choose free addresses")
 		}
 	}
 	for _, r := range vtepRanges(e) {

@@ -35,7 +35,7 @@ var floatings = declared[intent.Floating, intent.FloatingRef]{
 		}
 		e := need[intent.External](c, intent.ExternalRef{External: c.o.External})
 		if e.Kind != intent.ExternalBridge {
-			return intent.Invalidf("external %s is of kind %s: nobody beyond the hosts could reach a floating address of it", e.Name, e.Kind).
+			return intent.Invalidf("external %s is of kind %s: no machine beyond the hosts could reach a floating address of it", e.Name, e.Kind).
 				WithHint("use one of kind %s, or forward single ports: ovloom nat forward add", intent.ExternalBridge)
 		}
 		if c.o.ID, err = c.s.newID(c.ctx); err != nil {

@@ -78,7 +78,7 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 			}
 		}
 		if _, err = s.kv.Commit(ctx, &tx); err == nil && shared {
-			s.log.Warn("another host had this host's id; it has a new one now", "host", h.Name, "other", other, "was", old.ID, "id", h.ID)
+			s.log.Warn("this host's id was another host's; assigned a new one", "host", h.Name, "other", other, "was", old.ID, "id", h.ID)
 		}
 		return err
 	})
@@ -107,7 +107,7 @@ func (s *Store) ours(host string, alive kv.Item) error {
 	}
 	a, err := kv.Decode[aliveValue](alive.Value)
 	if err != nil {
-		s.log.Warn("host's sign of life is not valid; writing it anew", "host", host, "error", err)
+		s.log.Warn("invalid liveness record of this host; writing it again", "host", host, "error", err)
 		return nil
 	}
 	if a.Instance != s.Instance() {

@@ -111,7 +111,7 @@ func (s *Store) complain(bad []error) {
 	for _, err := range bad {
 		var of *objectError
 		if !errors.As(err, &of) {
-			s.log.Warn("value left out: it cannot be read", "error", err)
+			s.log.Warn("cannot read a value; leaving it out", "error", err)
 			continue
 		}
 		l := of.leftOut()

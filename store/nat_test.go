@@ -67,7 +67,7 @@ func TestSNAT(t *testing.T) {
 	}
 	refusals(t, []refusal{
 		{"twice", third(s.AddSNAT(ctx, snat("acme", "internet"))), intent.Conflict, "snat acme through internet exists"},
-		{"a second way out", third(s.AddSNAT(ctx, snat("acme", "campus"))), intent.Conflict,
+		{"a second SNAT", third(s.AddSNAT(ctx, snat("acme", "campus"))), intent.Conflict,
 			"tenant acme has SNAT through external internet; a tenant has one: delete that first: ovloom nat snat delete acme"},
 		{"no external", third(s.AddSNAT(ctx, snat("acme", "no"))), intent.NotFound, "external no does not exist"},
 		{"no tenant", third(s.AddSNAT(ctx, snat("no", "campus"))), intent.NotFound, "tenant no does not exist"},
@@ -116,7 +116,7 @@ func TestFloatingAddresses(t *testing.T) {
 		{"an address outside the pool", third(s.AddFloating(ctx, floating("acme/web/c2", "campus", "203.0.113.21"))), intent.Invalid,
 			"address 203.0.113.21 is outside the pool of external campus; choose between 203.0.113.10 and 203.0.113.20"},
 		{"through the hosts", third(s.AddFloating(ctx, floating("acme/web/c2", "internet", ""))), intent.Invalid,
-			"external internet is of kind host: nobody beyond the hosts could reach a floating address of it"},
+			"external internet is of kind host: no machine beyond the hosts could reach a floating address of it"},
 		{"a port without IPv4", third(s.AddFloating(ctx, floating("acme/web/v6", "campus", ""))), intent.Invalid, "port acme/web/v6 has no IPv4 address"},
 		{"no port", third(s.AddFloating(ctx, floating("acme/web/no", "campus", ""))), intent.NotFound, "port acme/web/no does not exist"},
 		{"no external", third(s.AddFloating(ctx, floating("acme/web/c2", "no", ""))), intent.NotFound, "external no does not exist"},
@@ -256,7 +256,7 @@ func TestNATAddresses(t *testing.T) {
 	host(t, s, "host5", "192.0.2.6")
 	_, err := s.ClaimNATAddress(ctx, "acme", "campus", "host5")
 	refusals(t, []refusal{{"one more than there are", err, intent.Conflict,
-		"all 11 addresses of external campus (203.0.113.10-203.0.113.20) are in use; delete floating addresses, forwards or SNATs that nobody needs, or enlarge its pool: ovloom external set campus --pool FIRST-LAST"}})
+		"all 11 addresses of external campus (203.0.113.10-203.0.113.20) are in use; delete floating addresses, forwards or SNATs that are not needed, or enlarge its pool: ovloom external set campus --pool FIRST-LAST"}})
 	if all, err := s.NATAddresses(ctx, "acme"); err != nil || len(all) != 5 || all[4] != (intent.NATAddress{Tenant: "acme", External: "campus", Host: "host4", Address: addr("203.0.113.18")}) {
 		t.Errorf("lists %+v, %v", all, err)
 	}

@@ -99,9 +99,9 @@ func (s *Store) freeOutside(ctx context.Context, e intent.External, tries int) (
 func exhausted(e intent.External) error {
 	err := intent.Conflictf("all %d addresses of external %s (%s) are in use", capacity(e), e.Name, e.Addresses())
 	if e.Kind == intent.ExternalHost {
-		return err.WithHint("delete SNATs or forwards that nobody needs, or add an external with a larger subnet")
+		return err.WithHint("delete unneeded SNATs or forwards, or add an external with a larger subnet")
 	}
-	return err.WithHint("delete floating addresses, forwards or SNATs that nobody needs, or enlarge its pool: ovloom external set %s --pool FIRST-LAST", e.Name)
+	return err.WithHint("delete floating addresses, forwards or SNATs that are not needed, or enlarge its pool: ovloom external set %s --pool FIRST-LAST", e.Name)
 }
 
 // capacity is how many addresses of an external NAT can use.

@@ -121,7 +121,7 @@ func (u *Underlay) load() (*journal, error) {
 	if spareErr != nil || spare == nil {
 		return nil, err
 	}
-	u.cfg.Log.Warn("file damaged; going on with its copy", "file", u.path(), "error", err)
+	u.cfg.Log.Warn("damaged file; continuing with its copy", "file", u.path(), "error", err)
 	return spare, u.save(*spare)
 }
 

@@ -48,7 +48,7 @@ func (u *Underlay) note(bridge string) {
 		err = durable.Write(u.seenPath(), b)
 	}
 	if err != nil {
-		u.cfg.Log.Warn("cannot remember the interface of the underlay's bridge", "bridge", bridge, "error", err)
+		u.cfg.Log.Warn("cannot save the interface of the underlay bridge", "bridge", bridge, "error", err)
 		return
 	}
 	u.noted = now

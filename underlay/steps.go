@@ -125,7 +125,7 @@ func (u *Underlay) returnSteps(j journal) []step {
 		err := u.cfg.Switch.DeleteBridge(ctx, bridge)
 		if intent.KindOf(err) == intent.Conflict {
 			// Another one's, for which taking failed: nothing of ours is in it.
-			u.cfg.Log.Warn("bridge left alone", "bridge", bridge, "cause", err)
+			u.cfg.Log.Warn("bridge left alone", "bridge", bridge, "error", err)
 			return nil
 		}
 		return err
@@ -161,7 +161,7 @@ func (u *Underlay) announce(link string, j journal) step {
 			addrs = append(addrs, a.Prefix.Addr())
 		}
 		if err := hostnet.Announce(link, addrs); err != nil {
-			u.cfg.Log.Warn("neighbours will notice late that addresses have moved", "interface", link, "cause", err)
+			u.cfg.Log.Warn("cannot announce moved addresses; neighbours will notice late", "interface", link, "error", err)
 		}
 		return nil
 	}}

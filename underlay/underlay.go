@@ -262,7 +262,7 @@ func (u *Underlay) keep(ctx context.Context, j journal) error {
 		return fmt.Errorf("keep %s in %s: %w", nic, j.Bridge, err)
 	}
 	u.note(j.Bridge)
-	u.cfg.Log.Info("underlay interface put right", "interface", nic, "bridge", j.Bridge)
+	u.cfg.Log.Info("underlay interface repaired", "interface", nic, "bridge", j.Bridge)
 	return nil
 }
 

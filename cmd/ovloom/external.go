@@ -26,7 +26,7 @@ var (
 			in.object.Kind = intent.ExternalHost
 			return nil
 		}},
-		stringFlag("range", "with --host: `PREFIX` of addresses that nobody else uses, one for each tenant (default: "+intent.DefaultHostRange.String()+")",
+		stringFlag("range", "with --host: `PREFIX` of addresses that no other machine uses, one for each tenant (default: "+intent.DefaultHostRange.String()+")",
 			func(e *intent.External) *netip.Prefix { return &e.Subnet }, intent.ParsePrefix),
 		bound("bridge", func() cli.Flag {
 			return completed(&cli.StringFlag{Name: "bridge", Usage: "out through `BRIDGE`, which exists on the hosts and leads to a segment outside"}, interfaces)
@@ -197,7 +197,7 @@ func leadsBy(e intent.External) string {
 var underlayWords = map[intent.UnderlayAccess]string{
 	intent.UnderlayDeny:  "denied",
 	intent.UnderlayAllow: "allowed, but for hosts and tunnels",
-	"":                   "allowed, but for hosts and tunnels: nobody has chosen",
+	"":                   "allowed, but for hosts and tunnels (default)",
 }
 
 func externalFacts(e api.External) []fact {

@@ -62,7 +62,7 @@ func repaired(s api.Status, words ...string) bool {
 
 func TestHandsOnPluggedPorts(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2})
-	o.AllowLog("put back", "no openflow connection", "could not open network device", "cannot put the bridges right", "Network is down", "No such device", "bind: ")
+	o.AllowLog("put back", "no openflow connection", "could not open network device", "cannot reconcile the bridges", "Network is down", "No such device", "bind: ")
 	first, second := o.Hosts[0], o.Hosts[1]
 	o.Run("tenant", "add", "acme")
 	o.Run("network", "add", "acme/web", "--subnet", "10.0.0.0/24", "--subnet", "fd00::/64")

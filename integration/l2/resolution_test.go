@@ -59,7 +59,7 @@ func TestKnownAddressesAreAnsweredInTheSwitch(t *testing.T) {
 		})
 	})
 
-	t.Run("address of nobody", func(t *testing.T) {
+	t.Run("unknown address", func(t *testing.T) {
 		before := o.Drops(a.Host, "no-such-address")
 		o.Send(a, lab.ARP{Op: 1, SHA: a.Port.MAC, SPA: a.V4(), TPA: netip.MustParseAddr("10.0.0.200")}.Frame(a.Port.MAC, lab.Broadcast))
 		o.Dropped(a.Host, "no-such-address", before+1)

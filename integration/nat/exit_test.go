@@ -13,7 +13,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// The way out through the host needs things of the host that ovloom finds, and sets
+// The host uplink needs things of the host that ovloom finds, and sets
 // only when it is told to; it leaves nothing behind.
 func TestWayOutThroughTheHost(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 1})

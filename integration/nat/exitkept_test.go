@@ -10,7 +10,7 @@ import (
 	"github.com/ovloom/ovloom/integration/overlay"
 )
 
-// What others do to the way out through the host is put back, and what cuts it off is
+// What others do to the host uplink is put back, and what cuts it off is
 // told by what becomes of packets, whatever it is.
 func TestWayOutIsKeptAndTried(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 1, AllowLog: []string{"put back"}})
@@ -37,7 +37,7 @@ func TestWayOutIsKeptAndTried(t *testing.T) {
 		t.Helper()
 		lab.Eventually(t, overlay.PollTime, "the probe to be "+want, func() error {
 			if u := o.Status(h).Uplinks; len(u) != 1 || u[0].Probe != want {
-				return fmt.Errorf("ways out: %+v", u)
+				return fmt.Errorf("uplinks: %+v", u)
 			}
 			return nil
 		})
@@ -94,10 +94,10 @@ func TestWayOutIsKeptAndTried(t *testing.T) {
 	}
 }
 
-// repaired returns how often the way out through the host was put back.
+// repaired returns how often the host uplink was put back.
 func repaired(o *overlay.Overlay, h *lab.Host) (n int) {
 	for _, r := range o.Status(h).Repairs {
-		if strings.HasPrefix(r.What, "way out through the host") {
+		if strings.HasPrefix(r.What, "host uplink") {
 			n += r.Times
 		}
 	}

@@ -247,7 +247,7 @@ func campusAddr(o *overlay.Outdoors, m *overlay.Machine) netip.Addr {
 	return who.Addr()
 }
 
-// A host that leaves leaves nothing of its ways out behind, and the bridge of others
+// A host that leaves leaves nothing of its uplinks behind, and the bridge of others
 // as it was.
 func TestHostLeavesWithItsWaysOut(t *testing.T) {
 	o := overlay.NewOutdoors(t, 2)

@@ -252,7 +252,7 @@ func TestTenantsDoNotReachHosts(t *testing.T) {
 		{"VXLAN to another host", "vtep", netip.AddrPortFrom(o.Hosts[1].VTEP, 4789)},
 		{"VXLAN to this host", "vtep", netip.AddrPortFrom(o.Hosts[0].VTEP, 4789)},
 		{"ssh of this host", "host-address", netip.AddrPortFrom(c1.Host.InternetAddr(), 22)},
-		{"the host's end of its way out", "host-address", netip.AddrPortFrom(netip.MustParseAddr("100.64.0.1"), 22)},
+		{"the host's end of its uplink", "host-address", netip.AddrPortFrom(netip.MustParseAddr("100.64.0.1"), 22)},
 		{"the store", "store", netip.AddrPortFrom(o.Hosts[0].Mgmt, lab.StorePort)},
 		{"another tenant's address", "foreign-nat-address", overlay.ServerAt(foreign)},
 	} {

@@ -234,7 +234,7 @@ func TestErrorsThroughNATQuoteWhatWasSent(t *testing.T) {
 	floating := o.Float(c1)
 	forward := forward(o, "acme", "campus", "--udp", "8080", "acme/web/c2:9")
 	o.SeenAs(c2.Workload, "tcp", overlay.ServerAt(lab.InternetServer), 10, c2.Host.InternetAddr())
-	lab.Eventually(t, overlay.PollTime, "a way out by the campus", func() error {
+	lab.Eventually(t, overlay.PollTime, "an uplink by the campus", func() error {
 		_, err := overlay.AskWho(u1.Workload, "tcp", overlay.ServerAt(lab.CampusServer), 10)
 		return err
 	})

@@ -30,7 +30,7 @@ func NewOutdoors(t *testing.T, hosts int) *Outdoors {
 	o.Run("external", "add", "campus", "--bridge", lab.CampusBridge, "--subnet", lab.Campus.String(),
 		"--gateway", lab.CampusGateway.String(), "--pool", "203.0.113.10-203.0.113.200")
 	for _, h := range o.Hosts {
-		lab.Eventually(t, PollTime, h.Name+" to have its ways out", func() error {
+		lab.Eventually(t, PollTime, h.Name+" to have its uplinks", func() error {
 			s := o.Status(h)
 			if len(s.Uplinks) != 2 {
 				return fmt.Errorf("%d uplinks", len(s.Uplinks))

@@ -210,7 +210,7 @@ func TestPeersRouteThroughTheGateway(t *testing.T) {
 	})
 	o.Reaches(m.Machine, db1.V4())
 
-	lab.Eventually(t, overlay.PollTime, "an address of nobody is said to be unreachable", func() error {
+	lab.Eventually(t, overlay.PollTime, "an unknown address is said to be unreachable", func() error {
 		out, err := db1.Exec(t.Context(), "ping", "-c", "1", "-W", "4", "10.0.0.99")
 		if said := out + fmt.Sprint(err); !strings.Contains(said, "From 10.0.2.1 icmp_seq=1 Destination Host Unreachable") {
 			return errors.New(said)

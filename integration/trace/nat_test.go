@@ -143,7 +143,7 @@ func (l *exitLab) rows() []exitRow {
 		{name: "a VTEP", from: "a", to: host2.VTEP, port: 4789, by: "guard", says: "dropped on host1 in table external_out: vtep"},
 		{name: "the host's VTEP", from: "a", to: host1.VTEP, port: 4789, by: "guard", says: "dropped on host1 in table external_out: vtep"},
 		{name: "the host", from: "a", to: host1.InternetAddr(), port: 22, by: "guard", says: "dropped on host1 in table external_out: host-address"},
-		{name: "the host's end of the way out", from: "a", to: addr("100.64.0.1"), port: 22, by: "guard", says: "dropped on host1 in table external_out: host-address"},
+		{name: "the host's end of the host uplink", from: "a", to: addr("100.64.0.1"), port: 22, by: "guard", says: "dropped on host1 in table external_out: host-address"},
 		{name: "the store", from: "a", to: host1.Mgmt, port: lab.StorePort, by: "guard", says: "dropped on host1 in table external_out: store"},
 		{name: "another tenant's address", from: "u", to: l.float, port: 9, by: "guard", says: "dropped on host1 in table external_out: foreign-nat-address"},
 		{name: "the host's, from a floating address", from: "p", to: host2.InternetAddr(), port: 22, by: "guard", says: "dropped on host2 in table external_out: host-address"},

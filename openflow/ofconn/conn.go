@@ -143,7 +143,7 @@ func (c *Conn) answer(h ofp.Header, body []byte) {
 	c.mu.Unlock()
 	if k == nil {
 		if h.Type == ofp.TypeError {
-			c.cfg.Log.Warn("openflow error that nobody waits for", "xid", h.XID, "err", decodeError(body))
+			c.cfg.Log.Warn("openflow error without a pending request", "xid", h.XID, "error", decodeError(body))
 		}
 		return
 	}

@@ -37,7 +37,7 @@ func Keep(ctx context.Context, addr string, cfg Config, serve func(context.Conte
 		}
 		if s := fmt.Sprint(err); s != reported {
 			reported = s
-			cfg.Log.Warn("no openflow connection", "addr", addr, "err", err)
+			cfg.Log.Warn("no openflow connection", "addr", addr, "error", err)
 		}
 		select {
 		case <-time.After(wait):

@@ -46,7 +46,7 @@ func (c *Conn) deliver(h ofp.Header, body []byte) {
 		err = offer(c.cfg.PacketIns, &c.dropped.packetIns, ofp.DecodePacketIn, body)
 	}
 	if err != nil {
-		c.cfg.Log.Warn("unreadable openflow message", "type", h.Type.String(), "err", err)
+		c.cfg.Log.Warn("unreadable openflow message", "type", h.Type.String(), "error", err)
 	}
 }
 

@@ -135,7 +135,7 @@ func (c *Conn) watched(body []byte) {
 		})
 	}
 	if err != nil {
-		c.cfg.Log.Warn("unreadable openflow message", "type", "flow update", "err", err)
+		c.cfg.Log.Warn("unreadable openflow message", "type", "flow update", "error", err)
 		w.note(openflow.FlowChange{Event: openflow.FlowUpdatesPaused})
 		any = true
 	}

@@ -195,7 +195,7 @@ func loopback(host string) bool {
 // serves its own process.
 func (c Config) warnOfExpiry() {
 	if err := c.files().Valid(time.Now().Add(certNotice)); err != nil {
-		c.Logger.Warn("store's certificate needs attention", "error", err)
+		c.Logger.Warn("certificate of the store needs attention", "error", err)
 	}
 }
 

@@ -197,7 +197,7 @@ func (n *Node) memberFailed(err error) {
 func (n *Node) withoutStore(f *intent.Error) {
 	if n.fault.CompareAndSwap(nil, f) {
 		close(n.faulted)
-		n.log.Error("running without the store, from the copies on disk", "error", f.What, "hint", f.Hint)
+		n.log.Error("store unavailable; running from the cached copies", "error", f.What, "hint", f.Hint)
 	}
 }
 

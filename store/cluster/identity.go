@@ -267,7 +267,7 @@ func (n *Node) accept(h *pb.ResponseHeader, value []byte) error {
 	}
 	switch {
 	case handedOver:
-		n.log.Warn("the store was restored; reading all from it anew", "store", c.ID, "epoch", c.Epoch, "revision", h.Revision, "seen", old.Revision)
+		n.log.Warn("the store was restored; reading it again", "store", c.ID, "epoch", c.Epoch, "revision", h.Revision, "seen", old.Revision)
 	case t.refusal != nil:
 		n.log.Info("this host's store answers again", "store", c.ID, "revision", h.Revision)
 	}
@@ -285,7 +285,7 @@ func (n *Node) refuse(why *intent.Error, h *pb.ResponseHeader, value []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.refusal == nil || t.refusal.What != why.What {
-		n.log.Error("this is not the store that this host follows; going on from the copies on disk", "error", why.What, "hint", why.Hint)
+		n.log.Error("not the store that this host follows; continuing from the cached copies", "error", why.What, "hint", why.Hint)
 	}
 	t.refusal, t.etcd = why, 0
 	etcd := strconv.FormatUint(h.ClusterId, 16)
@@ -390,7 +390,7 @@ func (n *Node) loadIdentity() error {
 	}
 	id, err := readIdentity(n.cfg.StateDir)
 	if err != nil {
-		n.log.Warn("cannot tell which store this host follows; taking the one that answers, unless the copies are of a later state", "error", err)
+		n.log.Warn("cannot tell which store this host follows; accepting the one that answers unless the cached copies are newer", "error", err)
 	}
 	if !id.New && n.cfg.Copied != nil { // copies are written sooner
 		id.Revision = max(id.Revision, n.cfg.Copied())
@@ -425,7 +425,7 @@ func (n *Node) writeIdentity() {
 		t.mu.Unlock()
 		err := id.write(n.cfg.StateDir)
 		if err != nil {
-			n.log.Warn("cannot note which store this host follows", "error", err)
+			n.log.Warn("cannot save which store this host follows", "error", err)
 		}
 		t.mu.Lock()
 		now := t.known

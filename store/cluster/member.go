@@ -116,7 +116,7 @@ func findPlace(ctx, closing context.Context, c Config) (place, error) {
 	list, err := expected(ctx, closing, c, limit)
 	switch {
 	case err != nil && has && !r.Removed:
-		c.Logger.Info("the store to join does not answer; going on with what is on this host", "join", strings.Join(c.Join, ", "), "error", err)
+		c.Logger.Info("the store to join does not answer; continuing with this host's state", "join", strings.Join(c.Join, ", "), "error", err)
 		return own, nil
 	case err != nil:
 		return place{}, intent.Unavailablef("join the store at %s: %w", strings.Join(c.Join, ", "), err).
@@ -200,7 +200,7 @@ func (c Config) prepareJoin(r record, has bool) error {
 		if err != nil {
 			return err
 		}
-		c.Logger.Warn("joining another store; what was on this host is set aside", "kept", kept)
+		c.Logger.Warn("joining another store; this host's state is set aside", "kept", kept)
 	}
 	if err := durable.PrivateDir(dataDir(c.StateDir)); err != nil {
 		return err
@@ -267,7 +267,7 @@ func (n *Node) tend(r record) {
 		if several := len(cluster.Members()) > 1; several != r.Several {
 			r.Several = several
 			if err := r.write(n.cfg.StateDir); err != nil {
-				n.log.Warn("cannot note that the store has several members", "error", err)
+				n.log.Warn("cannot save that the store has several members", "error", err)
 			}
 		}
 		self := cluster.Member(n.server.Server.MemberID())

@@ -154,7 +154,7 @@ func (n *Node) shut() error {
 	if n.client != nil {
 		switch err := inTime(closeTimeout, n.client.Close); {
 		case errors.Is(err, os.ErrDeadlineExceeded):
-			n.log.Warn("the store's client does not end; leaving it to the end of the process", "error", err)
+			n.log.Warn("the store's client does not stop; leaving it running", "error", err)
 		case err != nil && !errors.Is(err, context.Canceled):
 			errs = append(errs, fmt.Errorf("close the store's client: %w", err))
 		}
@@ -162,7 +162,7 @@ func (n *Node) shut() error {
 	n.trust.settle()
 	n.tending.Wait()
 	if err := n.closeIdentity(); err != nil {
-		n.log.Warn("cannot note which store this host follows", "error", err)
+		n.log.Warn("cannot save which store this host follows", "error", err)
 	}
 	if n.server != nil {
 		n.closeMember()
@@ -203,7 +203,7 @@ func (n *Node) startMember(ctx context.Context, f *faults) (*embed.Etcd, record,
 	server, r, err := startServer(ctx, n.closed, n.cfg, f)
 	if err == nil {
 		if err := traceCrashes(n.cfg.StateDir); err != nil {
-			n.log.Warn("a crash of the store's member would leave no trace", "error", err)
+			n.log.Warn("cannot redirect a crash of the store's member to its log", "error", err)
 		}
 	}
 	return server, r, err

@@ -57,7 +57,7 @@ func Restore(ctx context.Context, c Config, file string, adapt func(context.Cont
 	defer func() { err = errors.Join(err, os.RemoveAll(made)) }()
 	was, err := readIdentity(c.StateDir)
 	if err != nil {
-		c.Logger.Warn("cannot tell which store this host has followed", "error", err)
+		c.Logger.Warn("cannot read which store this host followed", "error", err)
 	}
 	if err := restoreInto(ctx, c, made, file, was, adapt); err != nil {
 		return "", err

@@ -148,7 +148,7 @@ func awaitReady(ctx context.Context, c Config, e *embed.Etcd, f *faults, several
 	case <-e.Server.ReadyNotify():
 		return nil
 	case <-enough:
-		c.Logger.Warn("too few members of the store answer yet; going on without")
+		c.Logger.Warn("too few members of the store answer; continuing without")
 		return nil
 	case <-never:
 		return fmt.Errorf("%w %s", errNotUp, e.Config().Dir)
@@ -198,7 +198,7 @@ func serverConfig(closing context.Context, c Config, dir string) (*embed.Config,
 		// URLs speak gRPC alone: watches starve when they share a port with HTTP.
 		ec.ListenClientHttpUrls = []url.URL{{Scheme: "unix", Path: filepath.Join(dir, "http.sock")}}
 	} else {
-		c.Logger.Info("store has no local socket: its path is too long", "path", socket)
+		c.Logger.Info("store has no local socket; its path is too long", "path", socket)
 	}
 	for _, s := range c.Listen {
 		u, err := url.Parse(s)

@@ -199,7 +199,7 @@ func (o *overlay) ways(ctx context.Context, kind portKind) ([]*way, error) {
 	return ways, nil
 }
 
-// leave gives the tenant a way out by the campus' bridge.
+// leave gives the tenant an uplink by the campus' bridge.
 func (o *overlay) leave(ctx context.Context) error {
 	c := o.clients[0]
 	_, err := c.Add(ctx, intent.External{
