@@ -106,7 +106,7 @@ microbench: ## run the benchmarks of the packages, and of other OpenFlow codecs
 fuzz: ## fuzz everything that parses bytes from outside, FUZZTIME each
 	scripts/fuzz.sh $(FUZZTIME)
 
-generate: ## make what is generated anew
+generate: ## regenerate what go generate makes
 	$(GO) generate ./...
 
 check-generated: ## fail if something generated is out of date

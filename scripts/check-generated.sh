@@ -1,6 +1,6 @@
 #!/bin/sh
-# Fails if go generate changes anything: then somebody changed a source and
-# forgot, or a generated file by hand. What it generated stays, to be committed.
+# Fails if go generate changes anything: then a source was changed without it, or a
+# generated file by hand. What it generated stays, to be committed.
 set -eu
 cd "$(dirname "$0")/.."
 
