@@ -7,10 +7,10 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// arpND answers on the spot what the store knows, so that no ARP or neighbour
-// solicitation for a known address crosses the underlay, and none needs the
-// controller: it may be down. On Linux's own datapath solicitations cannot be
-// answered (Switch.KernelDatapath) and go to the port that is asked for instead.
+// arpND answers from the store's data, so that ARP requests and neighbour solicitations
+// for known addresses neither cross the underlay nor need ovloomd, which may be down.
+// Linux's own datapath cannot answer solicitations (Switch.KernelDatapath); there they
+// go to the port they ask for.
 var arpND = &Table{
 	ID:      idARPND,
 	Name:    "arp_nd",
@@ -47,7 +47,7 @@ const (
 	arpPeer    = 90  // from a peer, about a port here
 	arpForeign = 80  // from a peer, about anything else
 	arpKnown   = 50
-	arpUnknown = 10 // nobody can have it, so nobody need be asked
+	arpUnknown = 10 // no port can have it, so the question is not flooded
 	arpMiss    = 0
 )
 
@@ -68,8 +68,7 @@ const (
 const ndOptionTargetLinkLayer = 2
 
 func arpNDBase(r rules) {
-	// If every host that a peer's question reaches answered it, the peer would take
-	// the last one to answer for the port's.
+	// The peer takes the last answer for the port's, so only one host may answer it.
 	r.add(arpND, arpForeign, "from a peer: only the host of the port asked for answers", on(flagFromPeer.is(1)), to(learn))
 	r.add(arpND, arpDAD, "a peer's duplicate address detection, which the port itself answers to all",
 		with(icmpv6(icmpv6NeighborSol), flagFromPeer.is(1), of.Addr(of.FieldIPv6Src, anyIPv6)), to(learn))
@@ -100,9 +99,9 @@ func neighborSolicitation(terms ...of.Term) []of.Term {
 	return with(icmpv6(icmpv6NeighborSol), terms...)
 }
 
-// arpNDNetwork ends what need not be asked: where the network knows every
-// address, an unknown one does not exist. In an open network an address may live
-// behind a port or a peer, and the question is flooded.
+// arpNDNetwork drops questions that need no flooding: where the network knows every
+// address, an unknown one does not exist. In an open network an address may live behind
+// a port or a peer, and the question is flooded.
 func arpNDNetwork(r rules, sw Switch, v *NetworkView) {
 	n := &v.Network
 	arpNDGateways(r, sw, v)
@@ -125,19 +124,19 @@ func arpNDNetwork(r rules, sw Switch, v *NetworkView) {
 	}
 }
 
-// reply is what happens to a question about an address of a port.
+// reply is how the switch treats a question about a port's address.
 type reply struct {
-	note, peerNote string // for people; peerNote if a peer asks
+	note, peerNote string // for people; peerNote for a question from a peer
 	actions        []of.Action
 }
 
-// answer replies out of what the store knows.
+// answer replies from the store's data.
 func answer(actions ...of.Action) reply {
 	return reply{"answers for the port's address", "answers a peer for the port's address", actions}
 }
 
-// ask sends the question to the port itself, and to nobody else. Of the ways to do
-// without an answer of the switch it is the one that works while ovloomd is down.
+// ask forwards the question to the port itself, and nowhere else. It is the only
+// fallback that works while ovloomd is down.
 func ask(p *PortView) reply {
 	return reply{"asks the port itself for its address", "asks the port itself for its address, for a peer",
 		[]of.Action{of.SetMAC(of.FieldEthDst, p.Port.MAC), to(learn)}}
@@ -197,7 +196,8 @@ func arpAnswer(mac intent.MAC, a netip.Addr) []of.Action {
 	}
 }
 
-// ndAnswerOf makes a neighbour solicitation half an answer; nd_answer does the rest.
+// ndAnswerOf turns a neighbour solicitation into half an answer; nd_answer does the
+// rest.
 func ndAnswerOf(mac intent.MAC) []of.Action {
 	return []of.Action{
 		answerEthDst,
@@ -223,8 +223,8 @@ func arpNDPort(r rules, sw Switch, p *PortView) {
 	}
 }
 
-// arpNDAddress is what happens to questions about one address of a port: own
-// matches those that the port itself may ask, asked those of others.
+// arpNDAddress emits the flows for questions about one address of a port: own matches
+// questions from the port itself, asked questions from others.
 func arpNDAddress(r rules, p *PortView, own, asked []of.Term, how reply) {
 	if p.local() {
 		// Answering it would make the port believe that its address is taken.

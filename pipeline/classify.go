@@ -5,8 +5,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// classify says where a packet comes from. It is the only way in: what it does
-// not know is dropped, so a switch without ports is closed.
+// classify identifies a packet's source. It is the only entry, and drops what it does
+// not know: a switch without ports is closed.
 var classify = &Table{
 	ID:      idClassify,
 	Name:    "classify",
@@ -17,9 +17,9 @@ var classify = &Table{
 }
 
 const (
-	classifyPair    = 110 // a VTEP that is known in one network only
+	classifyPair    = 110 // a VTEP known in one network only
 	classifyKnown   = 100
-	classifyTunnel  = 50 // a tunnel packet of nobody we know
+	classifyTunnel  = 50 // a tunnel packet from an unknown VTEP
 	classifyNothing = 0
 )
 
@@ -30,15 +30,15 @@ func classifyBase(r rules, sw Switch) {
 		on(), because(ReasonUnknownPort)...)
 }
 
-// classifyHost lets in what another host tunnels to us.
+// classifyHost admits tunnel packets from another host.
 func classifyHost(r rules, sw Switch, h intent.Host) {
 	r.add(classify, classifyKnown, "comes through the tunnel from this host",
 		on(of.InPort(sw.VXLANPort), of.Addr(of.FieldTunSrc, h.VTEP)),
 		flagFromTunnel.set(1), to(priorityTag))
 }
 
-// classifyPeer lets a peer into its network and nowhere else: unlike a host, it
-// is not trusted with any VNI.
+// classifyPeer admits a peer into its network and nowhere else: unlike a host, it is
+// not trusted with any VNI.
 func classifyPeer(r rules, sw Switch, p *PeerView) {
 	r.add(classify, classifyPair, "comes through the tunnel from this peer, with its network's VNI",
 		on(of.InPort(sw.VXLANPort), of.Addr(of.FieldTunSrc, p.Peer.VTEP), of.Exact(of.FieldTunID, uint64(p.VNI))),
@@ -46,8 +46,8 @@ func classifyPeer(r rules, sw Switch, p *PeerView) {
 		to(priorityTag))
 }
 
-// classifyPort is the first flow of a port to come and the last to go: before it
-// is there, and after it went, the port can say nothing.
+// classifyPort is the first flow of a port to be added and the last to be removed:
+// without it the port cannot send.
 func classifyPort(r rules, sw Switch, p *PortView) {
 	switch {
 	case p.penalised(sw):
@@ -64,10 +64,10 @@ func classifyPort(r rules, sw Switch, p *PortView) {
 	}
 }
 
-// portEntry is where what a port sends goes from classify.
+// portEntry is the table that follows classify for packets from the port.
 var portEntry = priorityTag
 
-// enterPort puts what the port sends into its network.
+// enterPort puts packets from the port into its network.
 func enterPort(p *PortView) []of.Action {
 	actions := []of.Action{enter(p.Network.VNI, p.VRF), regInPort.set(uint64(p.OFPort))}
 	if p.Reached {

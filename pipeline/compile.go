@@ -5,8 +5,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// Base emits the flows that every switch has, whatever the intent: one miss for
-// each table and what holds for all ports.
+// Base emits the flows that every switch has, whatever the intent: one miss for each
+// table, and the flows that hold for all ports.
 func Base(sw Switch, emit Emit) {
 	own := func(t *Table) rules { return rules{MakeCookie(KindBase, intent.ID(t.ID)), emit} }
 	classifyBase(own(classify), sw)
@@ -43,14 +43,14 @@ func Base(sw Switch, emit Emit) {
 	dropBase(emit)
 }
 
-// Host emits the flows that let another host's tunnel packets in.
+// Host emits the flows that admit another host's tunnel packets.
 func Host(sw Switch, h intent.Host, emit Emit) {
 	r := rules{MakeCookie(KindHost, h.ID), emit}
 	classifyHost(r, sw, h)
 	fdbHost(r, h)
 }
 
-// Self emits the flows that let this host itself route.
+// Self emits the flows that let this host route.
 func Self(sw Switch, h intent.Host, emit Emit) {
 	r := rules{MakeCookie(KindHost, h.ID), emit}
 	forkSelf(r, h)
@@ -84,8 +84,8 @@ func Senders(v *SendersView, emit Emit) {
 // Groups returns the groups that the flows of a network refer to.
 func Groups(sw Switch, n *NetworkView) []of.Group { return floodGroups(sw, n) }
 
-// Port emits the flows of a port: those that let it speak, if it is on this
-// switch, and those that lead to it, wherever it is.
+// Port emits the flows of a port: those that let it send, if it is on this switch, and
+// those that lead to it, wherever it is.
 func Port(sw Switch, p *PortView, emit Emit) {
 	r := rules{MakeCookie(KindPort, p.Port.ID), emit}
 	classifyPort(r, sw, p)
@@ -110,8 +110,8 @@ func PortGroups(sw Switch, p *PortView) []of.Group {
 	return []of.Group{penaltyGroup(p, enterPort(p))}
 }
 
-// Peer emits the flows of a peer: those that let it speak, in its network only,
-// and those that learn who is behind it.
+// Peer emits the flows of a peer: those that let it send, in its network only, and
+// those that learn the MACs behind it.
 func Peer(sw Switch, p *PeerView, emit Emit) {
 	r := rules{MakeCookie(KindPeer, p.Peer.ID), emit}
 	classifyPeer(r, sw, p)
@@ -127,7 +127,7 @@ func Route(sw Switch, v *RouteView, emit Emit) {
 // RouteGroups returns the groups that the flows of a route refer to.
 func RouteGroups(v *RouteView) []of.Group { return routeGroups(v) }
 
-// LearnsLocally says whether the switch may have learned MACs behind the port.
+// LearnsLocally reports whether the switch may have learned MACs behind the port.
 func LearnsLocally(p *PortView) bool {
 	return p.local() && p.Network.Learning && p.Port.Learn > 0
 }
@@ -135,12 +135,12 @@ func LearnsLocally(p *PortView) bool {
 // EntryTable is the number of the table where packets enter.
 func EntryTable() uint8 { return classify.ID }
 
-// LearnedTables are the numbers of the tables whose flows the switch makes itself.
+// LearnedTables are the numbers of the tables whose flows the switch adds itself.
 func LearnedTables() []uint8 { return []uint8{fdbLearned.ID, neighbourLearned.ID, externalLearned.ID} }
 
 // DropTable is the number of the table that counts drops by reason.
 func DropTable() uint8 { return drop.ID }
 
-// SharesTable is the number of the table that lets pass what is within a share. A packet
-// that no flow of it counts passes, too.
+// SharesTable is the number of the table that passes packets within their share. A
+// packet that matches none of its flows passes, too.
 func SharesTable() uint8 { return shares.ID }

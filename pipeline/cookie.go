@@ -6,9 +6,9 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Cookie says which object a flow belongs to: 8 bits owner, 8 bits kind, 48 bits
-// the object's id. So any flow, and any megaflow traced back to flows, names a
-// tenant, network or port.
+// Cookie says which object a flow belongs to: 8 bits owner, 8 bits kind, 48 bits the
+// object's id. So any flow, and any megaflow traced back to flows, leads to a tenant,
+// network or port.
 type Cookie uint64
 
 // Owner is the cookie's first byte in all flows of ovloom.
@@ -29,7 +29,7 @@ const (
 	KindReason                          // a reason for dropping; the id is its number
 	KindLearnedPort                     // a MAC learned behind a port; the id is the port's
 	KindLearnedNetwork                  // a MAC learned from a tunnel; the id is the network's
-	KindPeer                            // a VTEP of a network that is not ovloom
+	KindPeer                            // a foreign VTEP of a network
 	KindLearnedPeer                     // a MAC learned behind a peer; the id is the peer's
 	KindRoute                           // a static route
 	KindExternal                        // a network outside the overlay
@@ -38,7 +38,7 @@ const (
 	KindFloating                        // the floating address of a port
 	KindForward                         // a forward
 	KindAddress                         // an external address; the id is AddressID
-	KindGuard                           // what tenants must not reach; the id is 0
+	KindGuard                           // addresses that tenants must not reach; the id is 0
 	KindLearnedExternal                 // a MAC learned beyond an uplink; the id is the external's
 )
 
@@ -66,7 +66,7 @@ func MakeCookie(k Kind, id intent.ID) Cookie {
 	return Cookie(uint64(Owner)<<56 | uint64(k)<<48 | uint64(id&intent.IDMax))
 }
 
-// Ours says whether the flow was made by ovloom.
+// Ours reports whether ovloom made the flow.
 func (c Cookie) Ours() bool { return c>>56 == Owner }
 
 // Kind returns the kind of object.
@@ -75,8 +75,8 @@ func (c Cookie) Kind() Kind { return Kind(c >> 48) }
 // ID returns the object's id.
 func (c Cookie) ID() intent.ID { return intent.ID(c) & intent.IDMax }
 
-// Learned says whether the switch made the flow by itself: such flows come and
-// go with traffic and are not compared with what is wanted.
+// Learned reports whether the switch made the flow by itself. Such flows come and go
+// with traffic, and are not compared with the wanted flows.
 func (c Cookie) Learned() bool {
 	if !c.Ours() {
 		return false

@@ -8,8 +8,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// externalIn receives what comes in by an uplink. The segment behind it is not ours:
-// what is not for an address that a tenant uses here is dropped without an answer.
+// externalIn receives what comes in by an uplink. Others use the segment behind it,
+// too: packets for an address that no tenant uses here are dropped without an answer.
 var externalIn = &Table{
 	ID:      idExternalIn,
 	Name:    "external_in",
@@ -28,9 +28,9 @@ var externalIn = &Table{
 // Priorities of external_in.
 const (
 	externalTag       = 90
-	externalOwn       = 81 // who asks for an address of ours is learned
+	externalOwn       = 81 // an asker for our address is learned
 	externalOwnPlain  = 80
-	externalOurAnswer = 61 // to a question of ours
+	externalOurAnswer = 61 // to a question of the router's
 	externalGateway   = 60
 	externalAnswer    = 50
 	externalMartian   = 45
@@ -43,7 +43,7 @@ func externalInBase(r rules) {
 	r.add(externalIn, externalMiss, "not for an external address that is used here", on(), because(ReasonNotOurs)...)
 }
 
-// Priorities of classify for uplinks; that of what enters is classifyKnown.
+// Priorities of classify for uplinks; packets that it admits have classifyKnown.
 const (
 	classifyUplinkHost    = 106
 	classifyUplinkMartian = 105
@@ -51,16 +51,16 @@ const (
 	classifyUplinkOther   = 90
 )
 
-// neverSources are the sources that no packet from outside can have: this network,
-// loopback, multicast, and what is reserved (RFC 1122, RFC 1112).
+// neverSources are sources that no packet from outside can have: this network,
+// loopback, multicast and reserved addresses (RFC 1122, RFC 1112).
 var neverSources = []netip.Prefix{
 	netip.MustParsePrefix("0.0.0.0/8"),
 	netip.MustParsePrefix("127.0.0.0/8"),
 	netip.MustParsePrefix("224.0.0.0/3"),
 }
 
-// classifyUplink lets in what comes from the outside with the external's VLAN, or with
-// no other than that of a priority.
+// classifyUplink admits packets with the external's VLAN or, if it has none, untagged
+// and priority-tagged ones.
 func classifyUplink(r rules, v *ExternalView) {
 	e := &v.External
 	from := on(of.InPort(v.OFPort))
@@ -89,9 +89,9 @@ func classifyUplink(r rules, v *ExternalView) {
 	r.add(classify, classifyKnown, "comes in by the uplink, with a priority", with(from, of.VLAN(0)), untag...)
 }
 
-// externalInUplink remembers who has which address behind a bridge. The gateway is
-// remembered for ever, and anew with every ARP packet of its: after it moved to
-// another MAC it says so to all.
+// externalInUplink learns neighbours behind a bridge. The gateway is learned without a
+// timeout, and again with each of its ARP packets: it announces a new MAC to the whole
+// segment.
 func externalInUplink(r rules, sw Switch, v *ExternalView) {
 	e := &v.External
 	in := on(regNetwork.is(uint64(v.Segment)), of.ARP)
@@ -106,8 +106,8 @@ func externalInUplink(r rules, sw Switch, v *ExternalView) {
 		slices.Concat(hear(sw, CauseUplinkAnswer, own...), []of.Action{learnOutside(e.ID, externalLearnedNeighbour, learnedIdle)})...)
 }
 
-// ownNetwork marks a packet of a shared segment as the external's, for what is learned
-// of it.
+// ownNetwork marks a packet from a shared segment as the external's, because learned
+// flows match on it.
 func ownNetwork(segment uint32, e *intent.External) []of.Action {
 	if segment == e.VNI() {
 		return nil
@@ -115,8 +115,8 @@ func ownNetwork(segment uint32, e *intent.External) []of.Action {
 	return []of.Action{regNetwork.set(uint64(e.VNI()))}
 }
 
-// externalInAddress answers for the address and lets its packets in. Connections of
-// the tenant are translated back here, new ones in nat_in.
+// externalInAddress answers for the address and admits its packets. Established
+// connections are translated back here, new ones in nat_in.
 func externalInAddress(r rules, sw Switch, v *AddressView) {
 	e := v.External
 	in := on(regNetwork.is(uint64(v.Segment)))
@@ -133,8 +133,8 @@ func externalInAddress(r rules, sw Switch, v *AddressView) {
 	answer = append(slices.Concat(answer, pushTag(e)), of.Output{Port: of.PortInPort})
 	r.add(externalIn, externalOwnPlain, "answers for the address", asked, answer...)
 	if e.Kind == intent.ExternalBridge {
-		// Whoever asks is about to send something, and will want an answer: with this
-		// nobody need be asked for it.
+		// The asker is about to send something and will need an answer: learning it
+		// here saves a question.
 		r.add(externalIn, externalOwn, "answers for the address, and learns who asks", with(asked, of.Prefix(of.FieldARPSPA, e.Subnet)),
 			slices.Concat(ownNetwork(v.Segment, e), []of.Action{learnOutside(e.ID, externalLearnedNeighbour, learnedIdle)}, answer)...)
 	}

@@ -5,9 +5,9 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// externalOut lets out what was translated and nothing else: no inner address is
-// ever seen outside. The external that a packet leaves by is that of its address, so
-// that an answer leaves by the one that its question came in by.
+// externalOut admits translated packets only: no inner address leaves. The source
+// address selects the external, so that an answer leaves by the external that its
+// question came in by.
 var externalOut = &Table{
 	ID:      idExternalOut,
 	Name:    "external_out",
@@ -30,7 +30,7 @@ var externalNeighbour = &Table{
 	Next: []*Table{externalLearned, externalSend, output, drop},
 }
 
-// externalLearned has no flows but those that external_in makes.
+// externalLearned has no flows but those that external_in learns.
 var externalLearned = &Table{
 	ID:      idExternalLearned,
 	Name:    "external_learned",
@@ -39,7 +39,7 @@ var externalLearned = &Table{
 	Writes:  []of.Field{of.FieldEthDst, of.FieldReg2},
 }
 
-// externalSend leaves to ovloomd what must be asked for.
+// externalSend lets ovloomd ask for unknown next hops.
 var externalSend = &Table{
 	ID:      idExternalSend,
 	Name:    "external_send",
@@ -75,7 +75,7 @@ const (
 	externalLearnedNeighbour = 10
 )
 
-// learnedOutsideMax bounds what is learned behind one external.
+// learnedOutsideMax bounds the neighbours learned behind one external.
 const learnedOutsideMax = 4096
 
 func externalOutBase(r rules) {
@@ -99,10 +99,9 @@ func externalOutAddress(r rules, v *AddressView) {
 	r.add(externalOut, outTranslated, "from the address: by its external",
 		on(regTenant.is(uint64(v.VRF)), of.IPv4, of.Addr(of.FieldIPSrc, v.Address)),
 		regNetwork.set(uint64(v.External.VNI())), to(externalNeighbour))
-	// The packet is looked at as one that has just come in by the address's uplink,
-	// with the connection tracker's verdict forgotten: it becomes part of a second
-	// connection, from one external address to another. Without in_port it can leave
-	// by the port that it came from.
+	// Treat the packet as one that has just come in by the address's uplink, and clear
+	// its conntrack state: it becomes part of a second connection, from one external
+	// address to another. Clearing in_port lets it leave by the port that it came from.
 	again := []of.Action{
 		of.CTClear{}, of.Set(of.FieldInPort, 0),
 		enter(v.Segment, 0), of.SetMAC(of.FieldEthDst, v.Router),
@@ -111,8 +110,9 @@ func externalOutAddress(r rules, v *AddressView) {
 		of.Resubmit{InPort: of.PortInPort, Table: externalIn.ID},
 	}
 	to := on(of.IPv4, of.Addr(of.FieldIPDst, v.Address))
-	// The tenant's own, by whatever external it leaves; and another's that the external
-	// allows. Externals behind different bridges may have the same addresses.
+	// The tenant's own addresses, whichever external it leaves by, and other tenants'
+	// that the external allows. Externals behind different bridges may have the same
+	// addresses.
 	r.add(externalNeighbour, outHairpin, "to the tenant's own address, which is here: comes in again",
 		with(to, regTenant.is(uint64(v.VRF))), again...)
 	for _, vni := range append([]uint32{v.External.VNI()}, v.Beside...) {
@@ -120,8 +120,8 @@ func externalOutAddress(r rules, v *AddressView) {
 	}
 }
 
-// externalNeighbourUplink leads out by the uplink. Only the gateway's MAC in the
-// source would be rewritten in table output, so the packet is no longer marked as routed.
+// externalNeighbourUplink sends packets out by the uplink. Table output rewrites the
+// source of routed packets that have the gateway's MAC, so the routed flag is cleared.
 func externalNeighbourUplink(r rules, v *ExternalView) {
 	e := &v.External
 	out := on(regNetwork.is(uint64(e.VNI())))
@@ -132,7 +132,7 @@ func externalNeighbourUplink(r rules, v *ExternalView) {
 		return
 	}
 	if tag := pushTag(e); tag != nil {
-		// As late as this: what waits for an answer comes this way again.
+		// Set last: a packet that waits for an answer takes this path again.
 		r.add(externalSend, 5, "out by the uplink, with the external's VLAN", out, append(tag, to(output))...)
 	}
 	dress = append(dress, regOutPort.set(0))
@@ -143,7 +143,7 @@ func externalNeighbourUplink(r rules, v *ExternalView) {
 		append(append(dress, setHop(e.Gateway)), look...)...)
 }
 
-// learnOutside remembers who sent an ARP packet, for idle seconds (0: for ever).
+// learnOutside learns the sender of an ARP packet, for idle seconds (0: no timeout).
 func learnOutside(external intent.ID, priority uint16, idle uint16) of.Learn {
 	return of.Learn{
 		Table: externalLearned.ID, Priority: priority, IdleTimeout: idle,
@@ -157,7 +157,7 @@ func learnOutside(external intent.ID, priority uint16, idle uint16) of.Learn {
 	}
 }
 
-// mtuExternal measures what leaves by the external.
+// mtuExternal checks packets against the external's MTU.
 func mtuExternal(r rules, v *ExternalView) {
 	if v.MTU > 0 {
 		r.add(mtu, 10, "measures what goes to the external", on(regNetwork.is(uint64(v.External.VNI()))), measure(v.MTU), to(forward))

@@ -5,8 +5,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// fdb holds what the store knows. It comes before fdb_learned, so that no one can
-// take a known MAC by being learned.
+// fdb holds the store's MACs. It comes before fdb_learned, so that a known MAC cannot
+// be taken over by learning.
 var fdb = &Table{
 	ID:      idFDB,
 	Name:    "fdb",
@@ -16,8 +16,8 @@ var fdb = &Table{
 	Next:    []*Table{fdbLearned, unknown, output, drop},
 }
 
-// fdbLearned has no flows but those that table learn makes. Learned flows cannot
-// lead to a table, so fdb looks here and then goes on by itself.
+// fdbLearned has no flows but those that table learn makes. A learned flow cannot
+// contain goto_table, so fdb resubmits here and then goes on by itself.
 var fdbLearned = &Table{
 	ID:      idFDBLearned,
 	Name:    "fdb_learned",
@@ -27,8 +27,7 @@ var fdbLearned = &Table{
 	Next:    nil,
 }
 
-// unknown decides on unicast frames to a MAC that neither fdb knows nor was
-// learned.
+// unknown handles unicast frames to a MAC that is neither in fdb nor learned.
 var unknown = &Table{
 	ID:      idUnknown,
 	Name:    "unknown",
@@ -44,7 +43,8 @@ func fdbBase(r rules) {
 	r.add(fdb, 0, "a MAC that the store does not know", on(), to(unknown))
 }
 
-// fdbHost leads to the router of another host: answers to its questions go there.
+// fdbHost leads to the router of another host, which waits for answers to its
+// questions.
 func fdbHost(r rules, h intent.Host) {
 	r.add(fdb, 60, "leads to the host's router", on(of.EthDst(intent.RouterMAC(h.ID))), regVTEP.set(vtepBits(h.VTEP)), to(output))
 }
@@ -67,7 +67,7 @@ func fdbPort(r rules, p *PortView) {
 	case p.VTEP.IsValid():
 		r.add(fdb, known, "leads to the host of the port", dst, regVTEP.set(vtepBits(p.VTEP)), to(output))
 	case !p.open():
-		// In an open network the MAC may have moved to where the store does not look.
+		// In an open network the MAC may have moved without the store knowing.
 		r.add(fdb, known, "the port is plugged nowhere", dst, because(ReasonNotPlugged)...)
 	}
 }
@@ -78,9 +78,9 @@ func unknownBase(r rules) {
 	r.add(unknown, 0, "a learned MAC", on(), to(output))
 }
 
-// unknownNetwork floods what nobody has, if that is the network's policy. In a
-// network with peers it goes to them in any case: only behind them can a MAC be
-// that has not spoken yet, or that was silent for longer than it is remembered.
+// unknownNetwork floods frames to unknown MACs, if that is the network's policy. In a
+// network with peers they always go to the peers: only there can a MAC exist that has
+// not spoken yet, or whose learned flow has timed out.
 func unknownNetwork(r rules, n *NetworkView) {
 	nobody := on(regNetwork.is(uint64(n.Network.VNI)), regOutPort.is(0), regVTEP.is(0))
 	switch {

@@ -7,9 +7,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// flood sends one copy to everyone who is part of the network. OVS's own FLOOD
-// would send a flow-based tunnel's copies to nobody or twice, so the lists are
-// groups of ours.
+// flood sends one copy to every member of the network. OVS's own FLOOD sends a
+// flow-based tunnel's copies nowhere or twice, so ovloom uses groups of its own.
 var flood = &Table{
 	ID:      idFlood,
 	Name:    "flood",
@@ -19,8 +18,8 @@ var flood = &Table{
 	Next:    []*Table{drop},
 }
 
-// Group ids: the VNI, and above it which of the network's groups. Those of pages
-// have the page's number besides.
+// Group ids: the VNI, and above it which of the network's groups. Pages add the page's
+// number.
 const (
 	groupEveryone     uint32 = 1 << 24    // ports here, other hosts and peers
 	groupHere         uint32 = 2 << 24    // ports here
@@ -31,14 +30,13 @@ const (
 	groupPeersTurn    uint32 = 0xe0 << 24 // to 0xff: leads to that page
 )
 
-// vtepsPerPage is how many VTEPs a packet is copied to in one go. Open vSwitch makes
-// at most 64 kB of datapath actions for a packet and leaves out the rest without a word:
-// that is 780 VTEPs on the userspace datapath. (One message that makes a group holds
-// 1,170.)
+// vtepsPerPage is how many VTEPs a packet is copied to in one pass. Open vSwitch makes
+// at most 64 kB of datapath actions for a packet and silently omits the rest: 780 VTEPs
+// on the userspace datapath. (One message that makes a group holds 1,170.)
 const vtepsPerPage = 500
 
-// pagesMost is how many pages there may be besides the first: 16,500 VTEPs in all. What
-// is beyond gets no copies.
+// pagesMost is the largest number of pages besides the first: 16,500 VTEPs in all.
+// VTEPs beyond get no copies.
 const pagesMost = 32
 
 func floodBase(r rules) {
@@ -58,8 +56,8 @@ func copyVNI() of.Action {
 	return of.Copy(regNetwork.Sub, of.FieldTunID.Bits(int(regNetwork.Sub.Offset), int(regNetwork.Sub.Width)))
 }
 
-// floodGroups returns the groups of a network, those that others refer to first.
-// The switch itself leaves out the port that a packet came from.
+// floodGroups returns the groups of a network, referenced groups first. The switch
+// itself leaves out the packet's input port.
 func floodGroups(sw Switch, n *NetworkView) []of.Group {
 	vni := n.Network.VNI
 	here := of.Group{ID: groupHere | vni, Type: of.GroupAll}
@@ -77,10 +75,10 @@ func floodGroups(sw Switch, n *NetworkView) []of.Group {
 	return append(groups, peers)
 }
 
-// copyTo makes a group send copies to VTEPs, and returns the groups that it needs for
-// more than one page. Each page but the first is behind a group that selects by a
-// hash which the datapath has to compute: so the packet comes back from there with
-// a list of datapath actions of its own. There is nothing else to be selected.
+// copyTo makes a group send copies to VTEPs, and returns the extra groups needed for
+// more than one page. Each page but the first is behind a select group whose hash the
+// datapath computes: the packet recirculates, and gets a fresh list of datapath
+// actions. The group has a single bucket.
 func copyTo(sw Switch, g *of.Group, vteps []netip.Addr, page, turn uint32) []of.Group {
 	var more []of.Group
 	i := uint32(0)

@@ -8,7 +8,7 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// fork parts the ways of unicast and everything else.
+// fork separates unicast from broadcast and multicast.
 var fork = &Table{
 	ID:      idFork,
 	Name:    "fork",
@@ -18,7 +18,7 @@ var fork = &Table{
 	Next:    []*Table{fdb, flood, l3In, drop},
 }
 
-// multicast matches all that is not for one receiver, broadcast included.
+// multicast matches everything but unicast, broadcast included.
 var multicast = of.MACMasked(of.FieldEthDst, intent.MAC{0: 1}, intent.MAC{0: 1})
 
 func forkBase(r rules, sw Switch) {
@@ -31,7 +31,7 @@ func forkBase(r rules, sw Switch) {
 			intent.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xf0})), because(ReasonReservedMAC)...)
 	r.add(fork, 20, "broadcast or multicast",
 		on(multicast), append(sw.limits(ShareStorm), to(flood))...)
-	// Below multicast, which then need not be told apart by its whole address.
+	// Below multicast, so that the match needs no exact address.
 	r.add(fork, 12, "a peer's packet for the gateway, which another host is for it",
 		on(flagFromPeer.is(1), gatewayMAC), because(ReasonNotElected)...)
 	r.add(fork, 10, "for a gateway", on(gatewayMAC), to(l3In))
@@ -44,9 +44,9 @@ func forkBase(r rules, sw Switch) {
 	r.add(fork, 0, "unicast", on(), to(fdb))
 }
 
-// forkRouters lets ports and peers do no more than answer a host's router, this one's or
-// another's: it routes without looking at sources, for other hosts do that for their
-// ports. Whoever sends to the gateway instead comes by forkSources.
+// forkRouters limits ports and peers to answering a host's router, this one's or
+// another's: it routes without checking sources, because other hosts have checked them.
+// Packets to the gateway are checked by forkSources instead.
 func forkRouters(r rules) {
 	r.add(fork, forkAnswer, "answers a host's router", with(anyRouterMAC, advertisement...), to(fdb))
 	for _, family := range []of.Term{of.IPv4, of.IPv6} {
@@ -57,12 +57,12 @@ func forkRouters(r rules) {
 
 var (
 	anyRouterMAC = on(of.MACMasked(of.FieldEthDst, intent.RouterMAC(0), intent.MAC{0xff, 0xff}))
-	// advertisement matches the neighbour advertisements that go no further than to who asked.
+	// advertisement matches neighbour advertisements addressed to the asker alone.
 	advertisement = with(icmpv6(icmpv6NeighborAd), of.Prefix(of.FieldIPv6Dst, netip.MustParsePrefix("fe80::/10")))
 )
 
-// Priorities of fork for sources of what is to be routed. Below 30: what is not
-// learned is not judged.
+// Priorities of fork for the sources of routed packets. Below 30, only packets with
+// learned sources are checked.
 const (
 	forkTag       = 25
 	forkUnmanaged = 19
@@ -75,8 +75,8 @@ const (
 
 var gatewayMAC = of.EthDst(intent.GatewayMAC)
 
-// forkNetwork takes the packets of the network's peers that are for its gateway,
-// on the one host that is it for them.
+// forkNetwork routes packets from the network's peers to its gateway, on the one host
+// elected for it.
 func forkNetwork(r rules, v *NetworkView) {
 	if v.Elected {
 		r.add(fork, 14, "a peer's packet for the gateway",
@@ -85,9 +85,9 @@ func forkNetwork(r rules, v *NetworkView) {
 	forkSources(r, v)
 }
 
-// forkSources routes MACs that the store does not know only from addresses that are
-// the network's, or behind a route by it: port_security knows none of them. A
-// network without subnets has no gateway.
+// forkSources routes packets from unknown MACs only if their address is in the network
+// or behind a route through it: port_security does not check those. A network without
+// subnets has no gateway.
 func forkSources(r rules, v *NetworkView) {
 	toGateway := on(regNetwork.is(uint64(v.Network.VNI)), gatewayMAC)
 	families := []of.Term{of.IPv4, of.IPv6}
@@ -113,7 +113,7 @@ func forkSources(r rules, v *NetworkView) {
 		own = append(own, s.Prefix)
 	}
 	if hasFamily(&v.Network, true) {
-		own = append(own, netip.MustParsePrefix("fe80::/10")) // asks for, answers, and pings the gateway
+		own = append(own, netip.MustParsePrefix("fe80::/10")) // questions, answers and pings to the gateway
 	}
 	slices.SortFunc(own, comparePrefixes)
 	own = slices.Compact(own)
@@ -125,8 +125,8 @@ func forkSources(r rules, v *NetworkView) {
 	}
 }
 
-// forkSelf takes what is for this host's router: answers to its questions, and those of
-// ports on other hosts to the outside.
+// forkSelf takes packets for this host's router: answers to its questions, and answers
+// to the outside from ports on other hosts.
 func forkSelf(r rules, h intent.Host) {
 	own := on(of.EthDst(intent.RouterMAC(h.ID)))
 	r.add(fork, forkAnswerOwn, "answers this host's router", with(own, advertisement...), to(l3In))

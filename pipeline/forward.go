@@ -4,7 +4,7 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// mtu measures a routed packet, where it can be too large for the network that it
+// mtu checks the size of a routed packet, where it can exceed the MTU of the network it
 // goes to.
 var mtu = &Table{
 	ID:      idMTU,
@@ -15,7 +15,7 @@ var mtu = &Table{
 	Next:    []*Table{forward},
 }
 
-// forward is what makes a router of a switch.
+// forward does what a router does to each packet: TTL and MACs.
 var forward = &Table{
 	ID:      idForward,
 	Name:    "forward",
@@ -33,14 +33,14 @@ const (
 	forwardPass     = 0
 )
 
-// ethernetHeader is what a frame has more than its IP packet, in bytes.
+// ethernetHeader is the length of an Ethernet header, in bytes.
 const ethernetHeader = 14
 
 func mtuBase(r rules) {
 	r.add(mtu, 0, "nothing that is too large can come here", on(), to(forward))
 }
 
-// mtuNetwork measures what goes to the network.
+// mtuNetwork checks packets to the network.
 func mtuNetwork(r rules, v *NetworkView) {
 	if v.MTU > 0 {
 		r.add(mtu, 10, "measures what goes to the network", on(regNetwork.is(uint64(v.Network.VNI))), measure(v.MTU), to(forward))

@@ -5,8 +5,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// frame lets in, from ports and peers, what the tables behind it can judge. It is a
-// list of what is allowed: what Open vSwitch cannot read, no table can check.
+// frame admits, from ports and peers, frames that later tables can check. It is an
+// allow-list: a frame that Open vSwitch cannot parse cannot be checked.
 var frame = &Table{
 	ID:      idFrame,
 	Name:    "frame",
@@ -30,15 +30,15 @@ const (
 	frameMiss      = 0
 )
 
-// protoNone is what Linux's own datapath gives for a header chain that it cannot
-// follow: "no next header", which nothing useful has.
+// protoNone is the protocol that Linux's own datapath reports for a header chain it
+// cannot follow: "no next header", which no useful packet has.
 const protoNone = 59
 
 func frameBase(r rules, sw Switch) {
 	refuseTags(r, frame, frameTag, "a tag that the network does not carry")
 
-	// Behind a header that is cut off, Open vSwitch knows no protocol. Receivers put
-	// fragments together and see what was hidden.
+	// Behind a truncated header, Open vSwitch knows no protocol. The receiver would
+	// reassemble the fragments and see what was hidden.
 	cut := []uint64{0}
 	if sw.KernelDatapath {
 		cut = append(cut, protoNone)
@@ -50,8 +50,8 @@ func frameBase(r rules, sw Switch) {
 	for _, kind := range []uint8{icmpv6RouterSol, icmpv6RouterAd, icmpv6NeighborSol, icmpv6NeighborAd, icmpv6Redirect} {
 		r.add(frame, frameFragment, "neighbour discovery in fragments (RFC 6980)", with(icmpv6(kind), firstFragment), because(ReasonFragmentedND)...)
 	}
-	// What cannot be read is zero: ARP between other sorts of addresses, and neighbour
-	// discovery whose options are not in order.
+	// Open vSwitch reads unparsable fields as zero: ARP between other address types,
+	// and neighbour discovery with malformed options.
 	r.add(frame, frameMalformed, "ARP for other than Ethernet and IPv4", on(of.ARP, of.Exact(of.FieldARPOp, 0)), because(ReasonMalformed)...)
 	for _, kind := range []uint8{icmpv6NeighborSol, icmpv6NeighborAd} {
 		r.add(frame, frameMalformed, "neighbour discovery that cannot be read", with(icmpv6(kind), of.Addr(of.FieldNDTarget, anyIPv6)), because(ReasonMalformed)...)
@@ -62,13 +62,13 @@ func frameBase(r rules, sw Switch) {
 	r.add(frame, frameMiss, "not carried by the network", on(), because(ReasonEtherType)...)
 }
 
-// frameCarries lets frames of a type in.
+// frameCarries admits frames of a type.
 func frameCarries(r rules, kind []of.Term) {
 	r.add(frame, frameType, "from a port", with(kind, flagFromPeer.is(0)), to(portSecurity))
 	r.add(frame, frameType, "from a peer", with(kind, flagFromPeer.is(1)), to(arpND))
 }
 
-// frameNetwork lets in what the network carries besides.
+// frameNetwork admits the network's additional EtherTypes.
 func frameNetwork(r rules, n *intent.Network) {
 	in := on(regNetwork.is(uint64(n.VNI)))
 	for _, e := range n.EtherTypes {

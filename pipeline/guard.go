@@ -5,9 +5,9 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// guard keeps tenants from what is the hosts' own. Masqueraded, a tenant's packet
-// looks like its host's: to UDP port 4789 of another it would be a tunnel packet
-// into any network.
+// guard keeps tenants from the hosts' own addresses. Masqueraded, a tenant's packet
+// looks like its host's: sent to another host's UDP port 4789, it would be a tunnel
+// packet into any network.
 var guard = &Table{
 	ID:      idGuard,
 	Name:    "guard",
@@ -17,9 +17,9 @@ var guard = &Table{
 	Next:    []*Table{hostForward, snat, externalOut, drop},
 }
 
-// hostForward lets tenants use what this host publishes on its own addresses, as anybody
-// outside does. The host's packet filter translates it, so nothing of the host's own is
-// reached there.
+// hostForward lets tenants use the ports that this host publishes on its own addresses,
+// as any outside client does. The host's packet filter translates them, so they do not
+// reach the host's own services.
 var hostForward = &Table{
 	ID:      idHostForward,
 	Name:    "host_forward",
@@ -29,9 +29,9 @@ var hostForward = &Table{
 	Next:    []*Table{snat, externalOut, drop},
 }
 
-// Priorities of guard. A longer prefix that is denied outranks a shorter one, for its
-// reason. What gives power over all tenants is opened by naming the very address only:
-// who allows a segment that tunnels run in too does not mean those.
+// Priorities of guard. A longer denied prefix outranks a shorter one, so that its
+// reason is the one shown. Addresses that give power over all tenants are opened only
+// by name: allowing a segment in which tunnels run does not open the VTEPs in it.
 const (
 	guardReset    = 310
 	guardOwn      = 300
@@ -39,7 +39,7 @@ const (
 	guardHost     = 240
 	guardNever    = 210
 	guardAllow    = 200
-	guardDeny     = 100 // and the prefix's length
+	guardDeny     = 100 // plus the prefix's length
 	guardMiss     = 0
 )
 
@@ -50,9 +50,9 @@ func guardBase(r rules) {
 	}
 }
 
-// oddResets match TCP segments with RST and a flag that does not belong to it. Open
-// vSwitch's connection tracker takes them for the end of a connection; Linux's takes them
-// for nothing, and would keep what no tenant is counted for any more.
+// oddResets match TCP segments with RST and a flag that does not go with it. Open
+// vSwitch's connection tracker closes the connection on them, Linux's does not, and
+// would keep connections that no longer count towards the tenant's limit.
 var oddResets = [][]of.Term{
 	{of.TCP, of.Masked(of.FieldTCPFlags, tcpRST|tcpFIN, tcpRST|tcpFIN)},
 	{of.TCP, of.Masked(of.FieldTCPFlags, tcpRST|tcpURG, tcpRST|tcpURG|tcpFIN)},
@@ -65,8 +65,8 @@ const (
 	tcpURG = 0x20
 )
 
-// guardDenials let pass only what answers a connection from there: a forward may
-// be used from a host too. That is seen in external_out.
+// guardDenials pass only answers to connections from there: a host, too, may use a
+// forward. external_out tells answers apart.
 func guardDenials(r rules, v *GuardView) {
 	for _, d := range v.Denials {
 		priority := guardDeny + uint16(d.Prefix.Bits())
@@ -82,8 +82,8 @@ func guardDenials(r rules, v *GuardView) {
 	}
 }
 
-// trackGuarded finds out whether a packet answers a connection that came from where it
-// goes. If not, external_out drops it for the reason in its register.
+// trackGuarded looks up whether a packet answers a connection from its destination. If
+// not, external_out drops it for the reason in its register.
 func trackGuarded() of.Action {
 	return of.CT{ZoneSrc: regZone.Sub, Table: externalOut.ID, Actions: []of.Action{of.NAT{}}}
 }
@@ -101,9 +101,9 @@ func hostForwardBase(r rules) {
 	r.add(hostForward, hostForwardMiss, "not IPv4, which is not forwarded", on(), to(drop))
 }
 
-// guardForwards sends what is for the host's own addresses to where forwarded ports are
-// told from all others. Fragments behind the first have no ports: the host puts datagrams
-// together before it looks which port they are for, and drops those for other ports.
+// guardForwards sends packets for the host's own addresses to host_forward, which knows
+// the forwarded ports. Later fragments have no ports: the host reassembles datagrams
+// before it looks at ports, and drops those for other ports.
 func guardForwards(r rules, v *GuardView) {
 	if len(v.Forwards) == 0 {
 		return

@@ -8,8 +8,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// l3In is where a packet comes that was sent to a gateway's MAC: it is to be
-// routed, or means the gateway itself.
+// l3In receives packets sent to a gateway's MAC: to be routed, or for the gateway
+// itself.
 var l3In = &Table{
 	ID:      idL3In,
 	Name:    "l3_in",
@@ -29,11 +29,11 @@ var l3In = &Table{
 const (
 	l3Tag      = 130
 	l3Opener   = 125 // a packet that begins a connection, and nothing else
-	l3Learn    = 120 // answers to questions of ours
+	l3Learn    = 120 // answers to the router's questions
 	l3Part     = 101 // a fragment of a ping
 	l3Echo     = 100
 	l3Gateway  = 90
-	l3OnLink   = 60 // what no router may send on
+	l3OnLink   = 60 // packets that no router may forward
 	l3FromLink = 59
 	l3Reset    = 55
 	l3Expired  = 50
@@ -52,18 +52,17 @@ const (
 
 const protoICMP = 1
 
-// routedTTL is the TTL of what a gateway says itself (RFC 1700).
+// routedTTL is the TTL of packets that a gateway originates (RFC 1700).
 const routedTTL = 64
 
-// Fragments: the first one, and those behind it (ovs-fields(7), ip_frag).
+// Fragments: the first one, and later ones (ovs-fields(7), ip_frag).
 var (
 	firstFragment = of.Exact(of.FieldIPFrag, 1)
 	laterFragment = of.Exact(of.FieldIPFrag, 3)
 	anyFragment   = of.Masked(of.FieldIPFrag, 1, 1)
 )
 
-// neverRouted are the destinations that have a meaning on one link, or on one host,
-// only.
+// neverRouted are destinations with a meaning on one link or one host only.
 var neverRouted = []netip.Prefix{
 	netip.MustParsePrefix("127.0.0.0/8"),
 	netip.MustParsePrefix("169.254.0.0/16"),
@@ -92,7 +91,8 @@ func l3InBase(r rules, sw Switch) {
 		}
 		r.add(l3In, l3Pass, "to be routed", on(family), of.Copy(regNetwork.Sub, regSource.Sub), to(route))
 	}
-	// Perhaps part of a connection with the outside: table route asks the connection tracker.
+	// It may belong to a connection with the outside: table route asks the connection
+	// tracker.
 	for _, flags := range oddResets {
 		r.add(l3In, l3Reset, "a reset that only the switch would take for one", with(on(of.IPv4, flagReached.is(1)), flags...), because(ReasonInvalid)...)
 	}
@@ -110,7 +110,7 @@ func l3InNetwork(r rules, sw Switch, v *NetworkView) {
 	}
 }
 
-// echo answers pings of an address in the switch, where they came from.
+// echo answers pings to an address in the switch, back to where they came from.
 func echo(r rules, note string, in []of.Term, a netip.Addr) {
 	to := with(in, ip(a), of.Addr(dstField(a), a))
 	ping, request, reply := of.Exact(of.FieldICMPType, icmpEchoRequest), of.IPProto(protoICMP), of.Set(of.FieldICMPType, icmpEchoReply)
@@ -122,15 +122,15 @@ func echo(r rules, note string, in []of.Term, a netip.Addr) {
 		of.Push{Src: of.FieldEthSrc.All()}, of.Push{Src: of.FieldEthDst.All()},
 		of.Pop{Dst: of.FieldEthSrc.All()}, of.Pop{Dst: of.FieldEthDst.All()},
 		of.Copy(src, dst), of.SetAddr(srcField(a), a), of.Set(of.FieldIPTTL, routedTTL),
-		of.Copy(of.FieldTunSrc.All(), of.FieldTunDst.All()), // of a packet that came by a tunnel
+		of.Copy(of.FieldTunSrc.All(), of.FieldTunDst.All()), // for a packet from a tunnel
 	}
 	out := of.Output{Port: of.PortInPort}
 	r.add(l3In, l3Echo, note, with(to, request, ping), append(slices.Clip(back), reply, out)...)
 	if a.Is6() {
-		return // what Open vSwitch 3.1 makes of the first fragment no host takes
+		return // no host accepts what Open vSwitch 3.1 makes of the first fragment
 	}
-	// Of fragments no flow sees the type. The checksum, which changes with it, is in the
-	// first one.
+	// Flows cannot see the type in later fragments. The checksum, which changes with
+	// it, is in the first one.
 	r.add(l3In, l3Part, note+": the first part of a large one", with(to, request, firstFragment), append(slices.Clip(back), reply, out)...)
 	r.add(l3In, l3Part, note+": the rest of a large one", with(to, request, laterFragment), append(slices.Clip(back), out)...)
 }
@@ -158,7 +158,7 @@ func dstField(a netip.Addr) of.Field {
 	return of.FieldIPDst
 }
 
-// isHop matches the next hop; noHop matches that it is the destination itself.
+// isHop matches the next hop; noHop matches packets whose destination is the next hop.
 func isHop(a netip.Addr) of.Term { return of.ExactBits(hopField(a), of.BitsOfAddr(a)) }
 
 func noHop(family netip.Addr) of.Term { return of.ExactBits(hopField(family), of.Bits{}) }

@@ -8,8 +8,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// learn concerns only networks with learning or with peers. Elsewhere a packet falls through:
-// the action makes the datapath's cache exact on the source MAC.
+// learn applies only to networks with learning or with peers. In others packets skip
+// it: its action makes the datapath's cache exact on the source MAC.
 var learn = &Table{
 	ID:      idLearn,
 	Name:    "learn",
@@ -26,7 +26,7 @@ var learn = &Table{
 const (
 	learnRouterMAC  = 110 // a router's MAC is never learned
 	learnForeignMAC = 103 // a peer claims to be a port
-	learnKnownMAC   = 102 // a MAC or address that the store knows is not learned
+	learnKnownMAC   = 102 // a MAC or address of the store's is not learned
 	learnKnownND    = 101
 	learnKnownAddr  = 100
 	learnForeign    = 30
@@ -54,8 +54,8 @@ func learnBase(r rules) {
 	r.add(learn, learnMiss, "nothing to learn", on(), to(fork))
 }
 
-// The sorts of packets that are learned from: from a MAC behind a port here, from
-// another host, and from a peer (which is also afar).
+// What is learned from: MACs behind a port here, behind another host, and behind a peer
+// (which also counts as remote).
 var (
 	behind  = on(flagLearnOK.is(1), flagFromTunnel.is(0))
 	afar    = on(flagLearnOK.is(0), flagFromTunnel.is(1))
@@ -112,8 +112,8 @@ func learnGateways(r rules, v *NetworkView) {
 	}
 }
 
-// guarded is what of from is judged by its addresses: tagged frames, where they are
-// carried, belong to networks of their users'.
+// guarded narrows from to the frames whose addresses are checked: tagged frames, where
+// carried, belong to the users' own networks.
 func guarded(n *intent.Network, from []of.Term) []of.Term {
 	if n.VLANTransparent {
 		return with(from, of.NoVLAN())
@@ -121,8 +121,8 @@ func guarded(n *intent.Network, from []of.Term) []of.Term {
 	return from
 }
 
-// learnPeer keeps what is learned behind each peer apart, so that it goes with
-// the peer. A MAC that moves from one to another is learned anew there.
+// learnPeer gives MACs learned behind each peer a cookie of their own, so that they go
+// with the peer. A MAC that moves to another peer is learned anew there.
 func learnPeer(r rules, p *PeerView) {
 	r.add(learn, learnForeign, "learns a MAC behind the peer",
 		with(foreign, regNetwork.is(uint64(p.VNI)), of.Addr(of.FieldTunSrc, p.Peer.VTEP)),
@@ -151,8 +151,8 @@ func learnPort(r rules, p *PortView) {
 		to(fork))
 }
 
-// learnGuard keeps a MAC behind a port, or behind a peer, from speaking as one that
-// the store knows, and known MACs out of what is learned from other hosts.
+// learnGuard keeps MACs behind a port or a peer from using a MAC of the store's, and
+// keeps known MACs from being learned from other hosts.
 func learnGuard(r rules, p *PortView) {
 	if !p.bound() {
 		return
@@ -168,15 +168,15 @@ func learnGuard(r rules, p *PortView) {
 	}
 }
 
-// guardFrom keeps who, which from matches, from speaking as the port.
+// guardFrom keeps who, which from matches, from impersonating the port.
 func guardFrom(r rules, p *PortView, who string, from []of.Term, macPriority uint16) {
 	r.add(learn, macPriority, who+" claims to be this port",
 		with(from, of.EthSrc(p.Port.MAC)), because(ReasonSpoofMAC)...)
 	guardAddrs(r, who, "this port's", guarded(p.Network, from), slices.Concat(p.addrs4(), p.addrs6()))
 }
 
-// guardAddrs keeps who, which from matches, from using and speaking for addresses, which
-// are whose.
+// guardAddrs keeps who, which from matches, from using and answering for addresses,
+// which belong to whose.
 func guardAddrs(r rules, who, whose string, from []of.Term, addrs []netip.Addr) {
 	for _, a := range addrs {
 		if a.Is4() {

@@ -7,7 +7,7 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// Learned is what a flow of fdb_learned says: where a MAC of a network is.
+// Learned is the location of a MAC in a network, read from a flow of fdb_learned.
 type Learned struct {
 	VNI  uint32
 	MAC  intent.MAC
@@ -15,7 +15,7 @@ type Learned struct {
 	VTEP netip.Addr // not valid: it is behind Port
 }
 
-// LearnedOf reads a flow that the switch made itself; false: it is of another table.
+// LearnedOf reads a flow that the switch made itself; false: it is in another table.
 func LearnedOf(f of.Flow) (l Learned, ok bool) {
 	if f.Table != fdbLearned.ID {
 		return l, false
@@ -44,8 +44,8 @@ func LearnedOf(f of.Flow) (l Learned, ok bool) {
 	return l, !l.MAC.IsZero() && (l.Port != 0 || l.VTEP.IsValid())
 }
 
-// LearnedPort returns the port of this switch that a flow leads to which the switch made
-// itself; 0: it leads to none, or leaves that to others.
+// LearnedPort returns the port of this switch that a learned flow outputs to; 0: none,
+// or other flows decide.
 func LearnedPort(f of.Flow) (port of.PortNo) {
 	for _, a := range f.Actions {
 		if s, ok := a.(of.SetField); ok && s.Field == regOutPort.Sub.Field {

@@ -2,9 +2,10 @@ package pipeline
 
 import "github.com/ovloom/ovloom/intent"
 
-// This file lists which tables the flows of externals and NAT are in.
+// This file lists the tables that hold the flows of externals and NAT.
 
-// External emits the flows of an external: those of its uplink, and what it allows.
+// External emits the flows of an external: its uplink, and the addresses that it
+// allows.
 func External(sw Switch, v *ExternalView, emit Emit) {
 	r := rules{MakeCookie(KindExternal, v.External.ID), emit}
 	guardExternal(r, v)

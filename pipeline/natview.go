@@ -7,23 +7,23 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// This file holds what the flows of externals and NAT are made of. Each view is the
+// This file holds the views behind the flows of externals and NAT. Each view is the
 // whole input of its object's flows.
 
 // ExternalView is an external as this host sees it.
 type ExternalView struct {
 	External intent.External
 	OFPort   of.PortNo  // the uplink: the port of this switch that leads there; 0: none
-	NextMAC  intent.MAC // kind host: of the interface that the uplink is
+	NextMAC  intent.MAC // kind host: of the uplink's interface
 	Router   intent.MAC // this host's own
 
-	// Segment is the VNI that stands for what is behind the uplink in packets that come in
-	// by it. Externals may share it: there the address alone tells which is meant. Lead says
-	// that of those, this one's flows let packets in, and First that of all externals which
-	// share the uplink, this one's flows refuse what none of them lets in.
+	// Segment is the VNI that stands for the segment behind the uplink in packets that
+	// come in by it. Externals may share a segment: there the address alone tells them
+	// apart. Lead marks the one external of the segment whose flows admit packets, and
+	// First the one external of the uplink whose flows refuse all other packets.
 	Segment     uint32
 	Lead, First bool
-	// MTU is that of the external, in bytes, if routed packets may be larger; else 0.
+	// MTU is the external's, in bytes, if routed packets may be larger; else 0.
 	MTU int
 }
 
@@ -39,17 +39,17 @@ type AddressView struct {
 	Router   intent.MAC // this host's own
 }
 
-// AddressID is what stands for an external address in cookies: no object of the
-// store has it to itself.
+// AddressID identifies an external address in cookies: no single object of the store
+// owns it.
 func AddressID(external uint8, a netip.Addr) intent.ID {
 	return intent.ID(uint64(external)<<32 | vtepBits(a))
 }
 
-// TenantView is what NAT must know of a tenant: it exists if the tenant has any NAT.
+// TenantView is a tenant as NAT sees it. It exists if the tenant has any NAT.
 type TenantView struct {
 	Tenant  intent.Tenant
 	Zone    uint16
-	Out     uint32         // VNI of the external that answers leave by, as long as nothing says another
+	Out     uint32         // VNI of the external that answers leave by, unless another rule decides
 	Subnets []netip.Prefix // IPv4, of all its networks, ascending
 }
 
@@ -59,7 +59,7 @@ type SNATView struct {
 	VNI     uint32 // of the external
 	VRF     uint32
 	Zone    uint16
-	Address netip.Addr // what is translated to here; not valid: there is none yet, or no uplink
+	Address netip.Addr // the SNAT address; not valid: none yet, or no uplink
 }
 
 // FloatingView is the floating address of a port that is on this switch.
@@ -70,13 +70,13 @@ type FloatingView struct {
 	Zone     uint16
 	Inner    netip.Addr // of the port
 
-	// Source: of the port's floating addresses, this is the one that its own connections
-	// begin with.
+	// Source marks, of the port's floating addresses, the one that its own connections
+	// use.
 	Source bool
 }
 
-// ForwardView is a forward whose address is this host's to answer for, or whose target
-// is here.
+// ForwardView is a forward whose address this host answers for, or whose target is
+// here.
 type ForwardView struct {
 	Forward intent.Forward
 	VRF     uint32
@@ -88,7 +88,7 @@ type ForwardView struct {
 
 	// Only: the address has no other forward of the protocol.
 	Only bool
-	// First: of several, this is the one that has the flows which all need.
+	// First marks, of several forwards, the one that has their common flows.
 	First bool
 }
 
@@ -96,9 +96,9 @@ type ForwardView struct {
 type GuardView struct {
 	Denials []Denial
 
-	// Own are this host's addresses, each with the reason why tenants are kept from it, and
-	// Forwards the ports of them that its packet filter leads into the overlay. ByHost are
-	// the VNIs of the externals by which a tenant may use those.
+	// Own are this host's addresses, each with the reason why it is closed to tenants,
+	// and Forwards the ports on them that its packet filter forwards into the overlay.
+	// ByHost are the VNIs of the externals through which a tenant may use those ports.
 	Own      []OwnAddress
 	Forwards []HostPort
 	ByHost   []uint32
@@ -116,10 +116,10 @@ type HostPort struct {
 	Port     uint16
 }
 
-// Denial is a prefix that tenants must not reach. No two of a GuardView have the same
-// one, but for different externals.
+// Denial is a prefix that tenants must not reach. Prefixes in a GuardView are unique
+// for each external.
 type Denial struct {
 	Prefix netip.Prefix
 	Reason Reason
-	VNI    uint32 // of the external by which it is denied; 0: by all
+	VNI    uint32 // of the external for which it is denied; 0: all
 }

@@ -7,8 +7,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// neighbour finds who has the next hop. It matches the destination itself where
-// there is no next hop in between: what is dropped then needs few entries in the
+// neighbour finds the MAC and the port or host of the next hop. Without a next hop it
+// matches the destination itself, so that unknown destinations share few entries of the
 // datapath's cache.
 var neighbour = &Table{
 	ID:      idNeighbour,
@@ -22,7 +22,7 @@ var neighbour = &Table{
 	Next:   []*Table{neighbourLearned, unresolved, mtu, drop},
 }
 
-// neighbourLearned has no flows but those that l3_in makes of answers.
+// neighbourLearned has no flows but those that l3_in makes from answers.
 var neighbourLearned = &Table{
 	ID:      idNeighbourLearned,
 	Name:    "neighbour_learned",
@@ -32,7 +32,7 @@ var neighbourLearned = &Table{
 	Next:    nil,
 }
 
-// unresolved leaves to ovloomd what must be asked for.
+// unresolved lets ovloomd ask for unknown next hops.
 var unresolved = &Table{
 	ID:      idUnresolved,
 	Name:    "unresolved",
@@ -55,8 +55,8 @@ func neighbourBase(r rules) {
 	r.add(neighbour, neighbourMiss, "a network that is not here", on(), because(ReasonUnknownVNI)...)
 }
 
-// neighbourNetwork ends what nobody has, or lets it be asked for where an address may
-// live behind a port or a peer.
+// neighbourNetwork refuses addresses that do not exist, and lets ovloomd ask for those
+// that may live behind a port or a peer.
 func neighbourNetwork(r rules, sw Switch, v *NetworkView) {
 	in := regNetwork.is(uint64(v.Network.VNI))
 	for _, family := range []netip.Addr{anyIPv4, anyIPv6} {
@@ -100,8 +100,8 @@ func unresolvedBase(r rules, sw Switch) {
 	r.add(unresolved, 0, "answered", on(), to(mtu))
 }
 
-// Answers to questions are remembered as MACs are by table learn: apart for
-// every port, peer and network, so that they go with them.
+// Answers are learned like MACs in table learn: under the cookie of their port, peer or
+// network, so that they go with it.
 
 func answersOfPort(r rules, sw Switch, p *PortView) {
 	if LearnsLocally(p) {
@@ -125,9 +125,9 @@ func answersOfPeer(r rules, sw Switch, p *PeerView) {
 // answersPerMAC is how many addresses one MAC may answer for.
 const answersPerMAC = 8
 
-// answers learns what an ARP reply or a neighbour advertisement says: that the
-// address has its sender's MAC, and is where that is. One of in-port and tunnel
-// source is zero, so that both can be remembered always.
+// answers learns the sender's MAC and location from an ARP reply or a neighbour
+// advertisement. One of in-port and tunnel source is zero, so the flow can always set
+// both.
 func answers(r rules, sw Switch, where string, from []of.Term, owner Cookie, limit uint32) {
 	note := "remembers an answer to a question of ours, from " + where
 	learn := func(family uint64, address of.Field, hop register) of.Learn {
@@ -144,8 +144,8 @@ func answers(r rules, sw Switch, where string, from []of.Term, owner Cookie, lim
 			},
 		}
 	}
-	// The meter comes first, but takes nothing away from learning: it works in the
-	// datapath, learning before that.
+	// The meter comes first, but does not limit learning: metering happens in the
+	// datapath, learning before it.
 	tell := hear(sw, CauseAnswer)
 	last := len(tell) - 1
 	r.add(l3In, l3Learn, note, with(from, of.ARP, of.Exact(of.FieldARPOp, arpReply)),

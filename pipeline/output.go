@@ -5,7 +5,7 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// output is the one place from which unicast leaves.
+// output is the only table that sends unicast to a port or a VTEP.
 var output = &Table{
 	ID:      idOutput,
 	Name:    "output",
@@ -15,7 +15,7 @@ var output = &Table{
 	Next:    []*Table{drop},
 }
 
-// drop counts what is dropped, by reason.
+// drop counts dropped packets by reason.
 var drop = &Table{
 	ID:      idDrop,
 	Name:    "drop",
@@ -24,8 +24,8 @@ var drop = &Table{
 }
 
 func outputBase(r rules, sw Switch) {
-	// A port never gets back what it sent: the switch does not output to the port a
-	// packet came from.
+	// A port never gets back what it sent: the switch does not output to a packet's
+	// input port.
 	r.add(output, 40, "routed, to a port here", on(flagRouted.is(1), regVTEP.is(0)),
 		of.SetMAC(of.FieldEthSrc, intent.GatewayMAC), of.OutputReg{Src: regOutPort.Sub})
 	r.add(output, 30, "to a port here", on(regVTEP.is(0)), of.OutputReg{Src: regOutPort.Sub})
@@ -34,12 +34,12 @@ func outputBase(r rules, sw Switch) {
 		copyVNI(), of.Copy(regVTEP.Sub, of.FieldTunDst.All()), of.Output{Port: sw.VXLANPort})
 }
 
-// outputSelf sends a routed packet into the tunnel under the host's own MAC: seen
-// from several hosts, the gateway's would seem to move from one to another.
+// outputSelf tunnels a routed packet with the host's own MAC as its source: the
+// gateway's MAC, seen from several hosts, would seem to move between them.
 func outputSelf(r rules, sw Switch, h intent.Host) {
 	mac := of.SetMAC(of.FieldEthSrc, intent.RouterMAC(h.ID))
 	tunnel := []of.Action{mac, copyVNI(), of.Copy(regVTEP.Sub, of.FieldTunDst.All())}
-	// The target's host then knows that it has to send the answers back: see transit.
+	// Tells the target's host to send answers back here: see Transit.
 	r.add(output, 38, "from outside, to a port on another host", on(flagRouted.is(1), flagFromExternal.is(1)),
 		append(append([]of.Action{of.SetMAC(of.FieldEthDst, intent.GatewayMAC)}, tunnel...), of.Output{Port: sw.VXLANPort})...)
 	r.add(output, 36, "routed, from a tunnel into one", on(flagRouted.is(1), flagFromTunnel.is(1)), append(tunnel, of.Output{Port: of.PortInPort})...)

@@ -6,12 +6,12 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// Place is where in the pipeline a packet was that came to ovloomd: its registers in
-// words.
+// Place is where in the pipeline a packet was when the switch handed it to ovloomd: its
+// registers, decoded.
 type Place struct {
-	Network, Tenant uint32    // VNI and VRF id; of a routed packet those that it goes to
-	Source          uint32    // VNI of the network that it comes from
-	InPort          of.PortNo // that of the port here which sent it; 0: none did
+	Network, Tenant uint32    // VNI and VRF id; after routing, of the destination
+	Source          uint32    // VNI of the network it comes from
+	InPort          of.PortNo // the port here that sent it; 0: none
 
 	FromTunnel, FromPeer bool
 	TunnelSource         netip.Addr // FromTunnel only
@@ -34,7 +34,7 @@ func PlaceOf(m of.Match) Place {
 		FromTunnel: read(flagFromTunnel) != 0, FromPeer: read(flagFromPeer) != 0,
 		Hop4: ipv4(value[of.FieldReg4]),
 	}
-	if p.Source == 0 { // not on its way to another yet
+	if p.Source == 0 { // not routed yet
 		p.Source = p.Network
 	}
 	if p.FromTunnel {
@@ -51,19 +51,17 @@ func PlaceOf(m of.Match) Place {
 
 func ipv4(b of.Bits) netip.Addr { return netip.AddrFrom4([4]byte(b[12:])) }
 
-// SendOn returns a packet that goes on where another was found too large: a
-// fragment of it.
+// SendOn returns a packet that continues where a larger one stopped: a fragment of it.
 func SendOn(in of.PacketIn, frame []byte) of.PacketOut {
 	out := again(in, forward, flagOversize)
 	out.Packet = frame
 	return out
 }
 
-// LookAgain returns a packet that looks for its next hop again: it was learned.
+// LookAgain returns a packet that looks up its next hop again, now that it is learned.
 func LookAgain(in of.PacketIn) of.PacketOut { return again(in, neighbour) }
 
-// again puts a packet back into a table as it was, but for some flags, which are
-// cleared.
+// again returns a packet to a table with its metadata, except for flags to clear.
 func again(in of.PacketIn, t *Table, clear ...register) of.PacketOut {
 	out := of.PacketOut{Packet: in.Packet, Actions: []of.Action{of.Resubmit{InPort: of.PortInPort, Table: t.ID}}}
 	var terms []of.Term
@@ -87,21 +85,22 @@ func again(in of.PacketIn, t *Table, clear ...register) of.PacketOut {
 	return out
 }
 
-// Flood returns a frame of a gateway's for everybody in a network.
+// Flood returns a gateway's frame to all of a network.
 func Flood(vni, vrf uint32, frame []byte) of.PacketOut {
 	return of.PacketOut{Packet: frame,
 		Metadata: of.MatchOf(of.Exact(of.FieldMetadata, uint64(vrf)<<regTenant.Sub.Offset|uint64(vni))),
 		Actions:  []of.Action{of.Resubmit{InPort: of.PortInPort, Table: flood.ID}}}
 }
 
-// FloodFrom returns a frame for everybody in a network but the port that it speaks of.
+// FloodFrom returns a frame to all of a network except the port that the frame
+// announces.
 func FloodFrom(port of.PortNo, vni, vrf uint32, frame []byte) of.PacketOut {
 	out := Flood(vni, vrf, frame)
 	out.InPort = port
 	return out
 }
 
-// ToPeers returns a frame of a gateway's for all peers of a network.
+// ToPeers returns a gateway's frame to all peers of a network.
 func ToPeers(vni uint32, frame []byte) of.PacketOut {
 	return of.PacketOut{Packet: frame, Actions: []of.Action{of.Set(of.FieldTunID, uint64(vni)), of.ToGroup{ID: groupPeers | vni}}}
 }

@@ -8,8 +8,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// portSecurity comes as soon as a frame can be judged, so that no later table has to
-// wonder who sent a packet.
+// portSecurity comes as soon as a frame can be checked, so that later tables can trust
+// its source.
 var portSecurity = &Table{
 	ID:      idPortSecurity,
 	Name:    "port_security",
@@ -26,15 +26,15 @@ var portSecurity = &Table{
 // Priorities of port_security. An IPv6 packet from an address the port owns is
 // fine unless it is neighbour discovery, which has more to be checked.
 const (
-	securityNever   = 200 // nobody may say this
-	securityND      = 160 // neighbour discovery that is in order
-	securityNoIPv6  = 155 // what machines say by themselves where there is no IPv6
+	securityNever   = 200 // never valid
+	securityND      = 160 // valid neighbour discovery
+	securityNoIPv6  = 155 // what machines send unasked where there is no IPv6
 	securityNDSpoof = 150 // any other neighbour discovery
 	securityOwn     = 100 // what the port owns
-	securityRouted  = 90  // from what routes lead to by way of the port
+	securityRouted  = 90  // from destinations of routes through the port
 	securityOther   = 50  // its MAC, but not its address
-	securityPlain   = 40  // its MAC, and no address to be wrong about
-	securityLearn   = 20  // another MAC, where the port may have some behind it
+	securityPlain   = 40  // its MAC, and no address to check
+	securityLearn   = 20  // another MAC, where MACs may live behind the port
 	securityMiss    = 0
 )
 
@@ -76,10 +76,10 @@ func portSecurityBase(r rules) {
 	r.add(portSecurity, securityMiss, "not the port's MAC", on(), because(ReasonSpoofMAC)...)
 }
 
-// portSecurityPort lists what a port may say.
+// portSecurityPort lists what a port may send.
 //
 //	port 3, 02:00:00:00:00:05, 10.0.0.5:
-//	  arp from 3, as 02:..:05 and 10.0.0.5 (or as nobody: a probe)  ->  arp_nd
+//	  arp from 3, as 02:..:05 and 10.0.0.5 (or 0.0.0.0: a probe)    ->  arp_nd
 //	  ip  from 3, as 02:..:05 and 10.0.0.5                          ->  arp_nd
 func portSecurityPort(r rules, p *PortView) {
 	sender := on(regInPort.is(uint64(p.OFPort)), of.EthSrc(p.Port.MAC))
@@ -112,13 +112,13 @@ func securityIPv4(r rules, p *PortView, sender []of.Term) {
 	for _, prefix := range widest(p.Routed, func(x netip.Prefix) bool { return x.Addr().Is4() }) {
 		r.add(portSecurity, securityRouted, "IPv4 from what is behind the port", with(sender, of.IPv4, of.Prefix(of.FieldIPSrc, prefix)), pass)
 	}
-	// Linux asks for its gateway under the address that it answers from.
+	// Linux asks for its gateway from the address that it answers from.
 	for _, prefix := range widest(p.Routed, func(x netip.Prefix) bool { return x.Addr().Is4() && !onLink(p.Network, x) }) {
 		r.add(portSecurity, securityRouted, "asks by ARP as what is behind the port",
 			with(sender, of.ARP, of.Exact(of.FieldARPOp, arpRequest), ownARP, of.Prefix(of.FieldARPSPA, prefix)), pass)
 	}
 	if hasFamily(p.Network, false) {
-		// A host asks whether an address is free before it uses it (RFC 5227).
+		// A host probes an address before it uses it (RFC 5227).
 		r.add(portSecurity, securityOwn, "an ARP probe",
 			with(sender, of.ARP, ownARP, of.Addr(of.FieldARPSPA, anyIPv4)), pass)
 		r.add(portSecurity, securityOwn, "a DHCP client asks for an address",
@@ -129,8 +129,7 @@ func securityIPv4(r rules, p *PortView, sender []of.Term) {
 	r.add(portSecurity, securityOther, "IPv4 from an address the port does not own", with(sender, of.IPv4), because(ReasonSpoofIPv4)...)
 }
 
-// widest returns the prefixes that are of interest, without those that lie in
-// another.
+// widest returns the prefixes, without those that lie in another one.
 func widest(list []netip.Prefix, want func(netip.Prefix) bool) []netip.Prefix {
 	var found []netip.Prefix
 	for _, p := range list {
@@ -143,7 +142,7 @@ func widest(list []netip.Prefix, want func(netip.Prefix) bool) []netip.Prefix {
 	return found
 }
 
-// onLink says whether a prefix has addresses of the network's own subnets.
+// onLink reports whether a prefix has addresses of the network's own subnets.
 func onLink(n *intent.Network, p netip.Prefix) bool {
 	return slices.ContainsFunc(n.Subnets, func(s intent.Subnet) bool { return s.Prefix.Overlaps(p) })
 }
@@ -184,15 +183,16 @@ func securityIPv6(r rules, p *PortView, sender []of.Term) {
 			r.add(portSecurity, securityRouted, "IPv6 from what is behind the port", with(sender, of.IPv6, of.Prefix(of.FieldIPv6Src, prefix)), pass)
 		}
 		if hasFamily(p.Network, true) {
-			// Before a host has an address it already asks for routers and joins groups.
+			// Before a host has an address it already sends router solicitations and
+			// joins groups.
 			for _, kind := range []uint8{icmpv6RouterSol, icmpv6MLDReport, icmpv6MLDDone, icmpv6MLDv2Report} {
 				r.add(portSecurity, securityOwn, "a host without an address yet",
 					nd(kind, of.Addr(of.FieldIPv6Src, anyIPv6)), pass)
 			}
 		} else {
-			// A machine that comes up asks for routers, joins groups and looks for
-			// duplicates of its link-local address, whatever the network has. That is no
-			// attempt to be somebody else, and must not look like one.
+			// A machine that boots sends router solicitations, joins groups and probes
+			// its link-local address for duplicates, whatever the network has. These
+			// are no spoofing attempts, and must not be counted as such.
 			for _, src := range []of.Term{of.Addr(of.FieldIPv6Src, anyIPv6), of.Prefix(of.FieldIPv6Src, linkLocals)} {
 				r.add(portSecurity, securityNoIPv6, "what a machine says by itself, in a network without IPv6",
 					with(sender, of.IPv6, src), because(ReasonNoIPv6)...)

@@ -2,10 +2,10 @@ package pipeline
 
 import "net/netip"
 
-// Prefixes lists, by table, the fields of which it matches prefixes, as Open vSwitch
-// names them. The switch must know, or a datapath flow has all bits of an address as
-// soon as some flow of the table matches any (ovs-vswitchd.conf.db(5), Flow_Table:
-// prefixes). It takes three for each table.
+// Prefixes lists, by table, the fields that the table matches by prefix, as Open
+// vSwitch names them. Without this setting, one match on an address in the table makes
+// every datapath flow exact on it (ovs-vswitchd.conf.db(5), Flow_Table: prefixes). A
+// table can have three.
 func Prefixes() map[int][]string {
 	return map[int][]string{
 		idRoute:     {"ip_dst", "ip_src", "ipv6_dst"},

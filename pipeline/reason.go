@@ -2,12 +2,12 @@ package pipeline
 
 import of "github.com/ovloom/ovloom/openflow"
 
-// Reason is why a packet is dropped. Its number travels in a register to table
-// drop, which counts by it.
+// Reason is why a packet is dropped. Its number travels in a register to table drop,
+// which counts drops by it.
 type Reason uint8
 
-// Reasons. Numbers are never reused:
-// they appear in flows that an older ovloomd installed.
+// Reasons. Numbers are never reused: they appear in flows that an older ovloomd
+// installed.
 const (
 	ReasonUnknownPort   Reason = 1
 	ReasonUnknownVTEP   Reason = 2
@@ -64,7 +64,7 @@ const (
 	ReasonForeignSource Reason = 50
 )
 
-// reasons gives every reason its short name and what it means.
+// reasons gives every reason its short name and its meaning.
 var reasons = []struct {
 	Reason
 	name, meaning string

@@ -21,53 +21,54 @@ var (
 	// flagFromTunnel: the packet came from another VTEP, so it may not go to one
 	// (split horizon).
 	flagFromTunnel = register{"from-tunnel", of.Subfield{Field: of.FieldReg0, Offset: 0, Width: 1}}
-	// flagLearnOK: a port speaks with a MAC that is not its own but may be learned.
+	// flagLearnOK: the port's source MAC is not its own, but may be learned.
 	flagLearnOK = register{"learn-ok", of.Subfield{Field: of.FieldReg0, Offset: 1, Width: 1}}
 	// flagLearned: the MAC is in fdb_learned; clear if the port's limit was reached.
 	flagLearned = register{"learned", of.Subfield{Field: of.FieldReg0, Offset: 2, Width: 1}}
 
-	// flagFromPeer: the packet came from a VTEP that is not ovloom.
+	// flagFromPeer: the packet came from a foreign VTEP.
 	flagFromPeer = register{"from-peer", of.Subfield{Field: of.FieldReg0, Offset: 3, Width: 1}}
 
 	// flagRouted: the packet is on its way from one network to another, so it may go
 	// from a tunnel into one.
 	flagRouted = register{"routed", of.Subfield{Field: of.FieldReg0, Offset: 4, Width: 1}}
-	// flagOversize: the packet is larger than the MTU of the network that it goes to.
+	// flagOversize: the packet exceeds the MTU of the network it goes to.
 	flagOversize = register{"oversize", of.Subfield{Field: of.FieldReg0, Offset: 5, Width: 1}}
 
-	// flagFromExternal: the packet came in by an uplink, and is no answer.
+	// flagFromExternal: the packet came in by an uplink, and is not an answer.
 	flagFromExternal = register{"from-external", of.Subfield{Field: of.FieldReg0, Offset: 9, Width: 1}}
-	// flagGuarded: the packet goes where tenants must not go, except to answer.
+	// flagGuarded: the destination is closed to tenants, except for answers.
 	flagGuarded = register{"guarded", of.Subfield{Field: of.FieldReg0, Offset: 10, Width: 1}}
 
-	// flagReached: the port that sent the packet has a floating address, or a forward
-	// leads to it, so that the packet may be an answer to the outside.
+	// flagReached: the port that sent the packet has a floating address, or is the
+	// target of a forward, so the packet may be an answer to the outside.
 	flagReached = register{"reached", of.Subfield{Field: of.FieldReg0, Offset: 21, Width: 1}}
-	// flagTurned: the packet left by an external and came in again, as its destination
-	// is an external address that is used here.
+	// flagTurned: the packet left by an external and came in again, because its
+	// destination is an external address used here.
 	flagTurned = register{"turned-round", of.Subfield{Field: of.FieldReg0, Offset: 11, Width: 1}}
 
-	// flagAnswer: the packet is part of a connection with the outside, and translated.
+	// flagAnswer: the packet belongs to a connection with the outside, and is
+	// translated.
 	flagAnswer = register{"answer", of.Subfield{Field: of.FieldReg0, Offset: 24, Width: 1}}
 
-	// flagOpener: ovloomd made the packet to begin a connection. It goes nowhere.
-	// flagOpened: ovloomd did so for the packet.
+	// flagOpener: ovloomd made the packet to begin a connection; it goes nowhere.
+	// flagOpened: ovloomd has begun the packet's connection this way.
 	flagOpener = register{"opener", of.Subfield{Field: of.FieldReg0, Offset: 22, Width: 1}}
 	flagOpened = register{"opened", of.Subfield{Field: of.FieldReg0, Offset: 23, Width: 1}}
 
 	// flagLearns: a tunnel packet is in a network that learns.
 	flagLearns = register{"learns", of.Subfield{Field: of.FieldReg0, Offset: 14, Width: 1}}
 
-	// The next hop of a routed packet; 0: it is the packet's destination. That of IPv6
-	// takes the register of IPv4 and the three behind it.
+	// The next hop of a routed packet; 0: its destination. An IPv6 next hop takes the
+	// IPv4 register and the three that follow it.
 	regHop4 = register{"next-hop-ipv4", of.Reg(4).All()}
 	regHop6 = register{"next-hop-ipv6", of.FieldXXReg1.All()}
 
 	regZone = register{"zone", of.Reg(8).Bits(16, 16)} // of the tenant, in the connection tracker
 
-	regSource = register{"source-network", of.Reg(9).Bits(0, 24)} // VNI that a routed packet comes from
+	regSource = register{"source-network", of.Reg(9).Bits(0, 24)} // VNI of a routed packet's source
 
-	// regShare says which share table shares is to look up.
+	// regShare selects the share to look up in table shares.
 	regShare = register{"share", of.Reg(10).Bits(0, 8)}
 
 	regInPort  = register{"in-port", of.Reg(1).All()}

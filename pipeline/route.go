@@ -8,8 +8,7 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// route finds, by the longest prefix, the network and the next hop that a packet
-// goes to.
+// route finds a packet's network and next hop by the longest prefix.
 var route = &Table{
 	ID:      idRoute,
 	Name:    "route",
@@ -19,16 +18,15 @@ var route = &Table{
 	Next:    []*Table{answerOut, neighbour, mtu, drop},
 }
 
-// Priorities of route: those of prefixes are above all that leads out of the
-// overlay by default.
+// Priorities of route: prefixes are above every default route out of the overlay.
 const (
 	routeMiss    = 0
 	routeDefault = 4
 	routePrefix  = 10
 )
 
-// prefixPriority is higher for a longer prefix, and of two equal ones for the
-// one that is connected.
+// prefixPriority is higher for a longer prefix; of two equal prefixes, the connected
+// one wins.
 func prefixPriority(p netip.Prefix, connected bool) uint16 {
 	if p.Bits() == 0 {
 		return routeDefault
@@ -57,12 +55,13 @@ func routeNetwork(r rules, v *NetworkView) {
 }
 
 // routeStatic leads to the next hops of a route. Ports that are reached from outside
-// may be answering: what they send looks the same, and only the connection tracker knows
-// whether it goes back by an external instead.
+// may be answering: answers look the same, and only the connection tracker knows
+// whether they leave by an external instead.
 func routeStatic(r rules, sw Switch, v *RouteView) {
 	match := destination(v.VRF, v.Route.Prefix)
 	priority := prefixPriority(v.Route.Prefix, false)
-	// Those in fragments are put together for that, within the tenant's share.
+	// The connection tracker reassembles fragments for the lookup, within the tenant's
+	// share.
 	if v.Zone != 0 && v.Route.Prefix.Addr().Is4() {
 		// No subnet has the priority for the same destination: the store refuses a route
 		// to a subnet.
@@ -80,10 +79,10 @@ func routeStatic(r rules, sw Switch, v *RouteView) {
 	}
 }
 
-// answerOut tells the answers to connections from outside from what a port begins by
-// itself, where a static route would lead both away. It translates them: those that are
-// too large for the external are cut by ovloomd, and the connection tracker would not put
-// together again what comes from there and what does not.
+// answerOut separates a port's answers to connections from outside from the connections
+// that it begins, where a static route would lead both away. It translates the answers
+// at once: ovloomd fragments those too large for the external, and the connection
+// tracker could not reassemble a mix of translated and other fragments.
 var answerOut = &Table{
 	ID:      idAnswerOut,
 	Name:    "answer_out",
@@ -99,7 +98,8 @@ func answerOutBase(r rules) {
 		flagReached.set(0), of.CTClear{}, of.Resubmit{InPort: of.PortInPort, Table: route.ID})
 }
 
-// answerOutTenant leads out by any external: what leaves is the answer's address's to say.
+// answerOutTenant leads to any external: an answer's source address selects the one it
+// leaves by.
 func answerOutTenant(r rules, v *TenantView) {
 	in := on(regTenant.is(uint64(v.Tenant.VRF)))
 	out := []of.Action{flagAnswer.set(1), regNetwork.set(uint64(v.Out)), to(mtu)}
@@ -108,18 +108,17 @@ func answerOutTenant(r rules, v *TenantView) {
 }
 
 const (
-	groupRoutes uint32 = 1 << 31 // what is added to the id of a route
-	routeSlots         = 32      // how finely a route's connections are shared out
+	groupRoutes uint32 = 1 << 31 // added to the id of a route
+	routeSlots         = 32      // buckets among which a route's connections are divided
 )
 
-// routeGroup is the group of a route. Two routes share one only if 2^30 objects
-// were made between them.
+// routeGroup is the group of a route. Two routes share an id only if 2^30 objects were
+// made between them.
 func routeGroup(id intent.ID) uint32 { return groupRoutes | uint32(id&(1<<30-1)) }
 
-// routeGroups shares connections among several next hops. The switch chooses a
-// bucket by a hash of addresses and ports, and remembers one entry for each
-// bucket, not for each connection. A next hop that comes or goes takes, or gives,
-// its own buckets only.
+// routeGroups divides connections among several next hops. The switch chooses a bucket
+// by a hash of addresses and ports, and caches one entry for each bucket, not for each
+// connection. A next hop that is added or removed moves its own buckets only.
 func routeGroups(v *RouteView) []of.Group {
 	if len(v.Hops) < 2 {
 		return nil
@@ -133,8 +132,8 @@ func routeGroups(v *RouteView) []of.Group {
 	return []of.Group{g}
 }
 
-// hop returns the next hop of a slot: of all, the one that has the highest hash
-// together with it (rendezvous hashing).
+// hop returns the next hop of a slot: the one with the highest hash of slot and next
+// hop (rendezvous hashing).
 func (v *RouteView) hop(slot uint32) Hop {
 	var best Hop
 	var most uint64
@@ -149,8 +148,8 @@ func (v *RouteView) hop(slot uint32) Hop {
 	return best
 }
 
-// mix makes every bit of n matter for the highest ones (the end of MurmurHash3): FNV
-// hashes that end alike compare alike.
+// mix spreads every bit of n into the highest ones (the end of MurmurHash3): FNV hashes
+// of inputs that end alike compare alike.
 func mix(n uint64) uint64 {
 	n = (n ^ n>>33) * 0xff51afd7ed558ccd
 	n = (n ^ n>>33) * 0xc4ceb9fe1a85ec53

@@ -5,10 +5,9 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// shares gives each port, network and tenant a share of its own of what all have in
-// common: so a flood takes from who sends it and from nobody else. Flows come here by
-// resubmit, before what costs, and go on where they were: a packet beyond the share
-// ends in the datapath, at the meter.
+// shares meters each port, network and tenant by itself, so that a flood uses up its
+// sender's share and no other. Other tables resubmit here before an expensive step, and
+// then go on: a packet beyond the share ends in the datapath, at the meter.
 var shares = &Table{
 	ID:      idShares,
 	Name:    "shares",
@@ -16,54 +15,53 @@ var shares = &Table{
 	Reads:   []of.Field{of.FieldReg0, of.FieldReg1, of.FieldReg10, of.FieldMetadata, of.FieldEthType, of.FieldIPFrag},
 }
 
-// Share is what is shared out. The number travels in a register to table shares.
+// Share is a limited resource. The number travels in a register to table shares.
 type Share uint8
 
-// Shares. Numbers are never reused: they appear in flows, and in meters, that an older
+// Shares. Numbers are never reused: they appear in flows and meters that an older
 // ovloomd installed.
 const (
 	SharePort      Share = 1 // packets of one port or uplink that ovloomd handles
 	ShareNetwork   Share = 2 // packets of one network that ovloomd handles
 	ShareFragments Share = 3 // fragments that a tenant sends through NAT
-	ShareArriving  Share = 4 // fragments that come for a tenant from outside
+	ShareArriving  Share = 4 // fragments from outside to a tenant
 	ShareStorm     Share = 5 // broadcasts and multicasts of one port
-	SharePenalty   Share = 6 // all packets of a port that made too many cached flows
+	SharePenalty   Share = 6 // all packets of a port with too many cached flows
 )
 
-// shareCauses is what a cause's meter has in place of a share: the cause, and this.
+// shareCauses, plus a cause, numbers that cause's meter in place of a share.
 const shareCauses Share = 0x40
 
-// shareRates says how many packets per second a share is, how many may come at once,
-// and of what drop reason those beyond it are.
+// shareRates gives each share's packets per second, its burst, and the drop reason of
+// packets beyond it.
 var shareRates = map[Share]struct {
 	rate, burst uint32
 	reason      Reason
 }{
 	SharePort:    {200, 200, ReasonPuntLimit},
 	ShareNetwork: {500, 500, ReasonPuntLimit},
-	// Those of packets that never become whole wait for 15 s, 5,000 at most of all
-	// tenants: of this share, 1,900.
+	// Incomplete datagrams wait for 15 s, with at most 5,000 fragments for all tenants:
+	// 1,900 of this share.
 	ShareFragments: {100, 400, ReasonFragmentLimit},
 	ShareArriving:  {100, 400, ReasonFragmentLimit},
 	ShareStorm:     {intent.StormDefault, intent.StormDefault, ReasonStormLimit},
-	// Each may make a cached flow once more, which is there for ten seconds: these are
-	// 2,000 of a port that floods on.
+	// Each packet may create a cached flow, which lives for ten seconds: a port that
+	// goes on flooding has 2,000.
 	SharePenalty: {200, 200, ReasonPenalty},
 }
 
-// shareMeters is where the meters of shares begin: the share, and below it whose it is,
-// in 24 bits.
+// shareMeters is where the meters of shares begin: the share, and below it 24 bits for
+// its owner.
 const shareMeters = 24
 
-// meter returns the meter of somebody's share. who is a port of the switch, a VNI or a
-// VRF id.
+// meter returns the meter of a share. who is a port of the switch, a VNI or a VRF id.
 func (s Share) meter(who uint32) of.Meter {
 	r := shareRates[s]
 	return of.Meter{ID: uint32(s)<<shareMeters | who, Unit: of.PacketsPerSecond, Rate: r.rate, Burst: r.burst}
 }
 
-// LimitReason returns the reason for which a meter drops packets; false, if it is none of
-// ours.
+// LimitReason returns the reason for which a meter drops packets; false: not a meter of
+// ovloom's.
 func LimitReason(meter uint32) (Reason, bool) {
 	if s, ok := shareRates[Share(meter>>shareMeters)]; ok {
 		return s.reason, true
@@ -71,13 +69,13 @@ func LimitReason(meter uint32) (Reason, bool) {
 	return ReasonPuntLimit, meter > meterCauses && meter <= meterCauses+uint32(len(causes))
 }
 
-// IsShare says whether a meter is somebody's share.
+// IsShare reports whether a meter belongs to a share.
 func IsShare(meter uint32) bool {
 	_, ok := shareRates[Share(meter>>shareMeters)]
 	return ok
 }
 
-// limits looks up a share in table shares. Without meters nobody has any.
+// limits resubmits a packet to table shares. Without meters there are no limits.
 func (sw Switch) limits(list ...Share) []of.Action {
 	if sw.NoMeters {
 		return nil
@@ -89,12 +87,12 @@ func (sw Switch) limits(list ...Share) []of.Action {
 	return actions
 }
 
-// limit adds the flow that holds somebody to a share.
+// limit adds the flow that applies a share's meter.
 func (s Share) limit(r rules, note string, who uint32, match ...of.Term) {
 	r.add(shares, 10, note, on(append(match, regShare.is(uint64(s)))...), of.ApplyMeter{ID: s.meter(who).ID})
 }
 
-// sharesBase bounds what ovloomd handles for all together.
+// sharesBase bounds the packets that ovloomd handles in total.
 func sharesBase(r rules, sw Switch) {
 	for _, c := range causes {
 		if !sw.NoMeters {
@@ -135,7 +133,7 @@ func sharesTenant(r rules, sw Switch, v *TenantView) {
 	ShareArriving.limit(r, "the tenant's share of fragments from outside to put together", v.Tenant.VRF, of...)
 }
 
-// stormMeter bounds what the port floods; without a rate: nothing does.
+// stormMeter limits the broadcasts of a port; without a rate there is no limit.
 func (p *PortView) stormMeter() of.Meter {
 	m := ShareStorm.meter(uint32(p.OFPort))
 	switch limit, limited := p.Network.Storm(); {
@@ -186,17 +184,16 @@ func TenantMeters(sw Switch, v *TenantView) []of.Meter {
 	return []of.Meter{ShareFragments.meter(v.Tenant.VRF), ShareArriving.meter(v.Tenant.VRF)}
 }
 
-// penalised says whether what the port sends passes a meter first.
+// penalised reports whether packets from the port pass a meter first.
 func (p *PortView) penalised(sw Switch) bool { return p.Penalty && p.local() && !sw.NoMeters }
 
-// A port that makes too many cached flows has its packets take two turns: the first
-// matches nothing but the port, so that what the meter drops needs no cached flow of
-// its own, and nothing has to be looked up for it. In between the datapath computes a
-// hash, which leads back here with a list of actions of its own, as with pages of
-// table flood.
+// The packets of a port with too many cached flows take two passes. The first matches
+// the port only, so that packets dropped by the meter need neither a cached flow of
+// their own nor a lookup. Between the two the datapath computes a hash, which
+// recirculates the packet with a fresh list of actions, as with pages of table flood.
 
-// penaltyGroup is the group of a port's second turn. Its id is the port's number, below
-// those of all networks' groups.
+// penaltyGroup is the group of a port's second pass. Its id is the port's number, below
+// the ids of all networks' groups.
 func penaltyGroup(p *PortView, enter []of.Action) of.Group {
 	return of.Group{ID: uint32(p.OFPort), Type: of.GroupSelect, SelectionMethod: "dp_hash",
 		Buckets: []of.Bucket{{Weight: 1, Actions: append(enter, of.Resubmit{InPort: of.PortInPort, Table: portEntry.ID})}}}

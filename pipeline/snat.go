@@ -5,11 +5,11 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// snat gives packets that leave an external address as their source. The connection
-// tracker does the same for the first packet of a connection, for those that follow,
-// and for answers to connections from outside: it keeps the translation that a
-// connection has, and makes one only for a new one. ICMP errors about a connection are
-// translated with it, those of a gateway included.
+// snat gives packets that leave an external source address. The same action serves the
+// first packet of a connection, later ones, and answers to connections from outside:
+// the connection tracker keeps the translation of a known connection, and chooses one
+// for a new one only. ICMP errors about a connection are translated with it, those from
+// a gateway included.
 var snat = &Table{
 	ID:      idSNAT,
 	Name:    "snat",
@@ -29,7 +29,7 @@ const (
 )
 
 // Priorities of route for outgoing NAT, below all prefixes but the default route. A
-// floating address outranks that one: it is the default route of its port.
+// floating address outranks the default route: it is the default route of its port.
 const (
 	routeFloating = 6
 	routeSNAT     = 2
@@ -41,12 +41,12 @@ func snatBase(r rules) {
 	r.add(snat, snatMiss, "the tenant has no NAT", on(), because(ReasonNoNAT)...)
 }
 
-// leave sends a packet that no prefix matched to an external.
+// leave sends packets that match no prefix to an external.
 func leave(vni uint32, zone uint16) []of.Action {
 	return []of.Action{regNetwork.set(uint64(vni)), regZone.set(uint64(zone)), to(mtu)}
 }
 
-// snatRules translates what leaves a tenant.
+// snatRules translates packets that leave a tenant.
 func snatRules(r rules, v *SNATView) {
 	in := on(regTenant.is(uint64(v.VRF)), of.IPv4)
 	r.add(route, routeSNAT, "out by the tenant's SNAT", in, leave(v.VNI, v.Zone)...)
@@ -58,9 +58,9 @@ func snatRules(r rules, v *SNATView) {
 	r.add(externalOut, outUntranslated, "no more connections", in, because(ReasonNATFull)...)
 }
 
-// floatingRules translates what leaves a port that has an address of its own. Of several
-// addresses one is the source of what the port begins: the flows of two would differ
-// in nothing but their actions. Answers need none, their connection knows its address.
+// floatingRules translates packets from a port with a floating address. With several,
+// one is the source of the port's own connections: flows for two would have the same
+// match. Answers need no flow, their connection knows its address.
 func floatingRules(r rules, v *FloatingView) {
 	if !v.Source {
 		return
@@ -70,7 +70,7 @@ func floatingRules(r rules, v *FloatingView) {
 	r.add(snat, snatFloating, "from the port's floating address", from, translate(v.Zone, of.NAT{Src: true, AddrMin: v.Floating.Address}))
 }
 
-// tenantRules sends answers out, to tenants that have no SNAT too.
+// tenantRules sends answers out, for tenants without SNAT too.
 func tenantRules(r rules, v *TenantView) {
 	in := on(regTenant.is(uint64(v.Tenant.VRF)), of.IPv4)
 	r.add(route, routeAnswer, "out, if it is an answer", in, leave(v.Out, v.Zone)...)

@@ -6,8 +6,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// Table is one step of the pipeline. What it may look at, change and lead to is
-// declared, and a test holds every flow against the declaration.
+// Table is one step of the pipeline. It declares what its flows read, write and lead
+// to, and a test checks every flow against the declaration.
 type Table struct {
 	ID      uint8
 	Name    string
@@ -47,8 +47,8 @@ func TableByName(name string) *Table {
 	return nil
 }
 
-// The numbers leave gaps for tables to come. OpenFlow lets a packet go to a later
-// table only, so the order here is the order of processing.
+// The numbers leave gaps for new tables. OpenFlow lets a packet go to a later table
+// only, so this order is the processing order.
 const (
 	idClassify          = 0
 	idPriorityTag       = 1
@@ -87,12 +87,12 @@ const (
 	idDrop              = 110
 )
 
-// Emit receives the flows that this package computes, one by one. The note says
-// in a few words what the flow does, for people.
+// Emit receives the flows that this package computes, one by one. The note says in a
+// few words what the flow does, for people.
 type Emit func(f of.Flow, note string)
 
 // rules gathers the flows of one object: it knows the cookie, so that a table's
-// function only says priority, match and actions.
+// function only gives priority, match and actions.
 type rules struct {
 	cookie Cookie
 	emit   Emit

@@ -5,14 +5,13 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// This file holds what becomes of VLAN tags. Open vSwitch reads one tag. Behind it, the
-// type of the next one is the type of the frame, and nothing further is read: what
-// a table would check is not there to be checked. But a receiver may read on: Linux
-// takes off any number of tags of VLAN 0, and believes the ARP reply behind them.
+// This file handles VLAN tags. Open vSwitch reads one tag. A second tag becomes the
+// frame's type, and nothing behind it is read, so no table can check it. But a receiver
+// may read on: Linux removes any number of tags of VLAN 0, and believes the ARP reply
+// behind them.
 
-// priorityTag takes off the tag that says nothing but a priority (IEEE 802.1Q, 6.13):
-// such a frame is an untagged one. A second one is not taken off; the frame then has
-// the type of a tag.
+// priorityTag removes a tag with a priority and no VLAN (IEEE 802.1Q, 6.13): such a
+// frame counts as untagged. A second tag stays, as the frame's type.
 var priorityTag = &Table{
 	ID:      idPriorityTag,
 	Name:    "priority_tag",
@@ -54,8 +53,7 @@ func taggedPort(r rules, p *PortView) {
 	}
 }
 
-// refuseTags drops frames that still have a tag: read, or announced by the type of the
-// frame.
+// refuseTags drops frames that still have a tag, parsed or as the frame's type.
 func refuseTags(r rules, t *Table, priority uint16, note string) {
 	r.add(t, priority, note, on(of.AnyVLAN()), because(ReasonTagged)...)
 	for _, e := range intent.VLANTypes() {
@@ -63,8 +61,8 @@ func refuseTags(r rules, t *Table, priority uint16, note string) {
 	}
 }
 
-// pushTag are the actions that put an external's tag on a frame, just before it leaves;
-// none if it has no VLAN.
+// pushTag returns the actions that add an external's tag to a frame just before it
+// leaves; none without a VLAN.
 func pushTag(e *intent.External) []of.Action {
 	if e.VLAN == 0 {
 		return nil

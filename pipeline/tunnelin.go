@@ -5,8 +5,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// tunnelIn comes second for tunnel packets only: matching sender and VNI in one
-// table would take VTEPs × VNIs flows.
+// tunnelIn is a second table for tunnel packets: matching sender and VNI in one would
+// take VTEPs × VNIs flows.
 var tunnelIn = &Table{
 	ID:      idTunnelIn,
 	Name:    "tunnel_in",
@@ -16,18 +16,18 @@ var tunnelIn = &Table{
 	Next:    []*Table{tunnelSender, drop},
 }
 
-// ProbeController is the controller id of the connection that hears probes.
+// ProbeController is the controller id of the connection that receives probes.
 const ProbeController = 0x0f01
 
-// The meter that bounds the probes that reach ovloomd, and how much it needs of each.
+// The meter for probes to ovloomd, and how much of each ovloomd needs.
 const (
 	meterProbes  = 1
-	probesRate   = 2000 // packets per second: some hundred hosts that examine their paths at once
+	probesRate   = 2000 // packets per second: some hundred hosts that probe their paths at once
 	probeHeadMax = 128  // bytes
 )
 
-// Meters returns the meters that flows refer to. They must be there
-// first, and PortMeters and the like besides.
+// Meters returns the meters that all flows may refer to. They must exist before the
+// flows, as must PortMeters and the like.
 func Meters(sw Switch) []of.Meter {
 	if sw.NoMeters {
 		return nil
@@ -40,20 +40,21 @@ func Meters(sw Switch) []of.Meter {
 }
 
 func tunnelInBase(r rules, sw Switch) {
-	// The meter is an action of its own: what exceeds it goes no further than the
-	// datapath. Without it, only hosts of the overlay can send probes.
+	// The meter is an action of its own, so that excess packets end in the datapath.
+	// Without meters, only hosts of the overlay can send probes.
 	probe := []of.Action{of.ToController{MaxLen: probeHeadMax, ID: ProbeController}}
 	if len(Meters(sw)) > 0 {
 		probe = append([]of.Action{of.ApplyMeter{ID: meterProbes}}, probe...)
 	}
 	r.add(tunnelIn, 10, "a probe of another host, to ovloomd", on(of.Exact(of.FieldTunID, intent.VNIProbe)), probe...)
-	// A host that does not look at tags may be among the others: an older ovloomd.
+	// A host running an older ovloomd does not check tags.
 	refuseTags(r, tunnelIn, 20, "a tag that the network does not carry")
 	r.add(tunnelIn, 0, "a VNI of no network here", on(), because(ReasonUnknownVNI)...)
 }
 
-// tunnelInNetwork trusts the sender about who spoke: the host that put the packet into
-// the tunnel has checked that. Whether it has a say in that tenant is seen next.
+// tunnelInNetwork trusts the sending host about the source: it checked the packet
+// before tunnelling it. tunnel_sender then checks whether the host may send for that
+// tenant.
 func tunnelInNetwork(r rules, n *NetworkView) {
 	enters := []of.Action{enter(n.Network.VNI, n.VRF)}
 	if n.Network.Learning {

@@ -7,17 +7,17 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// Switch is what the flows must know of the local switch.
+// Switch is what flows depend on in the local switch.
 type Switch struct {
 	VXLANPort of.PortNo // the flow-based tunnel port
 
-	// KernelDatapath: packets are handled by Linux's own datapath. It has no keys for
-	// the flags and the option types of neighbour discovery, so that Open vSwitch
-	// refuses the flow that would make an advertisement out of a solicitation.
+	// KernelDatapath: Linux's own datapath handles packets. It has no keys for the
+	// flags and option types of neighbour discovery, so Open vSwitch refuses the flow
+	// that turns a solicitation into an advertisement.
 	KernelDatapath bool
 
-	// NoMeters: the datapath has none, as some kernels' has not. Nobody is held to a
-	// share then.
+	// NoMeters: the datapath has no meters, as with some kernels. Then shares are not
+	// enforced.
 	NoMeters bool
 }
 
@@ -29,15 +29,16 @@ type NetworkView struct {
 	VTEPs   []netip.Addr // other hosts that have ports of the network, ascending
 	Peers   []netip.Addr // VTEPs of the network's peers, ascending
 
-	// Routed lists where static routes by addresses of the network lead: what may be
-	// behind MACs that the store does not know. Ascending; empty unless the network is
-	// open.
+	// Routed lists the destinations of static routes through the network: addresses
+	// that may live behind MACs unknown to the store. Ascending; empty unless the
+	// network is open.
 	Routed []netip.Prefix
 
-	// Elected: of all hosts, this one is the gateway of the network's peers. If
-	// every host were, they would take each packet of the gateway for a move of it.
+	// Elected: of all hosts, this one is the gateway of the network's peers. If every
+	// host were, the peers would take each packet from the gateway for a move of its
+	// MAC.
 	Elected bool
-	// MTU is that of the network's ports, in bytes, if routed packets may be larger;
+	// MTU is the MTU of the network's ports, in bytes, if routed packets may be larger;
 	// else 0.
 	MTU int
 }
@@ -53,12 +54,11 @@ func (n NetworkView) gateways() []netip.Addr {
 	return list
 }
 
-// open says whether MACs and addresses that the store does not know may be part
-// of the network.
+// open reports whether MACs and addresses unknown to the store may be part of the
+// network.
 func (n NetworkView) open() bool { return n.Network.Learning || len(n.Peers) > 0 }
 
-// PeerView is a peer as this host sees it. It is the whole input of the peer's
-// flows.
+// PeerView is a peer as this host sees it. It is the whole input of the peer's flows.
 type PeerView struct {
 	Peer intent.Peer
 	VNI  uint32 // of its network
@@ -71,42 +71,40 @@ type PortView struct {
 	Port    intent.Port
 	Network *intent.Network
 
-	// Peers: the network has peers, so that a MAC or address may be theirs when it is
-	// not the port's.
+	// Peers: the network has peers, so a MAC or address that is not the port's may live
+	// behind a peer.
 	Peers bool
 
 	// OFPort is the port's interface on this switch, or 0.
 	OFPort of.PortNo
-	// InForce: the binding of this host is the one in force. If not, OFPort may
-	// not speak.
+	// InForce: this host's binding is the one in force. If not, OFPort may not send.
 	InForce bool
-	// Elsewhere: another host has claimed the port, and this one's interface lost it.
-	// Neither InForce nor Elsewhere: nobody has claimed it, or this host's claim is not
-	// heard of yet.
+	// Elsewhere: another host has claimed the port, and this host's interface lost it.
+	// Neither InForce nor Elsewhere: the port is unclaimed, or this host's claim has
+	// not come back from the store yet.
 	Elsewhere bool
-	// VTEP is the host where the port is in force, if that is another one.
+	// VTEP is the host where the port is in force, if it is another one.
 	VTEP netip.Addr
 
 	VRF uint32
 
 	Reached bool // from outside: it has a floating address, or a forward leads to it
 
-	// Penalty: the port makes more cached flows than is good for the others. What it
-	// sends passes a meter before anything else.
+	// Penalty: the port creates too many cached flows. Its packets pass a meter first.
 	Penalty bool
 
-	Hops   []netip.Addr   // those of its addresses that are next hops of routes, ascending
-	Routed []netip.Prefix // where those routes lead: what is behind the port, ascending
+	Hops   []netip.Addr   // its addresses that are next hops of routes, ascending
+	Routed []netip.Prefix // the destinations of those routes: what is behind the port, ascending
 }
 
 // RouteView is a static route as this host sees it.
 type RouteView struct {
 	Route intent.Route
 	VRF   uint32
-	Hops  []Hop // those that are in a network of the tenant, in the order of the route
+	Hops  []Hop // next hops in networks of the tenant, in the route's order
 
-	// Zone is the tenant's in the connection tracker if any of its ports is reached from
-	// outside; else 0.
+	// Zone is the tenant's conntrack zone if any of its ports is reached from outside;
+	// else 0.
 	Zone uint16
 }
 
@@ -116,21 +114,21 @@ type Hop struct {
 	VNI  uint32
 }
 
-// bound says whether the port can be reached at all.
+// bound reports whether the port can be reached at all.
 func (p PortView) bound() bool { return p.local() || p.VTEP.IsValid() }
 
-// local says whether the port is in force on this switch.
+// local reports whether the port is in force on this switch.
 func (p PortView) local() bool { return p.OFPort != 0 && p.InForce }
 
-// open says whether MACs and addresses that the store does not know may be part
-// of the port's network.
+// open reports whether MACs and addresses unknown to the store may be part of the
+// port's network.
 func (p PortView) open() bool { return p.Network.Learning || p.Peers }
 
-// managed says whether the network decides which addresses of a family ports may
-// use. Without any subnet it leaves addresses alone.
+// managed reports whether the network assigns the ports' addresses of a family. A
+// network without subnets assigns none.
 func managed(n *intent.Network) bool { return len(n.Subnets) > 0 }
 
-// hasFamily says whether ports of the network may speak IPv4 or IPv6 at all.
+// hasFamily reports whether ports of the network may use IPv4 or IPv6 at all.
 func hasFamily(n *intent.Network, is6 bool) bool {
 	if !managed(n) {
 		return true
