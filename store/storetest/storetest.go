@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/ovloom/ovloom/store"
 	"github.com/ovloom/ovloom/store/cluster"
@@ -26,7 +27,7 @@ func Open(t testing.TB) *store.Store {
 			t.Error(err)
 		}
 	})
-	s, err := store.Open(t.Context(), cluster.Config{StateDir: dir, Unsynced: true})
+	s, err := store.Open(t.Context(), cluster.Config{StateDir: dir, Unsynced: true, Timeout: 30 * time.Second})
 	if err != nil {
 		t.Fatalf("open the store: %v", err)
 	}
