@@ -188,7 +188,7 @@ func (b *barrage) fill(victims []victim, depth int) {
 
 // TestBorders tells every lie in every disguise from every place that may speak in a
 // network, and sees at real receivers, here and on another host, that none arrives,
-// that nobody believes one, and that all are counted.
+// that no receiver believes one, and that all are counted.
 func TestBorders(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 3}, 2)
 	o.Run("tenant", "add", "acme")

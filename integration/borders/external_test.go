@@ -14,7 +14,7 @@ import (
 )
 
 // TestExternalBorders sees what comes in from outside, and what leaves: nothing with a
-// tag but the external's own, and nothing from where nobody is.
+// tag but the external's own, and nothing from addresses that cannot be outside.
 func TestExternalBorders(t *testing.T) {
 	o := overlay.NewOutdoors(t, 1)
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer, lab.CampusServer)
@@ -64,7 +64,7 @@ func TestExternalBorders(t *testing.T) {
 	outside := func(frames ...[]byte) func() error {
 		return func() error { return o.Outside.SendFrames("campus0", frames) }
 	}
-	t.Run("sources that nobody outside has", func(t *testing.T) {
+	t.Run("sources that cannot be outside", func(t *testing.T) {
 		for _, src := range []string{"127.0.0.1", "0.0.0.0", "0.1.2.3", "224.0.0.5", "255.255.255.255", "240.0.0.1", address.String(), c1.V4().String(), c2.V4().String()} {
 			counted(t, h, "martian", "a packet from "+src, outside(from(netip.MustParseAddr(src), address, "martian")))
 		}
@@ -73,7 +73,7 @@ func TestExternalBorders(t *testing.T) {
 		counted(t, h, "martian", "a packet from NAT's own range", func() error {
 			return h.SendFrame(intent.HostUplink, from(netip.MustParseAddr("100.64.7.7"), nat, "martian"))
 		})
-		inside.MustNotSee(t, "a packet from a source that nobody has", overlay.PayloadContains("martian"))
+		inside.MustNotSee(t, "a packet from a source that cannot be outside", overlay.PayloadContains("martian"))
 	})
 	t.Run("tags", func(t *testing.T) {
 		src := lab.CampusServer

@@ -79,14 +79,14 @@ func TestUsersOfAHostDoNotTunnel(t *testing.T) {
 		}
 		return overlay.Seen(heard, overlay.PayloadIs([]byte("from root")))
 	})
-	const nobody = 65534
-	forged := func(p lab.Packet) bool { return bytes.Contains(p.Payload, []byte("from nobody")) }
+	const user = 65534
+	forged := func(p lab.Packet) bool { return bytes.Contains(p.Payload, []byte("from a user")) }
 	try := func() {
 		t.Helper()
 		for range 3 {
 			for _, size := range []int{0, 1300} {
 				// Whether sending fails is the host's to say.
-				_ = tunnel(nobody, "from nobody", size)
+				_ = tunnel(user, "from a user", size)
 			}
 		}
 		lab.Eventually(t, overlay.PollTime, "a later tunnel packet of root's to arrive", func() error {
@@ -117,7 +117,7 @@ func TestUsersOfAHostDoNotTunnel(t *testing.T) {
 	}
 	for range 3 {
 		if err := w.InNetNS(func() error {
-			return send(netip.AddrPort{}, "from nobody, masqueraded", 0)
+			return send(netip.AddrPort{}, "from a user, masqueraded", 0)
 		}); err != nil {
 			t.Fatal(err)
 		}

@@ -204,7 +204,7 @@ func numberOf(frame []byte) (int, bool) {
 	return int(binary.BigEndian.Uint32(frame[n:])), true
 }
 
-// judge says what is wrong about a frame of the liar's that reached somebody. It
+// judge says what is wrong about a frame of the liar's that reached a receiver. It
 // reads on where a lenient receiver would.
 func (l *liar) judge(frame []byte, may func(netip.Addr) bool) error {
 	kind, data := binary.BigEndian.Uint16(frame[12:]), frame[14:]

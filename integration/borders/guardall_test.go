@@ -1,7 +1,7 @@
 package borders_test
 
-// What every host keeps every tenant from: also what belongs to tenants and hosts that
-// it has nothing to do with.
+// The guard: what every host keeps every tenant from, also what belongs to tenants and
+// hosts that it does not follow.
 
 import (
 	"errors"
@@ -24,8 +24,8 @@ func TestPeersOfOtherTenantsAreOutOfReach(t *testing.T) {
 	o.SNAT("umbrella", "internet")
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer)
 	o.SeenAs(evil.Workload, "tcp", overlay.ServerAt(lab.InternetServer), 10, evil.Host.InternetAddr())
-	// Elsewhere in the underlay nobody is: what goes there is asked for.
-	peer, nobody := netip.MustParseAddr("172.31.0.77"), netip.MustParseAddr("172.31.0.78")
+	// The rest of the underlay is empty: what is sent there shows as ARP requests.
+	peer, unused := netip.MustParseAddr("172.31.0.77"), netip.MustParseAddr("172.31.0.78")
 	o.Run("peer", "add", "acme/web/tor1", "--vtep", peer.String())
 	wire := o.Wire()
 	vni := o.NetworkNamed("acme/web").VNI
@@ -48,15 +48,15 @@ func TestPeersOfOtherTenantsAreOutOfReach(t *testing.T) {
 
 	// By default the underlay is closed as a whole, for its own reason.
 	try("vtep", peer, lab.VXLANPort)
-	try("underlay", nobody, lab.VXLANPort)
+	try("underlay", unused, lab.VXLANPort)
 	try("other-host", o.Hosts[1].Mgmt, 22)
 	// Who opens it does not open what tunnels end at.
 	o.Run("external", "set", "internet", "--underlay", "allow")
 	lab.Eventually(t, overlay.PollTime, "a packet into the underlay, which is allowed", func() error {
-		if err := overlay.Tell(evil.Workload, netip.AddrPortFrom(nobody, 9), "allowed"); err != nil {
+		if err := overlay.Tell(evil.Workload, netip.AddrPortFrom(unused, 9), "allowed"); err != nil {
 			return err
 		}
-		return overlay.Seen(wire, asksFor(nobody))
+		return overlay.Seen(wire, asksFor(unused))
 	})
 	try("vtep", peer, lab.VXLANPort)
 	o.Run("external", "set", "internet", "--allow", "172.31.0.0/24")
@@ -74,7 +74,7 @@ func TestPeersOfOtherTenantsAreOutOfReach(t *testing.T) {
 	})
 }
 
-// The guard does not need the store: a host that starts while it is down has a copy.
+// The guard does not need the store: a host that starts while it is down has a cached copy.
 func TestPeersAreOutOfReachWithoutTheStore(t *testing.T) {
 	o := overlay.NewOutdoors(t, 3)
 	o.Tenant("acme", o.Hosts[0])
@@ -116,7 +116,7 @@ func TestPeersAreOutOfReachWithoutTheStore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The switch forgets: what it has then comes from copies alone.
+	// The switch loses its flows: what it has then comes from cached copies alone.
 	if _, err := evil.Host.Exec(t.Context(), "ovs-ofctl", "del-flows", "br-int"); err != nil {
 		t.Fatal(err)
 	}

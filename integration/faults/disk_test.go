@@ -94,7 +94,7 @@ func (r *faultRun) onState(script string) func(*lab.Host) error {
 	return func(h *lab.Host) error { return r.shell(strings.ReplaceAll(script, "STATE", h.StateDir()))(h) }
 }
 
-// diskBack mends the disk, and starts an ovloomd anew whose store has failed for it.
+// diskBack repairs the disk, and restarts an ovloomd whose store has failed because of it.
 func (r *faultRun) diskBack(script string) func(*lab.Host) error {
 	return func(h *lab.Host) error {
 		if err := r.onState(script)(h); err != nil {
@@ -122,7 +122,7 @@ func (r *faultRun) damageOne(dir string) (what string, err error) {
 			return err
 		case d.IsDir() && d.Name() == "etcd":
 			return filepath.SkipDir
-		// Without instance ovloomd ends until the lease of its predecessor has, ten seconds at
+		// Without the file instance, ovloomd exits until the lease of its predecessor ends, ten seconds at
 		// most, and is started again: so it is meant, for two could have one name.
 		case d.Type().IsRegular() && d.Name() != "lock" && d.Name() != "instance":
 			files = append(files, path)

@@ -1,7 +1,7 @@
 package faults_test
 
-// Random faults and random hands: nothing crosses tenants at any time, all comes back, and
-// status knew. FAULT_SEED replays a run, FAULT_TIME makes it longer.
+// Random faults and random changes by others: nothing crosses tenants at any time, all
+// recovers, and status reported it. FAULT_SEED replays a run, FAULT_TIME makes it longer.
 
 import (
 	"bytes"
@@ -52,7 +52,7 @@ func tagOf(tenant int) []byte { return []byte(fmt.Sprintf("%s%d;", anyTag, tenan
 const anyTag = "said by tenant "
 
 // fault is something that breaks on a host, or is done to it; undo, if there is one, is
-// what ovloom cannot put right by itself.
+// what ovloom cannot repair by itself.
 type fault struct {
 	name string
 	do   func(*lab.Host) error
@@ -144,7 +144,7 @@ func newFaultRun(t *testing.T, seed uint64) *faultRun {
 	return r
 }
 
-// talk says the tag to everybody of the tenant until ctx ends.
+// talk sends the tag to all machines of the tenant until ctx ends.
 func (r *faultRun) talk(ctx context.Context, from *overlay.Machine, all []*overlay.Machine, tag []byte) {
 	for n := 0; ctx.Err() == nil; n++ {
 		for _, to := range all {
@@ -170,7 +170,7 @@ func (r *faultRun) oneStep(ctx context.Context) {
 	}
 	var now []broken
 	for range 1 + r.rand.IntN(2) {
-		all := r.faults() // anew: each remembers what it did
+		all := r.faults() // new ones: each remembers what it did
 		b := broken{all[r.rand.IntN(len(all))], r.Hosts[r.rand.IntN(len(r.Hosts))]}
 		if b.first {
 			b.on = r.Hosts[0]
@@ -262,7 +262,7 @@ func (r *faultRun) watch(name string, began time.Time, hold time.Duration, known
 			case !was:
 				silent[pair] = time.Now()
 			case time.Since(since) > patience && !known:
-				if known = r.somebodyKnows(began); !known {
+				if known = r.anyHostReports(began); !known {
 					r.t.Errorf("%s: %v, for %s, and no status tells of anything", name, err, time.Since(since).Round(time.Millisecond))
 					known = true
 				}
@@ -306,8 +306,8 @@ func (r *faultRun) failures(limit time.Duration) map[string]error {
 	return failed
 }
 
-// somebodyKnows says whether the status of any host tells of trouble since began.
-func (r *faultRun) somebodyKnows(began time.Time) bool {
+// anyHostReports says whether the status of any host has reported trouble since began.
+func (r *faultRun) anyHostReports(began time.Time) bool {
 	for _, h := range r.Hosts {
 		s, err := r.statusOf(h)
 		if err != nil || len(trouble(s)) > 0 || s.Resync.At.After(began) || slices.ContainsFunc(s.Repairs, func(x api.Repair) bool { return x.At.After(began) }) {
@@ -382,7 +382,7 @@ func (r *faultRun) quiet(name string) {
 	}
 }
 
-// nothingEnded checks that no daemon has ended that nobody has ended.
+// nothingEnded checks that no daemon has ended by itself.
 func (r *faultRun) nothingEnded(name string) {
 	r.t.Helper()
 	for _, h := range r.Hosts {
@@ -394,7 +394,7 @@ func (r *faultRun) nothingEnded(name string) {
 	}
 }
 
-// nothingCrossed checks what everybody has heard, and forgets it.
+// nothingCrossed checks what all machines have heard, and forgets it.
 func (r *faultRun) nothingCrossed(name string) {
 	r.t.Helper()
 	for _, c := range r.heard {

@@ -13,7 +13,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// A host that is gone stays in everybody's tables until it is removed.
+// A host that is gone stays in the other hosts' tables until it is removed.
 func TestHostGoneAndBack(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: overlay.VswitchdGone})
 	o.Run("tenant", "add", "acme")
@@ -39,7 +39,7 @@ func TestHostGoneAndBack(t *testing.T) {
 	if after := o.Dump(o.Hosts[0]); after != before {
 		t.Errorf("flows before the host went:\n%s\nafter:\n%s", before, after)
 	}
-	// Nobody waits for it.
+	// Commands do not wait for it.
 	c := o.Plug(o.Hosts[0], "acme/web/c3")
 
 	if err := h.StartVswitchd(t.Context()); err != nil {
@@ -52,7 +52,7 @@ func TestHostGoneAndBack(t *testing.T) {
 	o.Reaches(b, c.V4())
 }
 
-// A cable pulled and plugged in again needs nobody's hand.
+// After a cable is pulled and plugged in again, all recovers by itself.
 func TestUnderlayDownAndUp(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: []string{`tunnel`}})
 	o.Run("tenant", "add", "acme")

@@ -1,6 +1,6 @@
 package faults_test
 
-// What can be done to a host in TestRandomFaults: hands in the switch, in the host's own
+// What can be done to a host in TestRandomFaults: changes in the switch, in the host's own
 // network and in the daemons, and what breaks.
 
 import (

@@ -71,7 +71,7 @@ func (c *client) plug(ctx context.Context, port string) error {
 	if err != nil {
 		return err
 	}
-	// Another host may take the port before it is up here, or somebody delete it:
+	// Another host may take the port before it is up here, or a client delete it:
 	// then the wait for it would not end.
 	if _, err = c.host.Ovloom(ctx, "port", "plug", port, "--netns", w.NetNS, "--no-wait"); err == nil {
 		c.all.mu.Lock()

@@ -1,6 +1,6 @@
 package host_test
 
-// What hands do to a host behind ovloom's back, seen and put right or named.
+// What an operator changes on a host behind ovloom's back is noticed, and repaired or named.
 
 import (
 	"fmt"

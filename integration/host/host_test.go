@@ -219,7 +219,7 @@ func TestStartsThatAreRefused(t *testing.T) {
 		i := slices.Index(flags, "--take-nic")
 		refuses(slices.Delete(flags, i, i+2), h.VTEP.String(), "eth1", "outside Open vSwitch", "--take-nic eth1")
 	})
-	t.Run("a bridge of nobody's", func(t *testing.T) {
+	t.Run("a bridge without an owner", func(t *testing.T) {
 		o.Exec(h, "ovs-vsctl", "add-br", "br-int", "--", "set", "bridge", "br-int", "datapath_type=netdev")
 		flow := "cookie=0x5,table=7,priority=9,ip,actions=drop"
 		o.Exec(h, "ovs-ofctl", "add-flow", "unix:"+h.MgmtSock("br-int"), flow)

@@ -1,4 +1,4 @@
-// Package host_test tests what happens on one host: starting and leaving, plugging, hands in the switch.
+// Package host_test tests what happens on one host: starting and leaving, plugging, changes in the switch by others.
 package host_test
 
 import (

@@ -74,7 +74,7 @@ func TestTwoHostsThatClaimAPort(t *testing.T) {
 
 	t.Run("late events of the old binding", func(t *testing.T) {
 		o := o.With(t)
-		// The loser's daemon starts anew and finds its old interface with its old
+		// The loser's daemon restarts and finds its old interface with its old
 		// claim; then the interface goes, long after the port moved.
 		if err := o.Hosts[0].Ovloomd.Kill(); err != nil {
 			t.Fatal(err)

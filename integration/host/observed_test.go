@@ -1,6 +1,6 @@
 package host_test
 
-// What other programs and people change in the switch is seen and put back, and told.
+// What other programs and people change in the switch is noticed, put back and reported.
 
 import (
 	"fmt"
@@ -17,7 +17,7 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// putBackLog matches what ovloomd says of its repairs.
+// putBackLog matches what ovloomd logs of its repairs.
 const putBackLog = `msg="put back"`
 
 // putsBack does something to a host's switch, and waits until the host says that it has
@@ -62,7 +62,7 @@ func TestHandsInTheSwitch(t *testing.T) {
 	port := interfaceOf(o, h, "acme/web/a")
 	from := interfaceOf(o, h, "acme/web/liar")
 	if r := o.Status(h).Repairs; len(r) != 0 {
-		t.Fatalf("nobody has changed anything, and it says %+v", r)
+		t.Fatalf("nothing was changed, and status reports %+v", r)
 	}
 
 	putsBack(o, h, "del-flows", "flows changed", a, b, func() { o.Ofctl(h, "del-flows", "br-int") })
@@ -117,7 +117,7 @@ func TestHandsInTheSwitch(t *testing.T) {
 	if out := o.Run("status"); !strings.Contains(out, "Put back") || !strings.Contains(out, "flows changed by another program") {
 		t.Errorf("status prints\n%s", out)
 	}
-	// Many hands: it goes on being put right, and takes no more than its share of time.
+	// Many changes: all are put back, and that takes no more than its share of time.
 	before, _ := o.Repairs(h, "flows changed")
 	until := time.Now().Add(2 * time.Second)
 	for n := 0; time.Now().Before(until); n++ {
@@ -186,7 +186,7 @@ func TestHandsOnTheBridge(t *testing.T) {
 	}
 }
 
-// Status answers at once while Open vSwitch hangs, and says what of it is old.
+// Status answers at once while Open vSwitch hangs, and says which parts are old.
 func TestStatusWhileOpenVSwitchHangs(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 1, AllowLog: append([]string{putBackLog, `Broken pipe`, `cannot`, `task failed`, `comparing`, `openflow`}, append(overlay.OVSDBGone, overlay.VswitchdGone...)...)})
 	o.Run("tenant", "add", "acme")

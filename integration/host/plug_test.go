@@ -1,6 +1,6 @@
 package host_test
 
-// Plugging what must not be plugged changes nothing; what leads the tunnels is watched.
+// Plugging what must not be plugged changes nothing; the underlay's card is watched.
 
 import (
 	"fmt"
@@ -87,7 +87,7 @@ func TestRefusedPlugsChangeNothing(t *testing.T) {
 	o.RunOn(h, "port", "plug", "acme/web/tp", "--tap", "tap7")
 	o.StatusBecomes(h, "the tap plugged", func(s api.Status) bool { return len(s.Ports) == 1 && s.Ports[0].Up })
 
-	// What the machine behind the tap must follow, whoever asks for the change is told.
+	// Whoever changes the port sees what is left to do in the machine behind the tap.
 	const left = "to do by hand: port acme/web/tp is tap7 of "
 	for _, out := range []string{
 		o.RunOn(h, "port", "set", "acme/web/tp", "--ip", "10.0.0.77"),

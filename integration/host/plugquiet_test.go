@@ -10,7 +10,7 @@ import (
 	"github.com/ovloom/ovloom/integration/overlay"
 )
 
-// accused says how often a host's machines were taken for somebody else.
+// accused returns how many packets of a host's machines were dropped as spoofed.
 func accused(o *overlay.Overlay, h *lab.Host) string {
 	o.T.Helper()
 	var list []string

@@ -68,7 +68,7 @@ func TestFloodToManyHosts(t *testing.T) {
 	a := o.Plug(h, "acme/web/c1", "--ip", "10.0.0.2")
 	o.Synced(h)
 
-	// Nobody answers for the far hosts: say where they are. Open vSwitch sends only to
+	// The far hosts answer no ARP: set their neighbours. Open vSwitch sends only to
 	// subnets in which it has an address.
 	if _, err := h.Exec(t.Context(), "ip", "addr", "add", "198.19.255.254/15", "dev", "br-phy"); err != nil {
 		t.Fatal(err)

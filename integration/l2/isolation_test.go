@@ -87,7 +87,7 @@ func TestTenantsWithEqualAddressesAreApart(t *testing.T) {
 }
 
 // A tunnel packet from an address that is no host's VTEP enters no network, and
-// neither does one of a host with a VNI of nobody.
+// neither does one of a host with a VNI that no network has.
 func TestForeignTunnelPacketsAreDropped(t *testing.T) {
 	o := overlay.New(t, lab.Config{}, 2) // the third host runs no ovloomd: a stranger
 	o.Run("tenant", "add", "acme")
@@ -106,7 +106,7 @@ func TestForeignTunnelPacketsAreDropped(t *testing.T) {
 	heard.MustNotSee(t, "a frame forged by a stranger", overlay.PayloadIs(forged))
 }
 
-// An interface that somebody else put on the bridge is bound all the same, by
+// An interface that another program put on the bridge is bound all the same, by
 // its port's name or UUID; one that names nothing is not heard.
 func TestInterfacesOfOthersAreBound(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2})

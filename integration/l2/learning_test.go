@@ -44,7 +44,7 @@ func TestMachinesBehindAPortAreLearned(t *testing.T) {
 	}
 	speak := func(n int) {
 		mac, addr := inside(n)
-		// Its first words: a question that everybody hears.
+		// Its first packet: a broadcast question.
 		frame := lab.ARP{Op: 1, SHA: mac, SPA: addr, TPA: netip.MustParseAddr("10.0.0.222")}.Frame(mac, lab.Broadcast)
 		if err := vm.SendFrame(fmt.Sprintf("in%d", n), frame); err != nil {
 			t.Fatal(err)

@@ -27,7 +27,7 @@ func TestKnownAddressesAreAnsweredInTheSwitch(t *testing.T) {
 	wire.MustSee(t, overlay.PollTime, "an echo through the tunnel", lab.InsideAny(lab.IsEcho))
 
 	t.Run("asked for again", func(t *testing.T) {
-		// Whatever the kernel remembers, it has to ask anew.
+		// The kernel's neighbour table is empty, so that it asks again.
 		for _, family := range []string{"-4", "-6"} {
 			if _, err := a.Exec(t.Context(), "ip", family, "neigh", "flush", "dev", "eth0"); err != nil {
 				t.Fatal(err)
@@ -46,9 +46,9 @@ func TestKnownAddressesAreAnsweredInTheSwitch(t *testing.T) {
 
 	t.Run("own address", func(t *testing.T) {
 		heard := o.Capture(a)
-		nobody := netip.IPv4Unspecified()
+		unspecified := netip.IPv4Unspecified()
 		before := o.Drops(a.Host, "own-address")
-		o.Send(a, lab.ARP{Op: 1, SHA: a.Port.MAC, SPA: nobody, TPA: a.V4()}.Frame(a.Port.MAC, lab.Broadcast))
+		o.Send(a, lab.ARP{Op: 1, SHA: a.Port.MAC, SPA: unspecified, TPA: a.V4()}.Frame(a.Port.MAC, lab.Broadcast))
 		o.Send(a, lab.ARP{Op: 1, SHA: a.Port.MAC, SPA: a.V4(), TPA: a.V4()}.Frame(a.Port.MAC, lab.Broadcast))
 		solicited, group := overlay.SolicitedNode(a.V6())
 		o.Send(a, lab.IPFrame(a.Port.MAC, group, netip.IPv6Unspecified(), solicited, lab.ProtoICMPv6, 255,

@@ -12,8 +12,7 @@ import (
 
 var noMAC intent.MAC
 
-// A port speaks only as itself; what it may not say is dropped, and counted by
-// why.
+// A port sends as itself only; anything else is dropped, and counted by reason.
 func TestSpoofingIsDroppedAndCounted(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2})
 	o.Run("tenant", "add", "acme")
@@ -90,9 +89,9 @@ func TestStartingHostsAreNotSpoofers(t *testing.T) {
 	}
 	before := spoofed()
 
-	nobody, all := netip.IPv4Unspecified(), netip.MustParseAddr("255.255.255.255")
-	discover := lab.IPFrame(a.Port.MAC, lab.Broadcast, nobody, all, lab.ProtoUDP, 64,
-		lab.UDP(netip.AddrPortFrom(nobody, 68), netip.AddrPortFrom(all, 67), []byte("discover")))
+	unspecified4, all := netip.IPv4Unspecified(), netip.MustParseAddr("255.255.255.255")
+	discover := lab.IPFrame(a.Port.MAC, lab.Broadcast, unspecified4, all, lab.ProtoUDP, 64,
+		lab.UDP(netip.AddrPortFrom(unspecified4, 68), netip.AddrPortFrom(all, 67), []byte("discover")))
 	o.Send(a, discover)
 	heard.MustSee(t, overlay.PollTime, "the DHCP client's question", overlay.PayloadIs([]byte("discover")))
 
@@ -100,7 +99,7 @@ func TestStartingHostsAreNotSpoofers(t *testing.T) {
 	unspecified := netip.IPv6Unspecified()
 	o.Send(a, lab.IPFrame(a.Port.MAC, group, unspecified, solicited, lab.ProtoICMPv6, 255,
 		lab.ICMPv6(unspecified, solicited, lab.ICMPv6NeighbourSol, lab.ND(0, a.V6(), 0, noMAC))))
-	o.Send(a, lab.ARP{Op: 1, SHA: a.Port.MAC, SPA: nobody, TPA: a.V4()}.Frame(a.Port.MAC, lab.Broadcast))
+	o.Send(a, lab.ARP{Op: 1, SHA: a.Port.MAC, SPA: unspecified4, TPA: a.V4()}.Frame(a.Port.MAC, lab.Broadcast))
 	o.Send(a, lab.ARP{Op: 1, SHA: a.Port.MAC, SPA: a.V4(), TPA: a.V4()}.Frame(a.Port.MAC, lab.Broadcast))
 	o.Send(a, lab.ARP{Op: 2, SHA: a.Port.MAC, SPA: a.V4(), THA: lab.Broadcast, TPA: a.V4()}.Frame(a.Port.MAC, lab.Broadcast))
 	o.Dropped(a.Host, "own-address", 4)

@@ -1,6 +1,6 @@
 package lab
 
-// This file runs ovloomd and the CLI in a host, and builds both when nobody has.
+// This file runs ovloomd and the CLI in a host, and builds both unless they are built.
 
 import (
 	"context"

@@ -108,7 +108,7 @@ func startEngine(ctx context.Context) (*engine, error) {
 	return e, nil
 }
 
-// answers says whether somebody accepts connections on the engine's socket.
+// answers says whether connections to the engine's socket are accepted.
 func (e *engine) answers() bool {
 	c, err := net.DialTimeout("unix", e.socket, time.Second)
 	if err != nil {

@@ -1,6 +1,6 @@
 package lab
 
-// This file reads the daemons' logs for what nobody should have to see.
+// This file searches the daemons' logs for warnings, errors and crashes.
 
 import (
 	"errors"
@@ -15,8 +15,8 @@ import (
 var harmless = []string{
 	// The machine is busy; ovs-vswitchd says so, with some lines of statistics.
 	`\|timeval\|WARN\|`,
-	// A client has ended before it was told all, such as an ovs-vsctl before it was
-	// told what else has changed.
+	// A client, such as ovs-vsctl, has ended before it received all that has
+	// changed.
 	`\|(jsonrpc|reconnect|rconn)\|WARN\|(br-\w+<->)?unix#\d+: .*(Broken pipe|Connection reset by peer)`,
 	// On the kernel's datapath ovs-vswitchd sets the MTU of an internal port first and
 	// makes it then.

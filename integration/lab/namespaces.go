@@ -140,7 +140,7 @@ func addNamed(name string) error {
 
 // shareNamed makes the directory of named namespaces a shared mount, as the first ip netns
 // add of a machine does. If that came later, it would hide the mounts that are there
-// beneath, and nobody could remove them.
+// beneath, and they could not be removed.
 func shareNamed() error {
 	if err := os.MkdirAll(netnsDir, 0o755); err != nil {
 		return err
@@ -185,7 +185,7 @@ func (a *nsHandle) close() {
 func (a *nsHandle) addBridge(name string, mtu int) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU = name, mtu
-	snooping := false // nobody queries: multicast would stop after a while
+	snooping := false // there is no querier: multicast would stop after a while
 	if err := a.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping}); err != nil {
 		return fmt.Errorf("add bridge %s: %w", name, err)
 	}

@@ -114,7 +114,7 @@ func (o *Outside) connect(ctx context.Context) error {
 	return nil
 }
 
-// connectOutside gives a host its ways to the outside.
+// connectOutside connects a host to the internet and the campus.
 func (h *Host) connectOutside(ctx context.Context, wires *nsHandle, number int) error {
 	at, err := openNetNS(h.netns)
 	if err != nil {

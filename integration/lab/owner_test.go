@@ -28,7 +28,7 @@ func TestOwnerIn(t *testing.T) {
 		{"a process that ended", gone + "-1", gone, false},
 		// Its pid was given out again.
 		{"an earlier process with our pid", me + "x-1", me + "x", false},
-		{"somebody else's", "ovloom-1-2", "", false},
+		{"another program's", "ovloom-1-2", "", false},
 		{"a name without a start time", "ovl-12", "", false},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -1,7 +1,7 @@
 package lab
 
 // This file takes frames apart, as far as tests ask. What it cannot read it
-// leaves out: a capture must not fail because somebody sent rubbish.
+// leaves out: a capture must not fail on a malformed frame.
 
 import (
 	"encoding/binary"

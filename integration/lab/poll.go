@@ -19,7 +19,7 @@ func poll(ctx context.Context, what string, try func() error) error {
 	return pollEach(ctx, pollEvery, what, try)
 }
 
-// pollOften is poll for what somebody measures the time of.
+// pollOften is poll for conditions whose time is measured.
 func pollOften(ctx context.Context, what string, try func() error) error {
 	return pollEach(ctx, time.Millisecond, what, try)
 }

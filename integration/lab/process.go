@@ -27,7 +27,7 @@ type Process struct {
 	cmd  *exec.Cmd
 	pid  int
 
-	expected atomic.Bool   // somebody asked for its end
+	expected atomic.Bool   // its end was asked for
 	done     chan struct{} // closed when it has ended; then err is set
 	err      error
 }
@@ -46,7 +46,7 @@ func (h *Host) startIn(ctx context.Context, netns, name string, args []string) (
 		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
 	defer log.Close()
-	// The shell tells the pid and then is the program.
+	// The shell prints its pid and then becomes the program.
 	pidFile := filepath.Join(h.Dir, fmt.Sprintf("%s-%d.pid", name, h.started.Add(1)))
 	wrapped := append([]string{"sh", "-c", `echo $$ >"$0"; exec "$@"`, pidFile}, args...)
 	line := h.lab.back.command(h, netns, h.env(), wrapped)

@@ -40,7 +40,7 @@ func reap(mark string) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	// Nobody reads what a reaper says. What it could not remove, the next
+	// A reaper's output is not read. What it could not remove, the next
 	// process's Sweep will.
 	_ = remove(ctx, mark)
 }

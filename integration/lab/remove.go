@@ -58,7 +58,7 @@ func markedProcesses(mark string) []int {
 	return pids
 }
 
-// killMarked kills until nobody is left: a process may fork while it is killed.
+// killMarked kills until no process is left: one may fork while it is killed.
 func killMarked(ctx context.Context, mark string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()

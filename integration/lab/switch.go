@@ -88,7 +88,7 @@ func (h *Host) Vsctl(ctx context.Context, args ...string) (string, error) {
 	return h.Exec(ctx, append([]string{"ovs-vsctl", "--timeout=20"}, args...)...)
 }
 
-// await waits until somebody listens on the unix socket, or p has ended.
+// await waits until a process listens on the unix socket, or p has ended.
 func (h *Host) await(ctx context.Context, p *Process, socket string) error {
 	ctx, cancel := context.WithTimeout(ctx, Patient(execTimeout))
 	defer cancel()

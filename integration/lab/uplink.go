@@ -43,7 +43,7 @@ func (h *Host) bridgeNIC(ctx context.Context) error {
 }
 
 // addressBridge gives the bridge's internal port the VTEP's address as soon as there
-// is one: each ovs-vswitchd makes it anew.
+// is one: each ovs-vswitchd makes a new one.
 func (h *Host) addressBridge(ctx context.Context) error {
 	at, err := openNetNS(h.netns)
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// Workload is a network namespace on a host. It has no interface until somebody
-// plugs one.
+// Workload is a network namespace on a host. It has no interface until one
+// is plugged.
 type Workload struct {
 	Name  string
 	Host  *Host
@@ -76,7 +76,7 @@ func (w *Workload) PlugVeth(ctx context.Context, v Veth) error {
 	return err
 }
 
-// AddVeth puts a veth into the workload whose other end nobody has plugged yet.
+// AddVeth puts a veth into the workload whose other end is not plugged yet.
 func (w *Workload) AddVeth(ctx context.Context, v Veth) error {
 	if v.Ifname == "" {
 		v.Ifname = "eth0"
@@ -122,8 +122,8 @@ func (h *Host) UnplugVeth(ctx context.Context, hostIf string) error {
 	return err
 }
 
-// KnowNeighbour tells the workload's kernel the MAC of a neighbour, so that it never
-// asks: it would repeat a question that nobody answered only after a second.
+// KnowNeighbour sets the MAC of a neighbour in the workload's kernel, so that it never
+// asks: it repeats an unanswered question only after a second.
 func (w *Workload) KnowNeighbour(ifname string, addr netip.Addr, mac string) error {
 	at, err := openNetNS(w.path)
 	if err != nil {

@@ -145,7 +145,7 @@ func testCapture(t *testing.T, wire *lab.Capture, workloads []*lab.Workload) {
 		t.Errorf("%d echo requests outside of VXLAN", n)
 	}
 	if n := wire.Count(lab.Inside(plainVNI+1, echo)); n > 0 {
-		t.Errorf("%d echo requests with a VNI that nobody uses", n)
+		t.Errorf("%d echo requests with a VNI that no network has", n)
 	}
 	wire.Reset()
 	inside, err := workloads[1].Capture("eth0")
@@ -286,7 +286,7 @@ func TestCheckFindsDaemonsThatEnded(t *testing.T) {
 			t.Error(err)
 		}
 	}()
-	// Not by its Process: nobody is to expect it.
+	// Not by its Process, which would mark its end as expected.
 	p, err := os.FindProcess(l.Hosts[0].OVSDB.Pid())
 	if err == nil {
 		err = p.Kill()

@@ -203,7 +203,7 @@ func TestStaticRoutesLeaveAnswersAlone(t *testing.T) {
 	o.SeenAs(o.Outside.Workload, "tcp", forwarded, 10, lab.CampusGateway)
 }
 
-// What a switch has learned of a network is told in words: behind which port, or host.
+// What a switch has learned of a network is shown in words: behind which port, or host.
 func TestLearnedMACsAreTold(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 1})
 	o.Run("tenant", "add", "acme")

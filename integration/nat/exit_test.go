@@ -13,8 +13,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// The host uplink needs things of the host that ovloom finds, and sets
-// only when it is told to; it leaves nothing behind.
+// ovloom finds what the host uplink needs of the host, sets it only on request, and
+// leaves nothing behind.
 func TestWayOutThroughTheHost(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 1})
 	outside, err := o.NewOutside(t.Context())
@@ -40,7 +40,7 @@ func TestWayOutThroughTheHost(t *testing.T) {
 	o.Warns(h, "does not forward IPv4 packets", true)
 	o.Warns(h, "chain inet firewall pass", true)
 	if got := strings.TrimSpace(in("cat", "/proc/sys/net/ipv4/ip_forward")); got != "0" {
-		t.Errorf("ip_forward is %s, and nobody was asked", got)
+		t.Errorf("ip_forward is %s: ovloom set it unasked", got)
 	}
 	if _, err := c1.Ping(t.Context(), lab.InternetServer); err == nil {
 		t.Error("the internet answers through a host that does not forward")

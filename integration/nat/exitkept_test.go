@@ -10,8 +10,8 @@ import (
 	"github.com/ovloom/ovloom/integration/overlay"
 )
 
-// What others do to the host uplink is put back, and what cuts it off is
-// told by what becomes of packets, whatever it is.
+// What other programs change of the host uplink is put back, and whatever cuts it off is
+// reported: packets are probed, not causes.
 func TestWayOutIsKeptAndTried(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 1, AllowLog: []string{"put back"}})
 	if _, err := o.NewOutside(t.Context()); err != nil {
@@ -90,7 +90,7 @@ func TestWayOutIsKeptAndTried(t *testing.T) {
 	in("sysctl", "-qw", "net.ipv4.ip_forward=0")
 	o.Warns(h, "does not forward IPv4 packets", true)
 	if got := strings.TrimSpace(in("cat", "/proc/sys/net/ipv4/ip_forward")); got != "0" {
-		t.Errorf("ip_forward is %s, and nobody was asked", got)
+		t.Errorf("ip_forward is %s: ovloom set it unasked", got)
 	}
 }
 

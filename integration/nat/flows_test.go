@@ -1,6 +1,6 @@
 package nat_test
 
-// How many entries NAT needs in the datapath's cache, as the datapath tells it.
+// How many entries NAT needs in the datapath's cache, as the datapath reports it.
 
 import (
 	"fmt"

@@ -13,7 +13,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// A forward leads to its port wherever that is, and the port sees who asks.
+// A forward leads to its port on whatever host, and the port sees the client's address.
 func TestForwardToAnotherHost(t *testing.T) {
 	o := overlay.NewOutdoors(t, 2)
 	acme := o.Tenant("acme", o.Hosts[0], o.Hosts[1])
@@ -36,7 +36,7 @@ func TestForwardToAnotherHost(t *testing.T) {
 			o.SeenAs(o.Outside.Workload, "tcp", to, 10, lab.CampusGateway)
 		}
 		o.SeenAs(o.Outside.Workload, "udp", datagrams, 4000, lab.CampusGateway)
-		// Nobody listens: the error comes back the same way.
+		// The port is closed: the error comes back the same way.
 		closed := netip.AddrPortFrom(datagrams.Addr(), 8082)
 		o.Run("nat", "forward", "add", "acme", "--external", "campus", "--udp", "8082", "--to", c2.Port.Ref().String()+":9")
 		lab.Eventually(t, overlay.PollTime, "the ICMP error", func() error {

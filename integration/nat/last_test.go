@@ -63,7 +63,7 @@ func (b *bulk) send(c net.Conn) {
 	began, sent := time.Now(), 0
 	for piece := make([]byte, bulkRate/100); ; {
 		for due := int(time.Since(began).Seconds() * bulkRate); sent < due; sent += len(piece) {
-			// What nobody takes any more fills the buffers first.
+			// What is not read any more fills the buffers first.
 			c.SetWriteDeadline(time.Now().Add(overlay.PollTime))
 			if _, err := c.Write(piece); err != nil {
 				b.ended <- err

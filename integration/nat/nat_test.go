@@ -39,7 +39,7 @@ func TestSNATThroughTheHost(t *testing.T) {
 		}
 	})
 
-	t.Run("nobody listens", func(t *testing.T) {
+	t.Run("closed port", func(t *testing.T) {
 		_, err := overlay.AskWho(acme[0].Workload, "udp", netip.AddrPortFrom(lab.InternetServer, 9), 10)
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("want the ICMP error, got %v", err)
@@ -113,7 +113,7 @@ func TestFloatingAddress(t *testing.T) {
 		})
 	})
 
-	t.Run("nobody listens", func(t *testing.T) {
+	t.Run("closed port", func(t *testing.T) {
 		_, err := overlay.AskWho(o.Outside.Workload, "udp", netip.AddrPortFrom(address, 9), 10)
 		if !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("want the ICMP error, got %v", err)

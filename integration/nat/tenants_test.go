@@ -190,12 +190,12 @@ func readQuote(p lab.Packet) (quote, error) {
 	return quote{p.IPSrc, p.IPDst, lab.Decode(lab.Ethernet(intent.MAC{}, intent.MAC{}, lab.EtherIPv4, inner))}, nil
 }
 
-// refusedBy sends datagrams to where nobody listens until the ICMP error comes back,
+// refusedBy sends datagrams to a closed port until the ICMP error comes back,
 // and checks that it comes from the address asked and quotes what was sent as it was
 // sent, on the interface where capture is.
 func refusedBy(o *overlay.Outdoors, from *lab.Workload, self netip.Addr, to netip.AddrPort, capture *lab.Capture) {
 	o.T.Helper()
-	words := "nobody at " + to.String() + "?"
+	words := "closed port " + to.String()
 	lab.Eventually(o.T, overlay.PollTime, words, func() error {
 		capture.Reset()
 		c, err := overlay.Dial(from, "udp", to)
@@ -260,7 +260,7 @@ func TestErrorsThroughNATQuoteWhatWasSent(t *testing.T) {
 		}
 	})
 
-	// The answer comes when nobody waits for it any more: the error about it goes out,
+	// The answer comes after the client's socket is closed: the error about it goes out,
 	// and names the addresses that the server knows.
 	t.Run("about answers from outside", func(t *testing.T) {
 		o := o.With(t)
@@ -278,7 +278,7 @@ func TestErrorsThroughNATQuoteWhatWasSent(t *testing.T) {
 	})
 }
 
-// refusesLate lets a machine ask a server that answers when nobody is there any more.
+// refusesLate lets a machine ask a server that answers after the client's socket is closed.
 func refusesLate(o *overlay.Outdoors, from *overlay.Machine, server netip.Addr, outside *lab.Capture) {
 	o.T.Helper()
 	var l *net.UDPConn

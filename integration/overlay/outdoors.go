@@ -42,7 +42,7 @@ func NewOutdoors(t *testing.T, hosts int) *Outdoors {
 			}
 			return nil
 		})
-		// Only what is known to be wrong is set right.
+		// Only what is known to be wrong is fixed.
 		lab.Eventually(t, PollTime, h.Name+" to forward packets", func() error {
 			o.RunOn(h, "status", "--fix")
 			for _, u := range o.Status(h).Uplinks {

@@ -60,7 +60,7 @@ func (o *Overlay) WatchFlows(h *lab.Host) *FlowWatch {
 	}
 	w := &FlowWatch{o, h, p}
 	o.T.Cleanup(func() { _ = p.Stop() })
-	// A flow of nobody's, in a table that does not exist for us.
+	// A flow without an owner, in a table that ovloom does not use.
 	lab.Eventually(o.T, PollTime, "the watch to see a change", func() error {
 		w.ofctl("add-flow", "cookie=0xdead,table=250,actions=drop")
 		w.ofctl("del-flows", "cookie=0xdead/-1")
@@ -122,7 +122,7 @@ func (o *Overlay) Dump(h *lab.Host) string {
 }
 
 // Megaflows returns how many entries the cache of a host's datapath has for TCP to an
-// address or prefix, as ovs-vswitchd tells it.
+// address or prefix, as ovs-vswitchd reports it.
 func Megaflows(ctx context.Context, h *lab.Host, match string) (int, error) {
 	out, err := h.Exec(ctx, "ovs-appctl", "dpctl/dump-flows", "-m", "filter="+match)
 	if err != nil {

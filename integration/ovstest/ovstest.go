@@ -9,8 +9,7 @@
 //
 //	func TestMain(m *testing.M) { os.Exit(ovstest.Main(m)) }
 //
-// so that its tests run in a network namespace that nobody else uses, and that is
-// gone with them.
+// so that its tests run in a network namespace of their own, which ends with them.
 package ovstest
 
 import (

@@ -58,7 +58,7 @@ func TestAddressGivenToAnotherPort(t *testing.T) {
 			})
 		}
 	}
-	// The port itself must not take the announcement for somebody else's claim.
+	// The port itself must not take the announcement for another machine's claim.
 	out, err := now.Exec(t.Context(), "ip", "-6", "addr", "show", "dev", "eth0")
 	if err != nil || strings.Contains(out, "dadfailed") {
 		t.Errorf("the new port's addresses: %v\n%s", err, out)

@@ -322,7 +322,7 @@ func ways(o *overlay.Overlay, from *overlay.Machine, routers []*overlay.Machine)
 	to := netip.MustParseAddr("10.9.3.4")
 	var frames [][]byte
 	for i := range ecmpConnections {
-		syn := make([]byte, 20) // its checksum is wrong: nobody answers
+		syn := make([]byte, 20) // its checksum is wrong: no answer comes
 		binary.BigEndian.PutUint16(syn, uint16(20000+i))
 		binary.BigEndian.PutUint16(syn[2:], 9)
 		syn[12], syn[13] = 5<<4, 2

@@ -19,8 +19,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// One forged packet of the underlay leads a host's tunnels to another machine. It is seen,
-// put back and said.
+// One forged packet of the underlay leads a host's tunnels to another machine. It is noticed,
+// put back and reported.
 func TestForgedTunnelNeighbour(t *testing.T) {
 	if lab.Datapath() != "netdev" {
 		t.Skip("the kernel resolves the tunnels' neighbours itself, and learns from no tunnel packet")
@@ -97,7 +97,7 @@ func TestForgedTunnelNeighbour(t *testing.T) {
 	}
 }
 
-// Scans of addresses that nobody has, packets that are too large, and random IPv6
+// Scans of unused addresses, packets that are too large, and random IPv6
 // addresses: what one tenant has ovloomd do leaves the other its share.
 func TestScansLeaveOthersTheirAnswers(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 1})
@@ -180,8 +180,8 @@ func TestScansLeaveOthersTheirAnswers(t *testing.T) {
 	}
 }
 
-// A user of the host who listens where a forward was before hears nothing of it; root
-// does, whose service comes first.
+// A user's program that listens where a forward was before receives nothing of it; root's
+// does, which takes precedence.
 func TestUsersDoNotTakeForwards(t *testing.T) {
 	o := overlay.NewOutdoors(t, 1)
 	h := o.Hosts[0]
@@ -196,7 +196,7 @@ func TestUsersDoNotTakeForwards(t *testing.T) {
 		at[port] = netip.AddrPortFrom(h.InternetAddr(), f.Port)
 		o.SeenAs(o.Outside.Workload, "tcp", at[port], 10, client)
 	}
-	const nobody = 65534
+	const user = 65534
 	listen := func(uid int, port uint16) {
 		t.Helper()
 		var l net.Listener
@@ -223,7 +223,7 @@ func TestUsersDoNotTakeForwards(t *testing.T) {
 			}
 		}()
 	}
-	listen(nobody, 8090)
+	listen(user, 8090)
 	listen(0, 8091)
 	o.Warns(h, "a program listens on tcp port 8090", true)
 	o.Warns(h, "tcp port 8091 is not forwarded", true)

@@ -38,7 +38,7 @@ func TestStoreIsTakenUpAgain(t *testing.T) {
 	w := o.WatchFlows(h)
 	t.Cleanup(func() {
 		if t.Failed() {
-			out, _ := h.Exec(context.WithoutCancel(t.Context()), "grep", "-E", "anew|would|ERROR|msg=starting", h.LogDir()+"/ovloomd.out")
+			out, _ := h.Exec(context.WithoutCancel(t.Context()), "grep", "-E", "restarting|WARN|ERROR|msg=starting", h.LogDir()+"/ovloomd.out")
 			t.Log(out)
 		}
 	})

@@ -1,6 +1,6 @@
 package store_test
 
-// The store is not believed: what its data may look like, and which store it may be.
+// The store is checked: whether its data is valid, and whether it is the store that the host follows.
 
 import (
 	"fmt"
@@ -16,7 +16,7 @@ import (
 )
 
 // storeChecked are lines that are logged when a store is refused, damaged or gone.
-var storeChecked = append(slices.Clone(overlay.StoreGone), `object left out`, `running without`, `from the copies`)
+var storeChecked = append(slices.Clone(overlay.StoreGone), `object left out`, `from the cached copies`)
 
 // warns waits until the status of a host has a warning, with what to do.
 func warns(o *overlay.Overlay, h *lab.Host, what, do string) {
@@ -196,7 +196,7 @@ func TestBadValuesInTheStore(t *testing.T) {
 	if err := etcd.Close(); err != nil {
 		t.Error(err)
 	}
-	for _, each := range o.Hosts[:2] { // the store's first: it has nobody to ask meanwhile
+	for _, each := range o.Hosts[:2] { // the store's host first: it has no other store to ask meanwhile
 		if err := each.Ovloomd.Kill(); err != nil {
 			t.Fatal(err)
 		}
@@ -208,7 +208,7 @@ func TestBadValuesInTheStore(t *testing.T) {
 	for _, pair := range [][2]*overlay.Machine{{a, b}, {b, c}, {c, a}} {
 		o.Reaches(pair[0], pair[1].V4())
 	}
-	// What the host says of itself it has mended by itself.
+	// The host has repaired its own record.
 	lab.Eventually(t, overlay.PollTime, "host2 to be in the list", func() error {
 		out, err := o.Hosts[0].Ovloom(t.Context(), "host", "list")
 		if err == nil && !strings.Contains(out, "host2") {
@@ -254,8 +254,8 @@ func TestAnotherStoreAnswers(t *testing.T) {
 	o.ConnectionBecomes(far, "store", true)
 }
 
-// A log that is damaged, and a disk without room, end no daemon; the switch's flows come
-// back from the copies.
+// A damaged log and a full disk end no daemon; the switch's flows come back from the
+// cached copies.
 func TestDisksOfTheStoreFail(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: append(slices.Clone(overlay.VswitchdGone), append(slices.Clone(storeChecked), `no space left`, `cannot note`, `cannot write`, `cannot `, `task failed`)...)})
 	o.Run("tenant", "add", "acme")
@@ -284,7 +284,7 @@ func TestDisksOfTheStoreFail(t *testing.T) {
 	switchBack(o, h)
 	o.Reaches(a, b.V4())
 
-	// The disk is put right; then it has no room left.
+	// The disk is repaired; then it fills up.
 	if err := h.Ovloomd.Stop(); err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // readsCopy checks that what was there before the store went can be read on a host,
-// and that it is said to be a copy.
+// and that it is marked as a cached copy.
 func readsCopy(o *overlay.Overlay, h *lab.Host, ports ...string) {
 	o.T.Helper()
 	var tenants []intent.Tenant
@@ -89,7 +89,7 @@ func TestStoreDownAndBack(t *testing.T) {
 	o.Reaches(a, o.Plug(h, "acme/web/c4").V4())
 }
 
-// Hosts that start while the store is down forward from their copies on disk.
+// Hosts that start while the store is down forward from their cached copies.
 func TestAllStartWhileTheStoreIsDown(t *testing.T) {
 	o := overlay.New(t, lab.Config{AllowLog: append(slices.Clone(overlay.VswitchdGone), overlay.StoreGone...)})
 	o.Run("tenant", "add", "acme")
@@ -102,7 +102,7 @@ func TestAllStartWhileTheStoreIsDown(t *testing.T) {
 	for _, h := range up {
 		before[h] = o.Dump(h)
 	}
-	// Copies are written a moment after what they copy.
+	// Cached copies are written a moment after what they copy.
 	for _, h := range up {
 		lab.Eventually(t, overlay.PollTime, "the copy of "+h.Name, func() error {
 			out, err := h.Exec(t.Context(), "sh", "-c", "grep -c '\"up\":true' "+h.StateDir()+"/store/span/acme.copy")
@@ -119,7 +119,7 @@ func TestAllStartWhileTheStoreIsDown(t *testing.T) {
 			}
 		}
 	}
-	// An interface of a port that no copy knows must not hold up the others. It has
+	// An interface of a port that is in no cached copy must not hold up the others. It has
 	// a port number of its own: else it may get that of an interface which the new
 	// ovs-vswitchd opens later, and the flows differ.
 	if _, err := up[0].Exec(t.Context(), "ovs-vsctl", "--no-wait", "add-port", "br-int", "stray", "--",
@@ -172,7 +172,7 @@ func TestAllStartWhileTheStoreIsDown(t *testing.T) {
 }
 
 // A host that was cut off while the history that it lacks was dropped reads
-// everything anew.
+// everything again.
 func TestCompactedWhileAHostIsCutOff(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: overlay.StoreGone})
 	o.Run("tenant", "add", "acme")
@@ -270,7 +270,7 @@ func TestBackupAndRestore(t *testing.T) {
 	o.Reaches(o.Plug(o.Hosts[1], "acme/web/c4"), a.V4())
 }
 
-// A host whose copy of one tenant is damaged starts while the store is down: it acts for
+// A host whose cached copy of one tenant is damaged starts while the store is down: it acts for
 // the other tenant, and leaves alone what it does not know.
 func TestDamagedCopyWhileTheStoreIsDown(t *testing.T) {
 	o := overlay.New(t, lab.Config{AllowLog: overlay.StoreGone})
@@ -355,7 +355,7 @@ func TestDamagedCopyWhileTheStoreIsDown(t *testing.T) {
 	o.Reaches(o.Plug(h, "umbrella/web/c3"), unknown[1].V4())
 }
 
-// A host that cannot tell what it must keep tenants from changes nothing, and says so.
+// A host whose cached copy of the guard is damaged changes nothing, and says so.
 func TestDamagedGuardWhileTheStoreIsDown(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: overlay.StoreGone})
 	h := o.Hosts[1]

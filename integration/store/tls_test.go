@@ -191,8 +191,7 @@ func greeting(l *lab.Lab, config *tls.Config) error {
 	})
 }
 
-// Without TLS the store serves nobody but this machine, unless somebody says that
-// it may.
+// Without TLS the store serves this machine only, unless --store-insecure is given.
 func TestStoreWithoutTLSIsRefused(t *testing.T) {
 	l := lab.New(t, lab.Config{Hosts: 2})
 	for _, h := range l.Hosts {

@@ -1,7 +1,7 @@
 package trace_test
 
 // What ovloom doctor finds in an underlay that is broken in one way at a time, and that
-// it finds nothing once that is mended.
+// it finds nothing once that is repaired.
 
 import (
 	"encoding/json"
@@ -257,7 +257,7 @@ func awaitTaken(o *overlay.Overlay, h *lab.Host) {
 	lab.Eventually(o.T, overlay.PollTime, "a program to take the port", func() error {
 		out, err := h.Exec(o.T.Context(), "ss", "-Hlun", "sport", "=", "4789")
 		if err == nil && out == "" {
-			err = errors.New("nobody has it")
+			err = errors.New("the port is free")
 		}
 		return err
 	})

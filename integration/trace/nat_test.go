@@ -1,6 +1,6 @@
 package trace_test
 
-// What ovloom trace says of packets that are routed, leave the overlay or come into it,
+// What ovloom trace says of packets that are routed, leave the overlay or enter it,
 // and what then really happens to them. To add a case, add a row.
 
 import (
@@ -122,8 +122,8 @@ func (l *exitLab) rows() []exitRow {
 		{name: "too large in IPv6", from: "a", to: e.V6(), port: 9, size: 1301, says: "dropped on host1 in table forward: oversize", icmp: 2},
 		{name: "no route in IPv6", from: "a", to: addr("2001:db8::1"), port: 9, says: "dropped on host1 in table route: no-route", icmp: 1},
 		{name: "unplugged", from: "a", to: addr("10.0.2.50"), port: 9, by: "port acme/db/off", says: "dropped on host1 in table neighbour: not-plugged", icmp: 3},
-		{name: "to nobody", from: "a", to: addr("10.0.2.99"), port: 9, says: "dropped on host1 in table neighbour: no-such-address", icmp: 3},
-		{name: "to one who may be there", from: "a", to: addr("10.0.3.99"), port: 9, says: "ovloomd of host1: nobody has answered yet", icmp: 3},
+		{name: "to an unknown address", from: "a", to: addr("10.0.2.99"), port: 9, says: "dropped on host1 in table neighbour: no-such-address", icmp: 3},
+		{name: "to an address that may be there", from: "a", to: addr("10.0.3.99"), port: 9, says: "ovloomd of host1: nobody has answered yet", icmp: 3},
 		{name: "by a static route", from: "a", to: addr("10.9.1.1"), port: 9, by: "route acme 10.9.0.0/16", says: "delivered to acme/db/f on host2"},
 		{name: "by a static route in IPv6", from: "a", to: addr("fd00:9::1"), port: 9, by: "route acme fd00:9::/48", says: "delivered to acme/db/e on host1"},
 
@@ -160,7 +160,7 @@ func (l *exitLab) rows() []exitRow {
 		{name: "in from far away", from: "campus", src: internet, to: l.float, port: 9, by: "floating acme/web/p on campus", says: "delivered to acme/web/p on host2"},
 		{name: "in to a forwarded port", from: "campus", src: lab.CampusServer, to: l.forward, port: 8080, by: "forward acme campus udp/8080", says: "delivered to acme/web/a on host1"},
 		{name: "in to a port that is not", from: "campus", src: lab.CampusServer, to: l.forward, port: 8081, says: "dropped on host1 in table nat_in: no-forward"},
-		{name: "in to nobody's address", from: "campus", src: lab.CampusServer, to: addr("203.0.113.150"), port: 9,
+		{name: "in to an unused address", from: "campus", src: lab.CampusServer, to: addr("203.0.113.150"), port: 9,
 			says: "no packet comes in: no host answers for 203.0.113.150 on external campus"},
 		{name: "in with the last TTL", from: "campus", src: lab.CampusServer, to: l.float, port: 9, ttl: 1, says: "dropped on host2 in table l3_in: expired", icmp: 11},
 	}

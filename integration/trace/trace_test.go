@@ -103,7 +103,7 @@ func (l *traceLab) rows() []traceRow {
 	all4, all6 := addr("255.255.255.255"), addr("ff02::1")
 	gw := intent.GatewayMAC
 	stranger := intent.MAC{2, 0, 0, 0xaa, 0xbb, 0xcc}
-	nobody4, nobody6 := addr("10.0.0.99"), addr("fd00:1::99")
+	unknown4, unknown6 := addr("10.0.0.99"), addr("fd00:1::99")
 	off := addr("10.0.0.50")
 	lies := l.udp("another MAC", "a", c.V4().String()+" --src-mac "+stranger.String(), "dropped on host1 in table port_security: spoof-mac", c.Port.MAC, a.V4(), c.V4())
 	lies.frame = overlay.Datagram(stranger, c.Port.MAC, a.V4(), c.V4(), []byte(lies.name))
@@ -141,8 +141,8 @@ func (l *traceLab) rows() []traceRow {
 		// Questions.
 		l.arp("who has it", "a", c.V4().String()+" --ask", "answered by the switch of host1 with "+c.Port.MAC.String(), a.V4(), c.V4()),
 		l.nd("who has it in IPv6", "a", c.V6().String()+" --ask", "answered by the switch of host1 with "+c.Port.MAC.String(), a.V6(), c.V6()),
-		l.arp("who has nobody's address", "a", nobody4.String(), "no packet is sent: the question who has 10.0.0.99 is dropped on host1 in table arp_nd: no-such-address", a.V4(), nobody4),
-		l.nd("who has nobody's IPv6 address", "a", nobody6.String(), "no packet is sent: the question who has fd00:1::99 is dropped on host1 in table arp_nd: no-such-address", a.V6(), nobody6),
+		l.arp("who has an unknown address", "a", unknown4.String(), "no packet is sent: the question who has 10.0.0.99 is dropped on host1 in table arp_nd: no-such-address", a.V4(), unknown4),
+		l.nd("who has an unknown IPv6 address", "a", unknown6.String(), "no packet is sent: the question who has fd00:1::99 is dropped on host1 in table arp_nd: no-such-address", a.V6(), unknown6),
 		l.arp("who has my own", "a", a.V4().String(), "no packet is sent: the question who has "+a.V4().String()+" is dropped on host1 in table arp_nd: own-address", a.V4(), a.V4()),
 		l.arp("who has that of an unplugged port", "a", off.String(), "no packet is sent: the question who has 10.0.0.50 is dropped on host1 in table arp_nd: not-plugged", a.V4(), off),
 		l.arp("who has another tenant's", "a", "10.0.0.77", "no packet is sent: the question who has 10.0.0.77 is dropped on host1 in table arp_nd: no-such-address", a.V4(), addr("10.0.0.77")),
@@ -157,7 +157,7 @@ func (l *traceLab) rows() []traceRow {
 		{"a router advertisement", a, "ff02::1 --icmp 134", "dropped on host1 in table port_security: router-advertisement", icmp6(lab.ICMPv6RouterAdv, all6, make([]byte, 12)), never},
 		{"a router solicitation", a, "ff02::2 --icmp 133", "dropped on host1 in table arp_nd: no-router", icmp6(133, addr("ff02::2"), make([]byte, 4)), never},
 		l.udp("to the MAC of an unplugged port", "a", "02:00:00:00:00:50", "dropped on host1 in table fdb: not-plugged", intent.MAC{2, 0, 0, 0, 0, 0x50}, a.V4(), off),
-		{"to a MAC of nobody", a, stranger.String(), "dropped on host1 in table unknown: unknown-destination", lab.Ethernet(a.Port.MAC, stranger, 0x88b5, []byte("plain")), never},
+		{"to an unknown MAC", a, stranger.String(), "dropped on host1 in table unknown: unknown-destination", lab.Ethernet(a.Port.MAC, stranger, 0x88b5, []byte("plain")), never},
 		{"to a MAC that bridges keep", a, "01:80:c2:00:00:03", "dropped on host1 in table fork: reserved-mac", lab.Ethernet(a.Port.MAC, intent.MAC{1, 0x80, 0xc2, 0, 0, 3}, 0x88b5, []byte("plain")), never},
 
 		// From network to network.
@@ -167,7 +167,7 @@ func (l *traceLab) rows() []traceRow {
 		l.udp("routed on one host in IPv6", "a", e.V6().String(), "delivered to acme/db/e on host1", gw, a.V6(), e.V6()),
 		l.udp("routed to another host in IPv6", "a", f.V6().String(), "delivered to acme/db/f on host2", gw, a.V6(), f.V6()),
 		l.udp("routed to an unplugged port", "e", off.String(), "dropped on host1 in table neighbour: not-plugged", gw, e.V4(), off),
-		l.udp("routed to nobody", "e", nobody4.String(), "dropped on host1 in table neighbour: no-such-address", gw, e.V4(), nobody4),
+		l.udp("routed to an unknown address", "e", unknown4.String(), "dropped on host1 in table neighbour: no-such-address", gw, e.V4(), unknown4),
 		l.udp("without a route", "a", "10.99.0.1", "dropped on host1 in table route: no-route", gw, a.V4(), addr("10.99.0.1")),
 		l.udp("to the gateway, which only answers pings", "a", "10.0.0.1", "dropped on host1 in table l3_in: gateway", gw, a.V4(), addr("10.0.0.1")),
 		l.arp("who is the gateway", "a", "10.0.0.1 --ask", "answered by the switch of host1 with "+gw.String(), a.V4(), addr("10.0.0.1")),
@@ -252,7 +252,7 @@ func TestTraceWithoutAHost(t *testing.T) {
 	trace(o.Hosts[0], 0, "10.0.0.99")
 	trace(o.Hosts[0], 0, "10.0.0.99", "--expect", "dropped")
 	trace(o.Hosts[0], 1, "10.0.0.99", "--expect", "delivered")
-	trace(o.Hosts[0], 3, "acme/web/nobody")
+	trace(o.Hosts[0], 3, "acme/web/unknown")
 
 	if err := o.Hosts[2].Ovloomd.Kill(); err != nil {
 		t.Fatal(err)

@@ -1,7 +1,7 @@
 package main
 
 // This file compiles everything that a crowded host must know: many tenants, each with
-// networks, ports and NAT, which the store tells of at once.
+// networks, ports and NAT, which the store sends at once.
 
 import (
 	"context"
@@ -160,7 +160,7 @@ type started struct {
 
 // start starts a controller that knows everything but what the store says of tenants,
 // lets the store tell that, and returns when the controller is content. Conn is a
-// switch that gets the messages; nil: nobody does.
+// switch that gets the messages; nil: they are dropped.
 func (c *crowd) start(ctx context.Context, conn *ofconn.Conn) (got started, err error) {
 	run := &crowdRun{crowd: c, conn: conn, open: make(chan struct{}), calls: make(chan struct{}, crowdTenants+1), compiled: make(chan int, 16), applied: make(chan error, 16)}
 	ctl := controller.New(crowdHost(0), controller.Deps{Span: run, Claims: nothing{}, Progress: nothing{}, Interfaces: nothing{},

@@ -2,7 +2,7 @@ package main
 
 // This file is a host without a switch: the controller and the store's client of
 // ovloomd, an Open vSwitch that takes everything and does nothing, and rows of
-// interfaces that nobody plugged.
+// interfaces that do not exist.
 
 import (
 	"context"
@@ -46,7 +46,7 @@ type agent struct {
 	fill sync.Once                       // closes full
 }
 
-// start starts the agent as ovloomd does, without a copy of the store on disk.
+// start starts the agent as ovloomd does, without cached copies.
 func (a *agent) start(ctx context.Context) (err error) {
 	if a.store, err = store.Open(ctx, a.config); err != nil {
 		return err

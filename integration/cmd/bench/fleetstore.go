@@ -60,7 +60,7 @@ func newMembers(dir string) (*members, error) {
 	return m, nil
 }
 
-// freeAddress returns an address of this machine on which nobody listens yet.
+// freeAddress returns an address of this machine that is not in use yet.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -173,6 +173,6 @@ func runMember(ctx context.Context, args []string) error {
 	case <-e.Server.StopNotify():
 		return errors.New("the member stopped by itself")
 	case <-time.After(most):
-		return errors.New("nobody ended this member")
+		return errors.New("the member ended by itself")
 	}
 }

@@ -7,7 +7,7 @@
 //	driven.go    a controller without store or database, on a real switch
 //	probe.go     packets that each miss the switch's cache, and an echo at a steady rate
 //	station.go   what ovloom and OVN are both asked to do
-//	lab.go       hosts with ovloom, and many ports that nobody plugged here
+//	lab.go       hosts with ovloom, and many ports that exist in the store only
 //	ovn.go, ovsdbcall.go   the same with OVN
 //	install.go, stall.go, resync.go, change.go   rows about the driven controller
 //	wait.go      waiting for conditions

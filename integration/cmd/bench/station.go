@@ -20,7 +20,7 @@ import (
 type means string
 
 const (
-	byCommands means = "command lines" // programs, each started anew
+	byCommands means = "command lines" // a new process for each
 	byAPI      means = "API"           // by a process that is connected
 )
 

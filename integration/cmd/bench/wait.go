@@ -51,7 +51,7 @@ func pass(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// listens waits until somebody listens on a unix socket.
+// listens waits until a process listens on a unix socket.
 func listens(ctx context.Context, socket string) error {
 	return often(ctx, func() error {
 		var d net.Dialer

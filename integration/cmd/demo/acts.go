@@ -241,5 +241,5 @@ func (d *demo) hostOf(vtep netip.Addr) string {
 			return h.Name
 		}
 	}
-	return "nobody"
+	return "an unknown host"
 }

@@ -18,8 +18,8 @@ type page struct {
 	bold, green, red, faint, x string
 }
 
-// newPage returns a page that uses colours if f is a terminal and nobody asked
-// not to (https://no-color.org).
+// newPage returns a page that uses colours if f is a terminal and NO_COLOR
+// is not set (https://no-color.org).
 func newPage(f *os.File) *page {
 	p := &page{w: f}
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)

@@ -24,7 +24,7 @@ type trial struct {
 
 // refuse shows that tenants and networks are apart.
 func (d *demo) refuse(ctx context.Context) error {
-	d.section("And nobody else")
+	d.section("And no others")
 	c1 := d.find("acme/web/c1")
 	if err := d.twins(ctx, c1, d.find("acme/web/c2"), d.find("umbrella/web/c2")); err != nil {
 		return err
@@ -34,7 +34,7 @@ func (d *demo) refuse(ctx context.Context) error {
 	forged := "10.0.0.77"
 	for _, t := range []trial{
 		{
-			what: fmt.Sprintf("Another tenant: %s is at %s, which in acme/web is nobody.", safe.ref, safe.v4),
+			what: fmt.Sprintf("Another tenant: %s is at %s, an address that no port of acme/web has.", safe.ref, safe.v4),
 			ping: []string{safe.v4.String()}, victim: safe, control: d.find("umbrella/web/c1"),
 			reason: "no-such-address",
 		},
