@@ -1,6 +1,6 @@
 package agent
 
-// Records of what an ovloomd has plugged that kept none.
+// Records for interfaces plugged by an ovloomd that kept no records.
 
 import (
 	"github.com/ovloom/ovloom/hostnet"
@@ -8,9 +8,9 @@ import (
 	"github.com/ovloom/ovloom/ovsdb"
 )
 
-// adopt makes records of interfaces that the switch says ovloom has plugged and that are
-// on no record. What it had set inside is not known: it counts as set what is wanted when
-// the store first tells.
+// adopt writes records for interfaces that, by the switch's database, ovloom has plugged but
+// that have no record. What was configured in their namespaces is unknown; the first wanted
+// configuration that the store delivers counts as configured.
 func (a *Agent) adopt() {
 	for _, i := range a.cfg.Switch.Interfaces(a.cfg.Bridge) {
 		if i.PluggedFor == "" || i.IfaceID == "" {
@@ -24,7 +24,7 @@ func (a *Agent) adopt() {
 			err = a.records.put(r)
 		}
 		if err != nil {
-			// Such as one whose namespace has ended: judgeOthers tells of it.
+			// For example, its namespace has ended: judgeOthers reports it.
 			a.log.Info("plugged interface has no record", "interface", i.Name, "port", i.PluggedFor, "error", err)
 			continue
 		}
@@ -32,7 +32,7 @@ func (a *Agent) adopt() {
 	}
 }
 
-// recordOf returns a record of an interface as it is.
+// recordOf returns a record that describes an interface as it is now.
 func (a *Agent) recordOf(i ovsdb.Interface) (Record, error) {
 	r := Record{Version: recordVersion, Port: i.IfaceID, Ref: i.PluggedFor, Kind: KindTap, Interface: i.Name, IfIndex: i.IfIndex, MTU: i.MTU}
 	if _, err := intent.ParsePortRef(r.Ref); err != nil {

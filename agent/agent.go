@@ -1,21 +1,20 @@
-// Package agent is what one host does for the ports that are plugged into it: it puts
-// interfaces where workloads are, remembers what it put where, and keeps that as it is
-// wanted.
+// Package agent does one host's work for the ports plugged into it: it puts interfaces into
+// workloads, keeps records of them, and reconciles them with intent.
 //
-//	agent.go    Agent, and what it needs of the rest of ovloomd
-//	plug.go     Plug: look, change, and undo on failure
+//	agent.go    Agent, and the interfaces to the rest of ovloomd
+//	plug.go     Plug: check, change, and undo on failure
 //	unplug.go   Unplug
-//	record.go   what was plugged, on disk
-//	keep.go     Run: what is plugged is kept as it is wanted
-//	intent.go   Told: what is wanted
-//	state.go    State: what keeps an interface from carrying its port
-//	adopt.go    records of what an ovloomd without records has plugged
-//	limit.go    how much is done at a time
+//	record.go   records of plugged ports, on disk
+//	keep.go     Run: reconcile what is plugged
+//	intent.go   Told: intent for plugged ports
+//	state.go    State: why an interface does not carry its port
+//	adopt.go    records for ports plugged by an ovloomd that kept none
+//	limit.go    limits on concurrent work
 //
-// Beside that it is what one host does with its switch and in the store:
+// It also does one host's work at its switch and in the store:
 //
-//	interfaces.go  Interfaces: what interfaces the bridge has, and the host kept apart from them
-//	owned.go       Owned: how the bridge's ports must be set
+//	interfaces.go  Interfaces: the bridge's interfaces, and the host's isolation from them
+//	owned.go       Owned: settings of the bridge's ports
 //	presence.go    Presence: this host, registered and alive in the store
 //	byhand.go      ByHand: ports whose interfaces are configured by hand
 package agent
@@ -35,13 +34,13 @@ import (
 // Switch is the local Open vSwitch.
 type Switch interface {
 	Interfaces(bridge string) []ovsdb.Interface
-	// PortBridge returns the bridge that has a port of that name.
+	// PortBridge returns the bridge that has the named port.
 	PortBridge(name string) (bridge string, ok bool)
 	AddPort(ctx context.Context, bridge string, p ovsdb.PortSpec) error
 	DelPort(ctx context.Context, bridge, name string) error
 }
 
-// Store is where ports and networks are kept.
+// Store holds ports and networks.
 type Store interface {
 	Port(ctx context.Context, ref intent.PortRef) (intent.Port, error)
 	Network(ctx context.Context, ref intent.NetworkRef) (intent.Network, error)
@@ -49,10 +48,10 @@ type Store interface {
 
 // Claims are the claims of hosts on ports, in the store.
 type Claims interface {
-	// Free refuses (Conflict) a port that another live host holds.
+	// Free fails with a Conflict if another live host holds the port.
 	Free(ctx context.Context, ref intent.PortRef, host string) error
-	// Claim takes the port for the host, or confirms the claim with generation have;
-	// ClaimFree is refused as Free is.
+	// Claim takes the port for the host, or confirms the host's claim of generation have.
+	// ClaimFree does the same, but fails as Free does.
 	Claim(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error)
 	ClaimFree(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error)
 	Release(ctx context.Context, ref intent.PortRef, host string, generation uint64) error
@@ -60,15 +59,15 @@ type Claims interface {
 	Bindings(ctx context.Context, ref intent.PortRef) ([]intent.Binding, error)
 }
 
-// Network is the host's own network: Kernel, or a stand-in of a test.
+// Network is the host's own network; Kernel implements it.
 type Network interface {
 	Plug(ctx context.Context, p hostnet.PlugSpec) (hostnet.Plugged, error)
 	Unplug(ctx context.Context, port string) error
 	CheckTap(name string, any bool) (hostnet.Tap, error)
 	ReadyTap(t hostnet.Tap, mtu int) (undo func() error, err error)
-	// Watch tells of all links, then of each change, until ctx ends.
+	// Watch delivers all links, then each change, until ctx ends.
 	Watch(ctx context.Context, deliver func(hostnet.Change)) error
-	// Stands says whether a target still leads where it led.
+	// Stands reports whether a target still refers to the same place.
 	Stands(t hostnet.Target, p hostnet.Place) bool
 	FindEnd(name string) (t hostnet.Target, p hostnet.Place, ifname string, err error)
 	SetUp(name string) error
@@ -77,7 +76,7 @@ type Network interface {
 	Underlay() (mtu int, ifname string, err error)
 }
 
-// Config says what to work on. Every field but Known, Expect, Unexpect and Card is required.
+// Config configures an Agent. Every field but Known, Expect, Unexpect and Card is required.
 type Config struct {
 	Host     string
 	Bridge   string // the integration bridge
@@ -91,54 +90,54 @@ type Config struct {
 	Repairs *repair.Log
 	Log     *slog.Logger
 
-	// Known returns a port from memory, for the time when the store does not answer.
+	// Known returns a port from memory while the store does not answer.
 	Known func(ctx context.Context, ref intent.PortRef) (intent.Port, bool)
 
-	// Expect is told of a port before it is claimed, and then what came of plugging it: a
-	// claim is heard of before its interface, and must not be given up for having none.
+	// Expect is called before a port is claimed, and done with the outcome of plugging it.
+	// In between, the claim must not be released for lack of an interface: the claim
+	// becomes visible first.
 	Expect func(ctx context.Context, ref intent.PortRef) (done func(error))
 
-	// Unexpect is told of a port that was unplugged: its interface may go before anything
-	// has heard of it, and its claim must go with it.
+	// Unexpect is called when a port was unplugged, so that its claim is released even if
+	// its interface goes before it was ever seen.
 	Unexpect func(ctx context.Context, ref intent.PortRef)
 
-	// Card returns the card by which tunnels leave, if it is in a bridge that holds the VTEP
-	// address; "": in none. It must not wait.
+	// Card returns the underlay's NIC if it is in a bridge, which then holds the VTEP address;
+	// "" if it is not. It must not block.
 	Card func() string
 }
 
-// Agent looks after the ports plugged into this host.
+// Agent plugs ports into this host and keeps them as wanted.
 type Agent struct {
 	// Set by New.
 	cfg     Config
 	log     *slog.Logger
 	records *records
-	slots   chan struct{} // held by who plugs
+	slots   chan struct{} // one element for each Plug under way
 	locks   locks
 
 	judging sync.Mutex    // held by judgeOthers
-	wake    chan struct{} // has an element when something is due
-	changed chan struct{} // has an element when Changed has something to tell
-	moved   chan struct{} // and UnderlayChanged
+	wake    chan struct{} // has an element when a port is due
+	changed chan struct{} // returned by Changed
+	moved   chan struct{} // returned by UnderlayChanged
 
 	mu sync.Mutex
 	// Guarded by mu.
 	links     map[string]hostnet.LinkState // nil: not known yet
 	names     map[int]string               // of links, by index
-	inside    map[int]string               // the port whose namespace has a number
+	inside    map[int]string               // ports, by the kernel's ID of their namespace
 	switched  map[string]ovsdb.Interface   // on the bridge, by name; nil: not known yet
-	due       map[string]time.Time         // ports to be looked at, by UUID
-	states    map[string]State             // by interface; those that are as they should be are left out
-	fixes     map[string][]time.Time       // by port: when it was put right
+	due       map[string]time.Time         // when to check a port, by UUID
+	states    map[string]State             // by interface; only faults
+	fixes     map[string][]time.Time       // by port: recent repairs
 	wantsBy   map[string]wants             // by port
-	plugging  map[intent.PortRef]int       // whose record may come
-	deletedBy map[string]bool              // ports that the store has no more
+	plugging  map[intent.PortRef]int       // how many calls of Plug are under way
+	deletedBy map[string]bool              // by port: deleted from the store
 	missed    map[string]time.Time         // by port: since when the switch lacks its interface
 	below     underlay
 }
 
-// New returns the agent of this host, with what it remembers from before. It changes
-// nothing.
+// New returns the agent of this host, with the records of earlier runs. It changes nothing.
 func New(cfg Config) (*Agent, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)

@@ -12,31 +12,31 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// ByHandTopic is what hosts ask each other for: ByHand.Answer answers it.
+// ByHandTopic is the topic of the question that ByHand.Answer answers.
 const ByHandTopic = "interfaces that are configured by hand"
 
-// ByHand finds ports whose interfaces ovloom does not configure: after a change, machines
-// must follow that by hand. Every field is required.
+// ByHand finds ports whose interfaces ovloom does not configure: users must apply changes of
+// these ports inside their workloads. Every field is required.
 type ByHand struct {
 	Host string // this one
 
-	// Status says which ports are plugged here, and Configured which of those ovloom
-	// configures, as Agent.Configured does.
+	// Status lists the ports plugged here, and Configured the ports that ovloom configures,
+	// as Agent.Configured does.
 	Status     func(ctx context.Context) (controller.Status, error)
 	Configured func() map[intent.PortRef]bool
 
-	// Ask asks a host through the store.
+	// Ask asks another host through the store.
 	Ask func(ctx context.Context, host, topic string, body json.RawMessage) (json.RawMessage, error)
 }
 
-// byHandAnswer is what one host tells another.
+// byHandAnswer is a host's answer to ByHandTopic.
 type byHandAnswer struct {
 	Ports []api.ByHand `json:"ports"`
 	Error string       `json:"error,omitempty"`
 }
 
-// Ports returns those of some ports plugged at a host whose interfaces ovloom does not
-// configure. It implements api.Backend.
+// Ports returns the ports, out of the given ones, that are plugged at a host with an
+// interface that ovloom does not configure. It implements api.Backend.
 func (b ByHand) Ports(ctx context.Context, host string, ports []intent.PortRef) ([]api.ByHand, error) {
 	if host == b.Host {
 		return b.here(ctx, ports)
@@ -59,7 +59,7 @@ func (b ByHand) Ports(ctx context.Context, host string, ports []intent.PortRef) 
 	return a.Ports, nil
 }
 
-// Answer finds this host's ports for another host, and returns what to tell that.
+// Answer answers ByHandTopic for another host.
 func (b ByHand) Answer(ctx context.Context, body json.RawMessage) any {
 	var ports []intent.PortRef
 	var a byHandAnswer

@@ -1,19 +1,18 @@
 package agent
 
-// What the store wants of the ports that are plugged here.
+// Intent for the ports that are plugged here.
 
 import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// wants is a port with its network, as far as the store has told of them.
+// wants is the wanted port and its network; both zero until the store has delivered them.
 type wants struct {
 	port    intent.Port
 	network intent.Network
 }
 
-// expect has changes of a port taken in that has no record yet, until the function that
-// it returns is called.
+// expect makes Told keep changes of a port that has no record yet, until done is called.
 func (a *Agent) expect(ref intent.PortRef) (done func()) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -27,8 +26,8 @@ func (a *Agent) expect(ref intent.PortRef) (done func()) {
 	}
 }
 
-// Told takes in what the store tells of a tenant. Only what concerns ports plugged here is
-// kept.
+// Told updates the agent with changes of a tenant. Only ports plugged here, and their
+// networks, are kept.
 func (a *Agent) Told(u intent.SpanUpdate) {
 	mine := map[intent.PortRef]string{}
 	for _, r := range a.records.all() {
@@ -39,7 +38,7 @@ func (a *Agent) Told(u intent.SpanUpdate) {
 	a.mu.Lock()
 	for ref := range a.plugging {
 		if ref.Tenant == u.Tenant && mine[ref] == "" {
-			mine[ref] = "?" // the port tells
+			mine[ref] = "?" // the UUID is in the update itself
 		}
 	}
 	look := map[string]bool{}
@@ -92,8 +91,8 @@ func (a *Agent) Told(u intent.SpanUpdate) {
 	}
 }
 
-// Configured returns the ports plugged here whose interfaces ovloom configures: those that
-// it put into namespaces and containers.
+// Configured returns the ports plugged here whose interfaces ovloom configures: all that
+// were plugged into namespaces or processes.
 func (a *Agent) Configured() map[intent.PortRef]bool {
 	ports := map[intent.PortRef]bool{}
 	for _, r := range a.records.all() {
@@ -104,7 +103,7 @@ func (a *Agent) Configured() map[intent.PortRef]bool {
 	return ports
 }
 
-// learn takes in what Plug has read of the store.
+// learn stores what Plug has read from the store, unless Told has delivered the port already.
 func (a *Agent) learn(p intent.Port, n intent.Network) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -114,7 +113,7 @@ func (a *Agent) learn(p intent.Port, n intent.Network) {
 	delete(a.deletedBy, p.UUID)
 }
 
-// forget drops what is wanted of a port that is not plugged any more.
+// forget drops everything about a port that is no longer plugged.
 func (a *Agent) forget(id string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -124,7 +123,8 @@ func (a *Agent) forget(id string) {
 	delete(a.missed, id)
 }
 
-// wantedOf returns what is wanted of a port; false if nobody has told.
+// wantedOf returns the wanted port and network. known is false until the store has
+// delivered both.
 func (a *Agent) wantedOf(id string) (w wants, known, deleted bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

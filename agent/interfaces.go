@@ -1,6 +1,6 @@
 package agent
 
-// Telling of the bridge's interfaces, and keeping them apart from the host's own network.
+// Reports of the bridge's interfaces, and the isolation of the host's own network from them.
 
 import (
 	"context"
@@ -20,31 +20,31 @@ type Database interface {
 	Watch() <-chan struct{}
 }
 
-// Apart keeps the host's own network apart from what ports send; *hostnet.Aside does.
+// Apart isolates the host's own network from packets that ports send; *hostnet.Aside
+// implements it.
 type Apart interface {
-	// Keep takes in which interfaces ports have. With all it puts right what other programs
+	// Keep sets the interfaces that ports have. With all it also repairs what other programs
 	// changed.
 	Keep(ctx context.Context, links []string, all bool) error
 }
 
-// Interfaces passes on what interfaces the bridge has, and whether they can carry their
-// ports.
+// Interfaces reports the bridge's interfaces, and whether they can carry their ports.
 type Interfaces struct {
 	Agent    *Agent
 	Database Database
 	Tunnel   string // the tunnel port
 	Apart    Apart  // nil: the datapath keeps ports apart
 
-	// SetInterfaces takes in the bridge's interfaces, and SetTunnel the number of the tunnel
-	// port, 0 if there is none.
+	// SetInterfaces receives the bridge's interfaces, and SetTunnel the tunnel port's number,
+	// 0 if there is none.
 	SetInterfaces func(ctx context.Context, list []controller.Interface)
 	SetTunnel     func(n of.PortNo)
 
 	Log *slog.Logger
 }
 
-// Run passes the interfaces on whenever they change, or whether they can carry their ports
-// does, until ctx ends. While the database is gone, what was last known still holds.
+// Run reports the interfaces whenever they or their states change, until ctx ends. While
+// the database is away, the last report stays in force.
 func (i *Interfaces) Run(ctx context.Context) error {
 	database, agent := i.Database.Watch(), i.Agent.Changed()
 	for {
@@ -64,7 +64,7 @@ func (i *Interfaces) Run(ctx context.Context) error {
 func (i *Interfaces) pass(ctx context.Context) {
 	all := i.Database.Interfaces(i.Agent.cfg.Bridge)
 	if i.Apart != nil {
-		// Before anything learns of a port: what fails is logged, and tried again, by RunApart.
+		// First, isolate new ports. If this fails, RunApart logs the error and tries again.
 		_ = i.Apart.Keep(ctx, portLinks(all), false)
 	}
 	i.Agent.Switched(all)
@@ -90,10 +90,10 @@ func (i *Interfaces) pass(ctx context.Context) {
 	i.SetTunnel(tunnel)
 }
 
-// ApartEvery is how long it takes until what another program did to the rules is undone.
+// ApartEvery is how often RunApart repairs the rules if another program changed them.
 const ApartEvery = 10 * time.Second
 
-// RunApart keeps the host's own network apart from its ports until ctx ends.
+// RunApart isolates the host's own network from its ports until ctx ends.
 func (i *Interfaces) RunApart(ctx context.Context) error {
 	if i.Apart == nil {
 		return nil
@@ -111,8 +111,8 @@ func (i *Interfaces) RunApart(ctx context.Context) error {
 	return nil
 }
 
-// portLinks lists the interfaces of ports that the kernel listens on, too: not those that
-// Open vSwitch makes itself.
+// portLinks returns the ports' interfaces that the kernel receives packets on, too: all but
+// the interfaces that Open vSwitch itself creates.
 func portLinks(all []ovsdb.Interface) []string {
 	var links []string
 	for _, i := range all {

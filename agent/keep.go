@@ -1,7 +1,7 @@
 package agent
 
-// What is plugged is kept as it is wanted: the kernel tells of changes, and every port is
-// looked at now and then.
+// Reconciling what is plugged: after every change that the kernel, the switch or the store
+// reports, and each port from time to time.
 
 import (
 	"context"
@@ -19,28 +19,28 @@ import (
 )
 
 const (
-	// settle is how long a port is left alone after a sign that something changed: what
-	// is under way, such as plugging it, gives several.
+	// settle is how long a port is left alone after a change, which is often the first of
+	// several.
 	settle = 200 * time.Millisecond
 	retry  = time.Second // after a failure
 
-	lookAgain  = 10 * time.Second      // how often a port is looked at without a sign
-	lookSpread = 50 * time.Millisecond // and how long at least between two of those
+	lookAgain  = 10 * time.Second      // how often a port is checked without a change
+	lookSpread = 50 * time.Millisecond // the least pause between two such checks
 
 	looksAtOnce = 8
 
-	// A port that has to be put right again and again is so because something in its
-	// namespace works against it: then not more often than that.
+	// A port that needs more than fixesMost repairs in fixesTime has a program in its
+	// namespace that undoes them; it is left alone for a while.
 	fixesMost = 12
 	fixesTime = time.Minute
 
 	watchRetry = time.Second
 )
 
-// lookSoon has a port looked at after a moment.
+// lookSoon schedules a check of a port after settle.
 func (a *Agent) lookSoon(id string) { a.lookAt(id, time.Now().Add(settle)) }
 
-// lookNow has a port looked at at once.
+// lookNow schedules a check of a port at once.
 func (a *Agent) lookNow(id string) { a.lookAt(id, time.Now()) }
 
 func (a *Agent) lookAt(id string, at time.Time) {
@@ -67,7 +67,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	slots := make(chan struct{}, looksAtOnce)
 	round := time.NewTimer(lookAgain)
 	defer round.Stop()
-	next := 0 // in the round
+	next := 0 // index of the next record to check without a change
 	for {
 		due, wait := a.takeDue()
 		for _, id := range due {
@@ -97,7 +97,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 }
 
-// takeDue returns the ports that are due, and how long it takes until the next one is.
+// takeDue removes and returns the ports that are due, and returns the time until the next.
 func (a *Agent) takeDue() (due []string, wait time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -114,7 +114,7 @@ func (a *Agent) takeDue() (due []string, wait time.Duration) {
 	return due, wait
 }
 
-// watch takes in what the kernel tells until ctx ends.
+// watch handles the kernel's link events until ctx ends.
 func (a *Agent) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		if err := a.cfg.Network.Watch(ctx, a.linksChanged); err != nil && ctx.Err() == nil {
@@ -124,7 +124,7 @@ func (a *Agent) watch(ctx context.Context) {
 	}
 }
 
-// linksChanged takes in a change of the host's links.
+// linksChanged updates the agent after a change of the host's links.
 func (a *Agent) linksChanged(c hostnet.Change) {
 	byName := map[string]Record{}
 	for _, r := range a.records.all() {
@@ -160,7 +160,7 @@ func (a *Agent) linksChanged(c hostnet.Change) {
 			continue
 		}
 		if before, ok := a.names[l.Index]; ok && before != l.Name {
-			gone(before) // it was renamed: no other message tells
+			gone(before) // renamed: there is no event for the old name
 		}
 		a.links[l.Name], a.names[l.Index] = l, l.Name
 		r, ok := byName[l.Name]
@@ -196,7 +196,7 @@ func (a *Agent) linksChanged(c hostnet.Change) {
 	}
 }
 
-// look puts one port right, or finds out why it cannot be.
+// look checks one port and repairs it, or records why it cannot.
 func (a *Agent) look(ctx context.Context, id string) {
 	free, ok := a.locks.try(id)
 	if !ok {
@@ -214,7 +214,7 @@ func (a *Agent) look(ctx context.Context, id string) {
 	known := a.links != nil && a.switched != nil
 	a.mu.Unlock()
 	if !known {
-		return // both tell, and then it is looked at again
+		return // both will report, and then the port is checked again
 	}
 	if !there {
 		a.setState(r.Interface, a.missing(r))
@@ -230,7 +230,7 @@ func (a *Agent) look(ctx context.Context, id string) {
 	}
 }
 
-// putRight puts a port right whose interface exists, and says what is still wrong.
+// putRight repairs a port whose interface exists, and returns what is still wrong.
 func (a *Agent) putRight(ctx context.Context, r Record, link hostnet.LinkState, row ovsdb.Interface, switched bool) State {
 	w, wanted, deleted := a.wantedOf(r.Port)
 	if !switched && deleted {
@@ -278,8 +278,8 @@ func (a *Agent) putRight(ctx context.Context, r Record, link hostnet.LinkState, 
 	return a.configure(ctx, r, w, link)
 }
 
-// confirmMissing says whether the switch lacks an interface for certain: the copy of its
-// database may be a moment behind.
+// confirmMissing reports whether the switch has lacked an interface for long enough to be
+// certain: the replica of its database may be a moment behind.
 func (a *Agent) confirmMissing(r Record, there bool) bool {
 	a.mu.Lock()
 	since, was := a.missed[r.Port]
@@ -300,7 +300,7 @@ func (a *Agent) confirmMissing(r Record, there bool) bool {
 	return true
 }
 
-// tapState says what is wrong with an interface that somebody else made.
+// tapState returns the state of an interface that ovloom did not create.
 func (a *Agent) tapState(r Record, link hostnet.LinkState) State {
 	s := State{Port: r.Ref}
 	w, wanted, _ := a.wantedOf(r.Port)
@@ -316,7 +316,7 @@ func (a *Agent) tapState(r Record, link hostnet.LinkState) State {
 	return s
 }
 
-// hostEndUp brings the host's end up where nothing is known of what is wanted inside.
+// hostEndUp sets the host's end up while the wanted configuration is unknown.
 func (a *Agent) hostEndUp(r Record, link hostnet.LinkState) State {
 	if link.Up {
 		return State{}
@@ -330,11 +330,11 @@ func (a *Agent) hostEndUp(r Record, link hostnet.LinkState) State {
 	return State{}
 }
 
-// configure makes both ends of a pair as they are wanted.
+// configure configures both ends of a veth pair as wanted.
 func (a *Agent) configure(ctx context.Context, r Record, w wants, link hostnet.LinkState) State {
 	mtu, err := a.mtu(w.network)
 	if intent.KindOf(err) == intent.NotFound {
-		mtu, err = r.MTU, nil // the VTEP address is gone: that is told by itself
+		mtu, err = r.MTU, nil // the VTEP address is gone: status warns of that
 	}
 	if err != nil {
 		a.hostEndUp(r, link)
@@ -349,7 +349,7 @@ func (a *Agent) configure(ctx context.Context, r Record, w wants, link hostnet.L
 	}
 	plugged, err := a.cfg.Network.Plug(ctx, spec)
 	if intent.KindOf(err) == intent.NotFound && !a.cfg.Network.Stands(r.target(), r.Place) {
-		// The name or process by which it was found is gone, and it is not.
+		// The namespace lives on, although its name or the process is gone.
 		if t, _, _, findErr := a.cfg.Network.FindEnd(r.Interface); findErr == nil {
 			spec.Target = t
 			plugged, err = a.cfg.Network.Plug(ctx, spec)
@@ -386,8 +386,8 @@ func (a *Agent) configure(ctx context.Context, r Record, w wants, link hostnet.L
 	return State{}
 }
 
-// wayOf says whether the default routes on record are those that are wanted, or fewer
-// because the namespace has others.
+// wayOf reports whether all default routes on record are wanted ones. There may be fewer
+// than wanted: the namespace may have its own.
 func wayOf(r Record, gateways []netip.Addr) bool {
 	return !slices.ContainsFunc(r.Gateways, func(g netip.Addr) bool { return !slices.Contains(gateways, g) })
 }
@@ -397,7 +397,7 @@ func sameRecord(x, y Record) bool {
 		x.IfIndex == y.IfIndex && x.Ifname == y.Ifname
 }
 
-// mayFix says whether a port may be put right once more.
+// mayFix reports whether a port may be repaired once more.
 func (a *Agent) mayFix(id string) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()

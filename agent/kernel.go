@@ -7,15 +7,15 @@ import (
 	"github.com/ovloom/ovloom/hostnet"
 )
 
-// Kernel is the network of the host that the process runs on.
+// Kernel implements Network on the host that the process runs on.
 type Kernel struct {
-	VTEP  func() netip.Addr // where this host's tunnels end
-	Aside *hostnet.Aside    // keeps the host's network apart from ports; nil: the datapath does
+	VTEP  func() netip.Addr // this host's
+	Aside *hostnet.Aside    // isolates the host's network from ports; nil: the datapath does
 }
 
-// Plug is hostnet.Plug. The host hears nothing of the port, from the first packet on; where
-// that cannot be had, Aside's keeper says so. The rules for that are made while the interface
-// is, which carries nothing until they are there: nft(8) takes as long as all the rest.
+// Plug is hostnet.Plug. It isolates the host from the port before the first packet; if that
+// fails, the loop that keeps Aside reports it. The rules are added in parallel, because
+// nft(8) takes as long as everything else, but the interface carries nothing before.
 func (k Kernel) Plug(ctx context.Context, p hostnet.PlugSpec) (hostnet.Plugged, error) {
 	if k.Aside == nil {
 		return hostnet.Plug(ctx, p)
@@ -31,7 +31,7 @@ func (k Kernel) Plug(ctx context.Context, p hostnet.PlugSpec) (hostnet.Plugged, 
 		return k.Aside.Made(name)
 	}
 	plugged, err := hostnet.Plug(ctx, p)
-	<-added // also when the interface could not be made
+	<-added // even if the interface could not be created
 	return plugged, err
 }
 

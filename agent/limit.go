@@ -1,6 +1,6 @@
 package agent
 
-// How much is done at a time.
+// Limits on concurrent work.
 
 import (
 	"context"
@@ -9,11 +9,11 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// plugsAtOnce bounds how many ports are being plugged: each may hold a thread in
-// another namespace, and a process has only so many.
+// plugsAtOnce limits concurrent calls of Plug: each may hold a thread in another namespace,
+// and a process's threads are limited.
 const plugsAtOnce = 16
 
-// enter waits for one of the slots of those that plug.
+// enter waits for a slot to plug.
 func (a *Agent) enter(ctx context.Context) (leave func(), err error) {
 	select {
 	case a.slots <- struct{}{}:
@@ -23,7 +23,7 @@ func (a *Agent) enter(ctx context.Context) (leave func(), err error) {
 	}
 }
 
-// locks exclude each other by key. The zero value works.
+// locks are mutexes by key. The zero value is ready to use.
 type locks struct {
 	mu sync.Mutex
 	m  map[string]*lock // Guarded by mu.
@@ -31,7 +31,7 @@ type locks struct {
 
 type lock struct {
 	held chan struct{} // has an element while it is held
-	uses int           // how many hold it or wait for it
+	uses int           // goroutines that hold it or wait for it
 }
 
 // take waits for the lock of a key.

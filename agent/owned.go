@@ -1,6 +1,6 @@
 package agent
 
-// Which ports of the bridge are whose to set.
+// Settings of the bridge's ports.
 
 import (
 	"github.com/ovloom/ovloom/hostnet"
@@ -8,19 +8,19 @@ import (
 	"github.com/ovloom/ovloom/ovsdb"
 )
 
-// Owned says how ports of the integration bridge must be set: all are ovloom's to keep open,
-// but whether a device is up is for its owner to say, which is ovloom where it made it.
+// Owned decides the settings of the integration bridge's ports. ovloom keeps all of them
+// open to traffic, but sets up only devices that it has created: others are their owners'.
 type Owned struct {
 	Tunnel     string // the tunnel port
-	HostUplink string // the interface to the host's own routing
+	HostUplink string // the host uplink's interface
 
 	Interfaces func() []ovsdb.Interface // of the bridge
 
-	// HostUplinkMade says whether HostUplink was set up; until then it may be down.
+	// HostUplinkMade reports whether HostUplink was set up; until then it may be down.
 	HostUplinkMade func() bool
 }
 
-// Wanted returns the settings that a port must have, given those that it has.
+// Wanted returns the settings that a port must have. p has its current ones.
 func (o Owned) Wanted(p of.Port) of.PortConfig {
 	if p.No == of.PortLocal {
 		return p.PortConfig

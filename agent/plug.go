@@ -1,7 +1,7 @@
 package agent
 
-// Plugging: everything is looked at before anything is changed, and what was changed is
-// put back when a later step fails.
+// Plugging: all checks come before the first change, and changes are undone if a later step
+// fails.
 
 import (
 	"context"
@@ -19,17 +19,17 @@ import (
 	"github.com/ovloom/ovloom/ovsdb"
 )
 
-// Plug puts an interface where a workload is and adds it to the integration bridge. From
-// there on it is like an interface that anybody else added: the controller sees its
-// iface-id and binds the port.
+// Plug puts an interface into a workload and adds it to the integration bridge. From there on
+// it is like any other interface on the bridge: the controller sees its iface-id and binds
+// the port.
 func (a *Agent) Plug(ctx context.Context, r api.PlugRequest) (result api.PlugResult, err error) {
 	leave, err := a.enter(ctx)
 	if err != nil {
 		return api.PlugResult{}, err
 	}
 	defer leave()
-	// From here on the store's changes of the port are taken in, so that none is missed
-	// between reading it and having a record of it.
+	// From here on Told keeps changes of the port, so that none is missed between reading
+	// the port and writing its record.
 	defer a.expect(r.Ref)()
 	port, network, err := a.wanted(ctx, r)
 	if err != nil {
@@ -62,8 +62,8 @@ func (a *Agent) Plug(ctx context.Context, r api.PlugRequest) (result api.PlugRes
 	return result, err
 }
 
-// wanted asks the store for a port and its network, and whether another host holds it, all
-// at once: whoever plugs waits.
+// wanted reads a port and its network from the store, and checks whether another host holds
+// the port. The reads run in parallel, because the caller of Plug waits for them.
 func (a *Agent) wanted(ctx context.Context, r api.PlugRequest) (port intent.Port, network intent.Network, err error) {
 	var noNetwork, held error
 	var asked sync.WaitGroup
@@ -81,18 +81,18 @@ func (a *Agent) wanted(ctx context.Context, r api.PlugRequest) (port intent.Port
 	return port, network, err
 }
 
-// claim is a claim that is being made while the interface is.
+// claim is a claim under way, made in parallel with the interface.
 type claim struct {
 	a    *Agent
 	ref  intent.PortRef
-	have uint64 // that the interface has already
+	have uint64 // the generation that the interface has already
 
 	done chan struct{}
 	got  intent.Binding // valid when done is closed
 	err  error
 }
 
-// startClaim claims a port for an interface. What comes of it, wait tells.
+// startClaim starts to claim a port for an interface; wait returns the outcome.
 func (a *Agent) startClaim(ctx context.Context, r api.PlugRequest, name string) *claim {
 	c := &claim{a: a, ref: r.Ref, done: make(chan struct{})}
 	for _, i := range a.cfg.Switch.Interfaces(a.cfg.Bridge) {
@@ -102,7 +102,7 @@ func (a *Agent) startClaim(ctx context.Context, r api.PlugRequest, name string) 
 	}
 	ask, have := a.cfg.Claims.ClaimFree, c.have
 	if r.Take {
-		// A claim that this host has may be one that lost: only a new one takes.
+		// This host's claim may have lost against a newer one: only a new claim takes the port.
 		ask, have = a.cfg.Claims.Claim, 0
 	}
 	go func() {
@@ -118,8 +118,8 @@ func (c *claim) wait() (uint64, error) {
 	return c.got.Generation, c.err
 }
 
-// undo gives back a claim that was made just now; the host that held the port before
-// holds it again.
+// undo releases a claim that was just made, so that the host that held the port before holds
+// it again.
 func (c *claim) undo(ctx context.Context) error {
 	generation, err := c.wait()
 	if err != nil || generation == c.have {
@@ -128,7 +128,7 @@ func (c *claim) undo(ctx context.Context) error {
 	return c.a.cfg.Claims.Release(ctx, c.ref, c.a.cfg.Host, generation)
 }
 
-// notElsewhereHere refuses a port that another interface of this host carries.
+// notElsewhereHere fails if another interface of this host carries the port.
 func (a *Agent) notElsewhereHere(r api.PlugRequest, port intent.Port) error {
 	name := r.Tap
 	if name == "" {
@@ -147,7 +147,7 @@ func (a *Agent) notElsewhereHere(r api.PlugRequest, port intent.Port) error {
 	return nil
 }
 
-// mtu returns the MTU of the network's ports here, in bytes of IP packet.
+// mtu returns the MTU of the network's ports on this host, in bytes of IP packet.
 func (a *Agent) mtu(n intent.Network) (int, error) {
 	underlay, ifname, err := a.underlay()
 	if err != nil {
@@ -181,7 +181,7 @@ func (a *Agent) specOf(rec Record, port intent.Port, network intent.Network, mtu
 	return spec
 }
 
-// addGateway adds a gateway, unless there is one of its family.
+// addGateway adds a gateway unless the list has one of its family.
 func addGateway(list []netip.Addr, g netip.Addr) []netip.Addr {
 	if !g.IsValid() || slices.ContainsFunc(list, func(have netip.Addr) bool { return have.Is6() == g.Is6() }) {
 		return list
@@ -189,7 +189,7 @@ func addGateway(list []netip.Addr, g netip.Addr) []netip.Addr {
 	return append(list, g)
 }
 
-// plugPair plugs a port into a namespace, or puts right what differs there.
+// plugPair plugs a port into a namespace, or reconciles it there.
 func (a *Agent) plugPair(ctx context.Context, r api.PlugRequest, port intent.Port, network intent.Network, mtu int) (notes []string, err error) {
 	rec := Record{
 		Port: port.UUID, Ref: r.Ref.String(), Kind: KindNetns, Interface: hostnet.HostIfName(port.UUID),
@@ -242,7 +242,7 @@ func (a *Agent) plugPair(ctx context.Context, r api.PlugRequest, port intent.Por
 	return notes, nil
 }
 
-// take notes what was made true.
+// take records what hostnet.Plug has configured.
 func (r *Record) take(spec hostnet.PlugSpec, p hostnet.Plugged) {
 	r.IfIndex, r.Place = p.IfIndex, p.Place
 	r.Ifname, r.MAC, r.MTU, r.Addrs = spec.IfName, spec.MAC, spec.MTU, spec.Addrs
@@ -252,13 +252,13 @@ func (r *Record) take(spec hostnet.PlugSpec, p hostnet.Plugged) {
 	})
 }
 
-// portSpec returns a plugged port as it must be in the switch.
+// portSpec returns the wanted port of the switch.
 func portSpec(r Record, generation uint64) ovsdb.PortSpec {
 	return ovsdb.PortSpec{Name: r.Interface, IfaceID: r.Port, PluggedFor: r.Ref, IfIndex: r.IfIndex, Generation: generation}
 }
 
-// remember writes a record while add adds the port to the switch: neither waits for the
-// other's disk.
+// remember writes a record and calls add, which adds the port to the switch, in parallel:
+// both wait for the disk.
 func (a *Agent) remember(_ context.Context, rec Record, add func() error) error {
 	var noRecord error
 	var written sync.WaitGroup
@@ -268,7 +268,7 @@ func (a *Agent) remember(_ context.Context, rec Record, add func() error) error 
 	return errors.Join(err, noRecord)
 }
 
-// plugTap makes an interface that somebody else made the port.
+// plugTap plugs a port into an interface that exists already, such as a VM's tap.
 func (a *Agent) plugTap(ctx context.Context, r api.PlugRequest, port intent.Port, mtu int) (notes []string, err error) {
 	if _, ifname, err := a.underlay(); err == nil && ifname == r.Tap {
 		return nil, intent.Conflictf("interface %s holds this host's VTEP address: the tunnels end there", r.Tap).WithHint("name the tap of a VM")
@@ -333,9 +333,9 @@ func nameOf(i ovsdb.Interface) string {
 	return i.IfaceID
 }
 
-// interfacesOf returns the interfaces on the bridge that name a port, and those that
-// ovloom plugged for one of its name that was deleted since. A port that does not exist
-// has no UUID.
+// interfacesOf returns the interfaces on the bridge that name the port's UUID, and
+// interfaces that ovloom plugged for a deleted port of the same name. uuid is "" if the
+// port does not exist.
 func (a *Agent) interfacesOf(ref intent.PortRef, uuid string) []ovsdb.Interface {
 	name := ref.String()
 	return slices.DeleteFunc(a.cfg.Switch.Interfaces(a.cfg.Bridge), func(i ovsdb.Interface) bool {

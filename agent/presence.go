@@ -1,6 +1,6 @@
 package agent
 
-// This host in the store: registered, alive, and with its underlay as it is.
+// This host in the store: registered, alive, and with its current underlay.
 
 import (
 	"context"
@@ -18,33 +18,33 @@ import (
 const (
 	registerRetry = time.Second
 	pingEvery     = 2 * time.Second
-	claimsEvery   = 15 * time.Second // how often the host's claims are read, to find forgotten ones
+	claimsEvery   = 15 * time.Second // how often the host's claims are read, to find stale ones
 	underlayRetry = 2 * time.Second
 )
 
-// Registry is the store's list of hosts; *store.Store has it.
+// Registry is the store's list of hosts; *store.Store implements it.
 type Registry interface {
 	// Register adds or changes this host. It fails with Conflict if another live host has
 	// its name or VTEP.
 	Register(ctx context.Context, h intent.Host) (intent.Host, error)
-	// KeepAlive shows the host to be alive until ctx ends or that cannot be shown any more.
+	// KeepAlive keeps the host's lease alive until ctx ends, or until that fails.
 	KeepAlive(ctx context.Context, host string) error
 	Hosts(ctx context.Context) ([]intent.HostState, error)
 	Ping(ctx context.Context) (revision int64, err error)
 	ClaimedBy(ctx context.Context, host string) ([]intent.PortRef, error)
 }
 
-// PresenceConfig says which host to keep in which store.
+// PresenceConfig configures a Presence.
 type PresenceConfig struct {
 	Host  intent.Host // as it was when the daemon started; its ID is the store's
 	Store Registry
 
-	// Underlay returns the underlay as it is now, and UnderlayChanged has an element whenever
-	// that may have changed.
+	// Underlay returns the current underlay, and UnderlayChanged has an element whenever it
+	// may have changed.
 	Underlay        func() Underlay
 	UnderlayChanged <-chan struct{}
 
-	// Claimed is told now and then which ports the store says that this host claims.
+	// Claimed receives the ports that this host claims in the store, every claimsEvery.
 	Claimed func(ctx context.Context, refs []intent.PortRef)
 
 	Log *slog.Logger
@@ -62,7 +62,7 @@ func NewPresence(cfg PresenceConfig) *Presence { return &Presence{cfg: cfg} }
 // Name is the host's name.
 func (p *Presence) Name() string { return p.cfg.Host.Name }
 
-// Host returns the host as it is to be registered: with the underlay as it is now.
+// Host returns the host to be registered, with its current underlay.
 func (p *Presence) Host() intent.Host {
 	h := p.cfg.Host
 	u := p.cfg.Underlay()
@@ -73,10 +73,10 @@ func (p *Presence) Host() intent.Host {
 	return h
 }
 
-// State returns whether the store answers, since when, and why not.
+// State returns whether the store answers, since when, and if not, why.
 func (p *Presence) State() (connected bool, since time.Time, err error) { return p.state.Get() }
 
-// Down returns why the store is known not to answer; nil if it answers, or that is not known.
+// Down returns why the store does not answer; nil if it answers or has not been asked yet.
 func (p *Presence) Down() error {
 	connected, since, err := p.state.Get()
 	if connected || since.IsZero() {
@@ -85,7 +85,7 @@ func (p *Presence) Down() error {
 	return err
 }
 
-// Hosts returns all hosts. A store that is known not to answer is not waited for.
+// Hosts returns all hosts. It fails at once while the store is known not to answer.
 func (p *Presence) Hosts(ctx context.Context) ([]intent.HostState, error) {
 	if err := p.Down(); err != nil {
 		return nil, err
@@ -93,8 +93,8 @@ func (p *Presence) Hosts(ctx context.Context) ([]intent.HostState, error) {
 	return p.cfg.Store.Hosts(ctx)
 }
 
-// Run registers the host and shows it to be alive, until ctx ends. It fails only if another
-// live host has the host's name or VTEP, or the host's values are invalid.
+// Run registers the host and keeps it alive until ctx ends. It fails only if another live
+// host has the host's name or VTEP, or if the host's values are invalid.
 func (p *Presence) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	var pinging sync.WaitGroup
@@ -117,7 +117,7 @@ func (p *Presence) Run(ctx context.Context) error {
 		case intent.NotFound:
 			p.cfg.Log.Warn("this host was removed from the overlay; registering it again", "host", p.Name())
 		default:
-			if !logged { // not every attempt of many
+			if !logged { // only the first failure of a row
 				p.cfg.Log.Warn("cannot register this host yet; continuing without", "host", p.Name(), "error", err)
 			}
 			logged = true
@@ -128,8 +128,7 @@ func (p *Presence) Run(ctx context.Context) error {
 	}
 }
 
-// ping finds out whether the store answers, and now and then which ports it says that this
-// host claims.
+// ping checks whether the store answers, and every claimsEvery reads this host's claims.
 func (p *Presence) ping(ctx context.Context) {
 	var read time.Time
 	loop.Every(ctx, pingEvery, func(ctx context.Context) {
@@ -145,7 +144,7 @@ func (p *Presence) ping(ctx context.Context) {
 	})
 }
 
-// RunUnderlay tells the store of the underlay whenever it changed, until ctx ends.
+// RunUnderlay registers the host anew whenever its underlay has changed, until ctx ends.
 func (p *Presence) RunUnderlay(ctx context.Context) error {
 	told := p.cfg.Host
 	var retry <-chan time.Time
@@ -171,8 +170,8 @@ func (p *Presence) RunUnderlay(ctx context.Context) error {
 	}
 }
 
-// Traces returns what on the integration bridge says that this host has been part of an
-// overlay, in words: ports that it claimed.
+// Traces returns signs on the integration bridge that this host has been part of an overlay,
+// in words: the ports that it claimed.
 func Traces(bridge string, all []ovsdb.Interface) []string {
 	ports := 0
 	for _, i := range all {

@@ -1,7 +1,7 @@
 package agent
 
-// What was plugged, on disk: one file for each port, so that plugging one of thousands
-// writes one file.
+// Records of plugged ports on disk: one file per port, so that plugging a port writes one
+// file, however many there are.
 
 import (
 	"cmp"
@@ -26,10 +26,10 @@ import (
 // recordsName is the directory of the records in the state directory.
 const recordsName = "plugs"
 
-// recordVersion is raised when the meaning of a file changes.
+// recordVersion increases when the format of the files changes.
 const recordVersion = 1
 
-// Kind is what a port was plugged into.
+// Kind is the kind of place that a port was plugged into.
 type Kind string
 
 // The kinds.
@@ -50,7 +50,7 @@ type Record struct {
 	MTU       int    `json:"mtu"` // bytes of IP packet
 
 	// Taps only.
-	Force bool `json:"force,omitempty"` // it may be of another kind
+	Force bool `json:"force,omitempty"` // the interface need not be a tap
 
 	// Namespaces and processes only.
 	Netns          string         `json:"netns,omitempty"` // as the user gave it
@@ -58,15 +58,15 @@ type Record struct {
 	Place          hostnet.Place  `json:"place,omitzero"`
 	Ifname         string         `json:"ifname,omitempty"` // in the namespace
 	MAC            intent.MAC     `json:"mac,omitzero"`
-	Addrs          []netip.Prefix `json:"addresses,omitempty"` // that ovloom set
-	Gateways       []netip.Addr   `json:"gateways,omitempty"`  // by which it made default routes
+	Addrs          []netip.Prefix `json:"addresses,omitempty"` // set by ovloom
+	Gateways       []netip.Addr   `json:"gateways,omitempty"`  // of the default routes that ovloom added
 	NoDefaultRoute bool           `json:"no_default_route,omitempty"`
 }
 
 // target returns where the port was plugged into, as the user gave it.
 func (r Record) target() hostnet.Target { return hostnet.Target{Netns: r.Netns, PID: r.PID} }
 
-// where says what the port was plugged into.
+// where describes the place that the port was plugged into.
 func (r Record) where() string {
 	if r.Kind == KindTap {
 		return "interface " + r.Interface
@@ -74,8 +74,8 @@ func (r Record) where() string {
 	return r.target().String()
 }
 
-// parseRecord reads a record. What it names is used with root's rights, so nothing is
-// accepted that Plug does not write.
+// parseRecord parses a record. The agent acts on its contents as root, so it accepts only
+// what Plug writes.
 func parseRecord(b []byte) (Record, error) {
 	var r Record
 	if err := json.Unmarshal(b, &r); err != nil {
@@ -111,7 +111,7 @@ func parseRecord(b []byte) (Record, error) {
 	return r, nil
 }
 
-// isFileName says whether a port's UUID may name a file.
+// isFileName reports whether a port's UUID may name a file.
 func isFileName(s string) bool {
 	return s != "" && len(s) <= 64 && strings.Trim(s, "0123456789abcdefABCDEF-") == ""
 }
@@ -123,7 +123,7 @@ type records struct {
 	m   map[string]Record // by the port's UUID; guarded by mu
 }
 
-// loadRecords reads the records. A file that cannot be read is left where it is, and said.
+// loadRecords reads the records. It logs files that cannot be read, and leaves them alone.
 func loadRecords(stateDir string, log *slog.Logger) (*records, error) {
 	r := &records{dir: filepath.Join(stateDir, recordsName), m: map[string]Record{}}
 	files, err := os.ReadDir(r.dir)
@@ -136,7 +136,7 @@ func loadRecords(stateDir string, log *slog.Logger) (*records, error) {
 	for _, f := range files {
 		id, ok := strings.CutSuffix(f.Name(), ".json")
 		if !ok {
-			continue // one that was being written when ovloomd ended
+			continue // a temporary file that a crash left behind
 		}
 		b, err := os.ReadFile(filepath.Join(r.dir, f.Name()))
 		var rec Record
@@ -171,8 +171,7 @@ func (r *records) get(port string) (Record, bool) {
 	return rec, ok
 }
 
-// put stores a record so that after a crash at any moment the file is the old one or the
-// new one.
+// put stores a record atomically: after a crash the file is the old or the new one.
 func (r *records) put(rec Record) error {
 	rec.Version = recordVersion
 	if !isFileName(rec.Port) {
@@ -195,7 +194,7 @@ func (r *records) put(rec Record) error {
 	return nil
 }
 
-// remove forgets a port.
+// remove deletes a port's record.
 func (r *records) remove(port string) error {
 	r.mu.Lock()
 	_, known := r.m[port]

@@ -1,19 +1,20 @@
-// Package exit reconciles uplinks, apart from flows: ports of
-// the integration bridge, and the host's own addresses, routes and packet filter.
+// Package exit reconciles a host's uplinks: their ports on the integration bridge, and
+// the addresses, routes and packet filter of the host uplink. Their flows are the
+// controller's.
 //
-// A Gatherer learns what is wanted and gives all of it to a Reconciler, which makes it
-// true, keeps it so, and tells the controller what there is. Neither holds a lock while
-// it calls something else.
+// A Gatherer collects the wanted Config and passes it whole to a Reconciler, which makes
+// it so, keeps it so, and reports the uplinks to the controller. Neither holds a lock
+// while it calls out.
 //
-//	gather.go   Gatherer: what is wanted
-//	exit.go     Reconciler: making it true
-//	ports.go    the ports of the integration bridge
-//	keep.go     the way through the host, put back and tried
-//	service.go  forwards, and the host's own programs
-//	fix.go      what the host lacks, set right on request
-//	tell.go     what the controller is told
-//	status.go   what people are told
-//	own.go      what this host has that tenants are kept from
+//	gather.go   Gatherer: collect the wanted Config
+//	exit.go     Reconciler: reconcile the uplinks
+//	ports.go    their ports on the integration bridge
+//	keep.go     repair and probe the host uplink
+//	service.go  forwards of ports that the host's own programs use
+//	fix.go      remove the host's own obstacles, on request
+//	report.go   report uplinks and forbidden addresses to the controller
+//	status.go   status and warnings for users
+//	own.go      the host's part of the guard
 //	linux.go    the host's network
 package exit
 
@@ -38,58 +39,57 @@ import (
 
 const (
 	ownEvery = 2 * time.Second  // how often the host's own addresses are read
-	lookEach = 5                // at every which of those all else is looked at, without a reason
-	atMost   = 10 * time.Second // for one look, with what it sets right
+	lookEach = 5                // every how many of those reads everything else is checked, too
+	atMost   = 10 * time.Second // for one check with its repairs
 
-	// What somebody changes of the way through the host is put back as soon as nothing
-	// was for keepPause; if it was tooOften in a minute, after fightPause only.
+	// Changes that other programs make to the host uplink are put back once keepPause has
+	// passed without another; after tooOften repairs within a minute, once per fightPause.
 	keepPause  = 300 * time.Millisecond
 	fightPause = 5 * time.Second
 	tooOften   = 20
 
-	fixRounds = 5 // of setting right what is in the way
+	fixRounds = 5 // of Fix: one obstacle may hide the next
 
-	lostMany = 3 // probes that do not arrive tell something
+	lostMany = 3 // lost probes in a row that count as a fault
 
-	// goneMany looks in turn must miss Link before it is made again: ovs-vswitchd makes it
-	// when it starts.
+	// goneMany checks in a row must miss Link before it is recreated: ovs-vswitchd, when it
+	// starts, creates it by itself.
 	goneMany = 2
 
-	// viaHost is ovsdb.Uplink.Via of the interface that faces the host's own routing,
-	// which all externals of kind host share; viaBridge stands before the name of the
-	// bridge that others share.
+	// viaHost is ovsdb.Uplink.Via of the host uplink's interface, which all externals of
+	// kind host share. For externals of kind bridge it is viaBridge and the bridge's name.
 	viaHost   = "host"
 	viaBridge = "bridge:"
 )
 
-// uplinkMAC is the address of the interface that faces the host's own routing. It is
-// the same on all hosts: no frame with it leaves one.
+// uplinkMAC is the MAC of the host uplink's interface, the same on all hosts: no frame with
+// it leaves a host.
 var uplinkMAC = intent.MAC{0x0e, 0x0f, 0x0f, 0x0f, 0x0f, 0x02}
 
-// Config is the uplinks that are wanted.
+// Config is everything that the uplinks depend on.
 type Config struct {
 	Externals []intent.External
-	VTEPs     []netip.Addr     // where tunnels end, of hosts and of all tenants' peers
-	Hosts     []netip.Addr     // what hosts have besides, IPv4
-	Underlays []netip.Prefix   // where tunnels run
+	VTEPs     []netip.Addr     // of hosts and of all tenants' peers
+	Hosts     []netip.Addr     // other IPv4 addresses of hosts
+	Underlays []netip.Prefix   // networks that carry tunnels
 	Store     []netip.Addr     // endpoints of the store
 	Forwards  []intent.Forward // of externals of kind host
 
-	// Until these are true the field is not known, and what an earlier ovloomd made with
-	// it stays.
+	// StoreKnown and ForwardsKnown say that Store and Forwards are known. Until both are, the
+	// host uplink stays as an earlier ovloomd left it.
 	StoreKnown, ForwardsKnown bool
 }
 
-// Settings are what does not change about this host.
+// Settings are fixed for the life of a Reconciler.
 type Settings struct {
 	Bridge      string // the integration bridge
-	Link        string // the interface that faces the host's own routing
-	VXLANPort   int    // of UDP
+	Link        string // the host uplink's interface
+	VXLANPort   int    // UDP
 	UnderlayMTU int    // bytes of IP packet
-	StateDir    string // where to remember which forwards are in force; "": nowhere
+	StateDir    string // keeps the list of forwards in force; "": do not keep it
 }
 
-// Switch is the local Open_vSwitch database, which *ovsdb.DB is.
+// Switch is the local Open_vSwitch database; *ovsdb.DB implements it.
 type Switch interface {
 	State() ovsdb.State
 	Watch() <-chan struct{}
@@ -99,10 +99,10 @@ type Switch interface {
 	DelPort(ctx context.Context, bridge, name string) error
 }
 
-// Host is the host's own network: functions of package hostnet, which Linux holds.
+// Host is the host's own network; Linux implements it by package hostnet.
 type Host interface {
 	OwnAddrs() ([]netip.Addr, error)
-	// HasAddr says whether an interface has an IPv4 address.
+	// HasAddr reports whether an interface has an IPv4 address.
 	HasAddr(link string) bool
 	Listens(p intent.Protocol, port uint16) (hostnet.Service, error)
 	EnsureExit(ctx context.Context, e hostnet.Exit) error
@@ -116,70 +116,70 @@ type Host interface {
 	WatchExit(ctx context.Context, link string, deliver func(hostnet.ExitEvent)) error
 }
 
-// Controller is told which uplinks there are.
+// Controller receives the uplinks that exist and the addresses that tenants must not reach.
 type Controller interface {
 	SetUplinks(ctx context.Context, uplinks map[string]controller.Uplink)
 	SetSurroundings(ctx context.Context, s controller.Surroundings)
 }
 
-// Deps are the parts of the world that a Reconciler acts on.
+// Deps are what a Reconciler works on.
 type Deps struct {
 	Switch     Switch
 	Host       Host
 	Controller Controller
-	// Send puts packets into the switch; nil: the way through the host is not tried.
+	// Send injects packets into the switch. If nil, the host uplink is not probed.
 	Send    func(ctx context.Context, packets ...of.PacketOut) error
 	Repairs *repair.Log
 	Log     *slog.Logger
 }
 
-// Reconciler makes uplinks and keeps them.
+// Reconciler creates uplinks and keeps them as wanted.
 type Reconciler struct {
 	// Set by New.
 	set  Settings
 	deps Deps
 	log  *slog.Logger
-	wake chan struct{} // has one when the Config changed
+	wake chan struct{} // has an element when the Config changed
 	asks chan ask
 	stop context.CancelFunc
 	done chan struct{} // closed when run has returned
 
-	events chan struct{} // has one when own or other became true
-	own    atomic.Bool   // something happened to what was made of the way through the host
-	other  atomic.Bool   // or to what else may be in its way
+	events chan struct{} // has an element when own or other became true
+	own    atomic.Bool   // the host uplink itself changed
+	other  atomic.Bool   // something changed that may obstruct it
 
-	up atomic.Bool // Link was set up
+	up atomic.Bool // Link is set up
 
 	// Owned by run.
-	first      map[string]bool // forwards in force, which outrank programs of users: by portKey
-	made       *hostnet.Exit   // what was last made of the way through the host; nil: nothing yet
-	table      string          // its packet filter, in nft's words
-	putBack    []time.Time     // when it was put back, lately
-	gone       int             // how many looks in turn did not find Link
-	lost       int             // how many probes in turn did not arrive
-	noProbe    string          // why the last could not be made
-	told       map[string]controller.Uplink
-	toldAround *controller.Surroundings // nil: nothing yet
+	first                map[string]bool // forwards in force, which outrank users' programs; by portKey
+	made                 *hostnet.Exit   // the host uplink as last made; nil: not made yet
+	table                string          // its packet filter, as nft prints it
+	putBack              []time.Time     // the last minute's repairs
+	gone                 int             // checks in a row that did not find Link
+	lost                 int             // probes in a row that were lost
+	noProbe              string          // why the last probe could not be sent
+	reportedUplinks      map[string]controller.Uplink
+	reportedSurroundings *controller.Surroundings // nil: none yet
 
 	// Guarded by mu.
 	mu     sync.Mutex
-	config *Config // nil: until there is one nothing is touched
+	config *Config // nil: none yet; nothing is touched
 	seen   seen
 }
 
-// seen is what the last look found.
+// seen is the outcome of the last check.
 type seen struct {
 	config    Config
-	uplinks   map[string]error // what is wrong with ports of the integration bridge
-	err       error            // why the way through the host is not made
+	uplinks   map[string]error // faults of ports of the integration bridge
+	err       error            // why the host uplink could not be made
 	faults    []hostnet.ExitFault
-	probe     string // what became of the probe
+	probe     string // probePassed, probeDropped, or "": no probe
 	forwarded []hostnet.ExitForward
-	taken     []hostnet.ExitForward // left out: this host's own programs serve those ports
-	deaf      []hostnet.ExitForward // in force: programs came later to those ports, and hear nothing
+	taken     []hostnet.ExitForward // not in force: programs of this host use these ports
+	deaf      []hostnet.ExitForward // in force: programs that bound these ports later receive nothing
 }
 
-// ask is a request to set right what the host lacks.
+// ask is a call of Fix on its way to run.
 type ask struct {
 	ctx    context.Context
 	answer chan<- fixed
@@ -190,7 +190,7 @@ type fixed struct {
 	err  error
 }
 
-// New returns a Reconciler that works until Close. It does nothing before Set.
+// New starts a Reconciler, which works until Close. It changes nothing before Set.
 func New(s Settings, d Deps) *Reconciler {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
@@ -211,13 +211,13 @@ func New(s Settings, d Deps) *Reconciler {
 	return r
 }
 
-// Close ends the work and returns when it has ended. What was made stays.
+// Close stops the Reconciler and waits until it has stopped. The uplinks stay.
 func (r *Reconciler) Close() {
 	r.stop()
 	<-r.done
 }
 
-// Set says what is wanted from now on. It does not wait for it to be made.
+// Set replaces the wanted Config. It does not wait until the uplinks follow it.
 func (r *Reconciler) Set(c Config) {
 	r.mu.Lock()
 	r.config = &c
@@ -228,7 +228,7 @@ func (r *Reconciler) Set(c Config) {
 	}
 }
 
-// wanted returns what Set was last given.
+// wanted returns the last Config of Set.
 func (r *Reconciler) wanted() (Config, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -238,7 +238,7 @@ func (r *Reconciler) wanted() (Config, bool) {
 	return *r.config, true
 }
 
-// note keeps what was found.
+// note records findings of a check.
 func (r *Reconciler) note(change func(*seen)) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -251,17 +251,17 @@ func (r *Reconciler) lastSeen() seen {
 	return r.seen
 }
 
-// run makes and repairs uplinks until ctx ends.
+// run reconciles the uplinks until ctx ends.
 func (r *Reconciler) run(ctx context.Context) {
 	db := r.deps.Switch.Watch()
 	timer := time.NewTicker(ownEvery)
 	defer timer.Stop()
-	soon := time.NewTimer(0) // when to see what the events were about
+	soon := time.NewTimer(0) // when to handle events
 	<-soon.C
 	armed, due := false, false
 	var kept time.Time
 	for n := 1; ; {
-		// What somebody else may have changed: addresses, and all else.
+		// What to do in this round: read addresses, check everything, reconcile.
 		around, look, ways := true, false, true
 		select {
 		case <-ctx.Done():
@@ -284,7 +284,7 @@ func (r *Reconciler) run(ctx context.Context) {
 			if r.own.Swap(false) {
 				limited, cancel := context.WithTimeout(ctx, atMost)
 				if err := r.keep(limited); err != nil {
-					due = true // which tells
+					due = true // the full check reports the error
 				}
 				cancel()
 			}
@@ -299,23 +299,24 @@ func (r *Reconciler) run(ctx context.Context) {
 			continue
 		}
 		if around {
-			r.tellSurroundings(ctx, c)
+			r.reportSurroundings(ctx, c)
 		}
 		if !ways || !r.deps.Switch.State().Connected {
 			continue
 		}
-		r.tellUplinks(ctx, c) // what is there already need not wait
+		r.reportUplinks(ctx, c) // uplinks that exist already need not wait
 		limited, cancel := context.WithTimeout(ctx, atMost)
 		r.ensure(limited, c, look)
 		cancel()
-		if r.toldAround != nil && !slices.Equal(r.inForce(), r.toldAround.Forwards) {
-			r.tellSurroundings(ctx, c)
+		if r.reportedSurroundings != nil && !slices.Equal(r.inForce(), r.reportedSurroundings.Forwards) {
+			r.reportSurroundings(ctx, c)
 		}
-		r.tellUplinks(ctx, c)
+		r.reportUplinks(ctx, c)
 	}
 }
 
-// ensure makes what is wanted true, and notes what is in the way.
+// ensure reconciles the uplinks with c, and records what it found. look asks for a full
+// check of the host uplink even if c is unchanged.
 func (r *Reconciler) ensure(ctx context.Context, c Config, look bool) {
 	exit := r.exit(c)
 	taken, deaf, err := r.leaveServices(&exit)
@@ -344,7 +345,7 @@ func (r *Reconciler) ensure(ctx context.Context, c Config, look bool) {
 	})
 }
 
-// exit returns the host uplink as it must be; without Subnets: none.
+// exit returns the wanted host uplink. Without Subnets there is to be none.
 func (r *Reconciler) exit(c Config) hostnet.Exit {
 	e := hostnet.Exit{Link: r.set.Link}
 	single := func(a netip.Addr) netip.Prefix { return netip.PrefixFrom(a, a.BitLen()) }
@@ -374,9 +375,9 @@ func (r *Reconciler) exit(c Config) hostnet.Exit {
 	return e
 }
 
-// ensureExit makes the way through the host, if it differs from what was made or to
-// look is wanted: whoever flushes the host's packet filter flushes our table too. It
-// then sees what the host lacks.
+// ensureExit makes the host uplink if it has changed, and otherwise, if look is true,
+// repairs it: a program that flushes the host's packet filter flushes ovloom's table, too.
+// Then it checks whether the host lets tenants through.
 func (r *Reconciler) ensureExit(ctx context.Context, want hostnet.Exit, look bool) error {
 	same := r.made != nil && reflect.DeepEqual(want, *r.made)
 	if same && !(look && len(want.Subnets) > 0) {
@@ -417,22 +418,22 @@ func (r *Reconciler) ensureExit(ctx context.Context, want hostnet.Exit, look boo
 		return err
 	}
 	probe := ""
-	if len(faults) == 0 { // else it is known that tenants are cut off
+	if len(faults) == 0 { // a known fault needs no probe
 		faults, probe = r.probe(ctx, want, of.PortNo(port))
 	}
 	r.note(func(s *seen) { s.faults, s.probe = faults, probe })
 	return nil
 }
 
-// remakeLink has ovs-vswitchd make the interface that faces the host's own routing again:
-// if somebody deletes that, ovs-vswitchd keeps the port and does not notice.
+// remakeLink has ovs-vswitchd recreate the host uplink's interface. If the interface is
+// deleted, ovs-vswitchd does not notice and keeps its port, so the port is deleted and added.
 func (r *Reconciler) remakeLink(ctx context.Context, link string) (ofport int, err error) {
 	missing := intent.NotFoundf("interface %s does not exist on this host: it was deleted", link).
 		WithHint("it is made again as soon as ovs-vswitchd answers: see whether that runs")
 	if r.gone++; r.gone < goneMany || r.deps.Send == nil {
 		return 0, missing
 	}
-	if err := r.deps.Send(ctx); err != nil { // nothing: it answers, or does not
+	if err := r.deps.Send(ctx); err != nil { // no packets: only to see whether ovs-vswitchd answers
 		return 0, missing
 	}
 	c, _ := r.wanted()
@@ -449,13 +450,13 @@ func (r *Reconciler) remakeLink(ctx context.Context, link string) (ofport int, e
 	return ofport, nil
 }
 
-// Remove removes all that was made, but for the ports of the integration bridge that go
-// with it. The Reconciler must be closed.
+// Remove removes the uplinks from the host. Their ports on the integration bridge stay
+// until that is deleted. The Reconciler must be closed.
 func (r *Reconciler) Remove(ctx context.Context) error {
 	_, err := r.deps.Switch.EnsureUplinks(ctx, r.set.Bridge, nil)
 	return errors.Join(err, r.deps.Host.RemoveExit(ctx, r.set.Link))
 }
 
-// LinkMade says whether the interface that faces the host's own routing has been set up:
-// whoever sets it down then is somebody else.
+// LinkMade reports whether the host uplink's interface has been set up. If it is down after
+// that, another program has set it down.
 func (r *Reconciler) LinkMade() bool { return r.up.Load() }

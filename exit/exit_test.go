@@ -284,7 +284,7 @@ func TestABridgeThatLeadsNowhereIsSaid(t *testing.T) {
 	for _, cards := range [][]ovsdb.Interface{nil, {ours}, {ours, {Name: "eth2", OFPort: -1}}} {
 		change(false, cards...)
 		s := b.Status()
-		if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0].What, "bridge br-ex has no port that works but ovloom's") || !strings.Contains(s.Warnings[0].Do, "ovs-vsctl add-port br-ex") {
+		if len(s.Warnings) != 1 || !strings.Contains(s.Warnings[0].What, "bridge br-ex has no working port but ovloom's") || !strings.Contains(s.Warnings[0].Do, "ovs-vsctl add-port br-ex") {
 			t.Errorf("with %v: warnings %v", cards, s.Warnings)
 		}
 		if s.Uplinks[0].Fault == "" {

@@ -7,9 +7,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Setting right, on request, what the host lacks for tenants to leave through it.
-
-// Fix sets what the host lacks for tenants to leave through it, and says what it did.
+// Fix changes those settings of the host itself that keep tenants from leaving through it,
+// such as IP forwarding, and returns what it changed, in words.
 func (r *Reconciler) Fix(ctx context.Context) (done []string, err error) {
 	answer := make(chan fixed, 1)
 	select {
@@ -29,7 +28,7 @@ func (r *Reconciler) Fix(ctx context.Context) (done []string, err error) {
 
 var errClosed = intent.Unavailablef("this host no longer reconciles its uplinks")
 
-// fix is Fix, inside run.
+// fix is Fix, called by run.
 func (r *Reconciler) fix(ctx context.Context) (done []string, err error) {
 	c, ok := r.wanted()
 	exit := r.exit(c)
@@ -37,14 +36,13 @@ func (r *Reconciler) fix(ctx context.Context) (done []string, err error) {
 		return nil, nil
 	}
 	if !c.StoreKnown || !c.ForwardsKnown {
-		return nil, intent.Unavailablef("the host uplink is not set up yet: the store has not told enough").
+		return nil, intent.Unavailablef("the host uplink is not set up yet: waiting for the store").
 			WithHint("try again when ovloom status shows the store as connected")
 	}
 	if _, _, err := r.leaveServices(&exit); err != nil {
 		return nil, err
 	}
-	// What was seen last may be old, or nothing yet. What is in the way may hide what is
-	// behind it.
+	// Check anew each round: the last findings may be old, and one fault may hide another.
 	for range fixRounds {
 		if err := r.ensureExit(ctx, exit, true); err != nil {
 			return done, err

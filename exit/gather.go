@@ -16,44 +16,43 @@ import (
 )
 
 const (
-	endpointsEvery = 15 * time.Second // how often the store's endpoints are found anew
+	endpointsEvery = 15 * time.Second // how often the store's endpoints are looked up
 	publishFirst   = 100 * time.Millisecond
-	publishEvery   = 3 * time.Second // how often it is looked whether other hosts know this one's addresses
-	lookupTime     = time.Second     // for the members of the store, and for one name
+	publishEvery   = 3 * time.Second // how often the guard is checked for this host's addresses
+	lookupTime     = time.Second     // for listing the store's members, and for resolving one name
 )
 
-// Sources tell which uplinks are wanted.
+// Sources are where a Gatherer reads the parts of a Config.
 type Sources struct {
 	Hosts     func(ctx context.Context, deliver func(intent.HostsUpdate)) error
 	Externals func(ctx context.Context, deliver func(intent.ExternalsUpdate)) error
 
 	Guard func(ctx context.Context, deliver func(intent.GuardUpdate)) error
 
-	// Own returns what this host has that tenants are to be kept from; Publish tells all
-	// hosts.
+	// Own returns this host's part of the guard; Publish stores it for all hosts.
 	Own     func() (intent.Guarded, error)
 	Publish func(ctx context.Context, own intent.Guarded) error
 
-	// Members returns the URLs at which members of the store serve and meet. Endpoints
-	// are URLs of the store that this host is configured with.
+	// Members returns the client and peer URLs of the store's members. Endpoints are the
+	// store's URLs from this host's configuration.
 	Members   func(ctx context.Context) ([]string, error)
 	Endpoints []string
 
 	Log *slog.Logger
 }
 
-// Gatherer puts together what is wanted, and gives all of it to a Reconciler when it
-// is known and whenever some of it changes.
+// Gatherer collects the wanted Config, and passes it to a Reconciler when all of it is
+// known and after every change.
 type Gatherer struct {
 	// Set by NewGatherer.
 	from Sources
 	to   interface{ Set(Config) }
-	wake chan struct{} // has one when something changed
+	wake chan struct{} // has an element when something changed
 
 	// Guarded by mu.
 	mu     sync.Mutex
 	config Config
-	hosts  []netip.Addr // VTEPs of
+	hosts  []netip.Addr // their VTEPs
 	guard  intent.GuardUpdate
 	known  struct{ hosts, externals, guard bool }
 }
@@ -115,8 +114,7 @@ func (g *Gatherer) Run(ctx context.Context) error {
 	}
 }
 
-// SetForwards takes in the forwards that begin at the host's own addresses. It does not
-// wait for anything.
+// SetForwards sets the forwards of the host's own addresses. It does not block.
 func (g *Gatherer) SetForwards(list []intent.Forward) {
 	g.change(func(c *Config) { c.Forwards, c.ForwardsKnown = list, true })
 }
@@ -131,14 +129,14 @@ func (g *Gatherer) change(set func(*Config)) {
 	}
 }
 
-// publish tells all hosts of this one's addresses, whenever the list says something else
-// of it or nothing: they may have changed, or it may be that of a backup.
+// publish stores this host's part of the guard whenever the stored one differs or is
+// missing: the addresses may have changed, or the store may have been restored from a backup.
 func (g *Gatherer) publish(ctx context.Context) {
 	pause := publishFirst
 	for {
 		if own, err := g.from.Own(); err != nil {
 			g.from.Log.Warn("cannot read this host's addresses", "error", err)
-		} else if own, tell := g.untold(own); tell {
+		} else if own, differs := g.unpublished(own); differs {
 			limited, cancel := context.WithTimeout(ctx, atMost)
 			err := g.from.Publish(limited, own)
 			cancel()
@@ -159,9 +157,9 @@ func (g *Gatherer) publish(ctx context.Context) {
 	}
 }
 
-// untold returns what this host has without what is its externals', and whether the
-// list says something else.
-func (g *Gatherer) untold(own intent.Guarded) (intent.Guarded, bool) {
+// unpublished returns own without the gateway addresses of externals, and whether the
+// guard in the store differs from that.
+func (g *Gatherer) unpublished(own intent.Guarded) (intent.Guarded, bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if !g.known.guard || !g.known.externals {
@@ -171,7 +169,7 @@ func (g *Gatherer) untold(own intent.Guarded) (intent.Guarded, bool) {
 	return own, !slices.ContainsFunc(g.guard.Guarded, func(x intent.Guarded) bool { return reflect.DeepEqual(x, own) })
 }
 
-// findStore finds out where the store is, for keeping tenants from it, until ctx ends.
+// findStore keeps Config.Store current until ctx ends: tenants must not reach the store.
 func (g *Gatherer) findStore(ctx context.Context) {
 	var last []netip.Addr
 	for first := true; ; first = false {
@@ -186,9 +184,9 @@ func (g *Gatherer) findStore(ctx context.Context) {
 	}
 }
 
-// storeEndpoints returns the IPv4 addresses at which the store serves: those that this
-// host is configured with, and those that its members tell of. What cannot be found
-// out at the moment stays as it was found last.
+// storeEndpoints returns the store's IPv4 addresses, from this host's configuration and
+// from the list of members. If one of them cannot be looked up, the last addresses are
+// included, too.
 func (g *Gatherer) storeEndpoints(ctx context.Context, last []netip.Addr) []netip.Addr {
 	limited, cancel := context.WithTimeout(ctx, lookupTime)
 	members, err := g.from.Members(limited)
@@ -198,7 +196,7 @@ func (g *Gatherer) storeEndpoints(ctx context.Context, last []netip.Addr) []neti
 	for _, text := range slices.Concat(g.from.Endpoints, members) {
 		u, err := url.Parse(text)
 		if err != nil || u.Hostname() == "" {
-			continue // the socket of a store for this host alone
+			continue // the Unix socket of a store that serves this host alone
 		}
 		addrs, err := addressesOf(ctx, u.Hostname())
 		known = known && err == nil
@@ -212,7 +210,7 @@ func (g *Gatherer) storeEndpoints(ctx context.Context, last []netip.Addr) []neti
 	return slices.Compact(found)
 }
 
-// addressesOf returns the addresses of a host that is written as an address or a name.
+// addressesOf resolves an address or a host name.
 func addressesOf(ctx context.Context, host string) ([]netip.Addr, error) {
 	if a, err := netip.ParseAddr(host); err == nil {
 		return []netip.Addr{a.Unmap()}, nil

@@ -14,16 +14,16 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// This file keeps the way through the host: what others change of it is put back at once,
-// and what may cut it off is tried.
+// Keeping the host uplink: changes by other programs are put back, and probes find out
+// whether the host drops tenants' packets.
 
-// What Status says of the probe.
+// Values of api.Uplink.Probe.
 const (
 	probePassed  = "passed"
 	probeDropped = "dropped"
 )
 
-// watch takes in what happens on the host until ctx ends.
+// watch passes on events of the host's network until ctx ends.
 func (r *Reconciler) watch(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := r.deps.Host.WatchExit(ctx, r.set.Link, func(e hostnet.ExitEvent) {
@@ -45,7 +45,8 @@ func (r *Reconciler) watch(ctx context.Context) {
 	}
 }
 
-// pause says how long what happens is to be let pass: longer if somebody else insists.
+// pause returns how long to wait before handling an event: longer while another program
+// keeps undoing the repairs.
 func (r *Reconciler) pause() time.Duration {
 	r.putBack = slices.DeleteFunc(r.putBack, func(t time.Time) bool { return time.Since(t) > time.Minute })
 	if len(r.putBack) >= tooOften {
@@ -54,7 +55,7 @@ func (r *Reconciler) pause() time.Duration {
 	return keepPause
 }
 
-// make makes the way through the host.
+// make sets up the host uplink, and remembers it for keep.
 func (r *Reconciler) make(ctx context.Context, e hostnet.Exit) error {
 	if err := r.deps.Host.EnsureExit(ctx, e); err != nil {
 		return err
@@ -69,7 +70,7 @@ func (r *Reconciler) make(ctx context.Context, e hostnet.Exit) error {
 	return nil
 }
 
-// keep puts back what is not as it was made.
+// keep compares the host uplink with how it was made, and puts back what differs.
 func (r *Reconciler) keep(ctx context.Context) error {
 	if r.made == nil || len(r.made.Subnets) == 0 {
 		return nil
@@ -86,7 +87,7 @@ func (r *Reconciler) keep(ctx context.Context) error {
 	return nil
 }
 
-// probe tries whether what tenants send passes the host.
+// probe sends packets as tenants would and finds out whether the host drops them.
 func (r *Reconciler) probe(ctx context.Context, e hostnet.Exit, port of.PortNo) (faults []hostnet.ExitFault, result string) {
 	if r.deps.Send == nil {
 		return nil, ""

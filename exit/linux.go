@@ -8,7 +8,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Linux is the Host that ovloomd runs on.
+// Linux implements Host on the host that the process runs on.
 type Linux struct{}
 
 // OwnAddrs implements Host.

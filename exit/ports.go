@@ -1,6 +1,6 @@
 package exit
 
-// Ports of the integration bridge that lead out of the overlay.
+// The uplinks' ports on the integration bridge.
 
 import (
 	"fmt"
@@ -12,10 +12,10 @@ import (
 	"github.com/ovloom/ovloom/ovsdb"
 )
 
-// ports returns the ports that externals need. A tenant leaves by one of kind host on
-// every host, by one of kind bridge where there is a bridge of that name. Externals of
-// one bridge share a port: the bridge would take the host's MAC on two of its ports for a
-// move from one to the other, again and again.
+// ports returns the ports that externals need. Externals of kind host have an uplink on
+// every host, externals of kind bridge on hosts that have the bridge. All externals of one
+// bridge share a port: if the bridge saw the host's MAC on two of its ports, it would learn
+// it on one and the other in turn.
 func (r *Reconciler) ports(externals []intent.External) []ovsdb.Uplink {
 	var list []ovsdb.Uplink
 	host := false
@@ -33,8 +33,8 @@ func (r *Reconciler) ports(externals []intent.External) []ovsdb.Uplink {
 	return list
 }
 
-// portOf returns the name of the port of the integration bridge that leads to an
-// external, of those that there are.
+// portOf returns the name of the port of the integration bridge that leads to e. all are
+// all externals.
 func (r *Reconciler) portOf(e intent.External, all []intent.External) string {
 	if e.Kind == intent.ExternalHost {
 		return r.set.Link
@@ -42,9 +42,9 @@ func (r *Reconciler) portOf(e intent.External, all []intent.External) string {
 	return r.bridgePorts(all)[e.Bridge]
 }
 
-// bridgePorts names the port of the integration bridge that leads to each bridge of
-// externals. A name depends on that of the bridge, so that the port stays whatever
-// externals come and go; with -out behind it, it is as long as Linux lets it be.
+// bridgePorts returns the name of the integration bridge's port to each bridge of an
+// external. The name is a hash of the bridge's name, so that ports stay when other externals
+// come and go; with the suffix -out it is as long as Linux allows.
 func (r *Reconciler) bridgePorts(externals []intent.External) map[string]string {
 	names, taken := map[string]string{}, map[uint32]bool{}
 	bridges := map[string]bool{}

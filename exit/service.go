@@ -17,18 +17,18 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// A forward takes a port of the host's own addresses. A program that was there first
-// keeps its port, and so does root's at any time. Another user's that comes later does
-// not: any user of the host could take a tenant's traffic otherwise. So which forwards are
-// in force is kept on disk, for as long as they are.
+// A forward uses a port of the host's own addresses. A program that had bound the port
+// first keeps it, and a program of root keeps it at any time. Other users' programs that
+// come later do not get it: any user of the host could take over a tenant's traffic
+// otherwise. So the list of forwards in force is kept on disk, across restarts.
 
-// firstFile is where it is kept, in the state directory.
+// firstFile is the file of that list, in the state directory.
 const firstFile = "forwards.json"
 
-// portKey is a port of the host's own addresses, as "tcp/8080".
+// portKey returns the port of the host's own addresses that f uses, as "tcp/8080".
 func portKey(f hostnet.ExitForward) string { return fmt.Sprintf("%s/%d", f.Protocol, f.Port) }
 
-// loadFirst reads which forwards were in force when ovloomd last ran.
+// loadFirst reads the forwards that were in force when ovloomd last ran.
 func (r *Reconciler) loadFirst() {
 	r.first = map[string]bool{}
 	if r.set.StateDir == "" {
@@ -47,7 +47,7 @@ func (r *Reconciler) loadFirst() {
 	}
 }
 
-// keepFirst remembers the forwards that are in force.
+// keepFirst saves the forwards in force.
 func (r *Reconciler) keepFirst(forwards []hostnet.ExitForward) {
 	now := map[string]bool{}
 	for _, f := range forwards {
@@ -73,8 +73,7 @@ func (r *Reconciler) keepFirst(forwards []hostnet.ExitForward) {
 	}
 }
 
-// inForce returns the ports of the host's own addresses that are forwarded at the
-// moment, in order.
+// inForce returns the ports of the host's own addresses that are forwarded now, sorted.
 func (r *Reconciler) inForce() (list []controller.HostPort) {
 	for _, k := range slices.Sorted(maps.Keys(r.first)) {
 		protocol, port, _ := strings.Cut(k, "/")
@@ -85,8 +84,9 @@ func (r *Reconciler) inForce() (list []controller.HostPort) {
 	return list
 }
 
-// Forward returns where the host leads what comes from an address of NAT's to a port of
-// the host's own addresses, and the source that it gives it; false if it does not.
+// Forward returns where the host sends a packet from NAT address from to a port of the
+// host's own addresses, and the source address that the packet then has. ok is false if
+// the port is not forwarded.
 func (r *Reconciler) Forward(p intent.Protocol, from netip.Addr, to netip.AddrPort) (target netip.AddrPort, source netip.Addr, ok bool) {
 	seen := r.lastSeen()
 	forward := slices.IndexFunc(seen.forwarded, func(f hostnet.ExitForward) bool { return f.Protocol == p && f.Port == to.Port() })
@@ -100,9 +100,9 @@ func (r *Reconciler) Forward(p intent.Protocol, from netip.Addr, to netip.AddrPo
 	return seen.forwarded[forward].To, seen.config.Externals[subnet].Gateway, true
 }
 
-// leaveServices drops the forwards of ports that programs of this host keep, or would
-// not hear from anybody any more, and returns them; deaf are those that programs serve in
-// vain.
+// leaveServices removes from e the forwards of ports that programs of this host keep, and
+// returns them as taken. deaf are the forwards that stay although a program listens on
+// their port, which receives nothing.
 func (r *Reconciler) leaveServices(e *hostnet.Exit) (taken, deaf []hostnet.ExitForward, err error) {
 	e.Forwards = slices.DeleteFunc(e.Forwards, func(f hostnet.ExitForward) bool {
 		used := f.Protocol == intent.UDP && int(f.Port) == r.set.VXLANPort

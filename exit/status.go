@@ -11,13 +11,13 @@ import (
 	"github.com/ovloom/ovloom/ovsdb"
 )
 
-// Status is the state of the uplinks, for people.
+// Status is the state of the uplinks, for users.
 type Status struct {
 	Uplinks  []api.Uplink
-	Warnings []api.Warning // what is wrong with them
+	Warnings []api.Warning
 }
 
-// Status returns the state of the uplinks when they were last checked.
+// Status returns the state of the uplinks as of the last check.
 func (r *Reconciler) Status() Status {
 	seen := r.lastSeen()
 	ofports := map[string]int{}
@@ -39,13 +39,13 @@ func (r *Reconciler) Status() Status {
 		}
 		if err := seen.uplinks[port]; err != nil {
 			u.Fault = intent.What(err)
-			// A host need not have every bridge: that is no warning.
+			// Not every host needs every bridge: a missing one is no warning.
 			if intent.KindOf(err) != intent.NotFound {
 				warn(warning(err))
 			}
 		}
 		if e.Kind == intent.ExternalBridge && u.Fault == "" && u.OFPort != 0 && !r.leadsOn(e.Bridge) {
-			u.Fault = fmt.Sprintf("bridge %s has no port that works but ovloom's: it leads nowhere", e.Bridge)
+			u.Fault = fmt.Sprintf("bridge %s has no working port but ovloom's: it leads nowhere", e.Bridge)
 			warn(api.Warning{
 				What: fmt.Sprintf("external %s: %s", e.Name, u.Fault),
 				Do:   fmt.Sprintf("add the card that leads outside: ovs-vsctl add-port %[1]s CARD; what is there shows ovs-vsctl list-ports %[1]s", e.Bridge)})
@@ -80,8 +80,8 @@ func (r *Reconciler) Status() Status {
 	return s
 }
 
-// leadsOn says whether a bridge leads anywhere: it has a port that works and is not
-// ovloom's, or the host itself is on its segment.
+// leadsOn reports whether a bridge leads anywhere: to a working port that is not ovloom's,
+// or to the host itself, which has an address on it.
 func (r *Reconciler) leadsOn(bridge string) bool {
 	ours := ovsdb.Uplink{Name: r.bridgePorts(r.lastSeen().config.Externals)[bridge]}.Outer()
 	return r.deps.Host.HasAddr(bridge) || slices.ContainsFunc(r.deps.Switch.Interfaces(bridge), func(i ovsdb.Interface) bool {
@@ -89,10 +89,11 @@ func (r *Reconciler) leadsOn(bridge string) bool {
 	})
 }
 
-// CutOff returns what keeps tenants from leaving through the host, as last seen.
+// CutOff returns the faults that keep tenants from leaving through the host, as of the last
+// check.
 func (r *Reconciler) CutOff() []hostnet.ExitFault { return r.lastSeen().faults }
 
-// warning turns an error into one.
+// warning turns an error into a warning.
 func warning(err error) api.Warning {
 	w := api.Warning{What: intent.What(err)}
 	if e := new(intent.Error); errors.As(err, &e) {

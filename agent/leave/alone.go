@@ -19,25 +19,25 @@ import (
 // aloneTime is how long a host may take to leave by itself.
 const aloneTime = 30 * time.Second
 
-// AloneConfig says what the daemon, which does not run, was configured with.
+// AloneConfig is the part of the configuration that Alone needs.
 type AloneConfig struct {
 	Socket     string // of the API
 	Group      string // that may use the API
 	Host       string
 	OVSDB      string // socket of the local ovsdb-server
 	Bridge     string // the integration bridge
-	PhyBridge  string // the bridge that has the underlay's card
-	HostUplink string // the interface to the host's own routing
-	VXLANPort  int    // of UDP
+	PhyBridge  string // the bridge that has the underlay's NIC
+	HostUplink string // the host uplink's interface
+	VXLANPort  int    // UDP
 	StateDir   string
 
 	Log *slog.Logger
 }
 
-// Alone takes a host out of the overlay, except for what the store has to be told: that is
-// left to another host, and out is told so.
+// Alone takes a host out of the overlay without its daemon and without the store. It writes
+// to out what it did, and how to remove the host from the store on another host.
 func Alone(ctx context.Context, cfg AloneConfig, out io.Writer) error {
-	// The socket tells off a daemon that runs, and is told off by one.
+	// Holding the socket keeps a daemon from starting, and fails if one runs.
 	listener, err := api.Listen(cfg.Socket, cfg.Group)
 	if err != nil {
 		return err
@@ -59,7 +59,7 @@ func Alone(ctx context.Context, cfg AloneConfig, out io.Writer) error {
 	}
 	exits := exit.New(exit.Settings{Bridge: cfg.Bridge, Link: cfg.HostUplink, VXLANPort: cfg.VXLANPort, StateDir: cfg.StateDir},
 		exit.Deps{Switch: db, Host: exit.Linux{}, Log: cfg.Log.With("part", "exit")})
-	exits.Close() // it is there to remove, not to keep
+	exits.Close() // it must be closed for Remove
 	steps := unplug(ports)
 	if len(db.Interfaces(cfg.Bridge)) > 0 {
 		steps = append(steps, step{"remove the uplinks", exits.Remove})

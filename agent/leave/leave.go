@@ -1,10 +1,10 @@
-// Package leave takes a host out of the overlay: what is plugged is unplugged, and what
-// ovloomd has made on the host is taken away, one step after the other.
+// Package leave takes a host out of the overlay, step by step: it unplugs all ports, and
+// removes everything that ovloomd has created on the host.
 //
-// Every step can be repeated, so that leaving can go on where it was cut short.
+// Every step can be repeated, so leaving can resume where it was interrupted.
 //
-//	leave.go  Host: the host of a daemon that runs
-//	alone.go  Alone: a host whose daemon cannot run
+//	leave.go  Host: leave by the running daemon
+//	alone.go  Alone: leave without a daemon
 package leave
 
 import (
@@ -16,10 +16,10 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// ErrLeft is why a daemon ends whose host has left the overlay.
+// ErrLeft ends a daemon whose host has left the overlay.
 var ErrLeft = errors.New("this host has left the overlay")
 
-// Ports are the ports plugged into the host; *agent.Agent has them.
+// Ports are the ports plugged into the host; *agent.Agent implements it.
 type Ports interface {
 	Plugged() []agent.Plugged
 	Remove(ctx context.Context, p agent.Plugged) error
@@ -36,45 +36,45 @@ type Switch interface {
 	DeleteBridge(ctx context.Context, name string) error
 }
 
-// Underlay is the bridge that has the underlay's card; *underlay.Underlay is one.
+// Underlay is the bridge that has the underlay's NIC; *underlay.Underlay is one.
 type Underlay interface {
 	Taken() (nic string, err error)
 	Return(ctx context.Context) error
 }
 
-// Host is the host of a daemon that runs. It implements api.Local.
+// Host takes the host of a running daemon out of the overlay. It implements api.Local.
 type Host struct {
 	Name     string
 	Bridge   string // the integration bridge
-	HasStore bool   // the store runs here
+	HasStore bool   // a member of the store runs here
 
 	Ports    Ports
 	Store    Store
 	Switch   Switch
 	Underlay Underlay
 
-	// RemoveExits takes away what leads out of the overlay, and RemoveApart what keeps the
-	// host's own network apart from its ports; nil: there is nothing.
+	// RemoveExits removes the uplinks, and RemoveApart the rules that isolate the host's own
+	// network from its ports; nil: there are none.
 	RemoveExits, RemoveApart func(context.Context) error
 
-	// StopLoops ends what drives the switch and shows the host to be alive, and End the
-	// daemon, for the reason given.
+	// StopLoops ends the loops that drive the switch and keep the host alive in the store.
+	// End ends the daemon for a reason.
 	StopLoops func()
 	End       func(why error)
 }
 
-// step is one thing that leaving does.
+// step is one step of leaving.
 type step struct {
 	what string
 	do   func(ctx context.Context) error
 }
 
-// steps returns what leaving takes.
+// steps returns the steps of leaving, in order.
 func (h *Host) steps() ([]step, error) {
 	steps := unplug(h.Ports)
 	steps = append(steps,
 		step{"stop driving the switch", func(context.Context) error { h.StopLoops(); return nil }},
-		// Before the card is given back: the way to the store may lead through it.
+		// Before the NIC is given back: the route to the store may use its bridge.
 		step{"remove host " + h.Name, func(ctx context.Context) error {
 			_, _, err := h.Store.RemoveHost(ctx, h.Name, true)
 			if intent.KindOf(err) == intent.NotFound {
@@ -101,8 +101,8 @@ func unplug(ports Ports) []step {
 	return steps
 }
 
-// deleteBridge returns the step that deletes the integration bridge, and then has apart
-// removed unless it is nil.
+// deleteBridge returns the step that deletes the integration bridge and then calls apart,
+// if it is not nil.
 func deleteBridge(sw Switch, bridge string, apart func(context.Context) error) step {
 	return step{"delete bridge " + bridge, func(ctx context.Context) error {
 		if err := sw.DeleteBridge(ctx, bridge); err != nil || apart == nil {
@@ -112,7 +112,7 @@ func deleteBridge(sw Switch, bridge string, apart func(context.Context) error) s
 	}}
 }
 
-// run takes the steps in order, and tells done of each that succeeded.
+// run takes the steps in order, and calls done after each that succeeded.
 func run(ctx context.Context, steps []step, done func(what string)) error {
 	for _, s := range steps {
 		if err := s.do(ctx); err != nil {
@@ -150,7 +150,7 @@ func (h *Host) Leave(ctx context.Context, cascade bool) (done []string, err erro
 	}
 	if err := run(ctx, steps, func(what string) { done = append(done, what) }); err != nil {
 		if len(done) > 0 {
-			h.End(err) // half of the daemon is stopped; a new start sorts it out
+			h.End(err) // half of the daemon has stopped; its supervisor restarts it
 		}
 		return done, err
 	}
@@ -158,8 +158,8 @@ func (h *Host) Leave(ctx context.Context, cascade bool) (done []string, err erro
 	return done, nil
 }
 
-// mayLeave refuses when ports are plugged here, or when other hosts live on the store that
-// this one runs.
+// mayLeave fails if ports are plugged here, unless cascade is true, or if this host runs
+// the store that other hosts use.
 func (h *Host) mayLeave(ctx context.Context, cascade bool) error {
 	var users []string
 	for _, p := range h.Ports.Plugged() {

@@ -13,10 +13,10 @@ import (
 	"github.com/ovloom/ovloom/ovsdb"
 )
 
-// Telling the controller what leads out, and what tenants must not reach.
+// Reports to the controller: the uplinks that exist, and what tenants must not reach.
 
-// tellUplinks tells the controller by which ports externals are reached.
-func (r *Reconciler) tellUplinks(ctx context.Context, c Config) {
+// reportUplinks passes the ports of uplinks to the controller if they have changed.
+func (r *Reconciler) reportUplinks(ctx context.Context, c Config) {
 	at := map[string]ovsdb.Interface{}
 	for _, i := range r.deps.Switch.Interfaces(r.set.Bridge) {
 		if i.Uplink != "" && i.OFPort > 0 {
@@ -39,14 +39,15 @@ func (r *Reconciler) tellUplinks(ctx context.Context, c Config) {
 		}
 		uplinks[e.Name] = u
 	}
-	if r.told == nil || !maps.Equal(uplinks, r.told) {
+	if r.reportedUplinks == nil || !maps.Equal(uplinks, r.reportedUplinks) {
 		r.deps.Controller.SetUplinks(ctx, uplinks)
-		r.told = uplinks
+		r.reportedUplinks = uplinks
 	}
 }
 
-// tellSurroundings tells the controller what tenants must not reach.
-func (r *Reconciler) tellSurroundings(ctx context.Context, c Config) {
+// reportSurroundings passes the addresses that tenants must not reach, and the forwards in
+// force, to the controller if they have changed.
+func (r *Reconciler) reportSurroundings(ctx context.Context, c Config) {
 	if !c.StoreKnown {
 		return
 	}
@@ -57,14 +58,14 @@ func (r *Reconciler) tellSurroundings(ctx context.Context, c Config) {
 	}
 	own = withoutGateways(own, c.Externals)
 	now := controller.Surroundings{Addresses: own, Store: c.Store, Forwards: r.inForce()}
-	if r.toldAround == nil || !reflect.DeepEqual(now, *r.toldAround) {
+	if r.reportedSurroundings == nil || !reflect.DeepEqual(now, *r.reportedSurroundings) {
 		r.deps.Controller.SetSurroundings(ctx, now)
-		r.toldAround = &now
+		r.reportedSurroundings = &now
 	}
 }
 
-// withoutGateways leaves out the addresses that this host has for externals of kind
-// host: those are the externals' own.
+// withoutGateways removes from own the gateway addresses of externals of kind host, which
+// this host has only for them.
 func withoutGateways(own []netip.Addr, externals []intent.External) []netip.Addr {
 	return slices.DeleteFunc(own, func(a netip.Addr) bool {
 		return slices.ContainsFunc(externals, func(e intent.External) bool {
