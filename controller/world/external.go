@@ -31,8 +31,10 @@ func (w *World) externalKind() kind[string, pipeline.ExternalView] {
 			return []pipeline.Cookie{pipeline.MakeCookie(pipeline.KindLearnedExternal, v.External.ID)}
 		},
 		behind: func(v *pipeline.ExternalView) of.PortNo { return v.OFPort },
+		// Without an uplink nothing is learned: what is there when one is found was learned by it
+		// before this ovloomd started, or leads to another port, and then a comparison deletes it.
 		stale: func(old, now *pipeline.ExternalView) bool {
-			return old.OFPort != now.OFPort || old.External.Number != now.External.Number
+			return old.OFPort != 0 && old.OFPort != now.OFPort || old.External.Number != now.External.Number
 		},
 		changed: func(_ string, old, now *pipeline.ExternalView) { w.table.SetUplink(old, now) },
 	}
