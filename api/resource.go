@@ -86,8 +86,11 @@ func (d *declared[T, R]) serveList(s *Server, c *call) (any, error) {
 			return s.backend.Store.List(ctx, d.class, within)
 		}
 	}
-	all := []intent.Object{}
 	scope, err := d.scope(s, c)
+	if err != nil {
+		return nil, err
+	}
+	all := []intent.Object{}
 	for _, within := range scope {
 		some, err := list(c.r.Context(), s, within)
 		if err != nil && (within == nil || !goneMeanwhile(c, err)) {
@@ -102,7 +105,7 @@ func (d *declared[T, R]) serveList(s *Server, c *call) (any, error) {
 		}
 	}
 	slices.SortStableFunc(all, order)
-	return all, err
+	return all, nil
 }
 
 // scope returns the objects that a list is about.

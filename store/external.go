@@ -46,6 +46,14 @@ var externals = declared[intent.External, intent.ExternalRef]{
 		}
 		return nil
 	},
+	// An underlay that nothing is said of is open: who takes back what was said wants the
+	// default of new externals.
+	kept: func(old, e intent.External) intent.External {
+		if old.Underlay != "" && e.Underlay == "" {
+			e.Underlay = intent.UnderlayDeny
+		}
+		return e
+	},
 	holds: func(_, e intent.External, _ lookup) []hold {
 		return []hold{{key: numberKey(e.Number), value: e.Name, taken: func(string) error { return kv.ErrStale }}}
 	},

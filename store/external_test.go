@@ -85,6 +85,17 @@ func TestExternals(t *testing.T) {
 	if read, err := s.External(ctx, "campus"); err != nil || fmt.Sprint(read) != fmt.Sprint(got) || read.MTU != 9000 || len(read.Allow) != 1 {
 		t.Errorf("reads %+v, %v, was set to %+v", read, err, got)
 	}
+	// What nothing is said of stays open until something is said, and is denied if that
+	// is taken back.
+	for _, step := range []struct{ give, want intent.UnderlayAccess }{{"", ""}, {intent.UnderlayAllow, intent.UnderlayAllow}, {"", intent.UnderlayDeny}} {
+		e := must[intent.External](t)(s.SetExternal(ctx, "internet", func(e *intent.External) error {
+			e.Underlay = step.give
+			return nil
+		}))
+		if e.Underlay != step.want {
+			t.Errorf("underlay %q given: is %q, want %q", step.give, e.Underlay, step.want)
+		}
+	}
 	if all, err := s.Externals(ctx); err != nil || len(all) != 3 || all[0].Name != "campus" || all[2].Name != "lab" {
 		t.Errorf("externals %+v, %v", all, err)
 	}
