@@ -83,7 +83,7 @@ func TestLabScript(t *testing.T) {
 		{"what fails again is a failure", map[string][]string{"a": {"TestBad", "TestFlaky"}}, []string{"run", "TESTS", "2", "a"}, 1,
 			"labs: 2 tests, 1 failed: a.TestBad; passed alone the second time: a.TestFlaky\n"},
 		{"four that pass alone only", map[string][]string{"a": {"TestFlaky1", "TestFlaky2", "TestFlaky3", "TestFlaky4"}}, []string{"run", "TESTS", "2", "a"}, 1,
-			"labs: more than 3 tests passed alone only: that is no chance\n"},
+			"labs: more than 3 tests passed alone only: that is not chance\n"},
 		{"where many fail none is tried again", map[string][]string{"a": strings.Fields("TestBad1 TestBad2 TestBad3 TestBad4 TestBad5 TestBad6 TestBad7 TestBad8 TestFlaky")},
 			[]string{"run", "TESTS", "2", "a"}, 1, "a.TestBad8 a.TestFlaky\n"},
 		{"alone from the start", map[string][]string{"a": {"TestFlaky"}}, []string{"run", "TESTS", "1", "a"}, 1, "labs: 1 tests, 1 failed: a.TestFlaky\n"},

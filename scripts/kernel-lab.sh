@@ -108,7 +108,7 @@ code=0
 for labs in /tmp/lab/labs/*.test; do
 	\$labs -test.v -test.timeout 60m -test.run '$tests' || code=1
 done
-echo "kernel-lab: what the kernel said:"
+echo "kernel-lab: messages of the kernel:"
 dmesg | grep -E 'openvswitch: |BUG:|Oops:|WARNING:|Call Trace:'
 if [ '${LAB_KEEP-}' = 1 ] && [ \$code -ne 0 ]; then
 	mkdir /tmp/lab/logs

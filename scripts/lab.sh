@@ -100,7 +100,7 @@ run() {
 	done
 	echo "labs: $(wc -l <"$logs/tests") tests, $(echo "$failed" | wc -w) failed${failed:+:$failed}${second:+; passed alone the second time:$second}"
 	if [ "$(echo "$second" | wc -w)" -gt 3 ]; then
-		echo "labs: more than 3 tests passed alone only: that is no chance"
+		echo "labs: more than 3 tests passed alone only: that is not chance"
 		return 1
 	fi
 	[ -s "$logs/tests" ] && [ -z "$failed" ]

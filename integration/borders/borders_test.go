@@ -74,8 +74,8 @@ func (b *barrage) add(what string, frame func(number int) []byte) {
 	b.what = append(b.what, what)
 }
 
-// fire sends the frames, each of which is either dropped and counted, or arrives and says
-// nothing wrong.
+// fire sends the frames. Each is either dropped and counted, or arrives and claims
+// nothing false.
 func (b *barrage) fire() {
 	b.T.Helper()
 	before, _ := allDrops(b.Overlay, b.hosts)
@@ -85,7 +85,7 @@ func (b *barrage) fire() {
 	}
 	sent := uint64(0)
 	for frames := range slices.Chunk(b.frames, batch) {
-		// What the switch has not taken in yet is bounded: behind each batch comes
+		// The switch's backlog is bounded: behind each batch comes
 		// something true.
 		last := len(b.what) + int(sent)
 		b.send(append(slices.Clone(frames), b.truth(last)))
@@ -186,8 +186,8 @@ func (b *barrage) fill(victims []victim, depth int) {
 	}
 }
 
-// TestBorders tells every lie in every disguise from every place that may speak in a
-// network, and sees at real receivers, here and on another host, that none arrives,
+// TestBorders sends every forged frame in every disguise from every place that may send into a
+// network, and checks at real receivers, here and on another host, that none arrives,
 // that no receiver believes one, and that all are counted.
 func TestBorders(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 3}, 2)

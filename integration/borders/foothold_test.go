@@ -72,7 +72,7 @@ func TestUsersOfAHostDoNotTunnel(t *testing.T) {
 	tunnel := func(uid int, words string, size int) error {
 		return asUser(h1, uid, func() error { return send(netip.AddrPortFrom(h1.VTEP, 0), words, size) })
 	}
-	// Root can, as it can do everything: so the frame is right.
+	// Root can: the positive control, which shows that the frame is valid.
 	lab.Eventually(t, overlay.PollTime, "root's tunnel packet to arrive", func() error {
 		if err := tunnel(0, "from root", 0); err != nil {
 			return err
@@ -85,7 +85,7 @@ func TestUsersOfAHostDoNotTunnel(t *testing.T) {
 		t.Helper()
 		for range 3 {
 			for _, size := range []int{0, 1300} {
-				// Whether sending fails is the host's to say.
+				// Sending may fail or not: what counts is that nothing arrives.
 				_ = tunnel(user, "from a user", size)
 			}
 		}
@@ -131,7 +131,7 @@ func TestUsersOfAHostDoNotTunnel(t *testing.T) {
 	try()
 	o.Reaches(a, b.V4())
 
-	// What another program takes away comes back.
+	// Rules that another program deletes come back.
 	o.Exec(h1, "nft", "flush", "ruleset")
 	lab.Eventually(t, 15*overlay.PollTime, "the rules are back", func() error {
 		_, err := h1.Exec(t.Context(), "nft", "list", "chain", "inet", "ovloom_ports", "users")
@@ -196,7 +196,7 @@ func TestFragmentsBesideARouteAreShared(t *testing.T) {
 	}
 }
 
-// Connections that Open vSwitch takes for closed take no room in the host's table.
+// Connections that are closed for Open vSwitch leave the host's conntrack table.
 func TestClosedConnectionsLeaveTheHostsTable(t *testing.T) {
 	if lab.Datapath() != "netdev" {
 		t.Skip("on the kernel's datapath the host has one table for all")
@@ -266,7 +266,7 @@ func TestClosedConnectionsLeaveTheHostsTable(t *testing.T) {
 			o.Send(evil, f)
 		}
 		heard.Close()
-		o.SeenAs(evil.Workload, "tcp", server, 10, h.InternetAddr()) // what was sent before has been taken in
+		o.SeenAs(evil.Workload, "tcp", server, 10, h.InternetAddr()) // earlier packets have been processed
 		lab.Eventually(t, overlay.PollTime, "the host to have no more connections than the switch, after resets with "+way, func() error {
 			if kernel, ovs := established(); kernel > ovs {
 				return fmt.Errorf("%d connections of the host are established, %d of the switch", kernel, ovs)

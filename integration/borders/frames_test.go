@@ -16,7 +16,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// A liar is a machine that sends in others' names.
+// A liar is a machine that sends with others' addresses.
 type liar struct {
 	mac      intent.MAC
 	v4, v6   netip.Addr // its own
@@ -25,7 +25,7 @@ type liar struct {
 	random   *rand.Rand
 }
 
-// A victim is whom the liar lies to, in the name of other.
+// A victim receives what the liar sends with the addresses of other.
 type victim struct{ to, other *overlay.Machine }
 
 // eui64 returns the link-local address that a host forms from its MAC (RFC 4291).
@@ -45,7 +45,7 @@ func ip6(src, dst netip.Addr, next uint8, hops uint8, payload []byte) []byte {
 	return lab.IPFrame(intent.MAC{}, intent.MAC{}, src, dst, next, hops, payload)[14:]
 }
 
-// lies returns what a liar tells one victim, by other means than headers that hide it.
+// lies returns the forged messages from a liar to one victim, without headers that hide them.
 func (l *liar) lies(v victim) []inner {
 	to := v.to
 	others := append([]netip.Addr{v.other.V4(), v.other.V6()}, l.gateways...)

@@ -2,7 +2,7 @@ package borders_test
 
 // What tenants must not reach, tried with real packets and connections: tunnels, the
 // store, the hosts and each other. Every destination is reached once its external
-// allows it, so that silence before means something.
+// allows it: the positive control of the silence before.
 
 import (
 	"errors"
@@ -20,8 +20,8 @@ type guarded struct {
 	to           netip.AddrPort
 }
 
-// testGuarded tries TCP connections that must not come about, allows them, sees them
-// come about, and forbids them again.
+// testGuarded tries TCP connections that must fail, allows them, sees them succeed, and
+// forbids them again.
 func testGuarded(o *overlay.Outdoors, from *overlay.Machine, external string, g guarded) {
 	o.T.Helper()
 	h := from.Host

@@ -39,13 +39,13 @@ type faultRun struct {
 	count   map[string]int // of faults, by name
 }
 
-// heardTags is what one machine hears, and the tag that it may.
+// heardTags is what one machine receives, and the tag that it may receive.
 type heardTags struct {
 	*lab.Capture
 	own []byte
 }
 
-// tagOf is in everything that a tenant's machines say.
+// tagOf is in everything that a tenant's machines send.
 func tagOf(tenant int) []byte { return []byte(fmt.Sprintf("%s%d;", anyTag, tenant)) }
 
 // anyTag begins all tags.
@@ -114,7 +114,7 @@ func (r *faultRun) report() {
 
 func newFaultRun(t *testing.T, seed uint64) *faultRun {
 	o := overlay.NewOutdoors(t, 3)
-	if err := o.AllowLog("."); err != nil { // what daemons say about faults is up to them; that they end is not
+	if err := o.AllowLog("."); err != nil { // daemons may log what they like about faults; they must not end
 		t.Fatal(err)
 	}
 	r := &faultRun{Outdoors: o, t: t, rand: rand.New(rand.NewPCG(seed, 0)), links: map[*lab.Host]int{},
@@ -203,7 +203,7 @@ func (r *faultRun) oneStep(ctx context.Context) {
 		if b.opens == nil {
 			continue
 		}
-		// No more than that: what is heard later, or elsewhere, counts.
+		// Only that: what is received later, or elsewhere, counts.
 		lab.Eventually(r.t, 3*time.Second, name+": the switch to be closed again", func() error { return b.opens(b.on) })
 		r.t.Logf("step %d: open for less than %s", r.step, time.Since(began).Round(time.Millisecond))
 		for m, c := range r.heard {

@@ -35,7 +35,7 @@ func refused(o *overlay.Overlay, h *lab.Host, code int, words []string, args ...
 }
 
 // intents is all that a user can see of the store, and all its keys but the
-// counters: those may go on although nothing comes of it.
+// counters, which may rise although nothing is added.
 func intents(o *overlay.Overlay) string {
 	o.T.Helper()
 	var b strings.Builder
@@ -100,7 +100,7 @@ func TestDeletingWhatIsInUseIsRefused(t *testing.T) {
 	}
 	o.Reaches(b, a.V4())
 
-	// What nothing uses is deleted without more ado.
+	// Unused objects are deleted without --cascade.
 	if out := o.Run("port", "delete", "acme/web/c3"); out != "port acme/web/c3 deleted" {
 		t.Errorf("deleting a port that nothing uses says %q", out)
 	}
@@ -247,7 +247,7 @@ func TestDeletingAPluggedPort(t *testing.T) {
 	}
 	orphaned(o, h, "acme/web/c1")
 
-	// A new port of the name is another port: the old interface does not become its.
+	// A new port of the same name is another port: the old interface does not become its interface.
 	o.Run("port", "add", "acme/web/c1")
 	orphaned(o, h, "acme/web/c1")
 	refused(o, h, 4, []string{"is plugged here already", "ovloom port unplug acme/web/c1"}, "port", "plug", "acme/web/c1", "--netns", a.NetNS)

@@ -9,10 +9,10 @@ import (
 	"github.com/ovloom/ovloom/integration/overlay"
 )
 
-// A container that ended takes its end of the port with it, of which the userspace
-// datapath says nothing. Status does, and the port can be plugged elsewhere at once.
+// A container that ended takes its end of the port with it, which the userspace
+// datapath does not report. Status does, and the port can be plugged elsewhere at once.
 func TestWorkloadThatEnded(t *testing.T) {
-	// What Open vSwitch has to say of an interface that is gone.
+	// Open vSwitch's warnings about an interface that is gone.
 	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: []string{`put back`, `\|(WARN|ERR)\|.*ovl[0-9a-f]{12}`}})
 	o.Run("tenant", "add", "acme")
 	o.Run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")

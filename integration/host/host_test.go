@@ -58,7 +58,7 @@ func TestHostThatIsGone(t *testing.T) {
 	}
 	refused(o, first, 4, overlay.Words("host host2 is in use", "used by its running ovloomd", "ovloom host leave"), "host", "remove", "host2")
 
-	aboutSecond := func() int { // the first one's flows about itself stay
+	aboutSecond := func() int { // the flows about the first host itself stay
 		return strings.Count(o.Dump(first), fmt.Sprintf("cookie=%#x", uint64(pipeline.MakeCookie(pipeline.KindHost, hosts[1].ID))))
 	}
 	if aboutSecond() == 0 {
@@ -112,7 +112,7 @@ const movedVTEP = `tunnel neighbour claimed by another MAC`
 
 func TestHostLeaves(t *testing.T) {
 	l := lab.New(t, lab.Config{Hosts: 2, AllowLog: []string{
-		`Connection reset by peer`, // a daemon that ends while Open vSwitch tells it something
+		`Connection reset by peer`, // a daemon that ends while Open vSwitch sends to it
 		movedVTEP,
 	}})
 	o := overlay.Of(l, t)
@@ -241,8 +241,8 @@ func TestStartsThatAreRefused(t *testing.T) {
 
 // However far a first start came before it was killed, the next one ends well, and
 // everything can be given back.
-// While ovs-vswitchd does not make the bridge, the host serves the store, and what is about
-// its switch waits.
+// While ovs-vswitchd does not make the bridge, the host serves the store, and
+// requests about its switch wait.
 func TestTheStoreIsServedWhileTheBridgeIsMade(t *testing.T) {
 	l := lab.New(t, lab.Config{Hosts: 1, NICInBridge: true, AllowLog: []string{`Unreasonably long .* poll interval`, `faults: .* minor`, `context switches: .* voluntary`, `disk: .* reads`}})
 	o := overlay.Of(l, t)

@@ -1,7 +1,7 @@
 package host_test
 
-// Bad input through the real CLI, daemon and store: what a user is told, with
-// which exit code, and that nothing was written.
+// Bad input through the real CLI, daemon and store: the message, the exit code, and that
+// nothing was written.
 
 import (
 	"context"
@@ -294,13 +294,13 @@ func testBadRequests(o *overlay.Overlay) {
 	if err := conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	o.Status(h) // it lives
+	o.Status(h) // it still answers
 	if after := intents(o); after != before {
 		t.Errorf("something was written: before\n%s\nafter\n%s", before, after)
 	}
 }
 
-// A daemon that is told nonsense says so and has touched nothing.
+// A daemon with invalid flags says so and has touched nothing.
 func TestDaemonRefusesBadFlags(t *testing.T) {
 	l := lab.New(t, lab.Config{Hosts: 1})
 	h := l.Hosts[0]

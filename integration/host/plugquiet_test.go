@@ -23,8 +23,8 @@ func accused(o *overlay.Overlay, h *lab.Host) string {
 	return strings.Join(list, ", ")
 }
 
-// A machine that is plugged says things by itself. None of it counts as a lie, and so
-// the counters of lies are worth a look.
+// A machine that is plugged sends packets by itself. None of them counts as spoofed, so
+// that the counters of spoofed packets mean something.
 func TestPluggingCountsNoLies(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2})
 	o.Run("tenant", "add", "acme")
@@ -68,7 +68,7 @@ func TestPluggingCountsNoLies(t *testing.T) {
 	}
 	innocent("moved", o.Hosts...)
 
-	// Taken away from a machine that goes on, which is what has no right to speak then.
+	// The address is taken away from a machine that goes on sending, which has no right to it then.
 	loser := second.Workloads()[len(second.Workloads())-2]
 	taken := o.PlugExisting(first, "acme/v4/a", "--take")
 	o.Reaches(taken, b.V4())

@@ -1,6 +1,6 @@
 package l2_test
 
-// The host's own kernel hears what ports send, too: on the userspace datapath Open
+// The host's own kernel receives what ports send, too: on the userspace datapath Open
 // vSwitch reads copies.
 
 import (
@@ -81,7 +81,7 @@ func TestHostsAreDeafToTheirPorts(t *testing.T) {
 			o.Send(evil, lab.IPFrame(evil.Port.MAC, mac, o.Hosts[1].Mgmt, dst, 1, 64, []byte{8, 0, 0xf7, 0xfd, 0, 1, 0, 1}))
 		}
 	}
-	o.Reaches(evil, good.V4()) // all before has been taken in
+	o.Reaches(evil, good.V4()) // earlier packets have been processed
 	if after := o.Exec(o.Hosts[0], "sh", "-c", "nstat -az IcmpInEchos Icmp6InEchos | tail -n +2 | tr -s ' ' | cut -d' ' -f1,2"); after != before {
 		t.Errorf("the host took in pings of a port:\n%safter\n%s", after, before)
 	}
@@ -97,7 +97,7 @@ func TestHostsAreDeafToTheirPorts(t *testing.T) {
 	})
 	o.Reaches(victim, victim2.V4())
 
-	// What another program takes away comes back.
+	// Rules that another program deletes come back.
 	o.Exec(o.Hosts[0], "nft", "flush", "ruleset")
 	lab.Eventually(t, 15*overlay.PollTime, "the rules are back", func() error {
 		_, err := o.Hosts[0].Exec(t.Context(), "nft", "list", "table", "inet", "ovloom_ports")

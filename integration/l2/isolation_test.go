@@ -89,7 +89,7 @@ func TestTenantsWithEqualAddressesAreApart(t *testing.T) {
 // A tunnel packet from an address that is no host's VTEP enters no network, and
 // neither does one of a host with a VNI that no network has.
 func TestForeignTunnelPacketsAreDropped(t *testing.T) {
-	o := overlay.New(t, lab.Config{}, 2) // the third host runs no ovloomd: a stranger
+	o := overlay.New(t, lab.Config{}, 2) // the third host runs no ovloomd: its VTEP is unknown
 	o.Run("tenant", "add", "acme")
 	o.Run("network", "add", "acme/web", "--subnet", "10.0.0.0/24", "--vni", "5001")
 	a, b := o.Plug(o.Hosts[0], "acme/web/c1"), o.Plug(o.Hosts[1], "acme/web/c2")

@@ -67,7 +67,7 @@ func TestMachinesBehindAPortAreLearned(t *testing.T) {
 	}
 	heard.MustNotSee(t, "a frame of the third machine", func(p lab.Packet) bool { return p.Src == third })
 
-	// A machine behind a port cannot take what the store gave to another.
+	// A machine behind a port cannot take an address that the store gave to another port.
 	alien, _ := inside(0)
 	before = o.Drops(vm.Host, "spoof-arp")
 	o.Send(vm, lab.ARP{Op: 2, SHA: alien, SPA: far.V4(), THA: near.Port.MAC, TPA: near.V4()}.Frame(alien, near.Port.MAC))
@@ -76,7 +76,7 @@ func TestMachinesBehindAPortAreLearned(t *testing.T) {
 	o.Send(vm, overlay.Datagram(far.Port.MAC, near.Port.MAC, alienAddr, near.V4(), []byte("as far")))
 	o.Dropped(vm.Host, "spoof-mac", before+1)
 
-	// With the port goes what was learned behind it.
+	// When the port goes, the MACs learned behind it go, too.
 	o.RunOn(vm.Host, "port", "unplug", "acme/lab/vm")
 	lab.Eventually(t, overlay.PollTime, "learned flows to go", func() error {
 		out, err := vm.Host.Exec(t.Context(), "ovs-ofctl", "-O", "OpenFlow15", "dump-flows", "unix:"+vm.Host.MgmtSock("br-int"), "cookie=0xf06000000000000/0xffff000000000000")
@@ -89,7 +89,7 @@ func TestMachinesBehindAPortAreLearned(t *testing.T) {
 
 var alienAddr = netip.MustParseAddr("10.0.0.100")
 
-// Without learning, only what the store knows is heard.
+// Without learning, only ports' own MACs may send.
 func TestOtherMACsAreNotLearnedWithoutLearning(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 1})
 	o.Run("tenant", "add", "acme")

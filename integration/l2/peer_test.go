@@ -27,8 +27,8 @@ func learnedBehind(host *lab.Host, o *overlay.Overlay) (n int, macs string) {
 	return strings.Count(out, "dl_dst="), out
 }
 
-// Two Linux vxlan devices, one of which learns and one of which is told, and the
-// ports of two hosts reach each other.
+// Two Linux vxlan devices, one that learns and one with static entries, and the ports of
+// two hosts reach each other.
 func TestPeersAndPortsReachEachOther(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 4}, 2)
 	o.Run("tenant", "add", "acme")
@@ -85,7 +85,7 @@ func TestPeersAndPortsReachEachOther(t *testing.T) {
 					lab.ICMPv6(m.V6(), solicited, lab.ICMPv6NeighbourSol, lab.ND(0, p.V6(), 1, m.Port.MAC))))
 				heard.MustSee(t, overlay.PollTime, "the ARP reply", reply)
 				heard.MustSee(t, overlay.PollTime, "the neighbour advertisement", advert)
-				o.Say(ports[1-i], m.Machine, []byte("later")) // whoever else answers has done so by now
+				o.Say(ports[1-i], m.Machine, []byte("later")) // any other answer has arrived by now
 				heard.MustSee(t, overlay.PollTime, "a datagram", overlay.PayloadIs([]byte("later")))
 				for what, match := range map[string]lab.Match{"ARP replies": reply, "advertisements": advert} {
 					got := wire.Packets(lab.Inside(web.VNI, match))
@@ -136,8 +136,8 @@ func TestPeersAndPortsReachEachOther(t *testing.T) {
 	})
 }
 
-// A peer has one network: with another VNI it is a stranger, until it is a peer
-// there, too, and from the moment it is not any more.
+// A peer has one network: its packets with another VNI are dropped until it is a peer
+// there, too, and again when it ceases to be one.
 func TestPeerIsConfinedToItsNetworks(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2}, 1)
 	o.Run("tenant", "add", "acme")
@@ -170,7 +170,7 @@ func TestPeerIsConfinedToItsNetworks(t *testing.T) {
 		t.Errorf("learned behind the two peers: %s", flows)
 	}
 
-	// With the peer goes what was learned behind it, and nothing else.
+	// When the peer goes, the MACs learned behind it go, and no others.
 	o.Run("peer", "delete", "umbrella/web/tor1")
 	refused(out, theirs, "too late")
 	heard.MustNotSee(t, "anything from a peer that was deleted", overlay.PayloadIs([]byte("too late")))
@@ -187,7 +187,7 @@ func TestPeerIsConfinedToItsNetworks(t *testing.T) {
 	quiet.MustNotSee(t, "anything to a peer that was deleted", overlay.PayloadIs([]byte("gone")))
 }
 
-// What the store says of a MAC outranks where it is heard; once its port is
+// The store's place of a MAC outranks a learned one; once its port is
 // unplugged, it may be behind a peer.
 func TestMACMovesFromAPortToAPeer(t *testing.T) {
 	o := overlay.New(t, lab.Config{}, 2)
@@ -259,7 +259,7 @@ func TestPeerFillsNoTable(t *testing.T) {
 	sent := 0
 	lab.Eventually(t, 2*overlay.PollTime, "the limit to be reached", func() error {
 		var frames [][]byte
-		for range 300 { // the switch takes so many at once
+		for range 300 { // the switch learns this many at once
 			frames = append(frames, overlay.Datagram(mac(sent%(limit+500)), p.Port.MAC, m.V4(), p.V4(), nil))
 			sent++
 		}
@@ -272,7 +272,7 @@ func TestPeerFillsNoTable(t *testing.T) {
 		return nil
 	})
 	heard := o.Capture(p)
-	// More are heard, and not learned.
+	// More may send, and are not learned.
 	for i := range 100 {
 		o.Send(m.Machine, overlay.Datagram(mac(limit+1000+i), p.Port.MAC, m.V4(), p.V4(), []byte("one more")))
 	}

@@ -9,12 +9,12 @@ import (
 	"github.com/ovloom/ovloom/integration/overlay"
 )
 
-// What the store knows is answered where the question is asked.
+// Addresses that the store knows are answered on the host of the sender.
 func TestKnownAddressesAreAnsweredInTheSwitch(t *testing.T) {
 	o := overlay.New(t, lab.Config{})
 	o.Run("tenant", "add", "acme")
 	o.Run("network", "add", "acme/web", "--subnet", "10.0.0.0/24", "--subnet", "fd00:1::/64")
-	// The underlay is watched before the first machine says anything.
+	// The underlay is captured before the first machine sends anything.
 	wire := o.Wire()
 	a := o.Plug(o.Hosts[0], "acme/web/c1")
 	b := o.Plug(o.Hosts[1], "acme/web/c2")

@@ -14,8 +14,8 @@ import (
 	"github.com/ovloom/ovloom/integration/overlay"
 )
 
-// A host that has nothing of a tenant cannot speak in the tenant's networks, though it
-// has a VTEP that all know. With its first port of the tenant it can, and the port's first
+// A host that has no port of a tenant cannot send into the tenant's networks, though all
+// know its VTEP. With its first port of the tenant it can, and the port's first
 // packets arrive.
 func TestHostsTunnelForTheirOwnTenantsOnly(t *testing.T) {
 	o := overlay.New(t, lab.Config{})

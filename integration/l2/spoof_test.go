@@ -23,7 +23,7 @@ func TestSpoofingIsDroppedAndCounted(t *testing.T) {
 	o.Reaches(a, b.V4())
 	heard := o.Capture(b)
 
-	// What a port says as itself arrives: the capture hears.
+	// What a port sends as itself arrives: the capture's positive control.
 	own := []byte("as itself")
 	o.Say(a, b, own)
 	heard.MustSee(t, overlay.PollTime, "an honest datagram", overlay.PayloadIs(own))

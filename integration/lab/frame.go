@@ -66,8 +66,8 @@ func Ethernet(src, dst intent.MAC, etherType uint16, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// Frame returns an ARP message; its addresses are IPv4. Src and dst are those of
-// the Ethernet header, which may differ from the message's.
+// Frame returns an ARP message; its addresses are IPv4. Src and dst are
+// the Ethernet header's, which may differ from the message's.
 func (a ARP) Frame(src, dst intent.MAC) []byte {
 	return Ethernet(src, dst, EtherARP, a.Message(1, EtherIPv4, 6, 4))
 }

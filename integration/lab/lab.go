@@ -42,7 +42,7 @@ type Config struct {
 
 	// OvloomdFlags are added to the flags of every ovloomd.
 	OvloomdFlags []string
-	// AllowLog holds regular expressions of log lines that are no failure here.
+	// AllowLog holds regular expressions of log lines that are allowed here.
 	AllowLog []string
 	// Verify is called by Check for every host that runs an ovloomd.
 	Verify func(context.Context, *Host) error
@@ -200,7 +200,7 @@ func (l *Lab) StartOvloomd(ctx context.Context) error {
 	return g.Wait()
 }
 
-// AllowLog adds regular expressions of log lines that are no failure here. One
+// AllowLog adds regular expressions of log lines that are allowed here. One
 // that does not compile is an error.
 func (l *Lab) AllowLog(patterns ...string) error {
 	l.mu.Lock()

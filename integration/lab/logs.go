@@ -23,11 +23,11 @@ var harmless = []string{
 	`\|netdev\|WARN\|failed to set MTU for network device ovl0: No such device`,
 }
 
-// unwell matches what is worth a failure: Open vSwitch's warnings and worse, those
-// of slog in text and JSON, and the Go runtime's last words.
+// unwell matches what fails a test: warnings and errors of Open vSwitch and of slog, in
+// text and JSON, and crashes of the Go runtime.
 var unwell = regexp.MustCompile(`\|(WARN|ERR|EMER)\||level=(WARN|ERROR)|"level":"(WARN|ERROR)"|^panic:|^fatal error:|DATA RACE`)
 
-// warnings returns the lines of all logs that are neither well nor allowed.
+// warnings returns the lines of all logs that match unwell and are not allowed.
 // The caller holds mu.
 func (l *Lab) warnings() ([]string, error) {
 	var lines []string

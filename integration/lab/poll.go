@@ -1,6 +1,6 @@
 package lab
 
-// This file waits for conditions. Nothing in a lab sleeps and hopes.
+// This file waits for conditions. Labs poll for them and never sleep instead.
 
 import (
 	"context"

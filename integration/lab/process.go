@@ -91,7 +91,7 @@ func (p *Process) Running() bool {
 func (p *Process) Ended() bool { return p.expected.Load() }
 
 // Wait waits until it has ended. It returns an *ExecError if it failed by
-// itself; an end that was asked for is none.
+// itself; an end that was asked for is no failure.
 func (p *Process) Wait(ctx context.Context) error {
 	select {
 	case <-p.done:

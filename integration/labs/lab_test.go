@@ -18,7 +18,7 @@ import (
 	"github.com/ovloom/ovloom/integration/lab"
 )
 
-// plainVNI is that of the overlay which the lab's own tests build by hand.
+// plainVNI is the VNI of the overlay that the lab's own tests build by hand.
 const plainVNI = 77
 
 // plainOverlay builds br-phy and br-int on every host with one workload each, and

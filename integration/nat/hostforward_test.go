@@ -12,8 +12,8 @@ import (
 )
 
 // What is forwarded from the host's own addresses, a port on that host reaches there as
-// anybody outside does: its own tenant's and another's, wherever the target is. All
-// else of the host stays closed.
+// any client outside does: forwards of its own tenant and of others, wherever the target is.
+// All other ports of the host stay closed.
 func TestForwardAtTheClientsOwnHost(t *testing.T) {
 	o := overlay.NewOutdoors(t, 2)
 	host1, host2 := o.Hosts[0], o.Hosts[1]
@@ -101,7 +101,7 @@ func TestForwardAtTheClientsOwnHost(t *testing.T) {
 		t.Error("a datagram in fragments reaches the host")
 	}
 
-	// With its forward a port closes, and what goes on ends.
+	// When a forward is deleted, its port closes and its connections end.
 	c, err := overlay.Dial(c1.Workload, "tcp", netip.AddrPortFrom(own, 8084))
 	if err != nil {
 		t.Fatal(err)

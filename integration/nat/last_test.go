@@ -1,7 +1,7 @@
 package nat_test
 
-// NAT lasts: over restarts of ovloomd and of ovs-vswitchd, within its limits, and as
-// long as its rules and no longer.
+// NAT survives restarts of ovloomd and of ovs-vswitchd, keeps its limits, and ends with
+// its rules.
 
 import (
 	"errors"
@@ -88,7 +88,7 @@ func (b *bulk) receive(c net.Conn) {
 	}
 }
 
-// during returns how fast bytes came and how long they ever did not, while fn runs
+// during returns the rate of bytes and the longest pause between them, while fn runs
 // and for at least that long.
 func (b *bulk) during(length time.Duration, fn func()) (rate float64, stall time.Duration) {
 	b.stall.Store(0)
@@ -255,7 +255,7 @@ func TestHostLeavesWithItsWaysOut(t *testing.T) {
 	acme, other := o.Tenant("acme", o.Hosts[0], o.Hosts[1]), o.Tenant("umbrella", o.Hosts[1])
 	o.SNAT("acme", "campus")
 	o.SNAT("umbrella", "internet")
-	// What it says about an ovloomd that leaves in the middle of a conversation.
+	// Open vSwitch's warning about an ovloomd that closes the connection in the middle of a message.
 	if err := o.AllowLog(`\|rconn\|WARN\|br-int<->unix#\d+: connection dropped`); err != nil {
 		t.Fatal(err)
 	}

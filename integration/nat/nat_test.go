@@ -235,7 +235,7 @@ func TestConnectionsEndWithTheirRule(t *testing.T) {
 	}
 }
 
-// What is the hosts' own stays out of reach, and is counted.
+// The hosts' own addresses stay out of reach, and attempts are counted.
 func TestTenantsDoNotReachHosts(t *testing.T) {
 	o := overlay.NewOutdoors(t, 2)
 	overlay.Serve(t, o.Outside.Workload, lab.InternetServer, lab.CampusServer)

@@ -1,7 +1,7 @@
 package nat_test
 
-// NAT of tenants that have the same addresses: nothing of one's comes to the other,
-// and errors about a packet name it as who sent it knows it.
+// NAT of tenants that have the same addresses: no packet of one reaches the other, and
+// ICMP errors quote a packet with the addresses that its sender knows.
 
 import (
 	"bytes"
@@ -87,7 +87,7 @@ func TestTenantsNeverMeetThroughNAT(t *testing.T) {
 	o.TellUntilHeard(acme[0].Workload, inner, "from acme inside", ofAcme[1])
 	o.TellUntilHeard(other[0].Workload, inner, "from umbrella inside", ofOther[1])
 
-	// The other's external addresses are no way in.
+	// The other tenant's external addresses do not lead in.
 	for _, try := range []struct {
 		from *overlay.Machine
 		to   netip.AddrPort
@@ -222,8 +222,8 @@ func refusedBy(o *overlay.Outdoors, from *lab.Workload, self netip.Addr, to neti
 	})
 }
 
-// Who sends a packet that is refused hears of it from the address that it sent to,
-// about the packet that it sent: whatever was translated on the way.
+// The sender of a refused packet gets an ICMP error from the address that it sent to,
+// which quotes the packet as it sent it, whatever was translated on the way.
 func TestErrorsThroughNATQuoteWhatWasSent(t *testing.T) {
 	o := overlay.NewOutdoors(t, 2)
 	acme, other := o.Tenant("acme", o.Hosts[0], o.Hosts[0]), o.Tenant("umbrella", o.Hosts[1])

@@ -20,12 +20,12 @@ type fdbMode string
 
 const (
 	FDBLearning fdbMode = "learning"
-	FDBStatic   fdbMode = "nolearning" // it is told
+	FDBStatic   fdbMode = "nolearning" // by static entries
 )
 
 // ForeignMachine makes one on a host that runs no ovloomd. Its floods go to the
-// given hosts. Where no network card is to fill in checksums, the kernel must:
-// those of outer UDP, too, which Linux sends unless told otherwise.
+// given hosts. No network card fills in checksums, so the kernel must: those of outer
+// UDP, too.
 func (o *Overlay) ForeignMachine(h *lab.Host, network intent.Network, name string, mode fdbMode, floodTo []*lab.Host, n byte) *Foreign {
 	o.T.Helper()
 	w, err := h.NewWorkload(o.T.Context(), name)

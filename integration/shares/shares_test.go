@@ -70,7 +70,7 @@ func tenConnections(dial func(context.Context) (net.Conn, error)) (ok int) {
 func TestOneTenantTakesNothingFromAnother(t *testing.T) {
 	o := overlay.NewOutdoors(t, 1)
 	h := o.Hosts[0]
-	// What ovs-vswitchd says of a flood.
+	// Warnings of ovs-vswitchd about a flood.
 	if err := o.AllowLog(`datapath reached the dynamic limit`, `blocked \d+ ms waiting`, `long poll interval`, `context switches:`, `faults:`, `disk:`); err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +237,7 @@ func TestOneTenantTakesNothingFromAnother(t *testing.T) {
 			if sent := stop(); sent < 20000 {
 				t.Logf("only %d frames sent", sent)
 			}
-			// Who is in penalty can still speak.
+			// A port in penalty can still send.
 			o.Reaches(evil, friend.V4())
 		})
 	}

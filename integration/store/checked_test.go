@@ -113,15 +113,15 @@ func TestStoreIsLostAndRestored(t *testing.T) {
 		}
 		restored()
 		o.Reaches(a, b.V4())
-		// Hosts that stayed up follow what the restored store is told.
+		// Hosts that stayed up follow changes in the restored store.
 		d := o.Plug(o.Hosts[1], "acme/web/c4")
 		o.Reaches(c, d.V4())
 		o.RunOn(o.Hosts[1], "port", "unplug", "acme/web/c4")
 		o.Run("port", "delete", "acme/web/c4")
 	}
 
-	// All of the state directory is lost, and with it what tells the process from the
-	// one whose signs of life are in the backup.
+	// All of the state directory is lost, and with it the id that distinguishes the process
+	// from the one whose lease is in the backup.
 	if err := h.Ovloomd.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -140,8 +140,8 @@ func TestStoreIsLostAndRestored(t *testing.T) {
 	o.Reaches(o.Plug(o.Hosts[2], "acme/web/c5"), a.V4())
 }
 
-// unchecked checks that a change is refused as unavailable, and that it is not said
-// to have perhaps been made.
+// unchecked checks that a change is refused as unavailable, and that the message does not
+// say that it may have been made.
 func unchecked(o *overlay.Overlay, h *lab.Host, args ...string) {
 	o.T.Helper()
 	_, err := h.Ovloom(o.T.Context(), args...)
@@ -150,7 +150,7 @@ func unchecked(o *overlay.Overlay, h *lab.Host, args ...string) {
 	}
 }
 
-// Values that are not valid end no daemon; what they stood for stays in force.
+// Invalid values end no daemon; their last valid state stays in force.
 func TestBadValuesInTheStore(t *testing.T) {
 	o := overlay.New(t, lab.Config{AllowLog: append(slices.Clone(overlay.VswitchdGone), storeChecked...)})
 	o.Run("tenant", "add", "acme")

@@ -115,7 +115,7 @@ func TestStoreOverTLS(t *testing.T) {
 			}
 			return nil
 		})
-		// What it forwarded, it goes on forwarding.
+		// It goes on forwarding as before.
 		o.Reaches(machines[2], machines[0].V4())
 		if out := o.Run("tenant", "list", "-o", "json"); strings.Contains(out, "umbrella") {
 			t.Errorf("a refused host has added a tenant: %s", out)

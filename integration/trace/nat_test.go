@@ -39,7 +39,7 @@ type exitRow struct {
 	ttl  uint8      // 0: 64
 	size int        // bytes of IP packet; 0: as many as its name takes
 
-	icmp  uint8  // what its sender is told, ICMP or ICMPv6; 0: nothing
+	icmp  uint8  // type of the ICMP or ICMPv6 message that its sender gets; 0: none
 	parts string // a machine that gets it in fragments
 }
 
@@ -243,7 +243,7 @@ func TestTraceAgreesOnTheWayOut(t *testing.T) {
 	})
 }
 
-// untouched fails the test if anything was routed or tracked, ever.
+// untouched fails the test if anything was ever routed or tracked.
 func (l *exitLab) untouched() {
 	l.T.Helper()
 	for _, h := range l.Hosts {
@@ -274,7 +274,7 @@ func (l *exitLab) untouched() {
 	}
 }
 
-// routers are the tables that nothing but what is routed passes.
+// routers are the tables that only routed packets pass.
 var routers = []string{"nat_in", "l3_in", "route", "neighbour", "forward", "guard", "snat", "external_out"}
 
 func setTTL(c *net.UDPConn, ttl uint8) error {
@@ -396,7 +396,7 @@ func (l *exitLab) happens(i int, row exitRow, p intent.TracePacket) {
 // payload is what no other row's begins with.
 func (r exitRow) payload() []byte { return []byte(r.name + "\n") }
 
-// named matches a row wherever it comes.
+// named matches a row's datagram at any place.
 func named(row exitRow) lab.Match {
 	return func(p lab.Packet) bool { return !p.Outgoing && bytes.HasPrefix(p.Payload, row.payload()) }
 }

@@ -23,7 +23,7 @@ type traceRow struct {
 	args    string    // of ovloom trace, behind the port
 	summary string    // how the verdict begins; {a} is the name of the port, {host1} …
 	frame   []byte    // what is sent
-	heard   lab.Match // as those see it to whom it is delivered, or the sender the answer
+	heard   lab.Match // matches it at its receivers, or the answer at the sender
 }
 
 // traceLab is the overlay of the rows: machines by name.

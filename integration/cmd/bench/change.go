@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// changes is how many ports are added one after the other, to tell CPU time of
+// changes is how many ports are added one after the other, to measure CPU time of
 // microseconds.
 const changes = 100
 

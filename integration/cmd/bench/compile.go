@@ -34,8 +34,8 @@ const (
 
 const crowdTarget = 500 * time.Millisecond
 
-// compile measures the start of a controller that is told of everything at once,
-// until it knows all messages for an empty switch, and until a switch has them.
+// compile measures the start of a controller that gets everything at once,
+// until it has all messages for an empty switch, and until a switch has them.
 func (b *bench) compile(ctx context.Context) (_ []figure, err error) {
 	s, err := newCrowdSwitch(ctx)
 	if err != nil {
@@ -80,7 +80,7 @@ func (b *bench) compile(ctx context.Context) (_ []figure, err error) {
 	}, nil
 }
 
-// crowd is what the store and the host tell of. It stands for both.
+// crowd stands for the store and the host: it is what the controller gets from both.
 type crowd struct {
 	snapshots  map[string]intent.SpanUpdate
 	refs       map[string]intent.PortRef // by interface id, of the ports that are here
@@ -229,7 +229,7 @@ func take(ctx context.Context, c <-chan struct{}) error {
 type crowdRun struct {
 	*crowd
 	conn     *ofconn.Conn  // nil: messages go nowhere
-	open     chan struct{} // closed when the store may tell of tenants
+	open     chan struct{} // closed when the store may send tenants
 	calls    chan struct{} // an element for each tenant that is asked for
 	compiled chan int      // messages of each Apply, when they are known
 	applied  chan error    // and when the switch has them

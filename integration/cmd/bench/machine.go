@@ -72,7 +72,7 @@ func ownCPU() time.Duration {
 }
 
 // cpuOf returns the CPU time of a living process, exactly: by the clock that
-// clock_getcpuclockid(3) names. That of proc(5) goes on in steps of ten milliseconds.
+// clock_getcpuclockid(3) names. The clock of proc(5) has steps of ten milliseconds.
 func cpuOf(pid int) (time.Duration, error) {
 	const scheduled = 2 // CPUCLOCK_SCHED
 	var t unix.Timespec

@@ -109,7 +109,7 @@ func layOVN(ctx context.Context, hosts int) (_ *ovn, err error) {
 		if _, err := h.Vsctl(ctx, "add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type="+lab.Datapath(), "fail_mode=secure"); err != nil {
 			return nil, err
 		}
-		// To be told all is what OVN advises where most of it concerns every host.
+		// OVN advises to monitor everything where most of it concerns every host.
 		if _, err := h.Vsctl(ctx, "set", "Open_vSwitch", ".",
 			"external_ids:ovn-remote="+o.southbound(), "external_ids:ovn-monitor-all=true",
 			"external_ids:ovn-encap-type=geneve", "external_ids:ovn-encap-ip="+h.VTEP.String(),

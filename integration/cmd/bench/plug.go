@@ -53,7 +53,7 @@ func (b *bench) plug(ctx context.Context) (_ []figure, err error) {
 	return figures, nil
 }
 
-// plugFigure is the line of one size and means. Targets are those of the smallest.
+// plugFigure is the line of one size and means. The targets are for the smallest size.
 func plugFigure(size int, by means, took [][]answered, systems int) figure {
 	at := func(i int, part func(answered) time.Duration) time.Duration {
 		var list []time.Duration
@@ -135,7 +135,7 @@ func answer(ctx context.Context, on system, by means, from *station) (t answered
 	return t, on.remove(ctx, host, s)
 }
 
-// systemNames are those of what compared returns.
+// systemNames names the systems that compared returns.
 var systemNames = []string{"ovloom", "OVN"}
 
 // compared starts two hosts with ovloom, and two with OVN if there is one here.

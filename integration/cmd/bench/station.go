@@ -16,7 +16,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// means is how a system is told what to do.
+// means is how a system is driven.
 type means string
 
 const (
@@ -104,7 +104,7 @@ func calm(ctx context.Context, h *lab.Host, least int) (int, error) {
 }
 
 // flowsOf returns how many flows a host's integration bridge has. It asks for the counts
-// of the tables, which cost the switch nothing: that of dump-aggregate is made by looking
+// of the tables, which cost the switch nothing: dump-aggregate counts by looking
 // at each flow, on the thread that takes flows in.
 func flowsOf(ctx context.Context, h *lab.Host) (int, error) {
 	out, err := h.Exec(ctx, "ovs-ofctl", "-O", "OpenFlow15", "dump-tables", "unix:"+h.MgmtSock("br-int"))

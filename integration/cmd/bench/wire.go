@@ -290,7 +290,7 @@ type spending struct {
 }
 
 // work returns the CPU time since before, without what was polling in vain. The cycles
-// are those of a clock that goes on while a thread has to wait for its CPU.
+// come from a clock that goes on while a thread has to wait for its CPU.
 func (s spending) work(before spending) time.Duration {
 	cpu, busy, idle := s.cpu-before.cpu, s.busy-before.busy, s.idle-before.idle
 	if busy == 0 {
