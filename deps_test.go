@@ -55,7 +55,7 @@ var table = map[string]rule{
 	"repair":                {},
 	"durable":               {},
 	"keeper":                {ours: "openflow openflow/ofconn pipeline controller intent loop ovsdb"},
-	"datapath":              {ours: "openflow unixctl loop", outside: "github.com/vishvananda/netlink"},
+	"datapath":              {ours: "openflow unixctl loop", outside: "github.com/digitalocean/go-openvswitch/ovsnl"},
 	"explain":               {ours: "intent pipeline openflow openflow/ofconn unixctl controller ovsdb"},
 	"pki":                   {ours: "intent"},
 	"store":                 {ours: "intent store/cluster store/kv loop"},

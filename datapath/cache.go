@@ -2,11 +2,13 @@ package datapath
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"regexp"
 	"strconv"
+
+	"github.com/digitalocean/go-openvswitch/ovsnl"
+	"golang.org/x/sys/unix"
 )
 
 // CacheStats tells how well the datapath's cache of flows (megaflows) serves, since the
@@ -71,71 +73,25 @@ func parseShow(show string) (CacheStats, error) {
 }
 
 // kernelCache is the cache of Linux's datapath.
-type kernelCache struct{ netlink genetlink }
+type kernelCache struct{ kernel lister }
 
-// genetlink asks a generic netlink family of the kernel (genetlink(7)).
-type genetlink interface {
-	// ask sends a command with a payload, and returns the payload of the one answer.
-	ask(family string, version, command uint8, payload []byte) ([]byte, error)
+// lister lists the datapaths of the kernel.
+type lister interface {
+	List() ([]ovsnl.Datapath, error)
 }
 
-// What linux/openvswitch.h says of the family of datapaths.
-const (
-	datapathFamily  = "ovs_datapath"
-	datapathVersion = 2
-	datapathGet     = 3 // OVS_DP_CMD_GET
-
-	attrName      = 1 // OVS_DP_ATTR_NAME
-	attrStats     = 3 // OVS_DP_ATTR_STATS: struct ovs_dp_stats
-	attrMegaflows = 4 // OVS_DP_ATTR_MEGAFLOW_STATS: struct ovs_dp_megaflow_stats
-
-	headerSize = 4 // of struct ovs_header, which comes before the attributes
-	nlaHeader  = 4 // of an attribute: its length with this header, and its type
-)
-
 func (c kernelCache) cacheStats(context.Context) (CacheStats, error) {
-	const name = "ovs-system\x00"
-	request := make([]byte, headerSize) // any: the name says which
-	request = binary.NativeEndian.AppendUint16(request, uint16(nlaHeader+len(name)))
-	request = binary.NativeEndian.AppendUint16(request, attrName)
-	request = append(request, name...)
-	request = append(request, make([]byte, padded(len(name))-len(name))...)
-	answer, err := c.netlink.ask(datapathFamily, datapathVersion, datapathGet, request)
+	all, err := c.kernel.List()
 	if err != nil {
 		return CacheStats{}, err
 	}
-	return parseDatapath(answer)
-}
-
-// parseDatapath reads the counters from the kernel's description of a datapath. Newer
-// kernels have longer structures, which begin alike.
-func parseDatapath(b []byte) (CacheStats, error) {
-	if len(b) < headerSize {
-		return CacheStats{}, fmt.Errorf("the kernel's answer has %d bytes", len(b))
-	}
-	var s CacheStats
-	found := false
-	for b = b[headerSize:]; len(b) >= nlaHeader; {
-		size, kind := int(binary.NativeEndian.Uint16(b)), binary.NativeEndian.Uint16(b[2:])
-		if size < nlaHeader || size > len(b) {
-			return CacheStats{}, fmt.Errorf("an attribute of the kernel's answer says that it has %d bytes, with %d left", size, len(b))
-		}
-		value := b[nlaHeader:size]
-		b = b[min(padded(size), len(b)):]
-		switch {
-		case kind == attrStats && len(value) >= 32:
-			s.Hits, s.Misses = binary.NativeEndian.Uint64(value), binary.NativeEndian.Uint64(value[8:])
-			s.Lost, s.Flows = binary.NativeEndian.Uint64(value[16:]), binary.NativeEndian.Uint64(value[24:])
-			found = true
-		case kind == attrMegaflows && len(value) >= 12:
-			s.MaskHits, s.Masks = binary.NativeEndian.Uint64(value), uint64(binary.NativeEndian.Uint32(value[8:]))
+	for _, d := range all {
+		if d.Name == "ovs-system" { // what ovs-vswitchd names the one that it makes
+			return CacheStats{
+				Hits: d.Stats.Hit, Misses: d.Stats.Missed, Lost: d.Stats.Lost, Flows: d.Stats.Flows,
+				Masks: uint64(d.MegaflowStats.Masks), MaskHits: d.MegaflowStats.MaskHits,
+			}, nil
 		}
 	}
-	if !found {
-		return CacheStats{}, errors.New("the kernel's answer has no counters")
-	}
-	return s, nil
+	return CacheStats{}, unix.ENODEV
 }
-
-// padded returns how many bytes an attribute takes: attributes begin at multiples of four.
-func padded(size int) int { return (size + 3) &^ 3 }

@@ -1,12 +1,14 @@
 package datapath
 
 import (
-	"encoding/binary"
+	"bytes"
 	"errors"
-	"fmt"
+	"log"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/digitalocean/go-openvswitch/ovsnl"
 	"golang.org/x/sys/unix"
 )
 
@@ -25,96 +27,53 @@ func TestCacheStatsOfUserspace(t *testing.T) {
 	}
 }
 
-// fakeKernel answers like generic netlink, or fails.
+// fakeKernel has these datapaths, or fails.
 type fakeKernel struct {
-	answer []byte
-	err    error
-	asked  string
+	datapaths []ovsnl.Datapath
+	err       error
 }
 
-func (k *fakeKernel) ask(family string, version, command uint8, payload []byte) ([]byte, error) {
-	k.asked = fmt.Sprintf("%s version %d command %d %q", family, version, command, payload)
-	return k.answer, k.err
-}
-
-// attribute makes one of netlink, with its padding.
-func attribute(kind uint16, value []byte) []byte {
-	b := binary.NativeEndian.AppendUint16(nil, uint16(4+len(value)))
-	b = append(binary.NativeEndian.AppendUint16(b, kind), value...)
-	return append(b, make([]byte, -len(value)&3)...)
-}
-
-// numbers are one after the other in a structure of the kernel.
-func numbers(all ...uint64) (b []byte) {
-	for _, n := range all {
-		b = binary.NativeEndian.AppendUint64(b, n)
-	}
-	return b
-}
+func (k fakeKernel) List() ([]ovsnl.Datapath, error) { return k.datapaths, k.err }
 
 func TestCacheStatsOfTheKernel(t *testing.T) {
-	header, name := make([]byte, 4), attribute(attrName, []byte("ovs-system\x00"))
-	counters := attribute(attrStats, numbers(501, 23, 4, 7))
-	masks := binary.NativeEndian.AppendUint32(numbers(1500), 3)
-	all := CacheStats{Hits: 501, Misses: 23, Lost: 4, Flows: 7, Masks: 3, MaskHits: 1500}
+	other := ovsnl.Datapath{Index: 3, Name: "dp0", Stats: ovsnl.DatapathStats{Hit: 1, Missed: 1, Lost: 1, Flows: 1}}
+	ours := ovsnl.Datapath{
+		Index: 4, Name: "ovs-system",
+		Stats:         ovsnl.DatapathStats{Hit: 501, Missed: 23, Lost: 4, Flows: 7},
+		MegaflowStats: ovsnl.DatapathMegaflowStats{MaskHits: 1500, Masks: 3},
+	}
+	failure := errors.New("no")
 	for _, c := range []struct {
 		name   string
-		answer [][]byte
+		kernel fakeKernel
 		want   CacheStats
-		err    string
+		err    error
 	}{
-		{"today's", [][]byte{header, name, counters, attribute(attrMegaflows, append(masks, make([]byte, 20)...)), attribute(99, []byte{1})}, all, ""},
-		{"before the cache of masks", [][]byte{header, counters, attribute(attrMegaflows, append(masks, 0, 0, 0, 0)), name}, all, ""},
-		{"longer structures", [][]byte{header, attribute(attrStats, numbers(501, 23, 4, 7, 99)), attribute(attrMegaflows, append(masks, make([]byte, 40)...))}, all, ""},
-		{"without megaflows", [][]byte{header, name, counters}, CacheStats{Hits: 501, Misses: 23, Lost: 4, Flows: 7}, ""},
-		{"the last attribute without padding", [][]byte{header, counters, {7, 0, 1, 0, 'a', 'b', 0}}, CacheStats{Hits: 501, Misses: 23, Lost: 4, Flows: 7}, ""},
-		{"without counters", [][]byte{header, name}, CacheStats{}, "no counters"},
-		{"short counters", [][]byte{header, attribute(attrStats, numbers(501))}, CacheStats{}, "no counters"},
-		{"an attribute longer than the answer", [][]byte{header, counters[:20]}, CacheStats{}, "with 20 left"},
-		{"an attribute of no length", [][]byte{header, make([]byte, 8)}, CacheStats{}, "says that it has 0 bytes"},
-		{"no header", [][]byte{{0}}, CacheStats{}, "has 1 bytes"},
+		{"one of two", fakeKernel{datapaths: []ovsnl.Datapath{other, ours}}, CacheStats{Hits: 501, Misses: 23, Lost: 4, Flows: 7, Masks: 3, MaskHits: 1500}, nil},
+		{"another's only", fakeKernel{datapaths: []ovsnl.Datapath{other}}, CacheStats{}, unix.ENODEV},
+		{"none", fakeKernel{}, CacheStats{}, unix.ENODEV},
+		{"failure", fakeKernel{err: failure}, CacheStats{}, failure},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			k := &fakeKernel{}
-			for _, part := range c.answer {
-				k.answer = append(k.answer, part...)
-			}
-			d := &Datapath{kernel: true, cache: kernelCache{k}}
+			d := &Datapath{kernel: true, cache: kernelCache{c.kernel}}
 			got, err := d.CacheStats(t.Context())
-			if got != c.want || (err == nil) != (c.err == "") || err != nil && !strings.Contains(err.Error(), c.err) {
-				t.Errorf("got %+v, want %+v; error %v, want %q", got, c.want, err, c.err)
-			}
-			if want := "ovs_datapath version 2 command 3 " + fmt.Sprintf("%q", append(header[:4:4], name...)); k.asked != want {
-				t.Errorf("asked %s\nwant  %s", k.asked, want)
+			if got != c.want || !errors.Is(err, c.err) || err != nil && !strings.Contains(err.Error(), "system@ovs-system") {
+				t.Errorf("got %+v, want %+v; error %v, want %v", got, c.want, err, c.err)
 			}
 		})
 	}
 }
 
-func TestCacheStatsWithoutADatapath(t *testing.T) {
-	d := &Datapath{kernel: true, cache: kernelCache{&fakeKernel{err: unix.ENODEV}}}
-	if _, err := d.CacheStats(t.Context()); !errors.Is(err, unix.ENODEV) || !strings.Contains(err.Error(), "system@ovs-system") {
-		t.Errorf("got %v", err)
+// Whatever this machine's kernel has, asking it says nothing but what it returns.
+func TestListOfThisKernel(t *testing.T) {
+	var said bytes.Buffer
+	log.SetOutput(&said)
+	defer log.SetOutput(os.Stderr)
+	got, err := kernel{}.List()
+	if err != nil && (!errors.Is(err, os.ErrNotExist) || !strings.Contains(err.Error(), "is not loaded")) {
+		t.Errorf("got %+v, %v", got, err)
 	}
-}
-
-func FuzzParseDatapath(f *testing.F) {
-	f.Add(append(make([]byte, 4), attribute(attrStats, numbers(1, 2, 3, 4))...))
-	f.Fuzz(func(_ *testing.T, b []byte) { parseDatapath(b) })
-}
-
-// The family that lists the families is in every Linux.
-func TestAskTheKernel(t *testing.T) {
-	name := attribute(2, []byte("nlctrl\x00")) // CTRL_ATTR_FAMILY_NAME
-	const getFamily = 3
-	got, err := kernel{}.ask("nlctrl", 1, getFamily, name)
-	if err != nil || !strings.Contains(string(got), string(name)) {
-		t.Errorf("got %q, %v; want one with %q", got, err, name)
-	}
-	if _, err := (kernel{}).ask("ovloom_nothing", 1, 1, nil); err == nil || !strings.Contains(err.Error(), "is not loaded") {
-		t.Errorf("a family that does not exist: %v", err)
-	}
-	if _, err := (kernel{}).ask("nlctrl", 1, 250, nil); !errors.Is(err, unix.EOPNOTSUPP) {
-		t.Errorf("a command that does not exist: %v", err)
+	if said.Len() > 0 {
+		t.Errorf("logs %q", said.String())
 	}
 }

@@ -3,32 +3,23 @@ package datapath
 import (
 	"errors"
 	"fmt"
+	"os"
 
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
+	"github.com/digitalocean/go-openvswitch/ovsnl"
 )
 
-// kernel is generic netlink of the caller's network namespace.
+// kernel is the kernel's Open vSwitch, as the caller's network namespace sees it.
 type kernel struct{}
 
-func (kernel) ask(family string, version, command uint8, payload []byte) ([]byte, error) {
-	f, err := netlink.GenlFamilyGet(family)
-	if errors.Is(err, unix.ENOENT) {
-		return nil, fmt.Errorf("the kernel has no generic netlink family %s: its module openvswitch is not loaded", family)
+// List connects for each question: the module may be loaded, or be loaded again, later.
+func (kernel) List() (_ []ovsnl.Datapath, err error) {
+	c, err := ovsnl.New()
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("the kernel has no generic netlink family ovs_datapath: its module openvswitch is not loaded (%w)", err)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("generic netlink family %s: %w", family, err)
+		return nil, fmt.Errorf("generic netlink: %w", err)
 	}
-	request := nl.NewNetlinkRequest(int(f.ID), 0)
-	request.AddData(&nl.Genlmsg{Command: command, Version: version})
-	request.AddRawData(payload)
-	answers, err := request.Execute(unix.NETLINK_GENERIC, 0)
-	if err != nil {
-		return nil, err
-	}
-	if len(answers) != 1 || len(answers[0]) < nl.SizeofGenlmsg {
-		return nil, fmt.Errorf("the kernel gave %d answers, not one", len(answers))
-	}
-	return answers[0][nl.SizeofGenlmsg:], nil
+	defer func() { err = errors.Join(err, c.Close()) }()
+	return c.Datapath.List()
 }
