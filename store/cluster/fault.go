@@ -10,6 +10,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"sync"
+	"time"
 
 	"go.etcd.io/bbolt"
 	"go.etcd.io/etcd/server/v3/storage/wal"
@@ -92,7 +93,11 @@ func guarded[T any](ctx context.Context, f *faults, do func() (T, error)) (T, er
 	}
 }
 
-// readable reads the member's database from end to end: damage that etcd finds only
+// dataLockPatience is how long a process that is about to end may keep the member's
+// database locked.
+const dataLockPatience = 10 * time.Second
+
+// readableData reads the member's database from end to end: damage that etcd finds only
 // when it comes across it would end the process then.
 func readableData(ctx context.Context, stateDir string) error {
 	file := filepath.Join(dataDir(stateDir), "member", "snap", "db")
@@ -100,7 +105,7 @@ func readableData(ctx context.Context, stateDir string) error {
 		return nil // there is none yet
 	}
 	_, err := guarded(ctx, newFaults(), func() (any, error) {
-		db, err := bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true, Timeout: memberProbe})
+		db, err := bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true, Timeout: dataLockPatience})
 		if err != nil {
 			return nil, err
 		}
