@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/ovloom/ovloom/intent"
 )
 
 // Hurry makes the server's time-outs fit for a test of what happens after them.
@@ -36,4 +38,21 @@ func ReadAnswer(status int, body string, reply any) error {
 // ReadStream reads a stream as the client does.
 func ReadStream(status int, body string) error {
 	return cannedClient(status, body).waitFor(context.Background(), "/", url.Values{}, time.Second, nil)
+}
+
+// Changeable returns a reference to an object of each class that users may change.
+func Changeable() (refs []intent.Reference) {
+	for _, o := range objects {
+		if r := o.class.(interface{ changeable() intent.Reference }).changeable(); r != nil {
+			refs = append(refs, r)
+		}
+	}
+	return refs
+}
+
+func (d *declared[T, R]) changeable() intent.Reference {
+	if d.set == nil {
+		return nil
+	}
+	return d.docs.example.Reference()
 }

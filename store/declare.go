@@ -173,11 +173,20 @@ var (
 	classes    = map[intent.Class]class{}
 	tenantDirs = map[string]class{} // by the part of the key behind the tenant's
 	otherRoots = map[string]class{} // by what their keys begin with
+
+	networkDirs []string // those of tenantDirs whose next part is a network
 )
 
 // keptIn registers a class of objects that a tenant has, in a directory of the tenant's.
 func keptIn[T intent.Object, R intent.Reference](dir string, d *declared[T, R]) {
 	classes[d.class], tenantDirs[dir] = d, d
+}
+
+// keptInNetworks registers a class of objects that are parts of networks, in a directory of
+// their tenant's that has one for each network. No network is deleted that has one.
+func keptInNetworks[T intent.Object, R intent.Reference](dir string, d *declared[T, R]) {
+	keptIn(dir, d)
+	networkDirs = append(networkDirs, dir)
 }
 
 // keptBelow registers a class of objects that no tenant has, below a root of their own.

@@ -140,20 +140,22 @@ func networkUsers(ctx context.Context, s *Store, n intent.Network) ([]intent.Ref
 
 func networkUnused(c *change[intent.Network]) error {
 	ref := c.old.Ref()
-	v, err := c.s.kv.Read(c.ctx, kv.Below(portsRoot(ref), kv.Limit(10), kv.KeysOnly()),
-		kv.Below(peersRoot(ref), kv.Limit(10), kv.KeysOnly()), kv.Below(routesRoot(ref.Tenant)))
+	reads := []kv.Read{kv.Below(routesRoot(ref.Tenant))}
+	for _, dir := range slices.Sorted(slices.Values(networkDirs)) {
+		reads = append(reads, kv.Below(partsRoot(dir, ref), kv.Limit(10), kv.KeysOnly()))
+		c.tx.EmptyBelow(partsRoot(dir, ref))
+	}
+	v, err := c.s.kv.Read(c.ctx, reads...)
 	if err != nil {
 		return err
 	}
-	via, err := routesVia(c.old, v.Found[2])
+	via, err := routesVia(c.old, v.Found[0])
 	if err != nil {
 		return err
 	}
-	if users := append(found(slices.Concat(v.Found[0], v.Found[1])), intent.Titles(via)...); len(users) > 0 { // added since the user was asked
+	if users := append(found(slices.Concat(v.Found[1:]...)), intent.Titles(via)...); len(users) > 0 { // added since the user was asked
 		return intent.InUseBy("network "+ref.String(), users)
 	}
-	c.tx.EmptyBelow(portsRoot(ref))
-	c.tx.EmptyBelow(peersRoot(ref))
 	c.tx.QuietBelow(routesRoot(ref.Tenant), v.Revision)
 	return nil
 }

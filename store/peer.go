@@ -52,7 +52,7 @@ var peers = declared[intent.Peer, intent.PeerRef]{
 	},
 }
 
-func init() { keptIn("peers", &peers) }
+func init() { keptInNetworks("peers", &peers) }
 
 // noPeer refuses a host whose VTEP address is a peer's, and makes sure that no
 // peer takes it meanwhile.

@@ -69,7 +69,7 @@ var ports = declared[intent.Port, intent.PortRef]{
 	},
 }
 
-func init() { keptIn("ports", &ports) }
+func init() { keptInNetworks("ports", &ports) }
 
 // missedError says that an address which was thought to be free is another port's.
 type missedError struct{ address netip.Addr }
