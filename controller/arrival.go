@@ -2,29 +2,29 @@ package controller
 
 import "github.com/ovloom/ovloom/intent"
 
-// Ports that have come up on this host, or got another MAC or address here, are announced
-// to their networks: neighbours would go on sending to the MAC that an address had before,
-// and peers to the host where a port was before.
+// Ports that come up on this host, or change their MAC or address here, are announced
+// to their networks: otherwise neighbours would go on sending to the address's previous
+// MAC, and peers to the port's previous host.
 
-// arrivalTimes is how often a port is announced, once each tick: an announcement may be lost,
-// or be ignored by a neighbour that learned of the address just now.
+// arrivalTimes is how often a port is announced, once each tick: an announcement may be
+// lost, or ignored by a neighbour that has just learned the address.
 const arrivalTimes = 3
 
-// arrive takes in that a port is up here that was not.
+// arrive starts the announcements of a port that has come up here.
 func (c *Controller) arrive(ref intent.PortRef) {
 	c.arrivals[ref] = arrivalTimes
 	c.announceArrival(ref)
 }
 
-// announceMoved announces the ports here that got another MAC or address since the last
-// call, whose flows the switch has by now.
+// announceMoved announces the ports here whose MAC or address has changed since the
+// last call, and whose flows are in the switch.
 func (c *Controller) announceMoved() {
 	for _, ref := range c.world.TakeMoved() {
 		c.arrive(ref)
 	}
 }
 
-// announceArrivals announces again the ports that came up a while ago.
+// announceArrivals repeats the announcements of ports that came up a while ago.
 func (c *Controller) announceArrivals() {
 	for ref := range c.arrivals {
 		c.announceArrival(ref)

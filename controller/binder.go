@@ -12,39 +12,39 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// binder knows which port each local interface carries and brings claims,
-// interface rows and the store to agree. It looks at what is and at what should
-// be, never at what happened: so an event that comes late, twice or not at all
-// changes nothing.
+// binder knows which port each local interface carries, and reconciles claims,
+// interface rows and the store. It compares the current state with the wanted one, and
+// never relies on events: an event that comes late, twice or not at all changes
+// nothing.
 type binder struct {
 	// Set by newBinder.
 	self   string
 	known  knowledge
-	arrive func(intent.PortRef) // called for each port that is up here now and was not
-	// others waits, not for long, until all other hosts know a tenant as it was at a
-	// revision; nil: it is not waited for.
+	arrive func(intent.PortRef) // called for each port that has come up here
+	// others waits, briefly, until all other hosts know a tenant as of a revision; nil:
+	// no wait.
 	others func(ctx context.Context, tenant string, revision int64) error
 
 	plugs  map[string]*plug                    // by the interface's row
-	owners map[intent.PortRef]string           // which plug carries a port: one of them, if several want to
-	stale  map[intent.PortRef]uint64           // ports that may carry a claim of ours without a plug; its generation, if known
+	owners map[intent.PortRef]string           // the plug that carries a port: one of them, if several name it
+	stale  map[intent.PortRef]uint64           // ports that may have a claim of this host's without a plug; its generation, if known
 	byPort map[intent.PortRef]map[string]*plug // all plugs that name a port
 
-	// expected are ports that are being plugged here, or were just now, whose interface has
-	// not been seen yet, with when to give them up; zero: not while they are being plugged.
-	// Their claim may come before their interface, and is not one without interface:
-	// if it were given up, a port taken from another host would be that host's again.
+	// expected are ports that are being plugged here, or just were, and whose interface
+	// has not been seen yet, with when to give them up; zero: still being plugged.
+	// Their claim may come before their interface, and must not be released as one
+	// without an interface: a port taken from another host would go back to it.
 	expected map[intent.PortRef]time.Time
 
-	claimedAt map[intent.PortRef]int64 // the revisions of claims of ours that are not up yet
-	knownAt   map[string]int64         // by tenant: what the other hosts know
+	claimedAt map[intent.PortRef]int64 // the revisions of this host's claims that are not up yet
+	knownAt   map[string]int64         // by tenant: the revision that the other hosts know
 }
 
-// knowledge is what a binder asks of the controller.
+// knowledge is what a binder needs to know from the controller.
 type knowledge struct {
-	tenant func(name string) bool    // the store, or a copy of it, has sent the tenant, if only that it is gone
-	iface  func(ifaceID string) bool // it was looked up which port an interface is, if any
-	busy   func(queue string) bool   // a queue's task is under way
+	tenant func(name string) bool    // the store, or a cached copy, has sent the tenant, or that it is gone
+	iface  func(ifaceID string) bool // the port of an interface, if any, has been looked up
+	busy   func(queue string) bool   // a task of the queue is running
 }
 
 // plug is an interface here that names a port.
@@ -53,7 +53,7 @@ type plug struct {
 	ref      intent.PortRef
 	resolved bool   // ref is a port in the store
 	refused  string // why the port may not be claimed
-	granted  uint64 // generation that the store gave us; the row may not carry it yet
+	granted  uint64 // generation granted by the store; the row may not carry it yet
 }
 
 func newBinder(self string, known knowledge, arrive func(intent.PortRef)) *binder {
@@ -71,8 +71,8 @@ func newBinder(self string, known knowledge, arrive func(intent.PortRef)) *binde
 	}
 }
 
-// setInterfaces replaces the list of interfaces. It returns the ids that came and
-// those that went: which ports they are is to be looked up in the store.
+// setInterfaces replaces the list of interfaces. It returns the interface ids that were
+// added, to be looked up in the store, and the removed ones.
 func (b *binder) setInterfaces(list []Interface, w *world.World) (came, went []string) {
 	before := b.ids()
 	seen := map[string]bool{}
@@ -131,7 +131,7 @@ func (b *binder) ids() map[string]bool {
 	return ids
 }
 
-// resolve says which port an interface id means, or that none has it.
+// resolve says which port an interface id means, or that it means none.
 func (b *binder) resolve(ifaceID string, ref intent.PortRef, ok bool, w *world.World) {
 	for _, p := range b.plugs {
 		if p.IfaceID != ifaceID || p.resolved == ok && (!ok || p.ref == ref) {
@@ -144,8 +144,8 @@ func (b *binder) resolve(ifaceID string, ref intent.PortRef, ok bool, w *world.W
 	}
 }
 
-// expects returns the port of an interface that was made here just now for a port whose
-// UUID is known.
+// expects returns the port of an interface that was just made here for a port with a
+// known UUID.
 func (b *binder) expects(ifaceID string, w *world.World) (intent.PortRef, bool) {
 	for ref := range b.expected {
 		if p, known := w.Port(ref); known && p.UUID == ifaceID {
@@ -179,8 +179,8 @@ func (b *binder) detach(p *plug, w *world.World) {
 	b.elect(ref, w)
 }
 
-// elect chooses the interface that carries a port: a working one before one that
-// is not, then the one that carries it already, then the first by name.
+// elect chooses the interface that carries a port: a working one first, then the one
+// that carries it already, then the first by name.
 func (b *binder) elect(ref intent.PortRef, w *world.World) {
 	var best *plug
 	for _, uuid := range slices.Sorted(maps.Keys(b.byPort[ref])) {
@@ -207,7 +207,7 @@ func (b *binder) elect(ref intent.PortRef, w *world.World) {
 	w.SetHeld(ref, max(best.Generation, best.granted))
 }
 
-// tenants returns the tenants that concern this host: those of its plugs, and
+// tenants returns the tenants that concern this host: the tenants of its plugs, and
 // those in which it may have left a claim.
 func (b *binder) tenants() map[string]bool {
 	span := map[string]bool{}
@@ -220,8 +220,8 @@ func (b *binder) tenants() map[string]bool {
 	return span
 }
 
-// span remembers this host's claims in a tenant that no plug is behind: the
-// interface went while ovloomd was not running.
+// span remembers this host's claims in a tenant that have no plug: the interface went
+// while ovloomd was not running.
 func (b *binder) span(u intent.SpanUpdate) {
 	if u.Gone {
 		delete(b.knownAt, u.Tenant)
@@ -255,20 +255,20 @@ func (b *binder) span(u intent.SpanUpdate) {
 	}
 }
 
-// mayBeStale notes that a port may carry a claim of ours, of that generation if it is
-// not 0, and no interface.
+// mayBeStale notes that a port may have a claim of this host's, with the generation if
+// it is not 0, and no interface.
 func (b *binder) mayBeStale(ref intent.PortRef, generation uint64) {
 	if b.byPort[ref] == nil {
 		b.stale[ref] = max(b.stale[ref], generation)
 	}
 }
 
-// tasks compares claims, rows and store, and returns what brings them closer.
+// tasks compares claims, rows and store, and returns the tasks that reconcile them.
 // flowsIn says whether the switch has everything of the last flush.
 func (b *binder) tasks(w *world.World, flowsIn bool, claims Claims, rows Interfaces) []task {
 	var list []task
 	waiting := map[string]bool{}
-	others := map[string]bool{} // by tenant: other hosts have ports of it
+	others := map[string]bool{} // by tenant: other hosts have ports in it
 	othersKnow := func(ref intent.PortRef) bool {
 		is, asked := others[ref.Tenant]
 		if !asked {
@@ -305,16 +305,16 @@ func (b *binder) tasks(w *world.World, flowsIn bool, claims Claims, rows Interfa
 	return append(list, b.releases(w, claims)...)
 }
 
-// othersKnow says whether all other hosts of the port's tenant know that it is here. Until
-// they do they would drop what this host sends for the tenant, if it is the first port of
-// it here, and what they send to the port would go astray. others says whether there are
-// any.
+// othersKnow reports whether all other hosts of the port's tenant know that it is here.
+// Until then they drop packets that this host sends for the tenant, if the port is its
+// first one here, and send the port's packets elsewhere. others says whether there are
+// other hosts.
 func (b *binder) othersKnow(ref intent.PortRef, others bool) bool {
 	return b.others == nil || b.knownAt[ref.Tenant] >= b.claimedAt[ref] || !others
 }
 
-// awaitOthers waits for the other hosts to know all claims of a tenant: one wait is for
-// all ports that come meanwhile.
+// awaitOthers waits for the other hosts to know all claims of a tenant: one wait covers
+// all ports that come up meanwhile.
 func (b *binder) awaitOthers(tenant string, revision int64) task {
 	return task{
 		queue: "others of " + tenant, what: "wait for the other hosts to know of a port",
@@ -323,20 +323,21 @@ func (b *binder) awaitOthers(tenant string, revision int64) task {
 	}
 }
 
-// isKnown says whether the store, or a copy of it, has sent all that concerns a plug.
+// isKnown reports whether the store, or a cached copy, has sent everything that
+// concerns a plug.
 func (b *binder) isKnown(p *plug) bool {
 	return b.known.iface(p.IfaceID) && (!p.resolved || b.known.tenant(p.ref.Tenant))
 }
 
-// settleClaim claims the port of a plug where that was not done, and keeps the
-// claim's generation on the interface's row, so that a restarted ovloomd does not
-// claim anew.
+// settleClaim claims the port of a plug where that has not been done, and keeps the
+// claim's generation on the interface's row, so that a restarted ovloomd does not claim
+// again.
 func (b *binder) settleClaim(p *plug, own intent.Binding, claims Claims, rows Interfaces) []task {
 	ref, uuid := p.ref, p.UUID
 	held := max(p.Generation, p.granted)
 	switch {
 	case own.Generation == 0 && p.OFPort == 0:
-		return nil // not before the interface works
+		return nil // wait until the interface works
 	case own.Generation == 0 || own.Generation != held:
 		var got intent.Binding
 		plugged := p.Plugged
@@ -389,12 +390,12 @@ func install(uuid string, on bool, rows Interfaces) task {
 	}
 }
 
-// expectFor is how long the switch's database may take to show the interface of a port
-// that was plugged.
+// expectFor is how long the switch's database may take to show the interface of a
+// plugged port.
 const expectFor = 15 * time.Second
 
-// releases gives up the claims that no interface is behind: not while it is unknown
-// which port an interface is.
+// releases gives up claims without an interface, but not while some interface's port is
+// unknown.
 func (b *binder) releases(w *world.World, claims Claims) []task {
 	for _, p := range b.plugs {
 		if !b.known.iface(p.IfaceID) {
@@ -414,25 +415,25 @@ func (b *binder) releases(w *world.World, claims Claims) []task {
 			delete(b.stale, ref)
 		case expected:
 		case b.known.busy(storeQueue(ref)):
-			// Perhaps it is being claimed; the claim must not be forgotten.
+			// A claim may be under way, and must not be forgotten.
 		case generation != 0:
 			list = append(list, task{
 				queue: storeQueue(ref), what: "release the port", goal: fmt.Sprintf("%d released", generation),
 				do: func(ctx context.Context) error { return claims.Release(ctx, ref, b.self, generation) },
 				done: func() {
 					if b.stale[ref] == generation {
-						b.stale[ref] = 0 // the watch may have to show it yet
+						b.stale[ref] = 0 // the watch may not have shown it yet
 					}
 				},
 			})
 		case b.known.tenant(ref.Tenant):
-			delete(b.stale, ref) // the store knows of no claim of ours
+			delete(b.stale, ref) // the store has no claim of this host's
 		}
 	}
 	return list
 }
 
-// storeQueue keeps what is done to one port in the store in order.
+// storeQueue orders the store's calls about one port.
 func storeQueue(ref intent.PortRef) string { return "store " + ref.String() }
 
 // duplicates returns the ports that several interfaces here name.

@@ -13,15 +13,15 @@ import (
 	"github.com/ovloom/ovloom/router"
 )
 
-// Controller brings the local switch to what the store and the local interfaces
-// ask for, and keeps it there.
+// Controller makes and keeps the local switch as the store and the local interfaces
+// require.
 type Controller struct {
 	host string
 	deps Deps
 	log  *slog.Logger
 
-	table    *router.Table        // what the router must know
-	announce func(router.Arrival) // of table; tests hear of it instead
+	table    *router.Table        // what the router needs to know
+	announce func(router.Arrival) // Announce of table; replaced by tests
 
 	in    chan func()   // closures that run in the loop
 	ended chan struct{} // closed when Run returns
@@ -31,35 +31,35 @@ type Controller struct {
 	binder *binder
 
 	sw          Switch // nil: not connected
-	noMeters    bool   // the switch has none
+	noMeters    bool   // the switch has no meters
 	synced      bool   // the switch holds what the last flush wanted
 	retrySync   time.Time
 	syncBackoff time.Duration
 
 	follows  map[string]context.CancelCauseFunc // watched tenants
-	received map[string]bool                    // watched tenants that the store, or a copy of it, has sent; if only that they are gone
+	received map[string]bool                    // watched tenants that the store, or a cached copy, has sent, or has said to be gone
 	resolves map[string]context.CancelFunc      // watched interface ids
-	resolved map[string]bool                    // interface ids that were looked up, if only to find that they mean nothing
-	applied  map[string]int64                   // by tenant: what the store knows to be applied
+	resolved map[string]bool                    // interface ids that were looked up, including those without a port
+	applied  map[string]int64                   // by tenant: the applied revision known to the store
 	queues   map[string]queue
 	waiters  []waiter
 	stats    Stats
 	nat      natState
 
-	// What must be known before anything is done: a switch that works must not be
+	// What must be known before the switch is touched: a working switch must not be
 	// emptied because the store has not answered yet.
 	hostsReceived, interfacesReceived, recalled bool
-	waitsSince                                  time.Time // since when only tenants and ids are waited for
-	started                                     bool      // all of it was known once, or waited for long enough
+	waitsSince                                  time.Time // since when only tenants and ids are outstanding
+	started                                     bool      // everything was known once, or waited for long enough
 	partial                                     partialSync
 
 	foreign   foreignChanges
-	repairing bool // the comparison under way is one because others have changed the switch
+	repairing bool // the comparison under way is a repair
 
-	arrivals map[intent.PortRef]int // ports that came up: how often they are still to be announced
+	arrivals map[intent.PortRef]int // ports that came up, and how many announcements are left
 }
 
-const tick = time.Second // how often unfinished work is looked at without input
+const tick = time.Second // how often unfinished work is retried without input
 
 // New returns a controller for the named host. Nothing happens before Run.
 func New(host string, deps Deps) *Controller {
@@ -91,20 +91,20 @@ func New(host string, deps Deps) *Controller {
 	return c
 }
 
-// Router is the part of a gateway that flows cannot be.
+// Router is the part of a gateway that flows cannot do.
 type Router = router.Router
 
-// PacketsQueued is how many packets may wait to be taken in by the Router.
+// PacketsQueued is how many packets may wait for the Router.
 const PacketsQueued = 1024
 
-// Router returns the router of the host, which works by what the controller knows. send
-// puts packets into the switch.
+// Router returns the host's router, which works from the controller's data. send puts
+// packets into the switch.
 func (c *Controller) Router(send func(context.Context, ...of.PacketOut) error) *Router {
 	return router.New(c.table, c.log, send)
 }
 
-// Run works until ctx ends. Packets go on flowing afterwards: nothing is removed
-// from the switch.
+// Run works until ctx ends. Packets go on flowing afterwards: the switch keeps its
+// flows.
 func (c *Controller) Run(ctx context.Context) error {
 	defer close(c.ended)
 	go c.watchHosts(ctx)
@@ -131,8 +131,8 @@ func (c *Controller) Run(ctx context.Context) error {
 	}
 }
 
-// guarded runs f in the loop. Nothing that the store sends may end the daemon, which
-// serves all tenants: after a panic all is compared again, with pauses.
+// guarded runs f in the loop. Data from the store must not end the daemon, which serves
+// all tenants: after a panic everything is compared again, with pauses.
 func (c *Controller) guarded(f func()) {
 	defer func() {
 		r := recover()
@@ -151,7 +151,7 @@ func (c *Controller) guarded(f func()) {
 	f()
 }
 
-// drain takes in all that waits, so that a burst of changes makes one delta.
+// drain handles all waiting inputs, so that a burst of changes makes one delta.
 func (c *Controller) drain() {
 	for range cap(c.in) {
 		select {
@@ -163,7 +163,7 @@ func (c *Controller) drain() {
 	}
 }
 
-// send runs f in the loop, unless that has ended or ctx does.
+// send runs f in the loop, unless the loop or ctx has ended.
 func (c *Controller) send(ctx context.Context, f func()) {
 	select {
 	case c.in <- f:
@@ -188,7 +188,7 @@ func ask[T any](ctx context.Context, c *Controller, f func() T) (T, error) {
 	}
 }
 
-// step does what follows from all input so far.
+// step acts on all input so far.
 func (c *Controller) step(ctx context.Context) {
 	c.followTenants(ctx)
 	c.bringSwitch(ctx)
@@ -196,7 +196,7 @@ func (c *Controller) step(ctx context.Context) {
 	c.assignZones(ctx)
 	c.sample(ctx)
 	if !c.mayStart() {
-		return // a claim whose interface is still to come would be given up
+		return // the claim of a port whose interface is still to come would be given up
 	}
 	for _, t := range c.binder.tasks(c.world, c.synced, c.deps.Claims, c.deps.Interfaces) {
 		c.do(ctx, t)

@@ -16,26 +16,25 @@ type Deps struct {
 	Interfaces Interfaces
 	Log        *slog.Logger
 
-	NAT *NAT // nil: no tenant leaves the overlay
+	NAT *NAT // nil: tenants have no NAT
 
-	// KernelDatapath: the switch's packets are handled by Linux's own datapath.
+	// KernelDatapath: Linux's own datapath handles the switch's packets.
 	KernelDatapath bool
 
-	Repairs Repairs // nil: what was put back is only logged as a change
+	Repairs Repairs // nil: repairs are only logged as changes
 }
 
-// Interface is an interface on the integration bridge, as the Open_vSwitch
-// database has it.
+// Interface is an interface on the integration bridge, as in the Open_vSwitch database.
 type Interface struct {
 	UUID       string // of its row
 	Name       string
 	IfaceID    string    // external_ids:iface-id; a port's UUID or name
-	OFPort     of.PortNo // 0: the switch has not taken it yet, or cannot
+	OFPort     of.PortNo // 0: the switch has not opened it yet, or cannot
 	Generation uint64    // external_ids:ovloom-generation; 0: never claimed
 	Installed  bool      // external_ids:ovloom-installed
 	Error      string    // why the switch cannot open it
-	Plugged    bool      // ovloom plugged it: its port is not taken from another host without being asked
-	Fault      string    // why no packet can pass it though the switch has it
+	Plugged    bool      // ovloom plugged it: it takes no port from another host without --take
+	Fault      string    // why it passes no packets although the switch has opened it
 }
 
 // Switch is a connected OpenFlow switch.
@@ -48,19 +47,18 @@ type Switch interface {
 	Meters(ctx context.Context) ([]of.Meter, error)
 }
 
-// Sampler is a Switch that can be looked at in parts, now and then.
+// Sampler is a Switch whose contents can be read in parts.
 type Sampler interface {
 	// Groups returns all groups.
 	Groups(ctx context.Context) ([]of.Group, error)
-	// CookieFlows returns the flows whose cookies agree with cookie in the bits of mask.
+	// CookieFlows returns the flows whose cookies equal cookie in the bits of mask.
 	CookieFlows(ctx context.Context, cookie, mask uint64) ([]of.Flow, error)
 }
 
-// Span watches what a host must know of the store. Each watch blocks until ctx ends
-// and hides lost connections.
+// Span watches the part of the store that concerns a host. Each watch blocks until ctx
+// ends and hides lost connections.
 type Span interface {
-	// DropCopy removes what was kept of a tenant to start with while the store is
-	// down.
+	// DropCopy removes the cached copy of a tenant.
 	DropCopy(tenant string) error
 
 	WatchTenant(ctx context.Context, tenant string, deliver func(intent.SpanUpdate)) error
@@ -72,21 +70,21 @@ type Span interface {
 type Claims interface {
 	// Claim claims the port for the host, or confirms the claim with generation have.
 	Claim(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error)
-	// ClaimFree is Claim, but refused (kind Conflict) while another live host holds the
+	// ClaimFree is Claim, but fails (kind Conflict) while another live host holds the
 	// port.
 	ClaimFree(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error)
 	Release(ctx context.Context, ref intent.PortRef, host string, generation uint64) error
-	// MarkUp says whether the host has installed the port's flows, and why no packet can
-	// reach the port there.
+	// MarkUp records whether the host has installed the port's flows, and why no packet
+	// can reach the port there.
 	MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool, fault string) error
 }
 
 // Progress reports to the other hosts how far this host's switch is.
 type Progress interface {
-	// SetAppliedSpan says up to which revision the switch has each tenant of the
-	// host's span. Tenants that are left out do not concern the host any more.
+	// SetAppliedSpan records up to which revision the switch has each tenant of the
+	// host's span. Tenants left out no longer concern the host.
 	SetAppliedSpan(ctx context.Context, host string, tenants map[string]int64) error
-	// WaitOthers waits until all other live hosts that have something of a tenant have a
+	// WaitOthers waits until all other live hosts with a part in a tenant have a
 	// revision of it in their switches.
 	WaitOthers(ctx context.Context, host, tenant string, revision int64) error
 }

@@ -11,48 +11,48 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// What other programs and people change in the switch is seen by a watch on flows, and by
-// looking at samples of it now and then, and is put back.
+// Changes to the switch by other programs and people are noticed by a flow watch and by
+// regular samples, and are put back.
 
-// Repairs takes in what was put back.
+// Repairs records what was put back.
 type Repairs interface {
 	Put(what string, count int, detail string)
 }
 
 const (
-	// How long it is until the switch is compared again after others changed it: at least
-	// this, and so long that comparing takes no more than a fifth of the time.
+	// The pause before the switch is compared again after foreign changes: at least
+	// this, and long enough that comparing takes at most a fifth of the time.
 	compareGap     = 500 * time.Millisecond
 	compareShare   = 5
 	compareGapMost = 30 * time.Second
 
-	// How often groups, meters and limits of the connection tracker are looked at, of whose
-	// changes no switch sends notice: at least this, and so long that looking takes no more than a
-	// twentieth of the time.
+	// How often groups, meters and conntrack limits are read, because switches do not
+	// report changes of them: at least this, and rarely enough that reading takes at
+	// most a twentieth of the time.
 	groupsEvery = 2 * time.Second
 	groupsShare = 20
 
-	// How often some of the flows are looked at. A watch shows their changes, but not in
-	// tables that ovloom does not use, and not on every switch.
+	// How often a slice of the flows is read. The watch reports their changes, but not
+	// in tables that ovloom does not use, and not on every switch.
 	sliceEvery = 15 * time.Second
-	sliceCount = 16 // parts into which the lowest bits of cookies cut the flows
+	sliceCount = 16 // slices into which the lowest bits of cookies divide the flows
 )
 
-// foreignChanges is what is known of changes by others.
+// foreignChanges is what is known of foreign changes.
 type foreignChanges struct {
 	pending bool      // something was changed: compare
-	after   time.Time // when that may begin
+	after   time.Time // when the comparison may begin
 	waking  bool      // the loop will be woken then
 
-	epoch     int // counts changes and connections: what was read in another epoch is of no use
+	epoch     int // counts changes and connections: what was read in another epoch is outdated
 	lookedAt  time.Time
 	lookGap   time.Duration
 	slicedAt  time.Time
 	nextSlice uint64
 }
 
-// mayRepair says whether others have changed the switch, and it is not too early to compare
-// it again.
+// mayRepair reports whether the switch has foreign changes, and may be compared again
+// by now.
 func (c *Controller) mayRepair(ctx context.Context) bool {
 	f := &c.foreign
 	if !f.pending {
@@ -69,7 +69,7 @@ func (c *Controller) mayRepair(ctx context.Context) bool {
 	return false
 }
 
-// repair compares the switch with what is wanted, because others have changed it.
+// repair compares the switch with the wanted state after foreign changes.
 func (c *Controller) repair(ctx context.Context) {
 	start := time.Now()
 	c.foreign.pending = false
@@ -80,7 +80,7 @@ func (c *Controller) repair(ctx context.Context) {
 	c.foreign.after = time.Now().Add(min(max(compareGap, (compareShare-1)*time.Since(start)), compareGapMost))
 }
 
-// reportRepairs says what a comparison put back.
+// reportRepairs reports what a comparison put back.
 func (c *Controller) reportRepairs(mods []of.Mod) {
 	if c.deps.Repairs == nil {
 		return
@@ -117,7 +117,7 @@ func (c *Controller) reportRepairs(mods []of.Mod) {
 	}
 }
 
-// places says what became of things that were changed.
+// places says what happened to changed things.
 func places(lacking, foreign int, where string) string {
 	var parts []string
 	if lacking > 0 {
@@ -156,8 +156,8 @@ func tableNames(ids []uint8) string {
 	return word + strings.Join(names, ", ")
 }
 
-// sample compares a part of what the switch holds with what is wanted, now and then.
-// What it finds is put back by comparing everything.
+// sample compares a part of the switch with the wanted state at intervals. A difference
+// leads to a full comparison.
 func (c *Controller) sample(ctx context.Context) {
 	if c.sw == nil || !c.synced || c.foreign.pending || !c.complete() {
 		return
@@ -169,7 +169,7 @@ func (c *Controller) sample(ctx context.Context) {
 	f := &c.foreign
 	sw, epoch, now := c.sw, f.epoch, time.Now()
 	if f.lookedAt.IsZero() {
-		f.lookedAt, f.slicedAt = now, now // all was compared when it connected
+		f.lookedAt, f.slicedAt = now, now // everything was compared on connecting
 	}
 	withMeters := !c.world.Switch().NoMeters
 	same := func() bool { return c.sw == sw && f.epoch == epoch && c.synced }
@@ -187,7 +187,7 @@ func (c *Controller) sample(ctx context.Context) {
 				if groups, failed = sampler.Groups(ctx); failed == nil && withMeters {
 					meters, failed = sw.Meters(ctx)
 				}
-				return nil // the connection itself reports what is wrong with it
+				return nil // the connection reports its own errors
 			},
 			done: func() {
 				start := time.Now()

@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// What the controller does while its intent is incomplete: the store does not answer, and
-// its cached copy is damaged or not there. It acts for the tenants that it knows and leaves
-// alone what may be another's.
+// What the controller does while its intent is incomplete: the store does not answer,
+// and the cached copy is damaged or missing. It acts for the tenants that it knows, and
+// leaves flows alone that may belong to others.
 
-// startPatience is how long a start waits for the store to send tenants, and to look up
-// interfaces, that are not in the cached copy. The switch keeps its flows meanwhile.
+// startPatience is how long a start waits for tenants and interface ids that are not in
+// the cached copy. The switch keeps its flows meanwhile.
 const startPatience = 3 * time.Second
 
-// mayStart says whether enough is known to act on it.
+// mayStart reports whether enough is known to act on.
 func (c *Controller) mayStart() bool {
 	if c.started {
 		return true
@@ -36,8 +36,8 @@ func (c *Controller) mayStart() bool {
 	return true
 }
 
-// outstanding returns the tenants that are followed, and the ids of interfaces here, of
-// which the store has not sent anything yet.
+// outstanding returns the followed tenants, and the ids of interfaces here, that the
+// store has not sent yet.
 func (c *Controller) outstanding() (tenants, ids []string) {
 	for t := range c.follows {
 		if !c.received[t] {
@@ -54,24 +54,24 @@ func (c *Controller) outstanding() (tenants, ids []string) {
 	return tenants, ids
 }
 
-// complete says whether nothing is outstanding.
+// complete reports whether nothing is outstanding.
 func (c *Controller) complete() bool {
 	tenants, ids := c.outstanding()
 	return len(tenants)+len(ids) == 0 && c.externalsKnown()
 }
 
-// externalsKnown says whether the store has sent the externals.
+// externalsKnown reports whether the store has sent the externals.
 func (c *Controller) externalsKnown() bool { return c.deps.NAT == nil || c.nat.externalsReceived }
 
-// partialSync is what the last comparison left alone because the store had not sent it.
+// partialSync is what the last comparison left alone because its intent was unknown.
 type partialSync struct {
 	on      bool
-	tenants int       // that were outstanding
-	since   time.Time // when one of them came
+	tenants int       // outstanding tenants
+	since   time.Time // when one of them arrived
 }
 
-// partialMayChange sees to it that what was left alone is compared once all is known.
-// It returns false while the switch must not be touched: a tenant has come whose interfaces
+// partialMayChange compares what was left alone once everything is known. It returns
+// false while the switch must not be touched: a tenant has arrived whose interfaces
 // here are still to be looked up, and until then its ports look unplugged.
 func (c *Controller) partialMayChange() bool {
 	if !c.partial.on {
@@ -94,8 +94,8 @@ func (c *Controller) partialMayChange() bool {
 	return true
 }
 
-// zonesNeeded returns for whom zones are needed: while not all tenants are known,
-// whoever has one keeps it.
+// zonesNeeded returns who needs a zone: while some tenants are unknown, existing zones
+// stay.
 func (c *Controller) zonesNeeded() map[string]bool {
 	names := c.world.ZoneNames()
 	if tenants, _ := c.outstanding(); len(tenants) > 0 {

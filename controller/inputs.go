@@ -11,16 +11,16 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// What the daemon tells the controller of its host. What the store says comes by watches.
+// Inputs from the daemon about its host. Input from the store comes by watches.
 
-// SetInterfaces takes in the interfaces of the integration bridge: all of them.
+// SetInterfaces replaces the list of the integration bridge's interfaces.
 func (c *Controller) SetInterfaces(ctx context.Context, list []Interface) {
 	c.send(ctx, func() {
 		came, went := c.binder.setInterfaces(list, c.world)
 		for _, id := range came {
 			if ref, ok := c.binder.expects(id, c.world); ok {
-				// Flows are made of what the store has sent: its answer about what the id means may
-				// come later.
+				// Flows follow from what the store has sent; the lookup of the id may
+				// answer later.
 				c.binder.resolve(id, ref, true, c.world)
 			}
 			c.resolve(ctx, id)
@@ -34,9 +34,9 @@ func (c *Controller) SetInterfaces(ctx context.Context, list []Interface) {
 	})
 }
 
-// Expect says that a port is about to be claimed for this host, and its interface made.
-// The function that it returns says what came of it: after a success the interface is
-// waited for, for a while.
+// Expect announces that a port is about to be claimed for this host and its interface
+// made. The returned function reports the outcome: after a success the interface is
+// expected for a while.
 func (c *Controller) Expect(ctx context.Context, ref intent.PortRef) (done func(error)) {
 	c.send(ctx, func() { c.binder.expected[ref] = time.Time{} })
 	return func(err error) {
@@ -52,27 +52,25 @@ func (c *Controller) Expect(ctx context.Context, ref intent.PortRef) (done func(
 	}
 }
 
-// Unexpect says that a port was unplugged. If its interface has not been seen yet it will
-// never be, and the port's claim is given up.
+// Unexpect says that a port was unplugged. If its interface has not been seen yet, it
+// is no longer expected, and the port's claim is given up.
 func (c *Controller) Unexpect(ctx context.Context, ref intent.PortRef) {
 	c.send(ctx, func() { delete(c.binder.expected, ref) })
 }
 
-// Connected takes in a switch that has just connected, and the number of its
-// tunnel port.
+// Connected sets the switch that has just connected, and the number of its tunnel port.
 func (c *Controller) Connected(ctx context.Context, sw Switch, vxlan of.PortNo) {
 	c.send(ctx, func() {
 		c.world.SetSwitch(pipeline.Switch{VXLANPort: vxlan, KernelDatapath: c.deps.KernelDatapath, NoMeters: c.noMeters})
 		c.sw, c.synced = sw, false
-		clear(c.nat.limits) // it may have started anew
+		clear(c.nat.limits) // ovs-vswitchd may have restarted
 		c.world.CheckAll()
 		c.foreign, c.repairing = foreignChanges{epoch: c.foreign.epoch + 1}, false
 		c.retrySync, c.syncBackoff = time.Time{}, 0
 	})
 }
 
-// Disconnected takes in that the switch is gone; sw is the one that Connected was
-// given.
+// Disconnected says that the switch is gone; sw is the one given to Connected.
 func (c *Controller) Disconnected(ctx context.Context, sw Switch) {
 	c.send(ctx, func() {
 		if c.sw == sw {
@@ -81,8 +79,8 @@ func (c *Controller) Disconnected(ctx context.Context, sw Switch) {
 	})
 }
 
-// Disturbed takes in that another program has changed something in the switch, or
-// may have. All of it is compared with what is wanted, soon, and put back.
+// Disturbed says that another program has, or may have, changed something in the
+// switch. The switch is soon compared with the wanted state and repaired.
 func (c *Controller) Disturbed(ctx context.Context, sw Switch) {
 	c.send(ctx, func() {
 		if c.sw == sw {
@@ -91,20 +89,19 @@ func (c *Controller) Disturbed(ctx context.Context, sw Switch) {
 	})
 }
 
-// SetMeters takes in whether the switch that connects next has meters. Until it is
-// called it is taken for having some.
+// SetMeters says whether the switch that connects next has meters. Until it is called,
+// the controller assumes that it has.
 func (c *Controller) SetMeters(ctx context.Context, some bool) {
 	c.send(ctx, func() { c.noMeters = !some })
 }
 
-// SetPenalties takes in which ports of the switch make too many cached flows: all of
-// them.
+// SetPenalties replaces the list of switch ports with too many cached flows.
 func (c *Controller) SetPenalties(ctx context.Context, ports map[of.PortNo]bool) {
 	ports = maps.Clone(ports)
 	c.send(ctx, func() { c.world.SetPenalties(ports) })
 }
 
-// SetUplinks takes in which externals have a port here, by their names.
+// SetUplinks replaces the list of externals with a port here, by name.
 func (c *Controller) SetUplinks(ctx context.Context, uplinks map[string]Uplink) {
 	uplinks = maps.Clone(uplinks)
 	c.send(ctx, func() {
@@ -113,7 +110,7 @@ func (c *Controller) SetUplinks(ctx context.Context, uplinks map[string]Uplink) 
 	})
 }
 
-// SetSurroundings takes in what tenants must not reach.
+// SetSurroundings sets the addresses that tenants must not reach.
 func (c *Controller) SetSurroundings(ctx context.Context, s Surroundings) {
 	c.send(ctx, func() {
 		c.nat.surroundingsReceived = true
@@ -121,8 +118,8 @@ func (c *Controller) SetSurroundings(ctx context.Context, s Surroundings) {
 	})
 }
 
-// Recall follows the tenants that this host knew when it last ran: it may have
-// left claims in them. Until it is called no switch is touched.
+// Recall follows the tenants that this host knew when it last ran: it may have left
+// claims in them. No switch is touched before this call.
 func (c *Controller) Recall(ctx context.Context, tenants []string) {
 	c.send(ctx, func() {
 		for _, t := range tenants {
@@ -132,9 +129,9 @@ func (c *Controller) Recall(ctx context.Context, tenants []string) {
 	})
 }
 
-// Claimed takes in which ports the store says that this host claims. A claim that no
-// interface is behind is given up: one that was made while the store's answer was lost
-// would stay for ever.
+// Claimed sets the ports that this host claims according to the store. A claim without
+// an interface is given up: a claim whose answer was lost would otherwise stay for
+// ever.
 func (c *Controller) Claimed(ctx context.Context, refs []intent.PortRef) {
 	c.send(ctx, func() {
 		if !c.started {
@@ -149,14 +146,14 @@ func (c *Controller) Claimed(ctx context.Context, refs []intent.PortRef) {
 // Uplink is the port of the switch by which packets leave to an external.
 type Uplink = world.Uplink
 
-// Surroundings is what there is around this host that tenants must not reach.
+// Surroundings are the addresses around this host that tenants must not reach.
 type Surroundings = world.Surroundings
 
 // HostPort is a port of this host's own addresses.
 type HostPort = pipeline.HostPort
 
-// LeftOut is an object of which this host makes no flows, or no new ones.
+// LeftOut is an object without flows, or without new ones, on this host.
 type LeftOut = world.LeftOut
 
-// ZoneName is the name under which the zone of a tenant is kept.
+// ZoneName is the name under which a tenant's zone is stored.
 func ZoneName(t intent.Tenant) string { return world.ZoneName(t) }

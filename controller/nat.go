@@ -13,9 +13,8 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// NAT are the parts of the world that externals and NAT need. Whoever gives them to
-// a Controller also calls SetUplinks and SetSurroundings, once at least: until then
-// no switch is touched.
+// NAT is the controller's access to externals and conntrack. Its user must also call
+// SetUplinks and SetSurroundings at least once: before that no switch is touched.
 type NAT struct {
 	Externals Externals
 	Guard     Guard
@@ -23,9 +22,9 @@ type NAT struct {
 	Conntrack Conntrack
 	Addresses NATAddresses
 
-	// HostForwards takes in the forwards that begin at the host's own addresses and
-	// lead into ports of tenants, once when the controller begins to act and whenever
-	// they change. It must not wait. nil: they are not reported.
+	// HostForwards receives the forwards from the host's own addresses to ports of
+	// tenants, when the controller begins to act and whenever they change. It must not
+	// block. nil: they are not reported.
 	HostForwards func([]intent.Forward)
 }
 
@@ -35,16 +34,15 @@ type Externals interface {
 	WatchExternals(ctx context.Context, deliver func(intent.ExternalsUpdate)) error
 }
 
-// Guard watches what all hosts keep tenants from. The watch blocks until ctx ends and hides
-// lost connections.
+// Guard watches the addresses that all hosts close to tenants. The watch blocks until
+// ctx ends and hides lost connections.
 type Guard interface {
 	WatchGuard(ctx context.Context, deliver func(intent.GuardUpdate)) error
 }
 
-// Zones keeps, for as long as the bridge exists, which zone of the connection tracker
-// belongs to whom.
+// Zones stores, with the bridge, which conntrack zone belongs to which name.
 type Zones interface {
-	LoadZones(ctx context.Context) (map[string]uint16, error) // none yet: empty
+	LoadZones(ctx context.Context) (map[string]uint16, error) // empty if none are stored
 	SaveZones(ctx context.Context, zones map[string]uint16) error
 }
 
@@ -56,36 +54,36 @@ type Conntrack interface {
 	Connections(ctx context.Context, zone uint16) ([]of.Connections, error)
 	// Cut ends connections. One without tuples stands for all of its zone.
 	Cut(ctx context.Context, which ...of.Connections) error
-	// Limit bounds the connections of a zone; 0: no bound. It is forgotten when
+	// Cut ends connections. One without tuples stands for its whole zone.
 	// ovs-vswitchd ends.
 	Limit(ctx context.Context, zone uint16, most uint32) error
 }
 
-// Limits is what a Conntrack may have besides: the bounds of all zones, as they are.
+// Limits is an optional part of a Conntrack: the current limits of all zones.
 type Limits interface {
 	Limits(ctx context.Context) (map[uint16]uint32, error)
 }
 
-// NATAddresses are the addresses that hosts take from the pools of externals of kind
-// bridge, in the store. Claiming again what a host has returns the same.
+// NATAddresses are the addresses that hosts claim, in the store, from the pools of
+// externals of kind bridge. Claiming again returns the address that the host has.
 type NATAddresses interface {
 	ClaimNATAddress(ctx context.Context, tenant, external, host string) (netip.Addr, error)
 	ReleaseNATAddress(ctx context.Context, tenant, external, host string) error
 }
 
-// natState is what the controller remembers of what it did for NAT.
+// natState is the state of the controller's NAT work.
 type natState struct {
 	uplinksReceived, surroundingsReceived, externalsReceived, guardReceived bool
 
 	zonesLoaded      bool
-	zones            map[string]uint16 // as the bridge keeps them
+	zones            map[string]uint16 // as stored with the bridge
 	limits           map[uint16]uint32 // as the switch has them
-	forwards         []intent.Forward  // that were reported to HostForwards
+	forwards         []intent.Forward  // as last reported to HostForwards
 	forwardsReported bool
-	checked          map[string]world.Rules // by tenant: the rules that its connections were last checked against
+	checked          map[string]world.Rules // by tenant: the rules of the last check of its connections
 }
 
-// reportForwards reports the forwards that the host's own packet filter has to begin.
+// reportForwards reports the forwards from this host's own addresses.
 func (c *Controller) reportForwards() {
 	if c.deps.NAT == nil || c.deps.NAT.HostForwards == nil {
 		return
@@ -97,14 +95,14 @@ func (c *Controller) reportForwards() {
 	}
 }
 
-// natKnown says whether enough of this host is known to touch a switch.
+// natKnown reports whether enough of this host is known to touch a switch.
 func (c *Controller) natKnown() bool {
 	return c.deps.NAT == nil || c.nat.uplinksReceived && c.nat.surroundingsReceived && c.nat.guardReceived && c.nat.zonesLoaded
 }
 
-// assignZones loads which zones there are, gives one to each tenant that has come
-// to need one, and takes back those that are needed no more. A zone is empty when it
-// is given: what another tenant left there would be taken for the new one's.
+// assignZones loads the stored zones, assigns one to each tenant that has come to need
+// one, and takes back unneeded ones. A zone is emptied before it is assigned, so that
+// no connection of its previous tenant passes to the new one.
 func (c *Controller) assignZones(ctx context.Context) {
 	if c.deps.NAT == nil || c.busy(zonesQueue) {
 		return
@@ -128,13 +126,14 @@ func (c *Controller) assignZones(ctx context.Context) {
 	}
 	plan := world.PlanZones(c.nat.zones, c.zonesNeeded())
 	if len(plan.Empty) == 0 {
-		// All is as it is kept, but perhaps one was taken back that is needed again.
+		// The stored zones are up to date, but a zone that was taken back may be needed
+		// again.
 		c.world.SetZones(c.nat.zones)
 		return
 	}
-	// Whoever lost its zone has no flows with it since the last flush.
+	// Names that lost their zone have had no flows with it since the last flush.
 	c.world.SetZones(plan.Keep)
-	// A zone is bounded before the first flow sends packets there.
+	// A zone's limit is set before the first flow sends packets there.
 	fresh := map[uint16]uint32{}
 	for name, limit := range c.world.ZoneLimits() {
 		if z := plan.Next[name]; slices.Contains(plan.Empty, z) {
@@ -145,7 +144,7 @@ func (c *Controller) assignZones(ctx context.Context) {
 		do: func(ctx context.Context) error {
 			for z, limit := range fresh {
 				if err := c.deps.NAT.Conntrack.Limit(ctx, z, limit); err != nil {
-					delete(fresh, z) // natTasks tries again, and says so: a tenant is not kept inside for that
+					delete(fresh, z) // natTasks retries and reports it: the tenant is not cut off for that
 				}
 			}
 			for _, z := range plan.Empty {
@@ -166,8 +165,8 @@ func (c *Controller) assignZones(ctx context.Context) {
 	})
 }
 
-// natTasks does what NAT needs done outside: addresses for this host, limits, and
-// cutting what the rules do not allow any more.
+// natTasks returns NAT's calls to other processes: addresses for this host, limits, and
+// cutting connections that the rules no longer allow.
 func (c *Controller) natTasks(ctx context.Context) {
 	if c.deps.NAT == nil || !c.synced || !c.nat.externalsReceived {
 		return
@@ -190,8 +189,8 @@ func (c *Controller) natTasks(ctx context.Context) {
 	}
 }
 
-// natUnderWay says whether something is still being done for a tenant's NAT. What
-// failed is not: it is tried again, but what waits for the tenant need not wait for that.
+// natUnderWay reports whether work for a tenant's NAT is under way. Failed work does
+// not count: it is retried, but need not delay what waits for the tenant.
 func (c *Controller) natUnderWay(tenant string) bool {
 	if c.deps.NAT == nil {
 		return false
@@ -238,7 +237,7 @@ func (c *Controller) claimAddress(ctx context.Context, a world.AddressDue) {
 	c.do(ctx, t)
 }
 
-// limit bounds the connections of a zone.
+// limit sets the limit of a zone.
 func (c *Controller) limit(ctx context.Context, r world.Rules) {
 	if most, ok := c.nat.limits[r.Zone]; ok && most == r.Limit {
 		return
@@ -249,8 +248,8 @@ func (c *Controller) limit(ctx context.Context, r world.Rules) {
 	})
 }
 
-// checkLimits compares the bounds of zones with those that were set. One that differs is set
-// again, and reported.
+// checkLimits compares the limits of zones with those that were set. A different one is
+// set again, and reported.
 func (c *Controller) checkLimits(ctx context.Context) {
 	if c.deps.NAT == nil || len(c.nat.limits) == 0 {
 		return
@@ -265,7 +264,7 @@ func (c *Controller) checkLimits(ctx context.Context) {
 	c.do(ctx, task{queue: "sample limits", what: "look at the limits of the connection tracker",
 		do: func(ctx context.Context) error {
 			now, failed = look.Limits(ctx)
-			return nil // the connection to the switch reports what is wrong with it
+			return nil // the connection to the switch reports its own errors
 		},
 		done: func() {
 			if failed != nil || c.sw != sw {
@@ -286,8 +285,7 @@ func (c *Controller) checkLimits(ctx context.Context) {
 	})
 }
 
-// checkConnections cuts the connections of a tenant that the rules in force would not have
-// made.
+// checkConnections cuts a tenant's connections that the rules in force do not allow.
 func (c *Controller) checkConnections(ctx context.Context, tenant string, rules world.Rules) {
 	if old, ok := c.nat.checked[tenant]; ok && reflect.DeepEqual(old, rules) {
 		if most, ok := c.nat.limits[rules.Zone]; ok && most == rules.Limit {

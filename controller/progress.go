@@ -6,10 +6,11 @@ import (
 	"time"
 )
 
-// What this host reports to the others, by the store, of how far its switch is.
+// What this host reports to other hosts, through the store, about the progress of its
+// switch.
 
-// reportApplied reports to the store how far the switch is, when something of the host's
-// span changed.
+// reportApplied reports the switch's progress to the store when something in the host's
+// span has changed.
 func (c *Controller) reportApplied(ctx context.Context) {
 	now := map[string]int64{}
 	for t := range c.follows {
@@ -29,12 +30,12 @@ func (c *Controller) reportApplied(ctx context.Context) {
 	})
 }
 
-// othersPatience is how long a port that comes up waits for other hosts to know of it: one
-// that lives and hangs must not keep it down.
+// othersPatience is how long a new port waits for other hosts to know of it: one that
+// is alive but stuck must not keep it down.
 const othersPatience = 2 * time.Second
 
-// waitOthers waits until all other hosts know a tenant as it was at a revision, or for as
-// long as is right.
+// waitOthers waits until all other hosts know a tenant as of a revision, but no longer
+// than othersPatience.
 func (c *Controller) waitOthers(ctx context.Context, tenant string, revision int64) error {
 	limited, cancel := context.WithTimeout(ctx, othersPatience)
 	defer cancel()

@@ -17,12 +17,12 @@ type Stats struct {
 	Mods           int       // messages sent to the switch
 	Resyncs        int       // comparisons of the whole switch
 	LastResync     time.Time // when the last one began
-	LastResyncMods int       // how many messages it took
+	LastResyncMods int       // messages that it took
 	LastError      string    // why the last attempt failed; "" if it did not
-	Clashes        []string  // flows that two objects want, as the last comparison of all found
+	Clashes        []string  // flows wanted by two objects, as of the last full comparison
 }
 
-// Status is what the controller knows, at one moment.
+// Status is the controller's state at one moment.
 type Status struct {
 	Stats
 	Connected bool // to the switch
@@ -31,9 +31,9 @@ type Status struct {
 	Groups    int
 	Tenants   []TenantStatus
 	LeftOut   []LeftOut
-	NoHosts   bool         // neither the store nor a copy of it has sent the hosts: nothing is done here
-	NoGuard   bool         // neither has sent what tenants are kept from: nothing is done here
-	Missing   []string     // tenants that were here, and that neither has sent; their flows stay as they are
+	NoHosts   bool         // neither the store nor a cached copy has sent the hosts: the switch is left alone
+	NoGuard   bool         // neither has sent what tenants must not reach: the switch is left alone
+	Missing   []string     // tenants that were here and that neither has sent; their flows stay as they are
 	Ports     []PortStatus // plugged here
 	Conflicts []Conflict
 }
@@ -41,10 +41,10 @@ type Status struct {
 // TenantStatus is a tenant of this host's span.
 type TenantStatus struct {
 	Name     string
-	Revision int64 // of the store, that was taken in
+	Revision int64 // of the store, as received
 	Applied  int64 // that the switch has, as reported to the store
 
-	// Unlimited: nothing bounds the tenant's connections through NAT on this host.
+	// Unlimited: the tenant's connections through NAT on this host have no limit.
 	Unlimited bool
 }
 
@@ -52,10 +52,10 @@ type TenantStatus struct {
 type PortStatus struct {
 	Interface
 	Ref     intent.PortRef
-	Pending bool   // it is not known yet which port it is
+	Pending bool   // its port is not known yet
 	Known   bool   // the store has such a port
 	InForce bool   // this host's claim is the one in force
-	Refused string // why this host may not claim the port; "": nothing is in the way
+	Refused string // why this host may not claim the port; "": it may
 }
 
 // Conflict is a port that more than one host, or more than one interface, claims.
@@ -70,7 +70,7 @@ func (c *Controller) Status(ctx context.Context) (Status, error) {
 	return ask(ctx, c, c.status)
 }
 
-// Notes say what flows are for, by whose they are.
+// Notes says what flows are for, by their cookies.
 type Notes map[pipeline.Cookie]map[of.FlowKey]string
 
 // Of returns the note of a flow; "" if there is none.
@@ -82,7 +82,7 @@ func (n Notes) Of(f of.Flow) string {
 	return n[owner][f.Key()]
 }
 
-// notesAtOnce is how many objects' notes are made without letting the loop go on.
+// notesAtOnce is how many objects' notes are made before the loop runs other work.
 const notesAtOnce = 500
 
 // Notes returns the notes of the flows wanted for the objects behind these cookies.
@@ -103,7 +103,7 @@ func (c *Controller) Notes(ctx context.Context, owners map[pipeline.Cookie]bool)
 		if err != nil {
 			break
 		}
-		// In the loop, because what the switch looks like must not change meanwhile.
+		// In the loop, so that the switch's state does not change meanwhile.
 		_, err = ask(ctx, c, func() bool {
 			for _, emit := range some {
 				emit(add)
@@ -112,7 +112,7 @@ func (c *Controller) Notes(ctx context.Context, owners map[pipeline.Cookie]bool)
 		})
 	}
 	if err != nil {
-		return nil, err // and notes may still be written to
+		return nil, err // notes may still be in use
 	}
 	return notes, nil
 }
@@ -135,7 +135,7 @@ func (c *Controller) Objects(ctx context.Context) (map[pipeline.Cookie]string, e
 	return ask(ctx, c, c.world.Objects)
 }
 
-// Why Compare does not.
+// Why Compare fails.
 var (
 	errNoSwitch = intent.Unavailablef("ovs-vswitchd does not answer").
 			WithHint("see whether ovs-vswitchd runs: systemctl status openvswitch-switch")

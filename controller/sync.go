@@ -14,11 +14,11 @@ import (
 
 const (
 	applyTimeout = 30 * time.Second // for reading the tables, or a change of a few messages
-	applyPerSec  = 2000             // messages of a large change that a busy switch takes in each second more
+	applyPerSec  = 2000             // messages of a large change that a busy switch handles per second
 )
 
-// bringSwitch brings the switch to what is wanted: by the delta if it held what
-// was wanted before, else by comparing everything.
+// bringSwitch reconciles the switch: by the delta if it held the previous wanted state,
+// else by comparing everything.
 func (c *Controller) bringSwitch(ctx context.Context) {
 	if !c.partialMayChange() {
 		return
@@ -50,8 +50,8 @@ func (c *Controller) bringSwitch(ctx context.Context) {
 	}
 }
 
-// levelOf returns the level at which a failure of the switch is logged. A connection that
-// was closed on this side is about to be replaced: that is no error.
+// levelOf returns the level for logging a failure of the switch. A connection closed on
+// this side is about to be replaced, which is no error.
 func levelOf(err error) slog.Level {
 	if errors.Is(err, net.ErrClosed) {
 		return slog.LevelInfo
@@ -94,9 +94,9 @@ func (c *Controller) resync(ctx context.Context) {
 	c.log.Info("switch compared with intent", "messages", len(mods), "took", time.Since(start).Round(time.Millisecond))
 }
 
-// compare returns the mods that lead from what the switch holds to what the last flush
-// wants. All of that is compiled while the switch is read. What may be another tenant's, of
-// which the store has not sent anything yet, is left alone.
+// compare returns the mods that lead from the switch's contents to the state that the
+// last flush wants, which is compiled while the switch is read. Flows that may belong
+// to tenants unknown so far are left alone.
 func (c *Controller) compare(ctx context.Context) ([]of.Mod, error) {
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
@@ -112,7 +112,7 @@ func (c *Controller) compare(ctx context.Context) ([]of.Mod, error) {
 	return want.Mods(held), nil
 }
 
-// target returns what compiles all that is wanted, as far as it is known by now.
+// target returns a function that compiles the wanted state, as far as it is known.
 func (c *Controller) target(w *world.World) func() world.Target {
 	if c.complete() {
 		return w.Target
@@ -121,7 +121,7 @@ func (c *Controller) target(w *world.World) func() world.Target {
 	return func() world.Target { return w.PartialTarget(externalsKnown) }
 }
 
-// readSwitch asks a switch what it holds.
+// readSwitch reads the contents of a switch.
 func readSwitch(ctx context.Context, sw Switch, as pipeline.Switch) (held world.Held, err error) {
 	if !as.NoMeters {
 		if held.Meters, err = sw.Meters(ctx); err != nil {
@@ -132,8 +132,8 @@ func readSwitch(ctx context.Context, sw Switch, as pipeline.Switch) (held world.
 	return held, err
 }
 
-// applyPatience is how long a change may take. A large one that is cut off is not lost,
-// for what was committed stays; but all is compared anew before the rest is sent.
+// applyPatience is how long a change may take. A large one that is cut off keeps what
+// was committed, but everything is compared again before the rest is sent.
 func applyPatience(mods int) time.Duration {
 	return applyTimeout + time.Duration(mods)*time.Second/applyPerSec
 }
@@ -160,9 +160,9 @@ func (c *Controller) apply(ctx context.Context, mods []of.Mod) error {
 	return nil
 }
 
-// Compare returns the mods that would lead from what the switch holds to what a
-// new process would want it to hold, and which flows two objects want: nothing, if all
-// is right. It changes nothing, and the loop goes on while the switch is read.
+// Compare returns the mods that would lead from the switch's contents to what a new
+// process would want, and the flows that two objects want. Both are empty if all is
+// right. It changes nothing, and the loop goes on while the switch is read.
 func (c *Controller) Compare(ctx context.Context) (mods []of.Mod, clashes []string, err error) {
 	type start struct {
 		sw     Switch
@@ -199,7 +199,7 @@ func (c *Controller) Compare(ctx context.Context) (mods []of.Mod, clashes []stri
 		}
 		a, err := ask(ctx, c, func() answer {
 			if c.sw != from.sw || !c.synced || c.foreign.epoch != from.epoch || c.world.Pending() {
-				return answer{again: true} // facts may have come in the same drain
+				return answer{again: true} // the same drain may have brought new facts
 			}
 			w := c.world.Recomputed()
 			want := c.target(w)()
@@ -215,5 +215,5 @@ func (c *Controller) Compare(ctx context.Context) (mods []of.Mod, clashes []stri
 	return nil, nil, errChangesAllTheTime
 }
 
-// compareTries is how often Compare begins anew because the switch was changed meanwhile.
+// compareTries is how often Compare restarts because the switch changed meanwhile.
 const compareTries = 10

@@ -10,24 +10,24 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// task is one thing to be done outside of the loop, for one interface, port or tenant: a
-// call to the store, the switch's database or the connection tracker.
+// task is a call outside the loop, for one interface, port or tenant: to the store, the
+// switch's database or the connection tracker.
 type task struct {
-	queue string // tasks of a queue are done one at a time
+	queue string // tasks of a queue run one at a time
 	what  string // for the log
 	goal  string // the state it leads to, which may take a while to be seen; "": seen at once
 	do    func(ctx context.Context) error
-	done  func() // takes in the success, inside the loop
+	done  func() // handles success, inside the loop
 
-	failed func(error) // takes in a failure, inside the loop; nil: nothing to take in
+	failed func(error) // handles failure, inside the loop; nil: nothing to do
 }
 
-// queue is where tasks for one thing are done, one at a time. Nothing waits in it: each
-// step of the loop finds out anew which tasks are left.
+// queue runs the tasks about one thing, one at a time. It holds no waiting tasks: each
+// step of the loop computes anew which tasks are left.
 type queue struct {
 	busy bool
 
-	// After a failure: when to try again, and how long that was waited for.
+	// After a failure: when to retry, and the current pause.
 	until time.Time
 	wait  time.Duration
 
@@ -37,19 +37,18 @@ type queue struct {
 }
 
 const (
-	retryFirst = 100 * time.Millisecond // the pause after a first failure, which doubles with each that follows
+	retryFirst = 100 * time.Millisecond // the pause after a first failure; it doubles with each further one
 	retryMost  = 5 * time.Second
 
 	taskTimeout = 10 * time.Second // for one call to the store or the database
 
-	// How long what was done may take to show in a watch before it is done again;
-	// doing it twice changes nothing, but costs a call.
+	// How long a result may take to show in a watch before the task is repeated;
+	// repeating it changes nothing, but costs a call.
 	showPatience = time.Second
 )
 
 // do starts a task, unless its queue is busy, waits after a failure, or has just
-// reached the task's goal. Either way the next step finds out anew what is still to
-// be done.
+// reached the task's goal. In any case the next step computes anew what is left.
 func (c *Controller) do(ctx context.Context, t task) {
 	q := c.queues[t.queue]
 	if q.busy || time.Now().Before(q.until) {
@@ -68,7 +67,7 @@ func (c *Controller) do(ctx context.Context, t task) {
 	}()
 }
 
-// did takes in what came of a task.
+// did handles the outcome of a task.
 func (c *Controller) did(ctx context.Context, t task, err error) {
 	if err == nil {
 		c.queues[t.queue] = queue{reached: t.goal, reachedAt: time.Now()}
@@ -88,15 +87,15 @@ func (c *Controller) did(ctx context.Context, t task, err error) {
 	time.AfterFunc(q.wait, func() { c.send(ctx, func() {}) })
 	level := slog.LevelWarn
 	if k := intent.KindOf(err); k == intent.NotFound || k == intent.Conflict || errors.Is(err, context.Canceled) {
-		level = slog.LevelDebug // the object went or changed while the task ran; the watch will say so
+		level = slog.LevelDebug // the object changed or was deleted while the task ran; the watch will say so
 	}
 	c.log.Log(ctx, level, "task failed", "task", t.what, "queue", t.queue, "error", err, "retry-in", q.wait)
 }
 
-// busy says whether a queue's task is under way.
+// busy reports whether a task of the queue is running.
 func (c *Controller) busy(queue string) bool { return c.queues[queue].busy }
 
-// sweepQueues drops the queues that are as if they had never been used.
+// sweepQueues drops queues without any state.
 func (c *Controller) sweepQueues() {
 	maps.DeleteFunc(c.queues, func(_ string, q queue) bool {
 		return !q.busy && time.Since(q.until) > 2*retryMost && time.Since(q.reachedAt) >= showPatience

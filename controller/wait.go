@@ -10,11 +10,11 @@ import (
 // waiter is a call of WaitUp.
 type waiter struct {
 	ref intent.PortRef
-	up  chan struct{} // closed when it is
+	up  chan struct{} // closed when the port is up
 }
 
-// WaitUp returns nil when a port that is plugged here has its flows in the switch
-// and the store knows of it. When ctx ends first it says what was missing.
+// WaitUp returns nil when a port that is plugged here has its flows in the switch and
+// the store knows it. When ctx ends first, it says what was missing.
 func (c *Controller) WaitUp(ctx context.Context, ref intent.PortRef) error {
 	w := waiter{ref, make(chan struct{})}
 	c.send(ctx, func() { c.waiters = append(c.waiters, w) })
@@ -23,7 +23,7 @@ func (c *Controller) WaitUp(ctx context.Context, ref intent.PortRef) error {
 		return nil
 	case <-ctx.Done():
 	}
-	// The loop must not keep it, and knows why. It is asked with a new deadline.
+	// The loop knows what is missing. It is asked with a deadline of its own.
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), taskTimeout)
 	defer cancel()
 	why, err := ask(late, c, func() string {
@@ -47,7 +47,7 @@ func (c *Controller) wakeWaiters() {
 	})
 }
 
-// missing says what a port still lacks to be up here; "" if nothing.
+// missing says what a port still lacks to be up here; "": nothing.
 func (c *Controller) missing(ref intent.PortRef) string {
 	own, inForce := c.world.Claim(ref)
 	_, known := c.world.Port(ref)

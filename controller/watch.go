@@ -8,10 +8,10 @@ import (
 	"github.com/ovloom/ovloom/loop"
 )
 
-// errLeft ends the watch on a tenant of which this host has nothing any more.
+// errLeft ends the watch of a tenant that no longer concerns this host.
 var errLeft = errors.New("the tenant left this host")
 
-// hopeless says that no repetition helps: what was asked for cannot exist.
+// hopeless reports whether retrying is useless: the object cannot exist.
 func hopeless(err error) bool { return intent.KindOf(err) == intent.Invalid }
 
 func (c *Controller) watchHosts(ctx context.Context) {
@@ -59,7 +59,7 @@ func (c *Controller) followTenants(ctx context.Context) {
 		c.follow(ctx, t)
 	}
 	for t, stop := range c.follows {
-		// One that the store has not sent yet may hold a claim of ours.
+		// A tenant not yet sent may hold a claim of this host's.
 		if span[t] || !c.received[t] {
 			continue
 		}
@@ -81,7 +81,7 @@ func (c *Controller) follow(ctx context.Context, tenant string) {
 		loop.Watch(ctx, c.log, "tenant "+tenant, func(ctx context.Context) error {
 			return c.deps.Span.WatchTenant(ctx, tenant, func(u intent.SpanUpdate) {
 				c.send(ctx, func() {
-					if ctx.Err() == nil { // else it was unfollowed while this waited
+					if ctx.Err() == nil { // else it was unfollowed meanwhile
 						c.received[tenant] = true
 						c.world.Update(u)
 						c.binder.span(u)
@@ -114,7 +114,7 @@ func (c *Controller) resolve(ctx context.Context, ifaceID string) {
 			if hopeless(err) {
 				c.log.Warn("an interface names no port", "iface-id", ifaceID, "error", err)
 				c.send(ctx, func() { c.resolved[ifaceID] = true })
-				<-ctx.Done() // until the interface goes or names another
+				<-ctx.Done() // until the interface goes or names another port
 			}
 			return err
 		})

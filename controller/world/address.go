@@ -17,7 +17,7 @@ type outerKey struct {
 	addr     netip.Addr
 }
 
-// addressRef is an address of an external that a tenant uses: by SNAT, as a floating
+// addressRef is an address of an external that a tenant uses: for SNAT, as a floating
 // address or for forwards.
 type addressRef struct {
 	tenant string
@@ -48,7 +48,7 @@ func (w *World) touchAddress(t *tenant, external string, a netip.Addr) {
 	}
 }
 
-// ownAddress notes that a tenant uses an address of an external once more, or once less.
+// ownAddress counts a use of an external address by a tenant, or the end of one.
 func (w *World) ownAddress(tenant, external string, a netip.Addr, by int) {
 	if !a.IsValid() {
 		return
@@ -73,7 +73,7 @@ func (w *World) ownAddress(tenant, external string, a netip.Addr, by int) {
 	}
 }
 
-// addressConflict says why a tenant does not use an address of an external.
+// addressConflict says why a tenant may not use an address of an external.
 func (w *World) addressConflict(t *tenant, k outerKey) string {
 	users := w.unique.outer[k]
 	if len(users) < 2 {
@@ -87,8 +87,8 @@ func (w *World) addressConflict(t *tenant, k outerKey) string {
 	return ""
 }
 
-// addressConflicts lists external addresses that tenants do not use because others have
-// them.
+// addressConflicts lists external addresses that tenants do not get because another
+// tenant uses them.
 func (w *World) addressConflicts(add func(object, why string)) {
 	for k, users := range w.unique.outer {
 		for name := range users {
@@ -121,14 +121,14 @@ func (w *World) addressView(ref addressRef) *pipeline.AddressView {
 	return &pipeline.AddressView{Address: ref.addr, External: e, Segment: segment, Beside: beside, VRF: t.VRF, Zone: zone, Here: here && up.OFPort != 0, Router: w.routerMAC()}
 }
 
-// usesAddress says whether a tenant uses an external address, and whether it is this
-// host that answers for it.
+// usesAddress reports whether a tenant uses an external address, and whether this host
+// answers for it.
 func (w *World) usesAddress(t *tenant, e *intent.External, a netip.Addr) (used, here bool) {
 	if ref, ok := t.nat.floatingAt[outerKey{e.Name, a}]; ok {
 		return true, w.here(ref.PortRef)
 	}
 	if s, ok := t.nat.snats[e.Name]; ok && s.Address == a {
-		return true, true // kind host: everywhere
+		return true, true // kind host: every host answers
 	}
 	for k, taken := range t.nat.taken {
 		if k.external == e.Name && taken.Address == a {

@@ -16,7 +16,7 @@ func (w *World) bindingClass() objectClass[intent.Binding] {
 		keep: func(t *tenant, now *intent.Binding, deleted bool) (old *intent.Binding) {
 			n := t.network(now.Network)
 			before := n.claims[now.Port]
-			// The slice may be read as part of an earlier state: make a new one.
+			// The slice may be part of an earlier state: make a new one.
 			claims := make([]intent.Binding, 0, len(before)+1)
 			for i := range before {
 				if before[i].Host == now.Host {

@@ -10,8 +10,8 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// Two objects must not want flows with the same table, priority and match: the switch holds
-// one of them, and which one would depend on the order of events.
+// Two objects must not want flows with the same table, priority and match: the switch
+// holds one of them, and which one would depend on the order of events.
 
 // Clashes names the objects that want the same flows, in words.
 func (w *World) Clashes(t Target) []string {
@@ -19,7 +19,7 @@ func (w *World) Clashes(t Target) []string {
 	if len(doubles) == 0 {
 		return nil
 	}
-	names := map[pipeline.Cookie][]string{} // more than one, if objects have one id
+	names := map[pipeline.Cookie][]string{} // several if objects share an id
 	for _, o := range w.all() {
 		names[o.cookie()] = append(names[o.cookie()], o.name())
 	}
@@ -54,8 +54,8 @@ func keyText(f of.Flow) string {
 	return f.String()
 }
 
-// settleDoubles orders flows so that of two with the same key that of the object with the
-// higher cookie counts, whatever order the objects came in.
+// settleDoubles orders flows so that of two with the same key the one with the higher
+// cookie wins, in whatever order the objects were compiled.
 func settleDoubles(flows []of.Flow) *of.FlowIndex {
 	x := of.IndexFlows(flows)
 	if len(x.Doubles()) == 0 {

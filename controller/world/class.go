@@ -6,24 +6,24 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// objectClass is how a World takes in the objects of one class that a tenant has in the
-// store.
+// objectClass is how a World stores the objects of one class that the store has by
+// tenant.
 type objectClass[T intent.Object] struct {
 	// of returns the objects of a snapshot.
 	of func(t *tenant, s *intent.Snapshot) []T
-	// keep puts now in place of the object with its reference, or, if deleted is set, removes
-	// that, and returns what was there; nil: nothing. What is derived from a tenant's objects
-	// alone is kept along.
+	// keep replaces the object with now's reference or, if deleted is set, removes it,
+	// and returns the previous object; nil: none. It also keeps data derived from the
+	// tenant's objects alone.
 	keep func(t *tenant, now *T, deleted bool) (old *T)
-	// owns notes what an object has alone among all tenants, or no more: either may be nil.
-	// nil: it has nothing alone.
+	// owns records what an object alone may have among all tenants, or releases it:
+	// either may be nil. nil: nothing is exclusive.
 	owns func(t *tenant, old, now *T)
 	// changed marks what depends on the object. One of old and now may be nil.
 	changed func(t *tenant, old, now *T)
-	// each visits all objects of the class that a tenant has; nil: they have nothing alone.
+	// each visits all objects of the class in a tenant; nil: nothing is exclusive.
 	// Visit must not keep the pointer.
 	each func(t *tenant, visit func(*T))
-	// touch marks all objects of the class; nil: none have flows of their own.
+	// touch marks all objects of the class; nil: they have no flows of their own.
 	touch func(t *tenant)
 }
 
@@ -53,7 +53,8 @@ func (c *objectClass[T]) snapshot(w *World, t *tenant, s *intent.Snapshot) {
 	}
 }
 
-// take takes in a change of one object. If that fails the others go on.
+// take applies a change of one object. If that fails, the other objects are not
+// affected.
 func (c *objectClass[T]) take(w *World, t *tenant, o *T, deleted bool) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -68,7 +69,7 @@ func (c *objectClass[T]) take(w *World, t *tenant, o *T, deleted bool) {
 		c.owns(t, old, now)
 	}
 	if old == nil && now == nil {
-		old = o // perhaps something is left of it
+		old = o // part of it may be left
 	}
 	c.changed(t, old, now)
 	if w.faults.any() {
@@ -88,10 +89,10 @@ func (c *objectClass[T]) touchAll(t *tenant) {
 	}
 }
 
-// replace puts an object in a map, or removes it, and returns what was there.
+// replace puts an object into a map, or removes it, and returns the previous one.
 func replace[K comparable, T any](m map[K]T, k K, o *T, deleted bool) (old *T) {
 	if was, ok := m[k]; ok {
-		kept := was // only what was there needs memory of its own
+		kept := was // only the previous object needs memory of its own
 		old = &kept
 	}
 	if deleted {

@@ -10,39 +10,39 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// What a tenant's connections through NAT are checked against, and which tenants have to
-// be checked: those whose rules may have changed since.
+// The rules that a tenant's connections through NAT are checked against, and the
+// tenants to check because their rules may have changed.
 
-// Rules is all that a tenant's connections are checked against.
+// Rules are everything that a tenant's connections are checked against.
 type Rules struct {
 	Zone  uint16
 	Limit uint32 // of connections; 0: none
 
-	snat     map[netip.Addr]bool // what the tenant is translated to here
+	snat     map[netip.Addr]bool // the tenant's SNAT addresses here
 	floating map[netip.Addr]netip.Addr
 	forwards map[forwardKey]netip.AddrPort // to targets
-	targets  map[forwardKey]bool           // that are here, of forwards that begin anywhere
+	targets  map[forwardKey]bool           // targets here, of forwards on any host
 
 	// Departed are the addresses of ports that were here: what they began from here cannot
 	// go on elsewhere, under another address. What a forward leads to them can.
 	Departed map[netip.Addr]bool
 }
 
-// forwardKey is what a forward forwards, or what it forwards to.
+// forwardKey is an address and port of a protocol: a forward's own, or its target.
 type forwardKey struct {
 	proto uint8
 	at    netip.AddrPort
 }
 
-// Allow says whether a connection may go on: whether the rules could have made it.
-// So one goes on that was made by the tenant's SNAT before its port got a floating
-// address; it keeps the translation that it has.
+// Allow reports whether a connection may go on: whether the rules could have made it.
+// So a connection made by the tenant's SNAT before its port got a floating address goes
+// on, with the translation that it has.
 //
-// A connection is known by two tuples. The original one is of its first packet before
-// translation; the reply one is of an answer before it is translated back. A tenant
-// that reaches an address of its own has two connections: one that is translated on
-// its way out, and one on its way in. One that came in by another host was translated
-// there, and here not at all.
+// A connection has two tuples: the original one is its first packet before translation,
+// the reply one an answer before it is translated back. A tenant that reaches an
+// address of its own has two connections, one translated on the way out and one on the
+// way in. A connection that came in by another host was translated there, and is not
+// translated here.
 func (r Rules) Allow(c of.Connections) bool {
 	if c.Reply.Dst == c.Orig.Src && c.Reply.Src == c.Orig.Dst {
 		return r.targets[forwardKey{c.Orig.Proto, netip.AddrPortFrom(c.Orig.Dst, c.Orig.DstPort)}]
@@ -53,7 +53,7 @@ func (r Rules) Allow(c of.Connections) bool {
 			return false
 		}
 	}
-	if c.Reply.Src != c.Orig.Dst { // its destination was
+	if c.Reply.Src != c.Orig.Dst { // its destination was translated
 		inner, outer := c.Reply.Src, c.Orig.Dst
 		at := forwardKey{c.Orig.Proto, netip.AddrPortFrom(outer, c.Orig.DstPort)}
 		if r.floating[outer] != inner && r.forwards[at] != netip.AddrPortFrom(inner, c.Reply.SrcPort) {
@@ -63,8 +63,7 @@ func (r Rules) Allow(c of.Connections) bool {
 	return true
 }
 
-// Rules returns what the connections of a tenant are checked against; false if it has
-// no zone.
+// Rules returns the rules for the connections of a tenant; false if it has no zone.
 func (w *World) Rules(tenant string) (Rules, bool) {
 	t := w.tenants[tenant]
 	r := Rules{Zone: w.zone(t), snat: map[netip.Addr]bool{}, floating: map[netip.Addr]netip.Addr{},
@@ -98,11 +97,11 @@ func (w *World) Rules(tenant string) (Rules, bool) {
 	return r, true
 }
 
-// connections returns how many connections the tenant may have on a host; 0: any number.
-// All of them are in one zone, so that of several SNATs the one that allows most decides.
+// connections returns how many connections the tenant may have on a host; 0: any
+// number. They share one zone, so the SNAT with the highest limit decides.
 func (t *tenant) connections() uint32 {
 	if len(t.nat.snats) == 0 {
-		return intent.DefaultConnections // of floating addresses and forwards
+		return intent.DefaultConnections // for floating addresses and forwards
 	}
 	var most uint32
 	for _, s := range t.nat.snats {
@@ -115,7 +114,7 @@ func (t *tenant) connections() uint32 {
 	return most
 }
 
-// ZoneLimits returns what bounds the connections of each zone, by the zone's name.
+// ZoneLimits returns the connection limit of each zone, by the zone's name.
 func (w *World) ZoneLimits() map[string]uint32 {
 	limits := map[string]uint32{}
 	for _, t := range w.tenants {
@@ -126,13 +125,14 @@ func (w *World) ZoneLimits() map[string]uint32 {
 	return limits
 }
 
-// Unlimited says whether nothing bounds a tenant's connections here.
+// Unlimited reports whether a tenant's connections here have no limit.
 func (w *World) Unlimited(tenant string) bool {
 	r, ok := w.Rules(tenant)
 	return ok && r.Limit == 0
 }
 
-// check marks a tenant: its connections may have to end, or its limit to change.
+// check marks a tenant: some of its connections may have to end, or its limit to
+// change.
 func (w *World) check(tenant string) { w.unchecked[tenant] = true }
 
 // CheckAll marks all tenants, as if all rules had changed.
@@ -145,11 +145,11 @@ func (w *World) CheckAll() {
 // Unchecked returns the tenants whose connections are to be checked, in order.
 func (w *World) Unchecked() []string { return slices.Sorted(maps.Keys(w.unchecked)) }
 
-// IsUnchecked says whether a tenant's connections are to be checked.
+// IsUnchecked reports whether a tenant's connections are to be checked.
 func (w *World) IsUnchecked(tenant string) bool { return w.unchecked[tenant] }
 
-// noteDeparture remembers the addresses of a port that was here, or forgets those of one
-// that is.
+// noteDeparture remembers the addresses of a port that was here, or forgets the
+// addresses of a port that is here.
 func (w *World) noteDeparture(tenant string, old, now *pipeline.PortView) {
 	if t := w.tenants[tenant]; t == nil || !t.nat.any() {
 		delete(w.departed, tenant)
@@ -169,8 +169,8 @@ func (w *World) noteDeparture(tenant string, old, now *pipeline.PortView) {
 	}
 }
 
-// DepartedUnseen takes the ports of a tenant that are on other hosts for ones that were
-// here: before the first check that is not known.
+// DepartedUnseen assumes that a tenant's ports on other hosts were here before: before
+// the first check that is unknown.
 func (w *World) DepartedUnseen(tenant string) {
 	t := w.tenants[tenant]
 	if t == nil {
@@ -196,7 +196,7 @@ func (w *World) depart(tenant string, addrs []netip.Addr) {
 	}
 }
 
-// ForgetDeparted forgets addresses of ports that were here: their connections were cut.
+// ForgetDeparted forgets addresses of departed ports: their connections were cut.
 func (w *World) ForgetDeparted(tenant string, departed map[netip.Addr]bool) {
 	maps.DeleteFunc(w.departed[tenant], func(a netip.Addr, _ bool) bool { return departed[a] })
 	if len(w.departed[tenant]) == 0 {
@@ -204,7 +204,7 @@ func (w *World) ForgetDeparted(tenant string, departed map[netip.Addr]bool) {
 	}
 }
 
-// Checked says that a tenant's connections and its limit are as they must be.
+// Checked says that a tenant's connections and limit are up to date.
 func (w *World) Checked(tenant string, departed map[netip.Addr]bool) {
 	w.ForgetDeparted(tenant, departed)
 	delete(w.unchecked, tenant)

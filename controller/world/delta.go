@@ -9,10 +9,9 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// Flush compiles what is dirty and returns the mods that lead from the last flush
-// to now, in an order in which no packet sees a half-made change. It returns false if
-// everything must be compared instead: an object has failed, or one that had failed
-// has changed.
+// Flush compiles dirty objects and returns the mods from the last flush to now, in an
+// order in which no packet sees a half-made change. It returns false if everything must
+// be compared instead: an object has failed, or one that had failed has changed.
 func (w *World) Flush() (mods []of.Mod, sure bool) {
 	var d delta
 	w.advance(&d)
@@ -25,7 +24,7 @@ func (w *World) Flush() (mods []of.Mod, sure bool) {
 	return mods, true
 }
 
-// Settle is Flush for a switch that is away, or is going to be compared as a whole:
+// Settle is Flush for a switch that is away, or is about to be compared as a whole:
 // nothing is compiled.
 func (w *World) Settle() {
 	d := delta{uncompiled: true}
@@ -38,13 +37,13 @@ func (w *World) Settle() {
 	}
 }
 
-// Pending says whether facts have come since the last flush: what the switch holds is not
-// what a Recomputed world wants.
+// Pending reports whether facts have come since the last flush: then the switch does
+// not hold what a Recomputed world wants.
 func (w *World) Pending() bool {
 	return len(w.hopsMoved) > 0 || slices.ContainsFunc(w.kinds, objects.pending)
 }
 
-// advance takes in what is dirty, and adds to d what that changes.
+// advance applies the dirty objects, and adds the changes to d.
 func (w *World) advance(d *delta) {
 	w.touchHops()
 	for _, k := range w.kinds {
@@ -55,19 +54,19 @@ func (w *World) advance(d *delta) {
 
 // delta gathers differences and orders them.
 type delta struct {
-	uncompiled bool // what changes flows alone is not kept
+	uncompiled bool // changes of flows alone are not kept
 	some       bool // something has changed
 	changes    []change
 	groupsPut  []of.Group
 	groupsGone []uint32
-	groupsMore int // how many groups there are more
+	groupsMore int // growth in the number of groups
 	metersHad  map[uint32]of.Meter
 	metersWant map[uint32]of.Meter
-	forgets    []pipeline.Cookie // of what the switch learned for objects that are gone
+	forgets    []pipeline.Cookie // what the switch learned for objects that are gone
 }
 
-// change is how an object changes; nil: it is not there. The flows are compiled when
-// the delta is complete: all at once can be done on all CPUs.
+// change is a change of an object; nil: it is absent. Flows are compiled when the delta
+// is complete, on all CPUs.
 type change struct{ before, after object }
 
 func (d *delta) change(before, after object) {
@@ -101,8 +100,8 @@ func gather(into *map[uint32]of.Meter, list []of.Meter) {
 	}
 }
 
-// meters returns the changes of meters. One may pass from an object to another, as a
-// number of a port of the switch does.
+// meters returns the changes of meters. A meter may pass from one object to another, as
+// a switch port number does.
 func (d *delta) meters() []of.Mod {
 	var mods []of.Mod
 	for _, id := range slices.Sorted(maps.Keys(d.metersWant)) {
@@ -136,11 +135,11 @@ func (d *delta) groups(before, after []of.Group) {
 	d.groupsGone = append(d.groupsGone, slices.Sorted(maps.Keys(old))...)
 }
 
-// compile returns what leads from the flows before to those after, and how many
-// flows there are more.
+// compile returns the mods from the flows before to the flows after, and by how many
+// flows they grow.
 func (c change) compile(into []of.FlowMod) (mods []of.FlowMod, more int) {
 	if c.before == nil {
-		// New objects come by the ten thousand: nothing to compare.
+		// New objects come by the ten thousand and need no comparison.
 		n := len(into)
 		if !c.after.emit(func(f of.Flow, _ string) { into = append(into, of.FlowMod{Command: of.FlowAdd, Flow: f}) }) {
 			return into[:n], 0
@@ -154,7 +153,7 @@ func (c change) compile(into []of.FlowMod) (mods []of.FlowMod, more int) {
 	return append(into, of.Diff(before, after)...), len(after) - len(before)
 }
 
-// mods compiles the changes, and says how many flows there are more.
+// mods compiles the changes, and says by how many flows they grow.
 func (d *delta) mods() (mods []of.Mod, more int) {
 	type part struct {
 		mods []of.FlowMod
@@ -177,10 +176,10 @@ func (d *delta) mods() (mods []of.Mod, more int) {
 	return d.order(flows...), more
 }
 
-// order orders the changes. A port that goes is silenced first, and one that comes
-// may speak only when all else is in place; groups are there before the flows
-// that refer to them and go after them; later tables come before earlier ones;
-// what is new comes before what is old goes.
+// order orders the changes. A port that is removed is silenced first, and a new one may
+// send only when everything else is in place; groups are added before the flows that
+// refer to them and deleted after them; later tables come before earlier ones;
+// additions come before deletions.
 func (d *delta) order(flows ...[]of.FlowMod) []of.Mod {
 	var adds, deletes [tables][]*of.FlowMod
 	n := 0
@@ -228,7 +227,7 @@ func (d *delta) order(flows ...[]of.FlowMod) []of.Mod {
 			}
 		}
 	}
-	passed := map[uint32]bool{} // from an object to another
+	passed := map[uint32]bool{} // from one object to another
 	if len(d.groupsGone) > 0 {
 		for _, g := range d.groupsPut {
 			passed[g.ID] = true
@@ -248,8 +247,8 @@ func (d *delta) order(flows ...[]of.FlowMod) []of.Mod {
 	return mods
 }
 
-// movedFlows returns the keys of flows that pass from one object to another with the same
-// cookie: an external address that one tenant gives up and another has.
+// movedFlows returns the keys of flows that pass from one object to another with the
+// same cookie: an external address that moves from one tenant to another.
 func movedFlows(adds, deletes []*of.FlowMod) map[of.FlowKey]bool {
 	var moved map[of.FlowKey]bool
 	isAddress := func(m *of.FlowMod) bool { return pipeline.Cookie(m.Flow.Cookie).Kind() == pipeline.KindAddress }
@@ -270,8 +269,8 @@ func movedFlows(adds, deletes []*of.FlowMod) map[of.FlowKey]bool {
 // tables is how many tables a switch can have.
 const tables = 256
 
-// remove deletes one flow, unless the flow with its key belongs to another object
-// by now: a MAC or an interface may have changed hands.
+// remove deletes one flow, unless the flow with its key belongs to another object by
+// now: a MAC or an interface may have moved.
 func remove(f of.Flow) *of.FlowMod {
 	return &of.FlowMod{Command: of.FlowDeleteStrict, CookieMask: ^uint64(0), Flow: of.Flow{
 		Table: f.Table, Priority: f.Priority, Cookie: f.Cookie, Match: f.Match}}

@@ -13,10 +13,10 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// Uplink is the port of the switch by which packets leave to an external.
+// Uplink is the switch port by which packets leave to an external.
 type Uplink struct {
 	OFPort of.PortNo  // 0: there is none
-	MAC    intent.MAC // kind host only: of the interface that the port is
+	MAC    intent.MAC // kind host only: the MAC of the port's interface
 }
 
 func (w *World) externalKind() kind[string, pipeline.ExternalView] {
@@ -72,7 +72,7 @@ func (w *World) touchOutside() {
 	w.touchExternals()
 	w.guards.touch("")
 	for _, t := range w.tenants {
-		w.touchNAT(t) // with uplinks, the address that a port begins connections with changes, too
+		w.touchNAT(t) // a change of uplinks also changes the address that a port's connections use
 		w.touchWidths(t)
 	}
 }
@@ -84,7 +84,7 @@ func (w *World) touchExternals() {
 	}
 }
 
-// uplink returns an external, and its port here; 0: none.
+// uplink returns an external and its port here; 0: none.
 func (w *World) uplink(external string) (*intent.External, Uplink) {
 	return w.externalByName[external], w.uplinks[external]
 }
@@ -113,9 +113,9 @@ func (w *World) externalView(name string) *pipeline.ExternalView {
 	return v
 }
 
-// segment returns the VNI that stands for the segment behind an external, which it may
-// share with others, and whether it is the external whose flows let packets in from
-// there: that with the lowest number.
+// segment returns the VNI for the segment behind an external, which it may share with
+// others, and whether its flows admit packets from there: the external with the lowest
+// number does.
 func (w *World) segment(e *intent.External) (vni uint32, lead bool) {
 	first := e
 	for _, other := range w.externalByName {
@@ -129,14 +129,14 @@ func (w *World) segment(e *intent.External) (vni uint32, lead bool) {
 	return first.VNI(), first == e
 }
 
-// widerOutside says whether what comes in for a tenant may be larger than an MTU.
+// widerOutside reports whether packets from outside to a tenant may exceed an MTU.
 func (w *World) widerOutside(t *tenant, mtu int) bool {
 	if !t.nat.any() {
 		return false
 	}
 	for _, e := range w.externalByName {
 		from := e.MTU
-		if e.Kind == intent.ExternalHost { // the host's end of it is as wide as a port without an MTU of its own
+		if e.Kind == intent.ExternalHost { // the host's end has the MTU of a port without one of its own
 			from = intent.Network{}.PortMTU(w.hostByName[w.self].UnderlayMTU)
 		}
 		if from > mtu {
@@ -159,8 +159,8 @@ func (w *World) widest() int {
 	return most
 }
 
-// singleExternals returns the externals without those that have the number or the id of
-// an older one, and why those are left out.
+// singleExternals returns the externals without those that repeat the number or id of
+// an older one, and the reasons.
 func singleExternals(list []intent.External) (single []intent.External, left map[string]string) {
 	list = slices.SortedFunc(slices.Values(list), func(a, b intent.External) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Name, b.Name))

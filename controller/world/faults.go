@@ -12,11 +12,11 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// What the store holds was checked when it was read, but a value that passes may still
-// be one that the code which makes flows does not cope with. Such an object is left
-// out by itself: its flows in the switch stay as they are, and all others go on.
+// The store's values are checked when they are read, but a valid value may still make
+// the code that compiles flows panic. Such an object is left out alone: its flows in
+// the switch stay as they are, and all other objects work.
 
-// LeftOut is an object of which this host makes no flows, or no new ones.
+// LeftOut is an object without flows, or without new ones, on this host.
 type LeftOut struct {
 	Object string // "port acme/web/c1"
 	Why    string
@@ -24,29 +24,29 @@ type LeftOut struct {
 }
 
 // faults are the objects whose views or flows panicked. It may be used by several
-// goroutines: flows are compiled by many.
+// goroutines, because flows are compiled in parallel.
 type faults struct {
-	log *slog.Logger // nil: nothing is logged
+	log *slog.Logger // nil: no logging
 
 	mu     sync.Mutex
-	facts  map[string]fault  // that could not be taken in, by object
-	views  map[string]fault  // views that could not be made
-	flows  map[string]fault  // flows, groups or meters that could not be made of a view
+	facts  map[string]fault  // facts that could not be applied, by object
+	views  map[string]fault  // views that could not be computed
+	flows  map[string]fault  // flows, groups or meters that could not be compiled
 	logged map[string]string // why, by object: each is logged once
-	news   bool              // what is in the switch is not known: compare everything
+	news   bool              // the switch's contents are uncertain: compare everything
 }
 
 // fault is why an object is left out.
 type fault struct {
 	why    string
-	cookie pipeline.Cookie // of the flows that stay as they are; 0: of none
+	cookie pipeline.Cookie // of the flows that stay as they are; 0: none
 }
 
 func newFaults(log *slog.Logger) *faults {
 	return &faults{log: log, facts: map[string]fault{}, views: map[string]fault{}, flows: map[string]fault{}, logged: map[string]string{}}
 }
 
-// note adds a fault to one of the lists; recovered is what recover returned.
+// note adds a fault to one of the lists; recovered is the value from recover.
 func (f *faults) note(list map[string]fault, object string, cookie pipeline.Cookie, recovered any) {
 	now := fault{fmt.Sprint(recovered), cookie}
 	stack := debug.Stack()
@@ -72,7 +72,7 @@ func (f *faults) forget(list map[string]fault, object string) {
 	delete(list, object)
 }
 
-// broken says whether nothing can be made of an object's view.
+// broken reports whether compiling an object's view fails.
 func (f *faults) broken(o object) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -83,8 +83,8 @@ func (f *faults) broken(o object) bool {
 	return is
 }
 
-// changed says that the view of an object has been replaced. What the switch has of one
-// that was left out is known only after a comparison.
+// changed says that the view of an object has been replaced. What the switch has of an
+// object that was left out is known only after a comparison.
 func (f *faults) changed(object string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -96,24 +96,24 @@ func (f *faults) changed(object string) {
 	}
 }
 
-// any says whether anything is left out.
+// any reports whether anything is left out.
 func (f *faults) any() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return len(f.facts)+len(f.views)+len(f.flows) > 0
 }
 
-// startOver forgets which views nothing could be made of: all is compiled anew.
+// startOver forgets which views failed to compile: everything is compiled anew.
 func (f *faults) startOver() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	clear(f.flows)
 }
 
-// settled says that all that is wanted has been compiled, to be compared.
+// settled says that everything wanted has been compiled for a comparison.
 func (f *faults) settled() { f.takeNews() }
 
-// takeNews says whether everything has to be compared, once.
+// takeNews reports, once, whether everything has to be compared.
 func (f *faults) takeNews() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -157,5 +157,5 @@ func (f *faults) list() []LeftOut {
 	return left
 }
 
-// LeftOut returns what this host makes no flows of, or no new ones.
+// LeftOut returns the objects without flows, or without new ones, on this host.
 func (w *World) LeftOut() []LeftOut { return append(w.faults.list(), w.conflicting()...) }

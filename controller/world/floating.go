@@ -41,7 +41,7 @@ func (w *World) floatingClass() objectClass[intent.Floating] {
 				}
 			}
 			port := cmp.Or(now, old).PortRef()
-			if t.nat.targets[port] > 1 || now == nil { // which of the port's addresses its connections begin with
+			if t.nat.targets[port] > 1 || now == nil { // the source address of the port's connections may change
 				for other := range t.nat.floatings {
 					if other.PortRef == port {
 						w.floatings.touch(other)
@@ -92,8 +92,8 @@ func (w *World) floatingView(ref intent.FloatingRef) *pipeline.FloatingView {
 	return &pipeline.FloatingView{Floating: f, VNI: e.VNI(), VRF: t.VRF, Zone: zone, Inner: inner, Source: w.isSource(t, f)}
 }
 
-// isSource says whether a port's own connections begin with a floating address of its:
-// with the oldest of those that have an uplink here.
+// isSource reports whether a port's own connections use one of its floating addresses:
+// they use the oldest that has an uplink here.
 func (w *World) isSource(t *tenant, f intent.Floating) bool {
 	// There are few externals, and many floating addresses.
 	for external, up := range w.uplinks {

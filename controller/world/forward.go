@@ -66,8 +66,8 @@ func (w *World) touchForwards(t *tenant) {
 	}
 }
 
-// touchForwardsOf marks all forwards of an external: which host answers for their
-// address depends on all of them.
+// touchForwardsOf marks all forwards of an external: together they decide which host
+// answers for their address.
 func (w *World) touchForwardsOf(t *tenant, external string) {
 	for r, f := range t.nat.forwards {
 		if r.External == external {
@@ -89,9 +89,9 @@ func (w *World) HostForwards() []intent.Forward {
 	return list
 }
 
-// forwardsHere says whether this host answers for the address of a tenant's forwards:
-// every host for its own of kind host; of kind bridge the one that has the target
-// of the oldest forward.
+// forwardsHere reports whether this host answers for the address of a tenant's
+// forwards: of kind host, every host for its own; of kind bridge, the host with the
+// target of the oldest forward.
 func (w *World) forwardsHere(t *tenant, e *intent.External) bool {
 	if e.Kind == intent.ExternalHost {
 		return true

@@ -11,13 +11,13 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// Surroundings is what there is around this host that tenants must not reach.
+// Surroundings are the addresses around this host that tenants must not reach.
 type Surroundings struct {
-	Addresses []netip.Addr // the host's own, IPv4, without those of externals
+	Addresses []netip.Addr // the host's own IPv4 addresses, without those of externals
 	Store     []netip.Addr // endpoints of the store
 
-	// Forwards are the ports of Addresses that the host's packet filter leads into ports of
-	// tenants at the moment.
+	// Forwards are the ports of Addresses that the host's packet filter currently
+	// forwards to ports of tenants.
 	Forwards []pipeline.HostPort
 }
 
@@ -25,7 +25,7 @@ func (w *World) guardKind() kind[string, pipeline.GuardView] {
 	return kind[string, pipeline.GuardView]{
 		cookie: pipeline.KindGuard, compare: strings.Compare, view: w.guardView,
 		idOf: func(string) intent.ID { return 0 },
-		closed: func() *pipeline.GuardView { // what restricts fails closed
+		closed: func() *pipeline.GuardView { // a restriction fails closed
 			return &pipeline.GuardView{Denials: []pipeline.Denial{{Prefix: netip.MustParsePrefix("0.0.0.0/0"), Reason: pipeline.ReasonHostAddress}}}
 		},
 		same:  func(a, b *pipeline.GuardView) bool { return reflect.DeepEqual(a, b) },
@@ -34,20 +34,20 @@ func (w *World) guardKind() kind[string, pipeline.GuardView] {
 	}
 }
 
-// SetSurroundings takes in what tenants must not reach around this host.
+// SetSurroundings sets the addresses around this host that tenants must not reach.
 func (w *World) SetSurroundings(s Surroundings) {
 	w.surroundings = s
 	w.guards.touch("")
 }
 
-// SetGuarded takes in what all hosts keep tenants from.
+// SetGuarded sets the addresses that all hosts close to tenants.
 func (w *World) SetGuarded(u intent.GuardUpdate) {
 	w.guarded = u
 	w.guards.touch("")
 }
 
 // guardView lists what tenants must not reach. Of several reasons for one prefix the
-// first one counts.
+// first one is used.
 func (w *World) guardView(string) *pipeline.GuardView {
 	if len(w.externalByName) == 0 {
 		return nil
@@ -107,8 +107,8 @@ func (w *World) guardView(string) *pipeline.GuardView {
 	return v
 }
 
-// hostDenials lists what tenants must not reach by way of a host, under whose address
-// their packets would come, besides what they must not reach at all.
+// hostDenials lists what tenants must not reach through a host, whose address their
+// packets would have, besides what is closed to them everywhere.
 func (w *World) hostDenials(besides map[netip.Prefix]pipeline.Reason) (list []pipeline.Denial) {
 	for _, name := range slices.Sorted(maps.Keys(w.externalByName)) {
 		e := w.externalByName[name]

@@ -7,7 +7,7 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// hostView is a host as this one sees it.
+// hostView is another host, or this one, as flows need it.
 type hostView struct {
 	intent.Host
 	self bool
@@ -73,7 +73,7 @@ func (w *World) SetHosts(hosts []intent.Host) {
 	}
 }
 
-// hostView returns what the pipeline must know of a host.
+// hostView returns the view of a host.
 func (w *World) hostView(name string) *hostView {
 	h, ok := w.hostByName[name]
 	if !ok {
@@ -82,5 +82,5 @@ func (w *World) hostView(name string) *hostView {
 	return &hostView{h, name == w.self}
 }
 
-// routerMAC returns the MAC that this host has as a router.
+// routerMAC returns this host's MAC as a router.
 func (w *World) routerMAC() intent.MAC { return intent.RouterMAC(w.hostByName[w.self].ID) }

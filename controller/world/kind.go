@@ -10,61 +10,61 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// kind is one kind of object that has flows, such as ports: which of them facts
-// touched since the last flush, and the views that the last flush took. A view
-// is the whole input of its object's flows, and is never changed, only replaced.
+// kind is one kind of object that has flows, such as ports: the objects touched by
+// facts since the last flush, and the views of the last flush. A view is the whole
+// input of its object's flows, and is never changed, only replaced.
 //
-// To add a kind: give it a field in World, declare it in New, and touch its objects where
-// facts come in. Everything else (changes, comparisons, what flows are about) follows.
+// To add a kind: give it a field in World, declare it in New, and touch its objects
+// where facts change. Everything else (changes, comparisons, notes) follows.
 type kind[K comparable, V any] struct {
 	// Set when it is declared.
 	cookie  pipeline.Kind
-	compare func(a, b K) int           // the order in which objects are taken in
-	view    func(K) *V                 // what the facts say of an object; nil: it does not exist
+	compare func(a, b K) int           // the order in which objects are applied
+	view    func(K) *V                 // the view by the facts; nil: the object does not exist
 	same    func(a, b *V) bool         // whether two views give the same flows
 	id      func(*V) intent.ID         // of the object
 	flows   func(*V, pipeline.Emit)    // emits its flows
 	groups  func(*V) []of.Group        // that its flows refer to; nil: none have any
 	meters  func(*V) []of.Meter        // that its flows refer to; nil: none have any
-	learned func(*V) []pipeline.Cookie // of the flows that the switch makes itself for it; nil: none
-	behind  func(*V) of.PortNo         // the port of the switch that those lead to; nil or 0: any
-	stale   func(old, now *V) bool     // whether all of those are to go; nil: those of cookies that are gone
-	changed func(ref K, old, now *V)   // what else follows from a change; nil: nothing. One of old and now may be nil
-	idOf    func(K) intent.ID          // of the object by the facts alone, should its view fail
-	closed  func() *V                  // what counts while no view has been made and none can be, nil: nothing
+	learned func(*V) []pipeline.Cookie // cookies of flows that the switch learns for it; nil: none
+	behind  func(*V) of.PortNo         // the switch port that learned flows lead to; nil or 0: any
+	stale   func(old, now *V) bool     // whether all learned flows are to go; nil: only those whose cookies are gone
+	changed func(ref K, old, now *V)   // further effects of a change; nil: none. One of old and now may be nil
+	idOf    func(K) intent.ID          // the object's id by the facts alone, in case its view fails
+	closed  func() *V                  // the view to use while none can be computed and none is known; nil: none
 	faults  *faults
 
-	needsExternals bool // whether its views are complete only when the externals are known
+	needsExternals bool // views are complete only once the externals are known
 
-	dirty   map[K]bool // failed ones stay here
-	touched bool       // some have become dirty since the last flush
+	dirty   map[K]bool // failed objects stay here
+	touched bool       // some became dirty since the last flush
 	done    map[K]*V
 }
 
 // objects is what kinds have in common.
 type objects interface {
-	// advance takes in what is dirty, and adds to d what that changes.
+	// advance applies the dirty objects, and adds the changes to d.
 	advance(d *delta)
-	// each visits all objects that the last flush took in. Visit must not keep the object,
-	// which is another one at the next visit.
+	// each visits all objects of the last flush. Visit must not keep the object, which
+	// is reused for the next visit.
 	each(visit func(object))
-	// list appends them, to be kept.
+	// list appends the objects, which may be kept.
 	list(into []object) []object
 	kind() pipeline.Kind
-	// pending says whether any have become dirty since the last flush.
+	// pending reports whether any became dirty since the last flush.
 	pending() bool
 }
 
-// object is one object as the last flush took it in.
+// object is one object as of the last flush.
 type object interface {
 	cookie() pipeline.Cookie
 	name() string // for people: "port acme/web/c1"
-	// emit returns false if that fails; what it has emitted until then is not all.
+	// emit returns false if it fails; the emitted flows are then incomplete.
 	emit(pipeline.Emit) (whole bool)
 	groups() []of.Group
 	meters() []of.Meter
 	learned() []pipeline.Cookie
-	behind() of.PortNo // the port of the switch that those lead to; 0: any
+	behind() of.PortNo // the switch port that learned flows lead to; 0: any
 	needsExternals() bool
 }
 
@@ -75,7 +75,7 @@ func declareKind[K comparable, V any](w *World, k kind[K, V]) *kind[K, V] {
 	return &k
 }
 
-// expect makes room for n objects that come.
+// expect makes room for n new objects.
 func (k *kind[K, V]) expect(n int) {
 	if len(k.dirty) == 0 {
 		k.dirty = make(map[K]bool, n)
@@ -117,7 +117,7 @@ func (k *kind[K, V]) advance(d *delta) {
 	for _, ref := range refs {
 		old := k.done[ref]
 		now, same, ok := k.look(ref, old)
-		if !ok { // it stays as it was, until the next time
+		if !ok { // it stays as it was, until the next flush
 			failed[ref] = true
 		}
 		if !ok || same {
@@ -135,12 +135,12 @@ func (k *kind[K, V]) advance(d *delta) {
 			k.follow(ref, old, now)
 		}
 	}
-	// Not cleared: a map keeps the room that it once needed, and to walk through that
-	// takes its time at every change.
+	// Not cleared: a map keeps its capacity, and iterating over it takes time at every
+	// change.
 	k.dirty, k.touched = failed, false
 }
 
-// look makes the view of an object anew, and says whether it gives the same flows as
+// look computes the view of an object, and reports whether it gives the same flows as
 // the old one. It returns false for ok if that fails.
 func (k *kind[K, V]) look(ref K, old *V) (now *V, same, ok bool) {
 	defer func() {
@@ -164,19 +164,19 @@ func (k *kind[K, V]) look(ref K, old *V) (now *V, same, ok bool) {
 }
 
 // staying returns the cookie of the flows that stay as they are while the view of an
-// object fails; 0: they are made of its old view.
+// object fails; 0: its old view still makes them.
 func (k *kind[K, V]) staying(ref K, old *V) (c pipeline.Cookie) {
 	if old != nil {
 		return 0
 	}
-	defer func() { _ = recover() }() // then nothing is known of it
+	defer func() { _ = recover() }() // then its flows are unknown
 	if id := k.idOf(ref); id != 0 || k.cookie == pipeline.KindGuard {
 		c = pipeline.MakeCookie(k.cookie, id)
 	}
 	return c
 }
 
-// follow does what else follows from a change.
+// follow applies the further effects of a change.
 func (k *kind[K, V]) follow(ref K, old, now *V) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -204,7 +204,7 @@ func (k *kind[K, V]) note(d *delta, ref K, old, now *V) {
 	d.change(before, after)
 }
 
-// forget deletes what the switch learned for an object as it was.
+// forget deletes what the switch learned for the object's previous view.
 func (k *kind[K, V]) forget(d *delta, old, now *V) {
 	if k.learned == nil || old == nil {
 		return
@@ -255,7 +255,7 @@ func (e *entry[K, V]) meters() []of.Meter {
 	return e.k.meters(e.v)
 }
 
-// caught is to be deferred: it notes that something could not be made of the view.
+// caught is to be deferred: it records a panic while compiling the view.
 func (e *entry[K, V]) caught() {
 	if r := recover(); r != nil {
 		e.k.faults.note(e.k.faults.flows, e.name(), e.cookie(), r)

@@ -28,9 +28,9 @@ func (w *World) Objects() map[pipeline.Cookie]string {
 	return names
 }
 
-// Emitters returns functions that emit the flows, with their notes, of the objects behind
-// these cookies. What an emitter gives depends on the switch, so it must be called where
-// the World's methods are.
+// Emitters returns functions that emit the flows, with their notes, of the objects
+// behind these cookies. An emitter depends on the switch's state, so it must be called
+// in the World's goroutine.
 func (w *World) Emitters(owners map[pipeline.Cookie]bool) []func(pipeline.Emit) {
 	emitters := []func(pipeline.Emit){func(emit pipeline.Emit) { pipeline.Base(w.sw, emit) }}
 	for _, o := range w.all() {

@@ -12,17 +12,17 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// What all NAT of a tenant has in common: its zone of the connection tracker, and the flows
-// of the tenant as a whole.
+// What a tenant's NAT has in common: its conntrack zone, and flows of the tenant as a
+// whole.
 
-// natFacts is what a tenant has of NAT.
+// natFacts are the NAT objects of a tenant.
 type natFacts struct {
 	snats     map[string]intent.SNAT // by external
 	floatings map[intent.FloatingRef]intent.Floating
 	forwards  map[intent.ForwardRef]intent.Forward
 	taken     map[takenKey]intent.NATAddress // addresses that hosts have taken from pools
 
-	own        map[string]netip.Addr           // those of this host, by external
+	own        map[string]netip.Addr           // addresses that this host has, by external
 	floatingAt map[outerKey]intent.FloatingRef // by address
 	targets    map[intent.PortRef]int          // how many floatings and forwards lead to a port
 }
@@ -42,7 +42,7 @@ func newNATFacts() natFacts {
 // count returns how many objects of NAT the tenant has.
 func (n *natFacts) count() int { return len(n.snats) + len(n.floatings) + len(n.forwards) }
 
-// any says whether the tenant has any NAT.
+// any reports whether the tenant has any NAT.
 func (n *natFacts) any() bool { return n.count() > 0 }
 
 func (w *World) tenantNATKind() kind[string, pipeline.TenantView] {
@@ -71,7 +71,7 @@ func (w *World) SetZones(zones map[string]uint16) {
 }
 
 // natChanged marks what depends on any change of a tenant's NAT. It is called after the
-// change; came or went say that there is an object more, or one less.
+// change; came or went say that an object was added or removed.
 func (w *World) natChanged(t *tenant, came, went bool) {
 	w.tenantNAT.touch(t.Name)
 	if n := t.nat.count(); came && n == 1 || went && n == 0 {
@@ -79,7 +79,7 @@ func (w *World) natChanged(t *tenant, came, went bool) {
 	}
 }
 
-// touchNAT marks all that a tenant has of NAT.
+// touchNAT marks all of a tenant's NAT objects.
 func (w *World) touchNAT(t *tenant) {
 	w.tenantNAT.touch(t.Name)
 	w.touchSNATs(t)
@@ -106,7 +106,7 @@ func (w *World) touchTarget(t *tenant, ref intent.PortRef) {
 	}
 }
 
-// reach counts what leads to a port.
+// reach counts the floating addresses and forwards that lead to a port.
 func (w *World) reach(t *tenant, ref intent.PortRef, by int) {
 	targets := t.nat.targets
 	any, was := len(targets) > 0, targets[ref]
@@ -117,11 +117,11 @@ func (w *World) reach(t *tenant, ref intent.PortRef, by int) {
 		w.ports.touch(ref)
 	}
 	if any != (len(targets) > 0) {
-		w.touchRoutes(t) // what takes them may be an answer
+		w.touchRoutes(t) // packets on them may be answers
 	}
 }
 
-// zone returns the zone of a tenant that has NAT; 0: it has none yet.
+// zone returns the zone of a tenant that has NAT; 0: none yet.
 func (w *World) zone(t *tenant) uint16 {
 	if t == nil || t.ID == 0 || !t.nat.any() || w.tenantConflict(t) != "" {
 		return 0
@@ -129,13 +129,13 @@ func (w *World) zone(t *tenant) uint16 {
 	return w.zones[ZoneName(t.Tenant)]
 }
 
-// LacksZone says whether a tenant has NAT and no zone for it.
+// LacksZone reports whether a tenant has NAT and no zone for it.
 func (w *World) LacksZone(tenant string) bool {
 	t := w.tenants[tenant]
 	return t != nil && t.nat.any() && w.zone(t) == 0
 }
 
-// ZoneNames returns for whom zones are needed.
+// ZoneNames returns the names that need zones.
 func (w *World) ZoneNames() map[string]bool {
 	names := map[string]bool{}
 	for _, t := range w.tenants {
@@ -146,7 +146,7 @@ func (w *World) ZoneNames() map[string]bool {
 	return names
 }
 
-// inner returns the first IPv4 address of a port; not valid: it has none.
+// inner returns the first IPv4 address of a port; not valid: none.
 func (w *World) inner(ref intent.PortRef) netip.Addr {
 	t, n, p, ok := w.find(ref)
 	if !ok || !w.portUsed(t, n, &p) {
@@ -181,8 +181,8 @@ func (w *World) tenantNATView(name string) *pipeline.TenantView {
 	return v
 }
 
-// answersBy returns the VNI of an external that the tenant is reached by: that of
-// its oldest forward, or any.
+// answersBy returns the VNI of an external that the tenant is reached by: its oldest
+// forward's, or any.
 func (w *World) answersBy(t *tenant) uint32 {
 	var oldest intent.Forward
 	vni := uint32(intent.VNIReserved)

@@ -7,10 +7,10 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Addresses that hosts take from the pools of externals of kind bridge, for a tenant's
-// SNAT there.
+// Addresses that hosts claim from the pools of externals of kind bridge for a tenant's
+// SNAT.
 
-// takenKey is a host that has an address of an external.
+// takenKey is a host and an external that it has an address of.
 type takenKey struct{ external, host string }
 
 func (w *World) natAddressClass() objectClass[intent.NATAddress] {
@@ -59,14 +59,14 @@ func (w *World) touchNATAddresses(t *tenant) {
 	}
 }
 
-// AddressDue is an address of an external of kind bridge that this host is to take,
-// or to give back.
+// AddressDue is an address of an external of kind bridge that this host has to claim or
+// release.
 type AddressDue struct {
 	Tenant, External string
 	Take             bool
 }
 
-// AddressesDue returns what is due of all tenants.
+// AddressesDue returns the due addresses of all tenants.
 func (w *World) AddressesDue() []AddressDue {
 	var list []AddressDue
 	for _, name := range slices.Sorted(maps.Keys(w.tenants)) {
@@ -75,9 +75,9 @@ func (w *World) AddressesDue() []AddressDue {
 	return list
 }
 
-// AddressesDueOf compares the addresses that this host has for a tenant with those that it
-// needs: one if it has a port of the tenant, which leaves by an external of kind
-// bridge that has an uplink here.
+// AddressesDueOf compares the addresses that this host has for a tenant with those that
+// it needs: one for each external of kind bridge with an uplink here that the tenant's
+// ports here leave by.
 func (w *World) AddressesDueOf(tenant string) []AddressDue {
 	t := w.tenants[tenant]
 	if t == nil {
@@ -102,14 +102,14 @@ func (w *World) AddressesDueOf(tenant string) []AddressDue {
 	return list
 }
 
-// HoldsAddress says whether this host has an address of a pool for a tenant: until it
-// was given back, the tenant concerns this host.
+// HoldsAddress reports whether this host has a pool address for a tenant: the tenant
+// concerns this host until it is released.
 func (w *World) HoldsAddress(tenant string) bool {
 	t := w.tenants[tenant]
 	return t != nil && len(t.nat.own) > 0
 }
 
-// hasPorts says whether any port of a tenant is here.
+// hasPorts reports whether any port of a tenant is here.
 func (w *World) hasPorts(t *tenant) bool {
 	for name := range t.networks {
 		if m := w.members[intent.NetworkRef{Tenant: t.Name, Network: name}]; m != nil && len(m.local) > 0 {

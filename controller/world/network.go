@@ -14,7 +14,7 @@ import (
 )
 
 // network is a network, its ports and its peers, which may come before the network
-// itself does.
+// itself.
 type network struct {
 	known  bool
 	intent *intent.Network // never changed, only replaced: views of earlier states point to it
@@ -45,11 +45,11 @@ func (w *World) networkClass() objectClass[intent.Network] {
 		changed: func(t *tenant, old, now *intent.Network) {
 			name := cmp.Or(now, old).Name
 			w.touchNetwork(t, name)
-			w.senders.touch(t.Name) // whether any learns
-			w.touchWidths(t)        // the widest decides what has to be measured
+			w.senders.touch(t.Name) // whether any network learns
+			w.touchWidths(t)        // the widest network decides what is measured
 			w.touchRoutes(t)
 			w.touchNAT(t)
-			w.touchExternals() // how wide they have to be
+			w.touchExternals() // their MTU check depends on the widest network
 			t.prune(name)
 		},
 		each: func(t *tenant, visit func(*intent.Network)) {
@@ -96,7 +96,7 @@ func (t *tenant) network(name string) *network {
 	return n
 }
 
-// prune drops a network of which nothing is left.
+// prune drops an empty network.
 func (t *tenant) prune(name string) {
 	if n := t.networks[name]; n != nil && !n.known && len(n.ports) == 0 && len(n.claims) == 0 && len(n.peers) == 0 {
 		delete(t.networks, name)
@@ -187,7 +187,7 @@ func (w *World) networkConflicts(add func(object, why string)) {
 	}
 }
 
-// usedNetwork returns a network that the store has and that is not left out.
+// usedNetwork returns a network that is in the store and not left out.
 func (w *World) usedNetwork(ref intent.NetworkRef) (*tenant, *network) {
 	t := w.tenants[ref.Tenant]
 	if t == nil || t.networks[ref.Network] == nil || !t.networks[ref.Network].known {
@@ -199,7 +199,7 @@ func (w *World) usedNetwork(ref intent.NetworkRef) (*tenant, *network) {
 	return t, t.networks[ref.Network]
 }
 
-// networkView returns what the pipeline must know of a network.
+// networkView returns the view of a network.
 func (w *World) networkView(ref intent.NetworkRef) *pipeline.NetworkView {
 	t, n := w.usedNetwork(ref)
 	if n == nil {
@@ -228,8 +228,8 @@ func (w *World) networkView(ref intent.NetworkRef) *pipeline.NetworkView {
 	return v
 }
 
-// elected says whether this host is the gateway of a network's peers: of those that
-// have ports of it, the one with the lowest VTEP.
+// elected reports whether this host is the gateway of a network's peers: of the hosts
+// with ports in it, the one with the lowest VTEP.
 func (w *World) elected(v *pipeline.NetworkView) bool {
 	self, ok := w.hostByName[w.self]
 	if !ok || len(v.Peers) == 0 || len(v.Local) == 0 {
@@ -238,8 +238,8 @@ func (w *World) elected(v *pipeline.NetworkView) bool {
 	return len(v.VTEPs) == 0 || self.VTEP.Less(v.VTEPs[0])
 }
 
-// narrow returns the MTU of a network's ports if what is routed to it may be
-// larger, else 0: from a wider network, or from a peer of any.
+// narrow returns the MTU of a network's ports if packets routed to it may be larger,
+// from a wider network or from a peer; else 0.
 func (w *World) narrow(t *tenant, n *network) int {
 	own := w.portMTU(n)
 	for _, other := range t.networks {
@@ -270,9 +270,9 @@ func (w *World) networkChanged(ref intent.NetworkRef, old, now *pipeline.Network
 	w.table.SetNetwork(was, is)
 }
 
-// members says where the ports in force of a network are.
+// members are the locations of the ports in force of a network.
 type members struct {
-	local  map[of.PortNo]int  // 1; for a moment 2, when an interface's number changes hands
+	local  map[of.PortNo]int  // 1; briefly 2, when an interface's number passes to another port
 	remote map[netip.Addr]int // ports by VTEP
 }
 
@@ -300,7 +300,7 @@ func (w *World) count(v *pipeline.PortView, by int) {
 	}
 }
 
-// tally adds to a count and says whether the key came or went.
+// tally adds to a count, and reports whether the key was added or removed.
 func tally[K comparable](counts map[K]int, k K, by int) bool {
 	n := counts[k] + by
 	if n == 0 {

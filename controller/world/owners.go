@@ -7,19 +7,19 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// The store gives ids, VNIs, VRFs, MACs and addresses to one object each. But whoever
-// can write into it past its transactions can give one twice, and then tenants would
-// meet. Of several objects that have the same, the oldest counts, by id: all hosts
-// that follow them find the same one. The others have no flows until that is mended.
+// The store gives each id, VNI, VRF, MAC and address to one object only. But a writer
+// that bypasses its transactions can give one twice, which would mix tenants' traffic.
+// Of several objects with the same value, the oldest by id keeps it: all hosts that
+// follow them agree. The others have no flows until the store is repaired.
 
-// owners are the objects that have something of which each may have one alone.
+// owners records which objects have a value that only one may have.
 type owners[K, R comparable] struct {
 	first map[K]R
-	more  map[K][]R // all of them, where they are several
+	more  map[K][]R // all of them, where there are several
 }
 
-// add notes that r has k, and returns all that have it if they are several.
-// Nothing, the zero K, may be had by many.
+// add notes that r has k, and returns all objects that have it if there are several.
+// The zero K means nothing and may be shared.
 func (o *owners[K, R]) add(k K, r R) []R {
 	if k == *new(K) {
 		return nil
@@ -45,7 +45,8 @@ func (o *owners[K, R]) add(k K, r R) []R {
 	return o.more[k]
 }
 
-// remove notes that r has k no more, and returns all that had it if they were several.
+// remove notes that r no longer has k, and returns all objects that had it if there
+// were several.
 func (o *owners[K, R]) remove(k K, r R) []R {
 	all := o.more[k]
 	if len(all) == 0 {
@@ -62,7 +63,7 @@ func (o *owners[K, R]) remove(k K, r R) []R {
 	return all
 }
 
-// before returns who has k besides r and comes before it; false: none does.
+// before returns an older object than r with k; false: none.
 func (o *owners[K, R]) before(k K, r R, order func(a, b R) int) (R, bool) {
 	if len(o.more) > 0 {
 		if all := o.more[k]; len(all) > 1 {
@@ -75,8 +76,8 @@ func (o *owners[K, R]) before(k K, r R, order func(a, b R) int) (R, bool) {
 	return none, false
 }
 
-// unique are the owners of what one object may have alone, among all tenants. What it may
-// have alone within its network is in network.
+// unique are the owners of values that must be unique among all tenants. Values unique
+// within a network are in network.
 type unique struct {
 	tenantIDs  *owners[intent.ID, string]
 	vrfs       *owners[uint32, string]
@@ -98,7 +99,7 @@ func newUnique() unique {
 	}
 }
 
-// conflicting lists what is left out because an older object has what is its own.
+// conflicting lists what is left out because an older object has the same unique value.
 func (w *World) conflicting() []LeftOut {
 	var list []LeftOut
 	add := func(object, why string) {

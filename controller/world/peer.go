@@ -22,7 +22,7 @@ func (w *World) peerClass() objectClass[intent.Peer] {
 			w.guards.touch("")
 			w.networks.touch(p.Ref().NetworkRef())
 			if peers := len(t.network(p.Network).peers); now == nil && peers == 0 || old == nil && peers == 1 {
-				w.touchNetwork(t, p.Network) // whether it has any
+				w.touchNetwork(t, p.Network) // whether it has peers
 			}
 			t.prune(p.Network)
 		},
@@ -83,7 +83,7 @@ func (w *World) peerConflicts(add func(object, why string)) {
 	}
 }
 
-// peerView returns what the pipeline must know of a peer.
+// peerView returns the view of a peer.
 func (w *World) peerView(ref intent.PeerRef) *pipeline.PeerView {
 	t, n := w.usedNetwork(ref.NetworkRef())
 	if n == nil {

@@ -35,7 +35,7 @@ func (w *World) portClass() objectClass[intent.Port] {
 			t.prune(p.Network)
 		},
 		each: func(t *tenant, visit func(*intent.Port)) {
-			var p intent.Port // one for all: there may be many
+			var p intent.Port // reused, because there may be many
 			for _, n := range t.networks {
 				for _, p = range n.ports {
 					visit(&p)
@@ -74,7 +74,7 @@ func (w *World) portKind() kind[intent.PortRef, pipeline.PortView] {
 	}
 }
 
-// samePort says whether two views give the same flows.
+// samePort reports whether two views give the same flows.
 func samePort(a, b *pipeline.PortView) bool {
 	return a.OFPort == b.OFPort && a.InForce == b.InForce && a.Elsewhere == b.Elsewhere && a.VTEP == b.VTEP && a.VRF == b.VRF && a.Peers == b.Peers && a.Penalty == b.Penalty && a.Reached == b.Reached &&
 		a.Port.ID == b.Port.ID && a.Port.MAC == b.Port.MAC && a.Port.Learn == b.Port.Learn &&
@@ -83,7 +83,7 @@ func samePort(a, b *pipeline.PortView) bool {
 		(a.Network == b.Network || reflect.DeepEqual(a.Network, b.Network))
 }
 
-// SetLocal says which port's interface is on this switch; 0: none.
+// SetLocal sets the switch port of a port's interface here; 0: none.
 func (w *World) SetLocal(ref intent.PortRef, p of.PortNo) {
 	if w.local[ref] == p {
 		return
@@ -99,8 +99,8 @@ func (w *World) SetLocal(ref intent.PortRef, p of.PortNo) {
 	}
 }
 
-// SetHeld says with which claim a port's interface on this switch was plugged; 0: with
-// none that is known.
+// SetHeld sets the claim with which a port's interface here was plugged; 0: no known
+// claim.
 func (w *World) SetHeld(ref intent.PortRef, generation uint64) {
 	if w.held[ref] == generation {
 		return
@@ -119,7 +119,7 @@ func (w *World) Port(ref intent.PortRef) (intent.Port, bool) {
 	return p, ok
 }
 
-// PortView returns a port as the last flush took it in; false: it has no flows.
+// PortView returns a port's view as of the last flush; false: it has no flows.
 func (w *World) PortView(ref intent.PortRef) (pipeline.PortView, bool) {
 	if v := w.ports.done[ref]; v != nil {
 		return *v, true
@@ -127,7 +127,7 @@ func (w *World) PortView(ref intent.PortRef) (pipeline.PortView, bool) {
 	return pipeline.PortView{}, false
 }
 
-// Arrival returns what is to be announced of a port that is up here; false: it is not.
+// Arrival returns the announcement for a port that is up here; false: it is not up.
 func (w *World) Arrival(ref intent.PortRef) (router.Arrival, bool) {
 	t, n, p, known := w.find(ref)
 	if !known || w.ports.done[ref] == nil || !w.here(ref) {
@@ -145,13 +145,13 @@ func (w *World) TakeMoved() (moved []intent.PortRef) {
 	return moved
 }
 
-// readdressed says whether neighbours may know an address of a port under a MAC that is
-// not the port's now.
+// readdressed reports whether neighbours may know one of a port's addresses under a MAC
+// that is no longer the port's.
 func readdressed(old, now *intent.Port) bool {
 	return old.MAC != now.MAC || slices.ContainsFunc(now.Addrs, func(a netip.Addr) bool { return !slices.Contains(old.Addrs, a) })
 }
 
-// expect makes room for the ports of networks that are new.
+// expect makes room for the ports of new networks.
 func (t *tenant) expect(ports []intent.Port) {
 	counts := map[string]int{}
 	for i := range ports {
@@ -178,13 +178,13 @@ func (w *World) find(ref intent.PortRef) (*tenant, *network, intent.Port, bool) 
 	return t, n, p, ok
 }
 
-// here says whether a port is in force and plugged on this host.
+// here reports whether a port is in force and plugged on this host.
 func (w *World) here(ref intent.PortRef) bool {
 	_, inForce := w.Claim(ref)
 	return inForce && w.local[ref] != 0
 }
 
-// ownPort notes what a port has alone, or no more.
+// ownPort records a port's unique values, or releases them.
 func (w *World) ownPort(t *tenant, old, now *intent.Port) {
 	p := cmp.Or(now, old)
 	if p == nil {
@@ -224,7 +224,7 @@ func (n *network) olderPort(a, b string) int {
 	return cmp.Or(cmp.Compare(n.ports[a].ID, n.ports[b].ID), cmp.Compare(a, b))
 }
 
-// portConflict says why a port is left out, but for its network.
+// portConflict says why a port is left out although its network is not.
 func (w *World) portConflict(n *network, p *intent.Port) string {
 	if other, ok := w.unique.portIDs.before(p.ID, p.Ref(), ComparePorts); ok {
 		return fmt.Sprintf("it has id %d, which is that of port %s", p.ID, other)
@@ -243,7 +243,7 @@ func (w *World) portConflict(n *network, p *intent.Port) string {
 	return ""
 }
 
-// portConflicts lists ports that are left out though their networks are not.
+// portConflicts lists ports that are left out although their networks are not.
 func (w *World) portConflicts(add func(object, why string)) {
 	for _, t := range w.tenants {
 		for _, n := range t.networks {
@@ -257,12 +257,12 @@ func (w *World) portConflicts(add func(object, why string)) {
 	}
 }
 
-// portUsed says whether flows are made of a port that the store has.
+// portUsed reports whether a port of the store has flows.
 func (w *World) portUsed(t *tenant, n *network, p *intent.Port) bool {
 	return w.networkConflict(t, n) == "" && w.portConflict(n, p) == ""
 }
 
-// portView returns what the pipeline must know of a port.
+// portView returns the view of a port.
 func (w *World) portView(ref intent.PortRef) *pipeline.PortView {
 	t, n, p, ok := w.find(ref)
 	if !ok || !w.portUsed(t, n, &p) {
@@ -279,13 +279,13 @@ func (w *World) portView(ref intent.PortRef) *pipeline.PortView {
 		v.InForce = true
 	default:
 		v.VTEP = w.hostByName[winner.Host].VTEP
-		// A claim that is newer than the one that the store has sent is this host's own.
+		// A claim newer than the one from the store is this host's own.
 		v.Elsewhere = w.held[ref] <= winner.Generation
 	}
 	return v
 }
 
-// portChanged keeps the members of the port's network.
+// portChanged updates the members of the port's network.
 func (w *World) portChanged(ref intent.PortRef, old, now *pipeline.PortView) {
 	w.noteDeparture(ref.Tenant, old, now)
 	if old != nil {

@@ -64,11 +64,11 @@ func (w *World) routeKind() kind[intent.RouteRef, pipeline.RouteView] {
 	}
 }
 
-// touchHop remembers that the routes by a next hop changed. Which ports have it is
-// looked for once, however many routes changed.
+// touchHop remembers that the routes through a next hop changed. The port that has the
+// address is looked up once, however many routes changed.
 func (w *World) touchHop(t *tenant, a netip.Addr) {
 	if n := t.networkOf(a); n != nil {
-		w.networks.touch(n.Ref()) // who may send by it
+		w.networks.touch(n.Ref()) // which sources it accepts
 	}
 	if w.hopsMoved[t.Name] == nil {
 		w.hopsMoved[t.Name] = map[netip.Addr]bool{}
@@ -81,7 +81,7 @@ func (w *World) touchHops() {
 	for name, moved := range w.hopsMoved {
 		t := w.tenants[name]
 		if t == nil {
-			continue // all of it was touched
+			continue // the whole tenant was touched
 		}
 		for _, n := range t.networks {
 			for _, p := range n.ports {
@@ -94,7 +94,7 @@ func (w *World) touchHops() {
 	clear(w.hopsMoved)
 }
 
-// touchRoutes marks all routes of a tenant: where their next hops are may have
+// touchRoutes marks all routes of a tenant: the locations of their next hops may have
 // changed.
 func (w *World) touchRoutes(t *tenant) {
 	for p := range t.routes {
@@ -126,7 +126,7 @@ func (w *World) routeConflicts(add func(object, why string)) {
 	}
 }
 
-// routeView returns what the pipeline must know of a route.
+// routeView returns the view of a route.
 func (w *World) routeView(ref intent.RouteRef) *pipeline.RouteView {
 	t := w.tenants[ref.Tenant]
 	if t == nil {
@@ -151,8 +151,8 @@ func (w *World) routeView(ref intent.RouteRef) *pipeline.RouteView {
 	return v
 }
 
-// behind returns which of a port's addresses are next hops, and where routes by them
-// lead.
+// behind returns the addresses of a port that are next hops, and the prefixes of the
+// routes through them.
 func (t *tenant) behind(addrs []netip.Addr) (hops []netip.Addr, prefixes []netip.Prefix) {
 	if len(t.hops) == 0 {
 		return nil, nil
@@ -168,7 +168,7 @@ func (t *tenant) behind(addrs []netip.Addr) (hops []netip.Addr, prefixes []netip
 	return hops, slices.Compact(prefixes)
 }
 
-// routedBy returns where the routes lead that have a next hop in a network.
+// routedBy returns the prefixes of the routes with a next hop in a network.
 func (t *tenant) routedBy(n *intent.Network) []netip.Prefix {
 	var list []netip.Prefix
 	for prefix, r := range t.routes {
@@ -182,7 +182,7 @@ func (t *tenant) routedBy(n *intent.Network) []netip.Prefix {
 	return list
 }
 
-// networkOf returns the network that an address is in: of a tenant's subnets no two
+// networkOf returns the network that an address is in: subnets of a tenant do not
 // overlap.
 func (t *tenant) networkOf(a netip.Addr) *intent.Network {
 	for _, n := range t.networks {

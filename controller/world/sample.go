@@ -7,8 +7,8 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// HasGroups says whether a switch with these groups and meters has those that are wanted,
-// and no other groups.
+// HasGroups reports whether these groups and meters of a switch include the wanted
+// ones, and no other groups.
 func (w *World) HasGroups(groups []of.Group, meters []of.Meter) bool {
 	var want []of.Group
 	w.each(func(o object) { want = append(want, o.groups()...) })
@@ -16,13 +16,13 @@ func (w *World) HasGroups(groups []of.Group, meters []of.Meter) bool {
 	d.groups(groups, want)
 	stay := w.faults.stay()
 	if stay != nil {
-		d.groupsGone = nil // flows that stay may refer to them
+		d.groupsGone = nil // remaining flows may refer to them
 	}
 	return len(d.groupsPut)+len(d.groupsGone)+len(Target{meters: w.meters(), stay: stay}.meterMods(meters)) == 0
 }
 
-// HasSlice says whether flows are exactly those that are wanted of the cookies that give
-// slice when divided by count, besides learned ones.
+// HasSlice reports whether flows are exactly the wanted ones, besides learned flows,
+// among cookies that equal slice modulo count.
 func (w *World) HasSlice(slice, count uint64, flows []of.Flow) bool {
 	var want []of.Flow
 	pipeline.Base(w.sw, collect(&want))

@@ -10,10 +10,10 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// The senders of a tenant are the hosts that may tunnel for it: those that claim a port of
-// it, in force or not, and those that have an address of a pool for it, to which answers
-// come still. Whether a host is alive does not count: it goes on sending while the store
-// does not hear of it.
+// The senders of a tenant are the hosts that may tunnel for it: hosts that claim a port
+// of it, in force or not, and hosts that have a pool address for it, which still
+// receives answers. Liveness does not matter: a host cut off from the store goes on
+// sending.
 
 func (w *World) senderKind() kind[string, pipeline.SendersView] {
 	return kind[string, pipeline.SendersView]{
@@ -24,14 +24,14 @@ func (w *World) senderKind() kind[string, pipeline.SendersView] {
 	}
 }
 
-// countSender counts a claim of a host on some port of the tenant, or one less.
+// countSender counts a host's claim on a port of the tenant, or the end of one.
 func (w *World) countSender(t *tenant, host string, by int) {
 	if tally(t.senders, host, by) {
 		w.senders.touch(t.Name)
 	}
 }
 
-// sendersView returns what the pipeline must know of who may tunnel for a tenant.
+// sendersView returns the view of a tenant's senders.
 func (w *World) sendersView(name string) *pipeline.SendersView {
 	t := w.tenants[name]
 	if t == nil || t.ID == 0 || w.tenantConflict(t) != "" {
@@ -58,7 +58,7 @@ func (w *World) sendersView(name string) *pipeline.SendersView {
 	return v
 }
 
-// HasOthers says whether any other host may tunnel for a tenant.
+// HasOthers reports whether any other host may tunnel for a tenant.
 func (w *World) HasOthers(tenant string) bool {
 	v := w.sendersView(tenant)
 	return v != nil && len(v.VTEPs) > 0

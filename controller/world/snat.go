@@ -29,7 +29,7 @@ func (w *World) snatClass() objectClass[intent.SNAT] {
 					w.touchAddress(t, s.External, s.Address)
 				}
 			}
-			for _, s := range t.nat.snats { // which of several counts
+			for _, s := range t.nat.snats { // which of several is used
 				w.snats.touch(s.Ref())
 			}
 			w.natChanged(t, old == nil, now == nil)
@@ -74,7 +74,7 @@ func (w *World) snatView(ref intent.SNATRef) *pipeline.SNATView {
 	}
 	for _, other := range t.nat.snats {
 		if other.ID < s.ID {
-			return nil // the store gives a tenant one at a time; this will go
+			return nil // the store allows one per tenant; this one is about to go
 		}
 	}
 	v := &pipeline.SNATView{SNAT: s, VNI: e.VNI(), VRF: t.VRF, Zone: zone}
@@ -84,7 +84,7 @@ func (w *World) snatView(ref intent.SNATRef) *pipeline.SNATView {
 	return v
 }
 
-// snatAddress returns what a tenant is translated to here; not valid: nothing yet.
+// snatAddress returns a tenant's SNAT address here; not valid: none yet.
 func (w *World) snatAddress(t *tenant, e *intent.External) netip.Addr {
 	if e.Kind == intent.ExternalHost {
 		return t.nat.snats[e.Name].Address

@@ -35,8 +35,8 @@ func (w *World) wanted() (flows []of.Flow, groups []of.Group) {
 	for _, o := range objects {
 		groups = append(groups, o.groups()...)
 	}
-	// One list for all parts: to copy parts into one would double what is the most that
-	// is alive when a host comes back. A port on another host needs less than this.
+	// One list for all parts: copying parts together would double the peak memory use
+	// when a host comes back. A port on another host needs less than this.
 	const most = 4
 	room := make([]of.Flow, most*len(objects)+len(base))
 	var outgrown atomic.Bool
@@ -75,7 +75,7 @@ func joined(room []of.Flow, parts [][]of.Flow) []of.Flow {
 	return room[:n:n]
 }
 
-// Counts returns how many flows, without those of the base, and groups are wanted.
+// Counts returns how many flows, without the base, and groups are wanted.
 func (w *World) Counts() (flows, groups int) {
 	if w.uncounted {
 		w.wanted()
@@ -83,8 +83,8 @@ func (w *World) Counts() (flows, groups int) {
 	return w.flowCount, w.groupCount
 }
 
-// learnedOwners returns the cookies of learned flows whose object still exists, and what
-// they lead to. What is to be forgotten is left out.
+// learnedOwners returns the cookies of learned flows whose object still exists, and the
+// ports they lead to. Flows to be forgotten are left out.
 func (w *World) learnedOwners() map[pipeline.Cookie]of.PortNo {
 	owners := map[pipeline.Cookie]of.PortNo{}
 	w.each(func(o object) {
@@ -104,26 +104,27 @@ type Held struct {
 	Meters []of.Meter
 }
 
-// Target is what a switch should hold, made ready to compare.
+// Target is what a switch should hold, prepared for comparison.
 type Target struct {
-	owners map[pipeline.Cookie]of.PortNo // of learned flows that may stay: what they lead to; 0: anything
+	owners map[pipeline.Cookie]of.PortNo // cookies of learned flows that may stay, and their switch port; 0: any
 	flows  *of.FlowIndex
 	groups []of.Group
 	meters []of.Meter
 
-	// Unless nil, flows of all other objects are left alone, and so are groups: they may be
-	// of tenants that the store has not sent.
+	// Unless nil, flows of all other objects are left alone, and all groups: they may
+	// belong to tenants that the store has not sent.
 	known map[pipeline.Cookie]bool
 
-	// Unless nil, flows of these objects are left alone: they cannot be made anew. So are
-	// groups and meters, which those may refer to.
+	// Unless nil, flows of these objects are left alone, because they cannot be
+	// compiled, and so are all groups and meters, because those flows may refer to
+	// them.
 	stay map[pipeline.Cookie]bool
 }
 
 // Target compiles all that the last flush wants.
 func (w *World) Target() Target {
 	w.faults.startOver()
-	meters := w.meters() // first: flows must not refer to one that cannot be made
+	meters := w.meters() // first: flows must not refer to a meter that cannot be compiled
 	flows, groups := w.wanted()
 	stay := w.faults.stay()
 	w.faults.settled()
@@ -131,7 +132,7 @@ func (w *World) Target() Target {
 }
 
 // PartialTarget is Target for a host that does not know all its tenants yet, or, unless
-// externalsKnown is set, of externals: what may be another tenant's stays as it is.
+// externalsKnown is set, all externals: flows that may belong to others stay.
 func (w *World) PartialTarget(externalsKnown bool) Target {
 	t := w.Target()
 	t.known = w.knownOwners(externalsKnown)
@@ -146,10 +147,10 @@ func (t Target) Mods(have Held) []of.Mod {
 	return append(t.meterMods(have.Meters), t.diff(have.Flows, have.Groups)...)
 }
 
-// all says whether whatever is not wanted may go.
+// all reports whether everything unwanted may be deleted.
 func (t Target) all() bool { return t.known == nil && t.stay == nil }
 
-// diff is Mods without meters. Learned flows are left alone as long as what they were
+// diff is Mods without meters. Learned flows stay as long as the object that they were
 // learned for exists.
 func (t Target) diff(flows []of.Flow, groups []of.Group) []of.Mod {
 	have := slices.DeleteFunc(withoutLearned(flows, t.owners), func(f of.Flow) bool {
@@ -163,7 +164,7 @@ func (t Target) diff(flows []of.Flow, groups []of.Group) []of.Mod {
 	return d.order(t.flows.Diff(have))
 }
 
-// knownOwners returns the cookies of the objects of the last flush of which all is
+// knownOwners returns the cookies of the objects of the last flush that are completely
 // known.
 func (w *World) knownOwners(externalsKnown bool) map[pipeline.Cookie]bool {
 	known := map[pipeline.Cookie]bool{}
@@ -171,9 +172,9 @@ func (w *World) knownOwners(externalsKnown bool) map[pipeline.Cookie]bool {
 	return known
 }
 
-// leavesAlone says whether a flow that is not wanted may be that of a tenant that the
-// store has not sent, or is that of an object that is left out. What has no tenant of its
-// own may have been made for one.
+// leavesAlone reports whether an unwanted flow may belong to a tenant that the store
+// has not sent, or belongs to an object that is left out. A flow of an object without a
+// tenant may have been made for a tenant.
 func (t Target) leavesAlone(c pipeline.Cookie) bool {
 	if t.stay[c] {
 		return true
@@ -190,9 +191,10 @@ func (t Target) leavesAlone(c pipeline.Cookie) bool {
 	return !t.known[c]
 }
 
-// withoutLearned leaves out the flows that the switch made itself for these objects, and
-// that lead where they should. A flow with such a cookie in any other table was made by
-// another program; one that leads to another port was learned when the object had that one.
+// withoutLearned leaves out flows that the switch learned for these objects and that
+// lead to the right port. A flow with such a cookie in any other table was made by
+// another program; one that leads to another port was learned when the object had that
+// port.
 func withoutLearned(flows []of.Flow, owners map[pipeline.Cookie]of.PortNo) []of.Flow {
 	tables := pipeline.LearnedTables()
 	return slices.DeleteFunc(flows, func(f of.Flow) bool {
@@ -212,9 +214,9 @@ func (w *World) meters() []of.Meter {
 	return all
 }
 
-// meterMods returns what the switch lacks of the meters that flows refer to: all of
-// them after a crash of ovs-vswitchd. Those of shares that are not wanted go, unless
-// they may be of a tenant that the store has not sent.
+// meterMods returns the meters that the switch lacks: all of them after a crash of
+// ovs-vswitchd. Unwanted meters of shares are deleted, unless they may belong to a
+// tenant that the store has not sent.
 func (t Target) meterMods(have []of.Meter) []of.Mod {
 	at := map[uint32]of.Meter{}
 	for _, m := range have {
@@ -240,13 +242,13 @@ func (t Target) meterMods(have []of.Meter) []of.Mod {
 	return mods
 }
 
-// collect appends what the pipeline emits.
+// collect appends the emitted flows.
 func collect(into *[]of.Flow) pipeline.Emit {
 	return func(f of.Flow, _ string) { *into = append(*into, f) }
 }
 
-// inParallel does n pieces of work, in parts on all CPUs if that is worth the
-// trouble, and returns what the parts came to, in order.
+// inParallel does n pieces of work, on all CPUs if that is worthwhile, and returns the
+// results in order.
 func inParallel[T any](n int, work func(from, to int) T) []T {
 	const few = 1000
 	if n <= few {

@@ -17,7 +17,7 @@ type tenant struct {
 	revision int64
 	networks map[string]*network
 	routes   map[netip.Prefix]intent.Route
-	hops     map[netip.Addr][]netip.Prefix // where routes lead, by next hop, ascending
+	hops     map[netip.Addr][]netip.Prefix // destinations of routes, by next hop, ascending
 	senders  map[string]int                // claims by host
 	nat      natFacts
 }
@@ -25,7 +25,7 @@ type tenant struct {
 func (w *World) tenantClass() objectClass[intent.Tenant] {
 	return objectClass[intent.Tenant]{
 		of: func(_ *tenant, s *intent.Snapshot) []intent.Tenant { return []intent.Tenant{s.Tenant} },
-		keep: func(t *tenant, now *intent.Tenant, _ bool) *intent.Tenant { // one that goes goes as a whole
+		keep: func(t *tenant, now *intent.Tenant, _ bool) *intent.Tenant { // a deleted tenant is dropped as a whole
 			old := t.Tenant
 			t.Tenant = *now
 			return &old
@@ -45,7 +45,7 @@ func (w *World) tenantClass() objectClass[intent.Tenant] {
 	}
 }
 
-// Update takes in what the store says of one tenant.
+// Update applies an update from the store about one tenant.
 func (w *World) Update(u intent.SpanUpdate) {
 	switch {
 	case u.Gone:
@@ -70,7 +70,7 @@ func (w *World) Forget(name string) {
 	}
 }
 
-// Tenants returns the tenants of the span, and up to which revision each was taken in.
+// Tenants returns the tenants of the span, each with its revision.
 func (w *World) Tenants() iter.Seq2[string, int64] {
 	return func(yield func(string, int64) bool) {
 		for name, t := range w.tenants {
@@ -81,8 +81,7 @@ func (w *World) Tenants() iter.Seq2[string, int64] {
 	}
 }
 
-// Revision returns up to which revision a tenant was taken in; false: it is not in the
-// span.
+// Revision returns a tenant's revision; false: it is not in the span.
 func (w *World) Revision(tenant string) (int64, bool) {
 	t := w.tenants[tenant]
 	if t == nil {
@@ -105,7 +104,7 @@ func (w *World) change(t *tenant, c intent.Change) {
 	}
 }
 
-// drop removes a tenant's facts, and marks all of it; false: there were none.
+// drop removes a tenant's facts, and marks all its objects; false: there were none.
 func (w *World) drop(name string) bool {
 	t := w.tenants[name]
 	if t == nil {
@@ -119,8 +118,7 @@ func (w *World) drop(name string) bool {
 	return true
 }
 
-// touchAll marks everything of a tenant. What turns out to be the same costs a
-// comparison.
+// touchAll marks all objects of a tenant. An unchanged one costs a comparison.
 func (w *World) touchAll(t *tenant) {
 	for _, c := range w.classes {
 		c.touchAll(t)
@@ -145,7 +143,7 @@ func (w *World) tenant(name string) *tenant {
 
 func (w *World) tenantID(name string) intent.ID { return w.tenants[name].ID }
 
-// ownTenant notes what a tenant has alone, or no more.
+// ownTenant records a tenant's unique values, or releases them.
 func (w *World) ownTenant(old, now *intent.Tenant) {
 	u := &w.unique
 	var shared []string
@@ -173,7 +171,7 @@ func (w *World) olderTenant(a, b string) int {
 	return cmp.Or(cmp.Compare(id(a), id(b)), cmp.Compare(a, b))
 }
 
-// tenantConflict says why nothing is done for a tenant; "": nothing is wrong.
+// tenantConflict says why a tenant is left out; "": it is not.
 func (w *World) tenantConflict(t *tenant) string {
 	u := &w.unique
 	if len(u.tenantIDs.more)+len(u.vrfs.more) == 0 {

@@ -11,16 +11,16 @@ import (
 	"github.com/ovloom/ovloom/router"
 )
 
-// World is what is wanted: intent, seen from this host. Its methods take facts in
-// and mark the objects that those concern; Flush turns what was marked into mods.
+// World is the wanted state: intent, seen from this host. Its methods set facts and
+// mark the objects that depend on them; Flush turns the marked objects into mods.
 type World struct {
 	facts
 
-	classes []intake // in the order in which a snapshot is taken in
+	classes []intake // in the order in which a snapshot is applied
 	classOf map[reflect.Type]intake
-	kinds   []objects // in the order in which they are taken in
+	kinds   []objects // in the order in which they are applied
 
-	// Objects, as the last flush took them in.
+	// Objects, as of the last flush.
 	hosts     *kind[string, hostView]
 	senders   *kind[string, pipeline.SendersView]
 	ports     *kind[intent.PortRef, pipeline.PortView]
@@ -35,31 +35,31 @@ type World struct {
 	forwards  *kind[intent.ForwardRef, pipeline.ForwardView]
 	guards    *kind[string, pipeline.GuardView] // one, named ""
 
-	// Derived from those: where each network's ports are, and how many flows and
-	// groups there are, without those of the base.
+	// Derived from them: where each network's ports are, and how many flows and groups
+	// there are, without the base.
 	members               map[intent.NetworkRef]*members
 	flowCount, groupCount int
-	uncounted             bool // changes were taken in without compiling them
+	uncounted             bool // changes were applied without compiling them
 
-	hopsMoved map[string]map[netip.Addr]bool // next hops of tenants, whose routes changed since the last flush
-	table     *router.Table                  // what the router knows of all this
+	hopsMoved map[string]map[netip.Addr]bool // next hops of tenants whose routes changed since the last flush
+	table     *router.Table                  // the router's data
 	faults    *faults                        // the objects that are left out
-	forgotten map[pipeline.Cookie]bool       // what the switch learned for these is to go with the next comparison
-	moved     map[intent.PortRef]bool        // ports here that got another MAC or address since TakeMoved
+	forgotten map[pipeline.Cookie]bool       // flows learned for these are deleted with the next comparison
+	moved     map[intent.PortRef]bool        // ports here whose MAC or address changed since TakeMoved
 
-	unchecked map[string]bool                // tenants whose connections may have to end, or their limit to change
+	unchecked map[string]bool                // tenants whose connections or limit may have to change
 	departed  map[string]map[netip.Addr]bool // by tenant: addresses of ports that were here when its connections were last checked
 }
 
-// facts are what a World was given.
+// facts are a World's inputs.
 type facts struct {
 	self       string // this host's name
 	sw         pipeline.Switch
 	hostByName map[string]intent.Host
 	tenants    map[string]*tenant
 	local      map[intent.PortRef]of.PortNo // interfaces here that carry a port, in force or not
-	held       map[intent.PortRef]uint64    // generations of the claims that those interfaces were plugged with
-	penalties  map[of.PortNo]bool           // ports of the switch that are held to a rate
+	held       map[intent.PortRef]uint64    // generations of the claims with which those interfaces were plugged
+	penalties  map[of.PortNo]bool           // rate-limited switch ports
 	unique     unique
 	zones      map[string]uint16 // in use, by ZoneName
 
@@ -70,8 +70,8 @@ type facts struct {
 	guarded        intent.GuardUpdate
 }
 
-// New returns the world of the named host. It keeps a router's table, and logs which objects
-// it has to leave out; log may be nil.
+// New returns the world of the named host. It maintains a router's table, and logs
+// which objects it has to leave out; log may be nil.
 func New(self string, log *slog.Logger, table *router.Table) *World {
 	w := &World{
 		facts: facts{
@@ -97,7 +97,7 @@ func New(self string, log *slog.Logger, table *router.Table) *World {
 		departed:  map[string]map[netip.Addr]bool{},
 	}
 
-	// What the store has by tenant. Networks come before what is in them.
+	// Objects that the store has by tenant. Networks come before their contents.
 	declareClass(w, w.tenantClass())
 	declareClass(w, w.networkClass())
 	declareClass(w, w.portClass())
@@ -109,8 +109,8 @@ func New(self string, log *slog.Logger, table *router.Table) *World {
 	declareClass(w, w.forwardClass())
 	declareClass(w, w.natAddressClass())
 
-	// What has flows. Ports come before networks, because they say where their networks'
-	// members are.
+	// Objects with flows. Ports come before networks, because they determine the
+	// networks' members.
 	w.hosts = declareKind(w, w.hostKind())
 	w.senders = declareKind(w, w.senderKind())
 	w.ports = declareKind(w, w.portKind())
@@ -127,17 +127,17 @@ func New(self string, log *slog.Logger, table *router.Table) *World {
 	return w
 }
 
-// Switch returns what the local switch looks like.
+// Switch returns the local switch's properties.
 func (w *World) Switch() pipeline.Switch { return w.sw }
 
-// SetSwitch says what the local switch looks like. A change concerns every flow:
-// the caller has to compare the whole switch afterwards.
+// SetSwitch sets the local switch's properties. A change concerns every flow: the
+// caller has to compare the whole switch afterwards.
 func (w *World) SetSwitch(sw pipeline.Switch) {
 	w.sw = sw
 	w.table.SetTunnel(sw.VXLANPort)
 }
 
-// SetPenalties replaces the list of ports of the switch that are held to a rate.
+// SetPenalties replaces the list of rate-limited switch ports.
 func (w *World) SetPenalties(ports map[of.PortNo]bool) {
 	for ref, p := range w.local {
 		if ports[p] != w.penalties[p] {
@@ -147,8 +147,8 @@ func (w *World) SetPenalties(ports map[of.PortNo]bool) {
 	w.penalties = ports
 }
 
-// Recomputed returns a world with the same facts that has compiled everything at
-// once, as a new process does.
+// Recomputed returns a world with the same facts that has compiled everything at once,
+// as a new process does.
 func (w *World) Recomputed() *World {
 	f := New(w.self, nil, router.NewTable())
 	f.facts = w.facts

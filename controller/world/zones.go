@@ -8,26 +8,26 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Zones of the connection tracker that tenants get. On Linux's own datapath others
-// use it too, from the lowest number on.
+// Conntrack zones for tenants. On Linux's own datapath other programs use zones, too,
+// from the lowest number on.
 const (
 	zoneFirst = 0x4000
 	zoneLast  = 0x7fff
 )
 
-// ZoneName says whose a zone is. A tenant that was deleted and added again is
-// another one.
+// ZoneName names a tenant's zone. A tenant that was deleted and added again gets a new
+// name.
 func ZoneName(t intent.Tenant) string { return fmt.Sprintf("nat/%s/%d", t.Name, t.ID) }
 
-// ZonePlan is what leads from the zones that there are to those that are needed.
+// ZonePlan is the change from the existing zones to the needed ones.
 type ZonePlan struct {
-	Keep  map[string]uint16 // that stay as they are
-	Next  map[string]uint16 // what will be: Keep, and what is new
-	Empty []uint16          // to be emptied first, ascending: those that are new, and those that are needed no more
+	Keep  map[string]uint16 // zones that stay as they are
+	Next  map[string]uint16 // the zones after the change: Keep and new ones
+	Empty []uint16          // zones to empty first, ascending: new ones and unneeded ones
 }
 
-// PlanZones shares out zones. Who has one keeps it. Without any that is free a tenant
-// gets none.
+// PlanZones assigns zones. An existing zone is kept. A tenant gets none if no zone is
+// free.
 func PlanZones(have map[string]uint16, needed map[string]bool) ZonePlan {
 	p := ZonePlan{Keep: map[string]uint16{}}
 	taken := map[uint16]bool{}
