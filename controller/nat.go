@@ -48,13 +48,13 @@ type Zones interface {
 
 // Conntrack is the switch's connection tracker.
 type Conntrack interface {
-	// Connections returns those of a zone. Before it looks it waits until all packets
-	// follow the flows that the switch has by now (unixctl: revalidator/wait): one that
-	// still follows older ones might make a connection that was to be cut.
+	// Connections returns the connections of a zone. First it waits until all packets
+	// follow the switch's current flows (unixctl: revalidator/wait): a packet on an old
+	// path could re-create a connection that is to be cut.
 	Connections(ctx context.Context, zone uint16) ([]of.Connections, error)
-	// Cut ends connections. One without tuples stands for all of its zone.
-	Cut(ctx context.Context, which ...of.Connections) error
 	// Cut ends connections. One without tuples stands for its whole zone.
+	Cut(ctx context.Context, which ...of.Connections) error
+	// Limit bounds the connections of a zone; 0: no bound. The limit is lost when
 	// ovs-vswitchd ends.
 	Limit(ctx context.Context, zone uint16, most uint32) error
 }

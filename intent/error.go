@@ -6,21 +6,21 @@ import (
 	"strings"
 )
 
-// Kind says what sort of failure an Error is. The CLI's exit code and the API's
-// status code are derived from it, and from nothing else.
+// Kind is the kind of failure of an Error. It alone determines the CLI's exit code and
+// the API's status code.
 type Kind string
 
 // The kinds of failure a user can meet.
 const (
 	Invalid     Kind = "invalid"     // the request itself is wrong; nothing was written
-	NotFound    Kind = "not-found"   // it names something that does not exist
-	Conflict    Kind = "conflict"    // it clashes with something that exists
-	InUse       Kind = "in-use"      // it would take away what others still use
-	Unavailable Kind = "unavailable" // a process it needs does not answer, or not in time
+	NotFound    Kind = "not-found"   // it names an object that does not exist
+	Conflict    Kind = "conflict"    // it conflicts with an existing object
+	InUse       Kind = "in-use"      // it would remove an object that others still use
+	Unavailable Kind = "unavailable" // a process that it needs does not answer, or not in time
 )
 
-// Error is a failure told to a user: what was wrong and, where there is
-// something to say, what would be right.
+// Error is a failure reported to a user: what was wrong and, where possible, what would
+// be right.
 type Error struct {
 	Kind Kind     `json:"kind"`
 	What string   `json:"error"`           // what was wrong, with the offending value
@@ -70,7 +70,7 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 	return e
 }
 
-// What says what went wrong, without advice on something that nobody asked for; "" for nil.
+// What returns what went wrong, without the hint; "" for nil.
 func What(err error) string {
 	var told *Error
 	switch {

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// EtherType says what an Ethernet frame holds (IEEE 802.3, 3.2.6). Its text is as in
-// 0x88b5.
+// EtherType is the type of an Ethernet frame's content (IEEE 802.3, 3.2.6). Its text is
+// four hexadecimal digits, as in 0x88b5.
 type EtherType uint16
 
 // The types that every network carries.
@@ -18,14 +18,13 @@ const (
 	EtherTypeIPv6 EtherType = 0x86dd
 )
 
-// EtherTypesMax is how many types a network can carry besides.
+// EtherTypesMax is how many additional types a network can carry.
 const EtherTypesMax = 16
 
-// etherTypeMin is the lowest type: what is below it is a length (IEEE 802.3).
+// etherTypeMin is the lowest type: a lower value is a length (IEEE 802.3).
 const etherTypeMin = 0x0600
 
-// VLANTypes are the types that announce a VLAN tag: 802.1Q, 802.1ad, and those that
-// were in use before 802.1ad.
+// VLANTypes are the types of VLAN tags: 802.1Q, 802.1ad, and those used before 802.1ad.
 func VLANTypes() []EtherType { return []EtherType{0x8100, 0x88a8, 0x9100, 0x9200, 0x9300} }
 
 // String returns the type as users write it.
@@ -41,8 +40,7 @@ func ParseEtherType(s string) (EtherType, error) {
 	return EtherType(n), EtherType(n).Validate()
 }
 
-// Validate returns nil if a network can carry the type besides those that it carries
-// anyway.
+// Validate returns nil if the type can be added to those that every network carries.
 func (e EtherType) Validate() error {
 	switch {
 	case e < etherTypeMin:
@@ -58,7 +56,7 @@ func (e EtherType) Validate() error {
 // MarshalText returns String.
 func (e EtherType) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 
-// UnmarshalText parses what MarshalText makes.
+// UnmarshalText parses the output of MarshalText.
 func (e *EtherType) UnmarshalText(b []byte) (err error) {
 	*e, err = ParseEtherType(string(b))
 	return err

@@ -13,38 +13,38 @@ type External struct {
 	Number uint8        `json:"number"` // identifies it inside a switch; 0: not chosen yet
 	Kind   ExternalKind `json:"kind"`
 
-	// Subnet holds the addresses that NAT translates to. It is IPv4. Of kind host it
-	// is a range of ovloom's own, which each host masquerades; of kind bridge the real
-	// subnet of the segment behind the bridge.
+	// Subnet holds the addresses that NAT translates to. It is IPv4. Of kind host it is
+	// a range of ovloom's own, which each host masquerades; of kind bridge it is the
+	// real subnet of the segment behind the bridge.
 	Subnet  netip.Prefix `json:"subnet"`
 	Gateway netip.Addr   `json:"gateway"` // kind host: the host itself; kind bridge: the router of the subnet
 
 	// Kind bridge only.
-	Bridge string    `json:"bridge,omitempty"` // the bridge of each host that has one of this name
+	Bridge string    `json:"bridge,omitempty"` // the bridge's name on each host that has one
 	VLAN   uint16    `json:"vlan,omitempty"`   // of the segment on the bridge; 0: untagged
 	Pool   AddrRange `json:"pool,omitzero"`    // the addresses that ovloom may use
 	MTU    int       `json:"mtu,omitempty"`    // bytes of IP packet; 0: 1500
 
-	// Allow lists what tenants may reach although it is the hosts' own: prefixes of
-	// host addresses, VTEPs, store endpoints, or other tenants' NAT addresses.
+	// Allow lists exceptions to the guard: prefixes of host addresses, VTEPs, store
+	// endpoints, or other tenants' NAT addresses that tenants may reach.
 	Allow []netip.Prefix `json:"allow,omitempty"`
 
 	// Underlay says whether tenants may reach the networks that tunnels run in, besides
-	// the addresses of hosts and VTEPs there. Kind host only. An external that was made
-	// before there was a choice has none, and lets them.
+	// the addresses of hosts and VTEPs there. Kind host only. It is empty, and allows
+	// access, in an external older than the option.
 	Underlay UnderlayAccess `json:"underlay,omitempty"`
 }
 
-// UnderlayAccess says whether tenants may reach the underlay by an External.
+// UnderlayAccess says whether tenants may reach the underlay through an External.
 type UnderlayAccess string
 
 // The values of UnderlayAccess.
 const (
-	UnderlayDeny  UnderlayAccess = "deny" // the default of those that are made now
+	UnderlayDeny  UnderlayAccess = "deny" // the default of new externals
 	UnderlayAllow UnderlayAccess = "allow"
 )
 
-// ParseUnderlayAccess parses what a user says of it.
+// ParseUnderlayAccess parses a user's choice.
 func ParseUnderlayAccess(s string) (UnderlayAccess, error) {
 	u := UnderlayAccess(s)
 	if u != UnderlayDeny && u != UnderlayAllow {
@@ -54,7 +54,7 @@ func ParseUnderlayAccess(s string) (UnderlayAccess, error) {
 	return u, nil
 }
 
-// ExternalKind is how packets leave by an External.
+// ExternalKind is how packets leave through an External.
 type ExternalKind string
 
 // The kinds of External.
@@ -67,18 +67,18 @@ const (
 	// VLANMax is the highest VLAN that a segment can have (IEEE 802.1Q).
 	VLANMax = 4094
 
-	// ExternalNumberMax is the highest number, and so the most externals that an
-	// overlay can have.
+	// ExternalNumberMax is the highest number, and so the largest number of externals
+	// in an overlay.
 	ExternalNumberMax = 255
-	// ExternalMTUDefault is the MTU of an external whose user named none, in bytes.
+	// ExternalMTUDefault is the default MTU of an external, in bytes.
 	ExternalMTUDefault = 1500
-	// HostUplink is the interface by which externals of kind host reach the host's
+	// HostUplink is the interface through which externals of kind host reach the host's
 	// own routing.
 	HostUplink = "ovl0"
 )
 
-// DefaultHostRange is where externals of kind host take their addresses from,
-// unless told otherwise (RFC 6598: shared address space).
+// DefaultHostRange is the default range of addresses for externals of kind host (RFC
+// 6598: shared address space).
 var DefaultHostRange = netip.MustParsePrefix("100.64.0.0/16")
 
 // The lengths of the subnet of an external.
@@ -87,24 +87,24 @@ const (
 	externalPrefixMax = 29
 )
 
-// VNI returns the number that stands for the external where packets carry that
-// of their network: it is never seen on the wire.
+// VNI returns the number that stands for the external where packets carry their
+// network's VNI: it is never seen on the wire.
 func (e External) VNI() uint32 { return VNIReserved + uint32(e.Number) }
 
-// SharesSegment says whether what comes in from behind e and from behind another
-// external arrives alike, so that only addresses tell them apart: all of kind host do,
-// and those of one bridge and VLAN.
+// SharesSegment reports whether packets from e and from another external arrive the
+// same way, so that only addresses tell them apart: all externals of kind host do, and
+// externals with the same bridge and VLAN.
 func (e External) SharesSegment(other External) bool {
 	return e.SharesUplink(other) && e.VLAN == other.VLAN
 }
 
-// SharesUplink says whether e is reached by the same port as another external: all of
-// kind host are, and those of one bridge.
+// SharesUplink reports whether e is reached through the same port as another external:
+// all externals of kind host are, and externals with the same bridge.
 func (e External) SharesUplink(other External) bool {
 	return e.Kind == other.Kind && e.Bridge == other.Bridge
 }
 
-// WithDefaults returns e with what a user may leave out.
+// WithDefaults returns e with defaults for what a user may leave out.
 func (e External) WithDefaults() External {
 	if e.Kind == ExternalHost && !e.Subnet.IsValid() {
 		e.Subnet = DefaultHostRange
@@ -127,7 +127,7 @@ func (e External) Addresses() AddrRange {
 	return AddrRange{s.First(), s.Last()}
 }
 
-// Assignable returns nil if NAT may use address a, and otherwise why not.
+// Assignable returns nil if NAT may use address a, and otherwise the reason.
 func (e External) Assignable(a netip.Addr) error {
 	r := e.Addresses()
 	if err := (Subnet{Prefix: e.Subnet, Gateway: e.Gateway}).Assignable(a); err != nil {
@@ -142,11 +142,10 @@ func (e External) Assignable(a netip.Addr) error {
 	return nil
 }
 
-// integrationBridge is the bridge that ovloomd makes for ports, unless its configuration
-// says another name.
+// integrationBridge is the default name of the bridge that ovloomd makes for ports.
 const integrationBridge = "br-int"
 
-// Validate checks everything about e that can be wrong by itself.
+// Validate checks everything about e that can be checked without other objects.
 func (e External) Validate() error {
 	if err := ValidateName("external", e.Name); err != nil {
 		return err
@@ -207,8 +206,7 @@ func (e External) Validate() error {
 	return nil
 }
 
-// ParseAllowed parses what tenants may reach by an external although it is the
-// hosts' own: a prefix, or one address.
+// ParseAllowed parses an entry of Allow: a prefix, or one address.
 func ParseAllowed(s string) (netip.Prefix, error) {
 	p, err := netip.ParsePrefix(s)
 	if a, one := netip.ParseAddr(s); one == nil {
@@ -280,8 +278,8 @@ func validateInterface(what, name string) error {
 	return nil
 }
 
-// AddrRange is the addresses from First to Last, both included; its zero value has
-// none.
+// AddrRange is the addresses from First to Last, both included; its zero value is
+// empty.
 type AddrRange struct {
 	First netip.Addr `json:"first"`
 	Last  netip.Addr `json:"last"`
@@ -315,7 +313,7 @@ func (r AddrRange) Validate() error {
 	return nil
 }
 
-// Contains says whether the range has the address.
+// Contains reports whether the range has the address.
 func (r AddrRange) Contains(a netip.Addr) bool {
 	return r.First.IsValid() && !a.Less(r.First) && !r.Last.Less(a) && a.Is4() == r.First.Is4()
 }

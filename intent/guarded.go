@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Guarded is something that no tenant may reach by way of a host: the VTEP of some
-// tenant's peer, or what a host has.
+// Guarded is something that tenants must not reach through a host: the VTEP of a
+// tenant's peer, or a host's addresses.
 type Guarded struct {
 	VTEP netip.Addr `json:"vtep,omitzero"` // of a peer
 
@@ -15,7 +15,7 @@ type Guarded struct {
 	Underlay  netip.Prefix `json:"underlay,omitzero"`   // where its tunnels run
 }
 
-// GuardUpdate is everything that is Guarded, at a revision of the store.
+// GuardUpdate is the complete list of Guarded at one revision of the store.
 type GuardUpdate struct {
 	Revision int64
 	Guarded  []Guarded

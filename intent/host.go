@@ -2,8 +2,8 @@ package intent
 
 import "net/netip"
 
-// UnderlayMTUMin is the smallest MTU of an underlay, in bytes: it leaves
-// MTUMin for the packets inside.
+// UnderlayMTUMin is the smallest MTU of an underlay, in bytes: it leaves MTUMin for the
+// packets inside.
 const UnderlayMTUMin = MTUMin + VXLANOverhead
 
 // Datapath types of a host's Open vSwitch.
@@ -21,7 +21,7 @@ func ParseVTEP(s string) (netip.Addr, error) {
 	return a, validateVTEP(a)
 }
 
-// Validate checks everything about h that can be wrong by itself.
+// Validate checks everything about h that can be checked without other objects.
 func (h Host) Validate() error {
 	if err := ValidateName("host", h.Name); err != nil {
 		return err

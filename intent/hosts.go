@@ -12,10 +12,10 @@ type ExternalsUpdate struct {
 	Externals []External
 }
 
-// HostState is a registered host and what the store knows of its life.
+// HostState is a registered host and its state in the store.
 type HostState struct {
 	Host
 	Alive   bool  `json:"alive"`             // its lease is held
-	Unknown bool  `json:"unknown,omitempty"` // whether it is alive: this is from a copy, the store does not answer
+	Unknown bool  `json:"unknown,omitempty"` // whether it is alive is unknown: this is a cached copy, the store does not answer
 	Applied int64 `json:"applied"`           // the revision that its switch has reached; 0: none yet
 }

@@ -8,13 +8,13 @@ import (
 // MAC is an Ethernet address; its zero value means none.
 type MAC [6]byte
 
-// GatewayMAC is the address that every gateway of every network shows to ports.
-// It is locally administered, and no frame that leaves a host carries it as its
-// source: seen from several VTEPs it would make a peer's table flap.
+// GatewayMAC is the address that every gateway of every network shows to ports. It is
+// locally administered, and frames never leave a host with it as their source: seen
+// from several VTEPs it would make a peer's table flap.
 var GatewayMAC = MAC{0x0e, 0x0f, 0x0f, 0x0f, 0x0f, 0x01}
 
-// RouterMAC returns the source address of the packets that a host has routed and
-// that leave it: no port takes them for the gateway's.
+// RouterMAC returns the source address of the packets that a host has routed and that
+// leave it: ports do not mistake it for the gateway's.
 func RouterMAC(host ID) MAC {
 	return MAC{0x0e, 0x0e, byte(host >> 24), byte(host >> 16), byte(host >> 8), byte(host)}
 }
@@ -29,8 +29,8 @@ func ParseMAC(s string) (MAC, error) {
 	return m, m.Validate()
 }
 
-// Validate checks that m can be the address of one port: unicast, not zero and
-// not a router's.
+// Validate checks that m can be the address of one port: unicast, not zero and not a
+// router's.
 func (m MAC) Validate() error {
 	switch {
 	case m == MAC{}:
@@ -49,7 +49,7 @@ func DerivedMAC(id ID) MAC {
 	return MAC{0x0a | byte(id>>34)&0xf0, byte(id >> 32), byte(id >> 24), byte(id >> 16), byte(id >> 8), byte(id)}
 }
 
-// IsZero says whether m is absent.
+// IsZero reports whether m is absent.
 func (m MAC) IsZero() bool { return m == MAC{} }
 
 // String returns m as colon-separated lower-case hexadecimal bytes.

@@ -5,8 +5,8 @@ import "strings"
 // NameMax is the longest name of one object, in bytes.
 const NameMax = 63
 
-// wellFormed says whether a name, which is not empty, has lower-case letters, digits and
-// inner hyphens only. Hosts ask that of every object that they read.
+// wellFormed reports whether a non-empty name has lower-case letters, digits and inner
+// hyphens only. Hosts check this for every object that they read.
 func wellFormed(name string) bool {
 	for _, c := range []byte(name) {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '-' {
@@ -113,8 +113,8 @@ func (r PortRef) Validate() error {
 	return ValidateName("port", r.Port)
 }
 
-// ValidateObject checks a name that may be a tenant's, a network's or a port's:
-// acme, acme/web or acme/web/c1.
+// ValidateObject checks a name that may be a tenant's, a network's or a port's: acme,
+// acme/web or acme/web/c1.
 func ValidateObject(s string) error {
 	var err error
 	switch strings.Count(s, "/") {

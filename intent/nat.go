@@ -8,16 +8,16 @@ import (
 	"strings"
 )
 
-// SNAT lets the ports of a tenant reach what is beyond an external. A tenant has
-// at most one.
+// SNAT lets the ports of a tenant reach the network beyond an external. A tenant has at
+// most one.
 type SNAT struct {
 	Tenant   string `json:"tenant"`
 	External string `json:"external"`
 	ID       ID     `json:"id"`
 
-	// Address is what the tenant's packets are translated to, on all hosts; an
-	// external of kind host has one for each tenant. Of kind bridge it is not set:
-	// there, each host has an address of its own (NATAddress).
+	// Address is the tenant's source address, on all hosts; an external of kind host
+	// has one for each tenant. Of kind bridge it is not set: there, each host has an
+	// address of its own (NATAddress).
 	Address netip.Addr `json:"address,omitzero"`
 
 	// MaxConnections bounds the tenant's connections through NAT on one host; 0:
@@ -34,7 +34,7 @@ const (
 	UnlimitedConnections = math.MaxUint32
 )
 
-// Limit returns the bound on the tenant's connections on one host; false: there is none.
+// Limit returns the bound on the tenant's connections on one host; false: none.
 func (n SNAT) Limit() (uint32, bool) {
 	switch n.MaxConnections {
 	case 0:
@@ -45,8 +45,7 @@ func (n SNAT) Limit() (uint32, bool) {
 	return n.MaxConnections, true
 }
 
-// Floating gives one port an external address of its own, for what it sends and
-// for what is sent to it.
+// Floating gives one port an external address of its own, for both directions.
 type Floating struct {
 	Tenant   string     `json:"tenant"`
 	Network  string     `json:"network"`
@@ -56,21 +55,21 @@ type Floating struct {
 	Address  netip.Addr `json:"address"`
 }
 
-// Forward leads what is sent to one port of an external address to a port of a
-// port: 203.0.113.10:8080 to acme/web/c1:80.
+// Forward forwards one TCP, UDP or SCTP port of an external address to a port:
+// 203.0.113.10:8080 to acme/web/c1:80.
 type Forward struct {
 	Tenant   string     `json:"tenant"`
 	External string     `json:"external"`
 	Protocol Protocol   `json:"protocol"`
-	Port     uint16     `json:"port"` // outside
+	Port     uint16     `json:"port"` // of the external address
 	ID       ID         `json:"id"`
 	Address  netip.Addr `json:"address"` // one for all of the tenant's forwards of the external
 	To       PortRef    `json:"to"`
 	ToPort   uint16     `json:"to_port"`
 }
 
-// NATAddress is the address that a host has taken from the pool of an external of
-// kind bridge, for what a tenant's ports send from there.
+// NATAddress is the address that a host has claimed from the pool of an external of
+// kind bridge, as the source address of a tenant's ports there.
 type NATAddress struct {
 	Tenant   string     `json:"tenant"`
 	External string     `json:"external"`
@@ -78,7 +77,7 @@ type NATAddress struct {
 	Address  netip.Addr `json:"address"`
 }
 
-// Protocol is a transport protocol that has ports.
+// Protocol is a transport protocol with ports.
 type Protocol string
 
 // The protocols that can be forwarded.
@@ -101,7 +100,7 @@ func (p Protocol) Number() uint8 {
 	return 0
 }
 
-// Validate refuses what is no protocol that can be forwarded.
+// Validate refuses protocols that cannot be forwarded.
 func (p Protocol) Validate() error {
 	if p.Number() == 0 {
 		return Invalidf("protocol %q cannot be forwarded", string(p)).WithHint("choose %s, %s or %s", TCP, UDP, SCTP)
@@ -139,19 +138,19 @@ func (r ForwardRef) String() string {
 	return fmt.Sprintf("%s %s %s/%d", r.Tenant, r.External, r.Protocol, r.Port)
 }
 
-// Ref returns what names the SNAT.
+// Ref returns the SNAT's reference.
 func (s SNAT) Ref() SNATRef { return SNATRef{s.Tenant, s.External} }
 
-// Ref returns what names the floating address.
+// Ref returns the floating address's reference.
 func (f Floating) Ref() FloatingRef { return FloatingRef{f.PortRef(), f.External} }
 
 // PortRef returns the port that has the address.
 func (f Floating) PortRef() PortRef { return PortRef{f.Tenant, f.Network, f.Port} }
 
-// Ref returns what names the forward.
+// Ref returns the forward's reference.
 func (f Forward) Ref() ForwardRef { return ForwardRef{f.Tenant, f.External, f.Protocol, f.Port} }
 
-// Validate checks everything about s that can be wrong by itself.
+// Validate checks everything about s that can be checked without other objects.
 func (s SNAT) Validate() error {
 	if err := validateNAT(s.Tenant, s.External, s.ID); err != nil {
 		return err
@@ -159,8 +158,8 @@ func (s SNAT) Validate() error {
 	return validateNATAddress(s.Address)
 }
 
-// Validate checks everything about f that can be wrong by itself. An absent
-// address is still to be chosen.
+// Validate checks everything about f that can be checked without other objects. An
+// absent address is still to be chosen.
 func (f Floating) Validate() error {
 	if err := f.PortRef().Validate(); err != nil {
 		return err
@@ -171,8 +170,8 @@ func (f Floating) Validate() error {
 	return validateNATAddress(f.Address)
 }
 
-// Validate checks everything about f that can be wrong by itself. An absent
-// address is still to be chosen.
+// Validate checks everything about f that can be checked without other objects. An
+// absent address is still to be chosen.
 func (f Forward) Validate() error {
 	if err := validateNAT(f.Tenant, f.External, f.ID); err != nil {
 		return err
@@ -215,7 +214,7 @@ func validateNATAddress(a netip.Addr) error {
 	return nil
 }
 
-// ParseTarget parses where a forward leads, TENANT/NETWORK/PORT:NUMBER.
+// ParseTarget parses the target of a forward, TENANT/NETWORK/PORT:NUMBER.
 func ParseTarget(s string) (PortRef, uint16, error) {
 	name, number, ok := strings.Cut(s, ":")
 	if !ok {

@@ -24,8 +24,8 @@ func Natural(a, b string) int {
 	return cmp.Or(cmp.Compare(len(x), len(y)), cmp.Compare(a, b))
 }
 
-// number cuts the digits at the beginning of a name off, and returns them without leading
-// zeros.
+// number cuts off the digits at the beginning of a name, and returns them without
+// leading zeros.
 func number(s string) (digits, rest string) {
 	end := 0
 	for end < len(s) && isDigit(s[end]) {

@@ -7,40 +7,39 @@ import (
 	"strings"
 )
 
-// VNIReserved is the first of the VNIs that no network can have: RFC 7348 has 24
-// bits, and ovloom needs some numbers for itself.
+// VNIReserved is the first of the VNIs that no network can have: RFC 7348 has 24 bits,
+// and ovloom reserves some numbers.
 const VNIReserved = 0xfff000
 
 // Limits and defaults of a network.
 const (
 	VNIMax     = VNIReserved - 1 // the highest VNI of a network
 	VRFMax     = 1<<24 - 1       // the highest VRF id of a tenant
-	VNIFirst   = 10000           // the lowest VNI that is chosen for a network; those below are left to users
+	VNIFirst   = 10000           // the lowest VNI that is chosen for a network; lower ones are left to users
 	SubnetsMax = 16              // subnets of one network
 
 	MTUMin     = 576  // bytes; every IPv4 host takes packets of this size (RFC 791)
-	MTUMin6    = 1280 // bytes; with IPv6 subnets (RFC 8200)
+	MTUMin6    = 1280 // bytes, with IPv6 subnets (RFC 8200)
 	MTUMax     = 9216 // bytes
-	MTUDefault = 1450 // bytes; where the underlay's is not known
+	MTUDefault = 1450 // bytes, if the underlay's is not known
 
 	// VXLANOverhead is what a tunnel over IPv4 adds to a packet: inner Ethernet,
 	// VXLAN, UDP and IPv4 headers, in bytes.
 	VXLANOverhead = 50
 )
 
-// VNI returns the VNI of the nth network that was added without one. It comes
-// round after some 16 million, so the taker skips those in use. A VNI that was
-// given back is not the next to be given out: frames of the old network may
-// still be on their way.
+// VNI returns the VNI of the nth network that was added without one. It wraps around
+// after some 16 million, so the caller skips those in use. A freed VNI is not reused at
+// once: frames of the old network may still be on their way.
 func VNI(n uint64) uint32 {
 	return VNIFirst + uint32(n%(VNIMax-VNIFirst+1))
 }
 
-// VRF returns the VRF of the nth tenant, which likewise comes round.
+// VRF returns the VRF of the nth tenant, which wraps around likewise.
 func VRF(n uint64) uint32 { return 1 + uint32(n%VRFMax) }
 
-// WithDefaults returns n with what a user may leave out and what needs no
-// store to be chosen: each subnet's gateway and the policy for unknown unicast.
+// WithDefaults returns n with defaults for what can be chosen without the store: each
+// subnet's gateway and the policy for unknown unicast.
 func (n Network) WithDefaults() Network {
 	n.Subnets = slices.Clone(n.Subnets)
 	n.EtherTypes = slices.Sorted(slices.Values(n.EtherTypes))
@@ -52,22 +51,22 @@ func (n Network) WithDefaults() Network {
 	switch {
 	case n.Unknown != "":
 	case n.Learning:
-		n.Unknown = UnknownFlood // a MAC is learned only when it speaks; until then it must be looked for
+		n.Unknown = UnknownFlood // a MAC is learned only when it speaks; until then frames to it must be flooded
 	default:
 		n.Unknown = UnknownDrop
 	}
 	return n
 }
 
-// StormDefault is how many broadcasts and multicasts a port may send a second, unless
-// its network says otherwise; StormUnlimited stands for no bound.
+// StormDefault is the default number of broadcasts and multicasts that a port may send
+// per second; StormUnlimited stands for no bound.
 const (
 	StormDefault   = 1000
 	StormUnlimited = math.MaxUint32
 )
 
-// Storm returns how many broadcasts and multicasts a second a port of the network may
-// send to the others; false: there is no bound.
+// Storm returns how many broadcasts and multicasts per second a port of the network may
+// send to the others; false: no bound.
 func (n Network) Storm() (perSecond uint32, limited bool) {
 	switch n.StormLimit {
 	case 0:
@@ -123,8 +122,8 @@ func (t Tenant) Validate() error {
 	return validateID(t.ID)
 }
 
-// Validate checks everything about n that can be wrong by itself. Zero fields
-// are those that are still to be chosen, and are right.
+// Validate checks everything about n that can be checked without other objects. Zero
+// fields are still to be chosen, and valid.
 func (n Network) Validate() error {
 	if err := n.Ref().Validate(); err != nil {
 		return err

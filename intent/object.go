@@ -2,8 +2,8 @@ package intent
 
 import "net/netip"
 
-// ID identifies an object for as long as it exists, and is never given out
-// again. It has 48 bits, so that a flow's cookie can carry it; 0 means none.
+// ID identifies an object for as long as it exists, and is never reused. It has 48
+// bits, so that a flow's cookie can carry it; 0 means none.
 type ID uint64
 
 // IDMax is the largest ID.
@@ -23,11 +23,11 @@ type Network struct {
 	ID       ID       `json:"id"`
 	VNI      uint32   `json:"vni"` // VXLAN network identifier, 24 bits (RFC 7348)
 	Subnets  []Subnet `json:"subnets,omitempty"`
-	MTU      int      `json:"mtu,omitempty"`      // bytes of IP packet; 0: what the underlay leaves
+	MTU      int      `json:"mtu,omitempty"`      // bytes of IP packet; 0: derived from the underlay's
 	Unknown  Unknown  `json:"unknown"`            // frames to an unknown MAC
 	Learning bool     `json:"learning,omitempty"` // MACs unknown to the store may live behind ports
 
-	// StormLimit is how many broadcasts and multicasts a second a port may send; 0:
+	// StormLimit is how many broadcasts and multicasts a port may send per second; 0:
 	// StormDefault. See StormUnlimited.
 	StormLimit      uint32      `json:"storm_limit,omitempty"`
 	EtherTypes      []EtherType `json:"ethertypes,omitempty"`       // carried besides IPv4, IPv6 and ARP, ascending
@@ -40,7 +40,7 @@ type Subnet struct {
 	Gateway netip.Addr   `json:"gateway"`
 }
 
-// Unknown is what happens to a unicast frame whose destination nobody knows.
+// Unknown is the policy for unicast frames to an unknown MAC.
 type Unknown string
 
 // The policies for unknown unicast.
@@ -55,7 +55,7 @@ type Port struct {
 	Network string       `json:"network"`
 	Name    string       `json:"name"`
 	ID      ID           `json:"id"`
-	UUID    string       `json:"uuid"` // what external_ids:iface-id may carry, besides the name
+	UUID    string       `json:"uuid"` // for external_ids:iface-id, as an alternative to the name
 	MAC     MAC          `json:"mac"`
 	Addrs   []netip.Addr `json:"addresses,omitempty"`
 	Learn   int          `json:"learn,omitempty"` // how many unknown MACs may live behind it (networks with Learning)
@@ -75,12 +75,11 @@ type Host struct {
 	UnderlayMTU int        `json:"underlay_mtu,omitempty"` // bytes of IP packet
 	Datapath    string     `json:"datapath,omitempty"`     // "system" or "netdev"
 	Version     string     `json:"version,omitempty"`      // of ovloomd
-	Fault       string     `json:"fault,omitempty"`        // why its tunnels do not work, as it says itself
+	Fault       string     `json:"fault,omitempty"`        // why its tunnels do not work, as reported by the host
 }
 
-// Binding is the claim of one host that a port is plugged there. Claims of
-// several hosts are held side by side; the one with the highest generation is
-// in force.
+// Binding is the claim of one host that a port is plugged there. Claims of several
+// hosts are stored side by side; the one with the highest generation is in force.
 type Binding struct {
 	Tenant     string `json:"tenant"`
 	Network    string `json:"network"`
@@ -100,7 +99,8 @@ func (b Binding) PortRef() PortRef { return PortRef{b.Tenant, b.Network, b.Port}
 func Winner(claims []Binding) (Binding, bool) {
 	var w Binding
 	for _, c := range claims {
-		// The host's name only decides between claims that no store would write.
+		// The host's name only decides between claims with equal generations, which the
+		// store never writes.
 		if c.Generation > w.Generation || c.Generation == w.Generation && c.Host > w.Host {
 			w = c
 		}

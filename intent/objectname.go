@@ -1,7 +1,7 @@
 package intent
 
-// ObjectName is what users are told of an object: "port acme/web/c1", "snat acme through
-// internet".
+// ObjectName is an object's name in messages to users: "port acme/web/c1", "snat acme
+// through internet".
 func ObjectName(o Object) string { return Title(o.Reference()) }
 
 // BindingName is the ObjectName of a host's claim of a port.

@@ -2,17 +2,16 @@ package intent
 
 import "net/netip"
 
-// Connection is a connection of a tenant with the outside, as one host's connection
-// tracker has it.
+// Connection is a connection of a tenant with the outside, as tracked on one host.
 type Connection struct {
-	Port     string `json:"port,omitempty"` // of the tenant, as acme/web/c1; "": none has its address
+	Port     string `json:"port,omitempty"` // of the tenant, as acme/web/c1; "": no port has its address
 	Protocol string `json:"protocol"`       // tcp, udp, icmp, or a number
 
 	// As its first packet was sent: addresses, with ports where the protocol has them.
 	Source      string `json:"source"`
 	Destination string `json:"destination"`
 
-	// What that is translated to; left out: to nothing else.
+	// Its translation; omitted where nothing is translated.
 	TranslatedSource      string `json:"translated_source,omitempty"`
 	TranslatedDestination string `json:"translated_destination,omitempty"`
 

@@ -5,22 +5,21 @@ import (
 	"strings"
 )
 
-// Peer is a VTEP that is not ovloom, such as a Linux vxlan device or a hardware
-// switch, with machines of a network behind it. It speaks VXLAN with the
-// network's VNI.
+// Peer is a foreign VTEP, such as a Linux vxlan device or a hardware switch, with
+// machines of a network behind it. It speaks VXLAN with the network's VNI.
 type Peer struct {
 	Tenant  string     `json:"tenant"`
 	Network string     `json:"network"`
 	Name    string     `json:"name"`
 	ID      ID         `json:"id"`
-	VTEP    netip.Addr `json:"vtep"` // where its tunnels end, IPv4; no host's
+	VTEP    netip.Addr `json:"vtep"` // where its tunnels end, IPv4; never a host's VTEP
 }
 
 // Ref returns the peer's name with its network and tenant.
 func (p Peer) Ref() PeerRef { return PeerRef{p.Tenant, p.Network, p.Name} }
 
-// Validate checks everything about p that can be wrong by itself. Whether its
-// address is taken only the store knows.
+// Validate checks everything about p that can be checked without other objects. The
+// store checks whether its address is free.
 func (p Peer) Validate() error {
 	if err := p.Ref().Validate(); err != nil {
 		return err

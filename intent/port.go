@@ -8,9 +8,8 @@ const (
 	LearnMax = 1024 // MACs that may be learned behind one port
 )
 
-// Validate checks everything about p that can be wrong in network n, which it
-// must be part of. A port that was added without addresses, MAC or UUID is
-// right: they are still to be chosen.
+// Validate checks p in network n, which it must be part of. A port that was added
+// without addresses, MAC or UUID is valid: they are still to be chosen.
 func (p Port) Validate(n Network) error {
 	if err := p.Ref().Validate(); err != nil {
 		return err
@@ -59,7 +58,7 @@ func (p Port) validateAddrs(n Network) error {
 	return nil
 }
 
-// IsUUID says whether s is a UUID in its only form here: lower case, with
+// IsUUID reports whether s is a UUID in the only form accepted here: lower case, with
 // hyphens (RFC 9562).
 func IsUUID(s string) bool {
 	if len(s) != 36 {

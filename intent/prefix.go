@@ -14,8 +14,8 @@ const (
 	PrefixMax6 = 126
 )
 
-// noSubnet lists what no subnet may touch: these addresses mean something else
-// to every IP stack, so ports that had them could not use them.
+// noSubnet lists prefixes that no subnet may overlap: these addresses have another
+// meaning to every IP stack, so ports could not use them.
 var noSubnet = []struct {
 	prefix netip.Prefix
 	what   string
@@ -55,8 +55,8 @@ func ParseAddr(s string) (netip.Addr, error) {
 	return a, validateAddr(a)
 }
 
-// validateAddr refuses the forms of an address that would make one address
-// look like two.
+// validateAddr refuses alternative forms of an address, so that one address has one
+// form.
 func validateAddr(a netip.Addr) error {
 	switch {
 	case !a.IsValid():
@@ -94,8 +94,7 @@ func validatePrefix(p netip.Prefix) error {
 	return nil
 }
 
-// Overlap returns the first pair of prefixes, one of each list, that have an
-// address in common.
+// Overlap returns the first pair of prefixes, one of each list, that overlap.
 func Overlap(a, b []Subnet) (one, other netip.Prefix, found bool) {
 	for _, x := range a {
 		for _, y := range b {

@@ -1,6 +1,6 @@
 package intent
 
-// Class is what an object of the store is, as users call it: "port".
+// Class is the class of an object in the store, as users call it: "port".
 type Class string
 
 // The classes of objects.
@@ -22,13 +22,13 @@ const (
 
 // Object is an object of the store.
 type Object interface {
-	// Reference returns what names the object among all others.
+	// Reference returns the object's unique name.
 	Reference() Reference
-	// stored is what Stored checks.
+	// stored does the checks of Stored.
 	stored() error
 }
 
-// As returns an object as one of its type, for what returns objects of any class.
+// As returns an object as a T, for functions that return objects of any class.
 func As[T Object](o Object, err error) (T, error) {
 	v, _ := o.(T)
 	return v, err
@@ -46,11 +46,11 @@ func AllAs[T Object](list []Object, err error) ([]T, error) {
 // Reference names an object of the store. References can be compared.
 type Reference interface {
 	Class() Class
-	String() string // what users call it among objects of its class: "acme/web/c1"
+	String() string // its name among objects of its class: "acme/web/c1"
 	Validate() error
 }
 
-// Title is what users are told of an object besides others: "port acme/web/c1".
+// Title is an object's class and name, for users: "port acme/web/c1".
 func Title(r Reference) string {
 	if t, ok := r.(interface{ title() string }); ok {
 		return t.title()
@@ -82,10 +82,10 @@ type BindingRef struct {
 	Host string
 }
 
-// NATAddressRef names the address that a host has taken for a tenant's SNAT.
+// NATAddressRef names the address that a host has claimed for a tenant's SNAT.
 type NATAddressRef struct{ Tenant, External, Host string }
 
-// GuardedRef names what tenants are kept from: a peer's VTEP, or a host's addresses.
+// GuardedRef names what is closed to tenants: a peer's VTEP, or a host's addresses.
 type GuardedRef struct{ VTEP, Host string }
 
 // String returns the tenant's name.
@@ -139,7 +139,7 @@ func (r NATAddressRef) Validate() error {
 	return firstError(validateNAT(r.Tenant, r.External, 0), ValidateName("host", r.Host))
 }
 
-// Validate accepts all: only hosts make one.
+// Validate accepts everything: only hosts make one.
 func (r GuardedRef) Validate() error { return nil }
 
 // Validate checks the names in the reference.
@@ -197,22 +197,22 @@ func (HostRef) Class() Class { return ClassHost }
 // Class implements Reference.
 func (GuardedRef) Class() Class { return ClassGuarded }
 
-// Ref returns what names the tenant.
+// Ref returns the tenant's reference.
 func (t Tenant) Ref() TenantRef { return TenantRef{t.Name} }
 
-// Ref returns what names the external.
+// Ref returns the external's reference.
 func (e External) Ref() ExternalRef { return ExternalRef{e.Name} }
 
-// Ref returns what names the host.
+// Ref returns the host's reference.
 func (h Host) Ref() HostRef { return HostRef{h.Name} }
 
-// Ref returns what names the claim.
+// Ref returns the claim's reference.
 func (b Binding) Ref() BindingRef { return BindingRef{b.PortRef(), b.Host} }
 
-// Ref returns what names the address.
+// Ref returns the address's reference.
 func (a NATAddress) Ref() NATAddressRef { return NATAddressRef{a.Tenant, a.External, a.Host} }
 
-// Ref returns what names it.
+// Ref returns its reference.
 func (g Guarded) Ref() GuardedRef {
 	r := GuardedRef{Host: g.Host}
 	if g.VTEP.IsValid() {
@@ -279,8 +279,8 @@ func (f Floating) id() ID { return f.ID }
 func (f Forward) id() ID  { return f.ID }
 func (h Host) id() ID     { return h.ID }
 
-// Within returns the object that another is part of, and that must exist for it to be
-// found; nil: it is part of none.
+// Within returns the object that contains another, and that must exist for it to be
+// found; nil: none.
 func Within(r Reference) Reference {
 	if v, ok := r.(interface{ within() Reference }); ok {
 		return v.within()
@@ -288,7 +288,7 @@ func Within(r Reference) Reference {
 	return nil
 }
 
-// TenantOf returns the tenant that an object is part of, or is; false: it is no tenant's.
+// TenantOf returns the tenant that an object is part of, or is; false: none.
 func TenantOf(r Reference) (string, bool) {
 	for ; r != nil; r = Within(r) {
 		if t, ok := r.(TenantRef); ok {
@@ -304,6 +304,6 @@ func (r BindingRef) within() Reference    { return r.PortRef }
 func (r PeerRef) within() Reference       { return r.NetworkRef() }
 func (r RouteRef) within() Reference      { return TenantRef{r.Tenant} }
 func (r SNATRef) within() Reference       { return TenantRef{r.Tenant} }
-func (r FloatingRef) within() Reference   { return TenantRef{r.Tenant} } // kept with the tenant's NAT, not with the port
+func (r FloatingRef) within() Reference   { return TenantRef{r.Tenant} } // stored with the tenant's NAT, not with the port
 func (r ForwardRef) within() Reference    { return TenantRef{r.Tenant} }
 func (r NATAddressRef) within() Reference { return TenantRef{r.Tenant} }

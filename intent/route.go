@@ -9,9 +9,9 @@ import (
 // RouteHopsMax is the largest number of next hops of one route.
 const RouteHopsMax = 16
 
-// Route is a static route of a tenant: what goes to Prefix and to none of the
-// tenant's own subnets is handed to a next hop. Several next hops share the
-// connections (equal-cost multipath, RFC 2992).
+// Route is a static route of a tenant: packets to Prefix that match none of the
+// tenant's own subnets go to a next hop. Several next hops share the connections
+// (equal-cost multipath, RFC 2992).
 type Route struct {
 	Tenant string       `json:"tenant"`
 	Prefix netip.Prefix `json:"prefix"`
@@ -19,11 +19,11 @@ type Route struct {
 	Via    []netip.Addr `json:"via"` // ascending; each in a subnet of one of the tenant's networks
 }
 
-// Ref returns the route's prefix with its tenant.
+// Ref returns the route's reference.
 func (r Route) Ref() RouteRef { return RouteRef{r.Tenant, r.Prefix} }
 
-// Validate checks everything about r that can be wrong by itself. Whether its
-// next hops are in the tenant's networks only the store knows.
+// Validate checks everything about r that can be checked without other objects. The
+// store checks whether its next hops are in the tenant's networks.
 func (r Route) Validate() error {
 	if err := r.Ref().Validate(); err != nil {
 		return err
@@ -51,7 +51,7 @@ func (r Route) Validate() error {
 	return nil
 }
 
-// RouteRef names a route: tenant acme's to 10.9.0.0/16.
+// RouteRef names a route of a tenant by its prefix: acme, 10.9.0.0/16.
 type RouteRef struct {
 	Tenant string
 	Prefix netip.Prefix
@@ -68,8 +68,8 @@ func (r RouteRef) Validate() error {
 	return validateDestination(r.Prefix)
 }
 
-// ParseDestination parses the prefix that a route leads to, such as 10.9.0.0/16,
-// 10.9.0.1/32 or 0.0.0.0/0. An address by itself means that address alone.
+// ParseDestination parses the prefix of a route, such as 10.9.0.0/16, 10.9.0.1/32 or
+// 0.0.0.0/0. A plain address means a prefix of that address alone.
 func ParseDestination(s string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil && !strings.Contains(s, "/") {
 		if err := validateAddr(a); err != nil {

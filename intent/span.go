@@ -20,17 +20,18 @@ type Snapshot struct {
 type Change struct {
 	Deleted bool
 	// Object is a Tenant, Network, Port, Binding, Peer, Route, SNAT, Floating, Forward,
-	// NATAddress, External or Host. When Deleted, only what names it is sure to be set.
+	// NATAddress, External or Host. When Deleted, only the fields that name it are sure
+	// to be set.
 	Object Object
 }
 
-// SpanUpdate is what a host is told about one tenant: either the whole tenant
-// (Snapshot, at the start of a watch and again when the store could not serve
-// the changes one by one), or the changes of one revision.
+// SpanUpdate is an update to a host about one tenant: either the whole tenant
+// (Snapshot, at the start of a watch and again when the store could not serve the
+// changes one by one), or the changes of one revision.
 type SpanUpdate struct {
 	Tenant   string
 	Revision int64     // the store's revision that this update reaches
 	Snapshot *Snapshot // nil: see Changes
 	Changes  []Change
-	Gone     bool // the tenant does not exist (any more)
+	Gone     bool // the tenant does not exist, or no longer
 }

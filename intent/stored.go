@@ -5,13 +5,13 @@ import (
 	"slices"
 )
 
-// Stored checks an object that was read from the store, or from a copy of it: a
+// Stored checks an object that was read from the store, or from a cached copy of it: a
 // Tenant, Network, Port, Peer, Route, SNAT, Floating, Forward, NATAddress, Binding,
-// External or Host. Everything that flows are made of must be there and within its
-// limits, for a foreign hand or a disk may have changed it.
+// External or Host. All inputs of flows must be present and within their limits,
+// because another program or the disk may have changed them.
 //
-// Validate refuses more, and may come to refuse more still: what users ask for today
-// is one thing, what an older build has stored for them is another.
+// Validate refuses more, and may become stricter still: it checks today's requests,
+// whereas the store holds what older builds have written.
 func Stored(o Object) error { return o.stored() }
 
 func (p Peer) stored() error {
@@ -75,7 +75,8 @@ func (s Subnet) stored() error {
 	return nil
 }
 
-// Stored is the function Stored for a port: there may be very many.
+// Stored is the function Stored for a port, without an interface value: there may be
+// very many.
 func (p *Port) Stored() error {
 	switch {
 	case len(p.Addrs) > AddrsMax:
@@ -169,7 +170,7 @@ func storedNAT(tenant, external string, id ID) error {
 	return firstError(ValidateName("tenant", tenant), ValidateName("external", external), storedID(id))
 }
 
-// storedID refuses what no object has that was stored: cookies of flows carry it.
+// storedID refuses ids that no stored object has: cookies of flows carry them.
 func storedID(id ID) error {
 	if id == 0 || id > IDMax {
 		return Invalidf("id %d is out of range", id)
@@ -177,7 +178,7 @@ func storedID(id ID) error {
 	return nil
 }
 
-// storedMTU refuses what could not be a packet's size; 0: none is set.
+// storedMTU refuses values that cannot be a packet's size; 0: none is set.
 func storedMTU(mtu int) error {
 	if mtu != 0 && (mtu < MTUMin || mtu > 65535) {
 		return Invalidf("MTU %d is out of range", mtu)
@@ -185,7 +186,7 @@ func storedMTU(mtu int) error {
 	return nil
 }
 
-// storedAddr refuses what cannot be the address of one machine.
+// storedAddr refuses addresses that one machine cannot have.
 func storedAddr(a netip.Addr) error {
 	if err := validateAddr(a); err != nil {
 		return err
@@ -196,7 +197,7 @@ func storedAddr(a netip.Addr) error {
 	return nil
 }
 
-// plain says whether a prefix is whole, of one family and without bits behind it.
+// plain reports whether a prefix is valid, of one family and without host bits.
 func plain(p netip.Prefix) bool { return p.IsValid() && !p.Addr().Is4In6() && p == p.Masked() }
 
 func firstError(errs ...error) error {

@@ -5,15 +5,14 @@ import (
 	"net/netip"
 )
 
-// DefaultGateway returns the gateway of a subnet whose user named none: its
-// first address.
+// DefaultGateway returns the default gateway of a subnet: its first address.
 func DefaultGateway(p netip.Prefix) netip.Addr { return p.Masked().Addr().Next() }
 
-// First returns the lowest address of the subnet that is not the network's own.
+// First returns the subnet's lowest address besides its network address.
 func (s Subnet) First() netip.Addr { return s.Prefix.Masked().Addr().Next() }
 
-// Last returns the highest address of the subnet that is not its broadcast
-// address. IPv6 has none.
+// Last returns the subnet's highest address besides its broadcast address, which IPv6
+// does not have.
 func (s Subnet) Last() netip.Addr {
 	a := s.Prefix.Masked().Addr()
 	b := a.AsSlice()
@@ -27,11 +26,11 @@ func (s Subnet) Last() netip.Addr {
 	return last
 }
 
-// Next returns the address that follows a among those that ports can have,
-// leaving out the gateway; after the last one comes the first again.
+// Next returns the next assignable address after a, leaving out the gateway; the first
+// one follows the last.
 func (s Subnet) Next(a netip.Addr) netip.Addr {
 	first, last := s.First(), s.Last()
-	for range 2 { // at most the gateway is in the way
+	for range 2 { // the gateway is skipped at most once
 		if a.Less(first) || !a.Less(last) {
 			a = first
 		} else {
@@ -44,7 +43,7 @@ func (s Subnet) Next(a netip.Addr) netip.Addr {
 	return a
 }
 
-// choices says which addresses ports can have: the gateway is not one of them.
+// choices describes the addresses that ports can have: without the gateway.
 func (s Subnet) choices() string {
 	first, last := s.First(), s.Last()
 	switch s.Gateway {
@@ -64,8 +63,8 @@ func (s Subnet) choices() string {
 	return fmt.Sprintf("choose between %s and %s", first, last)
 }
 
-// Assignable returns nil if a port can have address a of this subnet, and
-// otherwise why not.
+// Assignable returns nil if a port can have address a of this subnet, and otherwise the
+// reason.
 func (s Subnet) Assignable(a netip.Addr) error {
 	switch {
 	case !s.Prefix.Contains(a):

@@ -2,32 +2,32 @@ package intent
 
 import "net/netip"
 
-// TraceQuery asks what would become of a packet that a port might send, or that might
+// TraceQuery asks what would happen to a packet that a port might send, or that might
 // come from outside.
 type TraceQuery struct {
 	From PortRef `json:"from"`
 	// To is an IP address, a port (acme/web/c2), a MAC address, or "broadcast".
 	To string `json:"to"`
 
-	// External is the one that the packet comes in by. Then From is not set, and To is an
-	// IPv4 address.
+	// External is the external that the packet comes in by. Then From is not set, and
+	// To is an IPv4 address.
 	External string `json:"external,omitempty"`
-	Host     string `json:"host,omitempty"` // by whose uplink it comes in; "": that of any which answers for To
+	Host     string `json:"host,omitempty"` // the host by whose uplink it comes in; "": any host that answers for To
 
 	// Protocol of the packet, with its ports; "": an ICMP echo request.
 	Protocol Protocol `json:"protocol,omitempty"`
 	DstPort  uint16   `json:"dst_port,omitempty"`
-	SrcPort  uint16   `json:"src_port,omitempty"` // 0: one is chosen
+	SrcPort  uint16   `json:"src_port,omitempty"` // 0: chosen
 	ICMPType *uint8   `json:"icmp_type,omitempty"`
 
 	TTL  uint8 `json:"ttl,omitempty"`  // or hop limit; 0: 64
 	Size int   `json:"size,omitempty"` // bytes of IP packet; 0: a small one
 
-	// What the packet says of its sender, if that is not the truth.
+	// The packet's sender fields, where they differ from the port's.
 	SrcAddr netip.Addr `json:"src,omitzero"`
 	SrcMAC  MAC        `json:"src_mac,omitzero"`
 
-	// Ask: only the question for the destination's MAC address, ARP or neighbour
+	// Ask traces only the question for the destination's MAC address, ARP or neighbour
 	// solicitation, and no packet.
 	Ask bool `json:"ask,omitempty"`
 }
@@ -66,7 +66,7 @@ const (
 	traceSizeMax = 65535
 )
 
-// validateWay checks where the packet comes from and goes to.
+// validateWay checks the packet's source and destination.
 func (q TraceQuery) validateWay() error {
 	if q.External == "" {
 		if err := q.From.Validate(); err != nil {
@@ -98,11 +98,11 @@ func (q TraceQuery) validateWay() error {
 	return nil
 }
 
-// Trace is the way of a packet that was not sent: what the switches would do with
-// it, as they are now.
+// Trace is the path of a packet that was not sent: what the switches would do with it
+// in their current state.
 type Trace struct {
 	From    string       `json:"from"` // port, or "external campus"
-	To      string       `json:"to"`   // as it was asked for
+	To      string       `json:"to"`   // as asked for
 	Verdict TraceVerdict `json:"verdict"`
 	Summary string       `json:"summary"` // the verdict in a sentence
 	Advice  []string     `json:"advice"`  // what would change it
@@ -113,15 +113,15 @@ type Trace struct {
 	Packets []TracePacket `json:"packets"`
 }
 
-// TracePacket is one packet and its way.
+// TracePacket is one packet and its path.
 type TracePacket struct {
 	What    string       `json:"what"` // in words
 	Verdict TraceVerdict `json:"verdict"`
 	Summary string       `json:"summary"`
-	Hops    []TraceHop   `json:"hops"` // where it begins first, then those that get it through the tunnel
+	Hops    []TraceHop   `json:"hops"` // the first hop, then those reached through tunnels
 }
 
-// TraceVerdict is what becomes of a packet.
+// TraceVerdict is the fate of a packet.
 type TraceVerdict string
 
 // Verdicts, and kinds of ends.
@@ -137,11 +137,11 @@ const (
 	TraceHanded    TraceVerdict = "handed"    // to ovloomd, which acts on it
 )
 
-// TraceHop is the way of a packet through the switch of one host.
+// TraceHop is the path of a packet through the switch of one host.
 type TraceHop struct {
 	Host   string      `json:"host"`
-	Via    string      `json:"via"`    // how it came: "sent by port acme/web/c1", "through the tunnel from host1, VNI 10003"
-	Packet string      `json:"packet"` // as it came, in the words of ovs-fields(7)
+	Via    string      `json:"via"`    // how it arrived: "sent by port acme/web/c1", "through the tunnel from host1, VNI 10003"
+	Packet string      `json:"packet"` // as it arrived, in the syntax of ovs-fields(7)
 	Steps  []TraceStep `json:"steps"`
 	Ends   []TraceEnd  `json:"ends"`
 	Raw    string      `json:"raw"` // what ofproto/trace printed
@@ -152,32 +152,32 @@ type TraceHop struct {
 // TraceStep is one table that a packet passes, or what happens between tables.
 type TraceStep struct {
 	Table   string   `json:"table"`  // "": between tables
-	Object  string   `json:"object"` // whose the flow is, such as "port acme/web/c1"
+	Object  string   `json:"object"` // the flow's object, such as "port acme/web/c1"
 	Words   string   `json:"words"`  // what the flow is for
 	Flow    string   `json:"flow"`   // what it matches, as ovs-ofctl prints it
 	Actions []string `json:"actions"`
 	Notes   []string `json:"notes"`  // what Open vSwitch says of the actions
-	Branch  int      `json:"branch"` // how many copies deep
+	Branch  int      `json:"branch"` // depth of copies
 }
 
 // TraceEnd is where a packet, or one copy of it, ends on a host.
 type TraceEnd struct {
 	Kind   TraceVerdict `json:"kind"`
-	Table  string       `json:"table"`            // that decided
+	Table  string       `json:"table"`            // the table that decided
 	Port   string       `json:"port,omitempty"`   // delivered to, or answered
-	Reason string       `json:"reason,omitempty"` // why it was dropped, such as "spoof-mac"; "": no reason is given
+	Reason string       `json:"reason,omitempty"` // why it was dropped, such as "spoof-mac"; "": no reason is known
 	Words  string       `json:"words"`            // in a sentence
 
-	// Of tunnelled ends, and of those that left to a peer.
+	// For packets that were tunnelled, or that left to a peer.
 	VTEP netip.Addr `json:"vtep,omitzero"`
 	VNI  uint32     `json:"vni,omitempty"`
 	Host string     `json:"host,omitempty"` // or "peer acme/web/tor1"
 
-	// By which it left, or would have if it had not been dropped.
+	// The external by which it left, or would have left if it had not been dropped.
 	External string `json:"external,omitempty"`
 
 	Packet string `json:"packet"` // as it is there
-	// Answer is the MAC address that the switch answered a question with; it may be a
-	// gateway's, which a MAC cannot be.
+	// Answer is the MAC address in the switch's answer; it is a string because a
+	// gateway's is no valid MAC.
 	Answer string `json:"answer,omitempty"`
 }

@@ -10,18 +10,18 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// What the router says without being asked, so that neighbours do not go on sending to
-// where an address was before.
+// What the router announces unasked, so that neighbours do not go on sending to an
+// address's previous location.
 
 const (
-	announceAfter   = time.Second // after a host became the gateway of peers; its flows are in place then
-	announceTimes   = 3           // how often an address that has come to an uplink is announced
+	announceAfter   = time.Second // after a host became the gateway of peers; its flows are in place by then
+	announceTimes   = 3           // how often an address that is new on an uplink is announced
 	announceEvery   = time.Second
-	gatewayEvery    = 30 * time.Second // how often the gateway of an uplink is asked for, so that it is known before it is needed
-	announceAtATime = 100              // announcements of ports: the switch has other things to do
+	gatewayEvery    = 30 * time.Second // how often an uplink's gateway is asked for, so that it is known when needed
+	announceAtATime = 100              // port announcements per tick: the switch has other work
 )
 
-// Arrival is a port that has come up on this host, or got another MAC or address here.
+// Arrival is a port that came up on this host, or changed its MAC or address here.
 type Arrival struct {
 	Port  of.PortNo // of the switch
 	VNI   uint32
@@ -30,10 +30,10 @@ type Arrival struct {
 	Addrs []netip.Addr
 }
 
-// Announce tells a port's network, once, of the port's addresses, and the port itself
-// nothing: neighbours that know an address under another MAC, and peers that know the MAC
-// behind another host, would go on sending there. Ports cannot tell: port security and
-// the switch's own ARP answers keep others from believing them.
+// Announce announces a port's addresses once to its network, without the port itself:
+// neighbours that know an address under another MAC, and peers that know the MAC behind
+// another host, would go on sending there. Ports cannot announce themselves: port
+// security and the switch's own ARP answers keep others from seeing it.
 func (t *Table) Announce(a Arrival) {
 	var out []of.PacketOut
 	for _, addr := range a.Addrs {
@@ -48,7 +48,7 @@ func (t *Table) Announce(a Arrival) {
 	t.announcements = append(t.announcements, out...)
 }
 
-// takeAnnouncements returns some of the announcements of ports that wait.
+// takeAnnouncements returns some of the waiting announcements of ports.
 func (t *Table) takeAnnouncements() []of.PacketOut {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -63,8 +63,8 @@ func (t *Table) takeAnnouncements() []of.PacketOut {
 // announcePorts announces ports that have come up.
 func (r *Router) announcePorts(time.Time) []of.PacketOut { return r.table.takeAnnouncements() }
 
-// announceGateways tells peers where their gateway is now: else they would go on sending
-// to the host that was it before, until their ARP entries age.
+// announceGateways announces to peers the new location of their gateway: otherwise they
+// would go on sending to the previous host until their ARP entries expire.
 func (r *Router) announceGateways(now time.Time) []of.PacketOut {
 	for _, vni := range r.table.takeElected() {
 		r.takenOver[vni] = now
@@ -77,7 +77,7 @@ func (r *Router) announceGateways(now time.Time) []of.PacketOut {
 		delete(r.takenOver, vni)
 		s, ok := r.table.network(vni)
 		if !ok || !s.Elected {
-			continue // it went on to another host
+			continue // it moved on to another host
 		}
 		for _, n := range s.Subnets {
 			if n.Gateway.IsValid() {
@@ -88,8 +88,8 @@ func (r *Router) announceGateways(now time.Time) []of.PacketOut {
 	return out
 }
 
-// announceOnUplinks announces external addresses that have come to this host, and now and
-// then asks for the gateways of uplinks.
+// announceOnUplinks announces external addresses that are new on this host, and asks at
+// intervals for the gateways of uplinks.
 func (r *Router) announceOnUplinks(now time.Time) []of.PacketOut {
 	if now.Sub(r.announced) < announceEvery {
 		return nil

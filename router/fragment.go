@@ -8,9 +8,10 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// fragment lets in a fragment of a first packet to one of several forwards. The first
-// fragment alone has the port number that says which: the router begins the datagram's
-// connection with that, and the connection tracker sends the others after it.
+// fragment handles a fragment of a first packet to one of several forwards. Only the
+// first fragment has the port number that selects one: the router begins the datagram's
+// connection with it, and the connection tracker sends the other fragments the same
+// way.
 func (r *Router) fragment(in of.PacketIn, _ time.Time) ([]of.PacketOut, error) {
 	p, err := packet.ParseIP(in.Packet)
 	if err != nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// A packet that cannot be sent on is answered with an ICMP error.
+// A packet that cannot be forwarded is answered with an ICMP error.
 
 func (r *Router) expired(in of.PacketIn, _ time.Time) ([]of.PacketOut, error) {
 	return r.icmpError(in, packet.Expired)
@@ -28,8 +28,8 @@ func (r *Router) unreachable(in of.PacketIn, _ time.Time) ([]of.PacketOut, error
 	return r.icmpError(in, packet.HostUnreachable)
 }
 
-// icmpError tells the sender of a packet what is wrong with it, in the name of the
-// gateway of the network that it came from.
+// icmpError tells a packet's sender what is wrong with it, as the gateway of the
+// network that it came from.
 func (r *Router) icmpError(in of.PacketIn, what packet.Problem) ([]of.PacketOut, error) {
 	p, err := packet.ParseIP(in.Packet)
 	if err != nil {
@@ -51,7 +51,7 @@ func (r *Router) icmpError(in of.PacketIn, what packet.Problem) ([]of.PacketOut,
 			what = packet.NoProtocol
 		}
 		if p.Proto == protoICMP || p.Proto == protoICMPv6 {
-			return nil, nil // it is spoken, but this is no ping
+			return nil, nil // a protocol that the gateway speaks, but no ping
 		}
 	default:
 		if !ok {
@@ -72,8 +72,8 @@ const (
 )
 
 // icmpErrorOutside tells a sender beyond an uplink. The packet has been translated to a
-// port by now, and so is the error: on its way out the connection tracker makes it speak
-// of, and come from, the external address.
+// port by now, and so has the error: on its way out the connection tracker translates
+// it back to the external address.
 func (r *Router) icmpErrorOutside(at pipeline.Place, p packet.IP, what packet.Problem) []of.PacketOut {
 	to, _ := r.table.network(at.Network)
 	if frame := p.Error(what, to.MTU, intent.GatewayMAC, p.Dst); frame != nil {

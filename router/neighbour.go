@@ -12,14 +12,14 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// A packet whose next hop's MAC is not known waits here while the router asks for it, in
-// the network of the next hop or beyond an uplink.
+// A packet whose next hop's MAC is not known waits here while the router asks for it,
+// in the next hop's network or beyond an uplink.
 
 const (
 	askEvery = 500 * time.Millisecond  // how often an address is asked for
-	askUntil = 1500 * time.Millisecond // then the address is unreachable
+	askUntil = 1500 * time.Millisecond // after which an address is unreachable
 	asksMax  = 1024                    // addresses asked for at a time
-	heldMax  = 2048                    // packets, in all
+	heldMax  = 2048                    // packets in all
 	heldEach = 16                      // packets for one address
 )
 
@@ -47,7 +47,7 @@ func (r *Router) question(in of.PacketIn, now time.Time) ([]of.PacketOut, error)
 	return nil, nil
 }
 
-// ask asks everybody in the network for an address.
+// ask sends a question for an address to the whole network.
 func (r *Router) ask(key neighbour, q *question[of.PacketIn], now time.Time) []of.PacketOut {
 	q.asked = now
 	if isExternal(key.vni) {
@@ -57,7 +57,7 @@ func (r *Router) ask(key neighbour, q *question[of.PacketIn], now time.Time) []o
 	return []of.PacketOut{pipeline.Flood(key.vni, q.vrf, packet.Ask(own, netip.IPv4Unspecified(), key.addr))}
 }
 
-// askAgain asks again for addresses without an answer, and gives them up after a while.
+// askAgain repeats unanswered questions, and gives them up after a while.
 func (r *Router) askAgain(now time.Time) []of.PacketOut {
 	var out []of.PacketOut
 	for key, q := range r.questions.all() {
@@ -65,7 +65,7 @@ func (r *Router) askAgain(now time.Time) []of.PacketOut {
 		case now.Sub(q.since) >= askUntil:
 			for _, in := range r.questions.release(key) {
 				if isExternal(key.vni) {
-					continue // its source is translated already: the error could not reach its sender
+					continue // its source is translated already: an error could not reach its sender
 				}
 				errors, err := r.icmpError(in, packet.HostUnreachable)
 				if err != nil {
@@ -80,7 +80,7 @@ func (r *Router) askAgain(now time.Time) []of.PacketOut {
 	return out
 }
 
-// answer sends the packets on that waited for an answer: the switch has learned it
+// answer sends on the packets that waited for an answer, which the switch has learned
 // already.
 func (r *Router) answer(in of.PacketIn, _ time.Time) ([]of.PacketOut, error) {
 	n, err := packet.ParseNeighbour(in.Packet)
@@ -94,7 +94,7 @@ func (r *Router) answer(in of.PacketIn, _ time.Time) ([]of.PacketOut, error) {
 	return slices.Clip(out), nil
 }
 
-// uplinkAnswer sends the packets on that waited for an answer from beyond an uplink.
+// uplinkAnswer sends on the packets that waited for an answer from beyond an uplink.
 func (r *Router) uplinkAnswer(in of.PacketIn, _ time.Time) ([]of.PacketOut, error) {
 	n, err := packet.ParseNeighbour(in.Packet)
 	if err != nil {
@@ -110,5 +110,5 @@ func (r *Router) uplinkAnswer(in of.PacketIn, _ time.Time) ([]of.PacketOut, erro
 	return out, nil
 }
 
-// isExternal says whether a VNI stands for an external.
+// isExternal reports whether a VNI stands for an external.
 func isExternal(vni uint32) bool { return vni >= intent.VNIReserved }

@@ -11,25 +11,25 @@ type neighbour struct {
 	addr netip.Addr
 }
 
-// limits bound what waits. All tenants together may use all of it; what is beyond it the
-// one with the most has to give up.
+// limits bound what waits. The tenants share them; when one is reached, the tenant with
+// the most gives something up.
 type limits struct {
-	asked int // addresses that are asked for at a time
-	held  int // packets, in all
+	asked int // addresses asked for at a time
+	held  int // packets in all
 	each  int // packets for one address
 }
 
 // question is an address that was asked for, and the packets that wait for it.
 type question[P any] struct {
 	since, asked time.Time
-	vrf          uint32 // of the tenant on whose behalf it was asked
+	vrf          uint32 // of the tenant that needs the answer
 
 	held []P
 }
 
-// questions are all that are open. When there is room for no more, a tenant that has
-// fewer than another takes the room of that one's oldest, so that none can keep the
-// others' first packets out.
+// questions are the open questions. When they are full, a tenant that has fewer than
+// another takes the place of the other's oldest question, so that one tenant cannot
+// block the others' first packets.
 type questions[P any] struct {
 	limits limits
 	open   map[neighbour]*question[P]
@@ -37,7 +37,7 @@ type questions[P any] struct {
 	tenant map[uint32]load // by VRF
 }
 
-// load is how much of what there is one tenant uses.
+// load is one tenant's part of the limits.
 type load struct{ asked, held int }
 
 // newQuestions returns an empty set.
@@ -48,8 +48,8 @@ func newQuestions[P any](l limits) *questions[P] {
 // all returns the open questions. release may be called while they are visited.
 func (q *questions[P]) all() map[neighbour]*question[P] { return q.open }
 
-// ask returns the question about an address; fresh says that it was not open before, so
-// that the network has to be asked. It is nil if there is no room for it.
+// ask returns the question about an address; fresh reports that it was not open before,
+// so that it must be sent. It returns nil if there is no room.
 func (q *questions[P]) ask(about neighbour, vrf uint32, now time.Time) (x *question[P], fresh bool) {
 	if old := q.open[about]; old != nil {
 		return old, false
@@ -63,7 +63,7 @@ func (q *questions[P]) ask(about neighbour, vrf uint32, now time.Time) (x *quest
 	return x, true
 }
 
-// hold lets a packet wait for the answer to an open question; false: there is no room.
+// hold adds a packet to an open question; false: there is no room.
 func (q *questions[P]) hold(x *question[P], p P) bool {
 	if len(x.held) >= q.limits.each {
 		return false
@@ -90,7 +90,7 @@ func (q *questions[P]) release(about neighbour) []P {
 }
 
 // yield makes room for a tenant at the cost of the one that uses the most; false: that
-// has no more than the tenant itself.
+// is no more than the tenant itself uses.
 func (q *questions[P]) yield(vrf uint32, used func(load) int, end func(neighbour)) bool {
 	most, loser := used(q.tenant[vrf])+1, vrf
 	for other, l := range q.tenant {
@@ -112,7 +112,7 @@ func (q *questions[P]) yield(vrf uint32, used func(load) int, end func(neighbour
 	return true
 }
 
-// dropHeld gives up the first of the packets that wait for an address.
+// dropHeld drops the first of the packets that wait for an address.
 func (q *questions[P]) dropHeld(about neighbour) {
 	x := q.open[about]
 	x.held = x.held[1:]

@@ -11,8 +11,8 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// Router handles packets that the switch hands up. Its methods other than TooLarge are for
-// one goroutine, Run's.
+// Router handles packets that the switch hands to ovloomd. Its methods other than
+// TooLarge are for one goroutine, Run's.
 type Router struct {
 	table *Table
 	log   *slog.Logger
@@ -28,8 +28,8 @@ type Router struct {
 }
 
 const (
-	tick      = 100 * time.Millisecond // how often what is due without a packet is looked for
-	sendLimit = 2 * time.Second        // for handing packets to the switch
+	tick      = 100 * time.Millisecond // how often work without a packet is looked for
+	sendLimit = 2 * time.Second        // limit for handing packets to the switch
 )
 
 // New returns a router that works by a table. send puts packets into the switch.
@@ -39,7 +39,8 @@ func New(t *Table, log *slog.Logger, send func(context.Context, ...of.PacketOut)
 		questions: newQuestions[of.PacketIn](limits{asked: asksMax, held: heldMax, each: heldEach})}
 }
 
-// handlers say what is sent because of a packet, by why the switch handed it up.
+// handlers return what is sent in response to a packet, by the cause for which the
+// switch handed it up.
 var handlers = map[pipeline.Cause]func(r *Router, in of.PacketIn, now time.Time) ([]of.PacketOut, error){
 	pipeline.CauseExpired:      (*Router).expired,
 	pipeline.CauseGateway:      (*Router).noPort,
@@ -54,7 +55,7 @@ var handlers = map[pipeline.Cause]func(r *Router, in of.PacketIn, now time.Time)
 	pipeline.CauseFragment:     (*Router).fragment,
 }
 
-// periodic are what is due at each tick.
+// periodic is the work that is due at each tick.
 var periodic = []func(r *Router, now time.Time) []of.PacketOut{
 	(*Router).announcePorts,
 	(*Router).announceGateways,
@@ -62,7 +63,7 @@ var periodic = []func(r *Router, now time.Time) []of.PacketOut{
 	(*Router).announceOnUplinks,
 }
 
-// Run takes in packets until ctx ends.
+// Run handles packets until ctx ends.
 func (r *Router) Run(ctx context.Context, packets <-chan of.PacketIn) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
@@ -87,7 +88,7 @@ func (r *Router) Run(ctx context.Context, packets <-chan of.PacketIn) {
 	}
 }
 
-// receive returns what is to be sent because of a packet.
+// receive returns what is sent in response to a packet.
 func (r *Router) receive(in of.PacketIn, now time.Time) []of.PacketOut {
 	if len(in.Userdata) == 0 {
 		return nil
@@ -95,7 +96,7 @@ func (r *Router) receive(in of.PacketIn, now time.Time) []of.PacketOut {
 	cause := pipeline.Cause(in.Userdata[0])
 	handle := handlers[cause]
 	if handle == nil {
-		return nil // of a flow that another version of ovloomd made
+		return nil // from a flow of another version of ovloomd
 	}
 	out, err := handle(r, in, now)
 	if err != nil {
@@ -113,8 +114,8 @@ func (r *Router) due(now time.Time) []of.PacketOut {
 	return out
 }
 
-// mac returns the MAC under which the gateway speaks to where a packet came from: to
-// other hosts under the host's own.
+// mac returns the gateway's MAC towards a packet's source: towards other hosts it is
+// the host's own.
 func (r *Router) mac(at pipeline.Place) intent.MAC {
 	if at.FromTunnel && !at.FromPeer {
 		own, _ := r.table.self()

@@ -8,8 +8,8 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// solicitation answers a neighbour solicitation for a gateway: Linux's own datapath cannot
-// make an advertisement.
+// solicitation answers a neighbour solicitation for a gateway: Linux's own datapath
+// cannot turn it into an advertisement.
 func (r *Router) solicitation(in of.PacketIn, _ time.Time) ([]of.PacketOut, error) {
 	n, err := packet.ParseNeighbour(in.Packet)
 	if err != nil || n.Answer {

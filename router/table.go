@@ -8,22 +8,22 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// Table is what a Router must know of the overlay. Its methods may be called by several
+// Table is a Router's view of the overlay. Its methods may be called by several
 // goroutines: the controller writes it, the router reads it.
 type Table struct {
 	mu       sync.RWMutex
 	tunnel   of.PortNo
 	mac      intent.MAC         // this host's as a router
-	networks map[uint32]Network // by VNI; those of externals of kind bridge included
-	elected  []uint32           // networks whose peers this host became the gateway of
+	networks map[uint32]Network // by VNI, with externals of kind bridge
+	elected  []uint32           // networks for whose peers this host became the gateway
 	uplinks  map[uint32]uplink  // by the external's VNI
 
-	announcements []of.PacketOut // of ports, to be sent
+	announcements []of.PacketOut // of ports, waiting to be sent
 }
 
-// Network is what the router must know of a network to speak as its gateway.
+// Network is what the router needs to act as a network's gateway.
 type Network struct {
-	Name    intent.NetworkRef // zero: it stands for an external
+	Name    intent.NetworkRef // zero: an external
 	VNI     uint32
 	Subnets []intent.Subnet
 	MTU     int  // of its ports, in bytes
@@ -35,25 +35,25 @@ func NewTable() *Table {
 	return &Table{networks: map[uint32]Network{}, uplinks: map[uint32]uplink{}}
 }
 
-// SetTunnel takes in the number of the switch's tunnel port.
+// SetTunnel sets the number of the switch's tunnel port.
 func (t *Table) SetTunnel(p of.PortNo) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.tunnel = p
 }
 
-// SetMAC takes in the MAC that this host has as a router.
+// SetMAC sets this host's MAC as a router.
 func (t *Table) SetMAC(m intent.MAC) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.mac = m
 }
 
-// SetNetwork replaces a network; nil: there is, or was, none.
+// SetNetwork replaces a network; nil: it does not exist.
 func (t *Table) SetNetwork(old, now *Network) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if old != nil && t.networks[old.VNI].Name == old.Name { // else another has its VNI by now
+	if old != nil && t.networks[old.VNI].Name == old.Name { // else another network has its VNI by now
 		delete(t.networks, old.VNI)
 	}
 	if now != nil {
@@ -64,7 +64,7 @@ func (t *Table) SetNetwork(old, now *Network) {
 	}
 }
 
-// takeElected returns the networks whose peers this host became the gateway of since
+// takeElected returns the networks for whose peers this host became the gateway since
 // the last call.
 func (t *Table) takeElected() []uint32 {
 	t.mu.Lock()
@@ -88,8 +88,8 @@ func (t *Table) self() (intent.MAC, of.PortNo) {
 	return t.mac, t.tunnel
 }
 
-// gateway returns the gateway that speaks to an address: that of its subnet or, to
-// what lies behind a port, any of its family.
+// gateway returns the gateway that speaks to an address: its subnet's or, for addresses
+// behind a port, any gateway of the family.
 func (n Network) gateway(to netip.Addr) (netip.Addr, bool) {
 	var any netip.Addr
 	for _, s := range n.Subnets {

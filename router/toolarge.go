@@ -9,8 +9,8 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// TooLarge returns how many packets that were larger than the MTU of the network that they
-// go to have come to the router.
+// TooLarge returns how many packets larger than the MTU of their destination's network
+// have come to the router.
 func (r *Router) TooLarge() (packets, bytes uint64) {
 	return r.tooLargePackets.Load(), r.tooLargeBytes.Load()
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// uplink is this host's attachment to an external of kind bridge, and the addresses that
-// this host answers for there. Beyond that of kind host is the host itself, which needs
-// no router.
+// uplink is this host's attachment to an external of kind bridge, and the addresses
+// that this host answers for there. Behind an external of kind host is the host itself,
+// which needs no router.
 type uplink struct {
 	port      of.PortNo
 	vlan      uint16 // 0: none
 	gateway   netip.Addr
-	addresses map[netip.Addr]int // how often each is still to be announced
+	addresses map[netip.Addr]int // the announcements left for each
 }
 
 // SetUplink replaces an external.
@@ -31,11 +31,11 @@ func (t *Table) SetUplink(old, now *pipeline.ExternalView) {
 		t.edit(now.External.VNI(), func(u *uplink) {
 			u.port, u.gateway, u.vlan = now.OFPort, now.External.Gateway, now.External.VLAN
 		})
-		t.networks[now.External.VNI()] = Network{VNI: now.External.VNI(), MTU: now.External.MTU} // what is too large for it
+		t.networks[now.External.VNI()] = Network{VNI: now.External.VNI(), MTU: now.External.MTU} // for packets too large for it
 	}
 }
 
-// SetAddress takes in an external address that has come to this host, or left it.
+// SetAddress says that an external address has come to this host, or left it.
 func (t *Table) SetAddress(old, now *pipeline.AddressView) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -64,8 +64,8 @@ func (t *Table) edit(vni uint32, change func(*uplink)) {
 	t.uplinks[vni] = u
 }
 
-// ask returns the question for a neighbour beyond an uplink, in the name of an address
-// of this host; nil: there is no uplink, or no address to ask with.
+// ask returns the question for a neighbour beyond an uplink, from an address of this
+// host; nil: no uplink, or no address to ask from.
 func (u uplink) ask(mac intent.MAC, target netip.Addr) []of.PacketOut {
 	var sender netip.Addr
 	for a := range u.addresses {
@@ -91,7 +91,7 @@ func (t *Table) askBeyond(vni uint32, target netip.Addr) []of.PacketOut {
 	return t.uplinks[vni].ask(t.mac, target)
 }
 
-// sayBeyond returns what is due on all uplinks: announcements that are left, and, if
+// sayBeyond returns what is due on all uplinks: remaining announcements and, if
 // gateways is set, questions for the gateways.
 func (t *Table) sayBeyond(gateways bool) []of.PacketOut {
 	t.mu.Lock()

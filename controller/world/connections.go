@@ -23,8 +23,9 @@ type Rules struct {
 	forwards map[forwardKey]netip.AddrPort // to targets
 	targets  map[forwardKey]bool           // targets here, of forwards on any host
 
-	// Departed are the addresses of ports that were here: what they began from here cannot
-	// go on elsewhere, under another address. What a forward leads to them can.
+	// Departed are the addresses of ports that were here: connections that they began
+	// from here cannot continue elsewhere, under another address. Connections by a
+	// forward to them can.
 	Departed map[netip.Addr]bool
 }
 
