@@ -14,22 +14,23 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Addr is an address of an interface. Two with the same Prefix and Peer are the same.
+// Addr is an address of an interface. Two with the same Prefix and Peer are the same
+// address.
 type Addr struct {
 	Prefix    netip.Prefix `json:"prefix"`              // the address with its length
 	Peer      netip.Prefix `json:"peer,omitzero"`       // of a point-to-point link
 	Broadcast netip.Addr   `json:"broadcast,omitzero"`  // IPv4
 	Label     string       `json:"label,omitempty"`     // IPv4; "" for the interface's name
 	Scope     int          `json:"scope,omitempty"`     // RT_SCOPE_*: 0 global, 253 link
-	NoRoute   bool         `json:"no_route,omitempty"`  // it brings no route to its subnet
-	Valid     uint32       `json:"valid,omitempty"`     // seconds that it lives; 0: for ever
-	Preferred uint32       `json:"preferred,omitempty"` // seconds that it is preferred; 0: for ever
+	NoRoute   bool         `json:"no_route,omitempty"`  // it adds no route to its subnet
+	Valid     uint32       `json:"valid,omitempty"`     // lifetime in seconds; 0: for ever
+	Preferred uint32       `json:"preferred,omitempty"` // preferred lifetime in seconds; 0: for ever
 }
 
-// Same says whether two are the same address, whatever their attributes.
+// Same reports whether two are the same address, whatever their attributes.
 func (a Addr) Same(b Addr) bool { return a.Prefix == b.Prefix && a.Peer == b.Peer }
 
-// LinkLocal says whether the kernel makes the address by itself (fe80::).
+// LinkLocal reports whether the kernel adds the address by itself (fe80::).
 func (a Addr) LinkLocal() bool { return a.Prefix.Addr().Is6() && a.Prefix.Addr().IsLinkLocalUnicast() }
 
 // AddAddr adds an address to an interface; if it is there already, nothing changes.
@@ -49,14 +50,14 @@ func AddAddr(link string, a Addr) error {
 		n.Peer = ipNet(a.Peer)
 	}
 	if a.Prefix.Addr().Is4() {
-		// Unset would mean: compute one.
+		// Unset would make netlink compute one.
 		n.Broadcast = netip.IPv4Unspecified().AsSlice()
 		if a.Broadcast.IsValid() {
 			n.Broadcast = a.Broadcast.AsSlice()
 		}
 	} else {
-		// The address was this host's on this segment already. While duplicates are
-		// looked for, no tunnel could use it.
+		// The host had the address on this segment before. During duplicate address
+		// detection, no tunnel could use it.
 		n.Flags |= unix.IFA_F_NODAD
 	}
 	if a.NoRoute {
@@ -84,8 +85,8 @@ func DelAddr(link string, a Addr) error {
 	return nil
 }
 
-// readAddrs returns the addresses that can be moved, in the order in which to add
-// them: not those that the kernel replaces by itself every now and then (RFC 8981).
+// readAddrs returns the addresses that can be moved, in the order in which to add them,
+// without temporary addresses, which the kernel replaces regularly (RFC 8981).
 func readAddrs(l netlink.Link) ([]Addr, error) {
 	list, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(l, netlink.FAMILY_ALL) })
 	if err != nil {
@@ -128,7 +129,7 @@ func lifetime(seconds int) uint32 {
 	return uint32(seconds)
 }
 
-// gone says whether the kernel did not find what was to be deleted.
+// gone reports whether a deletion failed because the object did not exist.
 func gone(err error) bool {
 	return errors.Is(err, syscall.EADDRNOTAVAIL) || errors.Is(err, syscall.ESRCH) ||
 		errors.Is(err, syscall.ENODEV) || errors.Is(err, syscall.ENOENT)

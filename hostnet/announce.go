@@ -1,7 +1,7 @@
 package hostnet
 
-// Telling the neighbours that addresses have moved to another MAC. Until they hear
-// of it they send to the old one, for IPv6 up to 45 s.
+// Announcing addresses that have moved to another MAC. Until neighbours learn of it
+// they send to the old one, for IPv6 up to 45 s.
 
 import (
 	"errors"
@@ -35,7 +35,7 @@ func Announce(link string, addrs []netip.Addr) error {
 	var failed []error
 	for _, a := range addrs {
 		frame := packet.Announce(mac, a)
-		if a.Is6() { // Announce speaks as a router does
+		if a.Is6() { // Announce would announce a router
 			frame = packet.Advertise(mac, a)
 		}
 		if err := unix.Sendto(fd, frame, unix.MSG_DONTWAIT, &unix.SockaddrLinklayer{Ifindex: l.Attrs().Index}); err != nil {

@@ -1,8 +1,8 @@
 package hostnet
 
-// On Open vSwitch's userspace datapath the kernel, too, takes in what comes from a
-// port's interface: Open vSwitch reads a copy. The host would answer tenants, route their
-// packets to wherever it routes, and take part in their IPv6.
+// On Open vSwitch's userspace datapath the kernel also receives the packets of a port's
+// interface: Open vSwitch reads a copy. Without these rules the host would answer
+// tenants, route their packets, and take part in their IPv6.
 
 import (
 	"context"
@@ -15,48 +15,49 @@ import (
 	"sync"
 )
 
-// Settings of interfaces of ports, beside those of others.
+// Settings of interfaces of ports, besides the common ones.
 const (
-	forwarding  Setting = "ipv4/forwarding" // 0: routes nothing that comes in
-	reversePath Setting = "ipv4/rp_filter"  // 1: takes packets only from where it would send to
+	forwarding  Setting = "ipv4/forwarding" // 0: does not forward incoming packets
+	reversePath Setting = "ipv4/rp_filter"  // 1: strict reverse path filter
 )
 
-// asideSettings are what interfaces of ports have on the host. Without IPv6 they have no
-// address either, which is how Open vSwitch tells interfaces that tunnels may end at: a
-// tenant's packet to the VTEP's MAC and address would be taken out of its tunnel there.
-// The others keep off most where there is no nft(8).
+// asideSettings are the settings of ports' interfaces on the host. Without IPv6 they
+// have no address at all, which is how Open vSwitch recognises interfaces where tunnels
+// may end: with one, a tenant's packet to the VTEP's MAC and address would be
+// decapsulated there. The other settings are most of the protection on hosts without
+// nft(8).
 var asideSettings = []struct {
 	setting Setting
 	value   string
 }{{DisableIPv6, "1"}, {ARPIgnore, "8"}, {forwarding, "0"}, {reversePath, "1"}}
 
-// Aside keeps the host's own network apart from what its ports send. NewAside makes one.
+// Aside keeps the host's own network apart from its ports' packets. NewAside makes one.
 type Aside struct {
-	Table string // of nftables, for this daemon alone
+	Table string // of nftables; each daemon has its own
 
-	// VTEP and VXLANPort are where the host's tunnels end. Nobody but Open vSwitch, which
+	// VTEP and VXLANPort are the end of the host's tunnels. Only Open vSwitch, which
 	// sends past the kernel, and root may send from one to such a port.
 	VTEP      netip.Addr
 	VXLANPort int
 
-	turn chan struct{} // has an element while the rules are being changed, which nft(8) does
+	turn chan struct{} // holds a token while the rules are being changed with nft(8)
 
-	// Owned by whose turn it is.
+	// Owned by the holder of the token.
 	known []string        // interfaces of ports
-	early []string        // of ports about to be plugged
-	ruled map[string]bool // those that the rules name; nil: there may be no rules
+	early []string        // interfaces of ports about to be plugged
+	ruled map[string]bool // interfaces that the rules name; nil: there may be no rules
 
 	mu    sync.Mutex
-	fault error // what Keep last ran into; guarded by mu
+	fault error // the last error of Keep; guarded by mu
 }
 
-// NewAside returns what keeps the host's network apart from the ports of an integration
-// bridge. It changes nothing.
+// NewAside returns an Aside for the ports of an integration bridge. It changes nothing.
 func NewAside(bridge string) *Aside {
 	return &Aside{Table: AsideTable(bridge), turn: make(chan struct{}, 1)}
 }
 
-// take waits until it is the caller's turn to change the rules, until done is called.
+// take waits for the caller's turn to change the rules; the turn lasts until done is
+// called.
 func (a *Aside) take(ctx context.Context) (done func(), err error) {
 	select {
 	case a.turn <- struct{}{}:
@@ -66,15 +67,15 @@ func (a *Aside) take(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// Fault returns why the host's network is not kept apart from its ports; nil: it is, as
-// far as is known. It does not wait for nft(8).
+// Fault returns why the host's network is not kept apart from its ports; nil: no known
+// fault. It does not wait for nft(8).
 func (a *Aside) Fault() error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.fault
 }
 
-// Add takes in an interface that is about to be made for a port.
+// Add registers an interface that is about to be made for a port.
 func (a *Aside) Add(ctx context.Context, link string) error {
 	done, err := a.take(ctx)
 	if err != nil {
@@ -87,11 +88,11 @@ func (a *Aside) Add(ctx context.Context, link string) error {
 	return a.rule(ctx, []string{link})
 }
 
-// Made puts right an interface that was made for a port.
+// Made configures an interface that was made for a port.
 func (a *Aside) Made(link string) error { return setAside(link) }
 
-// Keep takes in which interfaces ports have. With all it puts right what other programs
-// changed, and forgets interfaces that have gone.
+// Keep sets the interfaces of ports. With all it repairs what other programs changed,
+// and forgets interfaces that have gone.
 func (a *Aside) Keep(ctx context.Context, links []string, all bool) error {
 	done, err := a.take(ctx)
 	if err != nil {
@@ -115,7 +116,7 @@ func (a *Aside) Keep(ctx context.Context, links []string, all bool) error {
 	return err
 }
 
-// rule has the rules name some interfaces. What is there already costs nothing.
+// rule makes the rules name these interfaces. If they do already, it does nothing.
 func (a *Aside) rule(ctx context.Context, links []string) error {
 	if a.ruled != nil {
 		more := slices.DeleteFunc(slices.Clone(links), func(l string) bool { return a.ruled[l] })
@@ -154,7 +155,7 @@ func setAside(link string) error {
 	return errors.Join(errs...)
 }
 
-// quoted lists names as nft(8) reads them.
+// quoted lists names in nft(8)'s syntax.
 func quoted(names []string) string {
 	var b strings.Builder
 	for i, n := range names {
@@ -166,8 +167,8 @@ func quoted(names []string) string {
 	return b.String()
 }
 
-// asideRules drops what the interfaces send as early as nftables sees it, before
-// fragments are put together and connections tracked. It is one transaction.
+// asideRules drops packets from the interfaces as early as nftables sees them, before
+// reassembly and conntrack. It is one transaction.
 func asideRules(table string, links []string) string {
 	var b strings.Builder
 	for _, f := range []struct{ family, hook string }{{"inet", "prerouting priority -450"}, {"arp", "input priority 0"}} {
@@ -181,8 +182,8 @@ func asideRules(table string, links []string) string {
 	return b.String()
 }
 
-// senderRules keep the host's users, and what it masquerades, from sending tunnel packets
-// that other hosts would take for its own. A user needs but a socket for that.
+// senderRules keep the host's users, and packets that it masquerades, from sending
+// tunnel packets that other hosts would accept. A user needs only a socket for that.
 func (a *Aside) senderRules() string {
 	if !a.VTEP.IsValid() {
 		return ""
@@ -201,7 +202,7 @@ func (a *Aside) senderRules() string {
 `, a.Table, tunnel)
 }
 
-// Remove takes the rules away. The interfaces stay as they are: they go with their ports.
+// Remove removes the rules. The interfaces stay as they are: they go with their ports.
 func (a *Aside) Remove(ctx context.Context) error {
 	done, err := a.take(ctx)
 	if err != nil {
@@ -211,7 +212,7 @@ func (a *Aside) Remove(ctx context.Context) error {
 	a.known, a.early, a.ruled = nil, nil, nil
 	for _, family := range []string{"inet", "arp"} {
 		if exec.CommandContext(ctx, "nft", "list", "table", family, a.Table).Run() != nil {
-			continue // there is none, or no nft to have made one
+			continue // there is no table, or no nft that could have made one
 		}
 		if err := nft(ctx, fmt.Sprintf("delete table %s %s\n", family, a.Table)); err != nil {
 			return err

@@ -1,7 +1,7 @@
 package hostnet
 
-// What Plug makes true on both ends of a pair. Each step looks first, so that a
-// port that is right already is left alone.
+// What Plug configures on both ends of a pair. Each step checks first, so that a
+// correct port is left alone.
 
 import (
 	"context"
@@ -17,7 +17,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// configure makes both ends as the spec wants them.
+// configure sets up both ends as in the spec.
 func configure(ctx context.Context, name string, p PlugSpec, ns netns.NsHandle, inside *netlink.Handle) (Plugged, error) {
 	host, err := netlink.LinkByName(name)
 	if err != nil {
@@ -83,8 +83,8 @@ func setMAC(h *netlink.Handle, l netlink.Link, mac intent.MAC) (bool, error) {
 	return true, h.LinkSetHardwareAddr(l, mac[:])
 }
 
-// setMTUs gives both ends of a pair the MTU. The end that may send more than the other
-// takes is the one inside, so it is the first to become smaller and the last to grow.
+// setMTUs gives both ends of a pair the MTU. No end may send more than the other
+// accepts, so the inside end shrinks first and grows last.
 func setMTUs(host netlink.Link, inside *netlink.Handle, peer netlink.Link, mtu int) (changed bool, err error) {
 	ends := []func() (bool, error){
 		func() (bool, error) { return setMTU(inside, peer, mtu) },
@@ -123,9 +123,8 @@ func setUp(h *netlink.Handle, l netlink.Link) (bool, error) {
 	return true, nil
 }
 
-// setAddrs adds the addresses that the interface lacks and takes away those that Plug
-// added before and that are not wanted any more. Others that it has stay: a workload may
-// hold addresses of its own.
+// setAddrs adds missing addresses to the interface and removes unwanted ones that Plug
+// added before. Other addresses stay: a workload may have addresses of its own.
 func (p PlugSpec) setAddrs(ns netns.NsHandle, h *netlink.Handle, l netlink.Link) (changed bool, err error) {
 	before, err := addrsOf(h, l)
 	if err != nil {
@@ -143,8 +142,8 @@ func (p PlugSpec) setAddrs(ns netns.NsHandle, h *netlink.Handle, l netlink.Link)
 		if held[want] {
 			continue
 		}
-		// The store gives an address to one port only. Looking for a duplicate would
-		// keep an IPv6 address from being used for up to two seconds (RFC 4862, 5.4).
+		// The store gives an address to one port only. Duplicate address detection
+		// would block an IPv6 address for up to two seconds (RFC 4862, 5.4).
 		if err := h.AddrAdd(l, &netlink.Addr{IPNet: ipNet(want), Flags: unix.IFA_F_NODAD}); err != nil {
 			return changed, fmt.Errorf("%s: %w", want, err)
 		}
@@ -153,7 +152,7 @@ func (p PlugSpec) setAddrs(ns netns.NsHandle, h *netlink.Handle, l netlink.Link)
 	if len(drop) == 0 {
 		return changed, nil
 	}
-	// Without this the kernel deletes the other addresses of a subnet with its first one.
+	// Without this the kernel deletes a subnet's other addresses with its first one.
 	err = inNamespace(ns, func() error {
 		_, err := SetSysctl(promoteSecondaries, p.IfName, "1")
 		return err
@@ -178,9 +177,8 @@ func addrsOf(h *netlink.Handle, l netlink.Link) ([]netlink.Addr, error) {
 	return list, nil
 }
 
-// setDefaultRoutes makes a default route through each gateway, where the namespace has no
-// default route that leads elsewhere, and deletes those that Plug made before and that
-// are not wanted any more.
+// setDefaultRoutes adds a default route through each gateway, unless the namespace has
+// another default route, and deletes unwanted ones that Plug added before.
 func (p PlugSpec) setDefaultRoutes(h *netlink.Handle, l netlink.Link) (changed bool, elsewhere map[netip.Addr]string, err error) {
 	for _, gw := range slices.Concat(p.OldGateways, p.Gateways) {
 		wanted := slices.Contains(p.Gateways, gw)
@@ -200,7 +198,7 @@ func (p PlugSpec) setDefaultRoutes(h *netlink.Handle, l netlink.Link) (changed b
 					changed = true
 				}
 			case r.LinkIndex == l.Attrs().Index && slices.ContainsFunc(p.OldGateways, func(old netip.Addr) bool { return r.Gw.Equal(old.AsSlice()) }):
-				// Deleted by now: it was ours.
+				// Deleted by now: Plug had added it.
 			default:
 				other = elsewhereOf(h, r)
 			}
@@ -246,7 +244,7 @@ func defaultRoutes(h *netlink.Handle, v6 bool) ([]netlink.Route, error) {
 	}), nil
 }
 
-// elsewhereOf says where a default route leads.
+// elsewhereOf describes where a default route leads.
 func elsewhereOf(h *netlink.Handle, r netlink.Route) string {
 	where := "elsewhere"
 	if l, err := h.LinkByIndex(r.LinkIndex); err == nil {
@@ -258,7 +256,7 @@ func elsewhereOf(h *netlink.Handle, r netlink.Route) string {
 	return where
 }
 
-// onLink says whether an address is inside one of the port's subnets.
+// onLink reports whether an address is inside one of the port's subnets.
 func (p PlugSpec) onLink(a netip.Addr) bool {
 	for _, s := range p.Addrs {
 		if s.Contains(a) {
@@ -268,8 +266,8 @@ func (p PlugSpec) onLink(a netip.Addr) bool {
 	return false
 }
 
-// allowIPv6 undoes what container engines do to interfaces of a namespace that they
-// believe to have no IPv6: without that the kernel refuses the address.
+// allowIPv6 undoes what container engines set on interfaces of a namespace without
+// IPv6: the kernel would refuse the address.
 func (p PlugSpec) allowIPv6(ns netns.NsHandle) (changed bool, err error) {
 	for _, a := range p.Addrs {
 		if a.Addr().Is6() {
@@ -283,7 +281,7 @@ func (p PlugSpec) allowIPv6(ns netns.NsHandle) (changed bool, err error) {
 	return false, nil
 }
 
-// checksumsOff makes the inside end leave no checksum to a card.
+// checksumsOff makes the inside end compute checksums itself.
 func (p PlugSpec) checksumsOff(ns netns.NsHandle) (changed bool, err error) {
 	if !p.TXChecksumOff {
 		return false, nil

@@ -1,6 +1,6 @@
 package hostnet
 
-// What the kernel offers to Open vSwitch.
+// Which datapath the kernel supports.
 
 import (
 	"errors"
@@ -10,8 +10,8 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// HasKernelDatapath says whether the kernel has the openvswitch module, which asking
-// loads where it is there to be loaded.
+// HasKernelDatapath reports whether the kernel has the openvswitch module. Asking loads
+// the module, if it is installed.
 func HasKernelDatapath() (bool, error) {
 	_, err := netlink.GenlFamilyGet("ovs_datapath")
 	if errors.Is(err, syscall.ENOENT) {
@@ -23,8 +23,8 @@ func HasKernelDatapath() (bool, error) {
 	return true, nil
 }
 
-// Datapath resolves the kind of datapath that is wanted: "auto" is "system", Linux's own, where
-// the kernel has it, and "netdev", the userspace one, elsewhere.
+// Datapath resolves the configured datapath: "auto" is "system", Linux's own, where the
+// kernel has it, and "netdev", the userspace one, elsewhere.
 func Datapath(kind string) (string, error) {
 	if kind != "auto" {
 		return kind, nil

@@ -1,7 +1,7 @@
 package hostnet
 
-// The host uplink: tenants leave by the host's own routing: an interface that
-// faces it, and what the host's packet filter does with what comes and goes there.
+// The host uplink, by which tenants leave through the host's own routing: an interface,
+// and the host's packet filter rules for its traffic.
 
 import (
 	"bytes"
@@ -21,25 +21,26 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Exit is the host uplink as it must be.
+// Exit is the wanted state of the host uplink.
 type Exit struct {
-	Link string // the interface; Open vSwitch has made it
+	Link string // the interface, made by Open vSwitch
 
-	// Subnets are the ranges of addresses that packets from the overlay come from, each
-	// with the host's own address in it.
+	// Subnets are the source ranges of packets from the overlay, each with the host's
+	// own address in it.
 	Subnets []intent.Subnet
-	// Forbidden lists what gives power over all tenants: packets from the overlay may not
-	// be routed there, unless Allowed names the very address.
+	// Forbidden lists destinations that give power over all tenants: packets from the
+	// overlay are not routed there, unless Allowed names the exact address.
 	Forbidden []netip.Prefix
-	// Denied lists what else they may not be routed to, unless it is Allowed. The host's
-	// own addresses are denied without being named.
+	// Denied lists further destinations that are closed unless Allowed. The host's own
+	// addresses are always denied.
 	Denied []netip.Prefix
-	// Walls are between a subnet and what only packets from there may not be routed to,
-	// unless it is Allowed.
+	// Walls are between a subnet and prefixes that are closed to its packets only,
+	// unless Allowed.
 	Walls []Wall
-	// Allowed lists what they may reach though it is denied or the host's own.
+	// Allowed lists exceptions: destinations that are open although denied or the
+	// host's own.
 	Allowed []netip.Prefix
-	// Forwards leads what is sent to ports of the host's own addresses into the overlay.
+	// Forwards forwards ports of the host's own addresses into the overlay.
 	Forwards []ExitForward
 }
 
@@ -52,12 +53,12 @@ type Wall struct {
 // PortRange is a range of TCP and UDP ports, ends included; zero: none.
 type PortRange struct{ First, Last uint16 }
 
-// tenantPortsLeast is how many ports a range must have to be enough for all tenants.
+// tenantPortsLeast is the smallest range of ports that is enough for all tenants.
 const tenantPortsLeast = 8192
 
-// tenantPorts returns the ports that packets of tenants leave from: those that the host's
-// own programs are not given, so that neither takes the other's. If almost all are the
-// host's own it returns none, and all share.
+// tenantPorts returns the source ports for tenants' packets: ports outside the
+// ephemeral range of the host's own programs, so that the two do not compete. If the
+// host's range leaves too few it returns none, and all share.
 func tenantPorts(own PortRange) PortRange {
 	below, above := PortRange{1024, own.First - 1}, PortRange{own.Last + 1, 65535}
 	size := func(r PortRange) int { return int(r.Last) - int(r.First) + 1 }
@@ -77,7 +78,7 @@ func tenantPorts(own PortRange) PortRange {
 	return best
 }
 
-// ownPorts reads which ports the host's own programs are given (ip(7),
+// ownPorts reads the ephemeral range of the host's own programs (ip(7),
 // ip_local_port_range).
 func ownPorts() (PortRange, error) {
 	var r PortRange
@@ -98,9 +99,9 @@ type ExitForward struct {
 	To       netip.AddrPort // in one of the exit's subnets
 }
 
-// EnsureExit gives the host its address of each subnet, leads the subnets to the
-// interface, brings it up, and replaces ovloom's own nftables table of the host in one
-// step. It touches no other table, and no setting of the host: see ExitFaults.
+// EnsureExit gives the host its address in each subnet, routes the subnets to the
+// interface, brings it up, and replaces ovloom's own nftables table in one transaction.
+// It touches no other table, and no setting of the host: see ExitFaults.
 func EnsureExit(ctx context.Context, e Exit) error {
 	if _, err := SetSysctl(DisableIPv6, e.Link, "1"); err != nil {
 		return err
@@ -122,13 +123,13 @@ func EnsureExit(ctx context.Context, e Exit) error {
 	if err := nft(ctx, e.rules(ports, shortTimeouts)); err == nil || ctx.Err() != nil {
 		return err
 	}
-	return nft(ctx, e.rules(ports, "")) // this kernel knows no timeouts of connections
+	return nft(ctx, e.rules(ports, "")) // this kernel has no connection timeout policies
 }
 
-// shortTimeouts let Linux forget the connections of tenants as soon as Open vSwitch's
-// userspace connection tracker does. That bounds how many each tenant has, and so bounds
-// what they take of Linux's table as well: with Linux's own timeouts a tenant that opens
-// connections and drops them would fill four times its share.
+// shortTimeouts make Linux forget tenants' connections as soon as Open vSwitch's
+// userspace connection tracker does. The limit there bounds each tenant's connections,
+// and with them its part of Linux's table: with Linux's own timeouts, a tenant that
+// opens and drops connections would fill four times its share.
 const shortTimeouts = `	ct timeout overlay_tcp {
 		protocol tcp; l3proto ip
 		policy = { syn_sent : 30, syn_recv : 30, established : 86400, fin_wait : 45, close_wait : 45, last_ack : 30, time_wait : 30, close : 10 }
@@ -144,21 +145,22 @@ const shortTimeouts = `	ct timeout overlay_tcp {
 	}
 `
 
-// loopback is where the addresses are. Where an interface of the userspace datapath has
-// one, ovs-vswitchd ends tunnels there: it looks whether a packet that goes there is
-// one, at every bit of its destination, and the datapath's cache needs an entry for
-// each destination beyond (ovs-appctl tnl/ports/show -v lists these addresses).
+// loopback holds the addresses. If an interface of the userspace datapath has an
+// address, ovs-vswitchd ends tunnels there: it checks packets to the interface for
+// tunnel packets, on every bit of the destination, and the datapath's cache needs an
+// entry for each destination beyond (ovs-appctl tnl/ports/show -v lists these
+// addresses).
 const loopback = "lo"
 
-// exitLabel marks the addresses on loopback that are of an exit. The kernel takes 15
-// bytes that begin with the interface's name.
+// exitLabel marks an exit's addresses on loopback. A label has at most 15 bytes and
+// begins with the interface's name.
 func exitLabel(link string) string {
 	label := loopback + ":" + link
 	return label[:min(len(label), unix.IFNAMSIZ-1)]
 }
 
-// ensureAddrs makes loopback have exactly the exit's addresses, besides those that are
-// none of ours, and the interface none.
+// ensureAddrs gives loopback exactly the exit's addresses, besides foreign ones, and
+// the interface none.
 func (e Exit) ensureAddrs() error {
 	l, err := mustLink(e.Link)
 	if err != nil {
@@ -188,7 +190,7 @@ func (e Exit) ensureAddrs() error {
 	return nil
 }
 
-// removeExitAddrs deletes the exit's addresses from loopback, but those to keep.
+// removeExitAddrs deletes the exit's addresses from loopback, except those to keep.
 func removeExitAddrs(link string, keep map[netip.Prefix]bool) error {
 	lo, err := mustLink(loopback)
 	if err != nil {
@@ -209,7 +211,7 @@ func removeExitAddrs(link string, keep map[netip.Prefix]bool) error {
 	return nil
 }
 
-// ensureRoutes leads exactly the exit's subnets to the interface.
+// ensureRoutes routes exactly the exit's subnets to the interface.
 func (e Exit) ensureRoutes() error {
 	l, err := mustLink(e.Link)
 	if err != nil {
@@ -243,19 +245,19 @@ func (e Exit) ensureRoutes() error {
 	return nil
 }
 
-// RemoveExit removes ovloom's nftables table for the interface and the addresses that
-// were for it. It returns nil if there are none.
+// RemoveExit removes ovloom's nftables table for the interface, and its addresses. It
+// returns nil if there are none.
 func RemoveExit(ctx context.Context, link string) error {
 	if err := removeExitAddrs(link, nil); err != nil {
 		return err
 	}
 	if _, err := exec.LookPath("nft"); err != nil {
-		return nil // then no table was made either
+		return nil // then there is no table either
 	}
 	return nft(ctx, fmt.Sprintf("table ip %[1]s\ndelete table ip %[1]s\n", exitTable(link)))
 }
 
-// exitTable names the table of an interface: two daemons on one machine have one each.
+// exitTable names the table of an interface: each daemon on a machine has one.
 func exitTable(link string) string {
 	if link == intent.HostUplink {
 		return "ovloom"
@@ -263,8 +265,8 @@ func exitTable(link string) string {
 	return "ovloom_" + link
 }
 
-// rules returns the table as nft(8) reads it. It is one transaction: no packet sees
-// the host without it.
+// rules returns the table in nft(8)'s syntax. It is one transaction, so that no packet
+// meets the host without it.
 func (e Exit) rules(ports PortRange, timeouts string) string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
@@ -282,9 +284,10 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 		e.set(line, wallSet(i), w.To)
 	}
 	e.probeRules(line)
-	// A packet that says its own route (RFC 791) could get by what is checked of its
-	// destination. This is before the host reads the route, at whatever setting, and behind
-	// the connection tracker: one that ends a connection in the switch ends it here, too.
+	// A packet with a source route (RFC 791) could bypass the checks of its
+	// destination. This rule comes before the host reads the route, whatever its
+	// settings, and behind conntrack: a packet that ends a connection in the switch
+	// ends it here, too.
 	line("\tchain source_route {")
 	line("\t\ttype filter hook prerouting priority mangle; policy accept;")
 	for _, option := range []string{"lsrr", "ssrr"} {
@@ -307,8 +310,8 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 	line("\tchain postrouting {")
 	line("\t\ttype nat hook postrouting priority srcnat; policy accept;")
 	for _, s := range e.Subnets {
-		// A tenant that uses a forward of its own host's. The answers have to come back here,
-		// and an address of NAT's is none that anybody outside may have.
+		// A tenant that uses a forward of its own host. Answers must come back here,
+		// and a NAT address must not be seen outside.
 		if ports != (PortRange{}) {
 			line("\t\tip saddr %s oifname %q ct status dnat meta l4proto { tcp, udp } snat to %s:%d-%d", s.Prefix.Masked(), e.Link, s.Gateway, ports.First, ports.Last)
 		}
@@ -320,8 +323,8 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 	}
 	line("\t}")
 
-	// Whatever a tenant sends arrives here or in forward. The switch has dropped what is
-	// forbidden already; these catch what it could not know.
+	// Tenants' packets arrive here or in forward. The switch has dropped what is
+	// forbidden already; these rules catch what it cannot know.
 	line("\tchain input {")
 	line("\t\ttype filter hook input priority filter; policy accept;")
 	line("\t\tiifname != %q accept", e.Link)
@@ -333,11 +336,11 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 	line("\t\ttype filter hook forward priority filter; policy accept;")
 	line("\t\tiifname != %q accept", e.Link)
 	for _, s := range e.Subnets {
-		line("\t\tip saddr %s accept", probeSource(s)) // it is dropped last of all
+		line("\t\tip saddr %s accept", probeSource(s)) // dropped in the last chain
 	}
 	line("\t\toifname %q ct status dnat accept", e.Link)
 	line("\t\toifname %q counter drop", e.Link)
-	// What is part of no connection is not masqueraded: it would leave as it is.
+	// Packets outside any connection are not masqueraded, and would leave untranslated.
 	line("\t\tct state invalid counter drop")
 	line("\t\tct state established,related accept")
 	for _, s := range e.Subnets {
@@ -357,8 +360,8 @@ func (e Exit) rules(ports PortRange, timeouts string) string {
 	return b.String()
 }
 
-// openings accepts what is allowed, but not what is forbidden within a wider prefix: the
-// same order as in the switch's guard.
+// openings accepts what is allowed, but not what is forbidden within a wider prefix:
+// the same order as in the switch's guard.
 func (e Exit) openings(line func(format string, args ...any)) {
 	for _, p := range e.Allowed {
 		if p.IsSingleIP() {
@@ -375,8 +378,7 @@ func (e Exit) openings(line func(format string, args ...any)) {
 
 func wallSet(i int) string { return fmt.Sprintf("beyond%d", i) }
 
-// set writes a set of prefixes, in which a packet is looked up at once however many
-// there are.
+// set writes a set of prefixes, whose lookup time does not grow with their number.
 func (e Exit) set(line func(format string, args ...any), name string, list []netip.Prefix) {
 	line("\tset %s {", name)
 	line("\t\ttype ipv4_addr")
@@ -394,7 +396,7 @@ func (e Exit) set(line func(format string, args ...any), name string, list []net
 	line("\t}")
 }
 
-// nft has nft(8) carry out a script, all of it or nothing.
+// nft runs a script with nft(8), as one transaction.
 func nft(ctx context.Context, script string) error {
 	cmd := exec.CommandContext(ctx, "nft", "-f", "-")
 	cmd.Stdin = strings.NewReader(script)
@@ -411,8 +413,8 @@ func nft(ctx context.Context, script string) error {
 	return nil
 }
 
-// HasAddr says whether an interface has an IPv4 address; false if there is none of that
-// name.
+// HasAddr reports whether an interface has an IPv4 address; false if the interface does
+// not exist.
 func HasAddr(link string) bool {
 	i, err := net.InterfaceByName(link)
 	if err != nil {
@@ -425,8 +427,8 @@ func HasAddr(link string) bool {
 	})
 }
 
-// OwnAddrs returns the IPv4 addresses of the host that a packet from elsewhere can be
-// for, without duplicates, ascending: not those of loopback.
+// OwnAddrs returns the IPv4 addresses of the host that packets from elsewhere can
+// reach, without duplicates, ascending, without loopback's.
 func OwnAddrs() ([]netip.Addr, error) {
 	list, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_V4) })
 	if err != nil {

@@ -1,7 +1,7 @@
 package hostnet
 
-// What the host itself must do for the host uplink: found, and on request
-// set. Nothing here is changed silently.
+// Settings of the host that the host uplink needs: checked, and set on request. Nothing
+// is changed silently.
 
 import (
 	"bytes"
@@ -20,21 +20,21 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// ExitFault is something of the host that keeps packets from leaving through it.
+// ExitFault is a setting of the host that keeps packets from leaving through it.
 type ExitFault struct {
 	What   string // in a sentence
 	Do     string // how to set it by hand
-	ByHand bool   // FixExit cannot set it right
+	ByHand bool   // FixExit cannot fix it
 	fix    func(ctx context.Context) (done string, err error)
 }
 
 const (
 	forwardingFile = "/proc/sys/net/ipv4/ip_forward"
-	// fixComment marks the rules that FixExit adds to tables of others, for people.
+	// fixComment marks, for people, the rules that FixExit adds to foreign tables.
 	fixComment = "ovloom"
 )
 
-// ExitFaults returns what the host lacks. The interface must have its addresses.
+// ExitFaults returns the host's faults. The interface must have its addresses.
 func ExitFaults(ctx context.Context, e Exit) ([]ExitFault, error) {
 	var faults []ExitFault
 	on, err := os.ReadFile(forwardingFile)
@@ -65,7 +65,7 @@ func ExitFaults(ctx context.Context, e Exit) ([]ExitFault, error) {
 	return faults, nil
 }
 
-// FixExit sets what can be set of the faults, and says what it did.
+// FixExit fixes what it can of the faults, and says what it did.
 func FixExit(ctx context.Context, faults []ExitFault) (done []string, err error) {
 	for _, f := range faults {
 		if f.fix == nil {
@@ -89,15 +89,14 @@ func fixForwarding(context.Context) (string, error) {
 	return "set net.ipv4.ip_forward=1, until the next boot: for ever with a file in /etc/sysctl.d", nil
 }
 
-// reversePathFault looks where the host would send answers to the overlay. Where that
-// is another interface, answers go astray, and a strict rp_filter drops the questions
-// too.
+// reversePathFault looks up the host's route for answers to the overlay. If it leads to
+// another interface, answers get lost, and a strict rp_filter drops the requests, too.
 func reversePathFault(link string, p netip.Prefix) ([]ExitFault, error) {
 	l, err := mustLink(link)
 	if err != nil {
 		return nil, err
 	}
-	// Not the first address: that is the host's own.
+	// The first address is the host's own.
 	a := p.Masked().Addr().Next().Next()
 	routes, err := netlink.RouteGet(a.AsSlice())
 	if err == nil && len(routes) > 0 && routes[0].LinkIndex == l.Attrs().Index {
@@ -114,8 +113,8 @@ func reversePathFault(link string, p netip.Prefix) ([]ExitFault, error) {
 	return []ExitFault{{What: what, Do: "remove that route, or give the external another --range", ByHand: true}}, nil
 }
 
-// strict says whether the kernel drops what arrives at an interface by which it would
-// not send the answer (Linux ip-sysctl: rp_filter; the larger of both counts).
+// strict reports whether the interface drops packets whose answers would leave by
+// another one (Linux ip-sysctl: rp_filter; the larger of both counts).
 func strict(link string) bool {
 	const rpFilter Setting = "ipv4/rp_filter"
 	all, _ := Sysctl(rpFilter, "all")
@@ -123,8 +122,7 @@ func strict(link string) bool {
 	return max(all, own) == "1"
 }
 
-// filterChain is a chain that drops what it has no rule for, and has none for the
-// overlay.
+// filterChain is a chain with policy drop and no rule for the overlay.
 type filterChain struct {
 	Family string `json:"family"`
 	Table  string `json:"table"`
@@ -133,8 +131,8 @@ type filterChain struct {
 	Policy string `json:"policy"`
 }
 
-// droppingChains returns the chains in the way of forwarded packets. Where there is
-// no nft program nothing is known of them.
+// droppingChains returns the chains that drop forwarded packets; none without an nft
+// program to list them.
 func droppingChains(ctx context.Context, link string) ([]filterChain, error) {
 	out, err := exec.CommandContext(ctx, "nft", "-j", "list", "ruleset").Output()
 	if errors.Is(err, exec.ErrNotFound) {
@@ -146,9 +144,9 @@ func droppingChains(ctx context.Context, link string) ([]filterChain, error) {
 	return parseDroppingChains(out, link)
 }
 
-// parseDroppingChains reads what nft -j list ruleset prints (libnftables-json(5)). A
-// chain that has rules which accept what comes from the interface, and what leaves by
-// it, is not in the way; nor is one of whose table a chain for users has them.
+// parseDroppingChains parses the output of nft -j list ruleset (libnftables-json(5)). A
+// chain with rules that accept packets from the interface and to it is not in the way,
+// nor is one whose table has these rules in its chain for users.
 func parseDroppingChains(ruleset []byte, link string) ([]filterChain, error) {
 	var doc struct {
 		Nftables []struct {
@@ -165,7 +163,7 @@ func parseDroppingChains(ruleset []byte, link string) ([]filterChain, error) {
 		return nil, fmt.Errorf("read the rules of the host's packet filter: %w", err)
 	}
 	var chains []filterChain
-	passes := map[string]map[string]bool{} // by chain: the sides that are accepted
+	passes := map[string]map[string]bool{} // by chain: the accepted directions
 	for _, x := range doc.Nftables {
 		if c := x.Chain; c != nil && c.Hook == "forward" && c.Policy == "drop" && (c.Family == "ip" || c.Family == "inet") {
 			chains = append(chains, *c)
@@ -194,8 +192,8 @@ func parseDroppingChains(ruleset []byte, link string) ([]filterChain, error) {
 // expression is a part of a rule.
 type expression map[string]json.RawMessage
 
-// acceptedSide returns iifname or oifname if the rule accepts what comes from the
-// interface, or leaves by it; else "".
+// acceptedSide returns iifname or oifname if the rule accepts packets from the
+// interface or to it; else "".
 func acceptedSide(rule []expression, link string) (side string) {
 	accepts := false
 	for _, e := range rule {
@@ -211,7 +209,7 @@ func acceptedSide(rule []expression, link string) (side string) {
 			} `json:"left"`
 			Right any `json:"right"`
 		}
-		// Other expressions have other shapes, and are not what is looked for.
+		// Other expressions have other shapes, and do not matter here.
 		if json.Unmarshal(e["match"], &match) == nil && match.Op == "==" && match.Right == link {
 			side = match.Left.Meta.Key
 		}
@@ -222,8 +220,8 @@ func acceptedSide(rule []expression, link string) (side string) {
 	return side
 }
 
-// dockerUser is the chain that Docker leaves to users, and does not flush when it
-// starts again.
+// dockerUser is the chain that Docker reserves for users, and does not flush when it
+// restarts.
 const dockerUser = "DOCKER-USER"
 
 func (c filterChain) String() string { return c.Family + " " + c.Table + " " + c.Name }
@@ -238,8 +236,8 @@ func (c filterChain) fault(link string) ExitFault {
 	return f
 }
 
-// open lets packets from and to the overlay pass the chain. Rules of a chain that
-// iptables made are added by iptables, or it could not read the chain any more.
+// open lets packets from and to the overlay pass the chain. Chains made by iptables get
+// their rules through iptables, which could not read foreign ones.
 func (c filterChain) open(ctx context.Context, link string) (string, error) {
 	if c.Table == "filter" && c.Name == "FORWARD" && c.Family == "ip" {
 		if path, err := exec.LookPath("iptables"); err == nil {

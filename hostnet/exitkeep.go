@@ -1,7 +1,7 @@
 package hostnet
 
-// What others change of the host uplink: seen at once, by what the kernel
-// tells, and named.
+// Foreign changes to the host uplink: noticed through the kernel's notifications, and
+// named.
 
 import (
 	"bytes"
@@ -22,9 +22,9 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// ExitTable returns ovloom's own nftables table of an interface as nft prints it, without
-// counts; "" if there is none. What EnsureExit made is to be compared with that: nft
-// prints some rules in other words than it reads them.
+// ExitTable returns ovloom's own nftables table of an interface as nft prints it,
+// without counters; "" if there is none. Comparisons need nft's output after
+// EnsureExit, because it differs from nft's input.
 func ExitTable(ctx context.Context, link string) (string, error) {
 	cmd := exec.CommandContext(ctx, "nft", "-s", "list", "table", "ip", exitTable(link))
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
@@ -42,8 +42,8 @@ func ExitTable(ctx context.Context, link string) (string, error) {
 	return "", fmt.Errorf("list the nftables table of ovloom: %w: %s", err, strings.TrimSpace(stderr.String()))
 }
 
-// ExitChanged names what is not any more as EnsureExit made it. table is what ExitTable
-// returned then.
+// ExitChanged names what differs from EnsureExit's result. table is ExitTable's result
+// then.
 func ExitChanged(ctx context.Context, e Exit, table string) ([]string, error) {
 	l, err := mustLink(e.Link)
 	if err != nil {
@@ -102,23 +102,23 @@ func ExitChanged(ctx context.Context, e Exit, table string) ([]string, error) {
 	return changed, nil
 }
 
-// ExitEvent is something that somebody did on this host, maybe ovloom.
+// ExitEvent is a change of this host's network, possibly by ovloom.
 type ExitEvent struct {
-	Own   bool // to what EnsureExit made, or where that is
-	Other bool // to the packet filter besides, or to whether the host forwards
+	Own   bool // in EnsureExit's results, or near them
+	Other bool // elsewhere in the packet filter, or in whether the host forwards
 }
 
 const (
 	nftGroup = 7 // NFNLGRP_NFTABLES of linux/netfilter/nfnetlink.h
-	nftTable = 1 // the attribute that names the table, of all that has one: linux/netfilter/nf_tables.h
+	nftTable = 1 // the attribute with the table's name, in all messages that have one: linux/netfilter/nf_tables.h
 
 	subsystemNFT  = 10 // NFNL_SUBSYS_NFTABLES
 	nfHeaderBytes = 4  // struct nfgenmsg
 )
 
-// WatchExit tells what happens to the host uplink, until ctx ends; then it
-// returns nil. It watches the network namespace of the thread that calls it. deliver is
-// called from several goroutines.
+// WatchExit reports changes of the host uplink until ctx ends; then it returns nil. It
+// watches the network namespace of the calling thread. deliver is called from several
+// goroutines.
 func WatchExit(ctx context.Context, link string, deliver func(ExitEvent)) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -156,8 +156,8 @@ func WatchExit(ctx context.Context, link string, deliver func(ExitEvent)) error 
 	return errors.Join(errs[:]...)
 }
 
-// routeEvents looks only at what concerns the interface and loopback: a host that speaks
-// BGP changes other routes all the time.
+// routeEvents filters for the interface and loopback: a host that speaks BGP changes
+// other routes all the time.
 func routeEvents(list []syscall.NetlinkMessage, link string) (e ExitEvent) {
 	index := 0
 	if l, err := net.InterfaceByName(link); err == nil {
@@ -193,14 +193,14 @@ func routeEvents(list []syscall.NetlinkMessage, link string) (e ExitEvent) {
 
 const loopbackIndex = 1 // in every network namespace
 
-// filterEvents looks whose table was changed.
+// filterEvents checks whose table was changed.
 func filterEvents(list []syscall.NetlinkMessage, own string) (e ExitEvent) {
 	for _, m := range list {
 		if m.Header.Type>>8 != subsystemNFT || len(m.Data) < nfHeaderBytes {
 			continue
 		}
 		if m.Header.Type&0xff == nftNewGeneration {
-			continue // after each change, whatever it was
+			continue // sent after each change, whatever it was
 		}
 		switch name := nfString(nfAttributes(m.Data[nfHeaderBytes:])[nftTable]); name {
 		case own:
@@ -231,7 +231,7 @@ func nfAttributes(b []byte) map[int][]byte {
 
 func nfString(b []byte) string { return string(bytes.TrimRight(b, "\x00")) }
 
-// openNetlink returns a socket that is told of what the groups are about.
+// openNetlink returns a socket that receives the groups' notifications.
 func openNetlink(protocol int, groups ...int) (*os.File, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, protocol)
 	if err != nil {
@@ -254,8 +254,8 @@ func openNetlink(protocol int, groups ...int) (*os.File, error) {
 	return socket, nil
 }
 
-// readNetlink reads messages of the kernel until ctx ends. It calls lost when some were
-// dropped. The socket is closed then.
+// readNetlink reads the kernel's messages until ctx ends. It calls lost when some were
+// dropped. Finally it closes the socket.
 func readNetlink(ctx context.Context, socket *os.File, deliver func([]syscall.NetlinkMessage), lost func()) error {
 	defer context.AfterFunc(ctx, func() { socket.Close() })()
 	conn, err := socket.SyscallConn()
@@ -282,7 +282,7 @@ func readNetlink(ctx context.Context, socket *os.File, deliver func([]syscall.Ne
 			return err
 		}
 		if k, ok := from.(*unix.SockaddrNetlink); !ok || k.Pid != 0 {
-			continue // some process claims to be the kernel
+			continue // not sent by the kernel
 		}
 		list, err := syscall.ParseNetlinkMessage(buf[:n])
 		if err != nil {

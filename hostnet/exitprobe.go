@@ -1,7 +1,7 @@
 package hostnet
 
-// Whether what tenants send passes this host: tried with a packet that never leaves it,
-// because nobody can list all that may be in the way.
+// Whether tenants' packets pass this host, tested with a packet that never leaves it:
+// the possible obstacles cannot all be listed.
 
 import (
 	"context"
@@ -24,8 +24,8 @@ import (
 	"github.com/ovloom/ovloom/packet"
 )
 
-// Counters and chains of the table for the probe. What arrives is counted before all
-// others' chains, what passed after them, and dropped there.
+// Counters and chains of the table for the probe. Arriving probes are counted before
+// all foreign chains, passing ones after them, and dropped there.
 const (
 	probeArrived   = "probe_arrived"
 	probeForwarded = "probe_forwarded"
@@ -34,22 +34,22 @@ const (
 	probeBefore = -450 // before conntrack (-400 is its defragmentation) and raw (-300)
 	probeAfter  = 450
 
-	// probeTTL does not take the probe further than the next hop if somebody takes the
-	// table away at that very moment.
+	// probeTTL stops the probe at the next hop, should the table be removed at that
+	// very moment.
 	probeTTL = 2
 )
 
-// probeWait is how long the probe may take; it takes less than a millisecond.
+// probeWait is the time limit for the probe; it takes less than a millisecond.
 var probeWait = []time.Duration{2, 10, 30, 60, 100, 200, 400}
 
-// probeFar is where the probe goes if the host has a default route: an address of
-// TEST-NET-1 (RFC 5737), which nobody has.
+// probeFar is the probe's destination if the host has a default route: an unused
+// address of TEST-NET-1 (RFC 5737).
 var probeFar = netip.MustParseAddr("192.0.2.1")
 
-// probeSource is who sends the probe: no tenant is given the network address.
+// probeSource is the probe's source: the network address, which no tenant gets.
 func probeSource(s intent.Subnet) netip.Addr { return s.Prefix.Masked().Addr() }
 
-// probeRules returns what the table has for the probe.
+// probeRules returns the table's rules for the probe.
 func (e Exit) probeRules(line func(format string, args ...any)) {
 	for _, c := range []string{probeArrived, probeForwarded, probePassed} {
 		line("\tcounter %s {", c)
@@ -71,7 +71,7 @@ func (e Exit) probeRules(line func(format string, args ...any)) {
 		}
 		line("\t}")
 	}
-	// Who refuses the probe may answer it: nobody is there to hear that.
+	// A host that refuses the probe may answer it; drop the answer.
 	line("\tchain probe_answers {")
 	line("\t\ttype filter hook postrouting priority %d; policy accept;", probeBefore)
 	for _, s := range e.Subnets {
@@ -80,12 +80,12 @@ func (e Exit) probeRules(line func(format string, args ...any)) {
 	line("\t}")
 }
 
-// ErrProbeLost says that nothing of what ProbeExit sent arrived at the host's routing.
+// ErrProbeLost says that none of ProbeExit's packets arrived at the host's routing.
 var ErrProbeLost = errors.New("the probe of the host uplink did not arrive")
 
-// ProbeExit sends packets out of the switch, by send, as tenants would, and returns what
-// keeps them from passing this host; nothing, if one of them passes or the host has
-// nowhere to send it. The table must be there.
+// ProbeExit sends packets out of the switch, through send, as tenants would, and
+// returns what keeps them from passing this host; nothing, if one of them passes or the
+// host has no route for it. The table must exist.
 func ProbeExit(ctx context.Context, e Exit, send func(ctx context.Context, frames ...[]byte) error) ([]ExitFault, error) {
 	l, err := mustLink(e.Link)
 	if err != nil {
@@ -112,7 +112,7 @@ func deref(f *ExitFault) []ExitFault {
 	return []ExitFault{*f}
 }
 
-// probeTarget returns an address that the host has a route to, beyond another interface.
+// probeTarget returns an address that the host routes to another interface.
 func probeTarget(l netlink.Link) (netip.Addr, bool, error) {
 	list, err := dump(func() ([]netlink.Route, error) { return netlink.RouteList(nil, netlink.FAMILY_V4) })
 	if err != nil {
@@ -128,7 +128,7 @@ func probeTarget(l netlink.Link) (netip.Addr, bool, error) {
 			return probeFar, true, nil
 		}
 		// Not the network's own address, which older kernels take for a broadcast. The
-		// packet is dropped before anybody is asked for this one.
+		// packet is dropped before the kernel resolves a neighbour.
 		if a := dst.Masked().Addr().Next(); !best.IsValid() && dst.Addr().Is4() && dst.Contains(a) && !a.IsLinkLocalUnicast() {
 			if own, err := OwnAddrs(); err == nil && contains(own, a) {
 				a = a.Next()
@@ -155,7 +155,7 @@ type probe struct {
 	send     func(ctx context.Context, frames ...[]byte) error
 }
 
-// run sends the probe and says where it ends, if it does not pass.
+// run sends the probe and says where it is dropped, if it does not pass.
 func (p probe) run(ctx context.Context) (*ExitFault, error) {
 	arrived, forwarded, passed, err := p.shoot(ctx)
 	switch {
@@ -164,7 +164,7 @@ func (p probe) run(ctx context.Context) (*ExitFault, error) {
 	case passed:
 		return nil, nil
 	case !arrived:
-		// Nothing says that the host is at fault; the switch may be busy.
+		// The host need not be at fault; the switch may be busy.
 		return nil, fmt.Errorf("interface %s: %w", p.exit.Link, ErrProbeLost)
 	}
 	cut := fmt.Sprintf("the host drops what comes from %s to %s", p.exit.Link, p.to)
@@ -191,7 +191,7 @@ func (p probe) run(ctx context.Context) (*ExitFault, error) {
 	return &ExitFault{What: cut + ": " + p.routing(), Do: fmt.Sprintf("see ip route get %s from %s iif %s", p.to, p.from, p.exit.Link), ByHand: true}, nil
 }
 
-// shoot sends one packet of each of the usual protocols and says how far the first came.
+// shoot sends one packet of each usual protocol and says how far the first one came.
 func (p probe) shoot(ctx context.Context) (arrived, forwarded, passed bool, err error) {
 	before, err := p.counts(ctx)
 	if err != nil {
@@ -220,7 +220,7 @@ func (p probe) shoot(ctx context.Context) (arrived, forwarded, passed bool, err 
 	return arrived, forwarded, passed, nil
 }
 
-// counts reads the counters. It fails if they are not there: then nothing may be sent.
+// counts reads the counters. It fails if they do not exist: then nothing may be sent.
 func (p probe) counts(ctx context.Context) (map[string]uint64, error) {
 	out, err := exec.CommandContext(ctx, "nft", "-j", "list", "counters", "table", "ip", exitTable(p.exit.Link)).Output()
 	if err != nil {
@@ -249,8 +249,8 @@ func (p probe) counts(ctx context.Context) (map[string]uint64, error) {
 	return counts, nil
 }
 
-// routing says why the kernel does not forward the probe. Newer kernels give the same
-// error for all of these.
+// routing says why the kernel does not forward the probe. Newer kernels return the same
+// error for all causes.
 func (p probe) routing() string {
 	link := p.exit.Link
 	if on, err := Sysctl("ipv4/forwarding", link); err == nil && on != "1" {
@@ -267,8 +267,8 @@ func (p probe) routing() string {
 	return "before it is forwarded"
 }
 
-// frames returns an ICMP echo request, a TCP SYN to the port of HTTPS and a question to
-// that of DNS, without a question in it.
+// frames returns an ICMP echo request, a TCP SYN to the HTTPS port and an empty DNS
+// query.
 func (p probe) frames() [][]byte {
 	echo := []byte{8, 0, 0, 0, 0, 1, 0, 1}
 	binary.BigEndian.PutUint16(echo[2:], packet.Checksum(0, echo))
@@ -282,7 +282,7 @@ func (p probe) frames() [][]byte {
 	pseudo := append(append(p.from.AsSlice(), p.to.AsSlice()...), 0, unix.IPPROTO_TCP, 0, byte(len(syn)))
 	binary.BigEndian.PutUint16(syn[16:], packet.Checksum(0, append(pseudo, syn...)))
 
-	datagram := make([]byte, 8) // without a checksum, as UDP over IPv4 may be
+	datagram := make([]byte, 8) // without a checksum, which UDP over IPv4 permits
 	binary.BigEndian.PutUint16(datagram, source)
 	binary.BigEndian.PutUint16(datagram[2:], 53)
 	binary.BigEndian.PutUint16(datagram[4:], uint16(len(datagram)))
@@ -290,7 +290,7 @@ func (p probe) frames() [][]byte {
 	return [][]byte{p.frame(unix.IPPROTO_ICMP, echo), p.frame(unix.IPPROTO_TCP, syn), p.frame(unix.IPPROTO_UDP, datagram)}
 }
 
-// probeMAC sends the probe, and is nobody's.
+// probeMAC sends the probe; no interface has it.
 var probeMAC = net.HardwareAddr{0x0e, 0x0f, 0x0f, 0x0f, 0x0f, 0x03}
 
 func (p probe) frame(protocol byte, payload []byte) []byte {
@@ -302,7 +302,7 @@ func (p probe) frame(protocol byte, payload []byte) []byte {
 	binary.BigEndian.PutUint16(ip[10:], packet.Checksum(0, ip))
 	frame := append(append(append([]byte{}, p.link.Attrs().HardwareAddr...), probeMAC...), 0x08, 0x00)
 	frame = append(append(frame, ip...), payload...)
-	for len(frame) < 60 { // as short as Ethernet lets one be
+	for len(frame) < 60 { // Ethernet's minimum
 		frame = append(frame, 0)
 	}
 	return frame
@@ -326,8 +326,7 @@ func (d dropper) String() string {
 	return fmt.Sprintf("rule %q of nftables chain %s", d.rule, at)
 }
 
-// base returns the chain of the forward hook that led to the drop, if it is one that may
-// be opened.
+// base returns the chain of the forward hook that led to the drop, if it may be opened.
 func (d dropper) base(ctx context.Context) (filterChain, bool) {
 	out, err := exec.CommandContext(ctx, "nft", "-j", "list", "ruleset").Output()
 	if err != nil {
@@ -368,11 +367,11 @@ const (
 	verdictCode, verdictDrop       = 1, 0
 )
 
-// traceTable names a table that stands only while the probe is traced: a rule that traces
-// slows down all others a little.
+// traceTable names a table that exists only while the probe is traced, because tracing
+// slows all other rules down.
 func traceTable(own string) string { return own + "_trace" }
 
-// trace sends the probe once more and has the kernel tell what drops it.
+// trace sends the probe again and has the kernel report what drops it.
 func (p probe) trace(ctx context.Context) (dropper, bool) {
 	own := exitTable(p.exit.Link)
 	table := traceTable(own)
@@ -408,10 +407,10 @@ func (p probe) trace(ctx context.Context) (dropper, bool) {
 	return d, true
 }
 
-// tracer finds what drops the probe among what the kernel tells of traced packets.
+// tracer finds what drops the probe in the kernel's trace messages.
 type tracer struct {
 	own  string
-	mine map[uint32]bool // ids of packets that our own table saw
+	mine map[uint32]bool // ids of packets seen by ovloom's own table
 
 	mu    sync.Mutex
 	found *dropper
@@ -452,7 +451,7 @@ func (t *tracer) take(list []syscall.NetlinkMessage) {
 	}
 }
 
-// ruleText returns a rule in nft's words.
+// ruleText returns a rule in nft's syntax.
 func ruleText(ctx context.Context, d dropper) string {
 	if d.handle == 0 {
 		return ""

@@ -14,21 +14,21 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Link is an interface of the host with what can be moved to another one.
+// Link is an interface of the host with everything that can be moved to another one.
 type Link struct {
 	Name    string  `json:"name"`
 	MAC     string  `json:"mac"` // as aa:bb:cc:dd:ee:ff
 	MTU     int     `json:"mtu"` // bytes of IP packet
 	Up      bool    `json:"up"`
-	Promisc bool    `json:"promisc,omitempty"` // it was told to take frames of every MAC
+	Promisc bool    `json:"promisc,omitempty"` // set to receive frames of every MAC
 	Kind    string  `json:"kind,omitempty"`    // veth, bridge, vlan…; "device" for hardware
 	Master  string  `json:"master,omitempty"`  // the bridge or bond that it is part of
 	Addrs   []Addr  `json:"addrs,omitempty"`   // in the order to add them: a primary address before its secondaries
-	Routes  []Route `json:"routes,omitempty"`  // those that do not come with an address, in an order to add them
+	Routes  []Route `json:"routes,omitempty"`  // without those that come with an address, in an order to add them
 }
 
-// ReadLink returns the interface as it is now. It fails with NotFound if there is
-// none, and with a Conflict if it has a route that cannot be put elsewhere.
+// ReadLink returns the current state of an interface. It fails with NotFound if it does
+// not exist, and with a Conflict if it has a route that cannot be moved.
 func ReadLink(name string) (Link, error) {
 	l, err := mustLink(name)
 	if err != nil {
@@ -51,13 +51,14 @@ func ReadLink(name string) (Link, error) {
 	return link, err
 }
 
-// LinkExists says whether the host has an interface of that name.
+// LinkExists reports whether the host has an interface of that name.
 func LinkExists(name string) bool {
 	l, err := linkByName(name)
 	return err == nil && l != nil
 }
 
-// LinkIndex returns the index of an interface; it fails with NotFound if there is none.
+// LinkIndex returns the index of an interface; it fails with NotFound if it does not
+// exist.
 func LinkIndex(name string) (int, error) {
 	l, err := mustLink(name)
 	if err != nil {
@@ -92,7 +93,7 @@ func SetUp(name string) error {
 	return nil
 }
 
-// PromiscOff tells an interface to take frames of its own MAC only.
+// PromiscOff makes an interface receive frames of its own MAC only.
 func PromiscOff(name string) error {
 	l, err := mustLink(name)
 	if err != nil {
@@ -104,10 +105,10 @@ func PromiscOff(name string) error {
 	return nil
 }
 
-// pkgHandle works in the namespace of the thread that uses it.
+// pkgHandle works in the namespace of the calling thread.
 var pkgHandle = &netlink.Handle{}
 
-// linkByName returns nil if there is no such interface.
+// linkByName returns nil if the interface does not exist.
 func linkByName(name string) (netlink.Link, error) { return linkAt(pkgHandle, name) }
 
 func linkAt(h *netlink.Handle, name string) (netlink.Link, error) {
@@ -129,7 +130,7 @@ func mustLink(name string) (netlink.Link, error) {
 	return l, err
 }
 
-// linkName returns the name of the interface of an index, or "".
+// linkName returns the name of the interface with an index, or "".
 func linkName(index int) string {
 	if index == 0 {
 		return ""
@@ -153,8 +154,8 @@ func deleteLink(name string) error {
 	return nil
 }
 
-// dump repeats a listing that another process's change cut into: it could lack
-// entries that were there all the time.
+// dump repeats a listing that was interrupted by another process's change: it could
+// lack entries that existed throughout.
 func dump[T any](list func() ([]T, error)) (all []T, err error) {
 	for range 10 {
 		if all, err = list(); !errors.Is(err, netlink.ErrDumpInterrupted) {

@@ -17,19 +17,19 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Service says whether programs serve a port, and whose they are.
+// Service says whether programs serve a port, and which user's.
 type Service uint8
 
 // Services.
 const (
 	NotServed    Service = iota
-	ServedByUser         // by programs of users, and by none of root's
+	ServedByUser         // only by programs of users other than root
 	ServedByRoot
 )
 
-// Listens says whether a program of this host's namespace serves a port on an address
-// that others can reach over IPv4: for TCP it listens there, for UDP it has the port
-// and no partner. What SCTP is served the kernel does not tell alike; the answer is no.
+// Listens reports whether a program in this host's namespace serves a port on an
+// address that others can reach over IPv4: for TCP a listening socket, for UDP an
+// unconnected one. The kernel has no such list for SCTP; the answer is no.
 func Listens(p intent.Protocol, port uint16) (Service, error) {
 	most := NotServed
 	for _, file := range []string{string(p), string(p) + "6"} {
@@ -51,9 +51,9 @@ func Listens(p intent.Protocol, port uint16) (Service, error) {
 // tcpListen is TCP_LISTEN as /proc/net/tcp writes it.
 const tcpListen = "0A"
 
-// serves looks for a port in a table as /proc/net/tcp and udp are (proc(5)): local and
-// remote address in the second and third column, the state in the fourth, the user
-// in the eighth.
+// serves looks up a port in a table such as /proc/net/tcp or udp (proc(5)): local and
+// remote address in the second and third column, the state in the fourth, the user in
+// the eighth.
 func serves(table []byte, p intent.Protocol, port uint16) Service {
 	most := NotServed
 	lines := bufio.NewScanner(bytes.NewReader(table))
@@ -67,7 +67,7 @@ func serves(table []byte, p intent.Protocol, port uint16) Service {
 		a := local.Addr()
 		switch {
 		case !ok || !ok2 || local.Port() != port || a.IsLoopback():
-		case a.Is6() && !a.IsUnspecified(): // of IPv6 only
+		case a.Is6() && !a.IsUnspecified(): // IPv6 only
 		case p == intent.TCP && f[3] == tcpListen, p == intent.UDP && remote.Port() == 0:
 			if f[7] == "0" {
 				return ServedByRoot
@@ -78,8 +78,8 @@ func serves(table []byte, p intent.Protocol, port uint16) Service {
 	return most
 }
 
-// parseSocketAddr reads an address as the tables have it: words of 32 bits in the
-// machine's order, in hexadecimal.
+// parseSocketAddr parses an address in these tables: hexadecimal 32-bit words in the
+// machine's byte order.
 func parseSocketAddr(s string) (netip.AddrPort, bool) {
 	addr, port, _ := strings.Cut(s, ":")
 	b, err := hex.DecodeString(addr)

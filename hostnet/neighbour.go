@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// NextHop returns where the host's routes lead what is for an address: the address itself
-// or a router, and by which link; no address if nothing is asked for there by ARP.
+// NextHop returns the host's next hop for an address, which is the address itself or a
+// router, and its link; no address if the link does not use ARP.
 func NextHop(to netip.Addr) (hop netip.Addr, link string, err error) {
 	routes, err := netlink.RouteGet(to.AsSlice())
 	if err != nil || len(routes) == 0 {
@@ -28,8 +28,8 @@ func NextHop(to netip.Addr) (hop netip.Addr, link string, err error) {
 	return hop, l.Attrs().Name, nil
 }
 
-// NeighbourMAC returns the MAC that the kernel has for an address on a link; "" if it has
-// asked in vain, or has not asked.
+// NeighbourMAC returns the MAC in the kernel's neighbour table for an address on a
+// link; "" if it is unresolved.
 func NeighbourMAC(link string, a netip.Addr) (string, error) {
 	l, err := mustLink(link)
 	if err != nil {

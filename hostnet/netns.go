@@ -21,7 +21,7 @@ import (
 // Target is a network namespace other than the host's. One field is set.
 type Target struct {
 	Netns string // name, as `ip netns list` shows it, or a path, if it has a slash
-	PID   int    // of a process in it
+	PID   int    // of a process in the namespace
 }
 
 // String returns the target as users say it.
@@ -38,14 +38,14 @@ type NamespaceID struct {
 	Inode  uint64 `json:"inode"`
 }
 
-// Place is where a target led: enough to find the namespace again, and to tell whether it
-// is still the same one.
+// Place is the resolved target: enough to find the namespace again, and to recognise
+// that it is still the same one.
 type Place struct {
 	Namespace NamespaceID
-	Started   uint64 // of the target's process, in clock ticks since the machine started (proc(5)); 0: no process was named
+	Started   uint64 // start of the target's process, in clock ticks since boot (proc(5)); 0: the target was no process
 }
 
-// open returns a handle of the namespace, to be closed.
+// open returns a handle of the namespace; the caller closes it.
 func (t Target) open() (netns.NsHandle, Place, error) {
 	var ns netns.NsHandle
 	var place Place
@@ -88,14 +88,14 @@ func (t Target) open() (netns.NsHandle, Place, error) {
 	return ns, place, nil
 }
 
-// errNoNamespace says that a file is something other than a network namespace.
+// errNoNamespace says that a file is not a network namespace.
 var errNoNamespace = errors.New("not a network namespace")
 
 // nsfsMagic is the file system of namespaces (linux/magic.h).
 const nsfsMagic = 0x6e736673
 
-// openNamespace opens a file only when it is a network namespace. It looks before: opening
-// a FIFO would wait for ever, and opening a device may set it off.
+// openNamespace opens a file only if it is a network namespace. It checks before
+// opening: a FIFO would block for ever, and opening a device may have side effects.
 func openNamespace(path string) (netns.NsHandle, error) {
 	looked, err := unix.Open(path, unix.O_PATH|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -120,8 +120,8 @@ func openNamespace(path string) (netns.NsHandle, error) {
 	return netns.NsHandle(fd), nil
 }
 
-// openOfProcess opens the namespace of a process, and returns when that started. A number
-// that went to another process meanwhile is found out.
+// openOfProcess opens the namespace of a process, and returns the process's start time.
+// It detects a process id reused meanwhile.
 func openOfProcess(pid int) (netns.NsHandle, uint64, error) {
 	started, err := processStart(pid)
 	if err != nil {
@@ -138,8 +138,8 @@ func openOfProcess(pid int) (netns.NsHandle, uint64, error) {
 	return ns, started, nil
 }
 
-// processStart returns when a process started (proc(5): field 22 of stat). The name before
-// it may hold anything, so counting begins after its last parenthesis.
+// processStart returns when a process started (proc(5): field 22 of stat). The
+// process's name may contain anything, so counting begins after the last parenthesis.
 func processStart(pid int) (uint64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
@@ -152,7 +152,7 @@ func processStart(pid int) (uint64, error) {
 	return strconv.ParseUint(fields[19], 10, 64)
 }
 
-// identify returns what tells a namespace from others.
+// identify returns the namespace's identity.
 func identify(ns netns.NsHandle) (NamespaceID, error) {
 	var s unix.Stat_t
 	if err := unix.Fstat(int(ns), &s); err != nil {
@@ -174,7 +174,7 @@ func (t Target) check(ns netns.NsHandle) error {
 	return nil
 }
 
-// inNamespace runs f on a thread that is in the namespace for as long.
+// inNamespace runs f on a thread that is in the namespace meanwhile.
 func inNamespace(ns netns.NsHandle, f func() error) error {
 	own, err := netns.Get()
 	if err != nil {
@@ -191,9 +191,9 @@ func inNamespace(ns netns.NsHandle, f func() error) error {
 			return
 		}
 		err = f()
-		// A thread that cannot go back stays locked, and so is never handed to others.
-		// It must go back where it can: the process's first thread does not end with
-		// its goroutine, and is what others know the process's namespace by.
+		// A thread that cannot go back stays locked, and is not reused. It must try:
+		// the process's first thread does not end with its goroutine, and is what
+		// others know the process's namespace by.
 		if netns.Set(own) == nil {
 			runtime.UnlockOSThread()
 		}
@@ -202,7 +202,7 @@ func inNamespace(ns netns.NsHandle, f func() error) error {
 	return <-done
 }
 
-// targetOf returns a namespace that is known by a path as a user would name it.
+// targetOf returns a path's namespace as a user would name it.
 func targetOf(path string) Target {
 	if name, ok := strings.CutPrefix(path, "/run/netns/"); ok && !strings.Contains(name, "/") {
 		return Target{Netns: name}

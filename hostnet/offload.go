@@ -10,9 +10,9 @@ import (
 	"github.com/safchain/ethtool"
 )
 
-// ReceiveOffloads are the features by which a card or the kernel merges packets that
-// arrive into larger ones. Open vSwitch's userspace datapath drops those: they do not
-// fit into the interface's MTU.
+// ReceiveOffloads are the features by which a card or the kernel merges incoming
+// packets into larger ones. Open vSwitch's userspace datapath drops those that exceed
+// the interface's MTU.
 var ReceiveOffloads = []string{"rx-gro", "rx-gro-hw", "rx-lro"}
 
 // ReadReceiveOffloads returns which of ReceiveOffloads the interface has on.
@@ -33,8 +33,8 @@ func ReadReceiveOffloads(link string) (map[string]bool, error) {
 	return state, nil
 }
 
-// SetReceiveOffloads switches features of the interface on or off. What its driver
-// does not let one change stays.
+// SetReceiveOffloads switches features of the interface on or off, except those that
+// its driver has fixed.
 func SetReceiveOffloads(link string, want map[string]bool) error {
 	have, err := ReadReceiveOffloads(link)
 	if err != nil {
@@ -54,9 +54,8 @@ func SetReceiveOffloads(link string, want map[string]bool) error {
 	return nil
 }
 
-// txChecksumsOff switches off every way of leaving checksums to the card; what builds
-// on them (segmentation offload) goes off with them. It concerns the namespace of
-// the thread.
+// txChecksumsOff switches off all transmit checksum offloads; segmentation offload,
+// which needs them, goes off too. It works in the namespace of the calling thread.
 func txChecksumsOff(link string) (changed bool, err error) {
 	err = withEthtool(func(e *ethtool.Ethtool) error {
 		features, err := e.Features(link)

@@ -13,17 +13,17 @@ import (
 	"github.com/vishvananda/netns"
 )
 
-// PeerEnd is the far end of a veth pair.
+// PeerEnd is the other end of a veth pair.
 type PeerEnd struct {
 	Name      string
-	Namespace string // its path; good to be shown and to be entered
-	// ChecksumsLeft says that it leaves checksums to a network card.
+	Namespace string // its path, to be shown and to be entered
+	// ChecksumsLeft reports that it leaves checksums to a network card.
 	ChecksumsLeft bool
 }
 
-// ReadPeerEnds finds the far ends of veths of this host, by the name of the near end.
-// What is no veth is left out, and so is an end whose namespace is not found: it may
-// have no name and no process.
+// ReadPeerEnds finds the other ends of veths of this host, by the name of the near end.
+// It leaves out interfaces that are not veths, and ends whose namespace is not found:
+// it may have no name and no process.
 func ReadPeerEnds(names []string) (map[string]PeerEnd, error) {
 	ends := map[string]PeerEnd{}
 	var spaces map[int]string // paths of namespaces by their number here
@@ -52,8 +52,8 @@ func ReadPeerEnds(names []string) (map[string]PeerEnd, error) {
 	return ends, nil
 }
 
-// namespaces returns the paths of the network namespaces that can be found, by the
-// numbers that they have here. A named one is preferred to a process's.
+// namespaces returns the paths of the network namespaces that can be found, by their
+// numbers here. A named one is preferred to a process's.
 func namespaces() map[int]string {
 	found := map[int]string{}
 	seen := map[string]bool{}
@@ -77,7 +77,7 @@ func namespaces() map[int]string {
 func namespaceID(path string) (int, bool) {
 	ns, err := netns.GetFromPath(path)
 	if err != nil {
-		return 0, false // it has just gone, or is none
+		return 0, false // it has just gone, or is not a namespace
 	}
 	defer ns.Close()
 	id, err := netlink.GetNetNsIdByFd(int(ns))

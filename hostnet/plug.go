@@ -18,21 +18,21 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// PlugSpec is a port as it must be in its namespace.
+// PlugSpec is the wanted state of a port in its namespace.
 type PlugSpec struct {
-	Port   string // what identifies the port as long as it exists: its UUID
+	Port   string // the port's permanent identity: its UUID
 	Alias  string // what `ip link` shows beside the host's end, such as acme/web/c1; may be ""
 	Target Target
 
 	IfName   string         // of the end in the namespace; "": eth0
 	MAC      intent.MAC     // zero: chosen by the kernel
 	Addrs    []netip.Prefix // each address with its subnet's length
-	Gateways []netip.Addr   // a default route through each, where there is no other; at most one per family
+	Gateways []netip.Addr   // a default route through each, unless there is another one; at most one per family
 	MTU      int            // bytes of IP packet; 0: 1500
 
-	// TXChecksumOff makes the workload fill in checksums itself. The userspace
-	// datapath needs that: it hands packets on as they are, and TCP fails when the
-	// checksum is left to a network card that never comes.
+	// TXChecksumOff makes the workload compute checksums itself. The userspace datapath
+	// needs that: it forwards packets unchanged, and TCP fails if the checksum was left
+	// to a network card.
 	TXChecksumOff bool
 
 	// What an earlier Plug has set and is not wanted any more is taken away: all of
@@ -40,31 +40,31 @@ type PlugSpec struct {
 	OldAddrs    []netip.Prefix
 	OldGateways []netip.Addr
 
-	// BeforeUp is called before the host's end can carry packets, and must succeed; nil: nothing
-	// is called. It may take a while: the pair is made and set up inside before it.
+	// BeforeUp is called before the host's end can carry packets, and must succeed;
+	// nil: no call. It may take a while, so the pair is made and configured before it.
 	BeforeUp func() error
 
-	// OnlyExisting fails with NotFound where Plug would have to make the pair.
+	// OnlyExisting makes Plug fail with NotFound where it would have to make the pair.
 	OnlyExisting bool
 }
 
-// Plugged is a port in its place.
+// Plugged is a plugged port.
 type Plugged struct {
 	HostIf  string // the host's end, to be added to the bridge
-	IfIndex int    // of the host's end: another one means that it was made anew
-	Place   Place  // where its other end is
-	Made    bool   // the pair was made now
-	Changed bool   // something had to be done
+	IfIndex int    // of the host's end: a new index means a new interface
+	Place   Place  // where the other end is
+	Made    bool   // the pair was made by this call
+	Changed bool   // the call changed something
 	Did     []string
 
-	// Elsewhere lists the gateways through which no default route was made, because the
-	// namespace has one that leads elsewhere, with where that leads: "through eth0".
+	// Elsewhere lists the gateways without a default route, because the namespace has
+	// another one, with where that leads: "through eth0".
 	Elsewhere map[netip.Addr]string
 }
 
-// HostIfName returns the name of the host's end of a port: "ovl" and 12 digits, as
-// many as a name can have. They are a hash, because parts of a UUID may be equal in
-// many (its time, its machine).
+// HostIfName returns the name of the host's end of a port: "ovl" and 12 digits, the
+// most that a name can have. They are a hash, because parts of a UUID (time, machine)
+// are often equal.
 func HostIfName(port string) string {
 	sum := sha256.Sum256([]byte(port))
 	return "ovl" + hex.EncodeToString(sum[:6])
@@ -173,8 +173,8 @@ func (p PlugSpec) validate() error {
 	return nil
 }
 
-// makePair makes the veth pair, its other end directly in the namespace: it is
-// never seen on the host, where its name may be taken.
+// makePair makes the veth pair, its other end directly in the namespace: on the host
+// its name may be taken.
 func makePair(name string, p PlugSpec, ns netns.NsHandle) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU = name, p.MTU
@@ -189,8 +189,8 @@ func makePair(name string, p PlugSpec, ns netns.NsHandle) error {
 	return nil
 }
 
-// arePeers says whether two veths, one on the host and one in the namespace, are
-// the two ends of one pair. Indices alone could agree by chance.
+// arePeers reports whether two veths, one on the host and one in the namespace, are the
+// two ends of one pair. Equal indices alone could be a coincidence.
 func arePeers(host, inside netlink.Link, ns netns.NsHandle) bool {
 	h, i := host.Attrs(), inside.Attrs()
 	id, err := netlink.GetNetNsIdByFd(int(ns))

@@ -37,8 +37,8 @@ func appendEthernet(b []byte, dst, src intent.MAC, kind uint16) []byte {
 	return be.AppendUint16(b, kind)
 }
 
-// appendIPv4 appends an IPv4 header for size bytes of a protocol (RFC 791). It may
-// not be fragmented, so that it needs no identification (RFC 6864).
+// appendIPv4 appends an IPv4 header for size bytes of a protocol (RFC 791), with Don't
+// Fragment set, so that it needs no identification (RFC 6864).
 func appendIPv4(b []byte, src, dst netip.Addr, proto, tos, ttl uint8, size int) []byte {
 	at := len(b)
 	b = append(b, 0x45, tos)
@@ -75,8 +75,8 @@ func sum(s uint32, b []byte) uint32 {
 	return s
 }
 
-// Checksum returns the Internet checksum of b (RFC 1071), begun with a sum s of what comes
-// before it; 0 if b has the right one in it.
+// Checksum returns the Internet checksum of b (RFC 1071), starting from the sum s of
+// what comes before it; 0 if b includes a correct checksum.
 func Checksum(s uint32, b []byte) uint16 {
 	s = sum(s, b)
 	for s > 0xffff {

@@ -6,20 +6,20 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Problem is why a router cannot send a packet on.
+// Problem is why a router cannot forward a packet.
 type Problem struct{ type4, code4, type6, code6 uint8 }
 
-// What can be wrong (RFC 792, RFC 1122, 3.2.2.1, RFC 4443, 3).
+// Problems (RFC 792, RFC 1122, 3.2.2.1, RFC 4443, 3).
 var (
 	Expired         = Problem{11, 0, 3, 0} // TTL or hop limit
 	NoRoute         = Problem{3, 0, 1, 0}
 	HostUnreachable = Problem{3, 1, 1, 3}
 	NoProtocol      = Problem{3, 2, 4, 1} // the destination does not speak the protocol
-	NoPort          = Problem{3, 3, 1, 4} // nobody listens there
-	TooBig          = Problem{3, 4, 2, 0} // goes with the MTU that it is too big for
+	NoPort          = Problem{3, 3, 1, 4} // nothing listens on it
+	TooBig          = Problem{3, 4, 2, 0} // reported with the MTU that it exceeds
 )
 
-// Sizes of ICMP errors, in bytes: as much as every host takes in one piece (RFC 1812,
+// Sizes of ICMP errors, in bytes: what every host accepts unfragmented (RFC 1812,
 // 4.3.2.3; RFC 4443, 2.4).
 const (
 	errorMax4 = 576
@@ -27,9 +27,9 @@ const (
 	errorTTL  = 64
 )
 
-// Error returns the frame that tells the sender of p what is wrong: from a router
-// with that MAC and address. mtu is for TooBig only. It returns nil where no error
-// may be sent, such as in answer to an error (RFC 1122, 3.2.2; RFC 4443, 2.4).
+// Error returns the frame that tells p's sender of a problem, from a router with that
+// MAC and address. mtu is for TooBig only. It returns nil where no error may be sent,
+// such as in answer to an error (RFC 1122, 3.2.2; RFC 4443, 2.4).
 func (p IP) Error(what Problem, mtu int, mac intent.MAC, router netip.Addr) []byte {
 	if !p.mayBeTold() || router.Is4() != p.Src.Is4() {
 		return nil
@@ -54,15 +54,15 @@ func (p IP) Error(what Problem, mtu int, mac intent.MAC, router netip.Addr) []by
 	return b
 }
 
-// mayBeTold says whether the sender may be sent an error about the packet.
+// mayBeTold reports whether the sender may be sent an error about the packet.
 func (p IP) mayBeTold() bool {
 	switch {
 	case p.later:
 		return false
 	case p.EthDst[0]&1 != 0 || p.Dst.IsMulticast():
-		return false // it would come from everybody
+		return false // every receiver would send one
 	case p.Src.IsUnspecified() || p.Src.IsMulticast() || p.Src.IsLoopback():
-		return false // nobody can be told
+		return false // there is no single sender to answer
 	case p.Src.Is4() && p.Src.As4()[0] >= 240, p.Dst.Is4() && p.Dst.As4()[0] >= 240:
 		return false
 	}
@@ -79,7 +79,7 @@ func (p IP) mayBeTold() bool {
 	return true
 }
 
-// isQuery says whether an ICMP message of IPv4 is certain to be no error: echo, router
+// isQuery reports whether an IPv4 ICMP message is certainly not an error: echo, router
 // discovery, timestamp, information and address mask messages.
 func isQuery(kind uint8) bool {
 	switch kind {

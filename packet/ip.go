@@ -8,22 +8,22 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// IP is what a router must know of an IP packet.
+// IP is a router's view of an IP packet.
 type IP struct {
 	EthSrc, EthDst intent.MAC
 	Src, Dst       netip.Addr
-	Proto          uint8 // of what follows the header and, in IPv6, its extensions
+	Proto          uint8 // of the payload behind the header and, in IPv6, its extensions
 	DontFragment   bool  // IPv4 only: the flag. Routers never fragment IPv6
 
 	later   bool   // a fragment, and not the first one
-	packet  []byte // from the IP header on; Ethernet's padding is cut off
-	payload []byte // of Proto; may be cut off
+	packet  []byte // from the IP header on, without Ethernet's padding
+	payload []byte // of Proto; may be truncated
 }
 
 // errNotIP is returned for frames that hold no IP packet.
 var errNotIP = errors.New("no IP packet")
 
-// ParseIP reads an Ethernet frame that holds an IP packet. The frame may be cut off
+// ParseIP reads an Ethernet frame that holds an IP packet. The frame may be truncated
 // behind the headers; it is not copied.
 func ParseIP(frame []byte) (IP, error) {
 	if len(frame) < ethernetSize {
@@ -91,14 +91,14 @@ func (p *IP) parse6(b []byte) error {
 		}
 		p.Proto, p.payload = p.payload[0], p.payload[size:]
 		if p.later {
-			return nil // what follows is from the middle of something
+			return nil // a later fragment, without the payload's header
 		}
 	}
 }
 
-// Fragments cuts an IPv4 packet in frames whose packets have at most mtu bytes
-// (RFC 791, 3.2), all about as large: whoever puts them together may take small ones
-// for an attack. It fails if the packet may not be cut, or is not whole.
+// Fragments fragments an IPv4 packet into frames whose packets have at most mtu bytes
+// (RFC 791, 3.2), all of about the same size: some receivers take small fragments for
+// an attack. It fails if the packet must not be fragmented, or is truncated.
 func (p IP) Fragments(mtu int) ([][]byte, error) {
 	switch {
 	case !p.Src.Is4():
@@ -129,7 +129,7 @@ func (p IP) Fragments(mtu int) ([][]byte, error) {
 		}
 		last := len(rest) <= room
 		part := rest
-		flags := was & 0x2000 // more fragments, if it is one itself
+		flags := was & 0x2000 // more fragments, if it is a fragment itself
 		if !last {
 			part, flags = rest[:room], 0x2000
 		}
@@ -148,11 +148,11 @@ func (p IP) Fragments(mtu int) ([][]byte, error) {
 	}
 }
 
-// Opener returns a frame that looks to a connection tracker like the datagram of which p
-// is the first fragment, but is whole and has no contents; nil if p is none of UDP over
-// IPv4, or a later fragment.
+// Opener returns a frame that a connection tracker takes for the datagram whose first
+// fragment is p, but complete and empty; nil unless p is UDP over IPv4, and no later
+// fragment.
 func (p IP) Opener() []byte {
-	const header = 8 // of UDP
+	const header = 8 // UDP's
 	if p.later || p.Proto != protoUDP || !p.Src.Is4() || len(p.payload) < header {
 		return nil
 	}
@@ -162,8 +162,8 @@ func (p IP) Opener() []byte {
 	return append(frame, 0, header, 0, 0)   // its length; no checksum (RFC 768)
 }
 
-// laterHeader returns an IPv4 header with those of its options that every fragment
-// must have, padded to whole words.
+// laterHeader returns an IPv4 header with the options that every fragment must have,
+// padded to whole words.
 func laterHeader(header []byte) []byte {
 	h := append([]byte(nil), header[:ipv4Size]...)
 	for options := header[ipv4Size:]; len(options) > 0; {
@@ -171,12 +171,12 @@ func laterHeader(header []byte) []byte {
 		switch kind := options[0]; {
 		case kind == 0: // end of options
 			size = len(options)
-		case kind == 1: // nothing
+		case kind == 1: // no operation
 		case len(options) < 2 || int(options[1]) < 2 || int(options[1]) > len(options):
-			size = len(options) // malformed: as if it ended here
+			size = len(options) // malformed: treated as the end
 		default:
 			size = int(options[1])
-			if kind&0x80 != 0 { // to be copied
+			if kind&0x80 != 0 { // to be copied into fragments
 				h = append(h, options[:size]...)
 			}
 		}

@@ -7,13 +7,13 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Neighbour is what an ARP packet, a neighbour solicitation or an advertisement
-// says.
+// Neighbour is the content of an ARP packet, a neighbour solicitation or an
+// advertisement.
 type Neighbour struct {
-	Answer bool       // else it asks
-	MAC    intent.MAC // its sender's
-	Sender netip.Addr // its sender's; unspecified if that has none yet
-	Target netip.Addr // what is asked for or answered for
+	Answer bool       // else it is a question
+	MAC    intent.MAC // the sender's
+	Sender netip.Addr // the sender's; unspecified if it has none yet
+	Target netip.Addr // the address in question
 }
 
 // ARP operations (RFC 826), and ICMPv6 types (RFC 4861).
@@ -74,9 +74,9 @@ func parseARP(b []byte) (Neighbour, error) {
 	return n, nil
 }
 
-// Ask returns the frame that asks everybody for a target. An unspecified IPv4
-// sender makes it a probe (RFC 5227): nobody takes its MAC for that of any address. The
-// question of IPv6 comes from the link-local address of the MAC.
+// Ask returns the frame that asks the whole network for a target. An unspecified IPv4
+// sender makes it a probe (RFC 5227): receivers learn no address from it. An IPv6
+// question comes from the link-local address of the MAC.
 func Ask(mac intent.MAC, sender, target netip.Addr) []byte {
 	if target.Is4() {
 		return arp(broadcast, mac, arpRequest, sender, intent.MAC{}, target)
@@ -87,8 +87,8 @@ func Ask(mac intent.MAC, sender, target netip.Addr) []byte {
 	return appendND(b, mac, linkLocal(mac), group, solicitation, 0, target, optionSource)
 }
 
-// Announce returns the frame that tells everybody that an address has a MAC (RFC
-// 5227, 3). That of IPv6 is a router's.
+// Announce returns the frame that announces to the whole network that an address has a
+// MAC (RFC 5227, 3). For IPv6, it announces a router.
 func Announce(mac intent.MAC, a netip.Addr) []byte {
 	if a.Is6() {
 		return Neighbour{Sender: netip.IPv6Unspecified(), Target: a}.Answer6(mac)
@@ -96,19 +96,19 @@ func Announce(mac intent.MAC, a netip.Addr) []byte {
 	return arp(broadcast, mac, arpRequest, a, intent.MAC{}, a)
 }
 
-// Advertise returns the frame that tells everybody that an IPv6 address, which is not
-// a router's, has a MAC (RFC 4861, 7.2.6).
+// Advertise returns the frame that announces to the whole network that an IPv6 address,
+// which is not a router's, has a MAC (RFC 4861, 7.2.6).
 func Advertise(mac intent.MAC, a netip.Addr) []byte {
 	all := netip.IPv6LinkLocalAllNodes()
 	b := appendEthernet(nil, intent.MAC{0x33, 0x33, 0, 0, 0, 1}, mac, typeIPv6)
 	return appendND(b, mac, a, all, advertised, override, a, optionTarget)
 }
 
-// Answer6 returns the frame that answers a neighbour solicitation of IPv6 for a
-// router with a MAC.
+// Answer6 returns the frame that answers an IPv6 neighbour solicitation for a router
+// with a MAC.
 func (n Neighbour) Answer6(mac intent.MAC) []byte {
 	to, ethernet, flags := n.Sender, n.MAC, uint8(routerSays|solicited)
-	if to.IsUnspecified() { // it wants to know whether its own address is free
+	if to.IsUnspecified() { // a check for a duplicate address
 		to, ethernet, flags = netip.IPv6LinkLocalAllNodes(), intent.MAC{0x33, 0x33, 0, 0, 0, 1}, routerSays
 	}
 	b := appendEthernet(nil, ethernet, mac, typeIPv6)
@@ -136,8 +136,8 @@ func appendND(b []byte, mac intent.MAC, src, dst netip.Addr, kind, flags uint8, 
 	return b
 }
 
-// solicitedNode returns the group in which whoever has an address listens (RFC 4291,
-// 2.7.1).
+// solicitedNode returns the multicast group in which the owner of an address listens
+// (RFC 4291, 2.7.1).
 func solicitedNode(a netip.Addr) netip.Addr {
 	b := a.As16()
 	return netip.AddrFrom16([16]byte{0: 0xff, 1: 0x02, 11: 1, 12: 0xff, 13: b[13], 14: b[14], 15: b[15]})
