@@ -1,5 +1,5 @@
-// Package durable writes small files that outlive a crash: whenever the machine stops, a
-// file is the old one or the new one, and what was written before is there.
+// Package durable writes small files that survive a crash: whenever the machine stops,
+// a file has its old or its new contents, and earlier writes are complete.
 package durable
 
 import (
@@ -10,8 +10,8 @@ import (
 	"path/filepath"
 )
 
-// Write replaces a file that its owner alone may read. The new one is path with ".new"
-// behind until it is whole.
+// Write replaces a file, readable by its owner only. The new contents are in path.new
+// until they are complete.
 func Write(path string, b []byte) error {
 	err := write(path+".new", b)
 	if err == nil {
@@ -23,7 +23,7 @@ func Write(path string, b []byte) error {
 	return err
 }
 
-// Remove deletes a file; one that does not exist is no error.
+// Remove deletes a file; a missing file is no error.
 func Remove(path string) error {
 	err := os.Remove(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -44,7 +44,7 @@ func write(path string, b []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-// syncDir makes the names in a directory outlive a crash.
+// syncDir makes a directory's entries survive a crash.
 func syncDir(path string) error {
 	d, err := os.Open(path)
 	if err != nil {
@@ -53,7 +53,7 @@ func syncDir(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// PrivateDir makes the folder of such files, which only its owner may enter, and its
+// PrivateDir makes a directory for such files, accessible to its owner only, and its
 // parents.
 func PrivateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {

@@ -51,8 +51,8 @@ func (r Route) String() string {
 	return s
 }
 
-// PutRoute makes the route go through the interface, whatever interface it went
-// through before.
+// PutRoute makes the route go through the interface, whichever interface it used
+// before.
 func PutRoute(link string, r Route) error {
 	l, err := mustLink(link)
 	if err != nil {
@@ -64,8 +64,8 @@ func PutRoute(link string, r Route) error {
 	return nil
 }
 
-// readRoutes returns the routes through an interface that were put there, not those
-// that the kernel adds and deletes with the addresses.
+// readRoutes returns the routes that were added to an interface, without those that the
+// kernel adds and deletes with its addresses.
 func readRoutes(l netlink.Link, addrs []Addr) ([]Route, error) {
 	var all []Route
 	for _, family := range []int{unix.AF_INET, unix.AF_INET6} {
@@ -93,9 +93,9 @@ func readRoutes(l netlink.Link, addrs []Addr) ([]Route, error) {
 	return all, nil
 }
 
-// newRoute returns the route as a value, and whether it goes through l and is one
-// that people or daemons add. It fails with a Conflict for one that goes through l
-// and has parts that Route does not hold: moved, it would be another route.
+// newRoute returns the route as a value, and whether it goes through l and was added by
+// people or daemons. It fails with a Conflict for a route through l with attributes
+// that Route cannot hold: moved, it would be another route.
 func newRoute(l netlink.Link, n netlink.Route) (r Route, mine bool, err error) {
 	index := l.Attrs().Index
 	mine = n.LinkIndex == index
@@ -157,8 +157,8 @@ func (r Route) netlink(l netlink.Link) *netlink.Route {
 	return n
 }
 
-// fromAddress says whether the kernel made the route for one of the addresses, and
-// so makes it again wherever the address is. Network managers that switch that off
+// fromAddress reports whether the kernel added the route for one of the addresses, and
+// will add it again wherever the address moves. Network managers that switch that off
 // (NoRoute) add routes that look the same.
 func fromAddress(r Route, addrs []Addr) bool {
 	if r.Protocol != unix.RTPROT_KERNEL {

@@ -1,7 +1,7 @@
 package hostnet
 
-// Settings that the kernel keeps per interface under /proc/sys/net. There is no
-// function for those of the whole host, on purpose.
+// Settings that the kernel keeps per interface under /proc/sys/net. On purpose, there
+// is no function for global ones.
 
 import (
 	"errors"
@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// Setting is a setting that every interface has.
+// Setting is a per-interface setting.
 type Setting string
 
 // The settings that ovloom uses.
@@ -40,8 +40,8 @@ func Sysctl(s Setting, link string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
-// SetSysctl gives a setting a value and says whether it had another; what this
-// kernel does not have is left alone.
+// SetSysctl sets a setting and reports whether it had another value. It ignores
+// settings that this kernel does not have.
 func SetSysctl(s Setting, link, value string) (changed bool, err error) {
 	old, err := Sysctl(s, link)
 	if err != nil || old == "" || old == value {

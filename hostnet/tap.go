@@ -1,6 +1,6 @@
 package hostnet
 
-// Interfaces that others made, such as the tap of a VM, as ports.
+// Interfaces that another program made, such as the tap of a VM, as ports.
 
 import (
 	"fmt"
@@ -13,20 +13,21 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Tap is an interface that somebody else made, as CheckTap found it.
+// Tap is an interface made by another program, as CheckTap found it.
 type Tap struct {
 	Name    string
 	IfIndex int
 	MTU     int // bytes of IP packet
 	Up      bool
 
-	ChecksumsLeft bool // its guest may leave checksums to it: see TapsLeavingChecksums
+	ChecksumsLeft bool // the guest may leave checksums to it: see TapsLeavingChecksums
 }
 
-// CheckTap refuses an interface that must not become a port. It changes nothing. With any
-// it takes other kinds than taps and veths, and interfaces with addresses; never the
-// loopback, one that is part of a bridge or bond, or one that a default route of the host
-// goes through. It fails with NotFound if there is none of that name, else with a Conflict.
+// CheckTap refuses an interface that must not become a port. It changes nothing. With
+// any it accepts other kinds than taps and veths, and interfaces with addresses; but
+// never the loopback, a member of a bridge or bond, or an interface with a default
+// route of the host. It fails with NotFound if there is none of that name, else with a
+// Conflict.
 func CheckTap(name string, any bool) (Tap, error) {
 	l, err := linkByName(name)
 	if err != nil {
@@ -39,8 +40,8 @@ func CheckTap(name string, any bool) (Tap, error) {
 	if a.Flags&net.FlagLoopback != 0 {
 		return Tap{}, intent.Conflictf("interface %s is the loopback", name).WithHint("name the tap of a VM")
 	}
-	// Interfaces on the kernel's datapath have ovs-system as their master: that is
-	// what this one may have, and should get.
+	// Interfaces on the kernel's datapath have ovs-system as their master, which this
+	// one may have already.
 	if master := linkName(a.MasterIndex); master != "" && master != "ovs-system" {
 		return Tap{}, intent.Conflictf("interface %s is part of %s", name, master).
 			WithHint("take it out: ip link set %s nomaster", name)
@@ -68,7 +69,7 @@ func goesThrough(r netlink.Route, index int) bool {
 	return r.LinkIndex == index || slices.ContainsFunc(r.MultiPath, func(hop *netlink.NexthopInfo) bool { return hop.LinkIndex == index })
 }
 
-// ordinaryTap refuses what is neither a tap nor a veth, and what has addresses.
+// ordinaryTap refuses interfaces with addresses, and all but taps and veths.
 func ordinaryTap(l netlink.Link) error {
 	name := l.Attrs().Name
 	kind := l.Type()
@@ -104,8 +105,8 @@ func ordinaryTap(l netlink.Link) error {
 	return nil
 }
 
-// ReadyTap sets the MTU of an interface, in bytes of IP packet (0: leaves it), and brings
-// it up. The function that it returns puts back what it changed.
+// ReadyTap sets the MTU of an interface, in bytes of IP packet (0: unchanged), and
+// brings it up. The returned function undoes that.
 func ReadyTap(t Tap, mtu int) (undo func() error, err error) {
 	undo = func() error { return nil }
 	l, err := linkByName(t.Name)

@@ -8,16 +8,17 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// guestChecksums is the feature of a tap which says that its guest was told not to compute
-// checksums: QEMU switches it on (TUNSETOFFLOAD) when the guest's virtio driver has agreed.
+// guestChecksums is the feature of a tap whose guest need not compute checksums: QEMU
+// switches it on (TUNSETOFFLOAD) when the guest's virtio driver has negotiated it.
 const guestChecksums = "tx-checksum-ip-generic"
 
-// GuestAdvice is what helps against a guest that leaves checksums to its tap.
+// GuestAdvice says how to stop a guest from leaving checksums to its tap.
 const GuestAdvice = "in the guest, with the name that its interface has there: `ethtool -K eth0 tx off`; " +
 	"or for libvirt, in <driver> of the interface: <host csum='off'/><guest csum='off'/>"
 
-// TapsLeavingChecksums returns those of some interfaces that are taps whose guest may
-// leave checksums to them. What the guest itself switched off is not seen from outside.
+// TapsLeavingChecksums returns, of some interfaces, the taps whose guest may leave
+// checksums to them. What the guest itself has switched off cannot be seen from
+// outside.
 func TapsLeavingChecksums(names []string) ([]string, error) {
 	var leaving []string
 	var errs []error

@@ -1,6 +1,6 @@
 package hostnet
 
-// Who else uses the tunnels' UDP port on this host.
+// Other programs on the tunnels' UDP port of this host.
 
 import (
 	"bufio"
@@ -17,12 +17,12 @@ import (
 
 // UDPSocket is a program's socket bound to a UDP port.
 type UDPSocket struct {
-	Program string // "" if it is not known
-	PID     int    // 0: not known
+	Program string // "": unknown
+	PID     int    // 0: unknown
 }
 
-// UDPSockets returns the programs of this host's namespace that have a UDP port. The
-// kernel's own sockets are not among them: see VXLANDevices.
+// UDPSockets returns the programs in this host's namespace that have bound a UDP port.
+// The kernel's own sockets are not included: see VXLANDevices.
 func UDPSockets(port int) ([]UDPSocket, error) {
 	var inodes []string
 	for _, file := range []string{"/proc/thread-self/net/udp", "/proc/thread-self/net/udp6"} {
@@ -43,8 +43,8 @@ func UDPSockets(port int) ([]UDPSocket, error) {
 	return slices.Compact(list), nil
 }
 
-// udpInodes returns the inodes of the sockets that have a port, from a table as
-// /proc/net/udp is (proc(5)): local address in the second column, inode in the tenth.
+// udpInodes returns the inodes of the sockets bound to a port, from a table such as
+// /proc/net/udp (proc(5)): local address in the second column, inode in the tenth.
 func udpInodes(table []byte, port int) []string {
 	var inodes []string
 	lines := bufio.NewScanner(bytes.NewReader(table))
@@ -61,7 +61,7 @@ func udpInodes(table []byte, port int) []string {
 	return inodes
 }
 
-// socketOwner finds the process that has a socket.
+// socketOwner finds the process that owns a socket.
 func socketOwner(inode string) UDPSocket {
 	fds, _ := filepath.Glob("/proc/[0-9]*/fd/*") // its pattern is right
 	for _, fd := range fds {
@@ -79,8 +79,8 @@ func socketOwner(inode string) UDPSocket {
 	return UDPSocket{}
 }
 
-// VXLANDevices returns the kernel's VXLAN devices with a UDP port, by name, except
-// those that Open vSwitch made for itself.
+// VXLANDevices returns the kernel's VXLAN devices on a UDP port, by name, except Open
+// vSwitch's own.
 func VXLANDevices(port int) ([]string, error) {
 	links, err := dump(netlink.LinkList)
 	if err != nil {

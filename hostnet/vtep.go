@@ -1,6 +1,6 @@
 package hostnet
 
-// Which address of the host is the end of its tunnels.
+// The host's address for tunnels.
 
 import (
 	"fmt"
@@ -16,8 +16,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// AddrOwner returns the interface that holds an address; it fails with NotFound if
-// none does.
+// AddrOwner returns the interface that has an address; it fails with NotFound if none
+// has.
 func AddrOwner(a netip.Addr) (ifname string, err error) {
 	list, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
 	if err != nil {
@@ -31,8 +31,8 @@ func AddrOwner(a netip.Addr) (ifname string, err error) {
 	return "", intent.NotFoundf("no interface of this host has the address %s", a).WithHint("see `ip addr`")
 }
 
-// UnderlayMTU returns the MTU, in bytes of IP packet, of the interface that holds
-// the VTEP address; it fails with NotFound if none does.
+// UnderlayMTU returns the MTU, in bytes of IP packet, of the interface that has the
+// VTEP address; it fails with NotFound if none has.
 func UnderlayMTU(vtep netip.Addr) (mtu int, ifname string, err error) {
 	if ifname, err = AddrOwner(vtep); err != nil {
 		return 0, "", err
@@ -44,7 +44,7 @@ func UnderlayMTU(vtep netip.Addr) (mtu int, ifname string, err error) {
 	return l.Attrs().MTU, ifname, nil
 }
 
-// PrefixOf returns the prefix of the segment that an address of the host is on; it fails
+// PrefixOf returns the prefix of the segment of one of the host's addresses; it fails
 // with NotFound if no interface has the address.
 func PrefixOf(a netip.Addr) (netip.Prefix, error) {
 	list, err := dump(func() ([]netlink.Addr, error) { return netlink.AddrList(nil, netlink.FAMILY_ALL) })
@@ -59,9 +59,9 @@ func PrefixOf(a netip.Addr) (netip.Prefix, error) {
 	return netip.Prefix{}, intent.NotFoundf("no interface of this host has the address %s", a).WithHint("see `ip addr`")
 }
 
-// DefaultVTEP returns the IPv4 address of the interface that has the default route.
-// It fails with NotFound if there is no such route or address, and with Invalid if
-// there is a choice; both say that --vtep decides.
+// DefaultVTEP returns the IPv4 address of the interface with the default route. It
+// fails with NotFound if there is no such route or address, and with Invalid if there
+// are several; both errors mention --vtep.
 func DefaultVTEP() (netip.Addr, error) {
 	routes, err := dump(func() ([]netlink.Route, error) { return netlink.RouteList(nil, netlink.FAMILY_V4) })
 	if err != nil {
@@ -104,7 +104,7 @@ func DefaultVTEP() (netip.Addr, error) {
 	return onlyAddress(links[0])
 }
 
-// onlyAddress returns the IPv4 address of an interface that has one.
+// onlyAddress returns the IPv4 address of an interface with exactly one.
 func onlyAddress(index int) (netip.Addr, error) {
 	l, err := netlink.LinkByIndex(index)
 	if err != nil {

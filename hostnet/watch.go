@@ -1,7 +1,7 @@
 package hostnet
 
-// What changes on the host's network, as the kernel tells it: links and addresses of the
-// host, and that something changed in a namespace which the host has a veth into.
+// Changes of the host's network, reported by the kernel: links and addresses of the
+// host, and the fact of a change in a namespace that the host has a veth into.
 
 import (
 	"context"
@@ -16,22 +16,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// LinkState is what is watched of an interface of the host.
+// LinkState is the watched state of an interface of the host.
 type LinkState struct {
 	Name    string
 	Index   int
 	Kind    string // veth, tuntap, bridge…; "device" for hardware
 	MTU     int    // bytes of IP packet
-	Up      bool   // it was told to be
+	Up      bool   // administratively
 	Carrier bool   // its other end is up, too
-	Inside  int    // the number, here, of the namespace that a veth's other end is in; -1: of none
+	Inside  int    // the number, here, of the namespace of a veth's other end; -1: none
 }
 
 // Change is something that changed on the network.
 type Change struct {
-	All   bool        // Links are all that there are: what is not among them is gone
-	Links []LinkState // that are new or changed
-	Gone  []string    // names of links that went
+	All   bool        // Links is complete: links not in it are gone
+	Links []LinkState // new or changed links
+	Gone  []string    // names of removed links
 	Addrs bool        // IPv4 addresses of the host changed
 
 	// Inside lists namespaces in which links, addresses or routes changed, by their
@@ -45,10 +45,10 @@ var watched = []int{unix.RTNLGRP_LINK, unix.RTNLGRP_IPV4_IFADDR, unix.RTNLGRP_IP
 // watchBuffer is how many bytes of messages may wait.
 const watchBuffer = 4 << 20
 
-// Watch tells of all links, then of each change, until ctx ends; then it returns nil. When
-// the kernel had to drop messages, it tells of all links again. It watches the network
-// namespace of the thread that calls it, and those with a veth into that, as far as the
-// process may (CAP_NET_BROADCAST).
+// Watch reports all links, then each change, until ctx ends; then it returns nil. When
+// the kernel had to drop messages, it reports all links again. It watches the network
+// namespace of the calling thread, and those with a veth into it, as far as the process
+// may (CAP_NET_BROADCAST).
 func Watch(ctx context.Context, deliver func(Change)) error {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, unix.NETLINK_ROUTE)
 	if err != nil {
@@ -60,7 +60,7 @@ func Watch(ctx context.Context, deliver func(Change)) error {
 	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, watchBuffer) != nil {
 		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, watchBuffer) // as large as it may be
 	}
-	// Without it only the host's own namespace is watched.
+	// On failure only the host's own namespace is watched.
 	_ = unix.SetsockoptInt(fd, unix.SOL_NETLINK, unix.NETLINK_LISTEN_ALL_NSID, 1)
 	err = unix.Bind(fd, &unix.SockaddrNetlink{Family: unix.AF_NETLINK})
 	for _, group := range watched {
@@ -129,7 +129,7 @@ type watch struct {
 	buf, oob []byte
 }
 
-// next waits for messages and returns what they tell.
+// next waits for messages and returns the change in them.
 func (w *watch) next(conn syscall.RawConn) (Change, error) {
 	var n, oobn int
 	var from unix.Sockaddr
@@ -142,11 +142,11 @@ func (w *watch) next(conn syscall.RawConn) (Change, error) {
 		return Change{}, err
 	}
 	if k, ok := from.(*unix.SockaddrNetlink); !ok || k.Pid != 0 {
-		return Change{}, nil // some process claims to be the kernel
+		return Change{}, nil // not sent by the kernel
 	}
 	messages, err := syscall.ParseNetlinkMessage(w.buf[:n])
 	if err != nil {
-		return Change{}, nil // cut off: the next look at everything will tell
+		return Change{}, nil // truncated: the next full report includes it
 	}
 	if inside, ok := namespaceOf(w.oob[:oobn]); ok {
 		return Change{Inside: []int{inside}}, nil
@@ -174,8 +174,8 @@ func (w *watch) next(conn syscall.RawConn) (Change, error) {
 	return c, nil
 }
 
-// namespaceOf returns the number of the namespace that a message is of, if it is another
-// one than the socket's (netlink(7), NETLINK_LISTEN_ALL_NSID).
+// namespaceOf returns the number of a message's namespace, if it is not the socket's
+// (netlink(7), NETLINK_LISTEN_ALL_NSID).
 func namespaceOf(oob []byte) (int, bool) {
 	messages, err := unix.ParseSocketControlMessage(oob)
 	if err != nil {
@@ -191,7 +191,7 @@ func namespaceOf(oob []byte) (int, bool) {
 	return 0, false
 }
 
-// Stands says whether a target still leads to the namespace that it led to when a port was
+// Stands reports whether a target still leads to the namespace in which a port was
 // plugged there.
 func Stands(t Target, p Place) bool {
 	ns, now, err := t.open()
@@ -202,9 +202,9 @@ func Stands(t Target, p Place) bool {
 	return now == p
 }
 
-// FindEnd returns where the far end of a veth of this host is, and its name there: so that
-// one can be looked after that was plugged by an ovloomd which kept no records. It fails
-// with NotFound if that cannot be found.
+// FindEnd returns the namespace and name of the other end of a veth of this host, for
+// ports plugged by an ovloomd that kept no records. It fails with NotFound if it cannot
+// be found.
 func FindEnd(name string) (t Target, p Place, ifname string, err error) {
 	ends, err := ReadPeerEnds([]string{name})
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/ovloom/ovloom/packet"
 )
 
-// WhoHas asks on a link by ARP for an IPv4 address, in the name of the link's own, and
-// returns the MACs of all who answer within the time.
+// WhoHas sends ARP requests on a link for an IPv4 address, from the link's own address,
+// and returns the MACs of all that answer in time.
 func WhoHas(link string, a netip.Addr, wait time.Duration) ([]string, error) {
 	l, err := mustLink(link)
 	if err != nil {
@@ -29,12 +29,12 @@ func WhoHas(link string, a netip.Addr, wait time.Duration) ([]string, error) {
 		}
 	}
 	if !own.IsValid() {
-		return nil, nil // not on this link: a router is in between
+		return nil, nil // not on this link: behind a router
 	}
 	if len(l.Attrs().HardwareAddr) != len(intent.MAC{}) {
 		return nil, fmt.Errorf("ask on %s for %s: it has no Ethernet address", link, a)
 	}
-	const proto = uint16(unix.ETH_P_ARP>>8 | unix.ETH_P_ARP<<8&0xff00) // in network order
+	const proto = uint16(unix.ETH_P_ARP>>8 | unix.ETH_P_ARP<<8&0xff00) // in network byte order
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, int(proto))
 	if err != nil {
 		return nil, fmt.Errorf("ask on %s for %s: %w", link, a, err)
@@ -61,7 +61,7 @@ func WhoHas(link string, a netip.Addr, wait time.Duration) ([]string, error) {
 		}
 		n, _, err := unix.Recvfrom(fd, b, 0)
 		if err != nil {
-			continue // the time is over, or a signal came
+			continue // timeout or a signal
 		}
 		reply, err := packet.ParseNeighbour(b[:n])
 		if err != nil || !reply.Answer || reply.Sender != a {

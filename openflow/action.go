@@ -4,9 +4,8 @@ package openflow
 
 import "net/netip"
 
-// Action is something done to a packet (ovs-actions(7)), or an instruction of a
-// flow, which ovs-ofctl lists among the actions. Only types of this package are
-// actions.
+// Action is something done to a packet (ovs-actions(7)), or an instruction of a flow,
+// which ovs-ofctl lists among the actions. Only this package's types implement it.
 type Action interface {
 	appendText(b []byte) []byte
 }
@@ -61,10 +60,10 @@ type (
 	Push struct{ Src Subfield }
 	Pop  struct{ Dst Subfield }
 
-	// PushVLAN puts a tag of VLAN 0 in front of all others; SetVLAN writes its VLAN.
+	// PushVLAN pushes a tag of VLAN 0 as the outermost one; SetVLAN sets its VLAN.
 	PushVLAN struct{ EtherType uint16 } // 0x8100 or 0x88a8
 
-	// PopVLAN takes the outermost VLAN tag off. The flow must match on there being one.
+	// PopVLAN removes the outermost VLAN tag. The flow must match on a tag.
 	PopVLAN struct{}
 
 	// DecTTL decrements the TTL of an IP packet; an expired one stops here.
@@ -72,7 +71,7 @@ type (
 
 	// Resubmit looks the packet up in a table, then goes on with the next action.
 	Resubmit struct {
-		InPort PortNo // 0 or PortInPort: as it is
+		InPort PortNo // 0 or PortInPort: unchanged
 		Table  uint8  // TableAll: the current one
 		CT     bool   // with the conntrack fields swapped: resubmit(…,ct)
 	}
@@ -97,7 +96,7 @@ type (
 		Hash, Random     bool
 	}
 
-	// CTClear forgets the connection tracker's verdict on the packet.
+	// CTClear clears the packet's conntrack state.
 	CTClear struct{}
 
 	// CheckPktLarger sets the bit Dst to whether the packet, with its Ethernet
@@ -130,8 +129,8 @@ type (
 		Specs         []LearnSpec
 	}
 
-	// Opaque is an action that package ofp does not know, as bytes. Only flows decoded
-	// from a switch have it.
+	// Opaque is an action unknown to package ofp, as bytes. It occurs only in flows
+	// decoded from a switch.
 	Opaque struct{ Raw string }
 )
 
@@ -158,7 +157,7 @@ const (
 // PacketInReason is why a packet came to the controller (OpenFlow 1.5, 7.4.1).
 type PacketInReason uint8
 
-// Reasons. ReasonAction is that of ToController.
+// Reasons. ReasonAction is the reason of ToController.
 const (
 	ReasonTableMiss PacketInReason = iota
 	ReasonAction
@@ -170,14 +169,14 @@ const (
 
 // Instructions, listed among a flow's actions.
 type (
-	// Goto goes on in a later table; it is the last of a flow's actions.
+	// Goto continues in a later table; it is the last of a flow's actions.
 	Goto struct{ Table uint8 }
 
 	// WriteMetadata writes Value under Mask into the metadata field.
 	WriteMetadata struct{ Value, Mask uint64 }
 
-	// ApplyMeter passes the packet through a meter. ovs-ofctl takes it only as the
-	// first of the actions, the switch anywhere among them.
+	// ApplyMeter passes the packet through a meter. ovs-ofctl accepts it only as the
+	// first action, the switch anywhere.
 	ApplyMeter struct{ ID uint32 }
 
 	// ClearActions empties the action set.
@@ -186,7 +185,7 @@ type (
 	// WriteActions merges into the action set.
 	WriteActions struct{ Actions []Action }
 
-	// OpaqueInstruction is an instruction that package ofp does not know, as bytes.
-	// Only flows decoded from a switch have it, after all others.
+	// OpaqueInstruction is an instruction unknown to package ofp, as bytes. It occurs
+	// only in flows decoded from a switch, after all others.
 	OpaqueInstruction struct{ Raw string }
 )

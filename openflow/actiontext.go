@@ -101,7 +101,7 @@ func (a SetField) appendText(b []byte) []byte {
 	b = appendValue(b, a.Field, a.Value, a.Mask)
 	b = append(b, "->"...)
 	if a.Field == FieldInPort {
-		return append(b, "in_port"...) // that is the one that can be set
+		return append(b, "in_port"...) // the settable in_port
 	}
 	return append(b, a.Field.String()...)
 }

@@ -53,7 +53,7 @@ func (b Bits) Uint64() uint64 { return binary.BigEndian.Uint64(b[8:]) }
 // High returns the upper 64 bits.
 func (b Bits) High() uint64 { return binary.BigEndian.Uint64(b[:8]) }
 
-// IsZero says whether no bit is set.
+// IsZero reports whether no bit is set.
 func (b Bits) IsZero() bool { return b == Bits{} }
 
 // And returns the bits set in both.

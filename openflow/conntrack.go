@@ -13,8 +13,8 @@ type Tuple struct {
 	ICMPType, ICMPCode uint8
 }
 
-// Connections says which tracked connections are meant: those of a zone whose two
-// directions agree with Orig and Reply. Both zero: all of the zone.
+// Connections selects tracked connections: those in a zone whose two directions match
+// Orig and Reply. Both zero: all of the zone.
 type Connections struct {
 	Zone        uint16
 	Orig, Reply Tuple

@@ -6,15 +6,15 @@ import (
 	"hash/maphash"
 )
 
-// Diff returns what leads from the flows that a switch has to those that it
-// should have: a FlowAdd for each that is missing or differs (it replaces the one
-// with its key), later tables first, then a FlowDeleteStrict for each that is too
-// much, earlier tables first. So a packet never meets a flow that sends it on to what
-// is not there yet, and no flow goes while another still leads to it.
+// Diff returns the mods from the flows that a switch has to the wanted flows: a FlowAdd
+// for each flow that is missing or differs (it replaces the flow with its key), later
+// tables first, then a FlowDeleteStrict for each unwanted flow, earlier tables first.
+// So no packet meets a flow that sends it to flows not there yet, and no flow is
+// deleted while another still leads to it.
 //
-// A flow that differs is added, not modified: a modification keeps the cookie, and
-// the cookie says whose flow it is. No two flows of a list may have the same key; of
-// two that do, Diff goes by the later one.
+// A flow that differs is added, not modified: a modification keeps the cookie, which
+// names the flow's owner. Keys must be unique within a list; of two flows with the same
+// key, Diff uses the later one.
 func Diff(have, want []Flow) []FlowMod { return IndexFlows(want).Diff(have) }
 
 // FlowIndex is a list of flows, no two with the same key, made ready to be compared
@@ -57,14 +57,14 @@ func IndexFlows(flows []Flow) *FlowIndex {
 	return x
 }
 
-// Diff is the function Diff with the index's flows as those that the switch should
-// have. It may be called once at a time.
+// Diff is the function Diff with the index's flows as the wanted ones. It must not be
+// called concurrently.
 func (x *FlowIndex) Diff(have []Flow) []FlowMod {
 	right := make([]bool, len(x.flows)) // whether the switch has it
 	var remove []int32
 	missing := len(x.flows)
 	for _, i := range x.shadowed {
-		right[i] = true // it cannot have both
+		right[i] = true // its key is unique in the switch
 		missing--
 	}
 	for i := range have {
@@ -88,7 +88,7 @@ func (x *FlowIndex) Diff(have []Flow) []FlowMod {
 	mods := make([]FlowMod, len(add)+len(remove))
 	first := placesByTable(x.flows, add)
 	for _, i := range add {
-		// From the end on: the last table comes first.
+		// Backwards: the last table comes first.
 		at := len(add) - 1 - first.next(x.flows[i].Table)
 		mods[at] = FlowMod{Command: FlowAdd, Flow: x.flows[i]}
 	}
@@ -100,8 +100,8 @@ func (x *FlowIndex) Diff(have []Flow) []FlowMod {
 	return mods
 }
 
-// Doubles returns pairs of flows with the same key, which a list must not have: a switch
-// holds only one of them.
+// Doubles returns pairs of flows with the same key, which a list must not have: a
+// switch holds only one of them.
 func (x *FlowIndex) Doubles() [][2]Flow {
 	var pairs [][2]Flow
 	for i := range x.flows {

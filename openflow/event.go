@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// This file holds what a switch tells its controller unasked, and the packets that
-// go back.
+// This file holds a switch's unsolicited messages to its controller, and the packets
+// sent back.
 
 // PacketIn is a packet that the switch hands to the controller (NXT_PACKET_IN2).
 type PacketIn struct {
@@ -16,10 +16,10 @@ type PacketIn struct {
 	Cookie   uint64 // of the flow that sent it; all ones: there is none
 	Reason   PacketInReason
 	Metadata Match  // registers, metadata, in_port, tunnel and conntrack fields, all exact
-	Userdata string // that of ToController
+	Userdata string // from ToController
 
-	// Continuation is the switch's own state of a packet that ToController with
-	// Pause holds; empty if it is not held. It is good for one resume.
+	// Continuation is the switch's own state of a packet held by ToController with
+	// Pause; empty if it is not held. It can be resumed once.
 	Continuation string
 }
 
@@ -33,7 +33,7 @@ type PacketOut struct {
 	Metadata Match
 }
 
-// FlowRemovedReason is why a flow went (OpenFlow 1.5, 7.4.2).
+// FlowRemovedReason is why a flow was removed (OpenFlow 1.5, 7.4.2).
 type FlowRemovedReason uint8
 
 // Reasons of FlowRemoved.
@@ -55,16 +55,16 @@ func (r FlowRemovedReason) String() string {
 	return fmt.Sprintf("reason %d", uint8(r))
 }
 
-// FlowRemoved says that a flow with SendFlowRem is gone. Its Flow has neither
-// actions nor flags: the switch does not send them.
+// FlowRemoved says that a flow with SendFlowRem is gone. Its Flow has neither actions
+// nor flags: the switch does not send them.
 type FlowRemoved struct {
 	Flow           Flow
 	Reason         FlowRemovedReason
 	Packets, Bytes uint64
-	Duration       float64 // seconds that it lived
+	Duration       float64 // lifetime in seconds
 }
 
-// Port is a port of the switch as it describes it.
+// Port is a port of the switch.
 type Port struct {
 	No   PortNo
 	Name string // at most 15 bytes: OpenFlow cuts longer names
@@ -73,8 +73,8 @@ type Port struct {
 	LinkDown bool
 }
 
-// PortConfig is what a controller can set of a port (OpenFlow 1.5, ofp_port_config). Its zero
-// value is a port that works.
+// PortConfig is what a controller can configure on a port (OpenFlow 1.5,
+// ofp_port_config). Its zero value is a working port.
 type PortConfig struct {
 	Down       bool // administratively: as `ip link set dev down`, where it has a device
 	NoReceive  bool // packets that come in by it are dropped
@@ -115,13 +115,13 @@ func (e PortEvent) String() string {
 	return fmt.Sprintf("event %d", uint8(e))
 }
 
-// PortChange says that a port came, went or changed.
+// PortChange says that a port was added, removed or changed.
 type PortChange struct {
 	Event PortEvent
 	Port  Port
 }
 
-// FlowEvent is what a flow monitor tells of a flow, or of itself (OpenFlow 1.5,
+// FlowEvent is an event of a flow, or of the flow monitor itself (OpenFlow 1.5,
 // 7.3.5.18).
 type FlowEvent uint16
 
@@ -132,7 +132,7 @@ const (
 	FlowGone                            //
 	FlowModified                        // has other actions or another cookie
 	FlowOwnChange                       // this connection changed something
-	FlowUpdatesPaused                   // the switch has too much to tell; what comes until the next event is incomplete
+	FlowUpdatesPaused                   // the switch has too many events; until the next one, the list is incomplete
 	FlowUpdatesResumed                  //
 )
 
@@ -145,10 +145,10 @@ func (e FlowEvent) String() string {
 	return fmt.Sprintf("event %d", uint16(e))
 }
 
-// FlowChange says that another connection changed a flow, or that the switch changed it
-// by itself. Its Flow has no actions.
+// FlowChange says that another connection, or the switch itself, changed a flow. Its
+// Flow has no actions.
 type FlowChange struct {
 	Event  FlowEvent
-	Reason FlowRemovedReason // of FlowGone
+	Reason FlowRemovedReason // for FlowGone
 	Flow   Flow
 }

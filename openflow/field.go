@@ -6,8 +6,8 @@ package openflow
 // actions name (ovs-fields(7)).
 type Field uint8
 
-// The fields that ovloom knows. A field of a flow dumped from a switch that is not
-// among them is kept opaque by package ofp.
+// The fields known to ovloom. Package ofp keeps other fields of a dumped flow as opaque
+// bytes.
 const (
 	FieldNone Field = iota
 	FieldInPort

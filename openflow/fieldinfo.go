@@ -133,12 +133,12 @@ func (f Field) mask() Bits {
 	return fieldMasks[f]
 }
 
-// Width returns the number of bits in f that move and the like can name; 0 for
+// Width returns the number of bits in f that move and similar actions can name; 0 for
 // FieldNone.
 func (f Field) Width() int { return int(f.info().bits) }
 
-// Mask returns the mask of an exact match on f: all its bits, and for FieldVLANVID
-// also the one above them, which says that there is a tag.
+// Mask returns the mask of an exact match on f: all its bits, and for FieldVLANVID also
+// the bit above them, which says that there is a tag.
 func (f Field) Mask() Bits { return f.mask() }
 
 // String returns the field's name in ovs-fields(7), as set_field takes it.

@@ -19,8 +19,8 @@ type Flow struct {
 	Flags       FlowFlags
 }
 
-// FlowKey identifies a flow within a switch: OpenFlow replaces a flow when one
-// with the same key is added.
+// FlowKey identifies a flow within a switch: adding a flow replaces the one with the
+// same key.
 type FlowKey struct {
 	Table    uint8
 	Priority uint16
@@ -159,11 +159,11 @@ type Meter struct {
 // MeterStats is what a meter has counted.
 type MeterStats struct {
 	ID                    uint32
-	Packets, Bytes        uint64 // that came to it
-	Dropped, DroppedBytes uint64 // those of them beyond its rate
+	Packets, Bytes        uint64 // packets that reached the meter
+	Dropped, DroppedBytes uint64 // packets beyond the rate
 }
 
-// MeterUnit is what a meter counts.
+// MeterUnit is the unit of a meter's rate.
 type MeterUnit uint8
 
 // Units of meters.

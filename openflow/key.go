@@ -1,4 +1,4 @@
-// Equality: of matches, of what identifies a flow, and of all that a flow says.
+// Equality of matches, keys and whole flows.
 
 package openflow
 
@@ -8,11 +8,10 @@ import (
 	"slices"
 )
 
-// Equal says whether two matches made by this package mean the same.
+// Equal reports whether two matches made by this package mean the same.
 func (m Match) Equal(o Match) bool { return m.Opaque == o.Opaque && slices.Equal(m.Terms, o.Terms) }
 
-// Key returns the match as bytes that are equal for equal matches. It is for maps,
-// not for people.
+// Key returns the match as bytes that are equal for equal matches, for use in maps.
 func (m Match) Key() string { return string(m.appendKey(make([]byte, 0, 128))) }
 
 func (m *Match) appendKey(b []byte) []byte {
@@ -47,16 +46,16 @@ func (f *Flow) appendKey(b []byte) []byte {
 	return f.Match.appendKey(b)
 }
 
-// sameKey says whether both flows are one and the same to a switch.
+// sameKey reports whether a switch takes both flows for the same flow.
 func (f *Flow) sameKey(o *Flow) bool {
 	return f.Table == o.Table && f.Priority == o.Priority && f.Match.Equal(o.Match)
 }
 
-// storedFlags are the flags that a switch keeps; the others are about the flow-mod.
+// storedFlags are the flags that a switch stores; the others concern the flow-mod.
 const storedFlags = SendFlowRem | NoPacketCounts | NoByteCounts
 
-// Equal says whether a switch that has one flow would be no different with the
-// other: keys, cookies, timeouts, flags and actions are equal.
+// Equal reports whether both flows make the same entry in a switch: keys, cookies,
+// timeouts, flags and actions are equal.
 func (f Flow) Equal(o Flow) bool { return f.sameKey(&o) && f.sameBody(&o) }
 
 // sameBody compares all but keys.
@@ -66,8 +65,8 @@ func (f *Flow) sameBody(o *Flow) bool {
 		EqualActions(f.Actions, o.Actions)
 }
 
-// EqualActions says whether two lists of actions do the same. Different ways to write
-// an action are equal.
+// EqualActions reports whether two lists of actions do the same, even if some are
+// written differently.
 func EqualActions(a, b []Action) bool { return slices.EqualFunc(a, b, equalAction) }
 
 func equalAction(a, b Action) bool {
@@ -104,7 +103,7 @@ func (a *Learn) equal(o *Learn) bool {
 		slices.EqualFunc(a.Specs, o.Specs, func(s, t LearnSpec) bool { return s.canonical() == t.canonical() })
 }
 
-// canonical leaves out what the kind of spec does not use.
+// canonical drops what the spec's kind does not use.
 func (s LearnSpec) canonical() LearnSpec {
 	if s.Src.Field != FieldNone {
 		s.Value = Bits{}
@@ -150,8 +149,7 @@ func canonical(action Action) Action {
 	return action
 }
 
-// Equal says whether a switch that has one group would be no different with the
-// other.
+// Equal reports whether both groups make the same entry in a switch.
 func (g Group) Equal(o Group) bool {
 	return g.ID == o.ID && g.Type == o.Type && g.SelectionMethod == o.SelectionMethod &&
 		g.SelectionParam == o.SelectionParam && g.Opaque == o.Opaque &&

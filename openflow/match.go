@@ -7,12 +7,12 @@ import (
 	"net/netip"
 )
 
-// Match is what a packet must look like; its zero value matches every packet.
+// Match is a condition on packets; its zero value matches every packet.
 type Match struct {
 	// Terms are ordered by Field, one for each field.
 	Terms []Term
-	// Opaque are OXM entries that package ofp does not know, as bytes. Only
-	// flows decoded from a switch have them.
+	// Opaque are OXM entries unknown to package ofp, as bytes. They occur only in flows
+	// decoded from a switch.
 	Opaque string
 }
 
@@ -23,7 +23,7 @@ type Term struct {
 	Value, Mask Bits
 }
 
-// Ready terms: the protocols that most other terms need beside them.
+// Ready-made terms: the protocols that most other terms require.
 var (
 	IPv4   = Exact(FieldEthType, 0x0800)
 	IPv6   = Exact(FieldEthType, 0x86dd)
@@ -35,10 +35,10 @@ var (
 	SCTP   = Exact(FieldIPProto, 132)
 )
 
-// MatchOf makes a canonical match of terms in any order. Terms whose mask is zero
-// are dropped; wide registers are split into the registers they overlay and
-// FieldVLANTCI into FieldVLANVID and FieldVLANPCP, as a switch would report them. It
-// panics if two terms are about the same field, which is a bug of the caller.
+// MatchOf makes a canonical match from terms in any order. Terms with a zero mask are
+// dropped; wide registers are split into the registers they overlay and FieldVLANTCI
+// into FieldVLANVID and FieldVLANPCP, as a switch would report them. It panics if two
+// terms match the same field, which is a bug of the caller.
 func MatchOf(terms ...Term) Match {
 	m, err := makeMatch(terms)
 	if err != nil {
@@ -154,7 +154,7 @@ const (
 	CTDNAT
 )
 
-// ctStateMask has all bits that FieldCTState knows.
+// ctStateMask has all known bits of FieldCTState.
 var ctStateMask = BitsOf(0xff)
 
 // vlanPresent is the bit of FieldVLANVID that says that there is a tag.
@@ -245,8 +245,8 @@ func appendSplit(out []Term, t Term) []Term {
 	return out
 }
 
-// canonicalFrag writes the two matches on fragments that can be said with one bit
-// or with two, "no" and "later", with two: their text is the same.
+// canonicalFrag writes the two matches on fragments that have a form with one bit and
+// one with two, "no" and "later", in the form with two: their text is the same.
 func canonicalFrag(t Term) Term {
 	name := fragName(t.Value.Uint64(), t.Mask.Uint64())
 	for _, f := range fragments {
@@ -257,8 +257,8 @@ func canonicalFrag(t Term) Term {
 	return t
 }
 
-// addVLANPresent makes a term for a VLAN priority say what it implies: that there
-// is a tag.
+// addVLANPresent adds to a term for a VLAN priority what it implies: that there is a
+// tag.
 func addVLANPresent(terms []Term) []Term {
 	pcp, vid := -1, -1
 	for i, t := range terms {

@@ -21,7 +21,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// How long what is made is valid.
+// Validity of certificates.
 const (
 	CAYears   = 10
 	HostYears = 1
@@ -29,11 +29,11 @@ const (
 	clockSkew = time.Hour
 )
 
-// Files are the paths of what one side of a connection needs, in PEM.
+// Files are the paths of the files for one side of a connection, in PEM.
 type Files struct {
-	CA   string // whom to trust
-	Cert string // as whom to appear
-	Key  string // its secret
+	CA   string // the authority to trust
+	Cert string // the certificate to present
+	Key  string // its private key
 }
 
 // HostFiles returns the paths of a host's files in dir, whether they exist or not.
@@ -47,9 +47,9 @@ func HostFiles(dir, name string) Files {
 
 func caFiles(dir string) Files { return HostFiles(dir, "ca") }
 
-// CreateCA makes a certificate authority in dir, which is made if it is not there.
-// An authority that exists is not replaced (kind Conflict): every certificate
-// that it signed would be void.
+// CreateCA makes a certificate authority in dir, and dir if necessary. It does not
+// replace an existing one (kind Conflict), which would invalidate every certificate
+// signed with it.
 func CreateCA(dir string) (Files, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return Files{}, fmt.Errorf("make folder for the CA: %w", err)
@@ -77,9 +77,9 @@ func CreateCA(dir string) (Files, error) {
 	return f, nil
 }
 
-// CreateHost makes key and certificate of a host, signed by the authority in dir.
-// addrs are the addresses under which others reach its store. Files that exist
-// are not replaced (kind Conflict).
+// CreateHost makes the key and certificate of a host, signed by the authority in dir.
+// addrs are the addresses under which others reach its store. It does not replace
+// existing files (kind Conflict).
 func CreateHost(dir, name string, addrs ...netip.Addr) (Files, error) {
 	if err := validate(name, addrs); err != nil {
 		return Files{}, err
@@ -103,8 +103,8 @@ func CreateHost(dir, name string, addrs ...netip.Addr) (Files, error) {
 	return f, nil
 }
 
-// RenewHost replaces the certificate of a host by one that is valid from now on,
-// with the same key and, if addrs is empty, the same addresses.
+// RenewHost replaces a host's certificate with one valid from now on, with the same key
+// and, if addrs is empty, the same addresses.
 func RenewHost(dir, name string, addrs ...netip.Addr) (Files, error) {
 	if err := validate(name, addrs); err != nil {
 		return Files{}, err
@@ -222,7 +222,7 @@ func create(path, kind string, der []byte, mode os.FileMode) error {
 	return nil
 }
 
-// replaceCert replaces a certificate as a whole: a reader sees the old or the new.
+// replaceCert replaces a certificate atomically: a reader sees the old or the new one.
 func replaceCert(path string, der []byte) error {
 	next := path + ".new"
 	if err := os.Remove(next); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -14,16 +14,15 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Check returns what would make every connection with these files fail: a file
-// that is missing or malformed, a key of another certificate, a certificate of
-// another authority. It does not look at the clock: see Valid.
+// Check returns any error in the files that would make every connection fail: a missing
+// or malformed file, a key that does not match its certificate, a certificate from
+// another authority. It ignores the clock: see Valid.
 func (f Files) Check() error {
 	_, err := f.load()
 	return err
 }
 
-// Valid returns an error if the certificate has expired at that moment, or does
-// not count yet.
+// Valid returns an error if the certificate has expired by then, or is not valid yet.
 func (f Files) Valid(at time.Time) error {
 	cert, err := readCert(f.Cert)
 	switch {
@@ -33,7 +32,7 @@ func (f Files) Valid(at time.Time) error {
 		return intent.Invalidf("certificate %s is not valid before %s", f.Cert, cert.NotBefore.Format(time.DateTime)).WithHint("set this machine's clock")
 	case at.After(cert.NotAfter):
 		e := intent.Invalidf("certificate %s is valid until %s", f.Cert, cert.NotAfter.Format(time.DateTime))
-		if ca, err := readCert(f.CA); err == nil && !ca.NotAfter.After(cert.NotAfter) { // renewed, it would end on the same day
+		if ca, err := readCert(f.CA); err == nil && !ca.NotAfter.After(cert.NotAfter) { // a renewed one would expire on the same day
 			return e.WithHint("its CA ends then, too: make a new one, `ovloom cert ca --dir DIRECTORY`, and with it files for every host, `ovloom cert host NAME --dir DIRECTORY`")
 		}
 		return e.WithHint("where the CA is, renew it: `ovloom cert renew %s`", cert.Subject.CommonName)
@@ -41,8 +40,8 @@ func (f Files) Valid(at time.Time) error {
 	return nil
 }
 
-// LoadClient returns the configuration of a client: TLS 1.3, the server must have
-// a certificate of the authority. A renewed certificate is used without a restart.
+// LoadClient returns a client's TLS configuration: TLS 1.3, and a server certificate
+// from the authority. A renewed certificate is used without a restart.
 func LoadClient(f Files) (*tls.Config, error) {
 	pool, err := f.load()
 	if err != nil {
@@ -80,14 +79,14 @@ func (f Files) load() (*x509.CertPool, error) {
 	}
 	pool := x509.NewCertPool()
 	pool.AddCert(ca)
-	// Whose it is does not depend on the clock; connections look at that too.
+	// The signature does not depend on the clock; connections check the dates.
 	if err := cert.CheckSignatureFrom(ca); err != nil {
 		return nil, intent.Invalidf("certificate %s is not of the CA %s: %w", f.Cert, f.CA, err).WithHint("take files that were made by one CA")
 	}
 	return pool, nil
 }
 
-// loadCA reads the authority in dir with its secret.
+// loadCA reads the authority in dir with its private key.
 func loadCA(dir string) (*x509.Certificate, *ecdsa.PrivateKey, error) {
 	f := caFiles(dir)
 	cert, err := readCert(f.Cert)

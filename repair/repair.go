@@ -1,6 +1,6 @@
-// Package repair remembers what ovloomd put back: things of ovloom's that another
-// program or a person changed. Whoever puts something back says so here, once; the log
-// and `ovloom status` show it.
+// Package repair records what ovloomd put back: changes to ovloom's own things by
+// another program or a person. The repairing code records each repair here, once; the
+// log and `ovloom status` show it.
 package repair
 
 import (
@@ -14,20 +14,20 @@ import (
 // Kept is how many entries a Log keeps.
 const Kept = 100
 
-// Entry is something that was put back, once or several times.
+// Entry is a repair, made once or several times.
 type Entry struct {
 	At     time.Time // the last time
 	First  time.Time
 	What   string // constant for one kind of repair: "flows changed by another program"
-	Count  int    // how many things, the last time; 0: there is nothing to count
-	Times  int    // how often it was put back
-	Detail string // what exactly, the last time
+	Count  int    // how many things, the last time; 0: not counted
+	Times  int    // how often it was made
+	Detail string // exactly what, the last time
 }
 
-// Log keeps the newest repairs in memory. Its zero value works; so does a nil Log, which
-// forgets them. It may be used from several goroutines.
+// Log keeps the newest repairs in memory. Its zero value works; so does a nil Log,
+// which discards them. It may be used from several goroutines.
 type Log struct {
-	// Logger is told of each repair; nil: nobody is. Set before first use.
+	// Logger logs each repair; nil: no logging. Set before first use.
 	Logger *slog.Logger
 
 	mu sync.Mutex
@@ -35,9 +35,9 @@ type Log struct {
 	entries []Entry
 }
 
-// Put notes that something was put back: what kind of thing, how many of them (0: there is
-// nothing to count) and what exactly. A repair of the same kind and detail as an
-// earlier one counts that one up instead of filling the list.
+// Put records a repair: what kind of thing, how many (0: not counted) and what exactly.
+// A repair of the same kind and detail as an earlier one increments it instead of
+// filling the list.
 func (l *Log) Put(what string, count int, detail string) {
 	if l == nil {
 		return
@@ -67,7 +67,7 @@ func (l *Log) Put(what string, count int, detail string) {
 	}
 }
 
-// Entries returns the repairs that are remembered, the newest first.
+// Entries returns the recorded repairs, newest first.
 func (l *Log) Entries() []Entry {
 	if l == nil {
 		return nil

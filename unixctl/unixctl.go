@@ -1,9 +1,9 @@
-// Package unixctl calls ovs-vswitchd by its control socket, as ovs-appctl does:
-// JSON-RPC 1.0 over a unix socket, one JSON value after the other without framing
+// Package unixctl calls ovs-vswitchd through its control socket, as ovs-appctl does:
+// JSON-RPC 1.0 over a unix socket, JSON values one after the other without framing
 // (ovs-appctl(8), RFC 7047 section 4).
 //
-// A call takes a tenth of a millisecond, where executing ovs-appctl takes some. Each
-// call has a connection of its own: one that hangs delays no other.
+// A call takes a tenth of a millisecond, running ovs-appctl several. Each call has its
+// own connection: a slow one does not delay others.
 package unixctl
 
 import (
@@ -29,30 +29,31 @@ const (
 	replyMax = 256 << 20
 )
 
-// ErrNoDaemon is in the error of a call to a daemon that is not there.
+// ErrNoDaemon is wrapped in the error of a call when the daemon is not running.
 var ErrNoDaemon = errors.New("the daemon does not run")
 
-// CommandError is what the daemon says of a command that it refuses.
+// CommandError is a command's refusal by the daemon.
 type CommandError struct {
 	Method string
-	Text   string // in the daemon's words
+	Text   string // the daemon's text
 }
 
-// Error returns the command and what the daemon says.
+// Error returns the command and the daemon's text.
 func (e *CommandError) Error() string { return e.Method + ": " + e.Text }
 
-// Client calls one daemon. Its zero value is of no use.
+// Client calls one daemon. Its zero value is not usable; see New.
 type Client struct {
 	runDir, daemon string
 }
 
-// New returns a client of a daemon, such as ovs-vswitchd, whose sockets are in
-// runDir. It looks for the daemon at each call, so that it outlives a restart.
+// New returns a client of a daemon, such as ovs-vswitchd, whose sockets are in runDir.
+// It finds the daemon's socket at each call, so that it survives a restart of the
+// daemon.
 func New(runDir, daemon string) *Client { return &Client{runDir: runDir, daemon: daemon} }
 
-// Call calls a method, such as ofproto/trace, and returns its result. A command that
-// the daemon refuses gives a *CommandError. Without a deadline in ctx it waits five
-// seconds at most.
+// Call calls a method, such as ofproto/trace, and returns its result. If the daemon
+// refuses the command, the error is a *CommandError. Without a deadline in ctx it waits
+// five seconds at most.
 func (c *Client) Call(ctx context.Context, method string, params ...string) (string, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -91,7 +92,7 @@ func (c *Client) call(ctx context.Context, method string, params []string) (stri
 	return result, ended(ctx, err)
 }
 
-// ended says that a call was given up, if that is why it failed.
+// ended returns ctx's error, if that is why a call failed.
 func ended(ctx context.Context, err error) error {
 	if err != nil && ctx.Err() != nil {
 		return context.Cause(ctx)
@@ -99,8 +100,8 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// socket returns the control socket of the running daemon. Its name has the process's
-// number, which the pid file tells; without one, a single socket is it.
+// socket returns the control socket of the running daemon. Its name includes the
+// process id from the pid file; without a pid file, the only socket is used.
 func (c *Client) socket() (string, error) {
 	raw, err := os.ReadFile(filepath.Join(c.runDir, c.daemon+".pid"))
 	if err == nil {
@@ -140,7 +141,7 @@ type reply struct {
 
 func encode(method string, params []string) ([]byte, error) {
 	if params == nil {
-		params = []string{} // the daemon takes no null for a list
+		params = []string{} // the daemon does not accept null for a list
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
