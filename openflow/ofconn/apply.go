@@ -22,11 +22,11 @@ type ModError struct {
 func (e *ModError) Error() string { return e.Mod.String() + ": " + e.Err.Error() }
 func (e *ModError) Unwrap() error { return e.Err }
 
-// ApplyError says how far Apply came.
+// ApplyError says how much of its work Apply did.
 type ApplyError struct {
 	Mods      int // given to Apply
-	Committed int // of them, in force
-	Unsure    int // of them, in force or not: the switch was committing and did not answer
+	Committed int // in force
+	Unsure    int // in force or not: the switch did not answer the commit
 
 	Refused []*ModError // what the switch refused
 	Cause   error       // why Apply ended early, if it did
@@ -66,13 +66,13 @@ func (e *ApplyError) Unwrap() []error {
 
 // Apply changes the switch and returns once the changes are in force. The order is:
 // meters added and modified, each by itself, because the switch refuses them in
-// bundles; then flows and groups as given, in bundles of at most Config.ChunkMods;
-// then meters deleted, which takes flows along that still use them.
+// bundles; then flows and groups as given, in bundles of at most Config.ChunkMods; then
+// meters deleted, which also deletes flows that still use them.
 //
-// A bundle is applied whole or not at all. One of which the switch refuses a message
-// is discarded and sent again without that message when all others are in: one bad
-// flow keeps no other out, and is named in the error, an *ApplyError. Several calls wait
-// for each other.
+// A bundle is applied whole or not at all. If the switch refuses a message, the bundle
+// is discarded and sent again without it when all others are in: one bad flow does not
+// block others, and is named in the error, an *ApplyError. Concurrent calls wait for
+// each other.
 func (c *Conn) Apply(ctx context.Context, mods []openflow.Mod) error {
 	if len(mods) == 0 {
 		return nil
@@ -93,7 +93,7 @@ func (c *Conn) Apply(ctx context.Context, mods []openflow.Mod) error {
 	return &a.result
 }
 
-// splitMeters takes apart what goes before the bundles, in them and after them.
+// splitMeters separates the mods before, in and after the bundles.
 func splitMeters(mods []openflow.Mod) (before, bundled, after []openflow.Mod) {
 	isMeter := func(m openflow.Mod) bool { _, ok := m.(*openflow.MeterMod); return ok }
 	if !slices.ContainsFunc(mods, isMeter) {
@@ -112,14 +112,14 @@ func splitMeters(mods []openflow.Mod) (before, bundled, after []openflow.Mod) {
 	return before, bundled, after
 }
 
-// applier is one Apply under way. While the switch commits a bundle, the next one
-// is already on its way to it, but its commit is not sent before the one before is
-// answered. So the switch has always something to do.
+// applier is one Apply under way. While the switch commits a bundle, the next one is
+// already being sent, but its commit is not sent before the previous one is answered.
+// So the switch is always busy.
 type applier struct {
 	c          *Conn
 	result     ApplyError
-	again      []openflow.Mod // what was not refused of bundles that were
-	open       []*chunk       // sent and closed, not being committed; the oldest first
+	again      []openflow.Mod // valid changes of refused bundles
+	open       []*chunk       // sent and closed, not yet committing; oldest first
 	committing *chunk         // its commit is sent, not yet answered
 }
 
@@ -137,7 +137,7 @@ type chunk struct {
 	discarded bool  // … or the discard
 }
 
-// The xids of a chunk, from its first one on.
+// The xids of a chunk, relative to its first one.
 const (
 	xidOpen = iota
 	xidClose
@@ -146,11 +146,11 @@ const (
 	xidMods
 )
 
-// bundleTries is how often changes are sent that the switch does not refuse by
-// themselves: at a commit it names only the first that it refuses.
+// bundleTries is how often changes are sent again without an error of their own: at a
+// commit the switch names only the first change that it refuses.
 const bundleTries = 4
 
-// bundles applies mods; false if result says why not.
+// bundles applies mods; false: result says why not.
 func (a *applier) bundles(ctx context.Context, mods []openflow.Mod) bool {
 	if len(mods) == 0 {
 		return true
@@ -169,8 +169,7 @@ func (a *applier) bundles(ctx context.Context, mods []openflow.Mod) bool {
 	return len(a.result.Refused) == 0
 }
 
-// pass applies mods but for bundles with something that the switch refuses; false if
-// it had to end early.
+// pass applies mods except bundles with a refused message; false: it had to end early.
 func (a *applier) pass(ctx context.Context, mods []openflow.Mod) bool {
 	for len(mods) > 0 {
 		ch, b, n, bad := a.c.encodeChunk(mods)
@@ -192,7 +191,7 @@ func (a *applier) pass(ctx context.Context, mods []openflow.Mod) bool {
 }
 
 // encodeChunk makes a bundle of the first n of mods: its messages from open to close.
-// What cannot be encoded is left out.
+// It leaves out what cannot be encoded.
 func (c *Conn) encodeChunk(mods []openflow.Mod) (ch *chunk, b []byte, n int, bad []*ModError) {
 	most := min(len(mods), c.cfg.ChunkMods)
 	ch = &chunk{id: c.bundleID.Add(1), mods: make([]openflow.Mod, 0, most)}
@@ -211,7 +210,7 @@ func (c *Conn) encodeChunk(mods []openflow.Mod) (ch *chunk, b []byte, n int, bad
 	return ch, ofp.AppendBundleControl(b, ch.first+xidClose, ch.id, ofp.BundleClose), n, bad
 }
 
-// answer takes one answer of the switch.
+// answer handles one answer of the switch.
 func (ch *chunk) answer(h ofp.Header, body []byte) {
 	at := h.XID - ch.first
 	if h.Type == ofp.TypeError {
@@ -233,7 +232,7 @@ func (ch *chunk) answer(h ofp.Header, body []byte) {
 	}
 }
 
-// drain commits what is open and waits for it.
+// drain commits the open bundles and waits for the answers.
 func (a *applier) drain(ctx context.Context) bool {
 	for len(a.open) > 0 {
 		if !a.commit(ctx) {
@@ -243,9 +242,9 @@ func (a *applier) drain(ctx context.Context) bool {
 	return a.settle(ctx)
 }
 
-// commit sends the commit of the oldest open bundle, once the one before is answered
-// and if the switch took every message of this one: left to itself it would commit
-// without those that it could not read.
+// commit sends the commit of the oldest open bundle, once the previous one is answered
+// and if the switch accepted every message of this one: otherwise it would commit
+// without messages that it could not decode.
 func (a *applier) commit(ctx context.Context) bool {
 	if !a.settle(ctx) {
 		return false
@@ -282,7 +281,7 @@ func (a *applier) settle(ctx context.Context) bool {
 	return true
 }
 
-// discard ends the oldest open bundle, of which something was refused.
+// discard discards the oldest open bundle, which had a refused message.
 func (a *applier) discard(ctx context.Context, ch *chunk) bool {
 	if a.result.Cause != nil {
 		return a.giveUp(ctx, nil)
@@ -298,7 +297,7 @@ func (a *applier) discard(ctx context.Context, ch *chunk) bool {
 	return true
 }
 
-// refuse notes the errors to a bundle and what of it is to be sent again, and reports
+// refuse records a bundle's errors and which mods are to be sent again, and reports
 // whether there were errors.
 func (a *applier) refuse(ch *chunk) bool {
 	return ch.locked(func() bool {
@@ -311,7 +310,7 @@ func (a *applier) refuse(ch *chunk) bool {
 		}
 		switch {
 		case len(refused) > 0:
-			// The error to the bundle says no more than that a message of it failed.
+			// The bundle's error only says that one of its messages failed.
 			for i, m := range ch.mods {
 				if !refused[i] {
 					a.again = append(a.again, m)
@@ -326,8 +325,8 @@ func (a *applier) refuse(ch *chunk) bool {
 	})
 }
 
-// giveUp discards what is open, because of cause or of what result says already.
-// It returns false.
+// giveUp discards open bundles, for cause or an error already in result. It returns
+// false.
 func (a *applier) giveUp(ctx context.Context, cause error) bool {
 	if cause != nil {
 		a.result.Cause = cause
@@ -339,16 +338,16 @@ func (a *applier) giveUp(ctx context.Context, cause error) bool {
 	for _, ch := range a.open {
 		b := ofp.AppendBundleControl(a.c.buffer(), ch.first+xidDiscard, ch.id, ofp.BundleDiscard)
 		if cause != nil {
-			a.c.trySend(b) // the switch forgets an idle bundle by itself, in the end
+			a.c.trySend(b) // the switch eventually drops an idle bundle by itself
 		} else if err := a.c.send(ctx, b); err == nil {
-			_ = a.c.wait(ctx, ch.call, func() bool { return ch.discarded }) // it was not going to be committed in any case
+			_ = a.c.wait(ctx, ch.call, func() bool { return ch.discarded }) // it is not committed in any case
 		}
 		a.c.forget(ch.call)
 	}
 	return false
 }
 
-// meters sends changes of meters; false if result says why not.
+// meters sends changes of meters; false: result says why not.
 func (a *applier) meters(ctx context.Context, mods []openflow.Mod) bool {
 	for len(mods) > 0 {
 		some := mods[:min(len(mods), a.c.cfg.ChunkMods)]

@@ -15,41 +15,41 @@ const (
 	DefaultChunkBytes   = 1 << 20
 )
 
-// Config is what can be chosen about a connection. Its zero value has the defaults
-// and hears nothing unasked.
+// Config holds the options of a connection. Its zero value has the defaults and
+// receives no unsolicited messages.
 type Config struct {
-	// ControllerID is the id that openflow.ToController names. Packets sent to an
-	// id that no connection has are lost.
+	// ControllerID is the id that openflow.ToController names. Packets to an id without
+	// a connection are lost.
 	ControllerID uint16
 
-	// Where messages go that the switch sends unasked; nil: it is told not to send them.
-	// The connection never waits for these channels. A message that finds its channel
-	// full is dropped and counted, so the capacity is the bound of the queue. The
-	// channels are not closed, so that they can serve the next connection.
+	// Channels for unsolicited messages; nil: the switch is told not to send them. The
+	// connection never blocks on these channels. A message for a full channel is
+	// dropped and counted, so the capacity bounds the queue. The channels are not
+	// closed, so that they can serve the next connection.
 	PacketIns    chan<- openflow.PacketIn
 	PortChanges  chan<- openflow.PortChange
 	FlowsRemoved chan<- openflow.FlowRemoved
 
-	// Timeout is how long a call waits for the next answer of the switch, and how
-	// long a message may take to be written.
+	// Timeout is how long a call waits for the next answer of the switch, and for a
+	// message to be written.
 	Timeout time.Duration
 
 	// EchoInterval is how long the switch may be silent before it is sent an echo
-	// request, and how long it then has to say anything.
+	// request, and how long it then has to respond.
 	EchoInterval time.Duration
 
-	// ChunkMods and ChunkBytes bound a bundle. The switch forwards nothing that misses
-	// its cache while it commits one: some milliseconds for the default of 1,000 flows,
-	// hundreds for 100,000 flows at once.
+	// ChunkMods and ChunkBytes bound a bundle. While the switch commits one it forwards
+	// no packet that misses its cache: some milliseconds for the default of 1,000
+	// flows, hundreds for 100,000 flows at once.
 	ChunkMods  int
 	ChunkBytes int
 
-	// Log hears what has no caller to return to: errors that belong to no request, and
-	// messages that cannot be read. nil: nobody.
+	// Log logs errors that no caller gets: errors without a request, and messages that
+	// cannot be decoded. nil: no logging.
 	Log *slog.Logger
 }
 
-// withDefaults returns c with its zero values replaced.
+// withDefaults returns c with defaults for zero values.
 func (c Config) withDefaults() Config {
 	if c.Timeout <= 0 {
 		c.Timeout = DefaultTimeout

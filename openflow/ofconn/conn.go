@@ -21,7 +21,7 @@ type Conn struct {
 	conn     net.Conn
 	framer   *framer
 	features ofp.Features
-	out      chan []byte   // messages for the writer, who gives them back to buffers
+	out      chan []byte   // messages for the writer, which returns them to buffers
 	done     chan struct{} // closed when the connection is over
 	applying chan struct{} // full while an Apply runs
 	work     sync.WaitGroup
@@ -45,14 +45,14 @@ type call struct {
 
 	mu sync.Mutex
 	// Guarded by mu.
-	handle func(h ofp.Header, body []byte) // one answer; nil once nobody waits
+	handle func(h ofp.Header, body []byte) // handles one answer; nil once the caller has left
 }
 
 // Done is closed when the connection is over.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
-// Err returns why the connection is over: net.ErrClosed after Close; nil as long as
-// it is not.
+// Err returns why the connection is over: net.ErrClosed after Close; nil while it is
+// up.
 func (c *Conn) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -66,10 +66,10 @@ func (c *Conn) Close() error {
 	return nil
 }
 
-// DatapathID is the switch's id, from its features.
+// DatapathID is the switch's id, from its features reply.
 func (c *Conn) DatapathID() uint64 { return c.features.DatapathID }
 
-// fail ends the connection because of err; the first reason counts.
+// fail ends the connection because of err; the first reason is kept.
 func (c *Conn) fail(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -81,14 +81,14 @@ func (c *Conn) fail(err error) {
 	c.conn.Close() // wakes the reader and the writer
 }
 
-// ofp10 is the version in which some switches send the messages of their own whatever was
-// agreed.
+// ofp10 is the version in which some switches send unsolicited messages, whatever was
+// negotiated.
 const ofp10 = 0x01
 
-// read hands every message to whom it is for, until the connection is over.
+// read dispatches messages until the connection is over.
 func (c *Conn) read() {
 	defer c.work.Done()
-	asked := false // whether the switch was sent an echo since it last spoke
+	asked := false // an echo request is pending
 	for {
 		c.conn.SetReadDeadline(time.Now().Add(c.cfg.EchoInterval))
 		h, body, err := c.framer.next()
@@ -111,7 +111,7 @@ func (c *Conn) read() {
 	}
 }
 
-// dispatch hands one message to whom it is for.
+// dispatch passes one message to its receiver.
 func (c *Conn) dispatch(h ofp.Header, body []byte) {
 	switch h.Type {
 	case ofp.TypeEchoRequest:
@@ -122,7 +122,7 @@ func (c *Conn) dispatch(h ofp.Header, body []byte) {
 	case ofp.TypePortStatus, ofp.TypeFlowRemoved, ofp.TypeExperimenter:
 		c.deliver(h, body)
 	case ofp.TypeMultipartReply:
-		if h.XID == 0 { // which no request has
+		if h.XID == 0 { // unsolicited: no request has xid 0
 			c.watched(body)
 			return
 		}
@@ -158,7 +158,7 @@ func (c *Conn) answer(h ofp.Header, body []byte) {
 	}
 }
 
-// write sends what callers hand over, until the connection is over.
+// write sends queued messages until the connection is over.
 func (c *Conn) write() {
 	defer c.work.Done()
 	for {
@@ -166,7 +166,7 @@ func (c *Conn) write() {
 		case b := <-c.out:
 			c.conn.SetWriteDeadline(time.Now().Add(c.cfg.Timeout))
 			if _, err := c.conn.Write(b); err != nil {
-				// Part of a message may be out: the stream is of no more use.
+				// Part of a message may have been sent: the stream is unusable.
 				c.fail(fmt.Errorf("openflow connection: %w", err))
 				return
 			}
@@ -177,7 +177,7 @@ func (c *Conn) write() {
 	}
 }
 
-// buffer returns an empty buffer to append messages to. Who sends it gives it away.
+// buffer returns an empty buffer for messages. Sending gives it away.
 func (c *Conn) buffer() []byte {
 	if b, ok := c.buffers.Get().(*[]byte); ok {
 		return (*b)[:0]
@@ -185,7 +185,7 @@ func (c *Conn) buffer() []byte {
 	return nil
 }
 
-// send hands messages to the writer, who owns b from then on. It waits while the
+// send queues messages for the writer, which owns b from then on. It blocks while the
 // switch does not read.
 func (c *Conn) send(ctx context.Context, b []byte) error {
 	select {
@@ -198,7 +198,7 @@ func (c *Conn) send(ctx context.Context, b []byte) error {
 	}
 }
 
-// trySend is send for messages that are not worth waiting for.
+// trySend is send for messages that may be dropped.
 func (c *Conn) trySend(b []byte) {
 	select {
 	case c.out <- b:
@@ -216,14 +216,14 @@ func (c *Conn) reserve(n uint32) uint32 {
 func (c *Conn) reserveLocked(n uint32) uint32 {
 	first := c.nextXID
 	if first+n < first || first == 0 {
-		first = 1 // 0 is that of messages sent unasked
+		first = 1 // 0 is the xid of unsolicited messages
 	}
 	c.nextXID = first + n
 	return first
 }
 
 // expect reserves n xids, whose answers go to handle: in the reader's goroutine, one
-// after the other. handle must not keep body. Whoever calls expect calls forget.
+// after the other. handle must not keep body. The caller must call forget.
 func (c *Conn) expect(n int, handle func(h ofp.Header, body []byte)) *call {
 	k := &call{news: make(chan struct{}, 1), handle: handle}
 	c.mu.Lock()
@@ -253,8 +253,8 @@ func (k *call) locked(f func() bool) bool {
 	return f()
 }
 
-// wait returns when ready says so; an error if ctx or the connection ends before, or
-// if there is no answer for the time-out.
+// wait returns when ready returns true, or an error when ctx or the connection ends
+// first, or no answer comes within the timeout.
 func (c *Conn) wait(ctx context.Context, k *call, ready func() bool) error {
 	timer := time.NewTimer(c.cfg.Timeout)
 	defer timer.Stop()
@@ -267,7 +267,7 @@ func (c *Conn) wait(ctx context.Context, k *call, ready func() bool) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		case <-c.done:
-			if k.locked(ready) { // the reader may have handled the last answer since
+			if k.locked(ready) { // the reader may have handled the last answer meanwhile
 				return nil
 			}
 			return c.Err()
@@ -282,8 +282,8 @@ type refusal struct {
 	err   error
 }
 
-// confirm sends n messages that have no reply, then a barrier, and returns what the
-// switch refused once it has processed them all. encode appends message i.
+// confirm sends n messages without replies, then a barrier, and returns the switch's
+// refusals once it has processed them all. encode appends message i.
 func (c *Conn) confirm(ctx context.Context, n int, encode func(b []byte, i int, xid uint32) ([]byte, error)) ([]refusal, error) {
 	var refused []refusal
 	var done bool
@@ -315,7 +315,7 @@ func (c *Conn) confirm(ctx context.Context, n int, encode func(b []byte, i int, 
 	return refused, nil
 }
 
-// decodeError returns the switch's error, or why it cannot be read.
+// decodeError returns the switch's error, or the error of decoding it.
 func decodeError(body []byte) error {
 	e, err := ofp.DecodeError(body)
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 
 // This file cuts tracked connections.
 
-// CTFlush cuts tracked connections and returns once the switch has done so. The
-// error is an errors.ErrUnsupported if the switch can flush no less than a zone:
-// that came with Open vSwitch 3.1.
+// CTFlush cuts tracked connections and returns once the switch has done so. The error
+// is an errors.ErrUnsupported if the switch can only flush whole zones: finer flushes
+// came with Open vSwitch 3.1.
 func (c *Conn) CTFlush(ctx context.Context, which ...openflow.Connections) error {
 	refused, err := c.confirm(ctx, len(which), func(b []byte, i int, xid uint32) ([]byte, error) {
 		return ofp.AppendCTFlush(b, xid, which[i])

@@ -11,10 +11,9 @@ import (
 	"github.com/ovloom/ovloom/openflow/ofp"
 )
 
-// Dial connects to a switch: "unix:" and the path of a socket such as
-// BRIDGE.mgmt in Open vSwitch's run directory, or "tcp:host:port". It returns
-// when the switch has agreed to OpenFlow 1.5 and done what cfg asks. ctx is for
-// dialling only.
+// Dial connects to a switch: "unix:" and the path of a socket such as BRIDGE.mgmt in
+// Open vSwitch's run directory, or "tcp:host:port". It returns when OpenFlow 1.5 is
+// negotiated and cfg is applied. ctx is for dialling only.
 func Dial(ctx context.Context, addr string, cfg Config) (*Conn, error) {
 	c, err := dial(ctx, addr, cfg.withDefaults())
 	if err != nil {
@@ -58,7 +57,7 @@ func dial(ctx context.Context, addr string, cfg Config) (*Conn, error) {
 	return c, nil
 }
 
-// hello agrees on the version, before the reader and the writer run.
+// hello negotiates the version, before the reader and the writer run.
 func (c *Conn) hello(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { c.conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
@@ -91,7 +90,7 @@ func (c *Conn) exchangeHello() error {
 	}
 }
 
-// setUp tells the switch what cfg asks for.
+// setUp applies cfg to the switch.
 func (c *Conn) setUp(ctx context.Context) error {
 	if err := c.askFeatures(ctx); err != nil {
 		return err
@@ -122,7 +121,7 @@ func (c *Conn) setUp(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// async says what the switch is to tell unasked.
+// async selects the switch's unsolicited messages.
 func (c *Conn) async() ofp.Async {
 	var async ofp.Async
 	if c.cfg.PacketIns != nil {
@@ -137,20 +136,19 @@ func (c *Conn) async() ofp.Async {
 	return async
 }
 
-// config is the switch's configuration for this connection. How fragments are read is one
-// setting of the whole switch: every connection gives the same, so that none takes it from
-// another.
+// config is the switch's configuration for this connection. The treatment of fragments
+// is one setting of the whole switch, so every connection gives the same value.
 func (c *Conn) config() ofp.Config {
 	config := ofp.Config{Flags: ofp.FragmentsMatch}
 	if c.async() != (ofp.Async{}) {
-		config.MissSendLen = 0xffff // a management connection hears nothing while it is 0
+		config.MissSendLen = 0xffff // at 0 a management connection receives no unsolicited messages
 	}
 	return config
 }
 
-// PutConfigBack gives the switch's configuration back what Dial has set, if another
-// program has changed it, and says what that was: how fragments are treated, as
-// ovs-ofctl set-frags names it. "" means that nothing was changed.
+// PutConfigBack restores Dial's configuration of the switch if another program has
+// changed it, and returns the foreign setting: how fragments are treated, as ovs-ofctl
+// set-frags names it. "": it was unchanged.
 func (c *Conn) PutConfigBack(ctx context.Context) (was string, err error) {
 	var now ofp.Config
 	err = c.ask(ctx, "get-config", ofp.AppendGetConfigRequest, ofp.TypeGetConfigReply, func(body []byte) (err error) {
@@ -180,7 +178,7 @@ func (c *Conn) askFeatures(ctx context.Context) error {
 	})
 }
 
-// ask sends a request of one message, and reads the one reply to it.
+// ask sends a request of one message, and reads its single reply.
 func (c *Conn) ask(ctx context.Context, what string, request func(b []byte, xid uint32) []byte, reply ofp.Type, read func(body []byte) error) error {
 	var done bool
 	var failed error

@@ -11,22 +11,21 @@ import (
 
 // This file reads what the switch holds.
 
-// FlowFilter says which flows are meant. Its zero value means all.
+// FlowFilter selects flows. Its zero value selects all.
 type FlowFilter struct {
 	Tables             []uint8 // none: every table
-	Cookie, CookieMask uint64  // flows whose cookie agrees with Cookie in the bits of CookieMask
+	Cookie, CookieMask uint64  // flows whose cookie equals Cookie in the bits of CookieMask
 	Match              openflow.Match
 }
 
-// flowSlices is the number of requests that a dump is cut into, by the lowest bits of the
-// cookie: the switch serves no packet that misses its cache while it answers one.
+// flowSlices is the number of requests that a dump is cut into, by the lowest bits of
+// the cookie: while the switch answers one, it handles no packet that misses its cache.
 const flowSlices = 16
 
-// EachFlow calls visit with the flows that agree with filter, in no order, and
-// returns when it has seen them all or with the first error, also of visit. The
-// flows are read in slices: a change that is made meanwhile may be seen or not. visit
-// runs in the goroutine that reads the connection, so it must not wait for anything of
-// it.
+// EachFlow calls visit with the flows that match filter, in no order, and returns after
+// the last one or with the first error, including visit's. The flows are read in
+// slices: a concurrent change may be seen or not. visit runs in the goroutine that
+// reads the connection, so it must not wait for an answer on it.
 func (c *Conn) EachFlow(ctx context.Context, filter FlowFilter, visit func(openflow.FlowStats) error) error {
 	tables := filter.Tables
 	if len(tables) == 0 {
@@ -35,7 +34,7 @@ func (c *Conn) EachFlow(ctx context.Context, filter FlowFilter, visit func(openf
 	for _, table := range tables {
 		for slice := range uint64(flowSlices) {
 			if (slice^filter.Cookie)&filter.CookieMask&(flowSlices-1) != 0 {
-				continue // no cookie agrees with both
+				continue // no cookie matches both
 			}
 			body, err := ofp.AppendFlowRequest(nil, &ofp.FlowFilter{
 				Table:      table,
@@ -70,7 +69,7 @@ func eachFlow(part []byte, visit func(openflow.FlowStats) error) error {
 	return nil
 }
 
-// Flows returns the flows that agree with filter, in no order.
+// Flows returns the flows that match filter, in no order.
 func (c *Conn) Flows(ctx context.Context, filter FlowFilter) ([]openflow.FlowStats, error) {
 	var flows []openflow.FlowStats
 	err := c.EachFlow(ctx, filter, func(f openflow.FlowStats) error {
@@ -83,7 +82,7 @@ func (c *Conn) Flows(ctx context.Context, filter FlowFilter) ([]openflow.FlowSta
 	return flows, nil
 }
 
-// CookieFlows returns the flows, without their counters, whose cookies agree with cookie in
+// CookieFlows returns the flows, without their counters, whose cookies equal cookie in
 // the bits of mask.
 func (c *Conn) CookieFlows(ctx context.Context, cookie, mask uint64) ([]openflow.Flow, error) {
 	var flows []openflow.Flow
@@ -112,7 +111,7 @@ func (c *Conn) Meters(ctx context.Context) ([]openflow.Meter, error) {
 	return meters, nil
 }
 
-// MeterStats returns what all meters have counted.
+// MeterStats returns the counters of all meters.
 func (c *Conn) MeterStats(ctx context.Context) ([]openflow.MeterStats, error) {
 	stats, err := collect(ctx, c, ofp.MultipartMeterStats, ofp.AppendMeterRequest(nil), ofp.DecodeMeterStats)
 	if err != nil {
@@ -121,8 +120,8 @@ func (c *Conn) MeterStats(ctx context.Context) ([]openflow.MeterStats, error) {
 	return stats, nil
 }
 
-// MaxMeters returns how many meters the switch may have: on Linux's own datapath not
-// every kernel has any.
+// MaxMeters returns how many meters the switch supports: with Linux's own datapath,
+// some kernels have none.
 func (c *Conn) MaxMeters(ctx context.Context) (uint32, error) {
 	most, err := collect(ctx, c, ofp.MultipartMeterFeatures, nil, ofp.DecodeMeterFeatures)
 	if err != nil || len(most) == 0 {
@@ -131,7 +130,7 @@ func (c *Conn) MaxMeters(ctx context.Context) (uint32, error) {
 	return most[0], nil
 }
 
-// Ports returns all ports, that of the bridge itself (openflow.PortLocal) included.
+// Ports returns all ports, including the bridge's own (openflow.PortLocal).
 func (c *Conn) Ports(ctx context.Context) ([]openflow.Port, error) {
 	ports, err := collect(ctx, c, ofp.MultipartPortDesc, ofp.AppendPortRequest(nil), ofp.DecodePorts)
 	if err != nil {
@@ -157,7 +156,7 @@ func (c *Conn) Tables(ctx context.Context) ([]openflow.Flow, []openflow.Group, e
 	return flows, groups, nil
 }
 
-// collect returns what decode makes of all parts of a reply.
+// collect decodes all parts of a reply.
 func collect[T any](ctx context.Context, c *Conn, t ofp.MultipartType, body []byte, decode func([]byte) ([]T, error)) ([]T, error) {
 	var all []T
 	err := c.multipart(ctx, t, body, func(part []byte) error {
@@ -169,14 +168,14 @@ func collect[T any](ctx context.Context, c *Conn, t ofp.MultipartType, body []by
 }
 
 // multipart sends a request and calls visit, in the reader's goroutine, with every part
-// of the reply. It returns after the last part, or with the first error, also of
-// visit.
+// of the reply. It returns after the last part, or with the first error, including
+// visit's.
 func (c *Conn) multipart(ctx context.Context, t ofp.MultipartType, body []byte, visit func(part []byte) error) error {
 	var done bool
 	var failed error
 	k := c.expect(1, func(h ofp.Header, body []byte) {
 		if done {
-			return // what comes after an error
+			return // after an error, the rest is ignored
 		}
 		if h.Type == ofp.TypeError {
 			done, failed = true, decodeError(body)

@@ -12,8 +12,8 @@ import (
 // readSize is how much is read at once; a dump comes in messages of almost 64 kB.
 const readSize = 256 << 10
 
-// framer reads messages from a stream. After an error of the reader that is a
-// time-out, next can be called again.
+// framer reads messages from a stream. After a timeout of the reader, next can be
+// called again.
 type framer struct {
 	r   io.Reader
 	buf []byte
@@ -25,7 +25,7 @@ func newFramer(r io.Reader) *framer {
 	return &framer{r: r, buf: make([]byte, readSize)}
 }
 
-// next returns the next message. Its body is good until next is called again.
+// next returns the next message. Its body is valid until next is called again.
 func (f *framer) next() (h ofp.Header, body []byte, err error) {
 	for {
 		if unread := f.buf[f.from:f.to]; len(unread) >= ofp.HeaderLen {
@@ -52,7 +52,7 @@ func (f *framer) fill() error {
 	n, err := f.r.Read(f.buf[f.to:])
 	f.to += n
 	if n > 0 {
-		return nil // an error will come again
+		return nil // an error comes again with the next read
 	}
 	if err == io.EOF && f.to > f.from {
 		return fmt.Errorf("the stream ends within a message: %w", io.ErrUnexpectedEOF)

@@ -8,27 +8,28 @@ import (
 
 // This file keeps a connection up.
 
-// Times between two attempts to connect. Trying costs some microseconds, and a switch that
-// comes back empty drops everything until it is programmed: so the longest is short.
+// Pauses between attempts to connect. An attempt costs some microseconds, and a switch
+// that restarts empty drops everything until it is programmed: so even the longest is
+// short.
 const (
 	firstRetry   = 20 * time.Millisecond
 	longestRetry = 100 * time.Millisecond
 )
 
-// Keep connects to a switch, again and again, until ctx ends, whose cause it returns. It
-// calls serve with each connection. The context of serve ends with the connection, for
-// the same cause; when serve returns, the connection is closed.
+// Keep connects to a switch, again and again, until ctx ends, and returns its cause. It
+// calls serve with each connection. serve's context ends with the connection, with the
+// same cause; when serve returns, the connection is closed.
 func Keep(ctx context.Context, addr string, cfg Config, serve func(context.Context, *Conn) error) error {
 	cfg = cfg.withDefaults()
 	wait := firstRetry
-	reported := "" // the last failure to connect: one line for many attempts
+	reported := "" // the last failure to connect: logged once for repeated attempts
 	for ctx.Err() == nil {
 		c, err := Dial(ctx, addr, cfg)
 		if err == nil {
 			reported = ""
 			start := time.Now()
 			err = serveUntilLost(ctx, c, addr, serve)
-			if time.Since(start) > time.Second { // it was not in vain
+			if time.Since(start) > time.Second { // the connection was of use
 				wait = firstRetry
 			}
 		}
@@ -48,8 +49,8 @@ func Keep(ctx context.Context, addr string, cfg Config, serve func(context.Conte
 	return context.Cause(ctx)
 }
 
-// serveUntilLost runs serve with a connection and returns why it is over: that it was
-// lost, or what serve returned.
+// serveUntilLost runs serve with a connection and returns why it ended: the loss of the
+// connection, or serve's error.
 func serveUntilLost(ctx context.Context, c *Conn, addr string, serve func(context.Context, *Conn) error) error {
 	defer c.Close()
 	c.cfg.Log.Info("openflow connection up", "addr", addr, "datapath", fmt.Sprintf("%016x", c.DatapathID()))

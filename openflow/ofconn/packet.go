@@ -10,21 +10,21 @@ import (
 	"github.com/ovloom/ovloom/openflow/ofp"
 )
 
-// This file delivers what the switch sends unasked, and sends packets to it.
+// This file delivers the switch's unsolicited messages, and sends packets to it.
 
-// counters count what was dropped because a channel was full.
+// counters count messages dropped because a channel was full.
 type counters struct{ packetIns, portChanges, flowsRemoved atomic.Uint64 }
 
-// Dropped is how many messages found their channel full.
+// Dropped counts messages that found their channel full.
 type Dropped struct{ PacketIns, PortChanges, FlowsRemoved uint64 }
 
 // Dropped returns how many messages found their channel full since Dial. After a
-// dropped PortChange or FlowRemoved the truth is to be had from Ports and Flows.
+// dropped PortChange or FlowRemoved, read the state from Ports and Flows.
 func (c *Conn) Dropped() Dropped {
 	return Dropped{c.dropped.packetIns.Load(), c.dropped.portChanges.Load(), c.dropped.flowsRemoved.Load()}
 }
 
-// deliver passes on a message that came unasked.
+// deliver passes on an unsolicited message.
 func (c *Conn) deliver(h ofp.Header, body []byte) {
 	var err error
 	switch h.Type {
@@ -41,7 +41,7 @@ func (c *Conn) deliver(h ofp.Header, body []byte) {
 			return
 		}
 		if !ofp.IsPacketIn2(body) {
-			return // an extension that was not asked for
+			return // an unknown extension
 		}
 		err = offer(c.cfg.PacketIns, &c.dropped.packetIns, ofp.DecodePacketIn, body)
 	}
@@ -50,13 +50,13 @@ func (c *Conn) deliver(h ofp.Header, body []byte) {
 	}
 }
 
-// offer decodes body for ch, unless nobody listens or ch is full.
+// offer decodes body for ch, unless ch is nil or full.
 func offer[T any](ch chan<- T, dropped *atomic.Uint64, decode func([]byte) (T, error), body []byte) error {
 	if ch == nil {
 		return nil
 	}
 	if cap(ch) > 0 && len(ch) == cap(ch) {
-		dropped.Add(1) // without the work of decoding
+		dropped.Add(1) // without decoding it
 		return nil
 	}
 	v, err := decode(body)
@@ -71,17 +71,17 @@ func offer[T any](ch chan<- T, dropped *atomic.Uint64, decode func([]byte) (T, e
 	return nil
 }
 
-// PacketOut puts packets into the pipeline and returns once the switch has
-// processed them. A packet that it refuses does not keep it from the others.
+// PacketOut puts packets into the pipeline and returns once the switch has processed
+// them. A refused packet does not affect the others.
 func (c *Conn) PacketOut(ctx context.Context, packets ...openflow.PacketOut) error {
 	return c.packets(ctx, "packet-out", len(packets), func(b []byte, i int, xid uint32) ([]byte, error) {
 		return ofp.AppendPacketOut(b, xid, packets[i])
 	})
 }
 
-// Resume lets held packets go on, each from the action ToController that held it,
-// with the packet and metadata that p has now. Returns once the switch has
-// processed them. Each packet-in can be resumed once.
+// Resume resumes held packets, each from the action ToController that held it, with the
+// packet and metadata that p has now. It returns once the switch has processed them.
+// Each packet-in can be resumed once.
 func (c *Conn) Resume(ctx context.Context, packets ...openflow.PacketIn) error {
 	return c.packets(ctx, "resume", len(packets), func(b []byte, i int, xid uint32) ([]byte, error) {
 		return ofp.AppendResume(b, xid, packets[i])

@@ -9,10 +9,10 @@ import (
 	"github.com/ovloom/ovloom/openflow/ofp"
 )
 
-// This file hears of flows that others change, and sets what ports do.
+// This file watches for foreign changes to flows, and configures ports.
 
-// FlowWatch gathers what others than its connection change of a switch's flows: a
-// hundred thousand changes take no more memory than one.
+// FlowWatch collects changes to a switch's flows by other connections: a hundred
+// thousand changes take no more memory than one.
 type FlowWatch struct {
 	changed chan struct{}
 
@@ -24,22 +24,22 @@ type FlowWatch struct {
 // FlowChanges counts changes of flows.
 type FlowChanges struct {
 	Added, Removed, Modified int
-	Incomplete               bool                  // the switch had more to tell than it could
+	Incomplete               bool                  // the switch had to drop some events
 	First                    []openflow.FlowChange // the first few
 }
 
-// firstChanges is how many changes a FlowWatch remembers one by one.
+// firstChanges is how many changes a FlowWatch keeps individually.
 const firstChanges = 3
 
-// Any says whether there is anything in c.
+// Any reports whether there are changes in c.
 func (c *FlowChanges) Any() bool {
 	return c.Added+c.Removed+c.Modified > 0 || c.Incomplete
 }
 
-// C has a value waiting after flows were changed.
+// C receives a value after flows were changed.
 func (w *FlowWatch) C() <-chan struct{} { return w.changed }
 
-// Take returns what changed since the last call.
+// Take returns the changes since the last call.
 func (w *FlowWatch) Take() FlowChanges {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -74,9 +74,9 @@ func (w *FlowWatch) wake() {
 	}
 }
 
-// WatchFlows has the switch tell of the flows of these tables that others than this
-// connection change, until the connection ends. Changes by Apply on this connection are
-// not told. It may be called once.
+// WatchFlows makes the switch report changes to the flows of these tables by other
+// connections, until the connection ends. Changes by Apply on this connection are left
+// out. It may be called once.
 func (c *Conn) WatchFlows(ctx context.Context, tables ...uint8) (*FlowWatch, error) {
 	w := &FlowWatch{changed: make(chan struct{}, 1)}
 	if !c.watch.CompareAndSwap(nil, w) {
@@ -116,7 +116,7 @@ func (c *Conn) WatchFlows(ctx context.Context, tables ...uint8) (*FlowWatch, err
 	return w, nil
 }
 
-// watched takes in a multipart reply that no request asked for.
+// watched handles a multipart reply without a request.
 func (c *Conn) watched(body []byte) {
 	w := c.watch.Load()
 	if w == nil {
@@ -144,8 +144,7 @@ func (c *Conn) watched(body []byte) {
 	}
 }
 
-// SetPorts gives ports the configuration that they have in the arguments. The switch
-// finds a port by number and MAC.
+// SetPorts sets the configuration of ports, which the switch finds by number and MAC.
 func (c *Conn) SetPorts(ctx context.Context, ports ...openflow.Port) error {
 	return c.packets(ctx, "port-mod", len(ports), func(b []byte, i int, xid uint32) ([]byte, error) {
 		return ofp.AppendPortMod(b, xid, ports[i]), nil

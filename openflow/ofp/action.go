@@ -200,8 +200,8 @@ func appendOutputReg(b []byte, a openflow.OutputReg) ([]byte, error) {
 	return append(b, 0xff, 0xff, 0, 0, 0, 0, 0, 0), nil
 }
 
-// appendToController takes the oldest form that can say what a says, so that
-// the action reads the same after a dump.
+// appendToController uses the oldest form that can hold a, so that the action reads the
+// same after a dump.
 func appendToController(b []byte, a *openflow.ToController) []byte {
 	reason := a.Reason
 	if reason == openflow.ReasonTableMiss {
@@ -290,7 +290,7 @@ func appendResubmit(b []byte, a openflow.Resubmit) ([]byte, error) {
 	return append(b, a.Table, 0, 0, 0), nil
 }
 
-// port16 returns a port's number of 16 bits, as in OpenFlow 1.0. No port stands for
+// port16 returns a port's 16-bit number, as in OpenFlow 1.0. No port stands for
 // PortInPort.
 func port16(p openflow.PortNo) (uint16, error) {
 	switch {

@@ -7,8 +7,8 @@ import (
 	"github.com/ovloom/ovloom/openflow"
 )
 
-// This file reads actions. One that it does not know, or that says something the
-// values of package openflow cannot say, is kept as openflow.Opaque.
+// This file reads actions. One that it does not know, or that the values of package
+// openflow cannot hold, is kept as openflow.Opaque.
 
 // DecodeActions reads a list of actions up to the end of b. The error says where the
 // list is malformed.
@@ -29,7 +29,7 @@ func appendDecoded(actions []openflow.Action, b []byte) ([]openflow.Action, erro
 	return actions, nil
 }
 
-// nextAction takes the action that b begins with: all its bytes, at least 8.
+// nextAction takes b's first action: all its bytes, at least 8.
 func nextAction(b []byte) (raw, rest []byte, err error) {
 	if len(b) < 8 {
 		return nil, nil, fmt.Errorf("ofp: action: %d bytes, want at least 8", len(b))
@@ -202,7 +202,7 @@ func decodeResubmit(subtype uint16, raw []byte) openflow.Action {
 	port := binary.BigEndian.Uint16(raw[10:])
 	a := openflow.Resubmit{InPort: port32(port), Table: raw[12], CT: subtype == nxResubmitCT}
 	if port == 0 {
-		return nil // 0 is how Resubmit says that the port stays
+		return nil // Resubmit uses 0 for an unchanged port
 	}
 	if subtype == nxResubmit {
 		if a.Table != 0 {
@@ -228,7 +228,7 @@ func decodeOutputReg(subtype uint16, raw []byte) openflow.Action {
 	return openflow.OutputReg{Src: src}
 }
 
-// canonicalReason leaves out the reason that ToController has anyway.
+// canonicalReason drops ToController's default reason.
 func canonicalReason(r byte) openflow.PacketInReason {
 	if openflow.PacketInReason(r) == openflow.ReasonAction {
 		return 0
@@ -236,8 +236,8 @@ func canonicalReason(r byte) openflow.PacketInReason {
 	return openflow.PacketInReason(r)
 }
 
-// decodeController2 reads the newer form of controller; ok is false if it says
-// something that ToController cannot.
+// decodeController2 reads the newer form of controller; ok is false if ToController
+// cannot hold it.
 func decodeController2(raw []byte) (a openflow.ToController, ok bool) {
 	a.MaxLen = 0xffff
 	if !allZero(raw[10:16]) {
@@ -273,8 +273,8 @@ func decodeController2(raw []byte) (a openflow.ToController, ok bool) {
 			return a, false
 		}
 	}
-	// A controller2 that says no more than the older forms is one all the same: the
-	// values are equal, as their effect is.
+	// A controller2 that says no more than the older forms is decoded to the same
+	// value: the effect is the same.
 	return a, true
 }
 

@@ -48,13 +48,13 @@ func DecodeBundleControl(body []byte) (id uint32, step BundleControl, err error)
 	return binary.BigEndian.Uint32(body), BundleControl(binary.BigEndian.Uint16(body[4:])), nil
 }
 
-// AppendBundleAdd appends a message that adds m to the bundle id. The error says
-// that m cannot be encoded or is too long; b is then returned as it was.
+// AppendBundleAdd appends a message that adds m to the bundle id. The error says that m
+// cannot be encoded or is too long; b is then returned as it was.
 func AppendBundleAdd(b []byte, xid, id uint32, m openflow.Mod) ([]byte, error) {
 	b, start := begin(b, TypeBundleAdd, xid)
 	b = binary.BigEndian.AppendUint32(b, id)
 	b = append(b, 0, 0, 0, bundleFlags)
-	out, err := AppendMod(b, xid, m) // the xid within must be that without
+	out, err := AppendMod(b, xid, m) // the inner xid must equal the outer one
 	if err != nil {
 		return b[:start], err
 	}

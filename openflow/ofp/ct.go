@@ -135,7 +135,7 @@ func appendNAT(b []byte, a *openflow.NAT) ([]byte, error) {
 	return endAction(b, start)
 }
 
-// checkNAT refuses what the switch would refuse without saying why.
+// checkNAT refuses what the switch would refuse without a reason.
 func checkNAT(a *openflow.NAT) error {
 	switch {
 	case a.Src && a.Dst:
@@ -170,7 +170,7 @@ func appendNATAddr(b []byte, a netip.Addr, bit4, bit6 int) ([]byte, int) {
 	return append(b, a16[:]...), bit6
 }
 
-// decodeCT reads a ct action; ok is false if it says something that CT cannot.
+// decodeCT reads a ct action; ok is false if CT cannot hold it.
 func decodeCT(raw []byte) (a openflow.CT, ok bool) {
 	if len(raw) < ctHeadLen {
 		return a, false
@@ -222,7 +222,7 @@ func decodeCTActions(b []byte, commit bool) (actions []openflow.Action, ok bool)
 	return actions, true
 }
 
-// decodeNAT reads a nat action; ok is false if it says something that NAT cannot.
+// decodeNAT reads a nat action; ok is false if NAT cannot hold it.
 func decodeNAT(raw []byte) (a openflow.NAT, ok bool) {
 	if len(raw) < natHeadLen {
 		return a, false
@@ -236,7 +236,7 @@ func decodeNAT(raw []byte) (a openflow.NAT, ok bool) {
 			return nil
 		}
 		if len(b) < n {
-			b, present = nil, 0xffff // not one that we know
+			b, present = nil, 0xffff // unknown
 			return nil
 		}
 		v := b[:n]

@@ -58,7 +58,7 @@ func AppendCTFlush(b []byte, xid uint32, c openflow.Connections) ([]byte, error)
 	return mustEnd(appendUint16Property(b, ctZone, c.Zone), start), nil
 }
 
-// checkTuple refuses a tuple that the switch would take for a wider one.
+// checkTuple refuses a tuple that the switch would read as a wider one.
 func checkTuple(t openflow.Tuple, proto uint8) error {
 	icmp := proto == protoICMP || proto == protoICMPv6
 	switch {

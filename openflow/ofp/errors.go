@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// This file says in words what the switch refuses (OpenFlow 1.5, 7.5.4, and the
-// errors of Open vSwitch's own).
+// This file puts the switch's errors into words (OpenFlow 1.5, 7.5.4, and Open
+// vSwitch's own errors).
 
 // NiciraID is the experimenter id of Open vSwitch's extensions.
 const NiciraID = 0x00002320
@@ -15,12 +15,12 @@ const NiciraID = 0x00002320
 // errorTypeExperimenter is the type of errors that OpenFlow does not define.
 const errorTypeExperimenter = 0xffff
 
-// Error is an error message of the switch. Where it has a mod, a request and so on to
-// blame, the xid of the message is that of the request.
+// Error is an error message of the switch. The message's xid is the xid of the request
+// that caused it.
 type Error struct {
 	Type, Code   uint16
 	Experimenter uint32 // if Type is 0xffff; NiciraID: Code is one of Open vSwitch's own
-	Data         []byte // what the message that was refused begins with; Open vSwitch sends all of it
+	Data         []byte // the beginning of the refused message; Open vSwitch sends all of it
 }
 
 // Error returns the error in words, with its name in the OpenFlow specification.
@@ -67,8 +67,8 @@ func DecodeError(body []byte) (*Error, error) {
 	return e, nil
 }
 
-// IsUnknownRequest reports whether the switch does not know the request at all, as
-// one that is too old.
+// IsUnknownRequest reports whether the switch does not know the kind of request, as an
+// old one may not.
 func (e *Error) IsUnknownRequest() bool {
 	return e.Type == 1 && (e.Code >= 1 && e.Code <= 4)
 }

@@ -8,8 +8,8 @@ import (
 	"github.com/ovloom/ovloom/openflow"
 )
 
-// This file reads and writes flows: flow-mods, their instructions, and what a
-// switch tells of its flows (OpenFlow 1.5, 7.3.4 and 7.3.5.2).
+// This file reads and writes flows: flow-mods, their instructions, and descriptions of
+// flows (OpenFlow 1.5, 7.3.4 and 7.3.5.2).
 
 // Types of instructions.
 const (
@@ -21,7 +21,7 @@ const (
 	instructionMeter         = 6
 )
 
-// anyPort and anyGroup, in a filter, stand for flows that go anywhere.
+// anyPort and anyGroup are the wildcards of a filter.
 const (
 	anyPort  = uint32(openflow.PortAny)
 	anyGroup = 0xffffffff
@@ -123,7 +123,7 @@ func instructionRank(a openflow.Action) int {
 	return 0
 }
 
-// rankOpaque is the rank of instructions that are not known; there may be several.
+// rankOpaque is the rank of unknown instructions; there may be several.
 const rankOpaque = 5
 
 func appendInstruction(b []byte, action openflow.Action) ([]byte, error) {
@@ -154,7 +154,7 @@ func DecodeInstructions(b []byte) ([]openflow.Action, error) {
 	var found [7][]byte // by type
 	var opaque []openflow.Action
 	for len(b) > 0 {
-		raw, rest, err := nextAction(b) // framed alike
+		raw, rest, err := nextAction(b) // instructions are framed like actions
 		if err != nil {
 			return nil, err
 		}
@@ -210,8 +210,8 @@ var instructionLens = [7]int{
 // flowModLen is the length of a flow-mod's body before the match.
 const flowModLen = 40
 
-// DecodeFlowMod reads the body of a flow-mod, which may come from anyone. A filter on
-// ports or groups, which FlowMod has not, is an error.
+// DecodeFlowMod reads the body of a flow-mod, which may be untrusted. A filter on ports
+// or groups, which FlowMod does not have, is an error.
 func DecodeFlowMod(body []byte) (openflow.FlowMod, error) {
 	var m openflow.FlowMod
 	if len(body) < flowModLen {
@@ -244,8 +244,8 @@ func DecodeFlowMod(body []byte) (openflow.FlowMod, error) {
 	return m, err
 }
 
-// FlowFilter says which flows a switch is asked for. Its zero value asks for those of
-// table 0.
+// FlowFilter selects the flows of a request. Its zero value selects the flows of table
+// 0.
 type FlowFilter struct {
 	Table              uint8 // openflow.TableAll: every table
 	Cookie, CookieMask uint64

@@ -7,7 +7,7 @@ import (
 	"github.com/ovloom/ovloom/openflow"
 )
 
-// This file reads flows that went, by a timeout or otherwise (OpenFlow 1.5, 7.4.2).
+// This file reads messages about removed flows (OpenFlow 1.5, 7.4.2).
 
 // DecodeFlowRemoved reads the body of a flow-removed message.
 func DecodeFlowRemoved(body []byte) (openflow.FlowRemoved, error) {

@@ -41,9 +41,9 @@ const (
 )
 
 // AppendGroupMod appends a whole group-mod message. The error says what cannot be
-// encoded, or that the buckets do not fit in one message (about 1,170 that set a tunnel
-// destination do); b is then returned as it was. More must not be inserted later
-// either: Open vSwitch 3.1 cannot describe such a group, and its reply to a request for
+// encoded, or that the buckets do not fit in one message (about 1,170 buckets that set
+// a tunnel destination do); b is then returned as it was. Do not insert more buckets
+// later: Open vSwitch 3.1 cannot describe such a group, and its reply to a request for
 // all groups is then malformed. Let the last bucket lead to another group instead.
 func AppendGroupMod(b []byte, xid uint32, m *openflow.GroupMod) ([]byte, error) {
 	if int(m.Command) >= len(groupCommands) {
@@ -176,7 +176,7 @@ func DecodeGroupDesc(part []byte) ([]openflow.Group, error) {
 	return groups, nil
 }
 
-// DecodeGroupMod reads the body of a group-mod, which may come from anyone.
+// DecodeGroupMod reads the body of a group-mod, which may be untrusted.
 func DecodeGroupMod(body []byte) (openflow.GroupMod, error) {
 	var m openflow.GroupMod
 	if len(body) < groupModLen {
@@ -259,7 +259,7 @@ func decodeBucket(b []byte, t openflow.GroupType) (openflow.Bucket, error) {
 		case p.kind == bucketWeight && len(p.value) == 4:
 			k.Weight = binary.BigEndian.Uint16(p.value)
 			if t != openflow.GroupSelect {
-				k.Weight = 0 // it means nothing there
+				k.Weight = 0 // meaningless in other types
 			}
 		case p.kind == bucketWatchPort && len(p.value) == 4:
 			if v, err = p.uint(4); v != uint64(openflow.PortAny) {
@@ -281,8 +281,8 @@ func decodeBucket(b []byte, t openflow.GroupType) (openflow.Bucket, error) {
 	return k, nil
 }
 
-// decodeSelection reads the selection method of a group; false if p is something else
-// or says something that Group cannot.
+// decodeSelection reads the selection method of a group; false if p is another property
+// or Group cannot hold it.
 func decodeSelection(p property, g *openflow.Group) bool {
 	v := p.value
 	if p.kind != propertyExperimenter || len(v) < selectionLen ||
@@ -308,7 +308,7 @@ func decodeSelection(p property, g *openflow.Group) bool {
 	return true
 }
 
-// isWord says whether a name can stand in the text of a group.
+// isWord reports whether a name can stand in the text of a group.
 func isWord(name []byte) bool {
 	for _, c := range name {
 		if c != '_' && c != '-' && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') && (c < '0' || c > '9') {

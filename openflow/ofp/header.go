@@ -69,17 +69,16 @@ func (t Type) String() string {
 	return fmt.Sprintf("message of type %d", uint8(t))
 }
 
-// Header is what every message begins with (OpenFlow 1.5, 7.1.1).
+// Header is the header of every message (OpenFlow 1.5, 7.1.1).
 type Header struct {
 	Version uint8
 	Type    Type
 	Length  uint16 // of the whole message, in bytes
-	XID     uint32 // a reply carries that of its request
+	XID     uint32 // a reply has its request's xid
 }
 
-// DecodeHeader reads the header at the start of b, which may be only a part of
-// the message. A length shorter than a header is an error: the stream cannot be
-// followed further.
+// DecodeHeader reads the header at the start of b, which may be only a part of the
+// message. A length shorter than a header is an error: the message boundaries are lost.
 func DecodeHeader(b []byte) (Header, error) {
 	if len(b) < HeaderLen {
 		return Header{}, fmt.Errorf("ofp: header: %d bytes, want %d", len(b), HeaderLen)

@@ -21,8 +21,8 @@ func AppendHello(b []byte, xid uint32) []byte {
 }
 
 // Offers reports whether a hello with header h and this body offers OpenFlow 1.5. A
-// hello without a bitmap of versions offers that of its header and all before it.
-// Elements of other types are passed over.
+// hello without a bitmap of versions offers its header's version and all before it.
+// Elements of other types are skipped.
 func Offers(h Header, body []byte) (bool, error) {
 	for len(body) > 0 {
 		if len(body) < 4 {

@@ -151,8 +151,7 @@ func appendLearnSubfield(b []byte, s openflow.Subfield) ([]byte, error) {
 	return append(b, 0, s.Offset), err
 }
 
-// decodeLearn reads a learn action; ok is false if it says something that Learn
-// cannot.
+// decodeLearn reads a learn action; ok is false if Learn cannot hold it.
 func decodeLearn(subtype uint16, raw []byte) (a openflow.Learn, ok bool) {
 	if len(raw) < learnHeadLen {
 		return a, false

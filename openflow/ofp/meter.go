@@ -89,7 +89,7 @@ func DecodeMeterConfig(part []byte) ([]openflow.Meter, error) {
 	return meters, nil
 }
 
-// errMeter says that a meter is more than openflow.Meter can say.
+// errMeter says that openflow.Meter cannot hold a meter.
 var errMeter = errors.New("more than one band, or one that does not drop, is not supported")
 
 // decodeMeter reads flags, id and bands.

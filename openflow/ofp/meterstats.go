@@ -7,8 +7,8 @@ import (
 	"github.com/ovloom/ovloom/openflow"
 )
 
-// This file reads what meters have counted, and how many a switch has (OpenFlow 1.5,
-// 7.3.5.13 and 7.3.5.16).
+// This file reads the counters of meters, and how many meters a switch supports
+// (OpenFlow 1.5, 7.3.5.13 and 7.3.5.16).
 
 // meterStatsLen is the length of a meter's counters before those of its bands, and
 // bandStatsLen that of each band's, in bytes.
@@ -18,7 +18,7 @@ const (
 )
 
 // DecodeMeterStats reads one part of the reply to a request of type
-// MultipartMeterStats, whose body is that of AppendMeterRequest.
+// MultipartMeterStats, whose body is made by AppendMeterRequest.
 func DecodeMeterStats(part []byte) ([]openflow.MeterStats, error) {
 	var all []openflow.MeterStats
 	for len(part) > 0 {
@@ -41,7 +41,7 @@ func DecodeMeterStats(part []byte) ([]openflow.MeterStats, error) {
 }
 
 // DecodeMeterFeatures reads the reply to a request of type MultipartMeterFeatures: how
-// many meters there may be.
+// many meters the switch supports.
 func DecodeMeterFeatures(part []byte) ([]uint32, error) {
 	if len(part) < 4 {
 		return nil, fmt.Errorf("ofp: meter features: %d bytes, want at least 4", len(part))

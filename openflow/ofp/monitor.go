@@ -7,12 +7,12 @@ import (
 	"github.com/ovloom/ovloom/openflow"
 )
 
-// This file has the switch tell of flows that change (OpenFlow 1.5, 7.3.5.18). What
-// comes unasked is a multipart reply with xid 0.
+// This file watches flows (OpenFlow 1.5, 7.3.5.18). Updates come as a multipart reply
+// with xid 0.
 
-// What a monitor hears of (OpenFlow 1.5, ofp_flow_monitor_flags). Without the flags for
-// instructions and for changes of its own in full, a connection is told of its own
-// changes by no more than their xid, once for each bundle.
+// What a monitor reports (OpenFlow 1.5, ofp_flow_monitor_flags). Without the flags for
+// instructions and for own changes in full, a connection gets only the xid of its own
+// changes, once for each bundle.
 const (
 	monitorAdd    = 1 << 1
 	monitorRemove = 1 << 2
@@ -20,9 +20,9 @@ const (
 )
 
 // AppendMonitorRequest appends the body of a multipart request of type
-// MultipartFlowMonitor that has the switch tell of each flow of a table that is added,
-// removed or modified from now on; openflow.TableAll means all tables. The id is
-// the monitor's, unique within the connection.
+// MultipartFlowMonitor, after which the switch reports each flow of a table that is
+// added, removed or modified; openflow.TableAll means all tables. The id is the
+// monitor's, unique within the connection.
 func AppendMonitorRequest(b []byte, id uint32, table uint8) []byte {
 	b = binary.BigEndian.AppendUint32(b, id)
 	b = binary.BigEndian.AppendUint32(b, anyPort)
@@ -38,9 +38,9 @@ const (
 	updateShortLen = 8
 )
 
-// EachFlowUpdate visits the updates of one part of a reply of type
-// MultipartFlowMonitor. Those of the connection's own changes are left out. It
-// returns the first error, also of visit.
+// EachFlowUpdate visits the updates in one part of a reply of type
+// MultipartFlowMonitor, without the connection's own changes. It returns the first
+// error, including visit's.
 func EachFlowUpdate(part []byte, visit func(openflow.FlowChange) error) error {
 	for len(part) > 0 {
 		if len(part) < updateShortLen {
@@ -93,14 +93,14 @@ func decodeUpdate(b []byte) (c openflow.FlowChange, own bool, err error) {
 	return c, false, nil
 }
 
-// Subtypes by which older switches say that updates pause and go on.
+// Subtypes with which older switches pause and resume updates.
 const (
 	nxtMonitorPaused  = 22
 	nxtMonitorResumed = 23
 )
 
-// MonitorPause says whether the body of an experimenter message is one by which a switch
-// pauses or resumes flow updates.
+// MonitorPause reports whether the body of an experimenter message pauses or resumes
+// flow updates.
 func MonitorPause(body []byte) (e openflow.FlowEvent, ok bool) {
 	if len(body) < 8 || binary.BigEndian.Uint32(body) != NiciraID {
 		return 0, false

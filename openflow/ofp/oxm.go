@@ -19,12 +19,12 @@ const (
 	classPacketRegs = 0x8001 // OXM_OF_PKT_REG…
 )
 
-// oxmField is where a field is found on the wire. Every field has a header of four
-// bytes, so that it fits in the actions that have no room for more.
+// oxmField is a field's encoding. Every field has a header of four bytes, so that it
+// fits into actions with room for no more.
 type oxmField struct {
 	class  uint16
 	number uint8
-	size   uint8 // of the value in bytes
+	size   uint8 // of the value, in bytes
 }
 
 // oxmFields holds the name that encoders use: OpenFlow's own where it has one.
@@ -171,7 +171,7 @@ func classIndex(class uint32) int {
 func (o oxmField) key() uint32 { return uint32(o.class)<<7 | uint32(o.number) }
 
 // fieldOf returns the field that an OXM header of four bytes names; FieldNone if it is
-// unknown or its length is not that of the field.
+// unknown or has another length.
 func fieldOf(header uint32) openflow.Field {
 	class := classIndex(header >> 16)
 	if class < 0 {
@@ -255,8 +255,8 @@ func nextOXM(b []byte) (e oxm, rest []byte, err error) {
 	return e, rest, nil
 }
 
-// nxmInPort is the header of NXM_OF_IN_PORT, the only name by which Open vSwitch lets
-// an action set the port that a packet came in by: OXM_OF_IN_PORT is for matches.
+// nxmInPort is the header of NXM_OF_IN_PORT, the only name by which an action can set
+// the input port in Open vSwitch: OXM_OF_IN_PORT is for matches.
 const nxmInPort = classNXM0<<16 | 0<<9 | 2
 
 // Ports of 16 bits, as OpenFlow 1.0 has them: the reserved ones are the highest.

@@ -7,7 +7,7 @@ import (
 
 // This file reads the statistics of flows (OXS: OpenFlow 1.5, 7.2.4).
 
-// flowCounters are the statistics of one flow; those that were not sent are zero.
+// flowCounters are the statistics of one flow; missing ones are zero.
 type flowCounters struct {
 	duration, idle float64 // seconds
 	packets, bytes uint64
@@ -21,8 +21,8 @@ const (
 	oxsBytes    = 0x80020a08
 )
 
-// decodeStats takes the list of statistics that b begins with. Entries that it does
-// not know are passed over.
+// decodeStats takes the list of statistics at the start of b. Unknown entries are
+// skipped.
 func decodeStats(b []byte) (s flowCounters, rest []byte, err error) {
 	if len(b) < 4 {
 		return s, nil, fmt.Errorf("ofp: statistics: %d bytes, want at least 4", len(b))

@@ -7,8 +7,8 @@ import (
 	"github.com/ovloom/ovloom/openflow"
 )
 
-// This file reads packet-ins (NXT_PACKET_IN2) and lets held packets go on (NXT_RESUME).
-// Both are the same list of properties.
+// This file reads packet-ins (NXT_PACKET_IN2) and resumes held packets (NXT_RESUME).
+// Both have the same list of properties.
 
 // Properties of a packet-in.
 const (
@@ -23,7 +23,7 @@ const (
 	pinContinuation = 8
 )
 
-// noCookie is that of a packet-in that no flow sent.
+// noCookie is the cookie of a packet-in without a flow.
 const noCookie = 1<<64 - 1
 
 // IsPacketIn2 reports whether the body of an experimenter message is a packet-in.
@@ -31,8 +31,8 @@ func IsPacketIn2(body []byte) bool {
 	return len(body) >= 8 && binary.BigEndian.Uint32(body) == NiciraID && binary.BigEndian.Uint32(body[4:]) == nxtPacketIn2
 }
 
-// DecodePacketIn reads the body of an experimenter message that is a packet-in.
-// Properties that it does not know are passed over.
+// DecodePacketIn reads the body of an experimenter message that is a packet-in. Unknown
+// properties are skipped.
 func DecodePacketIn(body []byte) (openflow.PacketIn, error) {
 	if !IsPacketIn2(body) {
 		return openflow.PacketIn{}, fmt.Errorf("ofp: packet-in: not an NXT_PACKET_IN2")
@@ -59,7 +59,7 @@ func DecodePacketIn(body []byte) (openflow.PacketIn, error) {
 	return p, nil
 }
 
-// packetInProperty notes one property in p.
+// packetInProperty stores one property in p.
 func packetInProperty(p *openflow.PacketIn, prop property) (err error) {
 	var v uint64
 	switch prop.kind {
@@ -100,10 +100,9 @@ func (p property) cookie() (uint64, error) {
 	return binary.BigEndian.Uint64(b), nil
 }
 
-// AppendResume appends a message that lets the held packet p go on, with the
-// packet, metadata and userdata that p has now. There is no reply. The error says
-// that p is not held, cannot be encoded or is too long; b is then returned as it
-// was.
+// AppendResume appends a message that resumes the held packet p, with the packet,
+// metadata and userdata that p has now. There is no reply. The error says that p is not
+// held, cannot be encoded or is too long; b is then returned as it was.
 func AppendResume(b []byte, xid uint32, p openflow.PacketIn) ([]byte, error) {
 	if p.Continuation == "" {
 		return b, fmt.Errorf("ofp: resume: the packet-in is not of a held packet")

@@ -8,7 +8,7 @@ import (
 	"github.com/ovloom/ovloom/openflow"
 )
 
-// This file reads ports and what happens to them (OpenFlow 1.5, 7.2.1 and 7.4.3).
+// This file reads ports and their changes (OpenFlow 1.5, 7.2.1 and 7.4.3).
 
 // portLen is the length of a port before its properties.
 const portLen = 40
@@ -21,8 +21,8 @@ const (
 	portNoPacketIn = 1 << 6
 )
 
-// AppendPortMod appends a message that gives a port the configuration that p has. The
-// switch refuses it if p's number or MAC is not that of a port.
+// AppendPortMod appends a message that sets a port's configuration to p's. The switch
+// refuses it if no port has p's number and MAC.
 func AppendPortMod(b []byte, xid uint32, p openflow.Port) []byte {
 	b, start := begin(b, TypePortMod, xid)
 	b = binary.BigEndian.AppendUint32(b, uint32(p.No))
@@ -73,8 +73,8 @@ func DecodePortStatus(body []byte) (openflow.PortChange, error) {
 	return openflow.PortChange{Event: openflow.PortEvent(body[0]), Port: p}, nil
 }
 
-// decodePort takes the port that b begins with. Its properties, all about
-// Ethernet speeds, are passed over.
+// decodePort takes the port at the start of b. Its properties, all about Ethernet
+// speeds, are skipped.
 func decodePort(b []byte) (p openflow.Port, rest []byte, err error) {
 	if len(b) < portLen {
 		return p, nil, fmt.Errorf("ofp: port: %d bytes, want at least %d", len(b), portLen)

@@ -7,7 +7,7 @@ import (
 	"github.com/ovloom/ovloom/openflow"
 )
 
-// This file sets up a session: what the switch can do, what it shall tell us, and
+// This file sets up a session: the switch's features, its unsolicited messages, and
 // barriers.
 
 // Experimenter messages of Open vSwitch, by subtype.
@@ -33,10 +33,10 @@ func mustEnd(b []byte, start int) []byte {
 	return b
 }
 
-// AppendFeaturesRequest appends the question for the switch's features.
+// AppendFeaturesRequest appends a request for the switch's features.
 func AppendFeaturesRequest(b []byte, xid uint32) []byte { return empty(b, TypeFeaturesRequest, xid) }
 
-// Features is what a switch says about itself (OpenFlow 1.5, 7.3.1).
+// Features describes a switch (OpenFlow 1.5, 7.3.1).
 type Features struct {
 	DatapathID uint64
 	Tables     uint8
@@ -51,8 +51,8 @@ func DecodeFeatures(body []byte) (Features, error) {
 }
 
 // FragmentsMatch are the flags by which a first fragment is matched like a whole
-// packet, with its ports and ICMP type (ovs-fields(7), fragments: nx-match). Usually Open vSwitch
-// pretends that it has none, so that what it is cannot be seen.
+// packet, with its ports and ICMP type (ovs-fields(7), fragments: nx-match). By default
+// Open vSwitch hides them.
 const FragmentsMatch = 3
 
 // FragmentsName names a way of treating fragments as ovs-ofctl set-frags does.
@@ -72,9 +72,9 @@ func FragmentsName(flags uint16) string {
 
 // Config is the switch's configuration for this connection (OpenFlow 1.5, 7.3.2).
 type Config struct {
-	Flags uint16 // 0: fragments are treated as usual
-	// MissSendLen is the number of bytes of a packet-in. On a connection to a switch's
-	// management socket no message comes unasked while it is 0.
+	Flags uint16 // 0: the default treatment of fragments
+	// MissSendLen is the number of bytes of a packet-in. At 0, a connection to a
+	// switch's management socket receives no unsolicited messages.
 	MissSendLen uint16
 }
 
@@ -86,7 +86,7 @@ func AppendSetConfig(b []byte, xid uint32, c Config) []byte {
 	return mustEnd(binary.BigEndian.AppendUint16(b, c.MissSendLen), start)
 }
 
-// AppendGetConfigRequest appends the question for the switch's configuration.
+// AppendGetConfigRequest appends a request for the switch's configuration.
 func AppendGetConfigRequest(b []byte, xid uint32) []byte { return empty(b, TypeGetConfigRequest, xid) }
 
 // DecodeConfig reads the body of a get-config reply.
@@ -112,22 +112,22 @@ func AppendSetControllerID(b []byte, xid uint32, id uint16) []byte {
 	return mustEnd(binary.BigEndian.AppendUint16(b, id), start)
 }
 
-// Async says which messages the switch sends unasked. Each mask has a bit for each
-// reason: 1<<openflow.ReasonAction and so on.
+// Async selects the switch's unsolicited messages. Each mask has a bit for each reason:
+// 1<<openflow.ReasonAction and so on.
 type Async struct {
 	PacketIns    uint32
 	PortChanges  uint32
 	FlowsRemoved uint32
 }
 
-// All the reasons for messages that come unasked.
+// All reasons for unsolicited messages.
 const (
 	AllPacketIns    = 1<<(openflow.ReasonPacketOut+1) - 1
 	AllPortChanges  = 1<<(openflow.PortModified+1) - 1
 	AllFlowsRemoved = 1<<(openflow.RemovedEviction+1) - 1
 )
 
-// AppendSetAsync appends a message that chooses what comes unasked. There is no
+// AppendSetAsync appends a message that selects the unsolicited messages. There is no
 // reply.
 func AppendSetAsync(b []byte, xid uint32, a Async) []byte {
 	b, start := begin(b, TypeSetAsync, xid)
