@@ -3,25 +3,25 @@
 //
 //	store ──SpanUpdate──►┐            ┌─► world: facts to views, and the mods between two states ──► Switch
 //	ovsdb ──Interfaces──►│ Controller │
-//	switch ──up, down───►┘ (one loop) └─► binder: which port is plugged here, which claim is due ──► store, ovsdb
+//	switch ──up, down───►┘ (one loop) └─► binder: which port is plugged here, which claims are due ──► store, ovsdb
 //
 // One goroutine owns all state. An input marks objects dirty (package world); when no more
-// input waits, the dirty objects are compiled, compared with what was compiled for them
-// before, and the difference goes to the switch. So a change costs what it
-// touches, not what exists.
+// input waits, the dirty objects are compiled and compared with their previous flows, and
+// the difference goes to the switch. So the cost of a change depends on what it touches,
+// not on the size of the overlay.
 //
-// What the switch holds is never remembered as flows: it is what the views of the
-// last compilation give, and package pipeline's functions are pure. When a switch
-// connects, its flows are dumped and compared with all views' flows.
+// The controller keeps no copy of the switch's flows: they follow from the views of the
+// last flush, because package pipeline's functions are pure. When a switch connects, its
+// flows are dumped and compared with the flows of all views.
 //
 //	deps.go       what a Controller acts on: store, switch, database
-//	inputs.go     what the daemon tells of its host; watch.go: what the store sends
-//	sync.go       bringing the switch to what is wanted; foreign.go: repairing what others changed in it
-//	incomplete.go what is done while the store has not sent everything
-//	binder.go     claims on ports, and what the database says of interfaces
-//	nat.go        zones, limits and connections; addresses taken from pools
-//	task.go       calls to others, which the loop does not wait for
-//	arrival.go    ports that came up, for package router to announce
-//	progress.go   what this host reports to the others
-//	status.go     what the controller knows; wait.go: waiting for a port to be up
+//	inputs.go     input from the daemon; watch.go: input from the store
+//	sync.go       reconciling the switch; foreign.go: repairing foreign changes to it
+//	incomplete.go what the controller does while its intent is incomplete
+//	binder.go     claims on ports, and interfaces in the database
+//	nat.go        zones, limits and connections; addresses claimed from pools
+//	task.go       calls to other processes, outside the loop
+//	arrival.go    announcements of new ports, through package router
+//	progress.go   this host's reports to other hosts
+//	status.go     the controller's state; wait.go: waiting for a port to be up
 package controller

@@ -26,7 +26,7 @@ type Stats struct {
 type Status struct {
 	Stats
 	Connected bool // to the switch
-	Synced    bool // the switch holds what is wanted
+	Synced    bool // the switch is in the wanted state
 	Flows     int  // wanted
 	Groups    int
 	Tenants   []TenantStatus

@@ -59,7 +59,7 @@ func levelOf(err error) slog.Level {
 	return slog.LevelError
 }
 
-// resync compares the whole switch with what is wanted, and sends the difference.
+// resync compares the whole switch with the wanted state, and sends the difference.
 func (c *Controller) resync(ctx context.Context) {
 	if time.Now().Before(c.retrySync) || c.world.Switch().VXLANPort == 0 {
 		return

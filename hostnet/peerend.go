@@ -1,6 +1,6 @@
 package hostnet
 
-// The far end of a plugged port, in its workload's namespace.
+// The other end of a plugged port, in its workload's namespace.
 
 import (
 	"fmt"

@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// defaultPriority is that of a flow whose text has none.
+// defaultPriority is the priority of a flow whose text has none.
 const defaultPriority = 0x8000
 
 // Ethernet types and IP protocols that have names in the text of a match.

@@ -78,7 +78,7 @@ func parseSubfield(text string) (Subfield, error) {
 }
 
 // parseValue reads a value of f, with a mask after a slash or, without one, with
-// that of an exact match.
+// the mask of an exact match.
 func parseValue(f Field, text string) (value, mask Bits, err error) {
 	switch f.info().format {
 	case formatIPv4, formatIPv6:

@@ -1,8 +1,7 @@
-// Package packet reads and makes the packets that a router handles itself: those
-// by which it asks for neighbours and answers, and the ICMP errors that it sends.
-// It does no I/O.
+// Package packet reads and makes the packets that a router handles itself: ARP,
+// neighbour discovery and ICMP errors. It does no I/O.
 //
-//	ip.go        what a router must know of an IP packet; fragments of IPv4
+//	ip.go        a router's view of an IP packet; IPv4 fragmentation
 //	icmperror.go ICMP errors, and when none may be sent
 //	neighbour.go ARP and neighbour discovery
 //	bytes.go     headers and checksums

@@ -10,7 +10,7 @@ import (
 var classify = &Table{
 	ID:      idClassify,
 	Name:    "classify",
-	Purpose: "Say which port or which host a packet comes from.",
+	Purpose: "Identify the port or host that a packet comes from.",
 	Reads:   []of.Field{of.FieldInPort, of.FieldTunSrc, of.FieldTunID, of.FieldVLANVID, of.FieldEthType, of.FieldIPSrc},
 	Writes:  []of.Field{of.FieldMetadata, of.FieldReg0, of.FieldReg1, of.FieldReg15},
 	Next:    []*Table{priorityTag, externalIn, drop},

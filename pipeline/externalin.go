@@ -13,7 +13,7 @@ import (
 var externalIn = &Table{
 	ID:      idExternalIn,
 	Name:    "external_in",
-	Purpose: "Answer ARP for the external addresses that are used here, and lead what is sent to one into its tenant.",
+	Purpose: "Answer ARP for the external addresses used here, and pass their packets to their tenants.",
 	Reads: []of.Field{
 		of.FieldReg0, of.FieldMetadata, of.FieldVLANVID, of.FieldEthDst, of.FieldEthType, of.FieldARPOp, of.FieldARPSPA, of.FieldARPTPA,
 		of.FieldIPSrc, of.FieldIPDst,

@@ -11,7 +11,7 @@ import (
 var externalOut = &Table{
 	ID:      idExternalOut,
 	Name:    "external_out",
-	Purpose: "Let out what has an external address of its tenant as source.",
+	Purpose: "Let out packets whose source is an external address of their tenant.",
 	Reads:   []of.Field{of.FieldReg0, of.FieldVLANVID, of.FieldCTState, of.FieldCTLabel, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc},
 	Writes:  []of.Field{of.FieldMetadata, of.FieldEthDst, of.FieldReg3, of.FieldReg15},
 	Next:    []*Table{externalNeighbour, output, drop},
@@ -21,7 +21,7 @@ var externalOut = &Table{
 var externalNeighbour = &Table{
 	ID:      idExternalNeighbour,
 	Name:    "external_neighbour",
-	Purpose: "Find the next hop of what leaves, or turn it round if an address here is meant.",
+	Purpose: "Find the next hop of a leaving packet, or turn it round if its destination is here.",
 	Reads:   []of.Field{of.FieldMetadata, of.FieldEthType, of.FieldIPDst},
 	Writes: []of.Field{
 		of.FieldMetadata, of.FieldInPort, of.FieldEthSrc, of.FieldEthDst,

@@ -82,12 +82,12 @@ func unknownBase(r rules) {
 // network with peers they always go to the peers: only there can a MAC exist that has
 // not spoken yet, or whose learned flow has timed out.
 func unknownNetwork(r rules, n *NetworkView) {
-	nobody := on(regNetwork.is(uint64(n.Network.VNI)), regOutPort.is(0), regVTEP.is(0))
+	unknownMAC := on(regNetwork.is(uint64(n.Network.VNI)), regOutPort.is(0), regVTEP.is(0))
 	switch {
 	case n.Network.Unknown == intent.UnknownFlood:
-		r.add(unknown, 20, "unknown destination: to all", nobody, to(flood))
+		r.add(unknown, 20, "unknown destination: to all", unknownMAC, to(flood))
 	case len(n.Peers) > 0:
 		r.add(unknown, 20, "unknown destination: to the peers",
-			with(nobody, flagFromTunnel.is(0)), copyVNI(), of.ToGroup{ID: groupPeers | n.Network.VNI})
+			with(unknownMAC, flagFromTunnel.is(0)), copyVNI(), of.ToGroup{ID: groupPeers | n.Network.VNI})
 	}
 }

@@ -12,7 +12,7 @@ import (
 var flood = &Table{
 	ID:      idFlood,
 	Name:    "flood",
-	Purpose: "Send a copy to every port of the network here, every other host that has some, and every peer.",
+	Purpose: "Send a copy to every port of the network here, every other host with ports of it, and every peer.",
 	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata},
 	Writes:  []of.Field{of.FieldTunID, of.FieldReg15},
 	Next:    []*Table{drop},

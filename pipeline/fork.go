@@ -12,7 +12,7 @@ import (
 var fork = &Table{
 	ID:      idFork,
 	Name:    "fork",
-	Purpose: "Send broadcast and multicast to flood, what is for a gateway to l3_in, other unicast to fdb.",
+	Purpose: "Send broadcast and multicast to flood, packets to a gateway to l3_in, other unicast to fdb.",
 	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldVLANVID, of.FieldEthDst, of.FieldEthType, of.FieldIPSrc, of.FieldIPv6Src, of.FieldIPv6Dst, of.FieldIPProto, of.FieldICMPv6Type},
 	Writes:  []of.Field{of.FieldReg0, of.FieldReg15},
 	Next:    []*Table{fdb, flood, l3In, drop},

@@ -9,7 +9,7 @@ import (
 var mtu = &Table{
 	ID:      idMTU,
 	Name:    "mtu",
-	Purpose: "Measure the packet where the next network may be too narrow for it.",
+	Purpose: "Check the packet's size where the next network's MTU may be smaller.",
 	Reads:   []of.Field{of.FieldMetadata},
 	Writes:  []of.Field{of.FieldReg0},
 	Next:    []*Table{forward},
@@ -19,7 +19,7 @@ var mtu = &Table{
 var forward = &Table{
 	ID:      idForward,
 	Name:    "forward",
-	Purpose: "Lower the TTL of a packet that fits, and send it on.",
+	Purpose: "Decrement the TTL of a packet that fits, and forward it.",
 	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldEthType},
 	Writes:  []of.Field{of.FieldReg0, of.FieldReg15, of.FieldIPTTL},
 	Next:    []*Table{guard, output, drop},

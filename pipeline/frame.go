@@ -10,7 +10,7 @@ import (
 var frame = &Table{
 	ID:      idFrame,
 	Name:    "frame",
-	Purpose: "Let in frames of the types that the network carries, if they can be read far enough to be checked.",
+	Purpose: "Admit frames of the types that the network carries, if Open vSwitch can parse what later tables check.",
 	Reads: []of.Field{
 		of.FieldReg0, of.FieldMetadata, of.FieldVLANVID, of.FieldEthType, of.FieldARPOp, of.FieldIPProto, of.FieldIPFrag,
 		of.FieldICMPv6Type, of.FieldNDTarget,

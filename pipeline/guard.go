@@ -23,7 +23,7 @@ var guard = &Table{
 var hostForward = &Table{
 	ID:      idHostForward,
 	Name:    "host_forward",
-	Purpose: "Let pass what is for a forwarded port of this host's own addresses.",
+	Purpose: "Pass packets to forwarded ports on this host's own addresses.",
 	Reads:   []of.Field{of.FieldEthType, of.FieldIPProto, of.FieldIPFrag, of.FieldTCPDst, of.FieldUDPDst, of.FieldSCTPDst},
 	Writes:  []of.Field{of.FieldReg0, of.FieldReg15},
 	Next:    []*Table{snat, externalOut, drop},

@@ -13,7 +13,7 @@ import (
 var l3In = &Table{
 	ID:      idL3In,
 	Name:    "l3_in",
-	Purpose: "Be the gateway: answer pings, and let pass what can be routed.",
+	Purpose: "Be the gateway: answer pings, and pass packets that can be routed.",
 	Reads: []of.Field{
 		of.FieldTunSrc, of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldVLANVID, of.FieldEthDst, of.FieldEthType, of.FieldIPProto, of.FieldIPTTL, of.FieldIPFrag,
 		of.FieldIPDst, of.FieldIPv6Src, of.FieldIPv6Dst, of.FieldICMPType, of.FieldICMPv6Type, of.FieldARPOp, of.FieldTCPFlags,

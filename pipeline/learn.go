@@ -13,7 +13,7 @@ import (
 var learn = &Table{
 	ID:      idLearn,
 	Name:    "learn",
-	Purpose: "Remember behind which port or host a MAC lives that the store does not know.",
+	Purpose: "Learn the port or host of a MAC that the store does not know.",
 	Reads: []of.Field{
 		of.FieldTunSrc, of.FieldReg0, of.FieldReg1, of.FieldMetadata, of.FieldVLANVID, of.FieldEthSrc, of.FieldEthType,
 		of.FieldIPSrc, of.FieldARPSPA, of.FieldIPv6Src, of.FieldIPProto, of.FieldICMPv6Type, of.FieldNDTarget,

@@ -55,7 +55,7 @@ func Floating(v *FloatingView, emit Emit) {
 	floatingRules(r, v)
 }
 
-// Forward emits the flows of a forward: those of the host that answers for its address.
+// Forward emits the flows of a forward, on the host that answers for its address.
 func Forward(sw Switch, v *ForwardView, emit Emit) {
 	if v.Entry {
 		natInForward(rules{MakeCookie(KindForward, v.Forward.ID), emit}, sw, v)

@@ -11,7 +11,7 @@ import (
 var natIn = &Table{
 	ID:      idNATIn,
 	Name:    "nat_in",
-	Purpose: "Translate connections from the outside to the port that they are meant for.",
+	Purpose: "Translate connections from the outside to their port.",
 	Reads: []of.Field{
 		of.FieldReg0, of.FieldCTState, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc, of.FieldIPDst, of.FieldIPProto, of.FieldIPFrag,
 		of.FieldCTNwProto, of.FieldCTTpDst,

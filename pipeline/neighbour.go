@@ -26,7 +26,7 @@ var neighbour = &Table{
 var neighbourLearned = &Table{
 	ID:      idNeighbourLearned,
 	Name:    "neighbour_learned",
-	Purpose: "Find the MAC, and the port or host, of a next hop that was asked for.",
+	Purpose: "Find the MAC, and the port or host, of a learned next hop.",
 	Reads:   []of.Field{of.FieldMetadata, of.FieldEthType, of.FieldReg4, of.FieldXXReg1},
 	Writes:  []of.Field{of.FieldEthDst, of.FieldReg2, of.FieldReg3},
 	Next:    nil,

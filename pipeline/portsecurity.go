@@ -13,7 +13,7 @@ import (
 var portSecurity = &Table{
 	ID:      idPortSecurity,
 	Name:    "port_security",
-	Purpose: "Let a port speak only as the MAC and the addresses it owns.",
+	Purpose: "Let a port send only from its own MAC and addresses.",
 	Reads: []of.Field{
 		of.FieldReg1, of.FieldEthSrc, of.FieldEthType, of.FieldIPSrc, of.FieldIPDst, of.FieldIPProto,
 		of.FieldUDPSrc, of.FieldUDPDst, of.FieldARPOp, of.FieldARPSPA, of.FieldARPSHA, of.FieldIPv6Src,

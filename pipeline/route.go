@@ -86,7 +86,7 @@ func routeStatic(r rules, sw Switch, v *RouteView) {
 var answerOut = &Table{
 	ID:      idAnswerOut,
 	Name:    "answer_out",
-	Purpose: "Send answers to the outside back there, whatever the routes say.",
+	Purpose: "Send answers back to the outside, whatever the routes say.",
 	Reads:   []of.Field{of.FieldCTState, of.FieldCTLabel, of.FieldMetadata, of.FieldEthType},
 	Writes:  []of.Field{of.FieldMetadata, of.FieldEthDst, of.FieldReg0, of.FieldReg3},
 	Next:    []*Table{mtu, output},

@@ -11,7 +11,7 @@ import (
 var shares = &Table{
 	ID:      idShares,
 	Name:    "shares",
-	Purpose: "Let a packet pass only within the share of the port, network or tenant that it counts for.",
+	Purpose: "Pass a packet only within the share of its port, network or tenant.",
 	Reads:   []of.Field{of.FieldReg0, of.FieldReg1, of.FieldReg10, of.FieldMetadata, of.FieldEthType, of.FieldIPFrag},
 }
 

@@ -13,7 +13,7 @@ import (
 var snat = &Table{
 	ID:      idSNAT,
 	Name:    "snat",
-	Purpose: "Translate the source of what leaves.",
+	Purpose: "Translate the source of leaving packets.",
 	Reads:   []of.Field{of.FieldReg0, of.FieldMetadata, of.FieldEthType, of.FieldIPSrc},
 	Writes:  []of.Field{of.FieldReg15},
 	Next:    []*Table{externalOut, drop},

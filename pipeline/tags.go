@@ -15,7 +15,7 @@ import (
 var priorityTag = &Table{
 	ID:      idPriorityTag,
 	Name:    "priority_tag",
-	Purpose: "Take off a tag of VLAN 0, which says a priority only.",
+	Purpose: "Remove a tag of VLAN 0, which only has a priority.",
 	Reads:   []of.Field{of.FieldReg0, of.FieldVLANVID},
 	Next:    []*Table{tunnelIn, frame},
 }

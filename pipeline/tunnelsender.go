@@ -14,7 +14,7 @@ import (
 var tunnelSender = &Table{
 	ID:      idTunnelSender,
 	Name:    "tunnel_sender",
-	Purpose: "Let a host send tunnel packets only for tenants that it has ports or addresses of.",
+	Purpose: "Let a host tunnel only for tenants that have ports or addresses there.",
 	Reads:   []of.Field{of.FieldTunSrc, of.FieldMetadata, of.FieldReg0},
 	Writes:  []of.Field{of.FieldReg15},
 	Next:    []*Table{learn, fork, drop},

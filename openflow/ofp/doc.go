@@ -2,9 +2,9 @@
 // back: OpenFlow 1.5 and the Nicira extensions of Open vSwitch.
 //
 // Encoders append to a slice and return it, so that a caller can reuse one
-// buffer. Decoders check every length, keep what they do not know as opaque
+// buffer. Decoders check every length, keep unknown parts as opaque
 // bytes, and copy what they return unless their comment says otherwise.
-// The package does no I/O; a connection is package ofconn's business.
+// The package does no I/O; package ofconn has the connection.
 //
 //	flow.go         flow-mods, instructions, descriptions of flows
 //	group.go        groups
@@ -12,10 +12,10 @@
 //	match.go        matches; oxm.go has their fields
 //	action.go       actions to bytes; actiondecode.go the way back
 //	ct.go           connection tracking and NAT
-//	learn.go        flows that packets make
+//	learn.go        the learn action
 //	header.go       the frame of every message
 //	hello.go        version negotiation and echo
-//	errors.go       errors of the switch, in words
+//	errors.go       the switch's errors, in words
 //	oxs.go          counters of flows
 //	session.go      features, configuration, barriers
 //	bundle.go       bundles
@@ -24,7 +24,7 @@
 //	packetin.go     packet-in, resume
 //	packetout.go    packet-out
 //	port.go         ports and their changes
-//	flowremoved.go  flows that went by themselves
-//	monitor.go      flows that others change
+//	flowremoved.go  removed flows
+//	monitor.go      flow monitors
 //	ctflush.go      cutting tracked connections
 package ofp
