@@ -5,6 +5,7 @@ go 1.26.0
 require (
 	antrea.io/libOpenflow v0.15.0
 	antrea.io/ofnet v0.14.0
+	github.com/digitalocean/go-openvswitch v0.0.0-20251118231545-85aec29b8ee6
 	github.com/ovloom/ovloom v0.0.0-00010101000000-000000000000
 	github.com/sirupsen/logrus v1.9.4
 	k8s.io/klog/v2 v2.130.1
