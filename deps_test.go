@@ -74,9 +74,10 @@ var table = map[string]rule{
 	"cmd/ovloom":            {ours: "api intent pki", outside: cli},
 	"cmd/ovloomd":           {ours: "agent agent/leave agent/start agent/status agent/upkeep api config intent store openflow pipeline controller datapath doctor unixctl explain exit pki hostnet repair keeper process", outside: cli},
 	"integration/lab":       {ours: "intent", outside: "github.com/vishvananda/netlink github.com/vishvananda/netns"},
-	"integration/overlay":   {ours: "integration/lab api intent hostnet"},
+	"integration/overlay":   {ours: "integration/lab api intent hostnet", outside: "github.com/digitalocean/go-openvswitch/ovs"},
 	"integration/ovstest":   {},
 	"integration/":          {about: "tests in labs, by subject"}, // they may use everything of ours
+	"integration/host":      {outside: "github.com/digitalocean/go-openvswitch/ovs", about: "tests of a host: what another program reads of its switch, too"},
 	"integration/store":     {outside: etcd, about: "tests of the store: what nothing of ours would write into it, too"},
 	"integration/cmd/":      {ours: "integration/lab", about: "programs that run labs"},
 	"integration/cmd/bench": {ours: "integration/lab api intent store store/cluster openflow openflow/ofconn controller unixctl", outside: etcd}, // a store of three members

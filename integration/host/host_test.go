@@ -359,7 +359,11 @@ func progress(o *overlay.Overlay, h *lab.Host) string {
 		phase, _, _ = strings.Cut(phase, `"`)
 		have = append(have, "journal says "+phase)
 	}
-	have = append(have, strings.Fields(o.Exec(h, "ovs-vsctl", "list-br"))...)
+	bridges, err := overlay.OVS(o.T.Context(), h).VSwitch.ListBridges()
+	if err != nil {
+		o.T.Fatal(err)
+	}
+	have = append(have, bridges...)
 	if strings.Contains(o.Exec(h, "ip", "-o", "-4", "addr", "show", "dev", lab.UnderlayNIC), h.VTEP.String()) {
 		have = append(have, "address on the card")
 	}

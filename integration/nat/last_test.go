@@ -284,7 +284,11 @@ func TestHostLeavesWithItsWaysOut(t *testing.T) {
 				left = append(left, what)
 			}
 		}
-		if ports := strings.Fields(in("ovs-vsctl", "list-ports", lab.CampusBridge)); len(ports) != 1 || ports[0] != lab.CampusNIC {
+		ports, err := overlay.OVS(t.Context(), h).VSwitch.ListPorts(lab.CampusBridge)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(ports) != 1 || ports[0] != lab.CampusNIC {
 			left = append(left, fmt.Sprint(ports))
 		}
 		return left

@@ -7,8 +7,18 @@ import (
 	"strings"
 	"time"
 
+	"github.com/digitalocean/go-openvswitch/ovs"
+
 	"github.com/ovloom/ovloom/integration/lab"
 )
+
+// OVS returns a client of a host's switch. It runs the commands of Open vSwitch there.
+func OVS(ctx context.Context, h *lab.Host) *ovs.Client {
+	return ovs.New(ovs.Timeout(20), ovs.Protocols([]string{ovs.ProtocolOpenFlow15}), ovs.Exec(func(command string, args ...string) ([]byte, error) {
+		out, err := h.Exec(ctx, append([]string{command}, args...)...)
+		return []byte(out), err
+	}))
+}
 
 // Ofctl changes the switch of a host from the side.
 func (o *Overlay) Ofctl(h *lab.Host, args ...string) string {
