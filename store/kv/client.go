@@ -125,6 +125,9 @@ func (c *Client) Revision(ctx context.Context) (revision int64, err error) {
 	return revision, err
 }
 
+// leaderTries is how often an exchange is tried again because the leader changed.
+const leaderTries = 3
+
 // Call runs one exchange with the store under its deadline, and makes its failure one
 // that a user can be told; op begins it. The exchange may be run a second time if another
 // store has answered.
@@ -138,6 +141,11 @@ func (c *Client) Call(ctx context.Context, op string, do func(context.Context) e
 			if err = c.source.Ensure(limited, op); err == nil {
 				err = do(limited)
 			}
+		}
+		// A read that waited while another leader was elected, as at a start: etcd gives that
+		// error for reads alone, and the next one reaches the new leader.
+		for tries := 0; tries < leaderTries && rpctypes.Error(err) == rpctypes.ErrLeaderChanged && !sent(ctx); tries++ {
+			err = do(limited)
 		}
 		return err
 	})
@@ -153,6 +161,12 @@ func (c *Client) Exchange(ctx context.Context, op string, do func(context.Contex
 // sentKey is where the context of a change has an atomic.Bool, true as soon as the
 // change was sent to the store: without an answer it is not known whether it was made.
 type sentKey struct{}
+
+// sent says whether the change that ctx belongs to was sent.
+func sent(ctx context.Context) bool {
+	is, ok := ctx.Value(sentKey{}).(*atomic.Bool)
+	return ok && is.Load()
+}
 
 // Failure is what the caller of op, which called with ctx, is told of err.
 func (c *Client) Failure(ctx context.Context, op string, err error) error {
@@ -177,9 +191,9 @@ func (c *Client) Failure(ctx context.Context, op string, err error) error {
 		return intent.Unavailablef("%s: %w", op, why)
 	}
 	hint := "nothing was changed; forwarding goes on as it was"
-	if sent, ok := ctx.Value(sentKey{}).(*atomic.Bool); !ok {
+	if ctx.Value(sentKey{}) == nil {
 		hint = "forwarding goes on as it was"
-	} else if sent.Load() {
+	} else if sent(ctx) {
 		hint = "a change may have been stored all the same; forwarding goes on as it was"
 	}
 	if TimedOut(why) { // which says no more than this does

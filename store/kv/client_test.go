@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -425,5 +426,31 @@ func TestClosedClient(t *testing.T) {
 	}
 	if _, err := c.Revision(t.Context()); !errors.Is(err, ErrClosed) || !c.Closed() {
 		t.Errorf("a read: %v", err)
+	}
+}
+
+// A read that meets an election is made again; a change that may have been stored is not.
+func TestElectionsAreNoFailure(t *testing.T) {
+	c, _ := client(t)
+	for failures, want := range map[int]bool{0: true, 1: true, leaderTries: true, leaderTries + 1: false} {
+		left := failures
+		err := c.Call(t.Context(), "read", func(context.Context) error {
+			if left--; left >= 0 {
+				return rpctypes.ErrLeaderChanged
+			}
+			return nil
+		})
+		if (err == nil) != want {
+			t.Errorf("%d elections: %v", failures, err)
+		}
+	}
+	tries := 0
+	err := c.Update(t.Context(), "write", func(ctx context.Context) error {
+		tries++
+		ctx.Value(sentKey{}).(*atomic.Bool).Store(true)
+		return rpctypes.ErrLeaderChanged
+	})
+	if err == nil || tries != 1 {
+		t.Errorf("a change was sent %d times: %v", tries, err)
 	}
 }
