@@ -153,6 +153,9 @@ func (c *Client) Call(ctx context.Context, op string, do func(context.Context) e
 
 // Exchange is Call with whatever store answers.
 func (c *Client) Exchange(ctx context.Context, op string, do func(context.Context) error) error {
+	if c.Closed() {
+		return c.Failure(ctx, op, ErrClosed)
+	}
 	limited, cancel := c.Within(ctx, c.source.Patience())
 	defer cancel()
 	return c.Failure(ctx, op, do(limited))
