@@ -214,6 +214,25 @@ func TestHealthOfAllHosts(t *testing.T) {
 	})
 }
 
+// An ovloomd that starts hears of examinations that its host has reported to, and leaves
+// them alone.
+func TestReportedExaminationIsNotRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSite()
+		e := s.examiner("host1", func(*Config, *quietHost) {})
+		if err := e.examine(t.Context(), 1); err != nil || len(s.reports) != 1 {
+			t.Fatalf("%v, reports %v", err, s.reports)
+		}
+		probes := len(s.packets[vteps["host2"]])
+		if err := e.examine(t.Context(), 1); err != nil {
+			t.Error(err)
+		}
+		if again := len(s.packets[vteps["host2"]]) - probes; again != 0 || probes == 0 {
+			t.Errorf("%d probes, and %d when the host heard of it again", probes, again)
+		}
+	})
+}
+
 // Without a store a host examines itself and its paths to the hosts that it remembers; any
 // other failure is told.
 func TestHealthWithoutStore(t *testing.T) {
