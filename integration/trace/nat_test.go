@@ -123,7 +123,7 @@ func (l *exitLab) rows() []exitRow {
 		{name: "no route in IPv6", from: "a", to: addr("2001:db8::1"), port: 9, says: "dropped on host1 in table route: no-route", icmp: 1},
 		{name: "unplugged", from: "a", to: addr("10.0.2.50"), port: 9, by: "port acme/db/off", says: "dropped on host1 in table neighbour: not-plugged", icmp: 3},
 		{name: "to an unknown address", from: "a", to: addr("10.0.2.99"), port: 9, says: "dropped on host1 in table neighbour: no-such-address", icmp: 3},
-		{name: "to an address that may be there", from: "a", to: addr("10.0.3.99"), port: 9, says: "ovloomd of host1: nobody has answered yet", icmp: 3},
+		{name: "to an address that may be there", from: "a", to: addr("10.0.3.99"), port: 9, says: "ovloomd of host1: not answered yet", icmp: 3},
 		{name: "by a static route", from: "a", to: addr("10.9.1.1"), port: 9, by: "route acme 10.9.0.0/16", says: "delivered to acme/db/f on host2"},
 		{name: "by a static route in IPv6", from: "a", to: addr("fd00:9::1"), port: 9, by: "route acme fd00:9::/48", says: "delivered to acme/db/e on host1"},
 
