@@ -1,6 +1,6 @@
 package agent
 
-// What keeps an interface from carrying its port, in words.
+// Why an interface does not carry its port, in words.
 
 import (
 	"errors"
@@ -12,26 +12,25 @@ import (
 	"github.com/ovloom/ovloom/ovsdb"
 )
 
-// State is what is wrong with an interface that carries a port.
+// State is a fault of an interface that carries a port.
 type State struct {
-	Port string // its name, or what else is known of it
+	Port string // its name, or its UUID if that is all that is known
 	Down bool   // no packet gets through
 	What string // the cause, such as "the network namespace it was plugged into has ended"
-	Do   string // what to do about it
+	Do   string // the remedy
 }
 
-// States returns what is wrong, by interface. Interfaces that are as they should be are
-// left out.
+// States returns the states of faulty interfaces, by name.
 func (a *Agent) States() map[string]State {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return maps.Clone(a.states)
 }
 
-// Changed has an element whenever States has changed.
+// Changed returns a channel that has an element whenever States has changed.
 func (a *Agent) Changed() <-chan struct{} { return a.changed }
 
-// Switched takes in the interfaces of the integration bridge: all of them.
+// Switched sets the list of all interfaces of the integration bridge.
 func (a *Agent) Switched(list []ovsdb.Interface) {
 	now := make(map[string]ovsdb.Interface, len(list))
 	for _, i := range list {
@@ -52,7 +51,7 @@ func (a *Agent) Switched(list []ovsdb.Interface) {
 	a.judgeOthers()
 }
 
-// setState notes what is wrong with an interface; a state without cause means nothing.
+// setState records the state of an interface; one without What means no fault.
 func (a *Agent) setState(name string, s State) {
 	a.mu.Lock()
 	old, was := a.states[name]
@@ -77,7 +76,7 @@ func (a *Agent) setState(name string, s State) {
 	}
 }
 
-// missing says why the interface of a record is gone.
+// missing returns the state of a record whose interface is gone.
 func (a *Agent) missing(r Record) State {
 	s := State{Port: r.Ref, Down: true}
 	again := "ovloom port plug " + r.Ref
@@ -110,9 +109,9 @@ func (a *Agent) missing(r Record) State {
 	return s
 }
 
-// judgeOthers finds out what is wrong with interfaces that somebody else plugged.
+// judgeOthers finds faults of interfaces that ovloom did not plug.
 func (a *Agent) judgeOthers() {
-	a.judging.Lock() // or an older judgement could come after a newer one
+	a.judging.Lock() // so that an older result does not overwrite a newer one
 	defer a.judging.Unlock()
 	a.mu.Lock()
 	wrong := map[string]State{}
@@ -155,7 +154,7 @@ func (a *Agent) judgeOthers() {
 	}
 }
 
-// recorded says whether some record is of an interface.
+// recorded reports whether an interface has a record.
 func (a *Agent) recorded(name string) bool {
 	for _, r := range a.records.all() {
 		if r.Interface == name {
@@ -165,7 +164,7 @@ func (a *Agent) recorded(name string) bool {
 	return false
 }
 
-// fault turns a failure to put something right into a state.
+// fault turns a failed repair into a state.
 func fault(r Record, what string, err error) State {
 	var told *intent.Error
 	if errors.As(err, &told) {

@@ -1,6 +1,6 @@
 package agent
 
-// The interface that the tunnels leave by.
+// The underlay's interface.
 
 import (
 	"fmt"
@@ -11,20 +11,20 @@ import (
 	"github.com/ovloom/ovloom/hostnet"
 )
 
-// underlay is what was last read of it.
+// underlay is the interface that holds the VTEP address, as last read.
 type underlay struct {
 	mtu    int
 	ifname string
 	err    error
-	at     time.Time // zero: not read
+	at     time.Time // when it was read; zero: never
 }
 
-// underlayAge is how long what was read counts without a sign that it changed.
+// underlayAge is how long the last reading is valid if no change is seen.
 const underlayAge = 10 * time.Second
 
 // underlay returns the MTU, in bytes of IP packet, of the interface that holds the VTEP
-// address, and its name. Reading it takes longer the more interfaces there are, so it is
-// remembered until the kernel tells of a change.
+// address, and its name. Reading it takes longer the more interfaces there are, so the result
+// is cached until the kernel reports a change.
 func (a *Agent) underlay() (mtu int, ifname string, err error) {
 	a.mu.Lock()
 	u := a.below
@@ -41,7 +41,7 @@ func (a *Agent) underlay() (mtu int, ifname string, err error) {
 	return u.mtu, u.ifname, u.err
 }
 
-// Underlay is the interface that the tunnels leave by, as it is now.
+// Underlay is the state of the interface by which tunnel packets leave.
 type Underlay struct {
 	Interface string
 	MTU       int    // bytes of IP packet
@@ -49,7 +49,7 @@ type Underlay struct {
 	Do        string
 }
 
-// Underlay returns the interface that the tunnels leave by, as it is now.
+// Underlay returns the current state of the interface by which tunnel packets leave.
 func (a *Agent) Underlay(vtep netip.Addr) Underlay {
 	mtu, ifname, err := a.underlay()
 	if err != nil {
@@ -65,8 +65,8 @@ func (a *Agent) Underlay(vtep netip.Addr) Underlay {
 	return u
 }
 
-// card returns the card by which tunnels leave, if another interface holds the VTEP
-// address; "": none does.
+// card returns the underlay's NIC if it is in a bridge, whose interface then holds the VTEP
+// address; "" if it is not.
 func (a *Agent) card() string {
 	if a.cfg.Card == nil {
 		return ""
@@ -74,7 +74,8 @@ func (a *Agent) card() string {
 	return a.cfg.Card()
 }
 
-// linkFault says why no packet passes an interface; "": one may, or it is not known.
+// linkFault returns why an interface passes no packets, and the remedy; "" if it may pass
+// them, or is not known.
 func (a *Agent) linkFault(name, which string) (fault, do string) {
 	a.mu.Lock()
 	l, ok := a.links[name]
@@ -89,10 +90,10 @@ func (a *Agent) linkFault(name, which string) (fault, do string) {
 	return "", ""
 }
 
-// UnderlayChanged has an element whenever Underlay may have changed.
+// UnderlayChanged returns a channel that has an element whenever Underlay may have changed.
 func (a *Agent) UnderlayChanged() <-chan struct{} { return a.moved }
 
-// concerns says whether a change may be one of what was read, or of the card.
+// concerns reports whether a change may affect the cached interface or the NIC.
 func (u underlay) concerns(c hostnet.Change, card string) bool {
 	is := func(name string) bool { return name == u.ifname || name == card }
 	return c.All || c.Addrs || slices.ContainsFunc(c.Gone, is) ||

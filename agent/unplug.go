@@ -1,6 +1,6 @@
 package agent
 
-// Taking ports away again.
+// Unplugging.
 
 import (
 	"cmp"
@@ -15,21 +15,21 @@ import (
 	"github.com/ovloom/ovloom/loop"
 )
 
-// Plugged is an interface that carries a port here, or that did: the switch or the host
-// may have lost it since.
+// Plugged is an interface that carries a port here. The switch or the host may have lost it
+// since.
 type Plugged struct {
 	Interface string
-	Port      string // its UUID, or what else its iface-id says
-	For       string // the port's name when it was plugged; "": somebody else plugged it
+	Port      string // the iface-id, normally the port's UUID
+	For       string // the port's name when it was plugged; "": not plugged by ovloom
 }
 
-// String names what is plugged: "port acme/web/c1 (interface ovl1)". An interface that
-// somebody else plugged may say no more than the port's UUID.
+// String names what is plugged: "port acme/web/c1 (interface ovl1)". If ovloom did not plug
+// it, the port's UUID may stand in for the name.
 func (p Plugged) String() string {
 	return fmt.Sprintf("port %s (interface %s)", cmp.Or(p.For, p.Port), p.Interface)
 }
 
-// Plugged returns all that is plugged here, by the switch and by the records.
+// Plugged returns everything that is plugged here according to the switch or the records.
 func (a *Agent) Plugged() []Plugged {
 	var list []Plugged
 	seen := map[string]bool{}
@@ -47,9 +47,9 @@ func (a *Agent) Plugged() []Plugged {
 	return list
 }
 
-// Unplug takes a port away from its workload on this host, and returns once the store has
-// no claim of this host on the port, so that the port can be deleted next. It works while
-// the store is down, and when the port does not exist any more.
+// Unplug removes a port from its workload on this host. It waits until this host's claim on
+// the port is released, so that the port can be deleted next. It also works while the store
+// is down, and for a port that no longer exists.
 func (a *Agent) Unplug(ctx context.Context, ref intent.PortRef) error {
 	port, err := a.cfg.Store.Port(ctx, ref)
 	switch intent.KindOf(err) {
@@ -90,9 +90,8 @@ const (
 	releasePoll     = 10 * time.Millisecond
 )
 
-// awaitRelease waits until the store has no claim of this host on a port. The claim is
-// released by whoever keeps claims, once the interface is gone; while the store does not
-// answer that is later, and not waited for.
+// awaitRelease waits until this host's claim on a port is released, which the controller
+// does once the interface is gone. It gives up when the store does not answer.
 func (a *Agent) awaitRelease(ctx context.Context, ref intent.PortRef) {
 	ctx, cancel := context.WithTimeout(ctx, releasePatience)
 	defer cancel()
@@ -107,19 +106,20 @@ func (a *Agent) awaitRelease(ctx context.Context, ref intent.PortRef) {
 	}
 }
 
-// Remove forgets what is plugged, takes it off the bridge, and deletes it if Plug made it.
+// Remove deletes the record of what is plugged, removes the interface from the bridge, and
+// deletes it if Plug created it.
 func (a *Agent) Remove(ctx context.Context, p Plugged) error {
 	free, err := a.locks.take(ctx, p.Port)
 	if err != nil {
 		return err
 	}
 	defer free()
-	// The record goes first: what is on record would be put back.
+	// The record goes first, or the interface would be put back.
 	err = a.records.remove(p.Port)
 	a.forget(p.Port)
 	defer a.setState(p.Interface, State{})
 	if ref, bad := intent.ParsePortRef(p.For); bad == nil {
-		// Under the port's lock: a port that is plugged anew is expected anew after this.
+		// Under the port's lock, so that Expect of a new Plug comes after this.
 		defer a.cfg.Unexpect(context.WithoutCancel(ctx), ref)
 	}
 	if delErr := a.cfg.Switch.DelPort(ctx, a.cfg.Bridge, p.Interface); delErr != nil {

@@ -1,5 +1,5 @@
-// Package config is what can be chosen about a daemon: a YAML file, and flags of the same names,
-// which win.
+// Package config is the daemon's configuration: a YAML file, and flags of the same names,
+// which override it.
 //
 // Every option is declared once, as a field of Config.
 package config
@@ -23,13 +23,13 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// DefaultFile may be missing; a file that was named may not.
+// DefaultFile is read if it exists. A file named by the user must exist.
 const DefaultFile = "/etc/ovloom/ovloomd.yaml"
 
-// Config is what can be chosen about a daemon. Two daemons can run on one machine when they
-// differ in host name, bridge, directories and socket. A field's tags are the name of its flag,
-// which is its key in the file; what the flag's help says; and what that calls the default
-// where it is no value.
+// Config is the configuration of a daemon. Two daemons can run on one machine if they differ
+// in host name, bridge, directories and socket. A field's tags are the name of its flag, which
+// is also its key in the file; the flag's help; and the default's description, if it is not a
+// plain value.
 type Config struct {
 	HostName string `yaml:"host-name" help:"|NAME| of this host in the overlay" default:"the machine's short name"`
 	VTEP     string `yaml:"vtep" help:"IPv4 |ADDRESS| where this host's tunnels end" default:"that of the interface with the default route"`
@@ -69,7 +69,7 @@ func Default() Config {
 	}
 }
 
-// Option is one that a flag can set.
+// Option is an option that a flag can set.
 type Option struct {
 	Name    string // of the flag
 	Help    string // with the name of its value in backquotes
@@ -77,7 +77,7 @@ type Option struct {
 	Value   any    // points to the field: *string, *int, *bool or *[]string
 }
 
-// Options returns all options of c, which setting them changes.
+// Options returns all options of c. Their values point into c.
 func (c *Config) Options() []Option {
 	var list []Option
 	v := reflect.ValueOf(c).Elem()
@@ -95,7 +95,8 @@ func (c *Config) Options() []Option {
 	return list
 }
 
-// ReadFile overlays what a file says. One that does not exist is an error only if it was named.
+// ReadFile overlays c with the options in a file. It is an error if a named file does not
+// exist.
 func (c *Config) ReadFile(name string, named bool) error {
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) && !named {
@@ -108,7 +109,7 @@ func (c *Config) ReadFile(name string, named bool) error {
 	return c.read(f, name)
 }
 
-// read overlays what the file of that name says.
+// read overlays c with the options in r.
 func (c *Config) read(r io.Reader, name string) error {
 	dec := yaml.NewDecoder(r)
 	dec.KnownFields(true)
@@ -118,8 +119,8 @@ func (c *Config) read(r io.Reader, name string) error {
 	return nil
 }
 
-// Validate checks what can be checked without looking at the machine, and fills in the host's
-// name.
+// Validate checks the options as far as possible without looking at the machine, and fills in
+// the host's name.
 func (c *Config) Validate() error {
 	if c.HostName == "" {
 		name, err := os.Hostname()

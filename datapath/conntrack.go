@@ -12,7 +12,7 @@ import (
 	"github.com/ovloom/ovloom/openflow"
 )
 
-// Flusher ends tracked connections: an OpenFlow connection does.
+// Flusher ends tracked connections; *ofconn.Conn is one.
 type Flusher interface {
 	CTFlush(ctx context.Context, which ...openflow.Connections) error
 }
@@ -23,14 +23,14 @@ type Conntrack struct {
 	flusher func() (Flusher, error)
 }
 
-// Conntrack returns the connection tracker. flusher returns the connection to the switch
-// that there is at the moment.
+// Conntrack returns the connection tracker. flusher returns the current connection to the
+// switch.
 func (d *Datapath) Conntrack(flusher func() (Flusher, error)) Conntrack {
 	return Conntrack{d, flusher}
 }
 
-// Connections returns the tracked connections of a zone. Before it looks it waits until
-// all packets follow the flows that the switch has by now.
+// Connections returns the tracked connections of a zone. First it waits until all packets
+// follow the switch's current flows.
 func (c Conntrack) Connections(ctx context.Context, zone uint16) ([]openflow.Connections, error) {
 	if _, err := c.vswitchd.Call(ctx, "revalidator/wait"); err != nil {
 		return nil, err
@@ -65,7 +65,7 @@ func (c Conntrack) Lines(ctx context.Context, zone uint16) ([]string, error) {
 	return lines, nil
 }
 
-// Cut ends connections. One without tuples stands for all of its zone.
+// Cut ends connections. An element without tuples stands for all connections of its zone.
 func (c Conntrack) Cut(ctx context.Context, which ...openflow.Connections) error {
 	flusher, err := c.flusher()
 	if err != nil {
@@ -74,7 +74,7 @@ func (c Conntrack) Cut(ctx context.Context, which ...openflow.Connections) error
 	return flusher.CTFlush(ctx, which...)
 }
 
-// Limit bounds the connections of a zone; 0: no bound.
+// Limit limits the number of connections of a zone; 0 removes the limit.
 func (c Conntrack) Limit(ctx context.Context, zone uint16, most uint32) error {
 	var err error
 	if most == 0 {
@@ -85,7 +85,7 @@ func (c Conntrack) Limit(ctx context.Context, zone uint16, most uint32) error {
 	return err
 }
 
-// Limits returns the bounds on the connections of zones, of those that have one.
+// Limits returns the limits of all zones that have one.
 func (c Conntrack) Limits(ctx context.Context) (map[uint16]uint32, error) {
 	out, err := c.vswitchd.Call(ctx, "dpctl/ct-get-limits", c.name())
 	if err != nil {
@@ -103,18 +103,18 @@ func (c Conntrack) Limits(ctx context.Context) (map[uint16]uint32, error) {
 }
 
 const (
-	// leastFragment is the least that Open vSwitch 3.1 can be told to take for a fragment of
-	// IPv4, in bytes of its frame (ovs-vswitchd(8), dpctl/ipf-set-min-frag).
+	// leastFragment is the lowest minimum size of IPv4 fragments that Open vSwitch 3.1
+	// accepts, in bytes of the frame (ovs-vswitchd(8), dpctl/ipf-set-min-frag).
 	leastFragment = "400"
-	// mostFragments is how many fragments may wait for the rest of their packets, and the
-	// most that Open vSwitch 3.1 can be told. Those of a packet that never becomes whole
-	// wait for 15 seconds; by itself Open vSwitch holds 1,000, which 70 a second use up.
+	// mostFragments is how many fragments may wait for the rest of their packets: the most
+	// that Open vSwitch 3.1 accepts. Fragments of a packet that is never completed wait for
+	// 15 seconds, so 70 of them a second would use up the default of 1,000.
 	mostFragments = "5000"
 )
 
-// TakeFragments lets the connection tracker of the userspace datapath put together what
-// a router has cut: by itself it loses fragments of less than 1200 bytes. Linux takes
-// fragments of any size, and bounds them by net.ipv4.ipfrag_high_thresh.
+// TakeFragments makes the connection tracker of the userspace datapath reassemble small IPv4
+// fragments: by default it drops fragments of less than 1200 bytes. Linux accepts fragments
+// of any size, and limits them by net.ipv4.ipfrag_high_thresh.
 func (d *Datapath) TakeFragments(ctx context.Context) error {
 	if d.kernel {
 		return nil
@@ -124,12 +124,12 @@ func (d *Datapath) TakeFragments(ctx context.Context) error {
 	return errors.Join(err, err2)
 }
 
-// fragmentsEvery is how often KeepFragments looks.
+// fragmentsEvery is how often KeepFragments checks the settings.
 const fragmentsEvery = 2 * time.Second
 
-// KeepFragments looks, until ctx ends, whether another program has changed what
-// TakeFragments set, and sets it again. repaired is told what it was, and failed why it
-// could not be looked at or set, once until it can.
+// KeepFragments restores the settings of TakeFragments, until ctx ends, whenever another
+// program has changed them, and calls repaired with the changed settings. If it cannot read
+// or set them, it calls failed, once per outage.
 func (d *Datapath) KeepFragments(ctx context.Context, repaired func(was string), failed func(error)) {
 	if d.kernel {
 		return
@@ -149,7 +149,7 @@ func (d *Datapath) KeepFragments(ctx context.Context, repaired func(was string),
 	}
 }
 
-// fragments says what is set of what TakeFragments sets.
+// fragments returns the current settings of TakeFragments, in words.
 func (d *Datapath) fragments(ctx context.Context) (string, error) {
 	answer, err := d.vswitchd.Call(ctx, "dpctl/ipf-get-status", d.name())
 	if err != nil {

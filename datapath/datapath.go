@@ -1,10 +1,10 @@
-// Package datapath looks after what all bridges of a switch share and OpenFlow does
-// not reach: the connection tracker with its zones and limits, fragments that wait
-// to be put together, the cache of flows with its counters, and tunnel neighbours.
+// Package datapath manages what all bridges of a switch share and OpenFlow does not reach:
+// the connection tracker with its zones and limits, reassembly of fragments, the flow cache
+// and its counters, and tunnel neighbours.
 //
-// It calls ovs-vswitchd by its control socket, and asks Linux's own datapath by netlink
-// for the counters. Whatever it sets there is forgotten
-// when ovs-vswitchd ends, and has to be set again with each new connection.
+// It calls ovs-vswitchd by its control socket, and reads the kernel datapath's counters by
+// netlink. ovs-vswitchd forgets all settings when it ends, so they have to be set again with
+// each new connection.
 package datapath
 
 import (
@@ -13,7 +13,7 @@ import (
 	"github.com/ovloom/ovloom/unixctl"
 )
 
-// Caller calls a method of ovs-vswitchd, as *unixctl.Client does.
+// Caller calls methods of ovs-vswitchd; *unixctl.Client is one.
 type Caller interface {
 	Call(ctx context.Context, method string, params ...string) (string, error)
 }
@@ -25,8 +25,8 @@ type Datapath struct {
 	cache    cacheReader
 }
 
-// New returns the datapath whose ovs-vswitchd has its control socket in runDir. kernel
-// says that it is Linux's own.
+// New returns the datapath of the ovs-vswitchd that has its control socket in runDir. kernel
+// says that it is the kernel datapath.
 func New(runDir string, kernel bool) *Datapath {
 	return of(unixctl.New(runDir, "ovs-vswitchd"), kernel)
 }
@@ -38,7 +38,7 @@ func of(vswitchd Caller, onKernel bool) *Datapath {
 	return &Datapath{vswitchd, false, userspaceCache{vswitchd}}
 }
 
-// name is that of the one datapath that all bridges of a type share (ovs-dpctl(8)).
+// name returns the name of the datapath, which all bridges of its type share (ovs-dpctl(8)).
 func (d *Datapath) name() string {
 	if d.kernel {
 		return "system@ovs-system"

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// Flows returns how many flows the datapath's cache holds (megaflows).
+// Flows returns the number of flows in the datapath's cache (megaflows).
 func (d *Datapath) Flows(ctx context.Context) (int, error) {
 	out, err := d.vswitchd.Call(ctx, "upcall/show")
 	if err != nil {
@@ -25,8 +25,8 @@ func (d *Datapath) Flows(ctx context.Context) (int, error) {
 	return 0, fmt.Errorf("upcall/show tells no number of flows: %q", out)
 }
 
-// Translations returns how often ovs-vswitchd has passed a packet through the tables, for
-// a flow of the cache or in place of one.
+// Translations returns how often ovs-vswitchd has passed a packet through the tables, to
+// cache a flow or to forward that packet alone.
 func (d *Datapath) Translations(ctx context.Context) (uint64, error) {
 	out, err := d.vswitchd.Call(ctx, "coverage/read-counter", "xlate_actions")
 	if err != nil {
@@ -42,16 +42,15 @@ var (
 	portLine     = regexp.MustCompile(`^\s+\S+ (\d+)/(\d+):`)
 )
 
-// FlowCount is how many cached flows there are for packets of a port.
+// FlowCount counts the cached flows for packets from one port.
 type FlowCount struct {
 	All  int
-	Idle int // those that served few packets
+	Idle int // flows that served few packets
 
-	Slow uint64 // packets that flows could not serve but by ovs-vswitchd
+	Slow uint64 // packets of flows whose action is an upcall to ovs-vswitchd
 }
 
-// flowPays is how many packets a cached flow has to serve to be worth what it took to
-// make it.
+// flowPays is how many packets a cached flow must serve to be worth its upcall.
 const flowPays = 5
 
 // FlowsByPort returns how many flows the cache holds for packets of each port of a

@@ -1,10 +1,10 @@
 // Package doctor examines the paths between hosts: every host probes the others through its
-// tunnels and looks at itself, and what they all report together says what is wrong.
+// tunnels and checks itself, and a diagnosis is made from all reports together.
 //
-//	examiner.go    one host's part: asking for an examination, and answering
-//	host.go        what is wrong on this host alone
-//	prober.go      send probes, answer those of others, measure
+//	examiner.go    Examiner: request an examination, and take part in one
+//	host.go        faults of this host alone
+//	prober.go      Prober: send and answer probes, and measure
 //	frame.go       a probe as bytes
-//	judge.go       what all reports together say, and what to change
-//	neighbours.go  what the next hops of tunnels say
+//	judge.go       Judge: the diagnosis from all reports, with remedies
+//	neighbours.go  faults of the tunnels' next hops
 package doctor

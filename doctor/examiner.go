@@ -24,12 +24,12 @@ const (
 	reportTime  = 15 * time.Second       // how long the hosts' reports are waited for
 	reportPoll  = 100 * time.Millisecond // how often it is looked for them
 
-	// ProbesQueued is how many packets may wait to be taken in.
+	// ProbesQueued is how many received packets may wait.
 	ProbesQueued = 4096
 )
 
-// Examinations are those that hosts ask each other for; *store.Store has them. A run is the
-// number of one.
+// Examinations carries requests and reports between hosts; *store.Store implements it. Each
+// examination has a number, its run.
 type Examinations interface {
 	AskExamination(ctx context.Context, host string, run uint64) error
 	WatchExaminations(ctx context.Context, deliver func(run uint64)) error
@@ -39,10 +39,10 @@ type Examinations interface {
 	ExaminationReports(ctx context.Context, run uint64) (map[string]intent.HealthReport, error)
 }
 
-// Intent is what an examination must know of the store; *store.Store has it.
+// Intent is the part of intent that an examination needs; *store.Store implements it.
 type Intent interface {
 	Hosts(ctx context.Context) ([]intent.HostState, error)
-	// CopiedHosts returns the hosts that this one remembers; false: it remembers none.
+	// CopiedHosts returns the cached copy of the list of hosts; false if there is none.
 	CopiedHosts() (intent.HostsUpdate, bool)
 	Tenants(ctx context.Context) ([]intent.Tenant, error)
 	Networks(ctx context.Context, tenant string) ([]intent.Network, error)
@@ -54,7 +54,7 @@ type Switch interface {
 	Tunnel() openflow.PortNo
 }
 
-// Host is the host's own network: functions of package hostnet, which Linux holds.
+// Host is the host's own network; Linux implements it by package hostnet.
 type Host interface {
 	UDPSockets(port int) ([]hostnet.UDPSocket, error)
 	VXLANDevices(port int) ([]string, error)
@@ -64,7 +64,7 @@ type Host interface {
 	NeighbourMAC(link string, a netip.Addr) (string, error)
 }
 
-// Config says what to examine. Every field but Certificate is required.
+// Config configures an Examiner. Every field but Certificate is required.
 type Config struct {
 	Name        string // of this host
 	VXLANName   string // the tunnel port
@@ -77,8 +77,8 @@ type Config struct {
 	Switch       Switch
 	Host         Host
 
-	// Self returns this host as it is now, and Underlay why no tunnel of it works, and what
-	// to do; "": they do.
+	// Self returns this host's current state, and Underlay why none of its tunnels works, with
+	// the remedy; "" if they do.
 	Self     func() intent.Host
 	Underlay func() (fault, do string)
 
@@ -90,14 +90,14 @@ type Config struct {
 	Neighbours func(ctx context.Context) ([]datapath.Neighbour, error)
 	Moved      func() []datapath.Change
 
-	// CutOff returns what keeps tenants from leaving through the host.
+	// CutOff returns the faults that keep tenants from leaving through the host.
 	CutOff func() []hostnet.ExitFault
 
 	Log *slog.Logger
 }
 
-// Examiner examines this host and its paths to others whenever some host asks for it, and
-// asks all hosts.
+// Examiner examines this host and its paths to others when a host requests an examination,
+// and requests examinations of all hosts.
 type Examiner struct {
 	cfg    Config
 	prober *Prober
@@ -208,8 +208,8 @@ func (e *Examiner) report(ctx context.Context, run uint64, hosts []intent.Host) 
 	return report
 }
 
-// Health has every live host examine its paths to the others, and says what their reports mean
-// together. While the store does not answer it examines this host's alone.
+// Health has every live host examine its paths to the others, and returns the diagnosis from
+// all reports. While the store does not answer, it examines this host's paths only.
 func (e *Examiner) Health(ctx context.Context) (intent.Health, error) {
 	run := rand.Uint64()
 	if err := e.cfg.Examinations.AskExamination(ctx, e.cfg.Name, run); err != nil {

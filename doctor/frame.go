@@ -38,14 +38,14 @@ type probe struct {
 	Kind kind
 	Size uint16 // of the request in the underlay, in bytes of IP packet
 	Run  uint64 // the examination that it is part of
-	Sent int64  // by the clock of who asks, in ns since 1970
-	Back int64  // an answer: by the clock of who answers
+	Sent int64  // by the requester's clock, in ns since 1970
+	Back int64  // in an answer: by the responder's clock
 }
 
 // append appends the frame, which has size bytes in the underlay.
 func (p probe) append(b []byte, size int) []byte {
 	start := len(b)
-	// Locally administered addresses of nobody.
+	// Locally administered addresses that no device has.
 	b = append(b, 0x0e, 0x6f, 0x76, 0x6c, 0, 2, 0x0e, 0x6f, 0x76, 0x6c, 0, 1)
 	b = binary.BigEndian.AppendUint16(b, etherType)
 	b = binary.BigEndian.AppendUint32(b, magic)
@@ -79,8 +79,8 @@ func parse(b []byte, frameLen int) (probe, error) {
 	return p, nil
 }
 
-// offset is by how much the clock of who answered is ahead, and rtt how long the
-// answer took, which came in at got.
+// offset returns by how much the responder's clock is ahead, and the round-trip time of an
+// answer received at got.
 func (p probe) offset(got time.Time) (offset, rtt time.Duration) {
 	rtt = time.Duration(got.UnixNano() - p.Sent)
 	return time.Duration(p.Back-p.Sent) - rtt/2, rtt

@@ -22,8 +22,8 @@ func Wanted(a, b intent.Host) int {
 	return min(known(a.UnderlayMTU), known(b.UnderlayMTU))
 }
 
-// Judge says what the reports of all hosts, by name, mean together. The hosts are all
-// that are registered, the networks all there are.
+// Judge returns the diagnosis from the reports of all hosts, by name. hosts are all registered
+// hosts, networks all networks.
 func Judge(hosts []intent.HostState, networks []intent.Network, reports map[string]intent.HealthReport) intent.Health {
 	j := judge{reports: reports}
 	for _, h := range hosts {
@@ -48,9 +48,9 @@ func Judge(hosts []intent.HostState, networks []intent.Network, reports map[stri
 	return j.health
 }
 
-// JudgeAlone says what the report of one host means while the store, and with it the
-// others' reports, cannot be asked for the given reason. The hosts are those that it
-// remembers.
+// JudgeAlone returns the diagnosis from the report of one host, while the store, and so the
+// other hosts' reports, are out of reach for the reason why. hosts are the hosts in its cached
+// copy.
 func JudgeAlone(hosts []intent.Host, report intent.HealthReport, why error) intent.Health {
 	j := judge{reports: map[string]intent.HealthReport{report.Host: report}}
 	j.find([]string{report.Host}, "see whether the host with the store is up and its ovloomd runs (ovloom status), then ask again: what the other hosts see needs the store",

@@ -8,22 +8,22 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Topic is what hosts ask each other for: Hops.Answer answers it.
+// Topic is the topic of the question that Hops.Answer answers.
 const Topic = "part of a trace"
 
-// Hops has hosts do their parts of traces: this one by itself, others by asking them. Every
-// field is required.
+// Hops traces parts of packets' paths: on this host directly, on other hosts by asking them.
+// Every field is required.
 type Hops struct {
 	Host string // this one
 	Here func(ctx context.Context, r Request) (intent.TraceHop, error)
 
-	// Ask asks a host through the store, and Down returns why that is known not to answer;
-	// nil: it may.
+	// Ask asks another host through the store, and Down returns why the store does not answer;
+	// nil if it may.
 	Ask  func(ctx context.Context, host, topic string, body json.RawMessage) (json.RawMessage, error)
 	Down func() error
 }
 
-// traceAnswer is what one host tells another.
+// traceAnswer is a host's answer to Topic.
 type traceAnswer struct {
 	Hop   intent.TraceHop `json:"hop"`
 	Error *intent.Error   `json:"error,omitempty"`
@@ -55,7 +55,7 @@ func (h Hops) Hop(ctx context.Context, host string, r Request) (intent.TraceHop,
 	return a.Hop, nil
 }
 
-// Answer does this host's part of another host's trace, and returns what to tell that host.
+// Answer answers Topic: it does this host's part of another host's trace.
 func (h Hops) Answer(ctx context.Context, body json.RawMessage) any {
 	var r Request
 	var a traceAnswer

@@ -13,18 +13,18 @@ import (
 	"github.com/ovloom/ovloom/ovsdb"
 )
 
-// Making is the integration bridge while it is made or put right, and the loops that need it
-// do not run yet.
+// Making is the creation or repair of the integration bridge at start, before the loops that
+// need the bridge run.
 type Making struct {
-	done  chan struct{} // closed when it is made, or cannot be
+	done  chan struct{} // closed when it has succeeded or failed
 	inUse chan struct{} // closed by Use
 
 	// Set before done is closed.
 	err error
 }
 
-// Make begins to make the bridge, by calling ensure. That goes on for at most limit, or until
-// ctx ends.
+// Make starts to create the bridge by calling ensure in the background, for at most limit, or
+// until ctx ends.
 func Make(ctx context.Context, limit time.Duration, ensure func(context.Context) error) *Making {
 	m := &Making{done: make(chan struct{}), inUse: make(chan struct{})}
 	go func() {
@@ -36,10 +36,10 @@ func Make(ctx context.Context, limit time.Duration, ensure func(context.Context)
 	return m
 }
 
-// Done is closed when the bridge is made, or cannot be.
+// Done returns a channel that is closed when the bridge has been created, or that has failed.
 func (m *Making) Done() <-chan struct{} { return m.done }
 
-// Wait returns what became of the bridge.
+// Wait waits for the bridge, and returns why it could not be created.
 func (m *Making) Wait(ctx context.Context) error {
 	select {
 	case <-m.done:
@@ -49,10 +49,10 @@ func (m *Making) Wait(ctx context.Context) error {
 	}
 }
 
-// Use says that the loops that need the bridge run. It may be called once.
+// Use marks that the loops that need the bridge run. It may be called once.
 func (m *Making) Use() { close(m.inUse) }
 
-// Started returns when the loops that need the bridge run. If ctx ends before, the error is
+// Started waits until the loops that need the bridge run. If ctx ends first, the error is
 // Unavailable.
 func (m *Making) Started(ctx context.Context) error {
 	select {
@@ -71,14 +71,14 @@ type Database interface {
 	KeepBridge(ctx context.Context, b ovsdb.Bridge) (changed []string, err error)
 }
 
-// Underlay is the bridge that has the underlay's card; *underlay.Underlay is one.
+// Underlay is the bridge that has the underlay's NIC; *underlay.Underlay is one.
 type Underlay interface {
 	Keep(ctx context.Context) error
 	Taken() (nic string, err error)
 }
 
-// Bridges keeps the integration bridge and the underlay's as they must be, whatever other
-// programs do to them and however often ovs-vswitchd starts anew.
+// Bridges keeps the integration bridge and the underlay's bridge as wanted, whatever other
+// programs do to them and however often ovs-vswitchd restarts.
 type Bridges struct {
 	// Set before use.
 	Database Database
@@ -95,7 +95,7 @@ type Bridges struct {
 	state loop.State
 }
 
-// Err returns why the bridges are not as they must be; nil if they are.
+// Err returns why the bridges are not as wanted; nil if they are.
 func (b *Bridges) Err() error { return b.state.Err() }
 
 // Run keeps both bridges until ctx ends.

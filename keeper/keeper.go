@@ -1,11 +1,11 @@
-// Package keeper keeps the integration bridge as it must be, whatever other programs do to it
-// and however often ovs-vswitchd starts anew: it is connected and lent to the controller, its
-// settings and those of its ports are put back, and flows that other programs change are heard
-// of.
+// Package keeper keeps the integration bridge as wanted, whatever other programs do to it and
+// however often ovs-vswitchd restarts. It keeps an OpenFlow connection to the bridge for the
+// controller, puts back settings of the bridge and its ports, and watches for flows that other
+// programs change.
 //
-//	keeper.go  Keeper: what other programs change, over one connection
-//	link.go    Link: the connection, made again whenever it broke
-//	bridge.go  Making and Bridges: the bridge itself, and the underlay's
+//	keeper.go  Keeper: repairs, over one connection
+//	link.go    Link: the connection, which reconnects when it breaks
+//	bridge.go  Making and Bridges: the integration bridge and the underlay's bridge
 package keeper
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// Conn is what is asked of a connection; *ofconn.Conn is one.
+// Conn is a connection to the integration bridge; *ofconn.Conn is one.
 type Conn interface {
 	WatchFlows(ctx context.Context, tables ...uint8) (*ofconn.FlowWatch, error)
 	Ports(ctx context.Context) ([]openflow.Port, error)
@@ -26,19 +26,20 @@ type Conn interface {
 	PutConfigBack(ctx context.Context) (was string, err error)
 }
 
-// Keeper is what all connections have in common.
+// Keeper repairs what other programs change. It lives on from one connection to the next.
 type Keeper struct {
-	// Changes is where connections tell of ports that changed (ofconn.Config.PortChanges).
+	// Changes receives the connections' changes of ports (ofconn.Config.PortChanges).
 	Changes chan openflow.PortChange
 
-	// Wanted returns the settings that a port must have, given those that it has; the same
-	// for one that is left as it is.
+	// Wanted returns the settings that a port must have. To leave a port alone it returns the
+	// port's current settings.
 	Wanted func(openflow.Port) openflow.PortConfig
 
-	// Repaired hears of ports whose settings were put back.
+	// Repaired is called after a port's settings were put back.
 	Repaired func(p openflow.Port)
 
-	// FragmentsRepaired hears how fragments were treated, after that was put back.
+	// FragmentsRepaired is called after the treatment of fragments was put back; was names the
+	// other treatment.
 	FragmentsRepaired func(was string)
 
 	Log *slog.Logger
@@ -47,17 +48,16 @@ type Keeper struct {
 	down map[openflow.PortNo]time.Time
 }
 
-// downPatience is how long a port may be down before it is set up: whoever adds an
-// interface to the bridge may set it up a moment later, and its owner a moment after that
-// which was taken down.
+// downPatience is how long a port may be down before it is set up. Programs that add an
+// interface to the bridge often set it up a moment later themselves.
 const downPatience = 300 * time.Millisecond
 
-// configEvery is how often the switch's configuration is looked at: no switch tells of its
-// changes.
+// configEvery is how often the switch's configuration is checked: OpenFlow does not report
+// its changes.
 const configEvery = 5 * time.Second
 
-// portChangesQueued is how many changes of ports may wait; what is more is found by looking
-// at all ports.
+// portChangesQueued is how many changes of ports may wait. If more come, all ports are
+// checked.
 const portChangesQueued = 256
 
 // New returns a Keeper with room for changes.
@@ -65,7 +65,8 @@ func New() *Keeper {
 	return &Keeper{Changes: make(chan openflow.PortChange, portChangesQueued), down: map[openflow.PortNo]time.Time{}}
 }
 
-// Tables are the tables in which no flow comes or goes by itself.
+// Tables returns the tables that only ovloom changes: in the others flows are learned and
+// expire.
 func Tables() []uint8 {
 	learned := map[uint8]bool{}
 	for _, id := range pipeline.LearnedTables() {
@@ -80,8 +81,8 @@ func Tables() []uint8 {
 	return ids
 }
 
-// Begin has the switch tell of flows that others change, before any is sent. nil: this
-// switch cannot.
+// Begin starts to watch for flows that other programs change. It belongs before the first
+// flow is sent. It returns nil if the switch has no flow monitor.
 func (k *Keeper) Begin(ctx context.Context, conn Conn) *ofconn.FlowWatch {
 	w, err := conn.WatchFlows(ctx, Tables()...)
 	if err != nil {
@@ -93,7 +94,7 @@ func (k *Keeper) Begin(ctx context.Context, conn Conn) *ofconn.FlowWatch {
 	return w
 }
 
-// Keep calls disturbed when others have changed flows, and puts back the settings of
+// Keep calls disturbed when other programs have changed flows, and puts back the settings of
 // ports and the switch's configuration, until ctx ends.
 func (k *Keeper) Keep(ctx context.Context, conn Conn, watch *ofconn.FlowWatch, disturbed func()) {
 	var flows <-chan struct{}
@@ -146,7 +147,7 @@ func (k *Keeper) Keep(ctx context.Context, conn Conn, watch *ofconn.FlowWatch, d
 func (k *Keeper) lookAtPorts(ctx context.Context, conn Conn) {
 	ports, err := conn.Ports(ctx)
 	if err != nil {
-		return // the connection tells by itself what is wrong with it
+		return // the connection reports its own failure
 	}
 	was := k.down
 	k.down = map[openflow.PortNo]time.Time{}
@@ -182,8 +183,8 @@ func (k *Keeper) putBack(ctx context.Context, conn Conn, ports ...openflow.Port)
 	}
 }
 
-// downForLong says whether a port has been down for longer than it may be, and begins to
-// count if it has just been seen down.
+// downForLong reports whether a port has been down for longer than downPatience. The first
+// call for a port starts the clock.
 func (k *Keeper) downForLong(p openflow.PortNo) bool {
 	since, ok := k.down[p]
 	if !ok {
@@ -192,17 +193,17 @@ func (k *Keeper) downForLong(p openflow.PortNo) bool {
 	return ok && time.Since(since) >= downPatience
 }
 
-// FlowConn is what is asked of a connection to a bridge that switches like any switch.
+// FlowConn is the connection that KeepNormal needs; *ofconn.Conn is one.
 type FlowConn interface {
 	WatchFlows(ctx context.Context, tables ...uint8) (*ofconn.FlowWatch, error)
 	CookieFlows(ctx context.Context, cookie, mask uint64) ([]openflow.Flow, error)
 	Apply(ctx context.Context, mods []openflow.Mod) error
 }
 
-// KeepNormal keeps a bridge that switches like any switch from switching nothing: when all
-// its flows were deleted it gets back the one that Open vSwitch gives such a bridge, and
-// repaired is called. Flows that others add stay. It returns when ctx ends, or with what
-// the switch refuses.
+// KeepNormal keeps a bridge forwarding as a plain learning switch: when all its flows have
+// been deleted, KeepNormal adds the NORMAL flow that Open vSwitch gives a new bridge, and
+// calls repaired. Flows of other programs stay. It returns when ctx ends, or when the switch
+// refuses a request.
 func KeepNormal(ctx context.Context, conn FlowConn, repaired func()) error {
 	watch, err := conn.WatchFlows(ctx, openflow.TableAll)
 	if err != nil {

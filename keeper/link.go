@@ -13,13 +13,13 @@ import (
 	"github.com/ovloom/ovloom/openflow/ofconn"
 )
 
-// HintVswitchd is the hint of errors about what only a running ovs-vswitchd knows.
+// HintVswitchd is the hint of errors that only a running ovs-vswitchd can cure.
 const HintVswitchd = "see whether ovs-vswitchd runs: systemctl status openvswitch-switch"
 
 // metersLeast is how many meters a datapath must have to be used: some for each port.
 const metersLeast = 4096
 
-// Controller computes what flows the bridge must have; *controller.Controller is one.
+// Controller computes the bridge's wanted flows; *controller.Controller is one.
 type Controller interface {
 	SetMeters(ctx context.Context, some bool)
 	Connected(ctx context.Context, sw controller.Switch, tunnel openflow.PortNo)
@@ -34,13 +34,12 @@ type Fragments interface {
 	KeepFragments(ctx context.Context, repaired func(was string), failed func(error))
 }
 
-// Repairs remembers what was put back, as *repair.Log does.
+// Repairs records repairs; *repair.Log is one.
 type Repairs interface {
 	Put(what string, count int, detail string)
 }
 
-// LinkConfig says which bridge to connect to, and what to do with the connection. Every field
-// is required.
+// LinkConfig configures a Link. Every field is required.
 type LinkConfig struct {
 	Bridge string
 	RunDir string // of ovs-vswitchd
@@ -55,8 +54,9 @@ type LinkConfig struct {
 	Log     *slog.Logger
 }
 
-// Link is the connection to the integration bridge: it is made again whenever it broke, and
-// lent to the controller as long as it lasts and the tunnel port keeps its number.
+// Link is the connection to the integration bridge. It reconnects whenever the connection
+// breaks. The controller uses one connection for as long as it lasts and the tunnel port keeps
+// its number.
 type Link struct {
 	// Set by NewLink.
 	cfg    LinkConfig
@@ -106,9 +106,9 @@ func (l *Link) Run(ctx context.Context) error {
 	return err
 }
 
-// Receive has the switch send to packets what its flows hand to the controller with that id,
-// until ctx ends. That is a connection of its own: these packets do not wait for flows, nor
-// flows for them.
+// Receive sends to packets all packets that the switch punts with the given controller ID,
+// until ctx ends. It uses a connection of its own, so that packets and flows do not wait for
+// each other.
 func (l *Link) Receive(ctx context.Context, controllerID uint16, packets chan openflow.PacketIn) error {
 	// Without a log: the first connection to the same switch tells how that is.
 	_ = ofconn.Keep(ctx, l.Addr(), ofconn.Config{ControllerID: controllerID, PacketIns: packets}, func(ctx context.Context, _ *ofconn.Conn) error {
@@ -126,9 +126,9 @@ type bridge interface {
 	Err() error
 }
 
-// serve lends a connection to the controller until ctx ends or the tunnel port gets another
-// number, which concerns every flow. up is told when others may use the connection, and
-// when they may not any more.
+// serve runs the controller on a connection until ctx ends or the tunnel port gets another
+// number, which changes every flow. It calls up when the connection becomes usable, and when
+// it no longer is.
 func (l *Link) serve(ctx context.Context, conn bridge, up func(bool)) error {
 	tunnel, moved, err := l.awaitTunnel(ctx)
 	if err != nil {
@@ -176,7 +176,7 @@ func (l *Link) serve(ctx context.Context, conn bridge, up func(bool)) error {
 	}
 }
 
-// SetTunnel takes in the number of the tunnel port; 0: there is none.
+// SetTunnel sets the number of the tunnel port; 0: there is none.
 func (l *Link) SetTunnel(n openflow.PortNo) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -200,7 +200,8 @@ func (l *Link) tunnelNow() (openflow.PortNo, <-chan struct{}) {
 	return l.tunnel, l.moved
 }
 
-// awaitTunnel returns the number of the tunnel port, and what is closed when it changes.
+// awaitTunnel waits for the tunnel port, and returns its number and a channel that is closed
+// when the number changes.
 func (l *Link) awaitTunnel(ctx context.Context) (openflow.PortNo, <-chan struct{}, error) {
 	for {
 		n, moved := l.tunnelNow()
@@ -228,7 +229,7 @@ func (l *Link) Conn() (*ofconn.Conn, error) {
 // State returns whether the bridge is connected, since when, and why not.
 func (l *Link) State() (connected bool, since time.Time, err error) { return l.state.Get() }
 
-// Send puts packets into the switch. Without a connection the error is Unavailable.
+// Send injects packets into the switch. Without a connection the error is Unavailable.
 func (l *Link) Send(ctx context.Context, packets ...openflow.PacketOut) error {
 	conn, err := l.Conn()
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package loop has the shapes that the loops of ovloomd share: waiting, doing something
-// whenever it may have changed, and starting a watch again when it ended.
+// Package loop has the patterns that ovloomd's loops share: pause, repeat, act on a change,
+// and restart a watch.
 //
-// Everything here returns soon after its context has ended, and starts no goroutine.
+// All functions return soon after their context has ended, and start no goroutine.
 package loop
 
 import (
@@ -16,11 +16,11 @@ const (
 	watchMost  = 5 * time.Second
 )
 
-// Retry is after how long OnChange tries again what failed. The cause may be elsewhere, such
-// as a disk or the number of open files, and no change tells that it is gone.
+// Retry is how long OnChange waits before it retries after a failure. The cause may lie
+// elsewhere, such as a full disk, so that no change signals its end.
 const Retry = 5 * time.Second
 
-// Pause waits, and says whether it waited to the end: false if ctx ended before.
+// Pause waits for d. It returns false if ctx ended first.
 func Pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
@@ -42,8 +42,8 @@ func Every(ctx context.Context, pause time.Duration, do func(context.Context)) {
 	}
 }
 
-// OnChange calls do whenever changed has an element, and Retry after do failed, until ctx
-// ends. A change in between is not waited for twice: the retry is then given up.
+// OnChange calls do whenever changed has an element, and again Retry after do has failed,
+// until ctx ends. A change before the retry replaces it.
 func OnChange(ctx context.Context, changed <-chan struct{}, do func(context.Context) error) {
 	var retry <-chan time.Time
 	for {
@@ -60,9 +60,8 @@ func OnChange(ctx context.Context, changed <-chan struct{}, do func(context.Cont
 	}
 }
 
-// Watch runs a watch until ctx ends. One that returns is started again after a pause, and
-// the log says so: whatever depends on what it tells would wait for ever. what names the
-// watch in the log.
+// Watch runs watch until ctx ends. If watch returns, Watch logs that under the name what, and
+// restarts it after a pause.
 func Watch(ctx context.Context, log *slog.Logger, what string, watch func(context.Context) error) {
 	pause := watchFirst
 	for {

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// State is how something stands that a loop keeps, such as a connection: whether it works,
-// since when, and why not. Its zero value says that it is not known yet. It may be used from
+// State is the state of something that a loop keeps, such as a connection: whether it works,
+// since when, and if not, why. Its zero value means unknown. Its methods may be called from
 // several goroutines.
 type State struct {
 	mu sync.Mutex
@@ -16,7 +16,7 @@ type State struct {
 	err   error
 }
 
-// Set says how it stands now.
+// Set sets the state.
 func (s *State) Set(works bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -26,14 +26,14 @@ func (s *State) Set(works bool, err error) {
 	s.works, s.err = works, err
 }
 
-// Get returns how it stands. A zero since says that Set was not called yet.
+// Get returns the state. since is zero before the first Set.
 func (s *State) Get() (works bool, since time.Time, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.works, s.since, s.err
 }
 
-// Err returns what Set was told last.
+// Err returns the error of the last Set.
 func (s *State) Err() error {
 	_, _, err := s.Get()
 	return err

@@ -1,5 +1,5 @@
-// Package process is what ovloomd does as a process of the host: it bounds its memory, tells
-// systemd that it is ready, and puts a new ovloomd in its own place.
+// Package process manages ovloomd as a process: it bounds its memory, notifies systemd when
+// it is ready, and replaces the process by a new ovloomd.
 package process
 
 import (
@@ -22,8 +22,8 @@ const (
 // heldMemory is what the collector is told with each collection.
 type heldMemory struct{ set func(limit int64) }
 
-// HoldMemory adapts the collector's limit to what is alive, after each collection. An
-// administrator's own limit is left alone.
+// HoldMemory adapts the garbage collector's limit to the live heap after each collection. It
+// does nothing if GOMEMLIMIT is set.
 func HoldMemory() {
 	if os.Getenv("GOMEMLIMIT") != "" {
 		return

@@ -1,5 +1,5 @@
-// Package start brings a host to where a daemon can answer: the local database is connected, the
-// underlay in place and the store open. The integration bridge is being made by then.
+// Package start prepares a host for its daemon: it connects to the local database, puts the
+// underlay in place, opens the store, and begins to create the integration bridge.
 package start
 
 import (
@@ -23,24 +23,25 @@ import (
 	"github.com/ovloom/ovloom/underlay"
 )
 
-// Timeout is how long the parts that a start waits for may take together: ovsdb-server,
-// ovs-vswitchd and an embedded store.
+// Timeout bounds how long Prepare waits for ovsdb-server, ovs-vswitchd and an embedded store
+// together.
 const Timeout = 30 * time.Second
 
 // Host is a host that has been prepared.
 type Host struct {
 	Config config.Config
-	Self   intent.Host // as it is registered; the ID is the store's
+	Self   intent.Host // as registered; the store has assigned the ID
 
 	DB       *ovsdb.DB
 	Underlay *underlay.Underlay
 	NIC      string         // in the underlay's bridge; "": none
-	Making   *keeper.Making // the integration bridge
+	Making   *keeper.Making // of the integration bridge
 	Store    *store.Store
 }
 
-// Prepare prepares the host. The bridge goes on being made until ctx ends. If Prepare fails, it
-// returns when all that it has begun is done: no card is left on its way into a bridge.
+// Prepare prepares the host. Creating the bridge continues in the background until ctx ends.
+// If Prepare fails, it waits for everything that it has begun, so that no NIC is left half
+// way into a bridge.
 func Prepare(ctx context.Context, cfg config.Config, log *slog.Logger) (*Host, error) {
 	limited, cancel := context.WithTimeout(ctx, Timeout)
 	defer cancel()
@@ -59,7 +60,7 @@ func Prepare(ctx context.Context, cfg config.Config, log *slog.Logger) (*Host, e
 	h := &Host{Config: cfg, DB: db, Self: intent.Host{Name: cfg.HostName, Version: api.BuildVersion()},
 		Underlay: underlay.New(underlay.Config{StateDir: cfg.StateDir, Bridge: cfg.PhyBridge, Switch: db, Log: log.With("part", "underlay")})}
 	if h.Self.Datapath, err = hostnet.Datapath(cfg.Datapath); err == nil {
-		// A daemon that refuses to run cannot be asked to give a card back.
+		// Before a NIC is taken: a daemon that does not run cannot give it back.
 		err = db.CheckBridge(limited, h.Bridge())
 	}
 	if err == nil {
@@ -76,8 +77,8 @@ func Prepare(ctx context.Context, cfg config.Config, log *slog.Logger) (*Host, e
 	return h, nil
 }
 
-// settle puts the underlay in place, which says what this host is, and begins to make the bridge,
-// which goes on until ctx ends.
+// settle puts the underlay in place, which determines the VTEP address, and begins to create
+// the bridge, which continues until ctx ends.
 func (h *Host) settle(ctx, limited context.Context) (err error) {
 	want := underlay.Want{VTEP: h.Config.VTEP, Userspace: h.Userspace(), NIC: h.Config.TakeNIC}
 	if h.Self.VTEP, h.NIC, err = h.Underlay.Settle(limited, want); err != nil {
@@ -94,8 +95,8 @@ func (h *Host) settle(ctx, limited context.Context) (err error) {
 	return nil
 }
 
-// Close closes the store and the connection to the database, once the bridge is not being made
-// any more. The context of Prepare must have ended.
+// Close closes the store and the connection to the database, after creation of the bridge
+// has ended. The context of Prepare must have ended.
 func (h *Host) Close() error {
 	<-h.Making.Done()
 	err := h.Store.Close()
@@ -103,13 +104,13 @@ func (h *Host) Close() error {
 	return err
 }
 
-// Userspace says whether the datapath is the userspace one.
+// Userspace reports whether the host uses the userspace datapath.
 func (h *Host) Userspace() bool { return h.Self.Datapath == ovsdb.DatapathNetdev }
 
-// Interfaces returns those of the integration bridge.
+// Interfaces returns the interfaces of the integration bridge.
 func (h *Host) Interfaces() []ovsdb.Interface { return h.DB.Interfaces(h.Config.Bridge) }
 
-// Bridge is the integration bridge as it must be.
+// Bridge returns the wanted integration bridge.
 func (h *Host) Bridge() ovsdb.Bridge {
 	return ovsdb.Bridge{
 		Name: h.Config.Bridge, Datapath: h.Self.Datapath, VTEP: h.Self.VTEP,

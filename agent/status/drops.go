@@ -1,4 +1,4 @@
-// What is dropped, by reason.
+// Drops, by reason.
 
 package status
 
@@ -14,7 +14,7 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// readDrops reads the counters of table drop, of the reasons that occurred.
+// readDrops returns the drop counters of all reasons that occurred.
 func (h *Host) readDrops(ctx context.Context) ([]api.Drop, error) {
 	flows, err := h.Switch.Flows(ctx, ofconn.FlowFilter{Tables: []uint8{pipeline.DropTable()}})
 	meters, err2 := h.Switch.MeterStats(ctx)
@@ -24,11 +24,11 @@ func (h *Host) readDrops(ctx context.Context) ([]api.Drop, error) {
 }
 
 // countDrops returns the reasons that occurred, from the counters of the flows of table drop
-// and of all meters. tooLarge is what ovloomd itself has seen of packets larger than an MTU.
+// and of all meters. tooLarge counts the packets larger than an MTU that reached ovloomd.
 //
-// Open vSwitch credits the flows of both outcomes of a measurement with every packet that
-// is measured. So those that were too large are counted where only they come by: at the
-// meter in front of ovloomd, or without meters in ovloomd.
+// Open vSwitch credits the flows of both outcomes of check_pkt_larger with every packet that
+// it measures. So packets that are too large are counted where only they pass: at the meter
+// in front of ovloomd or, without meters, in ovloomd.
 func countDrops(flows []of.FlowStats, meters []of.MeterStats, tooLarge api.Drop) []api.Drop {
 	drops := map[pipeline.Reason]*api.Drop{}
 	add := func(r pipeline.Reason, packets, bytes uint64) {

@@ -1,4 +1,4 @@
-// The flows of the switch, with the objects they belong to and in words.
+// The flows of the switch, each with its object, in words.
 
 package status
 
@@ -16,24 +16,24 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// Observer reads what the switch has. Every field is required.
+// Observer reads the switch's actual state. Every field is required.
 type Observer struct {
 	Bridge     string // the integration bridge
 	Controller Controller
 	Switch     Switch
 
-	// Interfaces are those of the integration bridge, and Hosts all hosts of the overlay;
-	// without those their addresses do without names.
+	// Interfaces returns the interfaces of the integration bridge, and Hosts all hosts of the
+	// overlay. If Hosts fails, VTEPs appear without host names.
 	Interfaces func() []ovsdb.Interface
 	Hosts      func(ctx context.Context) ([]intent.HostState, error)
 
-	// Zones returns which zone of the connection tracker is whose, and Connections its
-	// connections, a line each.
+	// Zones returns the conntrack zones by owner, and Connections the connections of a zone,
+	// one per line.
 	Zones       func(ctx context.Context) (map[string]uint16, error)
 	Connections func(ctx context.Context, zone uint16) ([]string, error)
 }
 
-// Flows implements api.Backend: what the switch holds, not what it should hold.
+// Flows implements api.Backend. It returns the switch's actual flows, not the wanted ones.
 func (o *Observer) Flows(ctx context.Context, q api.FlowQuery) ([]api.Flow, error) {
 	filter := ofconn.FlowFilter{}
 	if q.Table != "" {
@@ -94,8 +94,8 @@ func (o *Observer) FlowsDiff(ctx context.Context) ([]string, error) {
 	return lines, nil
 }
 
-// concerns says whether the flows of an object, such as "port acme/web/c1" or "route
-// acme 10.9.0.0/16", are about acme, acme/web or acme/web/c1.
+// concerns reports whether an object, such as "port acme/web/c1" or "route acme 10.9.0.0/16",
+// is, or belongs to, about: acme, acme/web or acme/web/c1.
 func concerns(owner pipeline.Cookie, object, about string) bool {
 	names, ok := strings.CutPrefix(object, owner.Kind().String()+" ")
 	if !ok { // "table fork"
@@ -106,7 +106,7 @@ func concerns(owner pipeline.Cookie, object, about string) bool {
 	})
 }
 
-// anyConcerns says whether any object's flows are about the name.
+// anyConcerns reports whether any object concerns the name.
 func anyConcerns(objects map[pipeline.Cookie]string, about string) bool {
 	for owner, object := range objects {
 		if concerns(owner, object, about) {

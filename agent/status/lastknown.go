@@ -1,4 +1,4 @@
-// Answers of others, and what they were when others do not answer.
+// Answers of other parts, kept for when they do not answer.
 
 package status
 
@@ -10,17 +10,17 @@ import (
 
 // Times of one answer.
 const (
-	partPatience = 600 * time.Millisecond // how long a status waits for a part
-	partLife     = 30 * time.Second       // how long a part may go on trying in the background
+	partPatience = 600 * time.Millisecond // how long a status waits for an answer
+	partLife     = 30 * time.Second       // how long a question goes on in the background
 )
 
-// lastKnown is an answer that another part or process gives, kept for when it does not.
-// Its zero value works. At most one question is under way.
+// lastKnown keeps the last answer of another part or process for when that does not answer.
+// The zero value is ready to use. At most one question is under way.
 type lastKnown[T any] struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	value  T
-	at     time.Time     // when it was answered; zero: never
+	at     time.Time     // of the last answer; zero: none yet
 	err    error         // of the last question that was answered
 	asking chan struct{} // closed when the question under way is answered; nil: none is
 }
@@ -28,12 +28,12 @@ type lastKnown[T any] struct {
 // answer is what ask returns.
 type answer[T any] struct {
 	Value T
-	At    time.Time // of a Value that is the last known one
-	Stale bool      // there was no answer in time, or an error
-	Err   error     // the question failed; nil if it was not answered in time
+	At    time.Time // of the answer, if Stale
+	Stale bool      // Value is an earlier answer: there was none in time, or an error
+	Err   error     // of the question; nil if it was not answered in time
 }
 
-// ask returns what f returns if it does within the patience, else what it returned last.
+// ask returns f's answer if it comes within partPatience, and otherwise its last one.
 func (l *lastKnown[T]) ask(ctx context.Context, f func(context.Context) (T, error)) answer[T] {
 	l.mu.Lock()
 	done := l.asking

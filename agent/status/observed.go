@@ -1,4 +1,4 @@
-// What the switch has found out by itself: connections, and where MACs are.
+// The switch's own state: tracked connections and learned MACs.
 
 package status
 
@@ -22,7 +22,7 @@ func (o *Observer) TenantConnections(ctx context.Context, snap intent.Snapshot) 
 	}
 	zone, ok := zones[controller.ZoneName(snap.Tenant)]
 	if !ok {
-		return nil, nil // it has no NAT here
+		return nil, nil // the tenant has no NAT on this host
 	}
 	lines, err := o.Connections(ctx, zone)
 	if err != nil {
@@ -39,7 +39,7 @@ func (o *Observer) Learned(ctx context.Context, snap intent.Snapshot, n intent.N
 	}
 	hosts, err := o.Hosts(ctx)
 	if err != nil {
-		hosts = nil // their addresses do without names
+		hosts = nil // VTEPs then appear without host names
 	}
 	var list []intent.LearnedMAC
 	for _, f := range flows {

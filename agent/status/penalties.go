@@ -1,4 +1,4 @@
-// What keeps one port from slowing down all others.
+// Ports that are rate limited because they would slow down all others.
 
 package status
 
@@ -12,13 +12,13 @@ import (
 	"github.com/ovloom/ovloom/controller"
 )
 
-// penaltyWarnings names the ports that are held to a rate.
+// penaltyWarnings returns a warning for each port that is rate limited.
 func (h *Host) penaltyWarnings(c controller.Status) (w []api.Warning) {
 	penalties := h.Penalties()
 	for _, ofport := range slices.Sorted(maps.Keys(penalties)) {
 		i := slices.IndexFunc(c.Ports, func(p controller.PortStatus) bool { return uint32(p.OFPort) == ofport && p.InForce })
 		if i < 0 {
-			continue // no port of a network: nothing holds it
+			continue // not a network's port: penalties do not apply
 		}
 		port, p := portName(c.Ports[i]), penalties[ofport]
 		until := p.Until.UTC().Format(time.TimeOnly)

@@ -1,13 +1,13 @@
-// Package status answers what people ask about one host: how it is, what flows its switch has
-// and what they are for, and what the switch has found out by itself.
+// Package status answers questions of users about one host: its state and what is wrong with
+// it, the flows of its switch and their purpose, tracked connections and learned MACs.
 //
 //	status.go     Host: the state of the host
-//	warnings.go   what is wrong, and what to do
-//	penalties.go  which ports are held to a rate
-//	drops.go      what is dropped, by reason
-//	lastknown.go  answers of others, kept for when they do not answer
+//	warnings.go   what is wrong, with remedies
+//	penalties.go  ports that are rate limited
+//	drops.go      drops, by reason
+//	lastknown.go  answers of other parts, kept for when they do not answer
 //	flows.go      Observer: the flows of the switch
-//	observed.go   connections, and where MACs are
+//	observed.go   tracked connections and learned MACs
 package status
 
 import (
@@ -69,17 +69,17 @@ type Presence interface {
 	Down() error
 }
 
-// Agent looks after what is plugged; *agent.Agent is one.
+// Agent knows the state of plugged ports; *agent.Agent is one.
 type Agent interface {
 	Underlay(vtep netip.Addr) agent.Underlay
 	States() map[string]agent.State
 }
 
-// Config says what a host's state is read from. Every field but ApartFault is required.
+// Config configures a Host. Every field but ApartFault is required.
 type Config struct {
 	Host     intent.Host
 	Bridge   string    // the integration bridge
-	Store    string    // what the store is, for people: "embedded in this process"
+	Store    string    // a description of the store: "embedded in this process"
 	OVSDB    string    // socket of ovsdb-server
 	OpenFlow string    // socket of ovs-vswitchd
 	Started  time.Time // the daemon
@@ -91,33 +91,33 @@ type Config struct {
 	Presence   Presence
 	Agent      Agent
 
-	// What these return is wrong: with the bridges, with the underlay's card, and with the
-	// rules that keep the host's own network apart from its ports; nil: there are none.
+	// These return what is wrong with the bridges, with the underlay's NIC, and with the rules
+	// that isolate the host's own network from its ports. ApartFault is nil without such rules.
 	BridgesFault, CardFault, ApartFault func() error
 
 	Exits     func() exit.Status
 	Penalties func() map[uint32]datapath.Penalty
 	Cache     func(ctx context.Context) (datapath.CacheStats, error)
 	Repairs   func() []repair.Entry
-	// TooLarge is what ovloomd itself has seen of packets larger than an MTU.
+	// TooLarge counts the packets larger than an MTU that reached ovloomd.
 	TooLarge func() (packets, bytes uint64)
 }
 
-// Host is the state of this host.
+// Host reports the state of this host.
 type Host struct {
 	Config
 
-	// What the answers of others were last.
+	// The last answers of other parts.
 	controller lastKnown[controller.Status]
 	version    lastKnown[ovsdb.Version]
 	drops      lastKnown[[]api.Drop]
 	cache      lastKnown[datapath.CacheStats]
 }
 
-// New returns the state of the host that cfg tells of.
+// New returns a Host.
 func New(cfg Config) *Host { return &Host{Config: cfg} }
 
-// answers are what others say of the host, as of now or as of when they last answered.
+// answers are the answers of all parts, current or last known.
 type answers struct {
 	controller answer[controller.Status]
 	version    answer[ovsdb.Version]
@@ -125,7 +125,7 @@ type answers struct {
 	cache      answer[datapath.CacheStats]
 }
 
-// ask asks all others at once.
+// ask asks all parts in parallel.
 func (h *Host) ask(ctx context.Context) (a answers) {
 	var asking sync.WaitGroup
 	defer asking.Wait()
@@ -136,8 +136,8 @@ func (h *Host) ask(ctx context.Context) (a answers) {
 	return a
 }
 
-// Status implements api.Backend. It answers while any of the others is down or hangs: what
-// they do not tell in time is what they told last, and is marked so.
+// Status implements api.Backend. It answers even if other parts are down or hang: their last
+// answers then stand in, marked as stale.
 func (h *Host) Status(ctx context.Context) (api.Status, error) {
 	a := h.ask(ctx)
 	c := a.controller.Value
@@ -174,7 +174,7 @@ func (h *Host) Status(ctx context.Context) (api.Status, error) {
 	return s, nil
 }
 
-// stale returns which answers are not of now, and warns of them.
+// stale returns which answers are not current, and warnings about them.
 func (a answers) stale(bridge string) (stale []api.Stale, w []api.Warning) {
 	add := func(part, subject string, at time.Time, err error, do string) {
 		stale = append(stale, api.Stale{Part: part, At: at})
@@ -196,13 +196,13 @@ func (a answers) stale(bridge string) (stale []api.Stale, w []api.Warning) {
 	if a.drops.Stale && a.controller.Value.Connected {
 		add("drops", "what is dropped", a.drops.At, a.drops.Err, "see whether ovs-vswitchd answers: ovs-ofctl show "+bridge)
 	}
-	if a.cache.Stale { // what is dropped is then stale, too, and the warning about that is enough
+	if a.cache.Stale { // drops are then stale, too, and their warning is enough
 		stale = append(stale, api.Stale{Part: "cache", At: a.cache.At})
 	}
 	return stale, w
 }
 
-// ports returns the ports that the controller or the agent knows of here.
+// ports returns this host's ports: the controller's, and ports that only the agent knows.
 func (h *Host) ports(c controller.Status) (list []api.BoundPort) {
 	states := h.Agent.States()
 	for _, p := range c.Ports {
@@ -211,7 +211,7 @@ func (h *Host) ports(c controller.Status) (list []api.BoundPort) {
 			Port: portName(p), Interface: p.Name, OFPort: uint32(p.OFPort), Up: p.InForce && p.Installed && !state.Down, Fault: state.What})
 		delete(states, p.Name)
 	}
-	for name, state := range states { // what the switch has lost
+	for name, state := range states { // interfaces that the switch has lost
 		list = append(list, api.BoundPort{Port: state.Port, Interface: name, Fault: state.What})
 	}
 	slices.SortFunc(list, func(a, b api.BoundPort) int {
@@ -220,7 +220,7 @@ func (h *Host) ports(c controller.Status) (list []api.BoundPort) {
 	return list
 }
 
-// conflicts returns the ports that are plugged several times.
+// conflicts returns the ports that are plugged more than once.
 func conflicts(c controller.Status) (list []api.Conflict) {
 	for _, x := range c.Conflicts {
 		conflict := api.Conflict{Port: x.Ref.String(), Interfaces: x.Interfaces}
@@ -232,7 +232,7 @@ func conflicts(c controller.Status) (list []api.Conflict) {
 	return list
 }
 
-// leftOut returns what this host follows and cannot use.
+// leftOut returns the objects that this host follows but cannot use.
 func (h *Host) leftOut(c controller.Status) []api.LeftOut {
 	list := []api.LeftOut{}
 	for _, l := range h.Follows.LeftOut() {

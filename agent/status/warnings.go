@@ -1,6 +1,6 @@
 package status
 
-// What is wrong with the host, and what to do about it.
+// Warnings: what is wrong with the host, with remedies.
 
 import (
 	"cmp"
@@ -16,16 +16,16 @@ import (
 	"github.com/ovloom/ovloom/keeper"
 )
 
-// storeAdvice says what to do while the store does not answer.
+// storeAdvice returns the remedy for a store that does not answer.
 func storeAdvice(err error) string {
 	var why *intent.Error
-	if errors.As(err, &why) && errors.As(why.Err, &why) && why.Hint != "" { // it is known, and not that nothing answers
+	if errors.As(err, &why) && errors.As(why.Err, &why) && why.Hint != "" { // the cause is known
 		return why.Hint
 	}
 	return "see whether the host that runs the store is up; packets keep flowing"
 }
 
-// retried says when what has failed is tried again.
+// retried says when the next attempt to connect is due.
 func retried(conn api.Connection) string {
 	if conn.RetryAt.IsZero() {
 		return ""
@@ -37,19 +37,19 @@ func retried(conn api.Connection) string {
 	return text
 }
 
-// warnings are what is wrong, and what to do about it.
+// warnings is a list of warnings under construction.
 type warnings []api.Warning
 
 func (w *warnings) add(do, what string, args ...any) {
 	*w = append(*w, api.Warning{What: fmt.Sprintf(what, args...), Do: do})
 }
 
-// warnings says what is wrong and what to do about it.
+// warnings returns all warnings that the controller's status and the host give rise to.
 func (h *Host) warnings(c controller.Status) []api.Warning {
 	return slices.Concat(h.aboutConnections(c), h.aboutIntent(c), h.aboutHost(c), h.aboutPorts(c), aboutConflicts(c))
 }
 
-// aboutConnections warns of what does not answer.
+// aboutConnections warns of parts that do not answer.
 func (h *Host) aboutConnections(c controller.Status) (w warnings) {
 	for _, conn := range h.connections() {
 		if conn.Connected {
@@ -78,7 +78,7 @@ func (h *Host) aboutConnections(c controller.Status) (w warnings) {
 	return w
 }
 
-// aboutIntent warns of what the store says and this host cannot do.
+// aboutIntent warns of intent that this host cannot carry out.
 func (h *Host) aboutIntent(c controller.Status) (w warnings) {
 	for _, t := range c.Tenants {
 		if t.Unlimited {
@@ -131,19 +131,19 @@ func (h *Host) aboutPorts(c controller.Status) (w warnings) {
 	for _, name := range slices.Sorted(maps.Keys(states)) {
 		w.add(states[name].Do, "port %s (interface %s): %s", states[name].Port, name, states[name].What)
 	}
-	plugged := map[string]string{} // the ports that ovloom plugged interfaces for
+	plugged := map[string]string{} // port names of interfaces that ovloom plugged, by the interface's UUID
 	for _, i := range h.Database.Interfaces(h.Bridge) {
 		plugged[i.UUID] = i.PluggedFor
 	}
 	for _, p := range c.Ports {
 		switch {
-		case p.Known && states[p.Name].What != "": // told above
+		case p.Known && states[p.Name].What != "": // covered by its state
 		case p.Error != "":
 			w.add("see whether the interface exists: ip link show "+p.Name, "Open vSwitch cannot open interface %s of %s: %s", p.Name, portName(p), p.Error)
 		case p.Refused != "":
 			w.add(fmt.Sprintf("unplug it here (ovloom port unplug %s) or there, or plug it here again with --take", p.Ref),
 				"interface %s cannot be used for its port: %s", p.Name, p.Refused)
-		case p.Pending: // what the store does not tell is not the interface's fault
+		case p.Pending: // waiting for the store: the interface is not at fault
 		case !p.Known && plugged[p.UUID] != "":
 			w.add("ovloom port unplug "+plugged[p.UUID],
 				"interface %s was plugged for port %s, which was deleted", p.Name, plugged[p.UUID])
@@ -155,7 +155,7 @@ func (h *Host) aboutPorts(c controller.Status) (w warnings) {
 	return w
 }
 
-// aboutConflicts warns of ports that are plugged several times.
+// aboutConflicts warns of ports that are plugged more than once.
 func aboutConflicts(c controller.Status) (w warnings) {
 	for _, x := range c.Conflicts {
 		var hosts []string
@@ -173,7 +173,7 @@ func aboutConflicts(c controller.Status) (w warnings) {
 	return w
 }
 
-// hintOf is what an error says to do.
+// hintOf returns the hint of an error.
 func hintOf(err error) string {
 	var told *intent.Error
 	if errors.As(err, &told) {

@@ -1,5 +1,5 @@
-// Package upkeep is how the store is looked after: what the API offers for that, and what is
-// done to it while ovloomd is stopped.
+// Package upkeep maintains the store: it implements the API's maintenance calls, and
+// initializes or restores the store while ovloomd is stopped.
 package upkeep
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// Store is a store that is looked after. It implements api.Upkeep.
+// Store implements api.Upkeep.
 type Store struct{ *store.Store }
 
 // StoreHealth implements api.Upkeep.
@@ -47,7 +47,7 @@ func (u Store) RemoveMember(ctx context.Context, which string) (api.StoreMember,
 	return member(m), err
 }
 
-// MemberURLs returns where members of the store serve and meet.
+// MemberURLs returns the client and peer URLs of the store's members.
 func (u Store) MemberURLs(ctx context.Context) ([]string, error) {
 	members, err := u.Members(ctx)
 	var urls []string
@@ -57,7 +57,8 @@ func (u Store) MemberURLs(ctx context.Context) ([]string, error) {
 	return urls, err
 }
 
-// Init has this host begin with another store, and tells out. stateDir is the daemon's.
+// Init makes this host start with a new store, or with the store that cfg names, and writes
+// to out what it did. stateDir is the daemon's state directory.
 func Init(cfg cluster.Config, stateDir string, out io.Writer) error {
 	kept, err := cluster.Init(cfg)
 	if err != nil {
@@ -76,7 +77,8 @@ func Init(cfg cluster.Config, stateDir string, out io.Writer) error {
 	return nil
 }
 
-// Restore replaces the store by a backup, and tells out. stateDir is the daemon's.
+// Restore replaces the store by a backup, and writes to out what it did. stateDir is the
+// daemon's state directory.
 func Restore(ctx context.Context, cfg cluster.Config, stateDir, file string, out io.Writer) error {
 	kept, err := store.Restore(ctx, cfg, file)
 	if err != nil {
