@@ -69,7 +69,7 @@ var externalClass = declared[intent.External, intent.ExternalRef]{
 		one: "external", several: "externals", remove: "Delete an external",
 		add:     "Add an external: of kind `host`, through the hosts' own routing, or of kind `bridge`, through a bridge that leads to a segment outside. What is left out is chosen: the range of one of kind `host`, the gateway, the MTU.",
 		show:    "One external, and which of its addresses are used for what.",
-		set:     "Change an external: what tenants may reach besides (`allow`) and no longer (`no_allow`); of kind `bridge` also its VLAN, pool and MTU. What is left out stays; null takes away.",
+		set:     "Change an external: what tenants may reach besides (`allow`) and no longer (`no_allow`); of kind `bridge` also its VLAN, pool and MTU. What is left out stays; null takes VLAN, pool, MTU and underlay back to their defaults.",
 		example: exampleInternet, given: intent.External{Name: "internet", Kind: intent.ExternalHost},
 		changed: map[string]any{"allow": []netip.Prefix{netip.MustParsePrefix("192.0.2.5/32")}},
 		shown:   External{exampleInternet, []UsedAddress{{exampleSNAT.Address, []string{"snat acme through internet", "forward acme internet tcp/8080"}}}, 65532},

@@ -3,6 +3,7 @@ package ovsdb
 import (
 	"context"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -229,7 +230,7 @@ func TestWithoutVswitchd(t *testing.T) {
 	if d := time.Since(start); d > 5*time.Second {
 		t.Errorf("took %v", d)
 	}
-	if types := db.DatapathTypes(); len(types) != 0 {
+	if types := db.datapathTypes(); len(types) != 0 {
 		t.Errorf("datapath types %v", types)
 	}
 	s.StartVswitchd()
@@ -238,7 +239,13 @@ func TestWithoutVswitchd(t *testing.T) {
 	if _, err := db.WaitOFPort(context.Background(), "p1"); err != nil {
 		t.Error(err)
 	}
-	if types := strings.Join(db.DatapathTypes(), " "); !strings.Contains(types, DatapathNetdev) {
+	if types := strings.Join(db.datapathTypes(), " "); !strings.Contains(types, DatapathNetdev) {
 		t.Errorf("datapath types %s", types)
 	}
+}
+
+// datapathTypes returns the types that ovs-vswitchd was built with, sorted.
+func (db *DB) datapathTypes() []string {
+	root, _ := db.view().root()
+	return slices.Sorted(slices.Values(root.DatapathTypes))
 }

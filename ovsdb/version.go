@@ -76,11 +76,3 @@ func numbers(version string) []int {
 	}
 	return n
 }
-
-// DatapathTypes returns the types that ovs-vswitchd was built with, sorted, and
-// nothing as long as it has not run. That DatapathSystem is among them does not
-// mean that the kernel has the module: see hostnet.HasKernelDatapath.
-func (db *DB) DatapathTypes() []string {
-	root, _ := db.view().root()
-	return slices.Sorted(slices.Values(root.DatapathTypes))
-}

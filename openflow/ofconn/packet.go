@@ -81,7 +81,8 @@ func (c *Conn) PacketOut(ctx context.Context, packets ...openflow.PacketOut) err
 
 // Resume resumes held packets, each from the action ToController that held it, with the
 // packet and metadata that p has now. It returns once the switch has processed them.
-// Each packet-in can be resumed once.
+// Each packet-in can be resumed once. The pipeline holds no packets yet: tests show that
+// the codec agrees with Open vSwitch.
 func (c *Conn) Resume(ctx context.Context, packets ...openflow.PacketIn) error {
 	return c.packets(ctx, "resume", len(packets), func(b []byte, i int, xid uint32) ([]byte, error) {
 		return ofp.AppendResume(b, xid, packets[i])

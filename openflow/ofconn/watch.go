@@ -31,11 +31,6 @@ type FlowChanges struct {
 // firstChanges is how many changes a FlowWatch keeps individually.
 const firstChanges = 3
 
-// Any reports whether there are changes in c.
-func (c *FlowChanges) Any() bool {
-	return c.Added+c.Removed+c.Modified > 0 || c.Incomplete
-}
-
 // C receives a value after flows were changed.
 func (w *FlowWatch) C() <-chan struct{} { return w.changed }
 
