@@ -204,7 +204,7 @@ func TestCompactedWhileAHostIsCutOff(t *testing.T) {
 		t.Fatal(err)
 	}
 	o.Reaches(b, c.V4())
-	if out, err := h.Ovloomd.Output(); err != nil || !strings.Contains(out, "fell behind the store's compaction") {
+	if out, err := h.Ovloomd.Output(); err != nil || !strings.Contains(out, "fell behind the compaction of the store") {
 		t.Errorf("the host did not need what was dropped: %v", err)
 	}
 	lab.Eventually(t, overlay.PollTime, "the deleted port to be gone on "+h.Name, func() error {
