@@ -130,7 +130,7 @@ func TestCausesAreNamed(t *testing.T) {
 		f.lose("tap0")
 		until(t, "told", func() bool { return stateOf(a, "tap0").What == "interface tap0 was deleted" })
 		f.mu.Lock()
-		f.links["tap0"] = 99 // made anew
+		f.links["tap0"] = 99 // recreated
 		f.mu.Unlock()
 		f.took()
 		f.tellLinks()

@@ -15,20 +15,20 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// ByHand is the interface of a port that ovloom does not configure: a tap, or what
-// another program has put on the bridge.
+// ByHand is a port's interface that ovloom does not configure: a tap, or an interface that
+// another program put on the bridge.
 type ByHand struct {
 	Port      intent.PortRef `json:"port"`
 	Interface string         `json:"interface"`
 }
 
 const (
-	byHandPatience = time.Second // for what hosts say of their interfaces
-	byHandMost     = 10          // ports that are named
+	byHandPatience = time.Second // how long to wait for the hosts' answers
+	byHandMost     = 10          // how many ports are named
 )
 
-// leftOfPort says what is left to do by hand after a change of a port that its machine
-// must follow.
+// leftOfPort lists what is left to do by hand after a change of a port that its machine
+// has to follow.
 func (s *Server) leftOfPort(ctx context.Context, p intent.Port) []string {
 	return s.leftToDo(ctx, func(ctx context.Context) (intent.Network, []intent.Port, []intent.Binding, error) {
 		claims, err := intent.AllAs[intent.Binding](s.backend.Store.List(ctx, intent.ClassBinding, p.Ref()))
@@ -50,7 +50,7 @@ func (s *Server) leftOfNetwork(ctx context.Context, n intent.Network) []string {
 	})
 }
 
-// leftToDo asks the hosts that ports are plugged at, and says what those tell in time.
+// leftToDo asks the hosts that ports are plugged at, and lists what they answer in time.
 func (s *Server) leftToDo(ctx context.Context, read func(context.Context) (intent.Network, []intent.Port, []intent.Binding, error)) []string {
 	if s.backend.ByHand == nil {
 		return nil
@@ -101,7 +101,7 @@ func (s *Server) leftToDo(ctx context.Context, read func(context.Context) (inten
 	return notes
 }
 
-// mustHave says how the interface of a machine must be configured.
+// mustHave says how a machine has to configure its interface.
 func mustHave(p intent.Port, n intent.Network) string {
 	what := []string{"MAC " + p.MAC.String()}
 	for _, a := range p.Addrs {

@@ -12,9 +12,9 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// DeleteMode says how a delete treats what uses the object.
+// DeleteMode says how a delete treats the users of the object.
 type DeleteMode struct {
-	Cascade bool // delete that, too
+	Cascade bool // delete the users, too
 	DryRun  bool // only list what would be deleted
 }
 
@@ -57,16 +57,16 @@ func (c *Client) Flows(ctx context.Context, q FlowQuery) ([]Flow, error) {
 	return v, err
 }
 
-// FlowsDiff returns what this host's switch lacks or has too much, as changes in
-// ovs-ofctl's bundle syntax; none if all is right.
+// FlowsDiff returns the difference between the flows that this host's switch should have
+// and those that it has, as changes in ovs-ofctl's bundle syntax; none if they are equal.
 func (c *Client) FlowsDiff(ctx context.Context) ([]string, error) {
 	var mods []string
 	err := c.do(ctx, http.MethodGet, "/v1/flows/diff", nil, nil, &mods)
 	return mods, err
 }
 
-// Fix sets what the host lacks for tenants to leave through it, such as forwarding
-// of packets, and says what it did.
+// Fix corrects what keeps tenants from leaving through this host, such as disabled
+// forwarding of packets, and lists what it did.
 func (c *Client) Fix(ctx context.Context) (Fixed, error) {
 	var v Fixed
 	err := c.do(ctx, http.MethodPost, "/v1/status/fix", nil, nil, &v)
@@ -81,14 +81,14 @@ func (c *Client) Health(ctx context.Context) (intent.Health, error) {
 	return h, err
 }
 
-// WaitApplied waits until every live host that has the tenant has applied the
-// revision, and tells progress, if it is not nil, who has not.
+// WaitApplied waits until every live host that has the tenant has applied the revision. It
+// calls progress, unless nil, with the hosts that have not.
 func (c *Client) WaitApplied(ctx context.Context, tenant string, revision int64, timeout time.Duration, progress func(pending []string)) error {
 	q := url.Values{"revision": {strconv.FormatInt(revision, 10)}}
 	return c.waitFor(ctx, tenantClass.path(intent.TenantRef{Tenant: tenant})+"/applied", q, timeout, progress)
 }
 
-// Plug plugs r.Ref into a workload on this host.
+// Plug plugs port r.Ref into a workload on this host.
 func (c *Client) Plug(ctx context.Context, r PlugRequest) (PlugResult, error) {
 	var v PlugResult
 	err := c.do(ctx, http.MethodPut, portClass.path(r.Ref)+"/plug", nil, r, &v)
@@ -100,12 +100,12 @@ func (c *Client) WaitUp(ctx context.Context, ref intent.PortRef, timeout time.Du
 	return c.waitFor(ctx, portClass.path(ref)+"/up", url.Values{}, timeout, nil)
 }
 
-// Unplug takes a port away from its workload on this host.
+// Unplug takes a port out of its workload on this host.
 func (c *Client) Unplug(ctx context.Context, ref intent.PortRef) error {
 	return c.do(ctx, http.MethodDelete, portClass.path(ref)+"/plug", nil, nil, &struct{}{})
 }
 
-// Leave takes this host out of the overlay; the answer lists the steps.
+// Leave takes this host out of the overlay and returns the steps.
 func (c *Client) Leave(ctx context.Context, m DeleteMode) (Written, error) {
 	return c.write(ctx, http.MethodDelete, "/v1/local", m.query(), nil)
 }

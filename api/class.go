@@ -1,5 +1,5 @@
-// What the API says of each class of objects, once: the routes, their documentation, the
-// handlers and the client are written over it.
+// The declarations of classes of objects: the routes, their documentation, the handlers and
+// the client are written once over them.
 
 package api
 
@@ -13,74 +13,75 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// declared is the declaration of one class: where its objects are in the API, what a user
-// may say of one, and what is special about it. At, name, values, ref and docs are
+// declared is the declaration of one class: where its objects are in the API, which fields
+// a user may give, and what is special about the class. At, name, values, ref and docs are
 // required.
 type declared[T intent.Object, R intent.Reference] struct {
 	class intent.Class
 
-	// at is the path at which objects are added and listed; at and name together are the path
-	// of one object. values returns the values of the wildcards in both, in order, for a
-	// reference; ref is the reverse.
+	// at is the path at which objects are added and listed; at and name together are the
+	// path of one object. values returns the values of both paths' wildcards, in order,
+	// for a reference; ref is the reverse.
 	at, name string
 	values   func(R) []string
 	ref      func(v values) (R, error)
-	// within is the last part of the path of a list that several classes share; its answer
+	// within is the last part of the path of a list that several classes share; the answer
 	// has the objects of this class in the field listed.
 	within, listed string
 
-	// add are the JSON fields that a user gives of a new object; set are the JSON fields that
-	// a user may change later. place sets the fields that the path gives. All other fields
-	// the store chooses.
+	// add are the JSON fields that a user may give of a new object; set are the JSON
+	// fields that a user may change later. place sets the fields that the path gives. The
+	// store chooses all other fields.
 	add, set []string
 	place    func(o *T, v values)
-	complete func(o *T) // fills in what a new object leaves out
+	complete func(o *T) // fills in what the user left out of a new object
 	// more is a struct of lists that a change may have besides the object's own fields;
-	// amend applies them.
+	// amend applies the lists.
 	more  any
 	amend func(o *T, more any) error
-	// fits checks a change before the object is read; o has only the fields that are given.
+	// fits checks a change before the object is read; o has only the fields given.
 	fits func(ref R, o T) error
 
-	// show returns what one object is shown as; nil: the object. list returns the objects
-	// within another as they are listed, in any order; nil: the objects.
+	// show returns the form in which one object is shown; nil: the object. list returns
+	// the objects within another as they are listed, in any order; nil: the objects.
 	show func(ctx context.Context, s *Server, ref R) (any, error)
 	list func(ctx context.Context, s *Server, within intent.Reference) ([]intent.Object, error)
 	// order compares listed objects; nil: by name, numbers by their value.
 	order func(a, b intent.Object) int
-	// users returns the titles of what must be deleted before an object; nil: what the store
-	// says.
+	// users returns the titles of what must be deleted before an object; nil: the store's
+	// list.
 	users func(ctx context.Context, s *Server, ref R, cascade bool) ([]string, error)
-	// left returns what is left to do by hand after a change of one of the fields leftOf.
+	// left returns what is left to do by hand after a change of one of the fields in
+	// leftOf.
 	left   func(ctx context.Context, s *Server, o T) []string
 	leftOf []string
 
 	docs documented[T]
 }
 
-// documented is what the documentation says of a class, of one story: two hosts, one tenant,
-// one network, two ports.
+// documented is what the documentation says of a class. All examples tell one story: two
+// hosts, one tenant, one network, two ports.
 type documented[T intent.Object] struct {
 	one, several   string // "static route", "static routes"
-	by             string // what lists are ordered by; "": name
+	by             string // the order of lists; "": name
 	add, show, set string // summaries
 	remove         string // "": "Delete a port"
 	gone           string // what a deletion ends
 
 	example T
-	given   T              // what is given when it is added
-	changed map[string]any // what is changed
-	shown   any            // what it is shown as; nil: as itself
-	listed  any            // what it is listed as; nil: as itself
-	deleted []string       // what is deleted with it
+	given   T              // the fields of an addition
+	changed map[string]any // the fields of a change
+	shown   any            // the answer to show; nil: the object
+	listed  any            // the element of a list; nil: the object
+	deleted []string       // what a deletion deletes with it
 
-	revisions [3]int64 // of its addition, change and deletion
+	revisions [3]int64 // of the addition, change and deletion
 }
 
 // values returns the value of a wildcard in a request's path.
 type values func(wildcard string) string
 
-// class is a declaration, for whoever does not know its types.
+// class is a declaration without its types.
 type class interface {
 	of() intent.Class
 	routes() []route
@@ -102,7 +103,7 @@ func classOf(c intent.Class) (class, error) {
 	return d, nil
 }
 
-// fill puts values in the place of a path's wildcards.
+// fill replaces the wildcards of a path by values.
 func fill(pattern string, values []string) string {
 	parts := strings.Split(pattern, "/")
 	for i, p := range parts {
@@ -123,10 +124,11 @@ func (d *declared[T, R]) collection(r intent.Reference) string {
 	return fill(d.at, d.values(r.(R)))
 }
 
-// plural is the last part of the path of a list.
+// plural returns the last part of the path of a list.
 func (d *declared[T, R]) plural() string { return d.at[strings.LastIndex(d.at, "/")+1:] }
 
-// listPath returns the path of a list within the object at a path, or with "" of all.
+// listPath returns the path of a list within the object at a path; with "", of the list of
+// all.
 func (d *declared[T, R]) listPath(within string) (path, field string) {
 	last := d.within
 	if last == "" {
@@ -138,7 +140,7 @@ func (d *declared[T, R]) listPath(within string) (path, field string) {
 	return within + "/" + last, d.listed
 }
 
-// given returns the fields of a new object that a user gives, without empty ones.
+// given returns the fields that a user gives of a new object, without empty ones.
 func (d *declared[T, R]) given(o intent.Object) (map[string]json.RawMessage, error) {
 	b, err := json.Marshal(o)
 	if err != nil {

@@ -1,4 +1,4 @@
-// One request of a client, and what it means when it fails.
+// One request of a client, and the meaning of its failure.
 
 package api
 
@@ -21,23 +21,23 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// callTimeout is how long the client waits for an answer when the caller's
-// context has no deadline.
+// callTimeout is how long the client waits for an answer when the caller's context has no
+// deadline.
 const callTimeout = 30 * time.Second
 
-// Client calls the ovloomd of this host. Its methods return *intent.Error. A
-// deadline that passes during a change leaves open whether it was made.
+// Client calls the ovloomd of this host. Its methods return *intent.Error. If a deadline
+// passes during a change, the change may or may not have been made.
 type Client struct {
-	// Copied, unless nil, is called when an answer is not the store's, which does
-	// not answer, but what the host keeps of it: as it was at a revision.
+	// Copied, unless nil, is called when the store is unreachable and the answer comes
+	// from the host's cached copy, with the revision of the copy.
 	Copied func(revision int64)
 
 	socket string
 	http   *http.Client
 }
 
-// NewClient returns a client of the ovloomd that listens on socket. It connects
-// when it is first used.
+// NewClient returns a client of the ovloomd that listens on socket. It connects at the
+// first call.
 func NewClient(socket string) *Client {
 	return &Client{socket: socket, http: &http.Client{
 		Transport: &http.Transport{
@@ -51,11 +51,11 @@ func NewClient(socket string) *Client {
 	}}
 }
 
-// Close closes the connections that no call uses.
+// Close closes idle connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// do sends body, unless it is nil, and reads the answer into reply. The objects
-// that a failed delete did delete come back in a Written reply.
+// do sends body, unless it is nil, and decodes the answer into reply. If reply is a
+// Written, a failed delete puts the objects that it deleted there.
 func (c *Client) do(ctx context.Context, method, path string, query url.Values, body, reply any) error {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -111,7 +111,7 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 	return resp, nil
 }
 
-// failed says what err, which kept an answer from coming, means to a user.
+// failed returns the user's error for err, which kept an answer from coming.
 func (c *Client) failed(ctx context.Context, method string, err error) error {
 	unavailable := func(hint, format string, args ...any) error {
 		return &intent.Error{Kind: intent.Unavailable, What: fmt.Sprintf(format, args...), Hint: hint, Err: err}
@@ -144,7 +144,7 @@ func doubt(method string) string {
 	return "the change may have been made all the same: look before you repeat it"
 }
 
-// root strips what net/http says about a URL that no user has typed.
+// root unwraps net/http's mention of a URL that the user did not type.
 func root(err error) error {
 	var u *url.Error
 	if errors.As(err, &u) {
@@ -170,12 +170,12 @@ func notUnderstood(resp *http.Response, err error) error {
 		Hint: "is it ovloomd that listens there, of this version?", Err: err}
 }
 
-// waitGrace is how much longer than the server a waiting client waits, so that
-// it hears from the server who is late.
+// waitGrace is how much longer than the server a waiting client waits, so that the
+// server's answer says which hosts are late.
 const waitGrace = 3 * time.Second
 
-// waitFor reads a stream that waits until its last line. progress, which may be
-// nil, is told who is waited for.
+// waitFor reads a stream until its last line. It calls progress, unless nil, with the
+// hosts that are waited for.
 func (c *Client) waitFor(ctx context.Context, path string, query url.Values, timeout time.Duration, progress func(pending []string)) error {
 	query.Set("timeout", timeout.String())
 	ctx, cancel := context.WithTimeout(ctx, timeout+waitGrace)

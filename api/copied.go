@@ -9,12 +9,11 @@ import (
 	"sync"
 )
 
-// copyHeader is set on an answer that was read, in part at least, from what the
-// host keeps of the store on disk. Its value is the store's revision of that; of
-// several, the oldest.
+// copyHeader is set on an answer that was read, at least in part, from the host's cached
+// copy of the store. Its value is the revision of the copy; of several copies, the oldest.
 const copyHeader = "Ovloom-Copy"
 
-// copyNote collects of which revisions an answer is.
+// copyNote collects the revisions of the copies that an answer was read from.
 type copyNote struct {
 	mu       sync.Mutex
 	noted    bool
@@ -28,8 +27,8 @@ func withCopyNote(ctx context.Context) (context.Context, *copyNote) {
 	return context.WithValue(ctx, copyNoteKey{}, n), n
 }
 
-// NoteCopy notes that the answer to a request, whose context a Store was given, is
-// read from a copy as the store was at a revision. The client is told.
+// NoteCopy notes that the answer to a request, whose context a Store was given, is read
+// from a copy of a revision. The client learns it from copyHeader.
 func NoteCopy(ctx context.Context, revision int64) {
 	n, ok := ctx.Value(copyNoteKey{}).(*copyNote)
 	if !ok {
@@ -42,7 +41,7 @@ func NoteCopy(ctx context.Context, revision int64) {
 	}
 }
 
-// set adds the header if there is something to tell.
+// set adds the header if the answer is from a copy.
 func (n *copyNote) set(h http.Header) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -51,7 +50,7 @@ func (n *copyNote) set(h http.Header) {
 	}
 }
 
-// heard calls the client's Copied if an answer is from a copy.
+// heard calls the client's Copied if the answer is from a copy.
 func (c *Client) heard(h http.Header) {
 	if revision, err := strconv.ParseInt(h.Get(copyHeader), 10, 64); err == nil && c.Copied != nil {
 		c.Copied(revision)

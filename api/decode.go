@@ -1,5 +1,5 @@
-// Strict reading of what clients send: a misspelt field or parameter is an
-// error and never ignored, because what it was to change would silently stay.
+// Strict decoding of requests: a misspelt field or parameter is an error, because
+// ignoring it would silently leave unchanged what it was to change.
 
 package api
 
@@ -18,12 +18,12 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// maxBody is the largest request body in bytes. The largest honest one, a
-// network with hundreds of subnets, has some ten thousand.
+// maxBody is the largest request body in bytes. The largest legitimate one, a network with
+// hundreds of subnets, has some ten thousand.
 const maxBody = 1 << 20
 
-// decode reads exactly one JSON value of v's type from a body of at most
-// maxBody bytes. v is a pointer to a struct.
+// decode reads exactly one JSON value of v's type from a body of at most maxBody bytes. v
+// is a pointer to a struct.
 func decode(body io.Reader, v any) error {
 	b, err := io.ReadAll(io.LimitReader(body, maxBody+1))
 	if err != nil {
@@ -45,7 +45,7 @@ func decode(body io.Reader, v any) error {
 	return nil
 }
 
-// bodyError puts an error of encoding/json in words for who wrote the body.
+// bodyError rewords an error of encoding/json for the author of the body.
 func bodyError(err error, v any) error {
 	var (
 		told   *intent.Error
@@ -84,7 +84,7 @@ func fields(v any) string {
 	return strings.Join(names, ", ")
 }
 
-// jsonType says which JSON a Go type is read from.
+// jsonType names the JSON type from which a Go type is decoded.
 func jsonType(t reflect.Type) string {
 	switch t.Kind() {
 	case reflect.Bool:

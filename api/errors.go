@@ -10,12 +10,12 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// internal is the kind, on the wire only, of a failure that no user caused and
-// none can cure: a bug, or an error that nothing expected.
+// internal is the kind, on the wire only, of a failure that users neither cause nor can
+// cure: a bug, or an unexpected error.
 const internal intent.Kind = "internal"
 
-// statusOf is the only place where kinds become status codes. Conflict and
-// in-use share one: the kind in the body tells them apart.
+// statusOf is the only place where kinds become status codes. Conflict and in-use share a
+// code: the kind in the body distinguishes them.
 func statusOf(k intent.Kind) int {
 	switch k {
 	case intent.Invalid:
@@ -36,7 +36,7 @@ type failure struct {
 	Deleted []string `json:"deleted,omitempty"` // what a delete did before it failed
 }
 
-// asError returns err as what a user is told.
+// asError returns err as the error shown to a user.
 func asError(err error) *intent.Error {
 	var e *intent.Error
 	switch {
@@ -51,7 +51,7 @@ func asError(err error) *intent.Error {
 	return &intent.Error{Kind: internal, What: err.Error(), Err: err}
 }
 
-// statusError is a failure whose status code says more than its kind does.
+// statusError is a failure with a more specific status code than its kind's.
 type statusError struct {
 	status int
 	err    *intent.Error

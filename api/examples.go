@@ -9,7 +9,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Examples, of one story: two hosts, one tenant, one network, two ports.
+// The examples tell one story: two hosts, one tenant, one network, two ports.
 var (
 	exampleTenant  = intent.Tenant{Name: "acme", ID: 17, VRF: 3}
 	exampleNetwork = intent.Network{Tenant: "acme", Name: "web", ID: 18, VNI: 4097, Unknown: intent.UnknownDrop,
@@ -55,5 +55,5 @@ var exampleExamined = intent.Health{
 		Do:   "raise the MTU of every link and switch between them to 1500"}},
 }
 
-// examplePortView is a port that the outside reaches.
+// examplePortView is a port that is reachable from outside.
 var examplePortView = leadsOf(nil, []intent.Floating{exampleFloating}, []intent.Forward{exampleForward}).to(ViewPort(examplePort, exampleClaims))

@@ -9,20 +9,20 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// External is an external with the addresses of it that are in use.
+// External is an external with those of its addresses that are in use.
 type External struct {
 	intent.External
 	Used []UsedAddress `json:"used"` // by address
-	Free int           `json:"free"` // how many more there are
+	Free int           `json:"free"` // how many more addresses NAT may use
 }
 
-// UsedAddress is an address of an external, and what it is used for.
+// UsedAddress is an address of an external, and its users.
 type UsedAddress struct {
 	Address netip.Addr `json:"address"`
 	By      []string   `json:"by"` // as "snat acme through internet"
 }
 
-// externalAllowed is what tenants may reach besides, and no longer.
+// externalAllowed lists prefixes that tenants may reach in addition, or no longer.
 type externalAllowed struct {
 	Allow   []netip.Prefix `json:"allow,omitempty"`
 	NoAllow []netip.Prefix `json:"no_allow,omitempty"`
@@ -37,7 +37,7 @@ var externalClass = declared[intent.External, intent.ExternalRef]{
 	complete: func(e *intent.External) {
 		*e = e.WithDefaults()
 		if e.Kind == intent.ExternalHost && e.Underlay == "" {
-			e.Underlay = intent.UnderlayDeny // not in WithDefaults: a stored one without a choice keeps none
+			e.Underlay = intent.UnderlayDeny // not in WithDefaults: a stored external without a choice keeps none
 		}
 		e.Allow = allowed(nil, e.Allow)
 	},
@@ -77,7 +77,7 @@ var externalClass = declared[intent.External, intent.ExternalRef]{
 	},
 }
 
-// allowed returns prefixes and more of them, each once and in order.
+// allowed returns the union of prefixes and more, in order.
 func allowed(prefixes, more []netip.Prefix) []netip.Prefix {
 	for _, p := range more {
 		if !slices.Contains(prefixes, p) {
@@ -88,7 +88,7 @@ func allowed(prefixes, more []netip.Prefix) []netip.Prefix {
 	return prefixes
 }
 
-// usedAddresses collects the addresses of an external that the NAT of tenants uses.
+// usedAddresses collects the addresses of an external that tenants' NAT uses.
 func (s *Server) usedAddresses(ctx context.Context, external string) ([]UsedAddress, error) {
 	users, err := s.backend.Store.Users(ctx, intent.ExternalRef{External: external})
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *Server) usedAddresses(ctx context.Context, external string) ([]UsedAddr
 	return used, nil
 }
 
-// tenantsOf returns the tenants that the users of an external are of.
+// tenantsOf returns the tenants of an external's users.
 func tenantsOf(users []intent.Reference) []string {
 	var names []string
 	for _, u := range users {
@@ -143,7 +143,7 @@ func tenantsOf(users []intent.Reference) []string {
 	return slices.Compact(names)
 }
 
-// addressCount returns how many addresses NAT may use of an external.
+// addressCount returns how many addresses of an external NAT may use.
 func addressCount(e intent.External) int {
 	r := e.Addresses()
 	if !r.First.Is4() || !r.Last.Is4() {

@@ -1,4 +1,4 @@
-// What a request says of an object: some of its fields, and no others.
+// The fields of an object that a request may have, and no others.
 
 package api
 
@@ -13,13 +13,13 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// form is a struct with some of an object's fields, by which a body is read: encoding/json
-// refuses what is not among them. It is a pointer to that struct.
+// form is a struct with some of an object's fields, into which a body is decoded:
+// encoding/json refuses all other fields. v is a pointer to the struct.
 type form struct {
 	v   reflect.Value
-	own []string // the fields that a change has of the object, by their JSON names
+	own []string // the object's fields that a change has, by their JSON names
 
-	cleared []string // fields of own that were given as null
+	cleared []string // fields of own given as null
 }
 
 // additions returns the form of a new object.
@@ -32,8 +32,8 @@ func (d *declared[T, R]) additions() *form {
 	return &form{v: reflect.New(reflect.StructOf(all))}
 }
 
-// changes returns the form of a change. The fields that it has of the object are
-// pointers: nil is not given.
+// changes returns the form of a change. Its fields of the object are pointers: nil means
+// not given.
 func (d *declared[T, R]) changes() *form {
 	var all []reflect.StructField
 	if d.more != nil {
@@ -50,13 +50,13 @@ func formTag(name string) reflect.StructTag {
 	return reflect.StructTag(`json:"` + name + `,omitzero"`)
 }
 
-// fieldOf returns the field of a struct that has a name in JSON.
+// fieldOf returns the field of a struct with a JSON name.
 func fieldOf(t reflect.Type, name string) reflect.StructField {
 	fields := reflect.VisibleFields(t)
 	return fields[slices.IndexFunc(fields, func(f reflect.StructField) bool { return jsonName(f) == name })]
 }
 
-// jsonName returns the name of a field in JSON; "": it has none.
+// jsonName returns the JSON name of a field; "": it has none.
 func jsonName(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 	if name == "-" {
@@ -65,10 +65,10 @@ func jsonName(f reflect.StructField) string {
 	return name
 }
 
-// pointer returns what a body is decoded into.
+// pointer returns the value that a body is decoded into.
 func (f *form) pointer() any { return f.v.Interface() }
 
-// copyTo sets all fields of an object that the form has; o is a pointer to the object.
+// copyTo sets the fields of an object that the form has; o is a pointer to the object.
 func (f *form) copyTo(o any) {
 	for _, field := range reflect.VisibleFields(f.v.Elem().Type()) {
 		reflect.ValueOf(o).Elem().FieldByName(field.Name).Set(f.v.Elem().FieldByIndex(field.Index))
@@ -82,7 +82,7 @@ func (f *form) copyFrom(o intent.Object) {
 	}
 }
 
-// give gives a change one of its fields.
+// give sets one field of a change.
 func (f *form) give(name string, value any) {
 	to := f.field(name)
 	if to.Kind() == reflect.Pointer {
@@ -108,7 +108,7 @@ func (c *call) change(f *form) error {
 	}
 	for _, own := range f.own {
 		for name, value := range all {
-			// Like encoding/json, which takes names in any case.
+			// Match names in any case, as encoding/json does.
 			if strings.EqualFold(name, own) && string(value) == "null" {
 				f.cleared = append(f.cleared, own)
 			}
@@ -117,7 +117,8 @@ func (c *call) change(f *form) error {
 	return c.endReading()
 }
 
-// given returns the JSON names of the fields that the change has, null included.
+// given returns the JSON names of the fields that the change has, including those given as
+// null.
 func (f *form) given() []string {
 	names := slices.Clone(f.cleared)
 	for _, field := range reflect.VisibleFields(f.v.Elem().Type()) {
@@ -143,8 +144,8 @@ func (f *form) change(o any) {
 	}
 }
 
-// more returns the fields of a change that the object does not have, in a struct of the
-// type of like.
+// more returns the fields of a change that the object does not have, in a struct of like's
+// type.
 func (f *form) more(like any) any {
 	m := reflect.New(reflect.TypeOf(like)).Elem()
 	for _, field := range reflect.VisibleFields(m.Type()) {

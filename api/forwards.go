@@ -24,7 +24,7 @@ var forwardClass = declared[intent.Forward, intent.ForwardRef]{
 	},
 	ref: func(v values) (intent.ForwardRef, error) {
 		r := intent.ForwardRef{Tenant: v("tenant"), External: v("external"), Protocol: intent.Protocol(v("protocol")), Port: 1}
-		if err := r.Validate(); err != nil { // of what comes before its number
+		if err := r.Validate(); err != nil { // checks the parts before the forward's number
 			return r, err
 		}
 		n, err := strconv.ParseUint(v("number"), 10, 16)

@@ -7,7 +7,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Host is a host with what has to go before it can be removed.
+// Host is a host with the users that prevent its removal.
 type Host struct {
 	intent.HostState
 	Users []string `json:"users"` // as "binding acme/web/c1 on host1"
@@ -24,7 +24,8 @@ var hostClass = declared[intent.Host, intent.HostRef]{
 	users: func(ctx context.Context, s *Server, ref intent.HostRef, cascade bool) ([]string, error) {
 		h, err := s.host(ctx, ref)
 		if err == nil && h.Alive && !cascade {
-			// As the store will say: it is no object, so no delete lists it.
+			// Worded like the store's error; the ovloomd is no object, so no delete lists
+			// it.
 			h.Users = append(h.Users, "its running ovloomd")
 		}
 		return h.Users, err
@@ -37,7 +38,7 @@ var hostClass = declared[intent.Host, intent.HostRef]{
 	},
 }
 
-// host returns a host and what has to go before it can be removed.
+// host returns a host and the users that prevent its removal.
 func (s *Server) host(ctx context.Context, ref intent.HostRef) (Host, error) {
 	all, err := intent.AllAs[intent.HostState](s.backend.Store.List(ctx, intent.ClassHost, nil))
 	if err != nil {

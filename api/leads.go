@@ -9,7 +9,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// leads is what leads to ports of a tenant from beyond their networks.
+// leads are a tenant's floating addresses, forwards and routes, which lead to ports from
+// beyond their networks.
 type leads struct {
 	floatings map[intent.PortRef][]intent.Floating
 	forwards  map[intent.PortRef][]intent.Forward

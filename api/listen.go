@@ -1,4 +1,4 @@
-// The socket: its directory, group, and what an earlier ovloomd left behind.
+// The socket: its directory, group, and stale sockets of an earlier ovloomd.
 
 package api
 
@@ -21,10 +21,10 @@ import (
 // Group is the group that may use the socket, where it exists.
 const Group = "ovloom"
 
-// Listen makes the API's socket at path, with its directory. Whoever may open
-// it administers the overlay: it is for root and, where that group exists, group.
-// A socket that no process answers on is replaced; where another ovloomd answers,
-// Listen refuses. Closing the listener removes the socket.
+// Listen makes the API's socket at path, with its directory. Whoever may open the socket
+// administers the overlay: it is for root and, where that group exists, group. Listen
+// replaces a socket on which no process answers, and refuses where another ovloomd
+// answers. Closing the listener removes the socket.
 func Listen(path, group string) (net.Listener, error) {
 	ln, err := listen(path, group)
 	if err != nil {
@@ -38,8 +38,8 @@ func listen(path, group string) (_ net.Listener, err error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return nil, err
 	}
-	// Two that start at once must not both find the old socket stale, and the
-	// later take the earlier's new one away.
+	// Lock the directory: of two processes that start at once, both could find the old
+	// socket stale, and the later would remove the new socket of the earlier.
 	unlock, err := lockDir(dir)
 	if err != nil {
 		return nil, err
@@ -48,8 +48,8 @@ func listen(path, group string) (_ net.Listener, err error) {
 	if err := removeStale(path); err != nil {
 		return nil, err
 	}
-	// The socket gets its name only when it has its mode, so that no other user
-	// can connect meanwhile.
+	// The socket gets its name only after its mode, so that no other user can connect in
+	// between.
 	tmp := path + ".new"
 	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
@@ -87,7 +87,7 @@ func listen(path, group string) (_ net.Listener, err error) {
 	return &socket{UnixListener: ln, path: path, made: made}, nil
 }
 
-// removeStale makes way for a new socket at path, if no process answers there.
+// removeStale removes the socket at path if no process answers there.
 func removeStale(path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -104,14 +104,14 @@ func removeStale(path string) error {
 		_ = conn.Close()
 		return intent.Conflictf("another ovloomd answers on %s", path).WithHint("stop it, or give another --socket")
 	}
-	// Only a refusal proves that no process listens; a full queue, for one, does not.
+	// Only a refusal proves that no process listens; a full queue, for example, does not.
 	if !errors.Is(err, syscall.ECONNREFUSED) {
 		return fmt.Errorf("find out whether another ovloomd answers: %w", err)
 	}
 	return os.Remove(path)
 }
 
-// lockDir takes the lock that ovloomds take while they make a socket in dir.
+// lockDir takes the lock that each ovloomd holds while it makes a socket in dir.
 func lockDir(dir string) (unlock func(), err error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -132,10 +132,10 @@ type socket struct {
 	once sync.Once
 }
 
-// Addr returns the name that clients use, not the one the socket was made under.
+// Addr returns the name that clients use; the socket was made under another.
 func (s *socket) Addr() net.Addr { return &net.UnixAddr{Name: s.path, Net: "unix"} }
 
-// Close ends listening and removes the socket, unless it has become someone else's.
+// Close ends listening and removes the socket, unless another process has replaced it.
 func (s *socket) Close() error {
 	s.once.Do(func() {
 		if now, err := os.Lstat(s.path); err == nil && os.SameFile(now, s.made) {

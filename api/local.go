@@ -37,7 +37,7 @@ func (s *Server) flows(c *call) (any, error) {
 	}
 	fs, err := s.backend.Flows(c.r.Context(), q)
 	if err == nil && len(fs) == 0 && q.Object != "" {
-		// That there are none of an object that does not exist says nothing.
+		// An empty list for an object that does not exist would mislead.
 		if missing := s.find(c.r.Context(), q.Object); intent.KindOf(missing) == intent.NotFound {
 			return nil, missing
 		}
@@ -103,8 +103,8 @@ func (s *Server) unplug(c *call) (any, error) {
 	return struct{}{}, s.backend.Plug.Unplug(c.r.Context(), ref)
 }
 
-// leave differs from remove in that every step is listed, not only objects:
-// whether ports stand in the way is for Local to say.
+// leave differs from remove in two ways: the answer lists every step, not only objects,
+// and Local decides whether ports stand in the way.
 func (s *Server) leave(c *call) (any, error) {
 	cascade, err := queryBool(c.query, "cascade")
 	if err != nil {

@@ -11,7 +11,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// NAT is all NAT of one tenant, or of all.
+// NAT is all NAT of one tenant, or of all tenants.
 type NAT struct {
 	SNATs     []SNAT            `json:"snats"`
 	Floatings []intent.Floating `json:"floatings"`
@@ -25,7 +25,7 @@ var natRoutes = []route{
 	{method: http.MethodGet, path: "/v1/tenants/{tenant}/nat", summary: "The NAT of one tenant, by name.", reply: exampleNAT, serve: (*Server).nat},
 }
 
-// nat lists the NAT of all tenants or of one.
+// nat lists the NAT of one tenant, or of all.
 func (s *Server) nat(c *call) (any, error) {
 	tenants, err := s.scope(c)
 	if err != nil {
@@ -70,7 +70,7 @@ func (s *Server) natOf(ctx context.Context, tenant string) (v NAT, err error) {
 	return v, err
 }
 
-// NAT returns all NAT of one tenant, or of all if it is "", by name.
+// NAT returns all NAT of one tenant, or of all tenants if tenant is "", by name.
 func (c *Client) NAT(ctx context.Context, tenant string) (NAT, error) {
 	path := "/v1/nat"
 	if tenant != "" {

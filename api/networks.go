@@ -13,7 +13,7 @@ type Network struct {
 	intent.Network
 	Ports  int            `json:"ports"`
 	Hosts  []string       `json:"hosts"`  // where its ports are bound
-	Routes []netip.Prefix `json:"routes"` // that have a next hop in it
+	Routes []netip.Prefix `json:"routes"` // routes with a next hop in it
 }
 
 var networkClass = declared[intent.Network, intent.NetworkRef]{
@@ -43,8 +43,7 @@ var networkClass = declared[intent.Network, intent.NetworkRef]{
 	},
 }
 
-// networkPorts returns a network, its ports and the routes via it, as they were at
-// one moment.
+// networkPorts returns a network, its ports and the routes via it, all of one revision.
 func (s *Server) networkPorts(ctx context.Context, ref intent.NetworkRef) (n intent.Network, ps []Port, via []netip.Prefix, err error) {
 	snap, err := s.backend.Store.Snapshot(ctx, ref.Tenant)
 	if err != nil {
@@ -52,7 +51,7 @@ func (s *Server) networkPorts(ctx context.Context, ref intent.NetworkRef) (n int
 	}
 	i := slices.IndexFunc(snap.Networks, func(n intent.Network) bool { return n.Name == ref.Network })
 	if i < 0 {
-		// The store knows best what to say about it.
+		// The store has the best error for a network that is missing.
 		n, err := intent.As[intent.Network](s.backend.Store.Get(ctx, ref))
 		return n, nil, nil, err
 	}
@@ -60,7 +59,7 @@ func (s *Server) networkPorts(ctx context.Context, ref intent.NetworkRef) (n int
 	return snap.Networks[i], ps, routesVia(snap.Routes, snap.Networks[i]), nil
 }
 
-// routesVia returns those of routes that have a next hop in a network.
+// routesVia returns, of routes, the prefixes that have a next hop in a network.
 func routesVia(routes []intent.Route, n intent.Network) []netip.Prefix {
 	var via []netip.Prefix
 	for _, r := range routes {

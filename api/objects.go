@@ -10,8 +10,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Get returns what the API shows of an object: of most classes the object itself, as
-// intent.Peer; of others a Tenant, Network, Port, External, SNAT, Floating, Forward or
+// Get returns an object as the API shows it: most classes as the object itself, such as
+// intent.Peer; the others as a Tenant, Network, Port, External, SNAT, Floating, Forward or
 // Host of this package.
 func Get[V any](ctx context.Context, c *Client, ref intent.Reference) (V, error) {
 	var v V
@@ -22,9 +22,10 @@ func Get[V any](ctx context.Context, c *Client, ref intent.Reference) (V, error)
 	return v, err
 }
 
-// List returns the objects of a class that are part of another object, or of all if that
-// is nil, by name. They are shown as objects of the class, but ports and SNATs as a Port
-// and a SNAT of this package, and hosts as an intent.HostState.
+// List returns the objects of a class that are part of another object, or all objects of
+// the class if within is nil, by name. The elements are of the class's own type, except
+// that ports and SNATs are a Port and a SNAT of this package, and hosts an
+// intent.HostState.
 func List[V any](ctx context.Context, c *Client, class intent.Class, within intent.Reference) ([]V, error) {
 	d, err := classOf(class)
 	if err != nil {
@@ -52,8 +53,8 @@ func List[V any](ctx context.Context, c *Client, class intent.Class, within inte
 	return v, err
 }
 
-// Add adds an object; the answer holds it as it was stored, and the revision. What the
-// user does not choose, such as its id, need not be set.
+// Add adds an object; the answer holds the object as stored, and the revision. Fields that
+// the store chooses, such as the id, need not be set.
 func (c *Client) Add(ctx context.Context, o intent.Object) (Written, error) {
 	ref := o.Reference()
 	d, err := classOf(ref.Class())
@@ -67,9 +68,9 @@ func (c *Client) Add(ctx context.Context, o intent.Object) (Written, error) {
 	return c.write(ctx, http.MethodPost, d.collection(ref), nil, body)
 }
 
-// Set changes fields of an object, by their JSON names: each gets a new value, or with
-// nil loses its own. The answer holds the object and the revision. Fields that are not
-// named stay as they are.
+// Set changes fields of an object, given by their JSON names: each gets a new value, or
+// with nil loses its value. Other fields stay as they are. The answer holds the object and
+// the revision.
 func (c *Client) Set(ctx context.Context, ref intent.Reference, change map[string]any) (Written, error) {
 	d, err := classOf(ref.Class())
 	if err != nil {
@@ -78,7 +79,7 @@ func (c *Client) Set(ctx context.Context, ref intent.Reference, change map[strin
 	return c.write(ctx, http.MethodPatch, d.path(ref), nil, change)
 }
 
-// Delete deletes an object. What was deleted is answered even with an error.
+// Delete deletes an object. The answer lists what was deleted, even with an error.
 func (c *Client) Delete(ctx context.Context, ref intent.Reference, m DeleteMode) (Written, error) {
 	d, err := classOf(ref.Class())
 	if err != nil {

@@ -1,4 +1,4 @@
-// Handlers of what this host's switch has found out by itself.
+// Handlers of what this host's switch has learned: connections and MACs.
 
 package api
 

@@ -9,7 +9,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Port is a port, where it is plugged, and what leads to it from beyond its network.
+// Port is a port, its claims, and what leads to it from beyond its network.
 type Port struct {
 	intent.Port
 	Host   string  `json:"host,omitempty"`  // of the claim in force
@@ -19,10 +19,10 @@ type Port struct {
 
 	Floatings []intent.Floating `json:"floatings,omitempty"`
 	Forwards  []intent.Forward  `json:"forwards,omitempty"`
-	Routes    []netip.Prefix    `json:"routes,omitempty"` // that have one of its addresses as a next hop
+	Routes    []netip.Prefix    `json:"routes,omitempty"` // routes with one of its addresses as a next hop
 }
 
-// Claim is one host saying that a port is plugged there.
+// Claim is a host's claim that a port is plugged there.
 type Claim struct {
 	Host       string `json:"host"`
 	Generation uint64 `json:"generation"`
@@ -43,7 +43,7 @@ var portClass = declared[intent.Port, intent.PortRef]{
 		if err != nil {
 			return nil, err
 		}
-		// Not a snapshot of the tenant, which may have many ports.
+		// Avoid a snapshot of the tenant, which may have many ports.
 		in := intent.TenantRef{Tenant: ref.Tenant}
 		routes, err := intent.AllAs[intent.Route](s.backend.Store.List(ctx, intent.ClassRoute, in))
 		if err != nil {
@@ -97,8 +97,7 @@ func (s *Server) viewPort(ctx context.Context, ref intent.PortRef) (Port, error)
 	return ViewPort(p, claims), err
 }
 
-// viewPorts joins the ports of a tenant with the claims on them and what leads to
-// them.
+// viewPorts joins a tenant's ports with their claims and with what leads to them.
 func viewPorts(snap intent.Snapshot) []Port {
 	claims := map[intent.PortRef][]intent.Binding{}
 	for _, b := range snap.Bindings {
@@ -112,7 +111,7 @@ func viewPorts(snap intent.Snapshot) []Port {
 	return views
 }
 
-// hostsOf returns the hosts that ports are bound to, by name.
+// hostsOf returns the hosts at which ports are bound, by name.
 func hostsOf(ps []Port) []string {
 	hosts := []string{}
 	for _, p := range ps {

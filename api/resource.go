@@ -12,7 +12,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// routes are the paths of a class, in the order of the documentation.
+// routes are the routes of a class, in the order of the documentation.
 func (d *declared[T, R]) routes() []route {
 	title := intent.Title(d.docs.example.Reference())
 	all := d.lists()
@@ -43,7 +43,7 @@ func shownAs(view, object any) any {
 	return object
 }
 
-// lists are the paths at which objects are listed: all, of one tenant, of one network.
+// lists are the routes at which objects are listed: all, of one tenant, of one network.
 func (d *declared[T, R]) lists() []route {
 	if d.within != "" {
 		return nil
@@ -70,7 +70,7 @@ func (d *declared[T, R]) lists() []route {
 	return all
 }
 
-// named returns the object that a request's path names.
+// named returns the reference in a request's path.
 func (d *declared[T, R]) named(c *call) (R, error) {
 	ref, err := d.ref(c.r.PathValue)
 	if err == nil {
@@ -108,7 +108,7 @@ func (d *declared[T, R]) serveList(s *Server, c *call) (any, error) {
 	return all, nil
 }
 
-// scope returns the objects that a list is about.
+// scope returns the objects whose parts a list has.
 func (d *declared[T, R]) scope(s *Server, c *call) ([]intent.Reference, error) {
 	if !strings.HasPrefix(d.at, "/v1/tenants/") {
 		return []intent.Reference{nil}, nil
@@ -220,7 +220,7 @@ func (d *declared[T, R]) serveDelete(s *Server, c *call) (any, error) {
 	return Written{Deleted: append(users, intent.Title(ref))}, nil
 }
 
-// scope returns the tenants that a list is about: the path's, or all.
+// scope returns the tenants that a list covers: the path's tenant, or all.
 func (s *Server) scope(c *call) ([]intent.Reference, error) {
 	if c.r.PathValue("tenant") != "" {
 		ref, err := tenantClass.named(c)
@@ -234,13 +234,13 @@ func (s *Server) scope(c *call) ([]intent.Reference, error) {
 	return refs, err
 }
 
-// goneMeanwhile says whether err only means that one tenant of a list of all
-// was deleted while the list was made.
+// goneMeanwhile reports whether err only means that one of all tenants was deleted while
+// the list was made.
 func goneMeanwhile(c *call, err error) bool {
 	return c.r.PathValue("tenant") == "" && intent.KindOf(err) == intent.NotFound
 }
 
-// list makes an empty list encode as [] and not as null.
+// list makes an empty list encode as [] rather than null.
 func list[T any](s []T) []T {
 	if s == nil {
 		return []T{}

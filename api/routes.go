@@ -16,12 +16,12 @@ type route struct {
 	path    string // a pattern of http.ServeMux
 	summary string
 	query   []param
-	body    any // an example of what it reads; nil: no body
-	reply   any // an example of what it answers; for a stream, of each line
+	body    any // an example of the request's body; nil: no body
+	reply   any // an example of the answer; for a stream, of each line
 	status  int // of a success; 0: 200
 	serve   func(*Server, *call) (any, error)
 	stream  bool // serve writes lines itself, and may take long
-	local   bool // it is about this host's switch, and waits for that at a start
+	local   bool // it needs this host's switch, and waits at startup until the switch is ready
 }
 
 // param is a query parameter.
@@ -41,7 +41,7 @@ var (
 // store.
 var routes []route
 
-// objects are the classes of objects, in that order, each with the routes that come after
+// objects are the classes of objects, in the same order, each with the routes that follow
 // its own.
 var objects = []struct {
 	class
@@ -59,7 +59,7 @@ var objects = []struct {
 	{&hostClass, upkeepRoutes},
 }
 
-func init() { // declarations refer to functions that refer to these
+func init() { // declarations refer to functions that refer to routes and objects
 	routes = observedRoutes
 	for _, o := range objects {
 		classes[o.of()] = o.class

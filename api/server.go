@@ -20,7 +20,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Server answers the API's requests. It is made by NewServer.
+// Server answers the API's requests. Make it with NewServer.
 type Server struct {
 	// Set by NewServer.
 	backend  Backend
@@ -31,22 +31,22 @@ type Server struct {
 	stop     context.CancelFunc
 }
 
-// timeouts bound what one client can hold up.
+// timeouts bound how long one client can hold up the server.
 type timeouts struct {
 	header time.Duration // reading a request's header
 	read   time.Duration // reading a whole request
-	work   time.Duration // a handler, waits excepted
-	write  time.Duration // writing the answer, once there is one
-	drain  time.Duration // requests under way at shutdown
+	work   time.Duration // a handler, except waits
+	write  time.Duration // writing a complete answer
+	drain  time.Duration // requests in progress at shutdown
 }
 
-// Drain is how long the end of a Server may take: requests that are under way.
+// Drain is how long a Server may take to end: the time for requests in progress.
 const Drain = 5 * time.Second
 
 var defaultTimeouts = timeouts{
 	header: 5 * time.Second,
 	read:   10 * time.Second,
-	work:   25 * time.Second, // less than the client's 30 s, so that it hears why
+	work:   25 * time.Second, // less than the client's 30 s, so that the client learns the cause
 	write:  30 * time.Second,
 	drain:  Drain,
 }
@@ -69,8 +69,8 @@ func NewServer(b Backend, log *slog.Logger) *Server {
 	return s
 }
 
-// Serve answers requests that come in by ln until ctx ends. Then it closes ln,
-// ends waits, lets other requests finish, for some seconds at most, and returns nil.
+// Serve answers requests on ln until ctx ends. Then it closes ln, ends waits, lets other
+// requests finish within Drain, and returns nil.
 func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	srv := &http.Server{
 		Handler:           s,
@@ -99,7 +99,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	return nil
 }
 
-// call is one request on its way through a handler.
+// call is one request in its handler.
 type call struct {
 	w     *response
 	r     *http.Request
@@ -107,7 +107,7 @@ type call struct {
 	note  *copyNote // nil: a stream
 }
 
-// response remembers the status for the log, and whether it can still be set.
+// response records the status for the log, and whether it can still be set.
 type response struct {
 	http.ResponseWriter
 	status int
@@ -141,7 +141,7 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		} else if p != nil {
 			s.log.Error("API handler panicked", "method", r.Method, "path", r.URL.Path, "panic", p, "stack", string(debug.Stack()))
 			if w.status != 0 {
-				panic(http.ErrAbortHandler) // cut the answer off: it must not pass for whole
+				panic(http.ErrAbortHandler) // abort the connection, so that the client does not take the answer for complete
 			}
 			s.fail(w, r, fmt.Errorf("ovloomd failed on %s %s: %v", r.Method, r.URL.Path, p), nil)
 		}
@@ -150,8 +150,7 @@ func (s *Server) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 	s.mux.ServeHTTP(w, r)
 }
 
-// dispatch chooses the route of a path by method and answers with what its
-// handler returns.
+// dispatch chooses the route of a path by method and writes what its handler returns.
 func (s *Server) dispatch(rw http.ResponseWriter, r *http.Request, rs []route) {
 	w := rw.(*response)
 	i := slices.IndexFunc(rs, func(x route) bool { return x.method == r.Method })
@@ -174,7 +173,7 @@ func (s *Server) dispatch(rw http.ResponseWriter, r *http.Request, rs []route) {
 	if !route.stream {
 		ctx := r.Context()
 		if r.Method != http.MethodGet {
-			// A client that goes away must not cut a change in half.
+			// A client that disconnects must not interrupt a change half-way.
 			ctx = context.WithoutCancel(ctx)
 		}
 		ctx, cancel := context.WithTimeout(ctx, s.timeouts.work)
@@ -204,7 +203,7 @@ func (s *Server) dispatch(rw http.ResponseWriter, r *http.Request, rs []route) {
 	s.reply(w, r, max(route.status, http.StatusOK), v)
 }
 
-// started waits for this host's switch, and not beyond the end of the server.
+// started waits for this host's switch, but ends with the server.
 func (s *Server) started(ctx context.Context) error {
 	if s.backend.Started == nil {
 		return nil
@@ -215,7 +214,7 @@ func (s *Server) started(ctx context.Context) error {
 	return s.backend.Started(ctx)
 }
 
-// open checks the parts of a request that every route checks alike.
+// open does the checks that all routes share.
 func (c *call) open(route route) error {
 	q, err := url.ParseQuery(c.r.URL.RawQuery)
 	if err != nil {
@@ -229,7 +228,7 @@ func (c *call) open(route route) error {
 		if c.r.ContentLength != 0 {
 			return intent.Invalidf("%s %s takes no body", c.r.Method, c.r.URL.Path)
 		}
-		// The deadline for reading the request would end its context.
+		// The read deadline would end the request's context.
 		return c.endReading()
 	}
 	return nil
@@ -237,7 +236,7 @@ func (c *call) open(route route) error {
 
 func (c *call) endReading() error {
 	err := http.NewResponseController(c.w).SetReadDeadline(time.Time{})
-	if errors.Is(err, http.ErrNotSupported) { // a test's recorder
+	if errors.Is(err, http.ErrNotSupported) { // a test's ResponseRecorder
 		return nil
 	}
 	return err
@@ -267,7 +266,7 @@ func (s *Server) reply(w *response, r *http.Request, status int, v any) {
 	}
 }
 
-// fail sends err as JSON, with what a delete did before it.
+// fail sends err as JSON, with what a delete deleted before it.
 func (s *Server) fail(rw http.ResponseWriter, r *http.Request, err error, deleted []string) {
 	e := asError(err)
 	status := statusOf(e.Kind)

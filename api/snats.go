@@ -11,7 +11,7 @@ import (
 // SNAT is a SNAT with the addresses that hosts have taken for it.
 type SNAT struct {
 	intent.SNAT
-	Hosts []HostAddress `json:"hosts"` // none where one address is for all hosts
+	Hosts []HostAddress `json:"hosts"` // none where all hosts share one address
 }
 
 // HostAddress is an address that a host has taken.
@@ -49,7 +49,7 @@ var snatClass = declared[intent.SNAT, intent.SNATRef]{
 	},
 }
 
-// viewSNAT joins a SNAT with what hosts have taken for it.
+// viewSNAT joins a SNAT with the addresses that hosts have taken for it.
 func viewSNAT(n intent.SNAT, taken []intent.NATAddress) SNAT {
 	v := SNAT{SNAT: n, Hosts: []HostAddress{}}
 	for _, a := range taken {

@@ -1,4 +1,4 @@
-// Following a packet that is not sent.
+// Tracing a packet without sending one.
 
 package api
 
@@ -72,7 +72,7 @@ func traceRequest(q url.Values) (t intent.TraceQuery, err error) {
 	return t, t.Validate()
 }
 
-// traceQuery is traceRequest's inverse.
+// traceQuery is the inverse of traceRequest.
 func traceQuery(t intent.TraceQuery) url.Values {
 	q := url.Values{"to": {t.To}}
 	set := func(name, value string, given bool) {
@@ -105,7 +105,7 @@ func (s *Server) trace(c *call) (any, error) {
 	return s.backend.Trace(c.r.Context(), t)
 }
 
-// Trace returns what would become of a packet. Hosts that do not answer are no error:
+// Trace returns what would become of a packet. Hosts that do not answer are not an error:
 // the trace lists them.
 func (c *Client) Trace(ctx context.Context, q intent.TraceQuery) (intent.Trace, error) {
 	var t intent.Trace

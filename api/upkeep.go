@@ -1,4 +1,4 @@
-// Looking after the store itself: its health, backups, compacting.
+// Maintenance of the store: its health, backups, compacting.
 
 package api
 
@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Upkeep looks after the store.
+// Upkeep maintains the store.
 type Upkeep interface {
 	StoreHealth(ctx context.Context) (StoreHealth, error)
 	// Backup writes the whole store to w. If it fails, discard what it wrote.
@@ -20,20 +20,20 @@ type Upkeep interface {
 	CheckStore(ctx context.Context) ([]string, error)
 	// Compact drops the store's history and returns the earliest revision left.
 	Compact(ctx context.Context) (revision int64, err error)
-	// AddMember has the store expect a new member; an empty peer is chosen.
+	// AddMember makes the store expect a new member; an empty peer is chosen.
 	AddMember(ctx context.Context, name, peer string) (StoreJoining, error)
-	// RemoveMember takes out a member, named by its name or its peer URL.
+	// RemoveMember removes a member, named by its name or its peer URL.
 	RemoveMember(ctx context.Context, which string) (StoreMember, error)
 }
 
 // StoreHealth is the state of the store.
 type StoreHealth struct {
-	URLs     []string      `json:"urls"` // where this host asks
+	URLs     []string      `json:"urls"` // the URLs that this host uses
 	Embedded bool          `json:"embedded"`
 	Revision int64         `json:"revision"`
 	Etcd     string        `json:"etcd"`   // its version
 	Size     int64         `json:"size"`   // bytes on disk
-	InUse    int64         `json:"in_use"` // of those; compacting gives the rest back
+	InUse    int64         `json:"in_use"` // bytes of Size in use; compacting frees the rest
 	Members  []StoreMember `json:"members"`
 	Faults   []string      `json:"faults"`
 }
@@ -47,28 +47,28 @@ type StoreMember struct {
 	State  string   `json:"state"` // "up", "away", "joining" (without a vote yet) or "expected" (has not joined)
 }
 
-// StoreMemberSpec is what a new member of the store is.
+// StoreMemberSpec describes a new member of the store.
 type StoreMemberSpec struct {
 	Name string `json:"name"`           // of its host
-	Peer string `json:"peer,omitempty"` // URL where the others will reach it; empty: by the VTEP address of that host
+	Peer string `json:"peer,omitempty"` // URL at which the other members will reach it; empty: by the VTEP address of the host
 }
 
-// StoreJoining is what ovloomd of a new member is to be told.
+// StoreJoining is what the ovloomd of a new member has to be given.
 type StoreJoining struct {
 	Name   string   `json:"name"`
-	Peer   string   `json:"peer"`   // where the others expect it
+	Peer   string   `json:"peer"`   // where the other members expect it
 	Listen string   `json:"listen"` // for --store-listen
 	Join   []string `json:"join"`   // for --store-join
 }
 
 // Compacted is the answer to compacting.
 type Compacted struct {
-	Revision int64 `json:"revision"` // the earliest that is left
+	Revision int64 `json:"revision"` // the earliest revision left
 }
 
 // StoreCheck is what is wrong in the store.
 type StoreCheck struct {
-	Findings []string `json:"findings"` // in words, ordered; none: nothing is wrong
+	Findings []string `json:"findings"` // sorted; none: nothing is wrong
 }
 
 // backupTimeout bounds a whole backup.
@@ -109,7 +109,7 @@ func (s *Server) compact(c *call) (any, error) {
 	return Compacted{revision}, err
 }
 
-// backup streams; an error after the first byte cuts the answer off, which the
+// backup streams; after an error past the first byte it aborts the connection, which the
 // client notices.
 func (s *Server) backup(c *call) (any, error) {
 	ctx, cancel := context.WithTimeout(c.r.Context(), backupTimeout)
@@ -150,15 +150,14 @@ func (c *Client) CompactStore(ctx context.Context) (Compacted, error) {
 	return v, err
 }
 
-// AddStoreMember has the store expect a new member.
+// AddStoreMember makes the store expect a new member.
 func (c *Client) AddStoreMember(ctx context.Context, spec StoreMemberSpec) (StoreJoining, error) {
 	var v StoreJoining
 	err := c.do(ctx, http.MethodPost, "/v1/store/members", nil, spec, &v)
 	return v, err
 }
 
-// RemoveStoreMember takes out a member of the store, named by its name or its peer
-// URL.
+// RemoveStoreMember removes a member of the store, named by its name or its peer URL.
 func (c *Client) RemoveStoreMember(ctx context.Context, which string) (StoreMember, error) {
 	var v StoreMember
 	err := c.do(ctx, http.MethodDelete, "/v1/store/members", url.Values{"member": {which}}, nil, &v)

@@ -1,4 +1,4 @@
-// The values that travel: what a client may ask for, and how objects are shown.
+// The values of requests and answers, besides objects.
 
 package api
 
@@ -14,17 +14,17 @@ import (
 // DefaultSocket is where ovloomd listens unless told otherwise.
 const DefaultSocket = "/run/ovloom/ovloomd.sock"
 
-// Version says which build answers.
+// Version identifies the build that answers.
 type Version struct {
 	Version string `json:"version"`
 }
 
-// version is what the linker was given, by -X; "": nothing.
+// version is set by the linker's -X; "": not set.
 var version string
 
-// BuildVersion returns the version of the running program: what its builder gave the
-// linker (-ldflags "-X github.com/ovloom/ovloom/api.version=v1.2.3"), or what the Go
-// toolchain stamped from the source tree's tag or commit; "devel" without either.
+// BuildVersion returns the version of the running program: the linker's (-ldflags "-X
+// github.com/ovloom/ovloom/api.version=v1.2.3"), or the one that the Go toolchain stamped
+// from the source tree's tag or commit; "devel" without either.
 func BuildVersion() string {
 	if version != "" {
 		return version
@@ -36,8 +36,8 @@ func BuildVersion() string {
 	return strings.Trim(info.Main.Version, "()")
 }
 
-// PlugRequest says where on this host a port is to appear: in exactly one of a
-// named namespace, the namespace of a process, or as a tap device that exists.
+// PlugRequest says where on this host a port is to appear: in exactly one of a named
+// namespace, the namespace of a process, or an existing tap device.
 type PlugRequest struct {
 	Ref    intent.PortRef `json:"-"`               // from the path
 	Netns  string         `json:"netns,omitempty"` // a name that `ip netns list` shows, or an absolute path
@@ -47,10 +47,10 @@ type PlugRequest struct {
 
 	NoDefaultRoute bool `json:"no_default_route,omitempty"` // the namespace gets no default route through the network's gateways
 	Take           bool `json:"take,omitempty"`             // from the live host that holds the port
-	Force          bool `json:"force,omitempty"`            // a tap of another kind than tap and veth, or one with addresses
+	Force          bool `json:"force,omitempty"`            // accept a tap of another kind than tap and veth, or with addresses
 }
 
-// DefaultIfname names a plugged port's interface inside its namespace.
+// DefaultIfname is the default name of a plugged port's interface inside its namespace.
 const DefaultIfname = "eth0"
 
 // Validate checks that the request names one place that can exist.
@@ -83,8 +83,8 @@ func (r PlugRequest) Validate() error {
 	return nil
 }
 
-// validateIfname applies the kernel's rules (dev_valid_name): at most 15 bytes,
-// no slash, colon or white space, and not the names of directories.
+// validateIfname applies the kernel's rules (dev_valid_name): at most 15 bytes, no slash,
+// colon or white space, and neither "." nor "..".
 func validateIfname(what, s string) error {
 	if len(s) > 15 || s == "." || s == ".." || strings.ContainsAny(s, "/: \t\n\v\f\r\x00") {
 		return intent.Invalidf("%s name %q is malformed", what, s).
@@ -93,7 +93,7 @@ func validateIfname(what, s string) error {
 	return nil
 }
 
-// PlugResult is what came of plugging a port.
+// PlugResult is the result of plugging a port.
 type PlugResult struct {
 	Interface string       `json:"interface"`        // on br-int
 	Ifname    string       `json:"ifname,omitempty"` // inside the namespace
@@ -103,19 +103,19 @@ type PlugResult struct {
 	Notes     []string     `json:"notes,omitempty"`
 }
 
-// FlowQuery chooses flows of this host's switch; its zero value means all.
+// FlowQuery selects flows of this host's switch; its zero value selects all.
 type FlowQuery struct {
 	Object string // "", or a tenant, network or port: acme, acme/web, acme/web/c1
 	Table  string // "", or a table's name
 }
 
-// Flow is one flow of this host's switch and whose it is.
+// Flow is one flow of this host's switch, and its owner.
 type Flow struct {
 	Table  string `json:"table"`
 	Object string `json:"object"`          // as "port acme/web/c1"; "base" for flows that no object owns
 	Text   string `json:"flow"`            // as ovs-ofctl writes it
-	Words  string `json:"words,omitempty"` // what it does, for people
+	Words  string `json:"words,omitempty"` // its effect, for people
 
-	Packets uint64 `json:"packets"` // that it was hit by
+	Packets uint64 `json:"packets"` // hits
 	Bytes   uint64 `json:"bytes"`
 }

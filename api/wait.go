@@ -19,8 +19,8 @@ import (
 // WaitLine is one line of a stream that waits.
 type WaitLine struct {
 	Pending []string      `json:"pending,omitempty"` // the hosts that are waited for
-	Done    bool          `json:"done,omitempty"`    // the last line: all have it
-	Error   *intent.Error `json:"error,omitempty"`   // the last line: given up
+	Done    bool          `json:"done,omitempty"`    // on the last line: all have applied it
+	Error   *intent.Error `json:"error,omitempty"`   // on the last line: the wait failed
 }
 
 func (s *Server) applied(c *call) (any, error) {
@@ -55,8 +55,8 @@ func (s *Server) up(c *call) (any, error) {
 	})
 }
 
-// wait runs f until the request's time-out and streams its progress. An error
-// before the stream has begun is returned, one after is its last line.
+// wait runs f until the request's time-out and streams its progress. An error before the
+// first line is returned; a later one is the last line.
 func (s *Server) wait(c *call, f func(context.Context, func([]string)) error, late func(pending []string) string) error {
 	timeout, err := queryTimeout(c.query)
 	if err != nil {
@@ -67,7 +67,7 @@ func (s *Server) wait(c *call, f func(context.Context, func([]string)) error, la
 	defer context.AfterFunc(s.stopping, cancel)()
 
 	out := http.NewResponseController(c.w)
-	// Past the wait itself, a client that does not read is given up like any other.
+	// After the wait, a client that does not read times out like any other.
 	if err := out.SetWriteDeadline(time.Now().Add(timeout + s.timeouts.write)); err != nil {
 		return err
 	}
@@ -80,7 +80,7 @@ func (s *Server) wait(c *call, f func(context.Context, func([]string)) error, la
 		over    bool
 	)
 	line := func(l WaitLine) {
-		// A client that went away ends the request's context: nothing to do here.
+		// A client that disconnects ends the request's context: nothing to do here.
 		_ = json.NewEncoder(c.w).Encode(l)
 		_ = out.Flush()
 	}

@@ -9,20 +9,19 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Written is the answer to a change: the revision of the store that has it, and
-// the object as it is now, or what was deleted. In JSON, the object is a field of the
-// name of its class.
+// Written is the answer to a change: the store's revision with the change, and the object
+// as it is now, or what was deleted. In JSON, the object is a field named after its class.
 type Written struct {
 	Revision int64         // 0: a dry run, nothing was written
 	Object   intent.Object // nil: it was deleted
 	Deleted  []string      // as "port acme/web/c1"
 
-	// LeftToDo says, for people, what ovloom does not do: to configure machines behind taps
-	// and other interfaces that it did not make.
+	// LeftToDo lists, for people, what ovloom leaves to do by hand: configuring machines
+	// behind taps and other interfaces that ovloom did not make.
 	LeftToDo []string
 }
 
-// written is how a Written begins and ends in JSON, around the object.
+// written is the start and the end of a Written in JSON, around the object.
 type (
 	writtenRevision struct {
 		Revision int64 `json:"revision"`
@@ -45,7 +44,7 @@ func (w Written) MarshalJSON() ([]byte, error) {
 	for _, p := range parts {
 		var one bytes.Buffer
 		e := json.NewEncoder(&one)
-		e.SetEscapeHTML(false) // that is for who asked for the whole to say
+		e.SetEscapeHTML(false) // the outer encoder chooses whether to escape
 		if err := e.Encode(p); err != nil {
 			return nil, err
 		}

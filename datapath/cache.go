@@ -11,28 +11,28 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// CacheStats tells how well the datapath's cache of flows (megaflows) serves, since the
-// datapath was made.
+// CacheStats tells how well the datapath's cache of flows (megaflows) has served since the
+// datapath was created.
 type CacheStats struct {
-	Hits   uint64 // packets that a flow of the cache served
+	Hits   uint64 // packets that a cached flow served
 	Misses uint64 // packets that ovs-vswitchd had to pass through the tables
-	Lost   uint64 // misses that were dropped, because the queue to ovs-vswitchd was full
+	Lost   uint64 // misses dropped because the queue to ovs-vswitchd was full
 	Flows  uint64 // in the cache now
 
-	// Of Linux's datapath only: how many masks the flows have now, and how many masks were
-	// tried for all packets. The userspace datapath tells neither: 0.
+	// Only of the kernel datapath: the number of masks that the flows have now, and the
+	// number of masks tried for all packets. The userspace datapath reports neither: 0.
 	Masks    uint64
 	MaskHits uint64
 }
 
-// cacheReader reads the counters of a datapath where that datapath keeps them.
+// cacheReader reads the counters of a datapath's cache.
 type cacheReader interface {
 	cacheStats(ctx context.Context) (CacheStats, error)
 }
 
-// CacheStats returns the counters of the datapath's cache. Linux's datapath is asked by
-// netlink, and answers while ovs-vswitchd is down; it must be that of the caller's network
-// namespace. For the userspace datapath ovs-vswitchd answers.
+// CacheStats returns the counters of the datapath's cache. It reads the kernel datapath of
+// the caller's network namespace by netlink, even while ovs-vswitchd is down. It asks
+// ovs-vswitchd for the userspace datapath's counters.
 func (d *Datapath) CacheStats(ctx context.Context) (CacheStats, error) {
 	s, err := d.cache.cacheStats(ctx)
 	if err != nil {
@@ -57,7 +57,7 @@ var (
 	flowsLine   = regexp.MustCompile(`(?m)^\s+flows: (\d+)`)
 )
 
-// parseShow reads the counters that dpctl/show prints of one datapath (ovs-dpctl(8)).
+// parseShow parses the counters that dpctl/show prints of one datapath (ovs-dpctl(8)).
 func parseShow(show string) (CacheStats, error) {
 	lookups, flows := lookupsLine.FindStringSubmatch(show), flowsLine.FindStringSubmatch(show)
 	if lookups == nil || flows == nil {
@@ -72,7 +72,7 @@ func parseShow(show string) (CacheStats, error) {
 	return s, errors.Join(errs...)
 }
 
-// kernelCache is the cache of Linux's datapath.
+// kernelCache is the cache of the kernel datapath.
 type kernelCache struct{ kernel lister }
 
 // lister lists the datapaths of the kernel.
@@ -86,7 +86,7 @@ func (c kernelCache) cacheStats(context.Context) (CacheStats, error) {
 		return CacheStats{}, err
 	}
 	for _, d := range all {
-		if d.Name == "ovs-system" { // what ovs-vswitchd names the one that it makes
+		if d.Name == "ovs-system" { // the name that ovs-vswitchd gives its datapath
 			return CacheStats{
 				Hits: d.Stats.Hit, Misses: d.Stats.Missed, Lost: d.Stats.Lost, Flows: d.Stats.Flows,
 				Masks: uint64(d.MegaflowStats.Masks), MaskHits: d.MegaflowStats.MaskHits,

@@ -13,7 +13,7 @@ import (
 	"github.com/ovloom/ovloom/unixctl"
 )
 
-// Caller calls methods of ovs-vswitchd; *unixctl.Client is one.
+// Caller calls methods of ovs-vswitchd; *unixctl.Client implements it.
 type Caller interface {
 	Call(ctx context.Context, method string, params ...string) (string, error)
 }
@@ -25,8 +25,8 @@ type Datapath struct {
 	cache    cacheReader
 }
 
-// New returns the datapath of the ovs-vswitchd that has its control socket in runDir. kernel
-// says that it is the kernel datapath.
+// New returns the datapath of the ovs-vswitchd that has its control socket in runDir.
+// kernel selects the kernel datapath.
 func New(runDir string, kernel bool) *Datapath {
 	return of(unixctl.New(runDir, "ovs-vswitchd"), kernel)
 }

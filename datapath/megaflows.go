@@ -68,13 +68,13 @@ func (d *Datapath) FlowsByPort(ctx context.Context, bridge string) (map[uint32]F
 	return countByPort(flows, portNumbers(ports, bridge)), nil
 }
 
-// portNumbers reads from dpif/show which number of the datapath is which of a bridge.
+// portNumbers parses dpif/show for the OpenFlow ports of a bridge, by datapath port number.
 func portNumbers(show, bridge string) map[string]uint32 {
 	numbers := map[string]uint32{}
 	here := false
 	for line := range strings.Lines(show) {
 		name, header := strings.CutSuffix(strings.TrimSpace(line), ":")
-		if header { // of a bridge; patch ports have no number of the datapath
+		if header { // the header of a bridge; patch ports have no datapath number
 			here = name == bridge
 		}
 		m := portLine.FindStringSubmatch(line)

@@ -13,31 +13,31 @@ import (
 	"time"
 )
 
-// The userspace datapath keeps which MAC the other ends of tunnels have, and learns it from
-// every tunnel packet that it looks up: one forged packet on the underlay leads all
-// that goes to a host elsewhere, and nothing leads it back while the entry is used. No
-// entry can be pinned in Open vSwitch 3.1. So changes are watched, and whoever is said
-// to have moved is asked for.
+// The userspace datapath caches the MACs of tunnel next hops, and learns them from every
+// tunnel packet that it looks up: one forged packet on the underlay diverts all traffic to
+// a host, and nothing corrects the entry while it is in use. Open vSwitch 3.1 cannot pin
+// entries. So Neighbourhood watches for changes, and asks by ARP for each neighbour that
+// seems to have moved.
 const (
 	neighboursEvery = 2 * time.Second
-	neighbourAnswer = 300 * time.Millisecond // how long answers are waited for
+	neighbourAnswer = 300 * time.Millisecond // how long to wait for answers
 
-	// missingMost is how many that are gone are asked for at one look: after a restart of
-	// ovs-vswitchd all are, and come back by themselves. One that does not answer for
-	// missingTime is forgotten: its host is gone.
+	// missingMost is how many missing neighbours are asked for per check: after a restart
+	// of ovs-vswitchd all are missing, and come back by themselves. A neighbour that does
+	// not answer for missingTime is forgotten: its host is gone.
 	missingMost = 4
 	missingTime = 10 * time.Minute
 )
 
-// Neighbour is the next hop of tunnels, as the userspace datapath has it.
+// Neighbour is a next hop of tunnels in the userspace datapath.
 type Neighbour struct {
 	Bridge string
 	Addr   netip.Addr
 	MAC    string
 }
 
-// Neighbours returns those of all tunnels. Linux's own datapath has none: there the kernel
-// asks by itself.
+// Neighbours returns the next hops of all tunnels. The kernel datapath has none: there the
+// kernel resolves them.
 func (d *Datapath) Neighbours(ctx context.Context) ([]Neighbour, error) {
 	if d.kernel {
 		return nil, nil
@@ -59,17 +59,17 @@ func (d *Datapath) Neighbours(ctx context.Context) ([]Neighbour, error) {
 	return all, nil
 }
 
-// SetNeighbour changes the MAC of one.
+// SetNeighbour changes the MAC of a neighbour.
 func (d *Datapath) SetNeighbour(ctx context.Context, n Neighbour) error {
 	_, err := d.vswitchd.Call(ctx, "tnl/neigh/set", n.Bridge, n.Addr.String(), n.MAC)
 	return err
 }
 
-// WhoHas asks on a link by ARP for an address, and returns the MACs of all who answer.
+// WhoHas asks on a link by ARP for an address, and returns the MACs of all answers.
 type WhoHas func(link string, a netip.Addr, wait time.Duration) ([]string, error)
 
-// truth decides which MAC an address has: was is what it had before ("" if it was not known),
-// is what it is said to have now, answers is who answers for it.
+// truth decides which MAC an address has: was is its MAC before ("" if unknown), is the
+// MAC that it now seems to have, and answers are the MACs that answered for it.
 func truth(was, is string, answers []string) string {
 	switch {
 	case slices.Contains(answers, was):
@@ -80,40 +80,40 @@ func truth(was, is string, answers []string) string {
 	return answers[0]
 }
 
-// neighboursMost is how many neighbours are remembered: whoever forges packets on the
-// underlay can make the datapath learn as many addresses as he likes.
+// neighboursMost bounds how many neighbours are remembered: forged packets on the underlay
+// can make the datapath learn any number of addresses.
 const neighboursMost = 4096
 
-// Change is a neighbour that was said to have another MAC than before.
+// Change is a neighbour whose MAC seemed to change.
 type Change struct {
-	Neighbour        // as it was said to be
+	Neighbour        // with the new MAC
 	Was       string // its MAC before
 	At        time.Time
 }
 
-// Neighbourhood watches tunnel neighbours.
+// Neighbourhood watches the next hops of tunnels.
 type Neighbourhood struct {
 	Datapath *Datapath
 	WhoHas   WhoHas
 	Log      *slog.Logger
-	// PutBack is told of each that was put back; claimed is the MAC that it had got, "" if it
-	// was missing.
+	// PutBack is called with each neighbour put back; claimed is the wrong MAC that it
+	// had, "" if the neighbour was missing.
 	PutBack func(n Neighbour, claimed string)
 
-	// Only the loop has these, by neighbour without its MAC.
+	// Used by the loop alone; the keys are neighbours without MACs.
 	known   map[Neighbour]string  // MACs
-	missing map[Neighbour]absence // of known: what the datapath does not have
+	missing map[Neighbour]absence // of known, those that the datapath does not have
 
 	mu      sync.Mutex
-	changes map[Neighbour]Change // the last of each neighbour; guarded by mu
+	changes map[Neighbour]Change // the last change of each neighbour; guarded by mu
 }
 
-// Repairs remembers what was put back, as *repair.Log does.
+// Repairs records what was put back; *repair.Log implements it.
 type Repairs interface {
 	Put(what string, count int, detail string)
 }
 
-// RecordIn returns a Neighbourhood.PutBack that tells repairs.
+// RecordIn returns a Neighbourhood.PutBack that records in repairs.
 func RecordIn(repairs Repairs) func(n Neighbour, claimed string) {
 	return func(n Neighbour, claimed string) {
 		if claimed == "" {
@@ -124,13 +124,13 @@ func RecordIn(repairs Repairs) func(n Neighbour, claimed string) {
 	}
 }
 
-// absence is of a neighbour that the datapath had and has not any more.
+// absence is the absence of a neighbour that the datapath had before.
 type absence struct {
 	since time.Time
 	asked time.Time // the last time
 }
 
-// changesKept is how long a change can be asked for.
+// changesKept is how long Changed returns a change.
 const changesKept = time.Minute
 
 // Changed returns the changes of the last minute, by address.
@@ -170,13 +170,13 @@ func (h *Neighbourhood) Keep(ctx context.Context) error {
 		case <-ticker.C:
 		}
 		if err := h.look(ctx); err != nil && ctx.Err() == nil {
-			h.Log.Debug("cannot look at tunnel neighbours", "error", err) // ovs-vswitchd is away: the connection to it tells
+			h.Log.Debug("cannot look at tunnel neighbours", "error", err) // ovs-vswitchd is away: its connection reports that
 		}
 	}
 }
 
-// bound makes room for another neighbour, and says whether there is any: those that the
-// datapath does not have any more are forgotten.
+// bound makes room for another neighbour by forgetting those that the datapath no longer
+// has, and reports whether there is room.
 func (h *Neighbourhood) bound(list []Neighbour) bool {
 	if len(h.known) < neighboursMost {
 		return true
@@ -235,8 +235,8 @@ func (h *Neighbourhood) look(ctx context.Context) error {
 	return h.bringBackMissing(ctx, listed)
 }
 
-// bringBackMissing asks for neighbours that the datapath had and does not list any more,
-// those first that were asked for the longest time ago.
+// bringBackMissing asks for neighbours that the datapath no longer lists, starting with
+// the one asked for the longest time ago.
 func (h *Neighbourhood) bringBackMissing(ctx context.Context, listed map[Neighbour]bool) error {
 	now := time.Now()
 	maps.DeleteFunc(h.missing, func(key Neighbour, _ absence) bool { _, known := h.known[key]; return !known })
@@ -268,9 +268,9 @@ func (h *Neighbourhood) bringBackMissing(ctx context.Context, listed map[Neighbo
 	return nil
 }
 
-// bringBack sets a neighbour that is missing, if it answers. Open vSwitch asks for it by
-// itself, but does not see the answer for as long as it has a flow cached that an earlier
-// one went through: for ever, if the answers to its own questions keep that alive.
+// bringBack sets a missing neighbour, if it answers. Open vSwitch asks for it too, but
+// does not see the answer while a flow that carried an earlier answer is cached: for ever,
+// if the answers to its own requests keep that flow in use.
 func (h *Neighbourhood) bringBack(ctx context.Context, key Neighbour, mac string) error {
 	answers, err := h.WhoHas(key.Bridge, key.Addr, neighbourAnswer)
 	if err != nil {

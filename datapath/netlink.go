@@ -11,7 +11,7 @@ import (
 // kernel is the kernel's Open vSwitch, as the caller's network namespace sees it.
 type kernel struct{}
 
-// List connects for each question: the module may be loaded, or be loaded again, later.
+// List connects anew for each call: the module may be loaded, or reloaded, later.
 func (kernel) List() (_ []ovsnl.Datapath, err error) {
 	c, err := ovsnl.New()
 	if errors.Is(err, os.ErrNotExist) {

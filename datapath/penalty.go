@@ -12,49 +12,48 @@ import (
 )
 
 // A packet for which the cache has no flow costs the datapath as much as ten others, and
-// is looked up in the same thread as everybody's. A port that sends from or to ever new
-// addresses slows down all others so. No datapath of Open vSwitch 3.1 says which port
-// it is: so the number of flows is watched, and where they come from looked up once
-// it grows fast.
+// is looked up in the same thread as the packets of all ports. So a port that keeps
+// sending from or to new addresses slows down all others. No datapath of Open vSwitch 3.1
+// says which port it is: so Watch counts the flows, and looks up their ports once the
+// number grows fast.
 const (
 	watchEvery = 150 * time.Millisecond
-	flowsFew   = 1500 // with fewer than these nothing is slow
-	growsFast  = 1000 // flows a second more than at the last look
+	flowsFew   = 1500 // with fewer, nothing is slow
+	growsFast  = 1000 // flows a second more than at the last check
 	flowsMany  = 20000
 
-	// Beyond these a port is one that floods: flows that served few packets, and all. Who
-	// talks to many for long is no flood.
+	// A port with more flows floods the cache: flows that served few packets, and all
+	// flows. A port that talks to many addresses for long does not flood.
 	portMostIdle = 1200
 	portMost     = 5000
 
-	// Some packets ovs-vswitchd has to rewrite itself, by the tables, whatever is cached:
-	// answers to ARP and neighbour solicitations. slowMost is how many of them a second
-	// make a port one that floods.
+	// Some packets have to go through ovs-vswitchd whatever is cached: answers to ARP and
+	// neighbour solicitations. slowMost is how many of them a second count as flooding.
 	slowMost = 1000
 
-	// To count flows holds the switch up, the more so the more there are. countAgain is
-	// how long it takes to count again after no port was found, unless there are countMore
-	// times as many flows by then: the one may have been about to reach its most.
+	// Counting flows holds up the switch, the more so the more flows there are. After a
+	// count that found no port, the next is countAgain later, unless there are countMore
+	// times as many flows by then: a port may have been just below its limit.
 	countAgain = 30 * time.Second
 	countMore  = 1.5
-	countFound = time.Second     // while the flows that it has left are there
-	countSoon  = 2 * time.Second // where there are fewer than countCheap
+	countFound = time.Second     // while flows of a penalized port remain
+	countSoon  = 2 * time.Second // with fewer than countCheap flows
 	countCheap = 5000
 
 	slowLeast = 250 * time.Millisecond // between two counts
 
-	lookLimit = 5 * time.Second // for what the switch is asked in one look
+	lookLimit = 5 * time.Second // for all requests to the switch in one check
 
-	// A penalty lasts for penaltyFirst, and twice as long as the one before if the port
-	// begins again soon.
+	// A penalty lasts for penaltyFirst, or twice as long as the one before if the port
+	// floods again soon.
 	penaltyFirst  = 30 * time.Second
 	penaltyMost   = 8 * time.Minute
 	penaltyForget = 10 * time.Minute
 )
 
-// Penalty is that of one port.
+// Penalty is the penalty of one port.
 type Penalty struct {
-	Flows int // that it had; 0: it was for Asked
+	Flows int // flows that the port had; 0: the penalty is for Asked
 	Asked int // packets a second that ovs-vswitchd had to handle
 	Until time.Time
 
@@ -63,27 +62,27 @@ type Penalty struct {
 
 // judge decides which ports get a penalty. It does no I/O.
 type judge struct {
-	last      int // flows at the last look
+	last      int // flows at the last check
 	looked    time.Time
 	countNext time.Time
-	countOver int                // flows, beyond which to count before countNext; 0: no number is
-	penalties map[uint32]Penalty // by OpenFlow port; those that are over too, for a while
+	countOver int                // number of flows above which to count before countNext; 0: never
+	penalties map[uint32]Penalty // by OpenFlow port; ended ones too, for a while
 
 	slow judgeSlow
 }
 
 // judgeSlow decides when to look for ports whose packets need ovs-vswitchd, which takes
-// two looks.
+// two checks.
 type judgeSlow struct {
-	last   uint64 // translations at the last look
+	last   uint64 // translations at the last check
 	looked time.Time
-	next   time.Time // not before
+	next   time.Time // earliest time of the next count
 
-	counted time.Time // when before was; zero: there is none
+	counted time.Time // time of the count before; zero: none
 	before  map[uint32]FlowCount
 }
 
-// suspicious says whether it is worth to look where flows come from.
+// suspicious reports whether to look up which ports the flows come from.
 func (j *judge) suspicious(now time.Time, flows int) bool {
 	grown, since, fresh := flows-j.last, now.Sub(j.looked), !j.looked.IsZero()
 	j.last, j.looked = flows, now
@@ -114,8 +113,8 @@ func (j *judge) charge(now time.Time, counts map[uint32]FlowCount) (charged []ui
 	return charged
 }
 
-// punish gives a port a penalty, unless it is in one: what it does now is from before, or
-// within its rate.
+// punish gives a port a penalty, unless it has one already: its flows are then from before
+// the penalty, or within its rate.
 func (j *judge) punish(now time.Time, port uint32, p Penalty) bool {
 	old := j.penalties[port]
 	if now.Before(old.Until) {
@@ -133,8 +132,8 @@ func (j *judge) punish(now time.Time, port uint32, p Penalty) bool {
 	return true
 }
 
-// suspicious says whether so many packets pass through the tables that it is worth to
-// look which ports they come from.
+// suspicious reports whether so many packets pass through the tables that it is worth
+// looking up their ports.
 func (j *judgeSlow) suspicious(now time.Time, translations uint64) bool {
 	since, fresh := now.Sub(j.looked), !j.looked.IsZero() && translations >= j.last
 	grown := translations - j.last
@@ -145,8 +144,8 @@ func (j *judgeSlow) suspicious(now time.Time, translations uint64) bool {
 	return fresh && !now.Before(j.next) && float64(grown) >= slowMost*since.Seconds()
 }
 
-// chargeSlow gives penalties to the ports that sent too many packets between two counts
-// that ovs-vswitchd had to handle. The first count charges nobody.
+// chargeSlow gives penalties to the ports that sent, between two counts, too many packets
+// that ovs-vswitchd had to handle. The first count gives none.
 func (j *judge) chargeSlow(now time.Time, counts map[uint32]FlowCount) (charged []uint32) {
 	s := &j.slow
 	before, since := s.before, now.Sub(s.counted)
@@ -185,7 +184,7 @@ func (j *judge) standing(now time.Time) map[uint32]Penalty {
 	return in
 }
 
-// Watch looks for ports that make too many cached flows, and says which.
+// Watch finds ports that flood the flow cache.
 type Watch struct {
 	// Set by NewWatch.
 	dp     *Datapath
@@ -197,20 +196,20 @@ type Watch struct {
 	standing map[uint32]Penalty
 }
 
-// NewWatch returns a watch on the ports of a bridge.
+// NewWatch returns a Watch of the ports of a bridge.
 func NewWatch(d *Datapath, bridge string, log *slog.Logger) *Watch {
 	return &Watch{dp: d, bridge: bridge, log: log}
 }
 
-// Penalties returns those in force, by OpenFlow port.
+// Penalties returns the penalties in force, by OpenFlow port.
 func (w *Watch) Penalties() map[uint32]Penalty {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return maps.Clone(w.standing)
 }
 
-// Keep looks until ctx ends. tell is given all ports in penalty, by OpenFlow port, whenever
-// that changes.
+// Keep watches until ctx ends. It calls tell with all ports that have a penalty, by
+// OpenFlow port, whenever they change.
 func (w *Watch) Keep(ctx context.Context, tell func(context.Context, map[openflow.PortNo]bool)) error {
 	var j judge
 	ticker := time.NewTicker(watchEvery)
@@ -242,7 +241,7 @@ func (w *Watch) look(ctx context.Context, j *judge) {
 	defer cancel()
 	flows, err := w.dp.Flows(ctx)
 	if err != nil {
-		w.log.Debug("cannot count cached flows", "error", err) // ovs-vswitchd is away: the connection to it tells
+		w.log.Debug("cannot count cached flows", "error", err) // ovs-vswitchd is away: its connection reports that
 		j.looked, j.slow.looked = time.Time{}, time.Time{}
 		return
 	}

@@ -21,8 +21,8 @@ import (
 
 const (
 	examineTime = 12 * time.Second       // for one host's part of an examination
-	reportTime  = 15 * time.Second       // how long the hosts' reports are waited for
-	reportPoll  = 100 * time.Millisecond // how often it is looked for them
+	reportTime  = 15 * time.Second       // how long to wait for the hosts' reports
+	reportPoll  = 100 * time.Millisecond // how often to poll for them
 
 	// ProbesQueued is how many received packets may wait.
 	ProbesQueued = 4096
@@ -77,16 +77,16 @@ type Config struct {
 	Switch       Switch
 	Host         Host
 
-	// Self returns this host's current state, and Underlay why none of its tunnels works, with
-	// the remedy; "" if they do.
+	// Self returns this host's current state, and Underlay why none of its tunnels works,
+	// with the remedy; "" if they work.
 	Self     func() intent.Host
 	Underlay func() (fault, do string)
 
-	// Interfaces are those of the integration bridge.
+	// Interfaces returns the interfaces of the integration bridge.
 	Interfaces func() []ovsdb.Interface
 
-	// Neighbours returns the userspace datapath's next hops of tunnels, and Moved those that
-	// had another MAC a moment ago.
+	// Neighbours returns the userspace datapath's next hops of tunnels, and Moved the next
+	// hops whose MAC changed a moment ago.
 	Neighbours func(ctx context.Context) ([]datapath.Neighbour, error)
 	Moved      func() []datapath.Change
 
@@ -110,8 +110,7 @@ func NewExaminer(cfg Config) *Examiner {
 	return e
 }
 
-// Run answers probes, which come in by packets, and takes part in examinations, until ctx
-// ends.
+// Run answers the probes in packets, and takes part in examinations, until ctx ends.
 func (e *Examiner) Run(ctx context.Context, packets <-chan openflow.PacketIn) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
@@ -128,7 +127,7 @@ func (e *Examiner) Run(ctx context.Context, packets <-chan openflow.PacketIn) er
 	return nil
 }
 
-// receive takes in what came through the tunnel.
+// receive handles packets from the tunnel.
 func (e *Examiner) receive(ctx context.Context, packets <-chan openflow.PacketIn) {
 	for {
 		select {
@@ -172,8 +171,9 @@ func (e *Examiner) send(ctx context.Context, packets []Packet) error {
 func (e *Examiner) examine(ctx context.Context, run uint64) error {
 	limited, cancel := context.WithTimeout(ctx, examineTime)
 	defer cancel()
-	// An ovloomd that starts is told of all examinations of the last minute. To take part again in
-	// those that this host has reported to would push the present one out of the probers' memory.
+	// An ovloomd that starts receives all examinations of the last minute. Taking part
+	// again in those that this host has reported to would push the current one out of the
+	// probers' memory.
 	if reported, err := e.cfg.Examinations.ExaminationAnswered(limited, run); err != nil || slices.Contains(reported, e.cfg.Name) {
 		return err
 	}
@@ -187,7 +187,7 @@ func (e *Examiner) examine(ctx context.Context, run uint64) error {
 			alive = append(alive, h.Host)
 		}
 	}
-	// Also when there is no time left: others wait for it.
+	// Answer even when no time is left: others wait for the report.
 	return e.cfg.Examinations.AnswerExamination(ctx, run, e.report(limited, run, alive))
 }
 
@@ -246,8 +246,8 @@ func (e *Examiner) Health(ctx context.Context) (intent.Health, error) {
 	return Judge(hosts, networks, reports), nil
 }
 
-// alone is an examination without the store: of this host, and of its paths to the hosts that
-// it remembers. Those answer probes without the store.
+// alone is an examination without the store: of this host, and of its paths to the hosts
+// in its cached copy. Those answer probes without the store.
 func (e *Examiner) alone(ctx context.Context, run uint64) intent.Health {
 	ctx, cancel := context.WithTimeout(ctx, examineTime)
 	defer cancel()

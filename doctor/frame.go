@@ -13,18 +13,18 @@ const tunnelOverhead = 8 + 8 + 20
 
 // Sizes of probes, in bytes of the underlay's IP packet.
 const (
-	frameMin = 14 + 32 // of the frame itself: Ethernet header and what a probe says
+	frameMin = 14 + 32 // of the frame itself: Ethernet header and a probe's fields
 	sizeMin  = frameMin + tunnelOverhead
 	sizeMax  = 65535
 )
 
-// etherType is one of those for local experiments (IEEE 802, 9.2.3).
+// etherType is an EtherType for local experiments (IEEE 802, 9.2.3).
 const etherType = 0x88b5
 
-// magic tells our probes from other experiments, and their version.
+// magic distinguishes ovloom's probes from other experiments, and encodes their version.
 const magic = 0x6f766c01
 
-// kind is what a probe is for.
+// kind is the kind of a probe.
 type kind uint16
 
 const (
@@ -32,7 +32,7 @@ const (
 	answer  kind = 2
 )
 
-// probe is what a frame says. A request and its answer have the same Run, Size and
+// probe is the content of a frame. A request and its answer have the same Run, Size and
 // Sent.
 type probe struct {
 	Kind kind

@@ -11,10 +11,10 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// certificateTime is how long a certificate should still be valid.
+// certificateTime is how much longer a certificate should be valid.
 const certificateTime = 30 * 24 * time.Hour
 
-// examineHost looks for what is wrong on this host alone.
+// examineHost reports what is wrong on this host alone.
 func (e *Examiner) examineHost() []intent.Finding {
 	var list []intent.Finding
 	find := func(do, what string, args ...any) {
@@ -40,12 +40,12 @@ func (e *Examiner) examineHost() []intent.Finding {
 	return list
 }
 
-// examineNeighbours looks for the next hops of the tunnels to other hosts. They were asked
-// for just now, if they were not known: probes have been sent there.
+// examineNeighbours looks up the next hops of the tunnels to other hosts. The probes just
+// sent have resolved those that were unknown.
 func (e *Examiner) examineNeighbours(ctx context.Context, hosts []intent.Host) []intent.Finding {
-	known, err := e.cfg.Neighbours(ctx) // none on Linux's own datapath
+	known, err := e.cfg.Neighbours(ctx) // none on the kernel datapath
 	if err != nil {
-		return nil // ovs-vswitchd is away: the paths tell
+		return nil // ovs-vswitchd is away: the paths' findings say so
 	}
 	var hops []Hop
 	for _, h := range hosts {
@@ -54,7 +54,7 @@ func (e *Examiner) examineNeighbours(ctx context.Context, hosts []intent.Host) [
 		}
 		hop := Hop{Host: h}
 		if hop.Addr, hop.Link, err = e.cfg.Host.NextHop(h.VTEP); err != nil || !hop.Addr.IsValid() {
-			continue // without a route nothing passes: the paths tell
+			continue // without a route nothing passes: the paths' findings say so
 		}
 		for _, c := range e.cfg.Moved() {
 			if c.Addr == hop.Addr {
@@ -77,7 +77,7 @@ func (e *Examiner) examineNeighbours(ctx context.Context, hosts []intent.Host) [
 	return Neighbours(e.cfg.Name, hops)
 }
 
-// examineTunnel looks for others that use the tunnels' UDP port.
+// examineTunnel looks for other programs that use the tunnels' UDP port.
 func (e *Examiner) examineTunnel(find func(do, what string, args ...any)) error {
 	host, port := e.cfg.Name, e.cfg.VXLANPort
 	for _, i := range e.cfg.Interfaces() {
@@ -137,7 +137,8 @@ func (e *Examiner) examineOffloads(find func(do, what string, args ...any)) erro
 	return errors.Join(err, tapErr)
 }
 
-// examineCertificate looks for a certificate that is not valid, or not for long.
+// examineCertificate checks whether the certificate is valid, and stays so for long
+// enough.
 func (e *Examiner) examineCertificate(now time.Time, find func(do, what string, args ...any)) {
 	f := e.cfg.Certificate
 	if f.Cert == "" {

@@ -10,13 +10,13 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// clockLimit is how far two clocks may be apart. TLS itself minds only the dates of
-// certificates, but a certificate made a moment ago on one host is not valid yet
-// on one whose clock is behind.
+// clockLimit is how far two clocks may be apart. TLS itself checks only the dates of
+// certificates, but a certificate made a moment ago on one host is not valid yet on a host
+// whose clock is behind.
 const clockLimit = 5 * time.Second
 
 // Wanted returns the size that a path between two hosts must carry, in bytes of the
-// underlay's IP packet: what the smaller of their underlays does.
+// underlay's IP packet: the smaller of their underlays' MTUs.
 func Wanted(a, b intent.Host) int {
 	known := func(mtu int) int { return cmp.Or(mtu, intent.MTUDefault+intent.VXLANOverhead) }
 	return min(known(a.UnderlayMTU), known(b.UnderlayMTU))
@@ -80,7 +80,7 @@ func JudgeAlone(hosts []intent.Host, report intent.HealthReport, why error) inte
 	return j.health
 }
 
-// judge is one judgement under way.
+// judge is one diagnosis in progress.
 type judge struct {
 	hosts   []intent.Host // that reported
 	reports map[string]intent.HealthReport
@@ -91,7 +91,7 @@ func (j *judge) find(hosts []string, do, what string, args ...any) {
 	j.health.Findings = append(j.health.Findings, intent.Finding{Hosts: hosts, What: fmt.Sprintf(what, args...), Do: do})
 }
 
-// report returns what a host found out about the path to another.
+// report returns one host's report on the path to another.
 func (j *judge) report(from, to string) (intent.PathReport, bool) {
 	paths := j.reports[from].Paths
 	i := slices.IndexFunc(paths, func(p intent.PathReport) bool { return p.To == to })
@@ -121,7 +121,7 @@ func (j *judge) ports() {
 	j.find(all, "give every ovloomd the same --vxlan-port", "the hosts' tunnels use different UDP ports: %s", strings.Join(words, "; "))
 }
 
-// state judges one path by the reports of both its ends.
+// state judges one path from the reports of both its ends.
 func (j *judge) state(from, to string) (intent.Path, bool) {
 	r, ok := j.report(from, to)
 	if !ok {
@@ -135,17 +135,17 @@ func (j *judge) state(from, to string) (intent.Path, bool) {
 	case r.Passes > 0:
 		p.State = intent.PathMTU
 	case back.HeardOf:
-		p.State, p.Passes = intent.PathUnknown, sizeMin // it is the way back that is broken
+		p.State, p.Passes = intent.PathUnknown, sizeMin // the way back is broken
 	default:
 		p.State = intent.PathDead
 	}
 	return p, true
 }
 
-// paths judges all paths and says what is wrong with each pair of hosts.
+// paths judges all paths and reports what is wrong with each pair of hosts.
 func (j *judge) paths() {
 	at := map[[2]string]intent.Path{}
-	dead := map[string]int{} // pairs of which no direction works
+	dead := map[string]int{} // pairs with no working direction
 	for _, a := range j.hosts {
 		for _, b := range j.hosts {
 			if p, ok := j.state(a.Name, b.Name); ok {
@@ -181,7 +181,7 @@ func (j *judge) paths() {
 	}
 }
 
-// allDead says whether no host is better off than another.
+// allDead reports whether no path works between any two hosts.
 func (j *judge) allDead(dead map[string]int) bool {
 	for _, h := range j.hosts {
 		if dead[h.Name] < len(j.hosts)-1 {
@@ -202,14 +202,14 @@ func (j *judge) cutOff(h intent.Host) {
 		"host %s (%s) is cut off: no tunnel packet passes between it and any other host", h.Name, h.VTEP)
 }
 
-// filterHint says what may keep tunnel packets from a host.
+// filterHint says what may block tunnel packets to a host.
 func (j *judge) filterHint(h intent.Host) string {
 	port := j.reports[h.Name].VXLANPort
 	return fmt.Sprintf("see whether %s answers ping from the others; if it does, UDP port %d is filtered: let it in on the host "+
 		"(nft insert rule inet filter input udp dport %d accept) and in every firewall or security group between", h.VTEP, port, port)
 }
 
-// pair says what is wrong between two hosts.
+// pair reports what is wrong between two hosts.
 func (j *judge) pair(a, b intent.Host, there, back intent.Path) {
 	both := []string{a.Name, b.Name}
 	switch {
@@ -237,8 +237,8 @@ func (j *judge) tooSmall(hosts []string, where string, p intent.Path) {
 		"the underlay %s is too small: packets of %d bytes are lost, those of %d pass", where, p.Wanted, p.Passes)
 }
 
-// clocks names the hosts whose clocks are off, compared with the host that agrees with
-// most others.
+// clocks reports the hosts whose clocks are off, compared with the host that agrees with
+// the most others.
 func (j *judge) clocks() {
 	skew := func(from, to string) (time.Duration, bool) {
 		p, ok := j.report(from, to)
@@ -265,7 +265,7 @@ func (j *judge) clocks() {
 	}
 }
 
-// clock says by how much a host's clock is ahead of another's.
+// clock reports by how much a host's clock is ahead of another's.
 func (j *judge) clock(host, ref string, d time.Duration) {
 	side := "ahead of"
 	if d < 0 {
@@ -275,7 +275,7 @@ func (j *judge) clock(host, ref string, d time.Duration) {
 		"the clock of %s is %s %s that of %s", host, d.Abs().Round(time.Second), side, ref)
 }
 
-// mtus looks for networks whose packets do not fit some host's underlay.
+// mtus reports networks whose packets do not fit some host's underlay.
 func (j *judge) mtus(networks []intent.Network) {
 	if len(j.hosts) == 0 {
 		return
@@ -302,7 +302,7 @@ func (j *judge) mtus(networks []intent.Network) {
 	}
 }
 
-// few names some of many.
+// few lists some of many names.
 func few(names []string) string {
 	const most = 3
 	if len(names) <= most {

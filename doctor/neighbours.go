@@ -7,18 +7,18 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Hop is where a host sends the tunnel packets for another: to that host itself, or to the
-// router in between.
+// Hop is where a host sends the tunnel packets for another host: to that host itself, or
+// to the router in between.
 type Hop struct {
-	Host intent.Host // to which they are sent
+	Host intent.Host // the receiver
 	Addr netip.Addr
 	Link string // of the underlay
 
-	MAC string // that answers ARP for Addr; "": none, as far as this host knows
+	MAC string // that answers ARP for Addr; "": none known to this host
 	Was string // another MAC that Addr had a moment ago; "": none
 }
 
-// Neighbours says what is wrong with the neighbours on the underlay of the named host.
+// Neighbours reports what is wrong with the neighbours on the underlay of the named host.
 func Neighbours(self string, hops []Hop) []intent.Finding {
 	var list []intent.Finding
 	find := func(h Hop, do, what string) {

@@ -22,7 +22,7 @@ type Target struct {
 	Wanted int // the size that must pass, in bytes of the underlay's IP packet
 }
 
-// How often a probe is sent, and how long each is waited for. The first packet of a
+// How often to send a probe, and how long to wait for each answer. The first packet of a
 // tunnel may be lost while its neighbour is resolved.
 const (
 	firstTries = 5
@@ -32,11 +32,11 @@ const (
 	sizeWait   = 200 * time.Millisecond
 )
 
-// runsKept bounds what is remembered of examinations; older ones are forgotten.
+// runsKept bounds how many examinations are remembered; older ones are forgotten.
 const runsKept = 8
 
-// Prober probes other hosts, and answers their probes. Its methods may be called from
-// several goroutines.
+// Prober probes other hosts, and answers their probes. Its methods are safe for concurrent
+// use.
 type Prober struct {
 	send func(context.Context, []Packet) error
 
@@ -48,18 +48,18 @@ type Prober struct {
 
 // run is one examination.
 type run struct {
-	heard   map[netip.Addr]bool // whose probes came in
+	heard   map[netip.Addr]bool // hosts whose probes were received
 	answers map[sent]reply
-	news    chan struct{} // has one element when answers grew
+	news    chan struct{} // has one element after answers grew
 }
 
-// sent is what was asked: a size of a path.
+// sent identifies a request: a path and a size.
 type sent struct {
 	to   netip.Addr
 	size int
 }
 
-// reply is the fastest answer to it.
+// reply is the fastest answer to a request.
 type reply struct{ skew, rtt time.Duration }
 
 // NewProber returns a prober that sends with send, which must not wait for Receive.
@@ -67,8 +67,8 @@ func NewProber(send func(context.Context, []Packet) error) *Prober {
 	return &Prober{send: send, runs: map[uint64]*run{}}
 }
 
-// Receive takes in a frame that came through the tunnel from a VTEP: its head, and
-// the length that it had. It answers a request.
+// Receive handles a frame received through the tunnel from a VTEP: its head, and its
+// original length. It answers a request.
 func (p *Prober) Receive(ctx context.Context, from netip.Addr, head []byte, frameLen int) error {
 	now := time.Now()
 	got, err := parse(head, frameLen)
@@ -86,7 +86,7 @@ func (p *Prober) Receive(ctx context.Context, from netip.Addr, head []byte, fram
 	return p.send(ctx, []Packet{{from, got.append(nil, sizeMin)}})
 }
 
-// take notes an answer, unless nobody asked.
+// take records an answer, unless there was no request for it.
 func (p *Prober) take(from netip.Addr, got probe, now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -120,8 +120,8 @@ func (p *Prober) run(id uint64) *run {
 }
 
 // Examine probes all targets: whether anything passes, whether a packet of full size
-// does, and if not, which does. It takes some milliseconds when all is right, and
-// up to ten seconds when not.
+// passes, and if not, the largest size that does. It takes some milliseconds when all
+// paths work, and up to ten seconds otherwise.
 func (p *Prober) Examine(ctx context.Context, id uint64, targets []Target) []intent.PathReport {
 	p.mu.Lock()
 	r := p.run(id)
@@ -158,8 +158,8 @@ func (p *Prober) Examine(ctx context.Context, id uint64, targets []Target) []int
 	return paths
 }
 
-// halve asks for the size in the middle between what passes and what does not, and
-// says whether there was any such.
+// halve probes each path with the size in the middle between what passes and what does
+// not, and reports whether any size was left to try.
 func (p *Prober) halve(ctx context.Context, id uint64, r *run, targets []Target, paths []intent.PathReport, fails []int) bool {
 	var middle []sent
 	for i, t := range targets {
@@ -179,7 +179,7 @@ func (p *Prober) halve(ctx context.Context, id uint64, r *run, targets []Target,
 	return true
 }
 
-// answered says whether a probe was answered, and notes in path what that says.
+// answered reports whether a probe was answered, and records the result in path.
 func (p *Prober) answered(r *run, s sent, path *intent.PathReport) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -193,8 +193,8 @@ func (p *Prober) answered(r *run, s sent, path *intent.PathReport) bool {
 	return ok
 }
 
-// ask sends probes and waits for their answers; those that are not answered are sent
-// again. The error is why the last could not be sent.
+// ask sends probes and waits for their answers; it repeats unanswered probes. The error is
+// why the last probe could not be sent.
 func (p *Prober) ask(ctx context.Context, id uint64, r *run, all []sent, tries int, wait time.Duration) error {
 	var err error
 	for range tries {
@@ -223,7 +223,7 @@ func (p *Prober) ask(ctx context.Context, id uint64, r *run, all []sent, tries i
 	return err
 }
 
-// open returns the probes that are not answered yet.
+// open returns the probes without an answer.
 func (p *Prober) open(r *run, all []sent) []sent {
 	p.mu.Lock()
 	defer p.mu.Unlock()

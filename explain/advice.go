@@ -10,9 +10,10 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// adviceFor says for each reason of a drop what would change it. {port}, {network}
-// and {tenant} are the sender's, {to} is the destination as the user gave it, {address}
-// if it is an address; {external} is the one that the packet comes in by, or goes to.
+// adviceFor says for each reason of a drop what would change it. {port}, {network} and
+// {tenant} are the sender's, {to} is the destination as the user gave it, {address} the
+// same if it is an address; {external} is the external by which the packet comes in, or to
+// which it goes.
 var adviceFor = map[string]string{
 	"unknown-port":         "plug the port with `ovloom port plug`, or set external_ids:iface-id of the interface to the port's name",
 	"unknown-vtep":         "only hosts of the overlay and peers may send into tunnels: start ovloomd on that machine, or add it with `ovloom peer add`",
@@ -69,8 +70,8 @@ var adviceFor = map[string]string{
 	"split-horizon":        "the sender's host and this one disagree about where the destination is: look whether both are up to date (`ovloom flows --diff` on each)",
 }
 
-// advice returns what would change the drops of a packet that went nowhere else, and
-// what else there is to know of its way.
+// advice returns what would change the drops of a packet that was only dropped, and notes
+// on its path.
 func (j *journey) advice(p intent.TracePacket) []string {
 	var all []string
 	add := func(text string) {
@@ -101,12 +102,12 @@ func (j *journey) advice(p intent.TracePacket) []string {
 	return all
 }
 
-// behind are the reasons for which a port may not speak as an address that may be that of
+// behind are the reasons for which a port may not use a source address that may belong to
 // a machine behind it.
 var behind = []string{"spoof-ipv4", "spoof-ipv6", "spoof-arp", "spoof-nd", "foreign-source"}
 
-// adviceFor says what would change a drop. A port cannot be given an address that is in
-// no subnet of its network: what has it is behind the port.
+// adviceFor returns what would change a drop. A port cannot be given an address outside
+// its network's subnets, so the machine with such an address is behind the port.
 func (j *journey) adviceFor(reason string) string {
 	a := j.q.SrcAddr
 	if !a.IsValid() || !slices.Contains(behind, reason) ||
@@ -124,7 +125,7 @@ func (j *journey) adviceFor(reason string) string {
 		a, netip.PrefixFrom(a, a.BitLen()), via)
 }
 
-// placeholders fill what is advised about an end.
+// placeholders fill in the advice about an end.
 func (j *journey) placeholders(e intent.TraceEnd) *strings.Replacer {
 	port, network, tenant := j.q.From.String(), j.network.Ref().String(), j.q.From.Tenant
 	if j.q.External != "" {

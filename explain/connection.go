@@ -10,12 +10,12 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// conflict is what Open vSwitch says where a way that was taken up again comes out of
-// connection tracking: it goes no further then.
+// conflict is Open vSwitch's message where a resumed trace comes out of connection
+// tracking: it stops there.
 const conflict = "Recirculation conflict"
 
-// tracked says where a packet that connection tracking hands back has to be taken up
-// again; nil: nowhere, Open vSwitch has traced it rightly.
+// tracked returns where to resume the trace of a packet that connection tracking hands
+// back; nil: nowhere, Open vSwitch traced it correctly.
 func (w *walk) tracked(r round) *resumption {
 	if r.ctState == "" {
 		return nil
@@ -28,8 +28,8 @@ func (w *walk) tracked(r round) *resumption {
 	return &resumption{w.state.withConnection(r), w.next}
 }
 
-// withConnection adds what Open vSwitch leaves out of traces: what connection the
-// packet is of, which tables may ask for.
+// withConnection adds what Open vSwitch leaves out of traces: the packet's connection,
+// which tables may match.
 func (f fields) withConnection(r round) fields {
 	src, dst := portFields(f.number(of.FieldIPProto))
 	if src == of.FieldNone || f.number(of.FieldEthType) != 0x0800 || !slices.Contains(strings.Split(r.ctState, "|"), "new") {
@@ -39,7 +39,7 @@ func (f fields) withConnection(r round) fields {
 	with[of.FieldCTNwProto] = f.get(of.FieldIPProto)
 	with[of.FieldCTNwSrc], with[of.FieldCTNwDst] = f.get(of.FieldIPSrc), f.get(of.FieldIPDst)
 	with[of.FieldCTTpSrc], with[of.FieldCTTpDst] = f.get(src), f.get(dst)
-	// A connection is called by what its first packet said before it was translated.
+	// A connection is identified by its first packet before translation.
 	before := words(r.natFrom)
 	for name, field := range map[string]of.Field{"nw_src": of.FieldCTNwSrc, "nw_dst": of.FieldCTNwDst} {
 		if a, err := netip.ParseAddr(before[name]); err == nil && a.Is4() {

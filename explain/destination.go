@@ -11,14 +11,14 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// destination is where a packet is to go.
+// destination is where a packet is sent.
 type destination struct {
-	mac  intent.MAC // none: it has to be asked for
-	addr netip.Addr // none: the frame carries no IP
+	mac  intent.MAC // zero: it has to be resolved
+	addr netip.Addr // invalid: the frame carries no IP
 	note string     // for people
 }
 
-// destination reads what the user said.
+// destination parses the destination that the user gave.
 func (j *journey) destination(ctx context.Context) (destination, error) {
 	to := j.q.To
 	if to == "broadcast" {
@@ -50,7 +50,7 @@ func (j *journey) toAddr(a netip.Addr) destination {
 	return destination{addr: a}
 }
 
-// isBroadcast says whether a is the last address of an IPv4 subnet.
+// isBroadcast reports whether a is the last address of an IPv4 subnet.
 func isBroadcast(p netip.Prefix, a netip.Addr) bool {
 	if !a.Is4() || !p.Contains(a) || p.Bits() > 30 {
 		return false
@@ -69,8 +69,8 @@ func (j *journey) toMAC(m intent.MAC) destination {
 	return destination{mac: m}
 }
 
-// common returns an address of a port that the sender has one of the same family
-// for; IPv4 before IPv6.
+// common returns an address of a port in a family that the sender has too; IPv4 before
+// IPv6.
 func (j *journey) common(p intent.Port) (netip.Addr, bool) {
 	for _, is6 := range []bool{false, true} {
 		for _, a := range p.Addrs {
@@ -117,8 +117,8 @@ func (j *journey) toPort(ctx context.Context, name string) (destination, error) 
 	return d, nil
 }
 
-// sender returns the source address of a packet to a: the one the user gave, else
-// the port's that is nearest.
+// sender returns the source address of a packet to a: the one that the user gave, or else
+// the port's nearest.
 func (j *journey) sender(a netip.Addr) (netip.Addr, error) {
 	if j.q.SrcAddr.IsValid() {
 		if j.q.SrcAddr.Is4() != a.Is4() {
@@ -154,7 +154,7 @@ func (j *journey) own(a netip.Addr) (netip.Addr, error) {
 	return first, nil
 }
 
-// subnet returns the network's subnet of an address.
+// subnet returns the network's subnet that contains an address.
 func (j *journey) subnet(a netip.Addr) (intent.Subnet, bool) {
 	for _, s := range j.network.Subnets {
 		if s.Prefix.Contains(a) {

@@ -18,7 +18,7 @@
 //	verdict.go       ends in a sentence
 //	advice.go        what would change a drop
 //
-// A trace changes nothing: no packet is sent, nothing is learned. It sees a new
-// connection: connection tracking is taken to say so at each step (Open vSwitch
-// translates addresses as the first of a range).
+// A trace changes nothing: no packet is sent, nothing is learned. It assumes a new
+// connection, and that connection tracking says so at each step (Open vSwitch translates
+// to the first address of a range).
 package explain

@@ -10,12 +10,12 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// fields is what a packet carries at one moment: its headers, registers and
-// metadata. A field that is not there is zero.
+// fields is a packet at one moment: its headers, registers and metadata. A field that is
+// missing is zero.
 type fields map[of.Field]of.Bits
 
-// parseFields reads what ofproto/trace prints as "Flow:". Words that package openflow
-// does not know are left out.
+// parseFields parses ofproto/trace's "Flow:". It skips words that package openflow does
+// not know.
 func parseFields(text string) fields {
 	f := fields{}
 	words := strings.Split(text, ",")
@@ -44,7 +44,7 @@ func (f fields) take(m of.Match) {
 
 func (f fields) clone() fields { return maps.Clone(f) }
 
-// get returns a field, also one that others make up.
+// get returns a field, including one that is composed of other fields.
 func (f fields) get(field of.Field) of.Bits {
 	parts := of.MatchOf(of.ExactBits(field, field.Mask())).Terms
 	if len(parts) == 1 && parts[0].Field == field {
@@ -88,7 +88,7 @@ func (f fields) setSub(s of.Subfield) {
 	f.set(s.Field, bits, bits)
 }
 
-// toBits cuts what has no place.
+// toBits truncates v to the size of Bits.
 func toBits(v *big.Int) of.Bits {
 	var b of.Bits
 	raw := v.Bytes()
@@ -112,13 +112,13 @@ func (f fields) mac(field of.Field) intent.MAC {
 	return intent.MAC(b[10:])
 }
 
-// packet returns the headers alone, as ofproto/trace takes them: what remains of a
-// packet on the wire.
+// packet returns only the headers, as ofproto/trace takes them: what remains of a packet
+// on the wire.
 func (f fields) packet() string {
-	return f.text(of.FieldEthSrc) // in the order of package openflow headers come after metadata
+	return f.text(of.FieldEthSrc) // package openflow orders headers after metadata
 }
 
-// all returns the headers and everything else that a switch knows of the packet.
+// all returns the headers and everything else that the switch knows of the packet.
 func (f fields) all() string { return f.text(of.FieldNone) }
 
 func (f fields) text(first of.Field) string {
@@ -139,8 +139,8 @@ func (f fields) text(first of.Field) string {
 	return exact(m)
 }
 
-// exact writes a packet as ofproto/trace takes it, to which tp_src is always TCP's and
-// icmp_type ICMPv4's.
+// exact formats a packet for ofproto/trace, to which tp_src is always TCP's and icmp_type
+// ICMPv4's.
 func exact(m of.Match) string {
 	words := strings.Split(m.String(), ",")
 	proto := ""
@@ -158,7 +158,7 @@ func exact(m of.Match) string {
 	return strings.Join(words, ",")
 }
 
-// required says whether a field says something even when it is zero.
+// required reports whether a field is significant even when it is zero.
 func required(field of.Field) bool {
 	switch field {
 	case of.FieldEthSrc, of.FieldEthDst, of.FieldIPSrc, of.FieldIPDst, of.FieldIPv6Src, of.FieldIPv6Dst,
@@ -168,8 +168,7 @@ func required(field of.Field) bool {
 	return false
 }
 
-// apply does what an action does to the fields. What it does not know changes
-// nothing.
+// apply applies an action to the fields. An unknown action changes nothing.
 func (f fields) apply(a of.Action) {
 	switch a := a.(type) {
 	case of.SetField:

@@ -16,10 +16,10 @@ import (
 )
 
 const (
-	// hopTime is how long a host may take for its part.
+	// hopTime bounds how long a host may take for its part.
 	hopTime = 4 * time.Second
-	// tunnelsMax bounds how often a packet is followed from host to host: it goes
-	// through one tunnel, and through few more where hosts hand on for others.
+	// tunnelsMax bounds how often a packet is followed from host to host: it goes through
+	// one tunnel, and a few more where hosts pass it on for others.
 	tunnelsMax = 6
 	// hostsAtOnce bounds how many hosts are asked at the same time.
 	hostsAtOnce = 16
@@ -27,25 +27,25 @@ const (
 
 // Tracer follows packets through the whole overlay.
 type Tracer struct {
-	// Snapshot returns everything of one tenant.
+	// Snapshot returns all objects of one tenant.
 	Snapshot func(ctx context.Context, tenant string) (intent.Snapshot, error)
-	// Hosts returns all hosts. Without an answer packets are followed on their
-	// sender's host only.
+	// Hosts returns all hosts. If it fails, packets are followed on their sender's host
+	// only.
 	Hosts func(ctx context.Context) ([]intent.HostState, error)
 	// Externals returns all externals.
 	Externals func(ctx context.Context) ([]intent.External, error)
-	// Hop has a host do its part: Switch.Trace there.
+	// Hop has a host do its part: Switch.Trace on that host.
 	Hop func(ctx context.Context, host string, r Request) (intent.TraceHop, error)
 }
 
-// journey is one trace under way.
+// journey is one trace in progress.
 type journey struct {
 	Tracer
 	q     intent.TraceQuery
 	snap  intent.Snapshot
 	hosts []intent.HostState
 
-	// Of the sender, if that is a port.
+	// The sender, if that is a port.
 	port    intent.Port
 	network intent.Network
 	host    string
@@ -53,8 +53,8 @@ type journey struct {
 	trace intent.Trace
 }
 
-// Trace returns what would become of a packet. Hosts that do not answer are no
-// error: the trace says where it ends.
+// Trace returns what would become of a packet. Hosts that do not answer are not an error:
+// the trace says where it ends.
 func (t Tracer) Trace(ctx context.Context, q intent.TraceQuery) (intent.Trace, error) {
 	if err := q.Validate(); err != nil {
 		return intent.Trace{}, err
@@ -114,7 +114,7 @@ func findPort(s intent.Snapshot, ref intent.PortRef) (intent.Port, bool) {
 	return s.Ports[i], true
 }
 
-// send traces the question, if there is one, and the packet.
+// send traces the ARP or neighbour discovery question, if there is one, and the packet.
 func (j *journey) send(ctx context.Context, d destination) error {
 	mac := j.port.MAC
 	if !j.q.SrcMAC.IsZero() {
@@ -151,13 +151,13 @@ func (j *journey) send(ctx context.Context, d destination) error {
 	return nil
 }
 
-// ask traces the question for the MAC address of where a packet to a goes next. It
-// says whether there is then a packet.
+// ask traces the question for the MAC address of the next hop to a. It reports whether a
+// packet follows.
 func (j *journey) ask(ctx context.Context, mac intent.MAC, a netip.Addr) (intent.MAC, bool, error) {
 	own, err := j.own(a)
 	if err != nil || j.q.Ask {
-		// A lie about the sender is in what is traced: in the question, if that is it,
-		// else in the packet alone.
+		// A forged sender address belongs in what is traced: in the question if that is
+		// all, else in the packet alone.
 		if own, err = j.sender(a); err != nil {
 			return intent.MAC{}, false, err
 		}
@@ -189,8 +189,8 @@ func (j *journey) ask(ctx context.Context, mac intent.MAC, a netip.Addr) (intent
 	return found, true, nil
 }
 
-// answered returns the MAC address that a question for an address is answered with:
-// by the switch, or by the port that gets the question; none if nobody answers.
+// answered returns the MAC address in the answer to a question for an address: from the
+// switch, or from the port that gets the question; "" if there is no answer.
 func (j *journey) answered(p intent.TracePacket, a netip.Addr) intent.MAC {
 	for _, h := range p.Hops {
 		for _, e := range h.Ends {
@@ -210,7 +210,7 @@ func (j *journey) answered(p intent.TracePacket, a netip.Addr) intent.MAC {
 	return intent.MAC{}
 }
 
-// leg is a part of a packet's way that one host does.
+// leg is the part of a packet's path on one host.
 type leg struct {
 	host string
 	r    Request
@@ -287,8 +287,8 @@ func (j *journey) hop(ctx context.Context, host string, r Request) intent.TraceH
 	return h
 }
 
-// receiver finds out who gets what was sent into a tunnel; false if that is nobody
-// who can be asked.
+// receiver finds out which host gets a packet sent into a tunnel; false if no host can be
+// asked.
 func (j *journey) receiver(e *intent.TraceEnd) bool {
 	for _, h := range j.hosts {
 		if h.VTEP == e.VTEP {
@@ -318,7 +318,7 @@ func (j *journey) vtep(host string) netip.Addr {
 	return netip.Addr{}
 }
 
-// conclude makes the trace's verdict that of its last packet.
+// conclude makes the verdict of the last packet the trace's verdict.
 func (j *journey) conclude(p intent.TracePacket) {
 	j.trace.Packets = append(j.trace.Packets, p)
 	j.trace.Verdict, j.trace.Summary = p.Verdict, p.Summary

@@ -15,20 +15,21 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// Controller knows what the flows of the switch are for; *controller.Controller is one.
+// Controller knows the purpose of the switch's flows; *controller.Controller implements
+// it.
 type Controller interface {
 	Status(ctx context.Context) (controller.Status, error)
 	Objects(ctx context.Context) (map[pipeline.Cookie]string, error)
 	Notes(ctx context.Context, owners map[pipeline.Cookie]bool) (controller.Notes, error)
 }
 
-// Connection is the connection to the local switch; *keeper.Link is one.
+// Connection is the connection to the local switch; *keeper.Link implements it.
 type Connection interface {
 	Tunnel() of.PortNo
 	Flows(ctx context.Context, filter ofconn.FlowFilter) ([]of.FlowStats, error)
 }
 
-// Here is this host, which traces through its own switch: for itself and for other hosts.
+// Here is this host, which traces through its own switch, for itself and for other hosts.
 // Every field is required.
 type Here struct {
 	Host   string
@@ -38,18 +39,18 @@ type Here struct {
 	Controller Controller
 	Connection Connection
 
-	// Interfaces are those of the integration bridge.
+	// Interfaces returns the interfaces of the integration bridge.
 	Interfaces func() []ovsdb.Interface
 	// Externals returns all externals. Without them a trace lacks their names.
 	Externals func(ctx context.Context) ([]intent.External, error)
-	// Call and Forward are those of a Switch.
+	// Call and Forward are the fields of Switch.
 	Call    func(ctx context.Context, method string, params ...string) (string, error)
 	Forward func(p intent.Protocol, from netip.Addr, to netip.AddrPort) (target netip.AddrPort, source netip.Addr, ok bool)
 
 	Log *slog.Logger
 }
 
-// Trace says what this host's switch would do with a packet (see Switch.Trace).
+// Trace returns what this host's switch would do with a packet (see Switch.Trace).
 func (h *Here) Trace(ctx context.Context, r Request) (intent.TraceHop, error) {
 	status, err := h.Controller.Status(ctx)
 	if err != nil {
@@ -90,7 +91,7 @@ func (h *Here) Trace(ctx context.Context, r Request) (intent.TraceHop, error) {
 	return s.Trace(ctx, r)
 }
 
-// uplink says where an interface leads that leaves the overlay.
+// uplink describes where an uplink's interface leads.
 func uplink(i ovsdb.Interface) Attached {
 	if bridge, ok := strings.CutPrefix(i.Uplink, "bridge:"); ok {
 		return Attached{Uplink: "bridge " + bridge, Bridge: bridge}
@@ -98,7 +99,7 @@ func uplink(i ovsdb.Interface) Attached {
 	return Attached{Uplink: fmt.Sprintf("the host's own routing (%s)", i.Name)}
 }
 
-// room says whether the switch has learned a MAC address with a cookie, or may learn
+// room reports whether the switch has learned a MAC address with a cookie, or may learn
 // one more.
 func (h *Here) room(ctx context.Context, cookie uint64, limit uint32, mac intent.MAC) bool {
 	learned, err := h.Connection.Flows(ctx, ofconn.FlowFilter{Cookie: cookie, CookieMask: ^uint64(0)})
@@ -119,7 +120,7 @@ func (h *Here) room(ctx context.Context, cookie uint64, limit uint32, mac intent
 	return false
 }
 
-// notes returns what tells of a flow what it is for. It asks the controller once for
+// notes returns a function that says what a flow is for. It asks the controller once for
 // each object.
 func (h *Here) notes(ctx context.Context) func(of.Flow) string {
 	known := controller.Notes{}

@@ -14,11 +14,11 @@ const Topic = "part of a trace"
 // Hops traces parts of packets' paths: on this host directly, on other hosts by asking them.
 // Every field is required.
 type Hops struct {
-	Host string // this one
+	Host string // this host
 	Here func(ctx context.Context, r Request) (intent.TraceHop, error)
 
-	// Ask asks another host through the store, and Down returns why the store does not answer;
-	// nil if it may.
+	// Ask asks another host through the store, and Down returns why the store does not
+	// answer; nil if it may.
 	Ask  func(ctx context.Context, host, topic string, body json.RawMessage) (json.RawMessage, error)
 	Down func() error
 }

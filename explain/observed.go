@@ -11,11 +11,11 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// tcpState is how ovs-dpctl dump-conntrack tells the state of a TCP connection.
+// tcpState matches the state of a TCP connection in ovs-dpctl dump-conntrack.
 var tcpState = regexp.MustCompile(`protoinfo=\(state=([A-Z0-9_]+)`)
 
-// Connections puts a dump of a tenant's zone of the connection tracker, a line for each
-// connection, in words.
+// Connections describes the connections in a dump of a tenant's conntrack zone, one a
+// line.
 func Connections(snap intent.Snapshot, lines []string) ([]intent.Connection, error) {
 	names := map[netip.Addr]string{}
 	for _, p := range snap.Ports {

@@ -12,9 +12,8 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// arrive traces what comes from outside: the question for the MAC address, which
-// every host hears that is on the external's segment, and the packet, to those that
-// answer.
+// arrive traces a packet from outside: the question for the MAC address, which every host
+// on the external's segment receives, and the packet, to the hosts that answer.
 func (j *journey) arrive(ctx context.Context) error {
 	e, err := j.external(ctx)
 	if err != nil {
@@ -26,7 +25,7 @@ func (j *journey) arrive(ctx context.Context) error {
 	}
 	dst, err := netip.ParseAddr(j.q.To)
 	if err != nil {
-		return err // not after Validate
+		return err // cannot happen after Validate
 	}
 	src, mac := e.Gateway, outsideMAC
 	if j.q.SrcAddr.IsValid() {
@@ -35,7 +34,7 @@ func (j *journey) arrive(ctx context.Context) error {
 	if !j.q.SrcMAC.IsZero() {
 		mac = j.q.SrcMAC
 	}
-	asker := e.Gateway // for everyone who is further away
+	asker := e.Gateway // for all senders further away
 	if e.Kind == intent.ExternalBridge && e.Subnet.Contains(src) {
 		asker = src
 	}
@@ -68,7 +67,7 @@ func (j *journey) arrive(ctx context.Context) error {
 		}
 		return nil
 	}
-	// What the others do with it is of no interest.
+	// What the other hosts do with it is of no interest.
 	p.Hops = slices.DeleteFunc(p.Hops, func(h intent.TraceHop) bool {
 		return !slices.ContainsFunc(legs, func(l leg) bool { return l.host == h.Host })
 	})
@@ -82,10 +81,10 @@ func (j *journey) arrive(ctx context.Context) error {
 	return nil
 }
 
-// noUplink is how a packet comes to a host that the external does not lead to.
+// noUplink describes the arrival at a host without an uplink to the external.
 const noUplink = "not at all: the external has no uplink there"
 
-// external returns the external that the packet comes in by.
+// external returns the external by which the packet comes in.
 func (j *journey) external(ctx context.Context) (intent.External, error) {
 	all, err := j.Externals(ctx)
 	if err != nil {

@@ -20,14 +20,13 @@ const (
 
 const (
 	ttl = 64
-	// sourcePort is that of a packet whose sender would choose one.
+	// sourcePort is the source port where the sender would choose one.
 	sourcePort = 40000
 )
 
 var (
 	broadcastMAC = intent.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
-	// outsideMAC is that of whoever sends from beyond an external. It makes no
-	// difference.
+	// outsideMAC is the MAC of a sender beyond an external; its value makes no difference.
 	outsideMAC = intent.MAC{0x02, 0x00, 0x5e, 0x00, 0x53, 0x01}
 	limited    = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 )
@@ -45,7 +44,7 @@ func question(mac intent.MAC, sender, target netip.Addr) of.Match {
 		of.Addr(of.FieldNDTarget, target), of.MAC(of.FieldNDSLL, mac))
 }
 
-// groupMAC returns the address of frames for an IP group (RFC 1112, RFC 2464).
+// groupMAC returns the Ethernet address of an IP group (RFC 1112, RFC 2464).
 func groupMAC(a netip.Addr) intent.MAC {
 	if a.Is4() {
 		b := a.As4()
@@ -55,7 +54,7 @@ func groupMAC(a netip.Addr) intent.MAC {
 	return intent.MAC{0x33, 0x33, b[12], b[13], b[14], b[15]}
 }
 
-// ipPacket is what q asks for, between addresses of one family.
+// ipPacket returns the packet that q asks for, between addresses of one family.
 func ipPacket(q intent.TraceQuery, srcMAC, dstMAC intent.MAC, src, dst netip.Addr) of.Match {
 	terms := []of.Term{of.EthSrc(srcMAC), of.EthDst(dstMAC), of.Exact(of.FieldIPTTL, uint64(cmp.Or(q.TTL, ttl)))}
 	if dst.Is4() {
@@ -90,13 +89,13 @@ func ipPacket(q intent.TraceQuery, srcMAC, dstMAC intent.MAC, src, dst netip.Add
 	return of.MatchOf(terms...)
 }
 
-// plainFrame is a frame to a MAC, of which nothing else matters: of a type that the
+// plainFrame is a frame to a MAC whose content does not matter: of an EtherType that the
 // network carries besides IP, if there is any, else an IP packet that the port may send.
 func plainFrame(n intent.Network, p intent.Port, src, dst intent.MAC) of.Match {
 	if len(n.EtherTypes) > 0 {
 		return of.MatchOf(of.EthType(uint16(n.EtherTypes[0])), of.EthSrc(src), of.EthDst(dst))
 	}
-	from, to := netip.AddrFrom4([4]byte{192, 0, 2, 1}), limited // of documentation (RFC 5737)
+	from, to := netip.AddrFrom4([4]byte{192, 0, 2, 1}), limited // for documentation (RFC 5737)
 	if len(p.Addrs) > 0 {
 		from = p.Addrs[0]
 	}

@@ -8,7 +8,7 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// sending is an output whose consequences are not all read.
+// sending is an output whose details are not all read.
 type sending struct {
 	port    of.PortNo
 	back    bool // out of the port it came in by
@@ -18,7 +18,7 @@ type sending struct {
 	failure string
 }
 
-// detail takes in what Open vSwitch says of the action before.
+// detail reads a detail of the action before.
 func (w *walk) detail(n node) {
 	if w.foreign() {
 		return
@@ -33,7 +33,7 @@ func (w *walk) detail(n node) {
 	case strings.Contains(n.text, "skipping output"):
 		w.sending.skipped = true
 	case strings.HasPrefix(n.text, "neighbor cache miss"):
-		// The packet is lost while the neighbour is asked for; the next is not.
+		// The packet is lost while the neighbour is resolved; the next one passes.
 	case n.kind == nodeError, strings.HasPrefix(n.text, "native tunnel"), strings.HasPrefix(n.text, "Nonexistent output port"),
 		strings.HasPrefix(n.text, "Not tunneling"), strings.HasPrefix(n.text, "Tunneling decided against"):
 		w.sending.failure = n.text
@@ -82,14 +82,13 @@ func (w *walk) sent() {
 	w.ends = append(w.ends, e)
 }
 
-// external returns the name of the external that a packet is on its way to; "" if it
-// is not.
+// external returns the name of the external that a packet is on its way to; "" if none.
 func (s *Switch) external(f fields) string {
 	const vni = 1<<24 - 1 // the bits of metadata that hold it
 	return s.Externals[uint32(f.number(of.FieldMetadata)&vni)].Name
 }
 
-// answerOf returns the MAC address that an answer to a question for it tells.
+// answerOf returns the MAC address in an ARP or neighbour discovery answer.
 func answerOf(f fields) string {
 	switch {
 	case f.number(of.FieldEthType) == 0x0806 && f.number(of.FieldARPOp) == arpReply:

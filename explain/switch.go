@@ -13,26 +13,26 @@ import (
 	"github.com/ovloom/ovloom/unixctl"
 )
 
-// rawMax bounds how much of Open vSwitch's own words a hop keeps, in bytes: it
-// passes through the store.
+// rawMax bounds how much of Open vSwitch's own output a hop keeps, in bytes: it passes
+// through the store.
 const rawMax = 256 << 10
 
-// resumptionsMax bounds how often a way is taken up again.
+// resumptionsMax bounds how often a trace is resumed.
 const resumptionsMax = 8
 
-// Request asks a host what its switch would do with a packet that comes in by one of
-// these ways.
+// Request asks a host what its switch would do with a packet that comes in by one of Port,
+// Tunnel and External.
 type Request struct {
 	Port     *intent.PortRef `json:"port,omitempty"`     // sent by a port
 	Tunnel   *Tunnel         `json:"tunnel,omitempty"`   // through the tunnel
 	External string          `json:"external,omitempty"` // from outside, by the uplink of an external
 
-	// Packet holds the headers as ofproto/trace takes them.
+	// Packet holds the headers in ofproto/trace's syntax.
 	Packet string `json:"packet"`
 	Size   int    `json:"size,omitempty"` // bytes of IP packet; 0: it fits everywhere
 }
 
-// Tunnel is how a packet comes through the tunnel.
+// Tunnel describes a packet's arrival through the tunnel.
 type Tunnel struct {
 	Src     netip.Addr `json:"src"` // the sender's VTEP
 	VNI     uint32     `json:"vni"`
@@ -48,33 +48,32 @@ type Attached struct {
 	Bridge string // where it leads; "": to the host's own routing
 }
 
-// Switch is the local switch. It is made for one request: what it knows may change.
+// Switch is the local switch. Make one for each request: what it knows may change.
 type Switch struct {
 	Host   string
 	VTEP   netip.Addr
-	Bridge string    // ours
+	Bridge string    // the integration bridge
 	Tunnel of.PortNo // the tunnel port
 	Ports  map[of.PortNo]Attached
-	// Externals are by the numbers that stand for them in packets.
+	// Externals are by their numbers in packets.
 	Externals map[uint32]intent.External
 
-	// Call calls ovs-vswitchd, as unixctl.Client does.
+	// Call calls ovs-vswitchd; *unixctl.Client implements it.
 	Call func(ctx context.Context, method string, params ...string) (string, error)
-	// Object names the object behind a flow's cookie: "port acme/web/c1"; "" if it is
-	// not known.
+	// Object names the object behind a flow's cookie: "port acme/web/c1"; "" if unknown.
 	Object func(pipeline.Cookie) string
-	// Room says whether a MAC address is among those that flows of a cookie have
+	// Room reports whether a MAC address is among those that flows of a cookie have
 	// learned, or there is room for one more of at most limit.
 	Room func(cookie uint64, limit uint32, mac intent.MAC) bool
-	// Note says what a flow is for; "" if it is not known.
+	// Note says what a flow is for; "" if unknown.
 	Note func(of.Flow) string
-	// Forward returns where the host's packet filter leads what comes from an address of
-	// NAT's to a port of the host's own addresses, and the source that it gives it; false if
-	// it does not. nil: no port is forwarded.
+	// Forward returns where the host's packet filter sends a packet from a NAT address to
+	// a port of the host's own addresses, and the source address that it substitutes;
+	// false if it does not. nil: no port is forwarded.
 	Forward func(p intent.Protocol, from netip.Addr, to netip.AddrPort) (target netip.AddrPort, source netip.Addr, ok bool)
 }
 
-// Trace says what the switch would do with a packet. An error is of kind Unavailable
+// Trace returns what the switch would do with a packet. The error is of kind Unavailable
 // if the switch does not answer.
 func (s *Switch) Trace(ctx context.Context, r Request) (intent.TraceHop, error) {
 	match, err := of.ParseMatch(r.Packet)
@@ -89,8 +88,8 @@ func (s *Switch) Trace(ctx context.Context, r Request) (intent.TraceHop, error) 
 	w := walk{sw: s, size: r.Size}
 	text, err := s.call(ctx, in+","+hop.Packet)
 	if err == nil && hashed(text) {
-		// Open vSwitch traces no further than to where the datapath would compute the
-		// hash that decides between several ways. This is one of them.
+		// Open vSwitch stops a trace where the datapath would compute a hash to choose one
+		// of several next hops. Give it a hash, and so one of them.
 		text, err = s.call(ctx, in+",dp_hash=1,"+hop.Packet)
 	}
 	if err != nil {
@@ -114,8 +113,8 @@ func (s *Switch) Trace(ctx context.Context, r Request) (intent.TraceHop, error) 
 	return hop, nil
 }
 
-// readAll takes in what ofproto/trace printed, and has the way traced on where Open
-// vSwitch left off. It returns all that Open vSwitch said.
+// readAll reads the output of ofproto/trace, and resumes the trace where Open vSwitch
+// stopped. It returns all output of Open vSwitch.
 func (s *Switch) readAll(ctx context.Context, w *walk, text string) (raw string, err error) {
 	raw = text
 	w.read(text)
@@ -151,7 +150,7 @@ func (s *Switch) call(ctx context.Context, packet string, actions ...string) (st
 	return text, nil
 }
 
-// hashed says whether a trace ends where the datapath would compute a hash.
+// hashed reports whether a trace ends where the datapath would compute a hash.
 func hashed(text string) bool {
 	for _, r := range parseOutput(text).rounds {
 		if strings.Contains(r.datapath, "hash(") && strings.Contains(r.datapath, "recirc(") {
@@ -161,7 +160,7 @@ func hashed(text string) bool {
 	return false
 }
 
-// read takes in what ofproto/trace printed.
+// read reads the output of ofproto/trace.
 func (w *walk) read(text string) {
 	for _, r := range parseOutput(text).rounds {
 		if w.resume == nil && !w.tooLarge {
@@ -170,7 +169,7 @@ func (w *walk) read(text string) {
 	}
 }
 
-// entry returns how a packet comes in: in the words of ofproto/trace, and of people.
+// entry describes a packet's arrival: in ofproto/trace's syntax, and in words.
 func (s *Switch) entry(r Request) (flow, words string, err error) {
 	port := func(is func(Attached) bool) (of.PortNo, bool) {
 		var found of.PortNo

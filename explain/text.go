@@ -6,9 +6,9 @@ import (
 	"strings"
 )
 
-// output is what ofproto/trace printed: a round for the packet as it came, and one
-// for each time that the datapath hands it back (recirculation), in the order in
-// which it would.
+// output is the output of ofproto/trace: a round for the packet as it came, and one for
+// each time that the datapath hands it back (recirculation), in the order in which it
+// would.
 type output struct {
 	rounds []round
 }
@@ -16,7 +16,7 @@ type output struct {
 // round is one translation of the packet.
 type round struct {
 	recirc  string // "0x1"; "": the packet as it came
-	ctState string // that a conntrack round goes on with: "new|trk"; else ""
+	ctState string // state of connection with which a conntrack round continues: "new|trk"; else ""
 	natFrom string // addresses and ports before a translation, and after; else ""
 	natTo   string
 
@@ -26,10 +26,10 @@ type round struct {
 	megaflow string
 	datapath string   // actions
 	after    []string // lines below these
-	failure  string   // why it could not be translated
+	failure  string   // why the translation failed
 }
 
-// nodeKind is what a line of a round says.
+// nodeKind is the kind of a line of a round.
 type nodeKind int
 
 const (
@@ -38,16 +38,16 @@ const (
 	nodeDetail          // of the action before
 	nodeWarning
 	nodeError
-	nodeBucket // of a group; what it does is below it
+	nodeBucket // of a group; its actions are below it
 	nodeBridge // another bridge, to which the packet was output
 )
 
 // node is one line.
 type node struct {
 	kind   nodeKind
-	indent int // spaces before it, without those of the line's own form
+	indent int // spaces before it, without those of the line's own format
 	table  uint8
-	text   string // without what marks its kind
+	text   string // without the mark of its kind
 }
 
 var (
@@ -57,9 +57,8 @@ var (
 	recircLine = regexp.MustCompile(`^recirc\((0x[0-9a-f]+)\)(?: - resume conntrack with (?:default )?ct_state=(\S+).*)?$`)
 )
 
-// parseOutput takes apart what ofproto/trace printed (ofproto-dpif-trace.c of Open
-// vSwitch). Lines that it does not know are actions of no effect: a newer Open
-// vSwitch may say more.
+// parseOutput parses the output of ofproto/trace (ofproto-dpif-trace.c of Open vSwitch).
+// It takes unknown lines for actions without effect: a newer Open vSwitch may print more.
 func parseOutput(text string) output {
 	var out output
 	cur := &round{}
@@ -115,7 +114,7 @@ func parseNode(line string) node {
 	if m := tableLine.FindStringSubmatch(line); m != nil {
 		id, err := strconv.ParseUint(m[2], 10, 8)
 		if err == nil {
-			// The number takes at least two places.
+			// The number is padded to at least two places.
 			return node{kind: nodeTable, indent: max(spaces-max(2-len(m[2]), 0), 0), table: uint8(id), text: m[3]}
 		}
 	}
@@ -138,7 +137,7 @@ func parseNode(line string) node {
 	return node{kind: nodeAction, indent: spaces, text: text}
 }
 
-// rule is what a table's line says of the flow that was hit.
+// rule is the flow that a table's line names.
 type rule struct {
 	match    string
 	priority uint16
@@ -146,8 +145,8 @@ type rule struct {
 	hit      bool // false: no flow matched
 }
 
-// parseRule reads "arp,reg1=0x4, priority 100, cookie 0xf04000000000011", where
-// each part but the priority may be missing.
+// parseRule parses "arp,reg1=0x4, priority 100, cookie 0xf04000000000011", where each part
+// but the priority may be missing.
 func parseRule(text string) rule {
 	i := strings.LastIndex(text, "priority ")
 	if i < 0 {
@@ -161,7 +160,7 @@ func parseRule(text string) rule {
 	}
 	r.priority = uint16(priority)
 	if hex, ok := strings.CutPrefix(strings.TrimSpace(rest), "cookie 0x"); ok {
-		// A cookie that is none names no object.
+		// An invalid cookie names no object.
 		r.cookie, _ = strconv.ParseUint(hex, 16, 64)
 	}
 	return r

@@ -8,10 +8,11 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// turnedRound looks whether the packet left to the host's own routing for a port that
-// the host forwards into the overlay. Then the host's packet filter, which Open vSwitch
-// knows nothing of, sends it back: turnedRound adds that as a step in place of the end,
-// and returns the port that it comes in by again, and the packet. "" if it does not.
+// turnedRound checks whether the packet left to the host's own routing for a port that the
+// host forwards into the overlay. If so, the host's packet filter, of which Open vSwitch
+// knows nothing, sends it back: turnedRound replaces the end by a step that says so, and
+// returns the port by which the packet comes in again, and the packet. Otherwise it
+// returns "".
 func (w *walk) turnedRound() (of.PortNo, string) {
 	if w.sw.Forward == nil || len(w.ends) != 1 || w.ends[0].Kind != intent.TraceLeft {
 		return 0, ""
@@ -42,8 +43,8 @@ func (w *walk) turnedRound() (of.PortNo, string) {
 		f.mac(of.FieldEthDst), f.mac(of.FieldEthSrc), protocol, source, to.Addr(), max(f.number(of.FieldIPTTL), 1)-1, f.number(srcPort), to.Port())
 }
 
-// forwardable returns the protocol of a number, and the fields of its ports; "" if it has
-// none.
+// forwardable returns the protocol with a number, and the fields of its ports; "" if it
+// has none.
 func forwardable(number uint64) (p intent.Protocol, src, dst of.Field) {
 	src, dst = portFields(number)
 	for _, p := range []intent.Protocol{intent.TCP, intent.UDP, intent.SCTP} {

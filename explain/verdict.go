@@ -12,7 +12,7 @@ import (
 // portsShown bounds how many ports or hosts a verdict lists.
 const portsShown = 8
 
-// judge says what becomes of a packet whose hops are all there.
+// judge decides what becomes of a packet from its hops.
 func judge(p *intent.TracePacket) {
 	var delivered, answered, left, handed, told, silent []string
 	var dropped drops
@@ -67,7 +67,7 @@ func judge(p *intent.TracePacket) {
 	case len(dropped) > 0:
 		p.Verdict = intent.TraceDropped
 		parts = append(parts, dropped.strings()...)
-		handed = told // what is dropped is handed to it for that alone
+		handed = told // dropped packets are handed to ovloomd for that alone
 	default:
 		p.Verdict = intent.TraceUnknown
 	}
@@ -80,8 +80,9 @@ func judge(p *intent.TracePacket) {
 	p.Summary = strings.Join(parts, "; ")
 }
 
-// sentOn says whether ovloomd sends on what the switch drops: it asks for the next
-// hop first, or fragments what is too large, unless its sender forbids that. IPv6 has no
+// sentOn reports whether ovloomd sends on a packet that the switch drops: ovloomd resolves
+// the next hop first, or fragments a packet that is too large, unless the sender forbids
+// fragmentation. IPv6 has no such fragments.
 // such fragments.
 func sentOn(e intent.TraceEnd) bool {
 	switch e.Reason {
@@ -93,8 +94,8 @@ func sentOn(e intent.TraceEnd) bool {
 	return false
 }
 
-// drops collects where a packet is dropped: hosts that do it for the same reason are
-// told of together.
+// drops collects where a packet is dropped; hosts that drop it for the same reason are
+// reported together.
 type drops []struct {
 	hosts []string
 	end   intent.TraceEnd

@@ -10,40 +10,40 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// walk follows a packet through what ofproto/trace printed.
+// walk follows a packet through the output of ofproto/trace.
 type walk struct {
 	sw    *Switch
 	size  int // bytes of IP packet; 0: it fits everywhere
 	steps []intent.TraceStep
 	ends  []intent.TraceEnd
-	// tooLarge: a check found it so, and all that Open vSwitch says of later rounds is
-	// about smaller ones.
+	// tooLarge: a check found the packet too large, and the rest of the output is about
+	// smaller packets.
 	tooLarge bool
 
-	// Of the round under way.
+	// Of the current round.
 	state   fields
 	scopes  []scope
 	tables  []tableAt // hit so far
-	sending *sending  // an output, of which details may follow
+	sending *sending  // an output whose details may follow
 	ended   int       // ends of earlier rounds
 	resume  *resumption
-	next    uint8 // the table to which connection tracking hands back
+	next    uint8 // the table to which conntrack hands the packet back
 
-	sentTo of.PortNo // by which the packet that ended last left
+	sentTo of.PortNo // port by which the packet that ended last left
 }
 
-// scope is a part of the lines after which the packet is again as it was before:
-// the bucket of a group, a clone, another bridge.
+// scope is a range of lines after which the packet is as it was before: a bucket of a
+// group, a clone, another bridge.
 type scope struct {
 	before  fields
-	foreign bool // a bridge that is not ours: its tables are none of the pipeline's
+	foreign bool // another bridge: its tables are not the pipeline's
 
-	// It lasts while lines are indented by more than indent; that of a bridge whose own
-	// lines are not, while they are not less.
+	// The scope lasts while lines are indented by more than indent; the scope of a bridge
+	// whose own lines are not indented lasts while they are indented by no less.
 	indent int
 	level  bool
 	bucket bool
-	// A clone's actions are not indented: it lasts for so many of them.
+	// A clone's actions are not indented: its scope lasts for this many actions.
 	clone   bool
 	actions int
 }
@@ -91,9 +91,9 @@ func (w *walk) round(r round) {
 	}
 }
 
-// largerBranch counts the lines about packets that are larger than a check allows. They
-// come first; then all that follows the check comes once more, for smaller ones, such
-// as are traced.
+// largerBranch counts the lines about packets that are larger than a check allows. Open
+// vSwitch prints them first; then it prints all lines after the check again for smaller
+// packets, and those are the trace.
 func largerBranch(nodes []node, indent int) int {
 	var at []int // the actions that follow
 	for i, n := range nodes {
@@ -110,8 +110,7 @@ func largerBranch(nodes []node, indent int) int {
 	return at[len(at)/2]
 }
 
-// larger says whether the packet is larger than a check allows, and notes that it
-// is.
+// larger reports whether the packet is larger than a check allows, and records it.
 func (w *walk) larger(n node) bool {
 	parsed, err := of.ParseActions(n.text)
 	if err != nil || len(parsed) != 1 || w.foreign() {
@@ -125,7 +124,7 @@ func (w *walk) larger(n node) bool {
 	return true
 }
 
-// ethernetHeader is what a frame has more than its IP packet, in bytes.
+// ethernetHeader is the size of the Ethernet header, in bytes.
 const ethernetHeader = 14
 
 // noEnd says why a packet ends without being sent or counted as dropped.
@@ -144,7 +143,7 @@ func (w *walk) noEnd(r round) string {
 // resumed adds what happened between two rounds.
 func (w *walk) resumed(r round) {
 	if r.ctState == "" {
-		return // a group's hash, which says nothing to people
+		return // a group's hash, of no interest to people
 	}
 	words := "connection tracking: the connection is " + strings.ReplaceAll(strings.Trim(strings.ReplaceAll("|"+r.ctState+"|", "|trk|", "|"), "|"), "|", ", ")
 	if t := translation(r.natFrom, r.natTo); t != "" {
@@ -153,7 +152,8 @@ func (w *walk) resumed(r round) {
 	w.steps = append(w.steps, intent.TraceStep{Words: words, Actions: []string{}, Notes: []string{}})
 }
 
-// translation says what address translation changed: ends of "nw_src=10.0.0.2,tp_src=…".
+// translation describes an address translation: the ends are like
+// "nw_src=10.0.0.2,tp_src=…".
 func translation(from, to string) string {
 	before, after := words(from), words(to)
 	var changes []string
@@ -174,7 +174,7 @@ func translation(from, to string) string {
 	return strings.Join(changes, ", ")
 }
 
-// words reads "a=1,b=2".
+// words parses "a=1,b=2".
 func words(text string) map[string]string {
 	m := map[string]string{}
 	for _, w := range strings.Split(text, ",") {
@@ -187,7 +187,7 @@ func words(text string) map[string]string {
 // leave ends the scopes that a line is no longer part of.
 func (w *walk) leave(n node) {
 	if n.kind == nodeDetail || n.kind == nodeWarning || n.kind == nodeError {
-		return // they are about the line before
+		return // details of the line before
 	}
 	for len(w.scopes) > 0 {
 		s := w.scopes[len(w.scopes)-1]
@@ -209,7 +209,7 @@ func (w *walk) enter(s scope) {
 	w.scopes = append(w.scopes, s)
 }
 
-// foreign says whether the packet is in a bridge that is not ours.
+// foreign reports whether the packet is in a bridge other than the integration bridge.
 func (w *walk) foreign() bool {
 	for i := len(w.scopes) - 1; i >= 0; i-- {
 		if s := w.scopes[i]; !s.bucket && !s.clone {
@@ -219,7 +219,7 @@ func (w *walk) foreign() bool {
 	return false
 }
 
-// branch counts the copies of copies that the packet is.
+// branch returns the depth of nested copies that the packet is in.
 func (w *walk) branch() int {
 	n := 0
 	for _, s := range w.scopes {
@@ -287,7 +287,7 @@ func (w *walk) table(n node) {
 	}
 	cookie := pipeline.Cookie(r.cookie)
 	if r.hit && cookie.Ours() {
-		step.Object = strings.TrimSpace(w.sw.Object(cookie)) // of some kinds there is but one
+		step.Object = strings.TrimSpace(w.sw.Object(cookie)) // some kinds have only one object
 	}
 	w.steps = append(w.steps, step)
 	w.tables = append(w.tables, tableAt{len(w.steps) - 1, n.indent})
@@ -301,8 +301,8 @@ func (w *walk) table(n node) {
 	}
 }
 
-// lastTable returns the table where the packet is. It only passes through the one of
-// shares, and goes on where it was.
+// lastTable returns the table where the packet is. It skips the table of shares, through
+// which the packet only passes.
 func (w *walk) lastTable() string {
 	for i := len(w.tables) - 1; i >= 0; i-- {
 		if name := w.steps[w.tables[i].step].Table; name != tableName(pipeline.SharesTable()) {
@@ -359,15 +359,15 @@ func (w *walk) action(n node, rest []node) {
 	}
 }
 
-// resumption is where the way goes on that Open vSwitch did not trace.
+// resumption is where to resume a trace that Open vSwitch stopped.
 type resumption struct {
 	state fields
 	table uint8
 }
 
-// learn takes in that a trace learns nothing: it goes on as if there were no room,
-// where the action says whether there was. If there is, the way has to be traced anew
-// from there.
+// learn handles the action learn. A trace learns nothing, so Open vSwitch goes on as if
+// there were no room. If there is room, and the action records whether there was, the
+// trace has to be resumed from there.
 func (w *walk) learn(a of.Learn, rest []node, step *intent.TraceStep) {
 	if a.LimitResult.Field == of.FieldNone || len(rest) < 2 || rest[0].kind != nodeWarning {
 		return
@@ -385,7 +385,7 @@ func (w *walk) learn(a of.Learn, rest []node, step *intent.TraceStep) {
 	w.resume = &resumption{w.state.clone(), table.Table}
 }
 
-// sub reads a part of a field.
+// sub returns a part of a field.
 func (w *walk) sub(s of.Subfield) uint64 {
 	tmp := w.state.clone()
 	tmp[of.FieldPktMark] = of.Bits{}
@@ -393,7 +393,7 @@ func (w *walk) sub(s of.Subfield) uint64 {
 	return tmp.number(of.FieldPktMark)
 }
 
-// countActions counts actions between commas, those in parentheses as one.
+// countActions counts actions separated by commas; actions in parentheses count as one.
 func countActions(text string) int {
 	n, depth := 1, 0
 	for _, c := range text {

@@ -9,7 +9,7 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// describePacket says what a packet is, in a few words.
+// describePacket describes a packet in a few words.
 func describePacket(f fields) string {
 	switch f.number(of.FieldEthType) {
 	case 0x0806:
@@ -52,7 +52,7 @@ func describeIP(f fields, src, dst netip.Addr) string {
 	return fmt.Sprintf("IP protocol %d from %s to %s", f.number(of.FieldIPProto), src, dst)
 }
 
-// Types of messages (RFC 792, RFC 4443, RFC 4861) that a packet is called by.
+// Types of messages (RFC 792, RFC 4443, RFC 4861) by which packets are named.
 var (
 	icmpNames   = map[uint64]string{0: "ICMP echo reply", 3: "ICMP unreachable", 8: "ICMP echo request", 11: "ICMP time exceeded"}
 	icmpv6Names = map[uint64]string{
@@ -70,8 +70,7 @@ func icmpName(kind uint64, names map[uint64]string) string {
 	return fmt.Sprintf("ICMP type %d", kind)
 }
 
-// describeActions says in words what actions do, for flows that nothing is noted
-// of.
+// describeActions describes actions in words, for flows without a note.
 func describeActions(actions []string) string {
 	var words []string
 	for _, text := range actions {
@@ -84,7 +83,7 @@ func describeActions(actions []string) string {
 
 func describeAction(text string) string {
 	if strings.HasPrefix(text, "nat") {
-		return "" // the ct before says it
+		return "" // the ct before says so
 	}
 	parsed, err := of.ParseActions(text)
 	if err != nil || len(parsed) != 1 {
@@ -121,7 +120,7 @@ func describeAction(text string) string {
 	case of.Learn:
 		return "would be learned from"
 	case of.SetField, of.CopyField, of.CheckPktLarger:
-		return "" // what it is for shows later
+		return "" // its purpose shows later
 	}
 	return text
 }

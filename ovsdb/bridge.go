@@ -1,7 +1,7 @@
 package ovsdb
 
-// The integration bridge: made in one transaction, and put right when someone
-// changed it.
+// The integration bridge: created in one transaction, and repaired when another program or
+// a person changed it.
 
 import (
 	"context"
@@ -17,19 +17,19 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Bridge is the integration bridge as it must be.
+// Bridge is the integration bridge as it should be.
 type Bridge struct {
 	Name     string // such as br-int
 	Datapath string // DatapathSystem or DatapathNetdev
 
 	VXLANPort    string     // name of the one tunnel port; "": vx0
 	VXLANUDPPort int        // 0: 4789 (RFC 7348)
-	VTEP         netip.Addr // source address of tunnel packets; invalid: whatever the route says
+	VTEP         netip.Addr // source address of tunnel packets; invalid: the route's choice
 
-	// Prefixes lists, by OpenFlow table, the fields that the table matches prefixes of:
-	// ip_src, ip_dst, ipv6_src, ipv6_dst, at most three. Open vSwitch then looks at no
-	// more bits of them than it must, which keeps datapath flows wide
-	// (ovs-vswitchd.conf.db(5), Flow_Table: prefixes).
+	// Prefixes lists, by OpenFlow table, the fields that the table matches by prefix:
+	// ip_src, ip_dst, ipv6_src, ipv6_dst, at most three. Open vSwitch then unwildcards
+	// only the bits that it needs, so datapath flows stay wide (ovs-vswitchd.conf.db(5),
+	// Flow_Table: prefixes).
 	Prefixes map[int][]string
 }
 
@@ -38,18 +38,18 @@ const (
 	failStandalone = "standalone"
 )
 
-// localOFPort is OFPP_LOCAL, the port of every bridge that is the bridge itself.
+// localOFPort is OFPP_LOCAL, the local port of every bridge.
 const localOFPort = 65534
 
-// wantProtocols: OpenFlow 1.5 is ours, the others are for people with ovs-ofctl.
+// wantProtocols: ovloom speaks OpenFlow 1.5; the other versions are for ovs-ofctl.
 var wantProtocols = []string{"OpenFlow10", "OpenFlow13", "OpenFlow14", "OpenFlow15"}
 
-// EnsureBridge makes the bridge and its VXLAN port, or puts right what differs and
-// logs what that was. When all is right it writes nothing. It returns when
-// ovs-vswitchd has both, or fails:
+// EnsureBridge creates the bridge and its VXLAN port, or repairs what differs and logs the
+// repairs. It writes nothing when nothing differs. It returns when ovs-vswitchd has both,
+// or fails:
 //
-//   - Conflict: the bridge or a port of the name is someone else's, or
-//     ovs-vswitchd refuses the port (another tunnel with the same UDP port);
+//   - Conflict: the bridge, or a port of that name, belongs to another system, or
+//     ovs-vswitchd refuses the port (another tunnel has the same UDP port);
 //   - Unavailable: ovsdb-server or ovs-vswitchd does not answer in time;
 //   - Invalid: b makes no sense.
 func (db *DB) EnsureBridge(ctx context.Context, b Bridge) error {
@@ -63,7 +63,8 @@ func (db *DB) ensureBridge(ctx context.Context, b Bridge, keep bool) (changed []
 		return nil, err
 	}
 	w := b.wanted()
-	// The notes are older than the view: one that is written meanwhile is not missed.
+	// The notes are read before the view, so that a note written in between is not
+	// reported as missing.
 	w.ours, w.notes = true, db.keptNotes(b.Name)
 	v, err := db.ready(ctx)
 	if err != nil {
@@ -86,13 +87,13 @@ func (db *DB) ensureBridge(ctx context.Context, b Bridge, keep bool) (changed []
 	return changed, errors.Join(err, db.awaitBridge(ctx, b))
 }
 
-// awaitBridge returns when ovs-vswitchd has a bridge and its tunnel port.
+// awaitBridge waits until ovs-vswitchd has a bridge and its tunnel port.
 func (db *DB) awaitBridge(ctx context.Context, b Bridge) error {
 	limited, cancel := context.WithTimeout(ctx, db.timeout)
 	defer cancel()
 	if err := db.awaitLocal(limited, b.Name); err != nil {
 		if e := new(intent.Error); b.Datapath == DatapathSystem && errors.As(err, &e) && e.Kind == intent.Unavailable {
-			// ovs-vswitchd only logs that.
+			// ovs-vswitchd only logs this.
 			e.Hint = "see whether ovs-vswitchd runs, and whether the kernel has the openvswitch module (modprobe openvswitch); without it use --datapath netdev"
 		}
 		return err
@@ -101,8 +102,8 @@ func (db *DB) awaitBridge(ctx context.Context, b Bridge) error {
 	return err
 }
 
-// CheckBridge fails as EnsureBridge would, as far as that can be known without
-// changing anything. It does not ask ovs-vswitchd.
+// CheckBridge fails where EnsureBridge would, as far as the database alone shows. It
+// changes nothing and does not ask ovs-vswitchd.
 func (db *DB) CheckBridge(ctx context.Context, b Bridge) error {
 	b = b.withDefaults()
 	if err := b.validate(); err != nil {
@@ -116,8 +117,8 @@ func (db *DB) CheckBridge(ctx context.Context, b Bridge) error {
 	return db.mayEnsure(db.view(), b.wanted(), false)
 }
 
-// DeleteBridge deletes a bridge of ours with its ports; it fails with a Conflict
-// if the bridge is not ours, and returns nil if there is none.
+// DeleteBridge deletes a bridge of ovloom's with its ports. It fails with a Conflict if
+// the bridge is not ovloom's, and returns nil if there is no such bridge.
 func (db *DB) DeleteBridge(ctx context.Context, name string) error {
 	v, err := db.ready(ctx)
 	if err != nil {
@@ -131,7 +132,7 @@ func (db *DB) DeleteBridge(ctx context.Context, name string) error {
 		return err
 	}
 	root, _ := v.root()
-	// Ports and interfaces that nobody refers to are deleted by the server.
+	// The server garbage-collects ports and interfaces that no row refers to.
 	if err := db.transactApplied(ctx, "delete bridge "+name, mutate(tableRoot, root.UUID, dropRef("bridges", b.UUID))); err != nil {
 		return err
 	}
@@ -165,9 +166,9 @@ func (b Bridge) withDefaults() Bridge {
 	return b
 }
 
-// wanted returns what the bridge is in the database.
+// wanted returns what the database should hold of the bridge.
 func (b Bridge) wanted() wantedBridge {
-	// The flow decides whom a packet is for and what network it is of.
+	// The flow sets the remote address and the VNI of each packet.
 	options := map[string]string{"remote_ip": "flow", "key": "flow", "dst_port": strconv.Itoa(b.VXLANUDPPort)}
 	if b.VTEP.IsValid() {
 		options["local_ip"] = b.VTEP.String()
@@ -182,7 +183,7 @@ func (b Bridge) wanted() wantedBridge {
 	}
 }
 
-// checkIfName refuses what Linux would not take as an interface's name.
+// checkIfName refuses a name that Linux does not accept for an interface.
 func checkIfName(name string) error {
 	if name == "" || len(name) > 15 {
 		return intent.Invalidf("interface name %q has %d bytes", name, len(name)).WithHint("1 to 15")
@@ -195,25 +196,25 @@ func checkIfName(name string) error {
 	return nil
 }
 
-// wantedBridge is what ensure makes true of a bridge of ours.
+// wantedBridge is what ensure makes true of a bridge.
 type wantedBridge struct {
 	name     string
 	datapath string
 	failMode string
-	other    map[string]string // of other_config
-	localMTU int               // of the local port; 0: whatever ovs-vswitchd makes it
+	other    map[string]string // keys of other_config
+	localMTU int               // of the local port; 0: ovs-vswitchd's choice
 	port     wantedPort        // besides the local port
 	prefixes map[int][]string  // by OpenFlow table
 	ours     bool              // the integration bridge, which no other program changes
-	notes    map[string]string // in external_ids, by the key of SetBridgeNote
+	notes    map[string]string // in external_ids, by the key given to SetBridgeNote
 }
 
-// wantedPort is a port with one interface.
+// wantedPort is a port with one interface, as it should be.
 type wantedPort struct {
 	name    string
 	ifType  string
 	options map[string]string // exactly these
-	mtu     int               // to be requested; 0: none
+	mtu     int               // requested MTU; 0: none
 }
 
 // ready waits for the connection and returns a view in which the root row exists.
@@ -224,8 +225,8 @@ func (db *DB) ready(ctx context.Context) (view, error) {
 		return view{}, err
 	}
 	if _, ok := db.view().root(); !ok {
-		// A new database has no row until someone runs `ovs-vsctl init`.
-		// The row has a column, because libovsdb leaves out an empty row altogether.
+		// A new database has no root row until `ovs-vsctl init` inserts it. The row sets a
+		// column because libovsdb leaves out an empty row altogether.
 		empty := ovsdb.Row{"external_ids": mapOf(nil)}
 		if _, err := db.transact(ctx, "initialise the database", insert(tableRoot, "", empty)); err != nil {
 			return view{}, err
@@ -234,7 +235,7 @@ func (db *DB) ready(ctx context.Context) (view, error) {
 	return db.view(), nil
 }
 
-// mayEnsure refuses a bridge that ensure must not touch.
+// mayEnsure refuses a bridge that ensure must not change.
 func (db *DB) mayEnsure(v view, w wantedBridge, keep bool) error {
 	root, _ := v.root()
 	b, exists := v.bridge(w.name)
@@ -252,8 +253,8 @@ func (db *DB) mayEnsure(v view, w wantedBridge, keep bool) error {
 	return nil
 }
 
-// ensure makes or repairs a bridge, and returns in words what that changed. It does not
-// wait for the bridge to work.
+// ensure creates or repairs a bridge, and describes what it changed. It does not wait for
+// ovs-vswitchd.
 func (db *DB) ensure(ctx context.Context, v view, w wantedBridge, keep bool) (what []string, err error) {
 	if err := db.mayEnsure(v, w, keep); err != nil {
 		return nil, err
@@ -281,7 +282,7 @@ func (db *DB) ensure(ctx context.Context, v view, w wantedBridge, keep bool) (wh
 	return what, nil
 }
 
-// createBridge returns the one transaction that makes a bridge with its ports.
+// createBridge returns the transaction that creates a bridge with its ports.
 func (db *DB) createBridge(root rootRow, w wantedBridge) []ovsdb.Operation {
 	ops := insertPort("local", wantedPort{name: w.name, ifType: "internal", mtu: w.localMTU}, nil)
 	ops = append(ops, insertPort("other", w.port, nil)...)
@@ -305,7 +306,8 @@ func (db *DB) createBridge(root rootRow, w wantedBridge) []ovsdb.Operation {
 		mutate(tableRoot, root.UUID, addRef("bridges", "bridge")))
 }
 
-// insertPort makes a port and its interface; other operations call it uuidName.
+// insertPort creates a port and its interface; other operations refer to the port as
+// uuidName.
 func insertPort(uuidName string, p wantedPort, ids map[string]string) []ovsdb.Operation {
 	row := ovsdb.Row{"name": p.name, "type": p.ifType, "options": mapOf(p.options), "external_ids": mapOf(ids)}
 	if p.mtu > 0 {
@@ -319,8 +321,8 @@ func insertPort(uuidName string, p wantedPort, ids map[string]string) []ovsdb.Op
 
 const controllerWasSet = "an OpenFlow controller was set"
 
-// repairBridge returns what must be written to make b as wanted, and in words what
-// that changes.
+// repairBridge returns the operations that make b as wanted, and describes what they
+// change.
 func (db *DB) repairBridge(v view, b bridgeRow, w wantedBridge) (ops []ovsdb.Operation, what []string) {
 	columns := ovsdb.Row{}
 	if b.DatapathType != w.datapath {
@@ -331,7 +333,7 @@ func (db *DB) repairBridge(v view, b bridgeRow, w wantedBridge) (ops []ovsdb.Ope
 		columns["fail_mode"] = w.failMode
 		what = append(what, fmt.Sprintf("fail_mode was %q", m))
 	}
-	if w.ours && b.STP { // it would block ports, and so would the newer one
+	if w.ours && b.STP { // STP would block ports, and so would RSTP
 		columns["stp_enable"] = false
 		what = append(what, "stp_enable was true")
 	}
@@ -383,7 +385,7 @@ func (db *DB) repairBridge(v view, b bridgeRow, w wantedBridge) (ops []ovsdb.Ope
 	return ops, what
 }
 
-// wantedIDs returns what external_ids of a bridge must hold.
+// wantedIDs returns the keys that a bridge's external_ids must hold.
 func (db *DB) wantedIDs(w wantedBridge) map[string]string {
 	ids := db.mark()
 	for key, text := range w.notes {
@@ -398,8 +400,8 @@ func insertFlowTable(id int, prefixes []string) ovsdb.Operation {
 	return insert(tableFlowTable, flowTableName(id), ovsdb.Row{"prefixes": setOfStrings(prefixes)})
 }
 
-// repairPrefixes does for the settings of b's tables what repairBridge does for b.
-// Tables that are not named are left alone.
+// repairPrefixes is repairBridge for the Flow_Table settings of b. It leaves tables that
+// want does not name alone.
 func repairPrefixes(v view, b bridgeRow, want map[int][]string) (ops []ovsdb.Operation, what []string) {
 	settings := rows[flowTableRow](v, tableFlowTable)
 	for _, id := range slices.Sorted(maps.Keys(want)) {
@@ -423,8 +425,8 @@ func repairPrefixes(v view, b bridgeRow, want map[int][]string) (ops []ovsdb.Ope
 	return ops, what
 }
 
-// repairLimits takes away how many flows the tables of b may hold that are not in named: one
-// that is full refuses flows, or evicts them.
+// repairLimits removes the flow limits of those tables of b that are not in named: a full
+// table refuses flows, or evicts them.
 func repairLimits(v view, b bridgeRow, named map[int][]string) (ops []ovsdb.Operation, what []string) {
 	settings := rows[flowTableRow](v, tableFlowTable)
 	for _, id := range slices.Sorted(maps.Keys(b.FlowTables)) {
@@ -438,7 +440,7 @@ func repairLimits(v view, b bridgeRow, named map[int][]string) (ops []ovsdb.Oper
 	return ops, what
 }
 
-// repairPort does for a port of b what repairBridge does for b.
+// repairPort is repairBridge for a port of b.
 func repairPort(v view, b bridgeRow, uuidName string, p wantedPort) (ops []ovsdb.Operation, what []string) {
 	if _, _, ok := v.port(p.name); !ok {
 		return append(insertPort(uuidName, p, nil), mutate(tableBridge, b.UUID, addRef("ports", uuidName))),
@@ -446,7 +448,7 @@ func repairPort(v view, b bridgeRow, uuidName string, p wantedPort) (ops []ovsdb
 	}
 	i, ok := v.iface(p.name)
 	if !ok {
-		return nil, nil // a port of that name with interfaces of other names: a bond, not ours to judge
+		return nil, nil // a port of that name with interfaces of other names is a bond: leave it alone
 	}
 	columns := ovsdb.Row{}
 	if i.Type != p.ifType {
@@ -467,7 +469,7 @@ func repairPort(v view, b bridgeRow, uuidName string, p wantedPort) (ops []ovsdb
 	return ops, what
 }
 
-// awaitLocal waits until ovs-vswitchd has made a bridge.
+// awaitLocal waits until ovs-vswitchd has created a bridge.
 func (db *DB) awaitLocal(ctx context.Context, bridge string) error {
 	return db.await(ctx, "ovs-vswitchd to make bridge "+bridge, func(v view) (bool, error) {
 		i, _ := v.iface(bridge)

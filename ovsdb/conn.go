@@ -1,7 +1,7 @@
 package ovsdb
 
-// A DB outlives its connections: one goroutine opens a session, waits until it is
-// lost, and opens the next.
+// A DB outlives its connections: one goroutine opens a session, waits until it is lost,
+// and opens the next.
 
 import (
 	"context"
@@ -27,17 +27,16 @@ const (
 type Config struct {
 	Socket  string        // unix:PATH or PATH; "": DefaultSocket
 	Timeout time.Duration // of one exchange with the server or with ovs-vswitchd; 0: DefaultTimeout
-	Owner   string        // whom bridges made here belong to, such as the host's name; "": DefaultOwner
-	Version string        // ovloom's own, left on bridges for people to see; may be ""
+	Owner   string        // owner of bridges created here, such as the host's name; "": DefaultOwner
+	Version string        // ovloom's version, written on bridges for people to see; may be ""
 	Log     *slog.Logger  // nil: discards
 
-	// Record is a file that says which bridge is ours, and what was noted on it, for the case
-	// that another program wipes that off the bridge. "": none.
+	// Record is the file that remembers which bridge is ovloom's and its notes, in case
+	// another program wipes them off the bridge. "": no file.
 	Record string
 }
 
-// DB is the local Open_vSwitch database. Its methods may be called at the same
-// time from several goroutines.
+// DB is the local Open_vSwitch database. Its methods are safe for concurrent use.
 type DB struct {
 	// Set by Connect.
 	endpoint   string
@@ -51,7 +50,7 @@ type DB struct {
 
 	// Guarded by mu.
 	mu       sync.Mutex
-	session  *session      // the newest; perhaps lost already
+	session  *session      // the newest; may be lost already
 	changed  chan struct{} // closed, and replaced, when a row or the state changes
 	watchers []chan struct{}
 	state    State
@@ -59,17 +58,17 @@ type DB struct {
 	recordMu sync.Mutex
 	// Guarded by recordMu.
 	bridges map[string]record
-	dropped []time.Time       // when controllers were taken off the bridge
-	noting  map[[2]string]int // how many writers a note has, by bridge and key
+	dropped []time.Time       // when controllers were removed from the bridge
+	noting  map[[2]string]int // number of writers of each note, by bridge and key
 }
 
 // State is the health of the connection.
 type State struct {
 	Connected bool
-	Since     time.Time // when Connected took its value
-	Sessions  int       // connections made so far; one more means that everything was read anew
+	Since     time.Time // when Connected last changed
+	Sessions  int       // connections made so far; each reads every row again
 	Writes    int       // transactions sent so far
-	LastError error     // what ended the last connection or the last attempt; nil if nothing did
+	LastError error     // why the last connection ended or the last attempt failed; nil if neither happened
 }
 
 const (
@@ -77,9 +76,9 @@ const (
 	backoffLast  = 2 * time.Second
 )
 
-// Connect connects to the database and reads it, trying until ctx ends; then it
-// fails with an intent.Unavailable that holds the last attempt's cause. After that
-// the DB reconnects by itself until Close.
+// Connect connects to the database and reads it, retrying until ctx ends; then it fails
+// with an intent.Unavailable that wraps the last attempt's error. Afterwards the DB
+// reconnects by itself until Close.
 func Connect(ctx context.Context, cfg Config) (*DB, error) {
 	db := &DB{
 		endpoint:   orDefault(cfg.Socket, DefaultSocket),
@@ -106,14 +105,14 @@ func Connect(ctx context.Context, cfg Config) (*DB, error) {
 	if err != nil {
 		return nil, db.unreachable(err)
 	}
-	// The DB lives on when the context of Connect has ended.
+	// The DB outlives the context of Connect.
 	keepCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	db.stop = stop
 	go db.keep(keepCtx, s)
 	return db, nil
 }
 
-// Close ends the connection. What was read before can still be read.
+// Close ends the connection. Rows read so far can still be read.
 func (db *DB) Close() {
 	db.stop()
 	<-db.stopped
@@ -126,9 +125,9 @@ func (db *DB) State() State {
 	return db.state
 }
 
-// Watch returns a new channel that gets a value after rows or the connection's
-// state changed; several changes may give one value. It starts with a value
-// waiting, so that a loop over it reads first. It is never closed.
+// Watch returns a new channel that receives a value after rows or the connection's state
+// change; several changes may share one value. A value is waiting from the start, so that
+// a loop over the channel reads the rows first. The channel is never closed.
 func (db *DB) Watch() <-chan struct{} {
 	c := make(chan struct{}, 1)
 	c <- struct{}{}
@@ -138,7 +137,7 @@ func (db *DB) Watch() <-chan struct{} {
 	return c
 }
 
-// keep replaces every lost session by a new one until ctx ends.
+// keep replaces each lost session with a new one until ctx ends.
 func (db *DB) keep(ctx context.Context, s *session) {
 	defer close(db.stopped)
 	for {
@@ -159,8 +158,8 @@ func (db *DB) keep(ctx context.Context, s *session) {
 	}
 }
 
-// open tries to open a session until it succeeds or ctx ends; then it returns
-// what the last attempt failed with.
+// open retries until a session opens or ctx ends; then it returns the error of the last
+// attempt.
 func (db *DB) open(ctx context.Context) (*session, error) {
 	var last error
 	for wait := backoffFirst; ; wait = min(2*wait, backoffLast) {
@@ -172,7 +171,7 @@ func (db *DB) open(ctx context.Context) (*session, error) {
 			db.log.Info("connected to the Open vSwitch database", "socket", db.endpoint, "schema", s.schema)
 			return s, nil
 		}
-		// That ctx ended in the middle of an attempt says less than what failed before.
+		// An attempt cut short by ctx says less than the failure before it.
 		if timeout := net.Error(nil); last == nil || !errors.As(err, &timeout) || !timeout.Timeout() {
 			last = err
 		}
@@ -189,7 +188,7 @@ func (db *DB) open(ctx context.Context) (*session, error) {
 	}
 }
 
-// setState notes a new session, or that there is none and why, and wakes everyone.
+// setState records a new session, or why there is none, and wakes all waiters.
 func (db *DB) setState(s *session, cause error) {
 	db.mu.Lock()
 	if connected := s != nil; connected != db.state.Connected {
@@ -207,7 +206,7 @@ func (db *DB) setState(s *session, cause error) {
 	db.wake()
 }
 
-// wake tells everyone who waits to look at the rows again.
+// wake makes all waiters look at the rows again.
 func (db *DB) wake() {
 	db.mu.Lock()
 	defer db.mu.Unlock()
@@ -216,7 +215,7 @@ func (db *DB) wake() {
 	for _, c := range db.watchers {
 		select {
 		case c <- struct{}{}:
-		default: // one is waiting already
+		default: // a value is waiting already
 		}
 	}
 }
@@ -228,8 +227,9 @@ func (db *DB) next() <-chan struct{} {
 	return db.changed
 }
 
-// await waits until done says so or fails, looking again after every change. When
-// ctx ends first it fails with an intent.Unavailable that says what it waited for.
+// await waits until done returns true or an error, and calls it again after every change.
+// When ctx ends first, await fails with an intent.Unavailable that says what it waited
+// for.
 func (db *DB) await(ctx context.Context, what string, done func(view) (bool, error)) error {
 	for {
 		changed := db.next()
@@ -266,7 +266,7 @@ func (db *DB) live(ctx context.Context) (*session, error) {
 	}
 }
 
-// unreachable tells a user that the server does not answer.
+// unreachable is the error for a server that does not answer.
 func (db *DB) unreachable(cause error) error {
 	e := intent.Unavailablef("the Open vSwitch database at %s does not answer: %w", db.endpoint, cause)
 	switch {

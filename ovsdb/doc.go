@@ -1,19 +1,19 @@
 // Package ovsdb drives the local Open_vSwitch database: it makes the bridges of
-// ovloom and keeps them as they must be, adds and deletes their ports, and shows
+// ovloom and keeps them as they should be, adds and deletes their ports, and shows
 // their interfaces as they change.
 //
 //	conn.go       one DB, which outlives its connections; State, Watch
 //	session.go    one connection to ovsdb-server and its replica of the tables
 //	view.go       reading the replica
-//	transact.go   transactions with a deadline, and the operations they are made of
+//	transact.go   transactions with a deadline, and their operations
 //	bridge.go     EnsureBridge, DeleteBridge: br-int with its VXLAN port
-//	owner.go      whose bridge it is: ours, OVN's, Neutron's, someone's
+//	owner.go      who owns a bridge: ovloom, OVN, Neutron, another system
 //	uplink.go     EnsureUplinkBridge: br-phy with the underlay's NIC
 //	external.go   EnsureUplinks: the uplinks of br-int
 //	interface.go  Interfaces, WaitOFPort, and the marks ovloom leaves on an Interface row
 //	port.go       AddPort, DelPort
 //	version.go    versions and datapath types
-//	rows.go       the columns that we use
+//	rows.go       the columns that ovloom uses
 //
 // Every row that is read comes from the replica, so reading needs no server and
 // goes on while there is none. What this process wrote is in the replica when the

@@ -1,7 +1,7 @@
 package ovsdb
 
-// Uplinks of the integration bridge: an internal port into the host's own
-// routing, and patch ports to bridges of others.
+// Uplinks of the integration bridge: internal ports into the host's own routing, and patch
+// ports to other bridges.
 
 import (
 	"context"
@@ -16,12 +16,12 @@ import (
 
 // Uplink is a port of the integration bridge by which packets leave the overlay.
 type Uplink struct {
-	// Name is the port's, and for an internal port the host's interface.
+	// Name is the name of the port, and for an internal port of the host's interface.
 	Name string
-	// Via is what Interface.Uplink says of the port.
+	// Via is the value of Interface.Uplink for the port.
 	Via string
-	// Bridge is the bridge at the other end of a pair of patch ports; "": the port is
-	// an internal one.
+	// Bridge is the bridge at the other end of a pair of patch ports; "": the port is an
+	// internal one.
 	Bridge string
 
 	// For an internal port.
@@ -29,8 +29,8 @@ type Uplink struct {
 	MTU int    // bytes of IP packet
 }
 
-// keyUplink in external_ids marks a port as an Uplink of ours; at the other end of
-// a patch it holds the name of our bridge's port.
+// keyUplink in external_ids marks a port as an uplink of ovloom's; on the other end of a
+// patch it holds the name of the port on the integration bridge.
 const (
 	keyUplink    = "ovloom-uplink"
 	keyUplinkEnd = "ovloom-uplink-of"
@@ -39,13 +39,13 @@ const (
 // Outer is the name of the patch port on the other bridge.
 func (u Uplink) Outer() string { return u.Name + "-out" }
 
-// EnsureUplinks makes the bridge's uplinks be exactly these: what is missing is
-// added, what differs put right, and what an earlier call added and is not wanted
-// any more removed, on both bridges. It writes nothing when all is right.
+// EnsureUplinks makes the bridge's uplinks exactly these, on both bridges: it adds what is
+// missing, repairs what differs, and removes uplinks that an earlier call added and that
+// are no longer wanted. It writes nothing when nothing differs.
 //
-// An uplink whose other bridge does not exist, or belongs to another datapath, is
-// left out, and what is wrong with it returned by its name. The other bridge itself
-// is never made or changed but for the one port.
+// An uplink whose other bridge does not exist, or belongs to another datapath, is skipped,
+// and its fault is returned by the uplink's name. On the other bridge, only the patch port
+// is ever changed.
 func (db *DB) EnsureUplinks(ctx context.Context, bridge string, want []Uplink) (faults map[string]error, err error) {
 	v, err := db.ready(ctx)
 	if err != nil {
@@ -89,10 +89,10 @@ func (db *DB) EnsureUplinks(ctx context.Context, bridge string, want []Uplink) (
 	return faults, nil
 }
 
-// uplinkEnd is one port of an uplink as it must be.
+// uplinkEnd is one port of an uplink as it should be.
 type uplinkEnd struct {
 	bridge string
-	side   string // tells the ends apart within a transaction
+	side   string // distinguishes the ends within a transaction
 	port   wantedPort
 	mac    string
 	ids    map[string]string
@@ -148,11 +148,12 @@ func (db *DB) mayUplink(v view, b bridgeRow, u Uplink) error {
 	return nil
 }
 
-// isKernel: "" means the kernel's datapath too.
+// isKernel reports whether a bridge is of the kernel's datapath; "" means that datapath
+// too.
 func isKernel(b bridgeRow) bool { return b.DatapathType == "" || b.DatapathType == DatapathSystem }
 
-// ensureEnd returns what must be written for one end, and in words what that
-// changes.
+// ensureEnd returns the operations that make one end as wanted, and describes what they
+// change.
 func ensureEnd(v view, end uplinkEnd, uuidName string) (ops []ovsdb.Operation, what []string) {
 	b, _ := v.bridge(end.bridge)
 	port, on, exists := v.port(end.port.name)
@@ -196,7 +197,7 @@ func ensureEnd(v view, end uplinkEnd, uuidName string) (ops []ovsdb.Operation, w
 	return ops, what
 }
 
-// uplinkPort is a port that some call of EnsureUplinks made.
+// uplinkPort is a port that EnsureUplinks added.
 type uplinkPort struct {
 	port portRow
 	on   bridgeRow
@@ -219,8 +220,8 @@ func (v view) uplinkPorts(bridge string) []uplinkPort {
 	return found
 }
 
-// SetBridgeNote keeps a text on a bridge of ours, in external_ids, for as long as
-// the bridge lives; "" removes it. The key has ovloom- put in front of it.
+// SetBridgeNote keeps a text on a bridge of ovloom's, in external_ids, for as long as the
+// bridge lives; "" removes it. The key is prefixed with ovloom-.
 func (db *DB) SetBridgeNote(ctx context.Context, bridge, key, text string) error {
 	v, err := db.ready(ctx)
 	if err != nil {
@@ -230,8 +231,8 @@ func (db *DB) SetBridgeNote(ctx context.Context, bridge, key, text string) error
 	if !ok {
 		return intent.NotFoundf("bridge %s does not exist", bridge)
 	}
-	// The record is written first, because the row is repaired from the record. Until the row
-	// shows the note, a repair leaves it out.
+	// Write the record first, because the row is repaired from it. Until the row shows the
+	// note, a repair leaves it out.
 	defer db.writeNote(bridge, key)()
 	db.remember(bridge, func(r *record) {
 		r.UUID = b.UUID
@@ -260,8 +261,8 @@ func (db *DB) SetBridgeNote(ctx context.Context, bridge, key, text string) error
 	})
 }
 
-// BridgeNote returns what SetBridgeNote has written, or "", also when it was wiped off the
-// bridge. It fails with Unavailable if the bridge was not read yet.
+// BridgeNote returns the text that SetBridgeNote wrote, or "", even if the text was wiped
+// off the bridge. It fails with Unavailable if the bridge was not read yet.
 func (db *DB) BridgeNote(bridge, key string) (string, error) {
 	b, ok := db.view().bridge(bridge)
 	if !ok {
@@ -273,7 +274,7 @@ func (db *DB) BridgeNote(bridge, key string) (string, error) {
 	return db.notesOf(bridge)[key], nil
 }
 
-// notePrefix begins the keys of notes in external_ids.
+// notePrefix is the prefix of notes' keys in external_ids.
 const notePrefix = "ovloom-"
 
 func noteKey(key string) string { return notePrefix + key }

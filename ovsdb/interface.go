@@ -1,6 +1,6 @@
 package ovsdb
 
-// Interfaces as the controller sees them, and the marks that ovloom leaves on them.
+// Interfaces as the controller sees them, and ovloom's marks on them.
 
 import (
 	"cmp"
@@ -16,11 +16,11 @@ import (
 
 // Keys of an interface's external_ids.
 const (
-	keyIfaceID    = "iface-id"          // which port it is; set by whoever plugs it
-	keyGeneration = "ovloom-generation" // our claim in force when it was bound
+	keyIfaceID    = "iface-id"          // which port it is; set by the program that plugs it
+	keyGeneration = "ovloom-generation" // generation of this host's claim in force when it was bound
 	keyInstalled  = "ovloom-installed"  // "true": the port's flows are in the switch
-	keyIfIndex    = "ovloom-ifindex"    // the network device that AddPort was told of
-	keyPort       = "ovloom-port"       // the port's name when AddPort was told of it
+	keyIfIndex    = "ovloom-ifindex"    // index of the network device given to AddPort
+	keyPort       = "ovloom-port"       // name of the port given to AddPort
 )
 
 // Interface is an interface of a bridge, as last read.
@@ -30,13 +30,13 @@ type Interface struct {
 	Type   string // "" for a system interface, else internal, vxlan, afxdp…
 	Bridge string
 
-	// Set by whoever plugged it, and by ovloom.
+	// Set by the program that plugged it, and by ovloom.
 	IfaceID    string // external_ids:iface-id; "" if there is none
 	PluggedFor string // external_ids:ovloom-port; "" if ovloom did not plug it
 	Generation uint64 // external_ids:ovloom-generation; 0 if there is none
 	Installed  bool   // external_ids:ovloom-installed
 	IfIndex    int    // external_ids:ovloom-ifindex; 0 if there is none
-	Uplink     string // Uplink.Via, if EnsureUplinks has made it
+	Uplink     string // Uplink.Via, if EnsureUplinks added it
 
 	// Set by ovs-vswitchd; out of date while it does not run.
 	OFPort   int    // OpenFlow port; 0 not yet known, -1 when it could not be opened
@@ -46,8 +46,8 @@ type Interface struct {
 	MACInUse string // as aa:bb:cc:dd:ee:ff; "" if unknown
 }
 
-// Interfaces returns the interfaces of a bridge by name, without its local one. It
-// reads the local copy, and so goes on working while ovsdb-server is down.
+// Interfaces returns the interfaces of a bridge by name, except its local one. It reads
+// the replica, so it works while ovsdb-server is down.
 func (db *DB) Interfaces(bridge string) []Interface {
 	v := db.view()
 	b, ok := v.bridge(bridge)
@@ -69,8 +69,8 @@ func (db *DB) Interfaces(bridge string) []Interface {
 	return all
 }
 
-// patched says whether an interface is an end of a patch that works. Open vSwitch may leave
-// an error there that says that the other end is missing, of the time when it was.
+// patched reports whether an interface is one end of a working patch. Open vSwitch may
+// leave an error there from the time when the other end was missing.
 func (v view) patched(i *interfaceRow) bool {
 	if i.Type != "patch" {
 		return false
@@ -79,21 +79,21 @@ func (v view) patched(i *interfaceRow) bool {
 	return ok && patchWorks(*i, other)
 }
 
-// patchWorks says whether two interfaces are the ends of a patch, and both open.
+// patchWorks reports whether two interfaces are the ends of a patch, and both open.
 func patchWorks(a, b interfaceRow) bool {
 	return a.Type == "patch" && b.Type == "patch" && a.Options["peer"] == b.Name && b.Options["peer"] == a.Name &&
 		value(a.OFPort) > 0 && value(b.OFPort) > 0
 }
 
-// PortBridge returns the bridge that has a port of that name. It reads the local copy, and
-// so goes on working while ovsdb-server is down.
+// PortBridge returns the bridge that has a port of that name. It reads the replica, so it
+// works while ovsdb-server is down.
 func (db *DB) PortBridge(name string) (bridge string, ok bool) {
 	_, b, ok := db.view().port(name)
 	return b.Name, ok
 }
 
 func newInterface(i *interfaceRow, bridge string) Interface {
-	// A generation that is no number was not written by us and counts as none.
+	// ovloom writes only numbers; anything else counts as no generation.
 	generation, _ := strconv.ParseUint(i.ExternalIDs[keyGeneration], 10, 64)
 	index, _ := strconv.Atoi(i.ExternalIDs[keyIfIndex])
 	return Interface{
@@ -115,21 +115,22 @@ func newInterface(i *interfaceRow, bridge string) Interface {
 	}
 }
 
-// SetInstalled notes on an interface whether its port's flows are in the switch.
+// SetInstalled notes on an interface whether its port's flows are installed.
 func (db *DB) SetInstalled(ctx context.Context, uuid string, on bool) error {
 	c := keyChange{uuid: uuid, set: map[string]string{}}
 	c.setOrDrop(keyInstalled, "true", on)
 	return db.changeKeys(ctx, "mark interface installed", []keyChange{c})
 }
 
-// SetGeneration notes on an interface the generation of our claim; 0 removes it.
+// SetGeneration notes on an interface the generation of this host's claim; 0 removes the
+// note.
 func (db *DB) SetGeneration(ctx context.Context, uuid string, generation uint64) error {
 	c := keyChange{uuid: uuid, set: map[string]string{}}
 	c.setOrDrop(keyGeneration, strconv.FormatUint(generation, 10), generation != 0)
 	return db.changeKeys(ctx, "mark interface with its generation", []keyChange{c})
 }
 
-// keyChange is what shall become of keys in external_ids of one interface.
+// keyChange sets and removes keys in external_ids of one interface.
 type keyChange struct {
 	uuid string
 	set  map[string]string
@@ -144,7 +145,7 @@ func (c *keyChange) setOrDrop(key, value string, set bool) {
 	}
 }
 
-// changeKeys writes those of the changes that are not true already.
+// changeKeys writes the changes that the row does not show already.
 func (db *DB) changeKeys(ctx context.Context, what string, changes []keyChange) error {
 	ifaces := rows[interfaceRow](db.view(), tableInterface)
 	var ops []ovsdb.Operation

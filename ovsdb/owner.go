@@ -1,7 +1,7 @@
 package ovsdb
 
-// Whose bridge it is. Two systems on one bridge delete each other's flows, so a
-// bridge without our mark is never touched.
+// Who owns a bridge. Two systems on one bridge delete each other's flows, so ovloom never
+// changes a bridge that lacks its mark.
 
 import (
 	"maps"
@@ -11,15 +11,16 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Keys of external_ids that are ours. On a bridge:
+// Keys of ovloom's in external_ids of a bridge:
 const (
-	keyOwner   = "ovloom"         // whose it is: Config.Owner
-	keyVersion = "ovloom-version" // the ovloom that looked after it last
+	keyOwner   = "ovloom"         // the owner: Config.Owner
+	keyVersion = "ovloom-version" // version of the ovloom that wrote the bridge last
 )
 
-// checkOwner refuses a bridge that is not this owner's alone. Of one that ovloom looked
-// after before, a missing mark and a controller are what another program did to it; and
-// one that came in its place while ovloom runs, with nothing in it yet, is taken (keep).
+// checkOwner refuses a bridge that belongs to another owner, or to another system as well.
+// On a bridge known to be ovloom's, a missing mark or a controller is another program's
+// change, to be repaired. With keep, an empty bridge that replaced ovloom's while ovloom
+// runs is taken too.
 func (db *DB) checkOwner(v view, b bridgeRow, keep bool) error {
 	if other := foreignSystem(v, b); other != "" {
 		return intent.Conflictf("bridge %s belongs to %s", b.Name, other).
@@ -70,15 +71,15 @@ func foreignSystem(v view, b bridgeRow) string {
 	return ""
 }
 
-// ovnClaims says whether an ovn-controller on this host regards the name as its
-// integration bridge (ovn-controller(8): ovn-remote, ovn-bridge); it would make the
+// ovnClaims reports whether an ovn-controller on this host takes the name for its
+// integration bridge (ovn-controller(8): ovn-remote, ovn-bridge); it would create the
 // bridge if it did not exist.
 func ovnClaims(root rootRow, bridge string) bool {
 	_, runs := root.ExternalIDs["ovn-remote"]
 	return runs && bridge == orDefault(root.ExternalIDs["ovn-bridge"], "br-int")
 }
 
-// mark returns what external_ids of a bridge of ours must hold.
+// mark returns the keys that mark a bridge as ovloom's.
 func (db *DB) mark() map[string]string {
 	m := map[string]string{keyOwner: db.owner}
 	if db.version != "" {

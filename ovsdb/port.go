@@ -13,33 +13,33 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// PortSpec is a port as it must be.
+// PortSpec is a port as it should be.
 type PortSpec struct {
-	Name    string // of the port, its interface and the network device
+	Name    string // name of the port, its interface and the network device
 	Type    string // "" for a network device of the host, else internal, afxdp…
 	IfaceID string // external_ids:iface-id; "": none
 
-	// PluggedFor names the port for the time when no store knows it any more: it
-	// becomes external_ids:ovloom-port. "": none.
+	// PluggedFor names the port for when no store knows it any more; it becomes
+	// external_ids:ovloom-port. "": none.
 	PluggedFor string
 
-	// Generation is the claim that the interface is to be bound by. 0: not known.
+	// Generation is the generation of the claim that binds the interface. 0: unknown.
 	Generation uint64
 
 	Options    map[string]string // exactly these
-	MTURequest int               // bytes of IP packet; 0: whatever the device has
+	MTURequest int               // bytes of IP packet; 0: the device's own MTU
 
-	// IfIndex is the index of the network device, as hostnet.Plug returns it. When
-	// the device was deleted and made anew under the same name, ovs-vswitchd goes on
-	// with the dead one and shows no error; the changed index tells AddPort to make
-	// the port anew. 0: not checked.
+	// IfIndex is the index of the network device, as hostnet.Plug returns it. When a
+	// device is deleted and recreated under the same name, ovs-vswitchd keeps the dead one
+	// and shows no error; the changed index tells AddPort to recreate the port. 0: not
+	// checked.
 	IfIndex int
 }
 
-// AddPort adds the port to the bridge, or changes what differs; it writes nothing
-// when all is right. It returns once the database has it: WaitOFPort waits for
-// ovs-vswitchd. It fails with NotFound if there is no such bridge, and with a
-// Conflict if another bridge has a port of that name.
+// AddPort adds the port to the bridge, or changes what differs; it writes nothing when
+// nothing differs. It returns once the database has the port; WaitOFPort waits for
+// ovs-vswitchd. It fails with NotFound if there is no such bridge, and with a Conflict if
+// another bridge has a port of that name.
 func (db *DB) AddPort(ctx context.Context, bridge string, p PortSpec) error {
 	if err := checkIfName(p.Name); err != nil {
 		return err
@@ -72,8 +72,8 @@ func (db *DB) AddPort(ctx context.Context, bridge string, p PortSpec) error {
 		return intent.Conflictf("port %s is on bridge %s already", p.Name, on.Name).
 			WithHint("remove it there: ovs-vsctl del-port %s %s", on.Name, p.Name)
 	case exists && (iface.Type != p.Type || stale(iface, p)):
-		// In two transactions, and the first one applied: otherwise ovs-vswitchd sees
-		// one change in which the port stays, and keeps the dead device.
+		// Use two transactions, and wait until the first is applied: otherwise
+		// ovs-vswitchd sees one change in which the port stays, and keeps the dead device.
 		if err := db.transactApplied(ctx, "delete stale port "+p.Name, mutate(tableBridge, b.UUID, dropRef("ports", port.UUID))); err != nil {
 			return err
 		}
@@ -90,12 +90,12 @@ func (db *DB) AddPort(ctx context.Context, bridge string, p PortSpec) error {
 	return nil
 }
 
-// stale says whether the port was made for a device that is not there any more.
+// stale reports whether the port was created for a device that no longer exists.
 func stale(i interfaceRow, p PortSpec) bool {
 	return p.IfIndex != 0 && i.ExternalIDs[keyIfIndex] != strconv.Itoa(p.IfIndex)
 }
 
-// changePort writes what differs in the interface of a port.
+// changePort writes what differs in a port's interface.
 func (db *DB) changePort(ctx context.Context, i interfaceRow, p PortSpec, ids map[string]string) error {
 	var ops []ovsdb.Operation
 	columns := ovsdb.Row{}
@@ -121,8 +121,8 @@ func (db *DB) changePort(ctx context.Context, i interfaceRow, p PortSpec, ids ma
 	return nil
 }
 
-// DelPort deletes a port from the bridge and waits until ovs-vswitchd has let go of
-// its device. It returns nil if there is no such port on that bridge.
+// DelPort deletes a port from the bridge and waits until ovs-vswitchd has released its
+// device. It returns nil if the bridge has no such port.
 func (db *DB) DelPort(ctx context.Context, bridge, name string) error {
 	v, err := db.ready(ctx)
 	if err != nil {

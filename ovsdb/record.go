@@ -1,7 +1,7 @@
 package ovsdb
 
-// What is remembered of the integration bridge beside the database: it says whose the
-// bridge is, and what was noted on it, when others have wiped that off its row.
+// The record of the integration bridge, kept outside the database: who owns the bridge,
+// and its notes, in case another program wipes them off its row.
 
 import (
 	"context"
@@ -18,19 +18,19 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// record is what is remembered of one bridge.
+// record is the record of one bridge.
 type record struct {
 	UUID  string            `json:"uuid"`            // of its row, which lives as long as the bridge
-	Notes map[string]string `json:"notes,omitempty"` // of SetBridgeNote, by key
+	Notes map[string]string `json:"notes,omitempty"` // texts given to SetBridgeNote, by key
 }
 
-// records is what the file holds.
+// records is the content of the file.
 type records struct {
 	Bridges map[string]record `json:"bridges"` // by name
 }
 
-// loadRecord reads the record of an earlier process. One that cannot be read is none: it
-// only says what the rows say too, unless those were changed.
+// loadRecord reads the record of an earlier process. It ignores a file that it cannot
+// read: the record only repeats what the rows hold, unless another program changed them.
 func (db *DB) loadRecord() {
 	if db.recordFile == "" {
 		return
@@ -47,7 +47,7 @@ func (db *DB) loadRecord() {
 	db.bridges = all.Bridges
 }
 
-// known says whether this row is a bridge that ovloom looked after last.
+// known reports whether this row is the bridge that the record is of.
 func (db *DB) known(b bridgeRow) bool {
 	db.recordMu.Lock()
 	defer db.recordMu.Unlock()
@@ -61,8 +61,7 @@ func (db *DB) notesOf(bridge string) map[string]string {
 	return maps.Clone(db.bridges[bridge].Notes)
 }
 
-// writeNote says that a note of a bridge is on its way to the row, until the returned
-// function is called.
+// writeNote marks a note of a bridge as being written, until done is called.
 func (db *DB) writeNote(bridge, key string) (done func()) {
 	id := [2]string{bridge, key}
 	db.recordMu.Lock()
@@ -80,7 +79,7 @@ func (db *DB) writeNote(bridge, key string) (done func()) {
 	}
 }
 
-// keptNotes returns the notes that a row must have: those that are not being written.
+// keptNotes returns the notes that a row must show: all but those being written.
 func (db *DB) keptNotes(bridge string) map[string]string {
 	db.recordMu.Lock()
 	defer db.recordMu.Unlock()
@@ -93,7 +92,7 @@ func (db *DB) keptNotes(bridge string) map[string]string {
 	return notes
 }
 
-// remember changes the record of a bridge, and writes all if that made a difference.
+// remember changes the record of a bridge, and writes the file if that made a difference.
 func (db *DB) remember(bridge string, change func(*record)) {
 	db.recordMu.Lock()
 	defer db.recordMu.Unlock()
@@ -137,8 +136,8 @@ func (db *DB) writeRecord() error {
 	return err
 }
 
-// rememberBridge notes which row is our bridge. Unless keep, the notes on the row are
-// taken over: an older ovloom may have written them meanwhile.
+// rememberBridge records which row is ovloom's bridge. Unless keep, it takes over the
+// notes on the row: an older ovloom may have written them meanwhile.
 func (db *DB) rememberBridge(name string, keep bool) {
 	b, ok := db.view().bridge(name)
 	if !ok {
@@ -168,23 +167,22 @@ func (r *record) setNote(key, text string) {
 	}
 }
 
-// KeepBridge is EnsureBridge for a bridge that was ensured before: whatever became of it
-// since was done by another program, and is put back. It returns in words what that
-// was.
+// KeepBridge is EnsureBridge for a bridge that was ensured before: it takes every
+// difference for another program's change, repairs it, and describes the repairs.
 //
-// An OpenFlow controller is taken off the bridge again; if one is set again and again, the
-// bridge is left alone and a Conflict says so.
+// It removes an OpenFlow controller from the bridge; if a controller is set again and
+// again, KeepBridge leaves the bridge alone and fails with a Conflict.
 func (db *DB) KeepBridge(ctx context.Context, b Bridge) (changed []string, err error) {
 	return db.ensureBridge(ctx, b, true)
 }
 
-// How often a controller is taken off a bridge: each time all flows are gone for a moment.
+// Limits on removing controllers: each controller costs all flows for a moment.
 const (
 	controllerDrops  = 3
 	controllerWithin = 10 * time.Minute
 )
 
-// mayDropController says whether a controller is taken off a bridge once more.
+// mayDropController reports whether a controller may be removed from the bridge once more.
 func (db *DB) mayDropController() bool {
 	db.recordMu.Lock()
 	defer db.recordMu.Unlock()
@@ -198,7 +196,7 @@ func (db *DB) droppedController() {
 	db.dropped = append(db.dropped, time.Now())
 }
 
-// controllerFault says that others insist on their controller.
+// controllerFault is the error for a controller that is set again and again.
 func controllerFault(bridge string) error {
 	return intent.Conflictf("another program sets an OpenFlow controller on bridge %s again and again", bridge).
 		WithHint("stop that program, then: ovs-vsctl del-controller %s", bridge)

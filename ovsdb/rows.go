@@ -1,8 +1,8 @@
 package ovsdb
 
-// The tables' rows with the columns that we use, and no others: a column that is
-// not listed here is not monitored either, or the statistics that ovs-vswitchd
-// writes every 5 s would wake everyone who watches. All columns exist since OVS 3.1.
+// The tables' rows with the columns that ovloom uses. Columns that are not listed here are
+// not monitored: the statistics that ovs-vswitchd writes every 5 s would wake all
+// watchers. All columns exist since OVS 3.1.
 
 import (
 	"reflect"

@@ -1,11 +1,10 @@
 package ovsdb
 
-// One connection to ovsdb-server, with a replica of the tables of its own.
+// One connection to ovsdb-server, with its own replica of the tables.
 //
-// libovsdb can reconnect by itself, but then rows that were deleted meanwhile give
-// no event, calls block for as long as the server is away, and its back-off ends in
-// a panic. So a session is never mended: it is thrown away, and the next one reads
-// everything anew.
+// libovsdb can reconnect by itself, but then rows deleted meanwhile give no event, calls
+// block for as long as the server is away, and its back-off ends in a panic. So a lost
+// session is discarded, and the next one reads everything again.
 
 import (
 	"context"
@@ -20,18 +19,18 @@ import (
 	"github.com/ovn-kubernetes/libovsdb/ovsdb"
 )
 
-// session is one connection. Its replica can be read even after it is lost.
+// session is one connection. Its replica can be read even after the session is lost.
 type session struct {
 	client   client.Client
 	replica  *cache.TableCache
 	schema   string        // version of the server's schema, such as 8.3.1
-	lost     chan struct{} // closed when the connection is of no more use
+	lost     chan struct{} // closed when the session is lost
 	loseOnce sync.Once
 	cause    error // why it was lost; set before lost is closed
 }
 
-// openSession connects and reads all monitored rows; changed is called, and must
-// not block, whenever a row changed afterwards.
+// openSession connects and reads all monitored rows. Afterwards it calls changed, which
+// must not block, whenever a row changes.
 func openSession(ctx context.Context, endpoint string, probe time.Duration, changed func()) (*session, error) {
 	m, err := model.NewClientDBModel(tableRoot, rowTypes)
 	if err != nil {
@@ -76,12 +75,12 @@ func openSession(ctx context.Context, endpoint string, probe time.Duration, chan
 
 var errClosed = errors.New("the server closed the connection")
 
-// watch ends the session when the server closes it, or does not answer any more.
+// watch ends the session when the server closes it, or stops answering.
 func (s *session) watch(probe time.Duration) {
 	echo := time.NewTicker(probe)
 	defer echo.Stop()
-	// libovsdb's notification is lost if nobody waits at that moment, so it is
-	// looked at again from time to time.
+	// libovsdb drops its notification if no receiver is ready, so the connection is also
+	// checked periodically.
 	look := time.NewTicker(time.Second)
 	defer look.Stop()
 	for {
@@ -101,8 +100,8 @@ func (s *session) watch(probe time.Duration) {
 				s.lose(err)
 			}
 		case <-echo.C:
-			// Without a deadline of its own: given up in the midst of an answer, libovsdb
-			// reads it and writes it at once.
+			// The call has no deadline of its own: if it is cancelled in the middle of an
+			// answer, libovsdb reads and writes the answer at once, which is a data race.
 			call := func(context.Context) error { return s.client.Echo(context.Background()) }
 			if err := within(context.Background(), call, probe); err != nil {
 				s.lose(err)
@@ -111,7 +110,7 @@ func (s *session) watch(probe time.Duration) {
 	}
 }
 
-// lose ends the session; the first cause counts.
+// lose ends the session; the first cause is kept.
 func (s *session) lose(cause error) {
 	s.loseOnce.Do(func() {
 		s.cause = cause
@@ -120,9 +119,9 @@ func (s *session) lose(cause error) {
 	})
 }
 
-// within runs call and returns at the latest when ctx ends or, if one is given,
-// when the time is over. A call that hangs longer (libovsdb writes to the socket
-// without a deadline) is left behind, and ends with its connection.
+// within runs call and returns at the latest when ctx ends or, if limit is given, after
+// that time. A call that hangs longer (libovsdb writes to the socket without a deadline)
+// is abandoned, and ends with its connection.
 func within(ctx context.Context, call func(context.Context) error, limit ...time.Duration) error {
 	for _, d := range limit {
 		var cancel context.CancelFunc

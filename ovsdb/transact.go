@@ -1,9 +1,9 @@
 package ovsdb
 
-// Transactions, and the operations they are made of.
+// Transactions, and their operations.
 //
-// The operations are written out as RFC 7047 has them: libovsdb's own helpers take
-// whole rows, and we must never write a column or a key that is not ours.
+// The operations are written as in RFC 7047: libovsdb's own constructors take whole rows,
+// and ovloom must never write a column or a key that is not its own.
 
 import (
 	"context"
@@ -17,8 +17,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// transact sends one transaction: all of its operations take effect or none. It
-// waits at most the DB's timeout for a connection and the answer together.
+// transact sends one transaction: all of its operations take effect, or none. Waiting for
+// a connection and for the answer takes at most the DB's timeout.
 func (db *DB) transact(ctx context.Context, what string, ops ...ovsdb.Operation) ([]ovsdb.OperationResult, error) {
 	limited, cancel := context.WithTimeout(ctx, db.timeout)
 	defer cancel()
@@ -51,15 +51,15 @@ func (db *DB) transact(ctx context.Context, what string, ops ...ovsdb.Operation)
 		err = a.err
 	}
 	if limited.Err() != nil && ctx.Err() == nil {
-		// The server hangs. Its answer, if there will be one, is for nobody.
+		// The server hangs; discard the session, and with it a late answer.
 		s.lose(err)
 	}
 	return nil, fmt.Errorf("%s: %w", what, db.unreachable(err))
 }
 
-// transactApplied sends one transaction and waits until ovs-vswitchd has applied
-// it, as ovs-vsctl does: next_cfg is raised, and cur_cfg follows. Both together
-// take at most twice the DB's timeout.
+// transactApplied sends one transaction and waits until ovs-vswitchd has applied it, as
+// ovs-vsctl does: it increments next_cfg and waits for cur_cfg to follow. Both take at
+// most twice the DB's timeout.
 func (db *DB) transactApplied(ctx context.Context, what string, ops ...ovsdb.Operation) error {
 	root, ok := db.view().root()
 	if !ok {
@@ -104,7 +104,7 @@ func operationsFailed(results []ovsdb.OperationResult, ops []ovsdb.Operation) er
 	return errors.Join(all...)
 }
 
-// insert makes a row that other operations of the same transaction call name.
+// insert inserts a row that other operations of the same transaction refer to by name.
 func insert(table, name string, row ovsdb.Row) ovsdb.Operation {
 	return ovsdb.Operation{Op: ovsdb.OperationInsert, Table: table, UUIDName: name, Row: row}
 }
@@ -135,15 +135,15 @@ func dropRef(column, uuid string) ovsdb.Mutation {
 	return ovsdb.Mutation{Column: column, Mutator: ovsdb.MutateOperationDelete, Value: setOf(ref(uuid))}
 }
 
-// putKeys sets keys of a column that is a map, and leaves its other keys alone. An
-// insert does not replace a key that is there, so it is deleted first.
+// putKeys sets keys of a map column and leaves its other keys alone. It deletes the keys
+// first, because an insert does not replace a key that exists.
 func putKeys(column string, keys map[string]string) []ovsdb.Mutation {
 	names := slices.Sorted(maps.Keys(keys))
 	return append(dropKeys(column, names...),
 		ovsdb.Mutation{Column: column, Mutator: ovsdb.MutateOperationInsert, Value: mapOf(keys)})
 }
 
-// dropKeys deletes keys of a column that is a map.
+// dropKeys deletes keys of a map column.
 func dropKeys(column string, names ...string) []ovsdb.Mutation {
 	var set []any
 	for _, n := range names {

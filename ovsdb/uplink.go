@@ -1,17 +1,18 @@
 package ovsdb
 
-// The bridge that holds the underlay's NIC when the datapath is userspace: tunnel
-// packets are routed inside ovs-vswitchd then, and leave by a port of a bridge.
+// The bridge that holds the underlay's NIC with the userspace datapath: tunnel packets are
+// then routed inside ovs-vswitchd, and leave by a port of a bridge.
 
 import (
 	"context"
 	"fmt"
 )
 
-// EnsureUplinkBridge makes a userspace bridge that switches like any switch, holds
-// the NIC, and whose own interface has the MAC and the MTU, in bytes of IP packet. (By
-// itself ovs-vswitchd makes that interface's MTU no larger than 1500.) It is as idempotent as EnsureBridge,
-// fails alike, and returns when ovs-vswitchd has opened the NIC.
+// EnsureUplinkBridge creates a userspace bridge that forwards like a learning switch and
+// holds the NIC, and whose own interface has the MAC and the MTU, in bytes of IP packet.
+// (The MTU is set because ovs-vswitchd by itself limits that interface to 1500.) Like
+// EnsureBridge it is idempotent and fails with the same kinds; it returns when
+// ovs-vswitchd has opened the NIC.
 func (db *DB) EnsureUplinkBridge(ctx context.Context, bridge, nic, mac string, mtu int) error {
 	for _, n := range []string{bridge, nic} {
 		if err := checkIfName(n); err != nil {
@@ -43,8 +44,8 @@ func (db *DB) EnsureUplinkBridge(ctx context.Context, bridge, nic, mac string, m
 	return err
 }
 
-// InternalPort returns the datapath type of the bridge that has an internal port of
-// that name, which is an interface of the host too; false if none has.
+// InternalPort returns the datapath type of the bridge that has an internal port of that
+// name, which is an interface of the host too; ok is false if there is no such port.
 func (db *DB) InternalPort(name string) (datapath string, ok bool) {
 	v := db.view()
 	if i, ok := v.iface(name); !ok || i.Type != "internal" {

@@ -1,6 +1,6 @@
 package ovsdb
 
-// Versions, and what datapaths ovs-vswitchd offers.
+// Versions, and the datapath types of ovs-vswitchd.
 
 import (
 	"context"
@@ -30,7 +30,7 @@ const (
 	minSchema = "8.3.1"
 )
 
-// Version returns what runs, once connected; it fails with an intent.Unavailable.
+// Version returns the versions once connected; it fails with an intent.Unavailable.
 func (db *DB) Version(ctx context.Context) (Version, error) {
 	ctx, cancel := context.WithTimeout(ctx, db.timeout)
 	defer cancel()
@@ -50,7 +50,7 @@ func (v Version) Check() error {
 	return nil
 }
 
-// String returns the version as people say it.
+// String returns the version for people to read.
 func (v Version) String() string {
 	if v.OVS == "" {
 		return "with schema " + v.Schema

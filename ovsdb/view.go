@@ -1,6 +1,6 @@
 package ovsdb
 
-// Reading the replica. Rows are shared with it, so nothing here changes them.
+// Reading the replica. Rows are shared with the replica, so nothing here changes them.
 
 import (
 	"slices"
@@ -31,7 +31,7 @@ func (v view) root() (rootRow, bool) {
 	return rootRow{}, false
 }
 
-// bridge returns the bridge of a name.
+// bridge returns the bridge with a name.
 func (v view) bridge(name string) (bridgeRow, bool) {
 	for _, b := range rows[bridgeRow](v, tableBridge) {
 		if b.Name == name {
@@ -41,7 +41,7 @@ func (v view) bridge(name string) (bridgeRow, bool) {
 	return bridgeRow{}, false
 }
 
-// port returns the port of a name and the bridge that it is on.
+// port returns the port with a name, and its bridge.
 func (v view) port(name string) (portRow, bridgeRow, bool) {
 	for _, p := range rows[portRow](v, tablePort) {
 		if p.Name != name {
@@ -56,7 +56,7 @@ func (v view) port(name string) (portRow, bridgeRow, bool) {
 	return portRow{}, bridgeRow{}, false
 }
 
-// iface returns the interface of a name; the schema makes names unique.
+// iface returns the interface with a name; the schema makes names unique.
 func (v view) iface(name string) (interfaceRow, bool) {
 	for _, i := range rows[interfaceRow](v, tableInterface) {
 		if i.Name == name {
@@ -66,14 +66,14 @@ func (v view) iface(name string) (interfaceRow, bool) {
 	return interfaceRow{}, false
 }
 
-// interfacesOf returns the interfaces of a bridge's ports, in no order.
+// interfacesOf returns the interfaces of a bridge's ports, in no particular order.
 func (v view) interfacesOf(b bridgeRow) []*interfaceRow {
 	ports := rows[portRow](v, tablePort)
 	ifaces := rows[interfaceRow](v, tableInterface)
 	var found []*interfaceRow
 	for _, uuid := range b.Ports {
-		// A port or interface may not be there yet: a reader can come between two
-		// rows of one update.
+		// A port or interface may be missing: a read can come between two rows of one
+		// update.
 		if p := ports[uuid]; p != nil {
 			for _, uuid := range p.Interfaces {
 				if i := ifaces[uuid]; i != nil {

@@ -11,15 +11,15 @@ import (
 )
 
 // A host of a large network needs the most memory while it compares everything with its
-// switch, for a second or two. The garbage collector would by itself let as much garbage
-// come together as is alive at that time. Up to memorySoft it may, for a small host pays
-// nothing for that; beyond, garbage is held to a part of what is alive.
+// switch, for a second or two. By default the garbage collector lets as much garbage
+// accumulate as there is live data at that time. Up to memorySoft it may, because a small
+// host pays nothing for that; above, garbage is limited to a fraction of the live data.
 const (
-	memorySoft    = 144 << 20 // bytes of all that Go has taken
-	memoryGarbage = 3         // what is alive may have a third of that in garbage beside it
+	memorySoft    = 144 << 20 // bytes of all memory that Go has taken
+	memoryGarbage = 3         // the limit leaves a third of the live bytes for garbage
 )
 
-// heldMemory is what the collector is told with each collection.
+// heldMemory sets the collector's limit after each collection.
 type heldMemory struct{ set func(limit int64) }
 
 // HoldMemory adapts the garbage collector's limit to the live heap after each collection. It
@@ -32,16 +32,16 @@ func HoldMemory() {
 	h.adapt()
 }
 
-// adapt sets the limit, and comes again after the next collection. A limit that does not
-// grow with what is alive would have the collector run all the time.
+// adapt sets the limit, and runs again after the next collection. A limit that does not
+// grow with the live data would keep the collector running all the time.
 func (h *heldMemory) adapt() {
 	h.set(memoryLimit(memoryNow()))
-	mark := new([64]byte) // is not used, so it goes with the next collection
+	mark := new([64]byte) // unused, so the next collection frees it
 	runtime.AddCleanup(mark, func(h *heldMemory) { h.adapt() }, h)
 }
 
-// memoryNow returns how many bytes were alive after the last collection, and how many Go
-// has taken for all but the heap.
+// memoryNow returns how many bytes were live after the last collection, and how many Go
+// has taken for everything but the heap.
 func memoryNow() (live, beside uint64) {
 	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}, {Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"},
 		{Name: "/memory/classes/heap/objects:bytes"}, {Name: "/memory/classes/heap/unused:bytes"}, {Name: "/memory/classes/heap/free:bytes"}}
@@ -50,7 +50,7 @@ func memoryNow() (live, beside uint64) {
 	return n(0), n(1) - min(n(1), n(2)+n(3)+n(4)+n(5))
 }
 
-// memoryLimit returns the limit for what is alive.
+// memoryLimit returns the limit for the live bytes.
 func memoryLimit(live, beside uint64) int64 {
 	return int64(min(max(memorySoft, live+live/memoryGarbage+beside), math.MaxInt64))
 }

@@ -11,20 +11,20 @@ import (
 )
 
 const (
-	addrPoolSize = 64   // free addresses that are found at a time
+	addrPoolSize = 64   // free addresses to find at a time
 	searchMost   = 2000 // addresses in one answer
 )
 
-// addrPool chooses addresses for ports that were added without. An address out
-// of it is only likely to be free: the transaction that takes it decides.
+// addrPool chooses addresses for ports that are added without. An address from the pool is
+// only likely to be free: the transaction that takes it decides.
 //
-// It goes up through the subnet and round again, so that finding the next
-// address costs the same with 10 ports and with 10,000, and an address that was
-// just given back is not at once given to another port.
+// The pool goes up through the subnet and round again, so that finding the next address
+// costs the same with 10 ports and with 10,000, and an address just released is not
+// reassigned at once.
 type addrPool struct {
 	s *Store
 
-	// turn holds one token; whoever has it owns what follows.
+	// turn holds one token; its holder owns the fields that follow.
 	turn chan struct{}
 	// By network id and prefix.
 	subnets map[string]*subnetPool
@@ -32,8 +32,8 @@ type addrPool struct {
 
 type subnetPool struct {
 	free      []netip.Addr
-	last      netip.Addr // up to here the subnet has been searched
-	contended bool       // another process takes the same addresses
+	last      netip.Addr // the subnet has been searched up to here
+	contended bool       // another process takes addresses of the same subnet
 }
 
 func newAddrPool(s *Store) addrPool {
@@ -79,9 +79,9 @@ func (p *addrPool) take(ctx context.Context, n intent.Network, sub intent.Subnet
 	return a, nil
 }
 
-// missed says that an address out of the pool was taken: another process is
-// adding ports to the same network. The rest of the pool is as old as that one,
-// and would be missed likewise, one by one.
+// missed records that an address from the pool was taken: another process is adding ports
+// to the same network. The rest of the pool is equally outdated, and would be missed one
+// by one.
 func (p *addrPool) missed(ctx context.Context, n intent.Network, a netip.Addr) {
 	if p.lock(ctx) != nil {
 		return
@@ -122,12 +122,12 @@ func (p *addrPool) fill(ctx context.Context, n intent.Network, sub intent.Subnet
 	return nil
 }
 
-// searchAddrs returns up to count addresses between from and to, in order, which
-// have no key below root, leaving out the gateway.
+// searchAddrs returns up to count addresses between from and to, in order, that have no
+// key below root, except the gateway.
 func (s *Store) searchAddrs(ctx context.Context, root string, gateway, from, to netip.Addr, count int) ([]netip.Addr, error) {
 	var free []netip.Addr
 	end := root + sortable(to) + "\x00"
-	page := count // most often what comes next is free
+	page := count // most often the next addresses are free
 	for next := from; ; {
 		keys, more, err := s.kv.Page(ctx, root+sortable(next), end, page)
 		if err != nil {

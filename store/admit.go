@@ -10,10 +10,10 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// This file refuses what is right by itself, but what packets could not do.
+// Refusals of objects that are valid by themselves, but could not work for packets.
 
-// carried refuses a network whose MTU the underlay of a host that lives cannot carry: a
-// port could not be plugged there. Hosts that come later say so themselves.
+// carried refuses a network with an MTU that the underlay of a live host cannot carry: a
+// port could not be plugged there. Hosts that come later report this themselves.
 func (s *Store) carried(ctx context.Context, n intent.Network) error {
 	if n.MTU == 0 {
 		return nil
@@ -31,7 +31,7 @@ func (s *Store) carried(ctx context.Context, n intent.Network) error {
 	for _, it := range v.Found[0] {
 		h, err := objectOf[intent.Host](it)
 		if err != nil || !alive[h.Name] || h.UnderlayMTU == 0 {
-			continue // what is not known is no reason to refuse
+			continue // unknown is no reason to refuse
 		}
 		if carries := h.UnderlayMTU - intent.VXLANOverhead; carries < n.MTU {
 			narrow = append(narrow, fmt.Sprintf("%s (%d)", h.Name, h.UnderlayMTU))
@@ -49,9 +49,9 @@ func (s *Store) carried(ctx context.Context, n intent.Network) error {
 		WithHint("choose at most %d, or raise the MTU of the underlay on those hosts first", most)
 }
 
-// outerApart refuses to give a tenant addresses of an external that its own networks
-// have: its ports would look for those among themselves. It makes sure that no network
-// comes to have them meanwhile.
+// outerApart refuses to give a tenant addresses of an external that overlap its own
+// networks: its ports would look for those addresses in the networks. It makes sure that
+// no network gets such addresses meanwhile.
 func (s *Store) outerApart(ctx context.Context, tx *kv.Txn, e intent.External, tenant string) error {
 	v, err := s.kv.Read(ctx, kv.Below(networksRoot(tenant)))
 	if err != nil {
@@ -70,8 +70,8 @@ func (s *Store) outerApart(ctx context.Context, tx *kv.Txn, e intent.External, t
 	return nil
 }
 
-// innerApart refuses a network which has addresses that its tenant uses outside, and
-// makes sure that no external is changed meanwhile. A user of one that comes meanwhile
+// innerApart refuses a network whose addresses its tenant uses outside, and makes sure
+// that no external is changed meanwhile. A user that is added to an external meanwhile
 // sees that networks were changed.
 func (s *Store) innerApart(ctx context.Context, tx *kv.Txn, n intent.Network) error {
 	v, err := s.kv.Read(ctx, kv.Below(externalsRoot))
@@ -111,7 +111,7 @@ func apartFrom(e intent.External, n intent.Network) error {
 	return nil
 }
 
-// overlaps says whether a range and a prefix have an address in common.
+// overlaps reports whether a range and a prefix have an address in common.
 func overlaps(r intent.AddrRange, p netip.Prefix) bool {
 	first, last := p.Masked().Addr(), intent.Subnet{Prefix: p}.Last()
 	return r.First.IsValid() && first.Is4() == r.First.Is4() && (r.Contains(first) || r.Contains(last) || p.Contains(r.First))

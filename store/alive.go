@@ -12,11 +12,11 @@ import (
 // LeaseTTL is how long a host counts as alive after its last sign.
 const LeaseTTL = 10 * time.Second
 
-// KeepAlive holds the lease that shows a registered host to be alive, until ctx
-// ends; then it gives the lease back, so that the host is known to be gone at
-// once, and returns nil. Through outages of the store it keeps trying. It fails
-// with kind Conflict if another living process has the name, and with kind
-// NotFound if the host is not registered, or is no longer.
+// KeepAlive holds the lease that shows a registered host to be alive, until ctx ends; then
+// it revokes the lease, so that the host is known to be gone at once, and returns nil. It
+// keeps trying while the store is down. It fails with kind Conflict if another living
+// process has the name, and with kind NotFound if the host is not registered, or no longer
+// is.
 func (s *Store) KeepAlive(ctx context.Context, name string) error {
 	var lease kv.Lease
 	defer func() { s.revoke(ctx, lease) }()
@@ -52,8 +52,8 @@ func (s *Store) KeepAlive(ctx context.Context, name string) error {
 	}
 }
 
-// beat gives one sign of life, with a new lease if the old one is gone, and
-// returns the lease that is held then.
+// beat renews the lease, or grants a new one if the old one has ended, and returns the
+// lease.
 func (s *Store) beat(ctx context.Context, name string, lease kv.Lease) (kv.Lease, error) {
 	if lease != 0 {
 		err := s.kv.Keep(ctx, lease)
@@ -96,7 +96,7 @@ func (s *Store) beat(ctx context.Context, name string, lease kv.Lease) (kv.Lease
 	return lease, err
 }
 
-// revoke gives a lease back, although ctx has ended.
+// revoke revokes a lease even after ctx has ended.
 func (s *Store) revoke(ctx context.Context, lease kv.Lease) {
 	if lease == 0 {
 		return

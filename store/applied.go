@@ -9,10 +9,10 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// SetAppliedSpan says up to which revision a host's switch has the changes of
-// each tenant of its span; tenants that it no longer has anything of are left
-// out. One number for all would not do: the updates of two tenants may come in
-// another order than their revisions, so that it would be ahead of one of them.
+// SetAppliedSpan records up to which revision a host's switch has the changes of each
+// tenant of its span, except tenants of which it has nothing any more. A single number
+// would not do: two tenants' updates may arrive in another order than their revisions, so
+// the number would be ahead of one of them.
 func (s *Store) SetAppliedSpan(ctx context.Context, host string, tenants map[string]int64) error {
 	a := appliedValue{Tenants: tenants}
 	for _, r := range tenants {
@@ -27,8 +27,8 @@ func (s *Store) SetAppliedSpan(ctx context.Context, host string, tenants map[str
 			return err
 		}
 		if old := v.One(1); old.Value != nil && len(a.Tenants) == 0 && a.Revision == 0 {
-			// Without any tenant it still has come as far as it had.
-			if last, err := kv.Decode[appliedValue](old.Value); err == nil { // else it is written anew
+			// Without any tenant, the host keeps the revision that it had reached.
+			if last, err := kv.Decode[appliedValue](old.Value); err == nil { // else it is rewritten
 				a.Revision = last.Revision
 			}
 		}
@@ -44,11 +44,11 @@ func (s *Store) SetAppliedSpan(ctx context.Context, host string, tenants map[str
 	})
 }
 
-// WaitApplied waits until every live host whose span has the tenant has applied
-// a revision: the hosts that claim a port of it, and those that say they still
-// have flows of it. progress, unless nil, is called with the names of the hosts
-// waited for, at first and whenever they change. When ctx ends first, the error
-// (kind Unavailable) names them and says that the change is stored.
+// WaitApplied waits until every live host whose span has the tenant has applied a
+// revision: the hosts that claim a port of the tenant, and the hosts that report that they
+// still have its flows. It calls progress, unless nil, with the names of the hosts waited
+// for, at first and whenever they change. When ctx ends first, the error (kind
+// Unavailable) names the hosts and says that the change is stored.
 func (s *Store) WaitApplied(ctx context.Context, tenant string, revision int64, progress func(pending []string)) error {
 	among, read, err := s.alive(ctx)
 	if err != nil {
@@ -71,14 +71,14 @@ func (s *Store) WaitApplied(ctx context.Context, tenant string, revision int64, 
 		if progress != nil && !slices.Equal(pending, last) {
 			progress(pending)
 		}
-		// Who is done stays so, and who comes now begins with what there is.
+		// A host that is done stays done, and a new host starts with what exists.
 		among, last = pending, pending
 		read = s.hostsMove(ctx, read)
 	}
 }
 
 // WaitOthers waits until every other live host whose span has the tenant has applied a
-// revision. When ctx ends first, the error names those that have not.
+// revision. When ctx ends first, the error names the hosts that have not.
 func (s *Store) WaitOthers(ctx context.Context, host, tenant string, revision int64) error {
 	among, read, err := s.alive(ctx)
 	if err != nil {
@@ -127,7 +127,7 @@ func (s *Store) alive(ctx context.Context) (hosts []string, revision int64, err 
 	return hosts, revision, err
 }
 
-// pending returns for which of the hosts WaitApplied has to wait.
+// pending returns the hosts for which WaitApplied has to wait.
 func (s *Store) pending(ctx context.Context, hosts []string, tenant string, revision int64) (pending []string, err error) {
 	const reads = 3 // of each host
 	for chunk := range slices.Chunk(hosts, kv.MaxOps/reads) {
@@ -146,7 +146,7 @@ func (s *Store) pending(ctx context.Context, hosts []string, tenant string, revi
 				var a appliedValue
 				if it := v.One(reads*i + 1); it.Value != nil {
 					if a, err = kv.Decode[appliedValue](it.Value); err != nil {
-						a = appliedValue{} // as if it had applied nothing, until it writes it anew
+						a = appliedValue{} // as if it had applied nothing, until it is rewritten
 					}
 				}
 				at, says := a.Tenants[tenant]
@@ -166,10 +166,10 @@ func (s *Store) pending(ctx context.Context, hosts []string, tenant string, revi
 	return pending, nil
 }
 
-// hostsMove waits until a host has come, gone or applied something since
-// revision, and returns the revision of that. It may return early: the caller reads
-// anew, and is told then if the store is gone.
+// hostsMove waits until a host has come, gone or applied something since revision, and
+// returns the revision of that change. It may return early: the caller then reads again,
+// and gets an error if the store is gone.
 func (s *Store) hostsMove(ctx context.Context, revision int64) int64 {
-	// alive/ and applied/ are neighbours: one range has both.
+	// alive/ and applied/ are adjacent: one range covers both.
 	return s.kv.Moved(ctx, aliveRoot, kv.EndOf(appliedRoot), revision)
 }

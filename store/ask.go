@@ -1,8 +1,8 @@
 package store
 
-// A question of one host to another, such as what its switch would do with a packet.
-// Hosts have no channel between them but the store, and need none: it knows who may
-// speak, and has TLS.
+// A question of one host to another, such as what its switch would do with a packet. The
+// store is the only channel between hosts, and suffices: it authenticates them, and uses
+// TLS.
 
 import (
 	"context"
@@ -17,15 +17,15 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// askTTL is how long a question stays in the store if the host that asked does not take it
-// away.
+// askTTL is how long a question stays in the store if the host that asked does not delete
+// it.
 const askTTL = time.Minute
 
-// Question is one that a host is asked.
+// Question is a question to a host.
 type Question struct {
 	ID    string
-	Topic string          // what it is about: who is to answer
-	Body  json.RawMessage // as the topic has it
+	Topic string          // selects the function that answers
+	Body  json.RawMessage // in the topic's own form
 }
 
 // asked and answered are the values of a question's keys.
@@ -42,8 +42,8 @@ func askedRoot(host string) string    { return questionsRoot + host + "/" }
 func askedKey(host, id string) string { return askedRoot(host) + id }
 func answerKey(id string) string      { return answersRoot + id }
 
-// Ask asks a host and returns its answer. It waits until ctx ends, which then is an
-// error of kind Unavailable. Question and answer do not outlive the call.
+// Ask asks a host a question and returns the answer. It waits until ctx ends, and then
+// fails with kind Unavailable. Question and answer are deleted when it returns.
 func (s *Store) Ask(ctx context.Context, host, topic string, body json.RawMessage) (json.RawMessage, error) {
 	id := uuid.NewString()
 	op := fmt.Sprintf("ask %s for its %s", host, topic)
@@ -74,7 +74,7 @@ func (s *Store) Ask(ctx context.Context, host, topic string, body json.RawMessag
 	return s.awaitAnswer(ctx, host, op, id, revision)
 }
 
-// awaitAnswer waits for the answer to a question that was asked at a revision.
+// awaitAnswer waits for the answer to a question asked at a revision.
 func (s *Store) awaitAnswer(ctx context.Context, host, op, id string, revision int64) (json.RawMessage, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -115,7 +115,8 @@ func (s *Store) awaitAnswer(ctx context.Context, host, op, id string, revision i
 	return a.Body, err
 }
 
-// Answer answers a question. It fails with NotFound if nobody waits for it any more.
+// Answer answers a question. It fails with NotFound if no host waits for the answer any
+// more.
 func (s *Store) Answer(ctx context.Context, host string, q Question, body json.RawMessage) error {
 	return s.kv.Update(ctx, "answer "+q.Topic, func(ctx context.Context) error {
 		it, lease, err := s.kv.GetLeased(ctx, askedKey(host, q.ID))
@@ -137,11 +138,11 @@ func (s *Store) Answer(ctx context.Context, host string, q Question, body json.R
 	})
 }
 
-// WatchQuestions tells deliver of every question to a host once, waiting ones
-// included, until ctx ends; then it returns nil.
+// WatchQuestions delivers every question to a host once, including waiting ones, until ctx
+// ends; then it returns nil.
 func (s *Store) WatchQuestions(ctx context.Context, host string, deliver func(Question)) error {
 	const op = "watch questions"
-	told := map[string]bool{} // by id: questions that wait for their answer
+	told := map[string]bool{} // by id: delivered questions that wait for their answer
 	tell := func(it kv.Item) {
 		id := strings.TrimPrefix(it.Key, askedRoot(host))
 		if told[id] {

@@ -1,6 +1,6 @@
 package store
 
-// Watches that begin with what was kept on disk while the store does not answer.
+// Watches that begin with the cached copy while the store does not answer.
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// cachePatience is how long the store may take for a first answer before the copy on
-// disk is used. Forwarding does not wait for it: the switch keeps its flows.
+// cachePatience is how long to wait for the store's first answer before using the copy on
+// disk. Forwarding does not wait: the switch keeps its flows.
 const cachePatience = time.Second
 
 // Cached is a Store whose watches begin with this host's cached copies if the store is slow or
@@ -19,7 +19,7 @@ const cachePatience = time.Second
 type Cached struct {
 	*Store
 
-	// Told is told of each update of a tenant after its watch was; nil: it is not needed.
+	// Told is called with each update of a tenant after its watch was; nil: not called.
 	Told func(intent.SpanUpdate)
 }
 
@@ -88,9 +88,9 @@ func (s Cached) WatchGuard(ctx context.Context, deliver func(intent.GuardUpdate)
 	})
 }
 
-// WatchResolve is Store.WatchResolve; if the store is slow or down it looks for
-// the port in the copies on disk. It says nothing of a port that is in none: the port may have
-// been plugged just before the copy would have been written, or the copy is damaged.
+// WatchResolve is Store.WatchResolve; if the store is slow or down it looks for the port
+// in the copies on disk. It delivers nothing for a port that is in no copy: the port may
+// have been plugged just before the copy was written, or the copy may be damaged.
 func (s Cached) WatchResolve(ctx context.Context, ifaceID string, deliver func(ref intent.PortRef, ok bool)) error {
 	first := newFirst(ctx, func() {
 		if ref, ok := s.copied(ifaceID); ok {
@@ -116,8 +116,8 @@ func (s Cached) copied(ifaceID string) (intent.PortRef, bool) {
 	return intent.PortRef{}, false
 }
 
-// first runs a fallback once, unless the answer came before cachePatience ended.
-// Fallback and answers never run at the same time, nor a fallback after an answer.
+// first runs a fallback once, unless the answer comes before cachePatience ends. The
+// fallback never runs at the same time as an answer, nor after one.
 type first struct {
 	mu   sync.Mutex
 	done bool

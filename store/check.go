@@ -26,9 +26,9 @@ func (s *Store) Keys(ctx context.Context) ([]string, error) {
 	return keys, nil
 }
 
-// Check reads the whole store at one revision and returns what is wrong with it,
-// one finding a line, ordered: objects that are not valid or lack what they
-// refer to, index keys that are missing, and keys that belong to nothing.
+// Check reads the whole store at one revision and returns its findings in order, one a
+// line: objects that are invalid or lack what they refer to, missing index keys, and keys
+// that belong to nothing.
 func (s *Store) Check(ctx context.Context) ([]string, error) {
 	all, _, err := s.kv.List(ctx, "check the store", kv.Root)
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *checker) find(format string, args ...any) {
 	c.findings = append(c.findings, fmt.Sprintf(format, args...))
 }
 
-// read sorts one key into the checker.
+// read adds one key to the checker.
 func (c *checker) read(it kv.Item) {
 	switch {
 	case strings.HasPrefix(it.Key, indexRoot):
@@ -129,7 +129,7 @@ func (c *checker) read(it kv.Item) {
 	c.ids[id] = name
 }
 
-// objects checks each object by itself and in what it needs.
+// objects checks each object by itself, and that the objects it needs exist.
 func (c *checker) objects() {
 	for ref, o := range c.all {
 		if err := classes[ref.Class()].check(o, c.look); err != nil {
@@ -162,7 +162,7 @@ func (c *checker) objects() {
 	}
 }
 
-// className is a class as people write it.
+// className is the name of a class for people.
 func className(c intent.Class) string {
 	if c == intent.ClassSNAT {
 		return "SNAT"
@@ -197,7 +197,7 @@ func (c *checker) indexes() {
 	}
 }
 
-// guarded compares what is kept for the guard with what it is made of.
+// guarded compares the guard's keys with the objects they are made from.
 func (c *checker) guarded() {
 	left := maps.Clone(c.guard)
 	for p := range each[intent.Peer](c) {

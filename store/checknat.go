@@ -6,7 +6,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// What Check looks for in routes, externals and NAT.
+// Checks of routes, externals and NAT.
 
 // routing checks routes against the networks of their tenant.
 func (c *checker) routing() {
@@ -35,7 +35,7 @@ func (c *checker) routing() {
 	}
 }
 
-// nat checks externals against hosts, and what is on them.
+// nat checks externals against hosts, and the objects on each external.
 func (c *checker) nat() {
 	for e := range each[intent.External](c) {
 		first, last := natRange(e)
@@ -78,8 +78,8 @@ func (c *checker) nat() {
 	}
 }
 
-// addressOn checks the address of an object on an external, and returns the external; one
-// that is not valid is none.
+// addressOn checks the address of an object on an external, and returns the external; an
+// invalid external counts as absent.
 func (c *checker) addressOn(o intent.Object, external string, a netip.Addr) intent.External {
 	e, ok := c.all[intent.ExternalRef{External: external}].(intent.External)
 	if ok && a.IsValid() {

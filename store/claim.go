@@ -13,23 +13,23 @@ type claimValue struct {
 	Generation uint64 `json:"generation"`
 }
 
-// Claim says that a port is plugged on a registered host. If have is not 0 and
-// the host's claim has that generation, it is returned as it is and nothing is
-// written; otherwise the claim gets a generation higher than every one the port
-// ever had, and so is in force. Claims of other hosts stay beside it.
+// Claim claims a port for a registered host where it is plugged. If have is not 0 and the
+// host's claim has that generation, Claim returns it unchanged and writes nothing;
+// otherwise the claim gets a generation higher than all that the port ever had, and so is
+// in force. Other hosts' claims stay beside it.
 func (s *Store) Claim(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error) {
 	return s.newClaim(ctx, ref, host, have, func(context.Context, []intent.Binding) error { return nil })
 }
 
-// ClaimFree is Claim, but refused (kind Conflict) while another host holds the port: one
-// that is alive and where packets can reach it.
+// ClaimFree is Claim, but refuses (kind Conflict) while another host holds the port: a
+// live host at which packets can reach the port.
 func (s *Store) ClaimFree(ctx context.Context, ref intent.PortRef, host string, have uint64) (intent.Binding, error) {
 	return s.newClaim(ctx, ref, host, have, func(ctx context.Context, claims []intent.Binding) error {
 		return s.free(ctx, ref, host, claims)
 	})
 }
 
-// Free says whether ClaimFree would be refused; it changes nothing.
+// Free returns the error of ClaimFree, if it would be refused; it changes nothing.
 func (s *Store) Free(ctx context.Context, ref intent.PortRef, host string) error {
 	return s.kv.Call(ctx, "look who holds port "+ref.String(), func(ctx context.Context) error {
 		v, err := s.kv.Read(ctx, kv.Below(claimsRoot(ref)))
@@ -38,7 +38,7 @@ func (s *Store) Free(ctx context.Context, ref intent.PortRef, host string) error
 		}
 		var claims []intent.Binding
 		for _, it := range v.Found[0] {
-			if c, err := objectOf[intent.Binding](it); err == nil { // else it holds nothing
+			if c, err := objectOf[intent.Binding](it); err == nil { // an invalid one holds nothing
 				claims = append(claims, c)
 			}
 		}
@@ -46,7 +46,7 @@ func (s *Store) Free(ctx context.Context, ref intent.PortRef, host string) error
 	})
 }
 
-// free refuses a claim of a host while another one holds the port.
+// free refuses a host's claim while another host holds the port.
 func (s *Store) free(ctx context.Context, ref intent.PortRef, host string, claims []intent.Binding) error {
 	holder, ok := intent.Winner(claims)
 	if !ok || holder.Host == host || holder.Fault != "" {
@@ -60,7 +60,7 @@ func (s *Store) free(ctx context.Context, ref intent.PortRef, host string, claim
 		WithHint("unplug it there (ovloom port unplug %s), or take it from there: plug it here with --take", ref)
 }
 
-// newClaim is Claim; may is asked before a claim is made, with those that there are.
+// newClaim is Claim; it calls may with the existing claims before it makes one.
 func (s *Store) newClaim(ctx context.Context, ref intent.PortRef, host string, have uint64,
 	may func(ctx context.Context, claims []intent.Binding) error) (intent.Binding, error) {
 	var b intent.Binding
@@ -75,12 +75,12 @@ func (s *Store) newClaim(ctx context.Context, ref intent.PortRef, host string, h
 		if _, err := hostOf(v.One(3), host); err != nil {
 			return err
 		}
-		// A port without counter was never claimed. It starts at the store's
-		// revision, which is higher than the generations of a deleted port of the
-		// same name: a late release of one of those must not hit.
+		// A port without a counter was never claimed. The counter starts at the store's
+		// revision, which is higher than the generations of a deleted port of the same
+		// name: a late release of such a generation must not match.
 		last := claimValue{uint64(v.Revision)}
 		if it := v.One(2); it.Value != nil {
-			if c, err := kv.Decode[claimValue](it.Value); err == nil { // else the revision is above it, too
+			if c, err := kv.Decode[claimValue](it.Value); err == nil { // else the revision is higher, too
 				last = c
 			}
 		}
@@ -95,7 +95,7 @@ func (s *Store) newClaim(ctx context.Context, ref intent.PortRef, host string, h
 				if it.Key == bindingKey(ref, host) && errors.Is(err, kv.ErrNewer) {
 					return err
 				}
-				continue // the counter knows its generation, and this host's own is written anew
+				continue // the counter knows its generation, and this host's own claim is rewritten
 			}
 			claims = append(claims, c)
 			last.Generation = max(last.Generation, c.Generation)
@@ -135,9 +135,9 @@ func (s *Store) newClaim(ctx context.Context, ref intent.PortRef, host string, h
 	return b, nil
 }
 
-// MarkUp says whether the host of a claim has installed the port's flows, and why no packet
-// can reach the port there ("": nothing is wrong). A
-// claim that no longer has the generation is not touched (kind Conflict).
+// MarkUp records whether the host of a claim has installed the port's flows, and why no
+// packet can reach the port there ("": it can). It leaves a claim of another generation
+// alone (kind Conflict).
 func (s *Store) MarkUp(ctx context.Context, ref intent.PortRef, host string, generation uint64, up bool, fault string) error {
 	return s.kv.Update(ctx, "mark the binding of port "+ref.String(), func(ctx context.Context) error {
 		it, b, err := s.claim(ctx, ref, host)
@@ -160,8 +160,8 @@ func (s *Store) MarkUp(ctx context.Context, ref intent.PortRef, host string, gen
 	})
 }
 
-// Release deletes a host's claim if it still has the generation; if not, a newer
-// claim has replaced it and nothing happens.
+// Release deletes a host's claim if it still has the generation; otherwise a newer claim
+// has replaced it and Release does nothing.
 func (s *Store) Release(ctx context.Context, ref intent.PortRef, host string, generation uint64) error {
 	return s.kv.Update(ctx, "release port "+ref.String(), func(ctx context.Context) error {
 		it, b, err := s.claim(ctx, ref, host)
@@ -177,7 +177,7 @@ func (s *Store) Release(ctx context.Context, ref intent.PortRef, host string, ge
 	})
 }
 
-// claim reads a host's claim; without one, the binding is zero.
+// claim reads a host's claim; if there is none, the binding is zero.
 func (s *Store) claim(ctx context.Context, ref intent.PortRef, host string) (kv.Item, intent.Binding, error) {
 	it, err := s.kv.Get(ctx, bindingKey(ref, host))
 	if err != nil || it.Value == nil {

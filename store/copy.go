@@ -18,8 +18,7 @@ func spanCopy(stateDir, tenant string) string {
 func hostsCopy(stateDir string) string     { return filepath.Join(stateDir, "hosts.copy") }
 func externalsCopy(stateDir string) string { return filepath.Join(stateDir, "externals.copy") }
 
-// Copy returns the copy on disk of a tenant that was watched. A copy that is
-// damaged counts as absent.
+// Copy returns the cached copy of a watched tenant. A damaged copy counts as absent.
 func (s *Store) Copy(tenant string) (intent.Snapshot, bool) {
 	if _, err := intent.ParseTenant(tenant); err != nil {
 		return intent.Snapshot{}, false
@@ -33,7 +32,7 @@ func (s *Store) Copy(tenant string) (intent.Snapshot, bool) {
 	return snap, snap.Tenant.Name == tenant
 }
 
-// CopiedTenants returns the names of the tenants of which there are copies on disk.
+// CopiedTenants returns the names of the tenants that have copies on disk.
 func (s *Store) CopiedTenants() []string {
 	entries, err := os.ReadDir(spanDir(s.stateDir))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -60,7 +59,7 @@ func (s *Store) CopiedExternals() (intent.ExternalsUpdate, bool) {
 	return intent.ExternalsUpdate{Revision: revision, Externals: externals}, ok
 }
 
-// copiedList reads what watchList has kept.
+// copiedList reads what watchList kept.
 func copiedList[T any](s *Store, path string) (list []T, revision int64, ok bool) {
 	all, revision, ok := s.kv.ReadCopy(path)
 	for _, it := range all {
@@ -74,8 +73,8 @@ func copiedList[T any](s *Store, path string) (list []T, revision int64, ok bool
 	return list, revision, ok
 }
 
-// DropCopy deletes the cached copy of a tenant of which the host has no port any more.
-// Its WatchTenant must have returned.
+// DropCopy deletes the cached copy of a tenant when the host has no port of the tenant any
+// more. Its WatchTenant must have returned.
 func (s *Store) DropCopy(tenant string) error {
 	if _, err := intent.ParseTenant(tenant); err != nil {
 		return err

@@ -9,20 +9,20 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// Deleting goes from what refers to what is referred to: what leads to ports from
+// Deletion goes from referring objects to those they refer to: what leads to ports from
 // outside, bindings with their port, ports, peers, routes, networks, SNAT, tenant. Each
-// transaction leaves the store consistent, so that a deletion that stopped half-way is
-// finished by asking for it again.
+// transaction leaves the store consistent, so that a deletion that stopped half-way can be
+// finished by repeating it.
 
-// portReads is what deletePort must know.
+// portReads are the reads that deletePort needs.
 func portReads(ref intent.PortRef) []kv.Read {
 	return []kv.Read{kv.Key(portKey(ref)), kv.Below(claimsRoot(ref)),
 		kv.Below(floatingsOf(ref), kv.Limit(10)), kv.Below(targetsOf(ref), kv.Limit(10))}
 }
 
-// deletePort adds to tx what deletes a port, its claims and its index keys, as v
-// found them with portReads, and returns their names. It is refused (kind InUse) if
-// the port was made reachable from outside since that was deleted.
+// deletePort adds to tx the deletion of a port, its claims and its index keys, as v found
+// them with portReads, and returns their names. It refuses (kind InUse) if something was
+// added meanwhile that leads to the port from outside.
 func deletePort(tx *kv.Txn, v kv.View) ([]string, error) {
 	it, claims := v.One(0), v.Found[1]
 	p, err := objectOf[intent.Port](it)
@@ -53,7 +53,7 @@ func deletePort(tx *kv.Txn, v kv.View) ([]string, error) {
 	return append(found(claims), "port "+ref.String()), nil
 }
 
-// found names objects as users read them.
+// found returns objects' names for users.
 func found(its []kv.Item) []string {
 	var out []string
 	for _, it := range its {
@@ -62,7 +62,7 @@ func found(its []kv.Item) []string {
 	return out
 }
 
-// deleteAll deletes objects in order. One that was deleted meanwhile is left out.
+// deleteAll deletes objects in order. It skips objects deleted meanwhile.
 func (s *Store) deleteAll(ctx context.Context, refs []intent.Reference) (deleted []string, revision int64, err error) {
 	for len(refs) > 0 {
 		var names []string
@@ -139,7 +139,7 @@ func (s *Store) deletePorts(ctx context.Context, refs []intent.PortRef) (deleted
 	return deleted, revision, nil
 }
 
-// stopped says of a deletion that failed half-way what it has done.
+// stopped adds to the error of a deletion that failed half-way what it has done.
 func stopped(what string, deleted []string, err error) error {
 	if len(deleted) == 0 {
 		return err
@@ -148,9 +148,9 @@ func stopped(what string, deleted []string, err error) error {
 	return e.WithHint("%d objects are deleted, up to %s: ask again to delete the rest", len(deleted), deleted[len(deleted)-1])
 }
 
-// delete deletes an object. As long as it is used, that is refused with its users (kind
-// InUse), or with cascade deletes those first. It returns what was deleted and the
-// revision of the last change, also when it fails half-way.
+// delete deletes an object. While the object has users, delete refuses with their list
+// (kind InUse), or with cascade deletes the users first. It returns what it deleted and
+// the revision of the last change, even when it fails half-way.
 func (d *declared[T, R]) delete(ctx context.Context, s *Store, ref intent.Reference, cascade bool) (deleted []string, revision int64, err error) {
 	if d.erase != nil {
 		return d.erase(ctx, s, ref.(R), cascade)
@@ -177,7 +177,7 @@ func (d *declared[T, R]) delete(ctx context.Context, s *Store, ref intent.Refere
 	return deleted, max(revision, r), nil
 }
 
-// usersOf lists what must be deleted before an object, in order.
+// usersOf returns what must be deleted before an object, in order.
 func (d *declared[T, R]) usersOf(ctx context.Context, s *Store, ref intent.Reference) ([]intent.Reference, error) {
 	o, err := d.get(ctx, s, ref)
 	if err != nil || d.users == nil {
@@ -186,7 +186,7 @@ func (d *declared[T, R]) usersOf(ctx context.Context, s *Store, ref intent.Refer
 	return d.users(ctx, s, o.(T))
 }
 
-// deleteUnused deletes an object that nothing uses.
+// deleteUnused deletes an object without users.
 func (d *declared[T, R]) deleteUnused(ctx context.Context, s *Store, r intent.Reference, cascade bool) (deleted []string, revision int64, err error) {
 	ref := r.(R)
 	title := intent.Title(ref)
@@ -222,7 +222,7 @@ func (d *declared[T, R]) deleteUnused(ctx context.Context, s *Store, r intent.Re
 	return []string{title}, max(revision, last), nil
 }
 
-// removal makes the transaction that deletes an object.
+// removal returns the transaction that deletes an object.
 func (d *declared[T, R]) removal(c *change[T], ref R) (err error) {
 	looks := []intent.Reference{ref}
 	if d.looks != nil {

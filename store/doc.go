@@ -1,11 +1,11 @@
 // Package store keeps intent in etcd: the tenants, networks, ports, hosts and
 // bindings of package intent, under transactions that decide uniqueness. Package cluster
-// runs the etcd member itself (the default) or is a client of one elsewhere, and package kv
+// runs the etcd member itself (the default) or is a client of members elsewhere, and package kv
 // reads and writes keys; only those two know etcd.
 //
 // # Keys
 //
-// Objects. All that a host must know of a tenant is below one prefix, so that
+// Objects. Everything that a host has to know of a tenant is below one prefix, so that
 // one watch follows it:
 //
 //	/ovloom/v1/t/TENANT/tenant                       intent.Tenant
@@ -31,22 +31,22 @@
 // What every host keeps all tenants from, without the names of tenants:
 //
 //	/ovloom/v1/guard/vtep/ADDRESS/ID   intent.Guarded: the VTEP of the peer with that id
-//	/ovloom/v1/guard/host/HOST         intent.Guarded: what a host says of its addresses and its underlay
+//	/ovloom/v1/guard/host/HOST         intent.Guarded: a host's addresses and its underlay
 //
-// Examinations of the paths between hosts. Both keys go with their lease, of 60 s:
+// Examinations of the paths between hosts. Both keys end with their lease, of 60 s:
 //
 //	/ovloom/v1/examine/asked/RUN          asks every live host to examine its paths
 //	/ovloom/v1/examine/reports/RUN/HOST   intent.HealthReport: what it found
 //
-// Questions of one host to another, while the one waits for the other:
+// Questions of one host to another, while it waits for the answer:
 //
-//	/ovloom/v1/ask/questions/HOST/ID   what is asked of a host
+//	/ovloom/v1/ask/questions/HOST/ID   a question to a host
 //	/ovloom/v1/ask/answers/ID          its answer
 //
-// Index keys. Each is made and deleted in the transaction that writes its object,
-// and a transaction fails when it finds one that it wants to make: that, and no
-// check before a write, keeps names, numbers and addresses unique. The value
-// names the object ("acme/web/c1"), so that the refusal can say who has it.
+// Index keys. Each is created and deleted in the transaction that writes its object,
+// and a transaction fails when it finds a key that it is to create: this, rather than a
+// check before the write, keeps names, numbers and addresses unique. The value
+// names the object ("acme/web/c1"), so that the error can name the holder.
 //
 //	/ovloom/v1/i/vrf/VRF                              tenant
 //	/ovloom/v1/i/vni/VNI                              network
@@ -65,20 +65,20 @@
 //	                                                  forward that leads to a port
 //	/ovloom/v1/i/nat/HOST/TENANT/EXTERNAL             the NAT address that a host has taken
 //
-// Which store this is, and how often it was restored; every change is made under the
-// condition that this is unchanged:
+// Which store this is, and how often it was restored; every change is made on the
+// condition that the key is unchanged:
 //
 //	/ovloom/v1/cluster
 //
 // Counters:
 //
-//	/ovloom/v1/c/claim/TENANT/NETWORK/PORT   the last generation of the port's claims; goes with the port
+//	/ovloom/v1/c/claim/TENANT/NETWORK/PORT   the last generation of the port's claims; deleted with the port
 //	/ovloom/v1/c/id, …/c/vni, …/c/vrf        the next block of object ids, VNIs and VRFs
-//	/ovloom/v1/c/number                      the number that the next external is offered
-//	/ovloom/v1/c/outside/EXTERNAL            the address that was given out last; goes with the external
+//	/ovloom/v1/c/number                      the number to try for the next external
+//	/ovloom/v1/c/outside/EXTERNAL            the address assigned last; deleted with the external
 //
 // When everything was deleted, the counters of ids, VNIs, VRFs and numbers remain, and
-// the keys of hosts: an id must never be given out twice.
+// the keys of hosts: an id must never be assigned twice.
 //
 // # Values
 //
@@ -89,9 +89,9 @@
 //
 // # Failure
 //
-// Every call has a deadline (cluster.Config.Timeout); one that etcd does not answer fails
-// with an intent.Error of kind Unavailable. Watches go on from their revision
-// when the store comes back, and start again with the whole when the revision
-// was compacted away. What a host follows is also kept on disk (Copy,
+// Every call has a deadline (cluster.Config.Timeout); a call that etcd does not answer fails
+// with an intent.Error of kind Unavailable. Watches continue from their revision
+// when the store comes back, and load everything again when the revision
+// was compacted away. A host also keeps what it follows on disk (Copy,
 // CopiedHosts, CopiedExternals), so that it can start while the store is down.
 package store

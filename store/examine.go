@@ -16,14 +16,14 @@ const examineTTL = time.Minute
 
 // examineRequest is the value of an examination's key.
 type examineRequest struct {
-	Host string `json:"host"` // who asked
+	Host string `json:"host"` // the host that asked
 }
 
 func examineKey(run uint64) string  { return fmt.Sprintf("%s%016x", examineAsked, run) }
 func reportsRoot(run uint64) string { return fmt.Sprintf("%s%016x/", examineReports, run) }
 
-// AskExamination asks every live host, this one included, to examine its paths to all
-// others. The number of the examination, run, is one that no other has.
+// AskExamination asks every live host, including this one, to examine its paths to all
+// others. run numbers the examination and must be unique.
 func (s *Store) AskExamination(ctx context.Context, host string, run uint64) error {
 	return s.kv.Call(ctx, "ask for an examination", func(ctx context.Context) error {
 		value, err := kv.Encode(examineRequest{host}, nil)
@@ -39,7 +39,8 @@ func (s *Store) AskExamination(ctx context.Context, host string, run uint64) err
 	})
 }
 
-// AnswerExamination answers an examination. It fails with NotFound if that is over.
+// AnswerExamination answers an examination. It fails with NotFound if the examination is
+// over.
 func (s *Store) AnswerExamination(ctx context.Context, run uint64, report intent.HealthReport) error {
 	return s.kv.Update(ctx, "report to an examination", func(ctx context.Context) error {
 		it, lease, err := s.kv.GetLeased(ctx, examineKey(run))
@@ -88,7 +89,7 @@ func (s *Store) ExaminationReports(ctx context.Context, run uint64) (map[string]
 	return reports, nil
 }
 
-// WatchExaminations tells deliver of every examination once, those under way included,
+// WatchExaminations calls deliver once for every examination, including those in progress,
 // until ctx ends; then it returns nil.
 func (s *Store) WatchExaminations(ctx context.Context, deliver func(run uint64)) error {
 	const op = "watch examinations"

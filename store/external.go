@@ -10,11 +10,10 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// Hosts route the subnet of an external of kind host to themselves, so that it may have
-// no address in common with another external's, nor with any VTEP; two bridges may lead
-// to subnets that look alike, but one bridge leads to a subnet once. What is allowed, the
-// MTU, the VLAN, the pool and the gateway can be changed, as long as every address in use
-// stays usable.
+// Hosts route the subnet of an external of kind host to themselves, so it may not overlap
+// another external's subnet, nor contain a VTEP. Two bridges may lead to equal subnets,
+// but one bridge leads to a subnet only once. The allowed prefixes, MTU, VLAN, pool and
+// gateway can be changed, as long as every address in use stays usable.
 var externals = declared[intent.External, intent.ExternalRef]{
 	class: intent.ClassExternal,
 	key:   func(r intent.ExternalRef) string { return externalKey(r.External) },
@@ -46,8 +45,8 @@ var externals = declared[intent.External, intent.ExternalRef]{
 		}
 		return nil
 	},
-	// An underlay that nothing is said of is open: who takes back what was said wants the
-	// default of new externals.
+	// An external whose underlay setting is absent is open; a user who clears the setting
+	// wants the default of new externals.
 	kept: func(old, e intent.External) intent.External {
 		if old.Underlay != "" && e.Underlay == "" {
 			e.Underlay = intent.UnderlayDeny
@@ -107,9 +106,8 @@ var externals = declared[intent.External, intent.ExternalRef]{
 
 func init() { keptBelow(externalsRoot, &externals) }
 
-// number gives e the next number, round and round, that no external has: the number of one
-// that was deleted is not given to another at once, because some switch may still have its
-// flows.
+// number gives e the next unused number of externals, cyclically: a deleted external's
+// number is not reused at once, because some switch may still have its flows.
 func (s *Store) number(ctx context.Context, tx *kv.Txn, e *intent.External) error {
 	v, err := s.kv.Read(ctx, kv.Key(numberCounter), kv.Below(numbersRoot, kv.KeysOnly()))
 	if err != nil {
@@ -145,8 +143,8 @@ func (s *Store) number(ctx context.Context, tx *kv.Txn, e *intent.External) erro
 	return nil
 }
 
-// alone refuses an external whose subnet is in the way of another's, as they were
-// read at a revision, and makes sure that none is added or changed meanwhile.
+// alone refuses an external whose subnet conflicts with another's, as read at a revision,
+// and makes sure that none is added or changed meanwhile.
 func alone(tx *kv.Txn, e intent.External, others []kv.Item, revision int64) error {
 	for _, it := range others {
 		o, err := objectOf[intent.External](it)
@@ -169,8 +167,8 @@ func alone(tx *kv.Txn, e intent.External, others []kv.Item, revision int64) erro
 	return nil
 }
 
-// addressesFit refuses a changed external that some of the addresses in use would
-// not be of. None is taken meanwhile: that needs the external to be unchanged.
+// addressesFit refuses a change of an external that would exclude an address in use. No
+// address is taken meanwhile: that needs the external to be unchanged.
 func (s *Store) addressesFit(ctx context.Context, e intent.External) error {
 	all, _, err := s.kv.List(ctx, "read the addresses of external "+e.Name, outsideOf(e.Name))
 	if err != nil {
@@ -197,8 +195,8 @@ func (s *Store) addressesFit(ctx context.Context, e intent.External) error {
 	return nil
 }
 
-// natRange is what no VTEP may be in: there, its packets would not leave the host,
-// or its address would be given to a tenant.
+// natRange is the range that no VTEP may be in: packets to it would not leave the host, or
+// its address would be assigned to a tenant.
 func natRange(e intent.External) (first, last netip.Addr) {
 	if e.Kind == intent.ExternalHost {
 		return e.Subnet.Addr(), intent.Subnet{Prefix: e.Subnet}.Last().Next()
@@ -215,8 +213,8 @@ func vtepsIn(e intent.External) []kv.Read {
 	return reads
 }
 
-// vtepRanges are the keys, each from the first to before the second, that hosts and
-// peers with a VTEP in the range of e would have.
+// vtepRanges are the ranges of keys, end excluded, of hosts and peers with a VTEP in the
+// range of e.
 func vtepRanges(e intent.External) [2][2]string {
 	first, last := natRange(e)
 	return [2][2]string{
@@ -225,8 +223,8 @@ func vtepRanges(e intent.External) [2][2]string {
 	}
 }
 
-// noVTEP refuses an external in whose range a host or a peer has its VTEP, as
-// vtepsIn found them, and makes sure that none gets one there meanwhile.
+// noVTEP refuses an external whose range contains a host's or a peer's VTEP, as vtepsIn
+// found them, and makes sure that none is added meanwhile.
 func noVTEP(tx *kv.Txn, e intent.External, host, peer kv.Item) error {
 	for _, in := range []struct {
 		what string
@@ -257,7 +255,7 @@ func vtepIn(key string) string {
 	return a.String()
 }
 
-// noExternal refuses a VTEP address that an external uses, and makes sure that none
+// noExternal refuses a VTEP address that an external uses, and makes sure that no external
 // is added or changed meanwhile.
 func (s *Store) noExternal(ctx context.Context, tx *kv.Txn, vtep netip.Addr) error {
 	v, err := s.kv.Read(ctx, kv.Below(externalsRoot))

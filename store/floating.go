@@ -4,8 +4,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Unless it is given, a floating address is the next free one of the external's pool. A
-// port has at most one on each external. Nothing uses one.
+// Unless it is given, a floating address is the next free address of the external's pool.
+// A port has at most one on each external. Nothing uses a floating address.
 var floatings = declared[intent.Floating, intent.FloatingRef]{
 	class: intent.ClassFloating,
 	rank:  rankFloatings,
@@ -58,7 +58,7 @@ var floatings = declared[intent.Floating, intent.FloatingRef]{
 
 func init() { keptIn("nat/floating", &floatings) }
 
-// reachable refuses a port that NAT cannot lead to.
+// reachable refuses a port to which NAT cannot lead.
 func reachable(p intent.Port) error {
 	if !hasIPv4(p) {
 		return intent.Invalidf("port %s has no IPv4 address", p.Ref()).
@@ -67,7 +67,7 @@ func reachable(p intent.Port) error {
 	return nil
 }
 
-// userHold says that an object is on an external.
+// userHold is the hold by which an object is on an external.
 func userHold(external string, o intent.Object) hold {
 	ref := o.Reference()
 	return hold{key: userKey(external, keyOf(ref)), value: intent.Title(ref)}

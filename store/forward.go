@@ -6,11 +6,11 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// All of a tenant's forwards of an external have one address, and with kind host its
-// SNAT has the same; if there is none yet, it is chosen unless it is given. On externals
-// of kind host, forwards also lead there from the hosts' own addresses, so that a
-// protocol's port is one tenant's. Nothing uses a forward. With the last one, the tenant
-// gives their address back.
+// All forwards of a tenant on an external share one address, with kind host also with the
+// tenant's SNAT; if there is none yet, the address is chosen unless it is given. On
+// externals of kind host, forwards also apply to the hosts' own addresses, so that each
+// port of a protocol belongs to one tenant. Nothing uses a forward. With the last forward,
+// the tenant's address is released.
 var forwards = declared[intent.Forward, intent.ForwardRef]{
 	class: intent.ClassForward,
 	rank:  rankForwards,

@@ -17,8 +17,8 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// What every host keeps every tenant from, whether it follows that tenant's objects or
-// not: so it has keys of its own, in which no tenant is named.
+// The guard: what every host keeps every tenant from, whether or not the host follows the
+// objects behind it. So the guard has its own keys, in which no tenant is named.
 
 const (
 	guardRoot  = kv.Root + "guard/"
@@ -26,7 +26,7 @@ const (
 	guardHosts = guardRoot + "host/"
 )
 
-// guardVTEPKey is of one peer: several may have the same VTEP.
+// guardVTEPKey is the key of one peer: several may have the same VTEP.
 func guardVTEPKey(a netip.Addr, peer intent.ID) string {
 	return fmt.Sprintf("%s%s/%012x", guardVTEPs, sortable(a), uint64(peer))
 }
@@ -35,11 +35,11 @@ func guardHostKey(host string) string { return guardHosts + host }
 
 func guardCopy(stateDir string) string { return stateDir + "/guard.copy" }
 
-// guardEvery is how often the list is compared with what it is made of, about: other
-// hosts may run a build that does not know it.
+// guardEvery is about how often the guard is compared with the objects it is made from:
+// other hosts may run a build that does not know it.
 const guardEvery = 5 * time.Minute
 
-// guardPeer makes a new peer's VTEP known.
+// guardPeer adds a new peer's VTEP to the guard.
 func guardPeer(tx *kv.Txn, p intent.Peer) error {
 	value, err := kv.Encode(intent.Guarded{VTEP: p.VTEP}, nil)
 	if err != nil {
@@ -49,7 +49,7 @@ func guardPeer(tx *kv.Txn, p intent.Peer) error {
 	return nil
 }
 
-// SetGuardedHost says which addresses a registered host has, and in which prefix its
+// SetGuardedHost records a registered host's addresses, and the prefix in which its
 // tunnels run.
 func (s *Store) SetGuardedHost(ctx context.Context, g intent.Guarded) error {
 	if err := intent.ValidateName("host", g.Host); err != nil {
@@ -77,16 +77,16 @@ func (s *Store) SetGuardedHost(ctx context.Context, g intent.Guarded) error {
 	})
 }
 
-// WatchGuard tells deliver what every host keeps tenants from, at first and after
-// changes, as WatchHosts tells the list of hosts. It is also kept on disk (CopiedGuard).
+// WatchGuard delivers the guard, at first and after changes, as WatchHosts delivers the
+// list of hosts. The guard is also kept on disk (CopiedGuard).
 func (s *Store) WatchGuard(ctx context.Context, deliver func(intent.GuardUpdate)) error {
 	return watchList(ctx, s, "watch what tenants are kept from", guardRoot, guardCopy(s.stateDir), func(revision int64, all []intent.Guarded) {
 		deliver(intent.GuardUpdate{Revision: revision, Guarded: all})
 	})
 }
 
-// CopiedGuard returns the copy on disk of what every host keeps tenants from. Where a
-// build that did not know it has left copies of other things, it is empty.
+// CopiedGuard returns the cached copy of the guard. It is empty where a build that did not
+// know the guard has left copies of other things.
 func (s *Store) CopiedGuard() (intent.GuardUpdate, bool) {
 	path := guardCopy(s.stateDir)
 	if _, err := os.Stat(path); errors.Is(err, os.ErrNotExist) {
@@ -97,9 +97,9 @@ func (s *Store) CopiedGuard() (intent.GuardUpdate, bool) {
 	return intent.GuardUpdate{Revision: revision, Guarded: guarded}, ok
 }
 
-// KeepGuard keeps the guard's list right until ctx ends, where hosts of a build that does
-// not know the list add and delete peers and remove hosts. A host that runs the store sees
-// that at once, others after some minutes.
+// KeepGuard keeps the guard correct until ctx ends, where hosts with a build that does not
+// know it add and delete peers and remove hosts. A host that runs the store notices at
+// once, others after some minutes.
 func (s *Store) KeepGuard(ctx context.Context) error {
 	var parts sync.WaitGroup
 	defer parts.Wait()
@@ -128,8 +128,8 @@ func (s *Store) KeepGuard(ctx context.Context) error {
 	}
 }
 
-// mendGuard compares what is kept for the guard with what it is made of, mends it, and
-// returns the revision that it looked at.
+// mendGuard compares the guard's keys with the objects they are made from, repairs them,
+// and returns the revision at which it compared.
 func (s *Store) mendGuard(ctx context.Context) (revision int64, err error) {
 	err = s.kv.Call(ctx, "compare the guard's list", func(ctx context.Context) error {
 		v, err := s.kv.Read(ctx, kv.Below(peersVTEPs), kv.Below(guardVTEPs, kv.KeysOnly()),
@@ -149,7 +149,7 @@ func (s *Store) mendGuard(ctx context.Context) (revision int64, err error) {
 		for _, it := range v.Found[3] {
 			delete(have, guardHostKey(strings.TrimPrefix(it.Key, hostsRoot)))
 		}
-		vteps := map[string]string{} // by key of the peer, as keys spell them
+		vteps := map[string]string{} // by key of the peer, as spelled in keys
 		for _, it := range v.Found[0] {
 			if ref, ok := portName(string(it.Value)); ok {
 				vtep, _, _ := strings.Cut(strings.TrimPrefix(it.Key, peersVTEPs), "/")
@@ -160,7 +160,7 @@ func (s *Store) mendGuard(ctx context.Context) (revision int64, err error) {
 		for _, it := range peers {
 			p, err := objectOf[intent.Peer](it)
 			if err != nil {
-				// Hosts go on with its last valid state: its VTEP stays denied.
+				// Hosts keep its last valid state: its VTEP stays denied.
 				s.complain([]error{err})
 				kept := guardVTEPs + vteps[it.Key] + "/"
 				maps.DeleteFunc(have, func(k string, _ int64) bool { return strings.HasPrefix(k, kept) })
@@ -185,7 +185,7 @@ func (s *Store) mendGuard(ctx context.Context) (revision int64, err error) {
 		}
 		for _, tx := range changes {
 			if _, err := s.kv.Commit(ctx, &tx); err != nil && !errors.Is(err, kv.ErrStale) {
-				return err // what was stale another has changed, and told of
+				return err // another host has changed the stale keys and notified the others
 			}
 		}
 		if len(changes) > 0 {
@@ -196,7 +196,7 @@ func (s *Store) mendGuard(ctx context.Context) (revision int64, err error) {
 	return revision, err
 }
 
-// peersOf reads the peers that index keys name; those that are gone are left out.
+// peersOf reads the peers that index keys name, except those that no longer exist.
 func (s *Store) peersOf(ctx context.Context, index []kv.Item) (peers []kv.Item, err error) {
 	for chunk := range slices.Chunk(index, kv.MaxOps) {
 		var ops []kv.Read

@@ -8,20 +8,20 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// aliveValue says who holds a host's name.
+// aliveValue identifies the holder of a host's name.
 type aliveValue struct {
 	Instance string `json:"instance"`
 }
 
-// appliedValue says how far a host's switch has come.
+// appliedValue is the progress of a host's switch.
 type appliedValue struct {
 	Revision int64            `json:"revision"`
 	Tenants  map[string]int64 `json:"tenants"` // nil: Revision holds for all
 }
 
-// Register stores the host of this process, or what has changed of it, and
-// returns it with its id. It is refused (kind Conflict) if another host or a peer
-// has its VTEP address, or if another living process has its name.
+// Register stores this process's host, or its changes, and returns it with its id. It
+// refuses (kind Conflict) if another host or a peer has its VTEP address, or if another
+// living process has its name.
 func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error) {
 	if err := h.Validate(); err != nil {
 		return intent.Host{}, err
@@ -40,7 +40,7 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 			if old, err = objectOf[intent.Host](it); errors.Is(err, kv.ErrNewer) {
 				return err
 			}
-			// What is not valid is written anew. Its VTEP address, if it had another, stays
+			// Replace an invalid host. Its previous VTEP address, if different, stays
 			// taken.
 			h.ID = old.ID
 		}
@@ -88,11 +88,11 @@ func (s *Store) Register(ctx context.Context, h intent.Host) (intent.Host, error
 	return h, nil
 }
 
-// sharesID returns another host that has a host's id. Builds before this one could give
-// the same to hosts that registered at once: their routers have one MAC then.
+// sharesID returns another host with the same id. Builds before this one could give the
+// same id to hosts that registered at once: their routers then have the same MAC.
 func sharesID(h intent.Host, hosts []kv.Item) (name string, shared bool) {
 	for _, it := range hosts {
-		o, err := kv.Decode[intent.Host](it.Value) // also one that is not valid in other ways
+		o, err := kv.Decode[intent.Host](it.Value) // accept a host that is invalid in other ways
 		if err == nil && h.ID != 0 && o.ID == h.ID && it.Key != hostKey(h.Name) {
 			return it.Key[len(hostsRoot):], true
 		}
@@ -117,7 +117,7 @@ func (s *Store) ours(host string, alive kv.Item) error {
 	return nil
 }
 
-// Hosts returns all registered hosts, ordered by name, as they were at one moment.
+// Hosts returns all registered hosts at one revision, ordered by name.
 func (s *Store) Hosts(ctx context.Context) ([]intent.HostState, error) {
 	var hosts []intent.HostState
 	err := s.kv.Call(ctx, "list hosts", func(ctx context.Context) error {
@@ -133,11 +133,11 @@ func (s *Store) Hosts(ctx context.Context) ([]intent.HostState, error) {
 		for _, it := range v.Found[2] {
 			a, err := kv.Decode[appliedValue](it.Value)
 			if err != nil {
-				continue // it writes it anew
+				continue // it rewrites the key
 			}
 			applied[it.Key[len(appliedRoot):]] = a.Revision
 		}
-		hosts = nil // of an earlier attempt
+		hosts = nil // discard those of an earlier attempt
 		var bad []error
 		defer func() { s.reviewed(hostsRoot, bad) }()
 		for _, it := range v.Found[0] {
@@ -168,11 +168,10 @@ func (s *Store) ClaimedBy(ctx context.Context, host string) ([]intent.PortRef, e
 	return refs, nil
 }
 
-// RemoveHost deletes a host. While its ovloomd lives or it claims ports, that is
-// refused (kind InUse), or with cascade its claims are released first. The addresses
-// that it has taken for the SNAT of tenants are given back. Returns
-// what was deleted and the revision of the last change, also when it fails
-// half-way.
+// RemoveHost deletes a host. While the host's ovloomd lives or the host claims ports,
+// RemoveHost refuses (kind InUse), or with cascade releases the claims first. It releases
+// the addresses that the host has taken for tenants' SNAT. It returns what it deleted and
+// the revision of the last change, even when it fails half-way.
 func (s *Store) RemoveHost(ctx context.Context, name string, cascade bool) (deleted []string, revision int64, err error) {
 	if err := intent.ValidateName("host", name); err != nil {
 		return nil, 0, err
@@ -202,7 +201,7 @@ func (s *Store) RemoveHost(ctx context.Context, name string, cascade bool) (dele
 		if it.Value == nil {
 			return noHost(name)
 		}
-		if len(v.Found[1]) > 0 { // claimed since the plan was made: the host lives
+		if len(v.Found[1]) > 0 { // claimed since the plan was made: the host is alive
 			var users []string
 			for _, b := range v.Found[1] {
 				users = append(users, "binding "+string(b.Value)+" on "+name)

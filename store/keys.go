@@ -10,14 +10,14 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// The key layout that doc.go maps.
+// The key layout documented in doc.go.
 const (
 	tenantsRoot   = kv.Root + "t/"
 	hostsRoot     = kv.Root + "hosts/"
 	externalsRoot = kv.Root + "externals/"
 	aliveRoot     = kv.Root + "alive/"
 	appliedRoot   = kv.Root + "applied/"
-	// Apart, so that those who wait to be asked are not told of every report.
+	// Separate, so that a watch for requests is not woken by every report.
 	examineAsked   = kv.Root + "examine/asked/"
 	examineReports = kv.Root + "examine/reports/"
 	questionsRoot  = kv.Root + "ask/questions/"
@@ -54,7 +54,7 @@ func networkKey(r intent.NetworkRef) string { return networksRoot(r.Tenant) + r.
 func portsRoot(r intent.NetworkRef) string  { return tenantRoot(r.Tenant) + "ports/" + r.Network + "/" }
 func portKey(r intent.PortRef) string       { return portsRoot(r.NetworkRef()) + r.Port }
 
-// partsRoot is where what networks have is kept: of one network, or of all of a tenant.
+// partsRoot is the root of the parts of one network, or of all networks of a tenant.
 func partsRoot(what string, within intent.Reference) string {
 	if n, ok := within.(intent.NetworkRef); ok {
 		return tenantRoot(n.Tenant) + what + "/" + n.Network + "/"
@@ -127,7 +127,8 @@ func lastOutsideKey(external string) string { return outsideCounter + external }
 
 func usersOf(external string) string { return usersRoot + external + "/" }
 
-// userKey says that the object at key, which is below a tenant, is on an external.
+// userKey is the key that records that the object at key, below a tenant, is on an
+// external.
 func userKey(external, key string) string { return usersOf(external) + key[len(tenantsRoot):] }
 
 func targetsIn(r intent.NetworkRef) string { return targetRoot + r.String() + "/" }
@@ -162,8 +163,8 @@ func boundTenant(host, tenant string) string { return boundHost(host) + tenant +
 
 func boundKey(host string, r intent.PortRef) string { return boundHost(host) + r.String() }
 
-// sortable writes an address so that the order of the texts is that of the
-// addresses: 010.000.000.005, fd00:0001:0000:0000:0000:0000:0000:0005.
+// sortable formats an address so that texts sort as the addresses do: 010.000.000.005,
+// fd00:0001:0000:0000:0000:0000:0000:0005.
 func sortable(a netip.Addr) string {
 	if !a.Is4() {
 		return a.StringExpanded()
@@ -172,7 +173,7 @@ func sortable(a netip.Addr) string {
 	return fmt.Sprintf("%03d.%03d.%03d.%03d", b[0], b[1], b[2], b[3])
 }
 
-// parseSortable reads what sortable wrote.
+// parseSortable is the inverse of sortable.
 func parseSortable(s string) (netip.Addr, error) {
 	if strings.Contains(s, ":") {
 		return netip.ParseAddr(s)
@@ -192,7 +193,7 @@ func parseSortable(s string) (netip.Addr, error) {
 	return netip.AddrFrom4(b), nil
 }
 
-// prefixName writes a prefix as a part of a key: 10.9.0.0_16.
+// prefixName formats a prefix as a part of a key: 10.9.0.0_16.
 func prefixName(p netip.Prefix) string { return strings.ReplaceAll(p.String(), "/", "_") }
 
 func parsePrefixName(s string) (netip.Prefix, bool) {
@@ -200,10 +201,11 @@ func parsePrefixName(s string) (netip.Prefix, bool) {
 	return p, err == nil
 }
 
-// protocolPort writes what is forwarded as parts of a key, ordered by number: tcp/08080.
+// protocolPort formats a protocol and port as parts of a key, ordered by number:
+// tcp/08080.
 func protocolPort(p intent.Protocol, port uint16) string { return fmt.Sprintf("%s/%05d", p, port) }
 
-// portName reads TENANT/NETWORK/PORT, the value of an index key.
+// portName parses TENANT/NETWORK/PORT, the value of an index key.
 func portName(s string) (intent.PortRef, bool) {
 	p := strings.Split(s, "/")
 	if len(p) != 3 {
@@ -213,7 +215,7 @@ func portName(s string) (intent.PortRef, bool) {
 }
 
 // classAt returns the class of the object at a key, its tenant, and the parts of the key
-// that name it; nil: there is none at such a key.
+// that name it; nil if the key is not an object's.
 func classAt(key string) (c class, tenant string, parts []string) {
 	rest, ok := strings.CutPrefix(key, tenantsRoot)
 	if !ok {
@@ -235,8 +237,8 @@ func classAt(key string) (c class, tenant string, parts []string) {
 	return tenantDirs[dir], p[0], parts
 }
 
-// named returns the object that key names, with nothing set but its names: one
-// that a Change can carry. It returns nil for every other key.
+// named returns the object that key names, with only its names set, if a Change can carry
+// it. It returns nil for every other key.
 func named(key string) intent.Object {
 	c, tenant, parts := classAt(key)
 	if c == nil {
@@ -248,7 +250,7 @@ func named(key string) intent.Object {
 	return nil
 }
 
-// references returns what names the objects at keys.
+// references returns the references of the objects at keys.
 func references(its []kv.Item) []intent.Reference {
 	var refs []intent.Reference
 	for _, it := range its {

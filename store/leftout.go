@@ -12,19 +12,19 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// Whoever can write into the store, a disk among them, can write anything there. An
-// object that is not what it must be is left out: whoever follows it keeps the last
-// state of it that was good, and its index keys and ids stay taken.
+// Anyone who can write into the store can write anything there, and a disk can damage it.
+// Readers leave out an object that is invalid: they keep its last valid state, and its
+// index keys and ids stay taken.
 
 // LeftOut is an object of the store that this host cannot use.
 type LeftOut struct {
 	Key    string
 	Object string // "port acme/web/c1"
 	Why    string
-	Newer  bool // a newer build wrote it: this host is to be upgraded
+	Newer  bool // a newer build wrote it: upgrade this host
 }
 
-// Do says what there is to do about it.
+// Do returns the remedy.
 func (l LeftOut) Do() string {
 	if l.Newer {
 		return "upgrade ovloom on this host"
@@ -32,7 +32,7 @@ func (l LeftOut) Do() string {
 	return "write it anew, or restore a backup; what this host knew of it last stays in force"
 }
 
-// objectError says what is wrong with the object at a key.
+// objectError is the error of the object at a key.
 type objectError struct {
 	key string
 	err error
@@ -50,7 +50,7 @@ func (e *objectError) leftOut() LeftOut {
 	return l
 }
 
-// reasonOf is an error without advice: it is advice to whoever writes objects.
+// reasonOf returns an error without its advice, which is for the authors of objects.
 func reasonOf(err error) string {
 	var told *intent.Error
 	if errors.As(err, &told) {
@@ -59,8 +59,7 @@ func reasonOf(err error) string {
 	return err.Error()
 }
 
-// objectAt reads the object at a key, and checks that it is one which can be used. The
-// error is an *objectError.
+// objectAt decodes and validates the object at a key. The error is an *objectError.
 func objectAt(key string, value []byte) (intent.Object, error) {
 	c, tenant, parts := classAt(key)
 	var name intent.Object
@@ -99,14 +98,14 @@ func objectOf[T any](it kv.Item) (T, error) {
 	return v, nil
 }
 
-// LeftOut returns what this host follows and cannot use, ordered by key.
+// LeftOut returns the objects that this host follows and cannot use, ordered by key.
 func (s *Store) LeftOut() []LeftOut {
 	s.leftOutMu.Lock()
 	defer s.leftOutMu.Unlock()
 	return slices.SortedFunc(maps.Values(s.leftOut), func(a, b LeftOut) int { return cmp.Compare(a.Key, b.Key) })
 }
 
-// complain notes and logs what had to be left out, once for each reason.
+// complain records and logs objects that are left out, once for each reason.
 func (s *Store) complain(bad []error) {
 	for _, err := range bad {
 		var of *objectError
@@ -129,14 +128,14 @@ func (s *Store) complain(bad []error) {
 	}
 }
 
-// readable notes that the object at a key can be used (again), or is gone.
+// readable records that the object at a key can be used (again), or is gone.
 func (s *Store) readable(key string) {
 	s.leftOutMu.Lock()
 	defer s.leftOutMu.Unlock()
 	delete(s.leftOut, key)
 }
 
-// reviewed notes that all below a prefix can be used, except bad.
+// reviewed records that all objects below a prefix can be used, except bad.
 func (s *Store) reviewed(prefix string, bad []error) {
 	still := map[string]bool{}
 	for _, err := range bad {
@@ -151,9 +150,9 @@ func (s *Store) reviewed(prefix string, bad []error) {
 	s.complain(bad)
 }
 
-// mend puts in the place of objects that are not valid their last valid state, from
-// the copy on disk, so that both what is made of all and the next copy go on with
-// that. What is not in the copy either is left out. It returns what is wrong.
+// mend replaces invalid objects by their last valid state from the copy on disk, so that
+// both the result and the next copy keep it. It leaves out objects that are not in the
+// copy either. It returns the errors of the invalid objects.
 func (s *Store) mend(all []kv.Item, path string) (usable []kv.Item, bad []error) {
 	var last map[string]kv.Item
 	for i, it := range all {
@@ -176,7 +175,7 @@ func (s *Store) mend(all []kv.Item, path string) (usable []kv.Item, bad []error)
 				continue
 			}
 		}
-		if errors.Is(bad[len(bad)-1], kv.ErrNewer) { // to be read once this host is upgraded
+		if errors.Is(bad[len(bad)-1], kv.ErrNewer) { // readable once this host is upgraded
 			usable = append(usable, it)
 		}
 	}

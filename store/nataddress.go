@@ -10,10 +10,10 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// ClaimNATAddress gives a registered host an address of an external of kind bridge,
-// for what the tenant's ports send from there by the tenant's SNAT, and returns it.
-// A host that has one already is given the same. It fails when the tenant has no
-// SNAT there (kind NotFound) or the pool has no free address (kind Conflict).
+// ClaimNATAddress gives a registered host an address of an external of kind bridge, from
+// which the host sends the tenant's packets under the tenant's SNAT, and returns it. A
+// host that has an address already keeps it. It fails when the tenant has no SNAT there
+// (kind NotFound) or the pool has no free address (kind Conflict).
 func (s *Store) ClaimNATAddress(ctx context.Context, tenant, external, host string) (netip.Addr, error) {
 	a := intent.NATAddress{Tenant: tenant, External: external, Host: host}
 	ref := intent.SNATRef{Tenant: tenant, External: external}
@@ -70,8 +70,8 @@ func (s *Store) ClaimNATAddress(ctx context.Context, tenant, external, host stri
 	return a.Address, nil
 }
 
-// ReleaseNATAddress gives back what ClaimNATAddress gave. That there is nothing to
-// give back is no error.
+// ReleaseNATAddress releases the address of ClaimNATAddress. It is no error if there is
+// none.
 func (s *Store) ReleaseNATAddress(ctx context.Context, tenant, external, host string) error {
 	ref := intent.SNATRef{Tenant: tenant, External: external}
 	if err := validateClaim(ref, host); err != nil {
@@ -88,9 +88,9 @@ func validateClaim(ref intent.SNATRef, host string) error {
 	return intent.ValidateName("host", host)
 }
 
-// dropNATAddresses deletes the NAT addresses at the given keys, as many as fit in
-// each transaction, and returns the revision of the last change. What was
-// deleted meanwhile is left out.
+// dropNATAddresses deletes the NAT addresses at the given keys, as many as fit in each
+// transaction, and returns the revision of the last change. It skips addresses deleted
+// meanwhile.
 func (s *Store) dropNATAddresses(ctx context.Context, keys []string) (revision int64, err error) {
 	for some := range slices.Chunk(keys, kv.MaxOps/4) {
 		err := s.kv.Update(ctx, "give back NAT addresses", func(ctx context.Context) error {
@@ -132,7 +132,7 @@ func (s *Store) dropNATAddresses(ctx context.Context, keys []string) (revision i
 	return revision, nil
 }
 
-// dropNATAddressesBelow is dropNATAddresses for all of a tenant's on an external.
+// dropNATAddressesBelow is dropNATAddresses for all addresses of a tenant on an external.
 func (s *Store) dropNATAddressesBelow(ctx context.Context, ref intent.SNATRef) (revision int64, err error) {
 	all, _, err := s.kv.List(ctx, "read the NAT addresses of "+ref.String(), natAddressesOn(ref), kv.KeysOnly())
 	if err != nil {
@@ -145,8 +145,8 @@ func (s *Store) dropNATAddressesBelow(ctx context.Context, ref intent.SNATRef) (
 	return s.dropNATAddresses(ctx, keys)
 }
 
-// natAddressesIn returns the keys of the NAT addresses that index keys below
-// natOfHost stand for.
+// natAddressesIn returns the keys of the NAT addresses from their index keys below
+// natOfHost.
 func natAddressesIn(host string, index []kv.Item) []string {
 	var keys []string
 	for _, it := range index {

@@ -9,10 +9,11 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// What a network leaves out is chosen: its VNI, gateways, and drop as the policy for
-// unknown unicast. Its subnets may not overlap those of the tenant's other networks,
-// because all networks of a tenant route to each other, nor contain a prefix that the
-// tenant has a route to. Nothing can be changed that a port of the network still needs.
+// The store chooses what a new network leaves out: its VNI, gateways, and drop as the
+// policy for unknown unicast. Its subnets may not overlap those of the tenant's other
+// networks, because all networks of a tenant route to each other, nor contain a prefix
+// that the tenant has a route to. What a port of the network still needs cannot be
+// changed.
 var networks = declared[intent.Network, intent.NetworkRef]{
 	class: intent.ClassNetwork,
 	rank:  rankNetworks,
@@ -61,7 +62,7 @@ var networks = declared[intent.Network, intent.NetworkRef]{
 	holds: func(given, n intent.Network, _ lookup) []hold {
 		return []hold{{key: vniKey(n.VNI), value: n.Ref().String(), taken: func(holder string) error {
 			if given.VNI == 0 {
-				return kv.ErrStale // it was chosen here, and gives way
+				return kv.ErrStale // the VNI was chosen here, so choose another
 			}
 			return intent.Conflictf("VNI %d is taken by network %s", n.VNI, holder).WithHint("choose another, or leave it out")
 		}}}
@@ -102,7 +103,7 @@ func networkRules(c *change[intent.Network]) error {
 	return nil
 }
 
-// networkUsers are what is part of a network, and what leads to or through it.
+// networkUsers are a network's parts, and the objects that lead to or through it.
 func networkUsers(ctx context.Context, s *Store, n intent.Network) ([]intent.Reference, error) {
 	whole, err := s.within(ctx, n.Tenant)
 	if err != nil {
@@ -160,9 +161,8 @@ func networkUnused(c *change[intent.Network]) error {
 	return nil
 }
 
-// apart refuses a network whose subnets overlap those of another network of its
-// tenant, as they were read at a
-// revision, and makes sure that none is added meanwhile.
+// apart refuses a network whose subnets overlap another network's of its tenant, as read
+// at a revision, and makes sure that no network is added meanwhile.
 func apart(tx *kv.Txn, n intent.Network, others []kv.Item, revision int64) error {
 	for _, it := range others {
 		other, err := objectOf[intent.Network](it)
@@ -181,9 +181,9 @@ func apart(tx *kv.Txn, n intent.Network, others []kv.Item, revision int64) error
 	return nil
 }
 
-// portsFit refuses a changed network that some of its ports would not be valid
-// in, and makes sure that no port is changed meanwhile. None can be added: that
-// takes the network to be unchanged.
+// portsFit refuses a change of a network that would make some of its ports invalid, and
+// makes sure that no port is changed meanwhile. No port can be added: that takes the
+// network to be unchanged.
 func (s *Store) portsFit(ctx context.Context, tx *kv.Txn, n intent.Network) error {
 	all, revision, err := s.kv.List(ctx, "read the ports of network "+n.Ref().String(), portsRoot(n.Ref()))
 	if err != nil {
@@ -214,7 +214,7 @@ func (s *Store) portsFit(ctx context.Context, tx *kv.Txn, n intent.Network) erro
 	return nil
 }
 
-// listOf reads and decodes everything below prefix that is valid.
+// listOf reads and decodes all valid objects below prefix.
 func listOf[T any](ctx context.Context, s *Store, op, prefix string, opts ...kv.Option) ([]T, error) {
 	all, _, err := s.kv.List(ctx, op, prefix, opts...)
 	if err != nil {

@@ -7,16 +7,16 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Objects of all classes, over their declarations.
+// Operations on objects of all classes, over their declarations.
 
 // Get returns an object.
 func (s *Store) Get(ctx context.Context, ref intent.Reference) (intent.Object, error) {
 	return classes[ref.Class()].get(ctx, s, ref)
 }
 
-// List returns the objects of a class that are part of another: of a tenant, of one of
-// its networks, or of a port. Tenants, externals and hosts are part of none (nil); hosts
-// are listed as intent.HostState. They are ordered by their keys.
+// List returns the objects of a class that are part of another object: of a tenant, a
+// network or a port. Tenants, externals and hosts are part of none (nil); hosts are listed
+// as intent.HostState. The objects are ordered by key.
 func (s *Store) List(ctx context.Context, class intent.Class, within intent.Reference) ([]intent.Object, error) {
 	d, ok := classes[class]
 	if !ok {
@@ -25,16 +25,16 @@ func (s *Store) List(ctx context.Context, class intent.Class, within intent.Refe
 	return d.list(ctx, s, within)
 }
 
-// Add adds an object, and returns it as it is stored and the revision of the change. What
-// it leaves out is chosen: its id, and what else its class says.
+// Add adds an object, and returns it as stored and the revision of the change. It chooses
+// the fields that the object leaves out: its id, and others by class.
 func (s *Store) Add(ctx context.Context, o intent.Object) (intent.Object, int64, error) {
 	return classes[o.Reference().Class()].add(ctx, s, o)
 }
 
-// Set changes an object: edit is given the stored one and returns what it is to be, and
-// is called again if another change came between. Set returns the object and the revision
-// of the change; if edit changed nothing, nothing is written and the revision is that of
-// the last change.
+// Set changes an object: it calls edit with the stored object, and again if another change
+// came between; edit returns the new object. Set returns the object and the revision of
+// the change; if edit changed nothing, Set writes nothing and returns the revision of the
+// last change.
 func (s *Store) Set(ctx context.Context, ref intent.Reference, edit func(intent.Object) (intent.Object, error)) (intent.Object, int64, error) {
 	return classes[ref.Class()].edit(ctx, s, ref, edit)
 }
@@ -44,9 +44,9 @@ func (s *Store) Users(ctx context.Context, ref intent.Reference) ([]intent.Refer
 	return classes[ref.Class()].usersOf(ctx, s, ref)
 }
 
-// Delete deletes an object. As long as it is used, that is refused with its users (kind
-// InUse), or with cascade deletes those first. It returns what was deleted, as "port
-// acme/web/c1", and the revision of the last change, also when it fails half-way.
+// Delete deletes an object. While the object has users, Delete refuses with their list
+// (kind InUse), or with cascade deletes the users first. It returns what it deleted, as
+// "port acme/web/c1", and the revision of the last change, even when it fails half-way.
 func (s *Store) Delete(ctx context.Context, ref intent.Reference, cascade bool) (deleted []string, revision int64, err error) {
 	return classes[ref.Class()].delete(ctx, s, ref, cascade)
 }

@@ -9,9 +9,9 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// OpenWhile is Open beside do: both take a while, and neither needs the other. do is always
-// waited for, also when the store cannot be opened: what it has begun it ends. If do fails, the
-// error is do's, and the store is not open.
+// OpenWhile runs Open and do at the same time: both take a while, and neither needs the
+// other. It always waits for do, even when the store cannot be opened, so that do finishes
+// what it began. If do fails, OpenWhile returns do's error, and the store is not open.
 func OpenWhile(ctx context.Context, cfg cluster.Config, do func(context.Context) error) (*Store, error) {
 	opening, stop := context.WithCancel(ctx)
 	defer stop()

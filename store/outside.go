@@ -9,21 +9,22 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// Addresses of externals. An index key says who has one, and decides: it is made in
-// the transaction that writes the object. Where to look for a free one is kept beside
-// it for all hosts together, for each of them takes addresses of the same pool.
+// Addresses of externals. An index key records the owner of an address, and decides: it is
+// created in the transaction that writes the object. The start of the search for a free
+// address is kept beside it, shared by all hosts, because all take addresses from the same
+// pool.
 
-// outsideSpread is among how many free addresses the next one is chosen when
-// others take addresses of the same external at the same time.
+// outsideSpread is the number of free addresses among which the next is chosen when others
+// take addresses of the same external at the same time.
 const outsideSpread = 64
 
-// What the index says about who has an address.
+// The values of the index: the owners of addresses.
 func sharedHolder(tenant string) string           { return "tenant " + tenant }
 func floatingHolder(r intent.PortRef) string      { return "port " + r.String() }
 func natAddressHolder(a intent.NATAddress) string { return "tenant " + a.Tenant + " on " + a.Host }
 
-// chooseOutside returns an address of the external: the given one, or if that is not
-// valid a free one. tries is how often the transaction has failed as stale before.
+// chooseOutside returns an address of the external: the given one, or if that is not valid
+// a free one. tries is how often the transaction was stale before.
 func (s *Store) chooseOutside(ctx context.Context, e intent.External, given netip.Addr, tries int) (netip.Addr, error) {
 	if given.IsValid() {
 		return given, e.Assignable(given)
@@ -31,7 +32,7 @@ func (s *Store) chooseOutside(ctx context.Context, e intent.External, given neti
 	return s.freeOutside(ctx, e, tries)
 }
 
-// addressHold is the hold of an address of an external; given says that a user chose it.
+// addressHold is the hold of an external's address; given says that a user chose it.
 func addressHold(external string, a netip.Addr, holder string, given bool) hold {
 	return hold{key: outsideKey(external, a), value: holder, taken: func(other string) error {
 		if !given {
@@ -42,8 +43,8 @@ func addressHold(external string, a netip.Addr, holder string, given bool) hold 
 	}}
 }
 
-// sharedHold is the hold of the address that a tenant's forwards of an external, and its
-// SNAT if that has an address, have in common.
+// sharedHold is the hold of the address that a tenant's forwards on an external share with
+// the tenant's SNAT, if that has an address.
 func sharedHold(external string, a netip.Addr, tenant string) hold {
 	return hold{key: outsideKey(external, a), value: sharedHolder(tenant), shared: true}
 }
@@ -55,14 +56,14 @@ func (s *Store) takeOutside(ctx context.Context, tx *kv.Txn, e intent.External, 
 		return netip.Addr{}, err
 	}
 	take(tx, addressHold(e.Name, a, holder, given.IsValid()))
-	// Not compared with what it was: two hosts may well take two addresses at once.
+	// Not compared with its previous value: two hosts may take two addresses at once.
 	tx.Put(lastOutsideKey(e.Name), sortable(a))
 	return a, nil
 }
 
-// freeOutside returns an address of the external that is free, behind the one that
-// was given out last: so that one which was just given back is not at once
-// another tenant's, who would get answers to its last owner.
+// freeOutside returns a free address of the external, starting after the address last
+// assigned: an address that was just released is not reassigned at once, because its new
+// tenant would get answers meant for the last owner.
 func (s *Store) freeOutside(ctx context.Context, e intent.External, tries int) (netip.Addr, error) {
 	all := e.Addresses()
 	it, err := s.kv.Get(ctx, lastOutsideKey(e.Name))
@@ -118,15 +119,15 @@ func capacity(e intent.External) int {
 	return n
 }
 
-// sharing is what a tenant's forwards of one external, and its SNAT if that has an
-// address, have in common: the address.
+// sharing is the address that a tenant's forwards on one external share with the tenant's
+// SNAT, if that has an address.
 type sharing struct {
-	address netip.Addr // not valid: they have none
-	count   int        // how many have it; 2 stands for more
-	index   kv.Item    // who has it
+	address netip.Addr // invalid: they have none
+	count   int        // number of its users; 2 stands for more
+	index   kv.Item    // its owner
 }
 
-// sharing reads it, at one revision.
+// sharing reads the shared address, at one revision.
 func (s *Store) sharing(ctx context.Context, ref intent.SNATRef) (sharing, error) {
 	var sh sharing
 	reads := []kv.Read{kv.Key(snatKey(ref)), kv.Below(forwardsOn(ref.Tenant, ref.External), kv.Limit(2))}
@@ -150,8 +151,8 @@ func (s *Store) sharing(ctx context.Context, ref intent.SNATRef) (sharing, error
 	}
 }
 
-// sharedBy returns the address of a SNAT and of forwards, as the first two reads of
-// v found them, and how many of them have it.
+// sharedBy returns the address of a SNAT and of forwards, from the first two reads of v,
+// and the number of its users.
 func sharedBy(v kv.View) (address netip.Addr, count int, err error) {
 	if it := v.One(0); it.Value != nil {
 		o, err := objectOf[intent.SNAT](it)
@@ -172,9 +173,9 @@ func sharedBy(v kv.View) (address netip.Addr, count int, err error) {
 	return address, count, nil
 }
 
-// join gives one more object the address, or takes one for the first of them. One
-// that joins or leaves writes the index key anew: so the store makes two that do it
-// at once see each other.
+// join adds one more object to the users of the address, or takes the address for the
+// first of them. Each join and part rewrites the index key, so that the store makes two at
+// once conflict.
 func (s *Store) join(ctx context.Context, tx *kv.Txn, e intent.External, ref intent.SNATRef, given netip.Addr, tries int) (netip.Addr, error) {
 	sh, err := s.sharing(ctx, ref)
 	if err != nil {
@@ -196,8 +197,8 @@ func (s *Store) join(ctx context.Context, tx *kv.Txn, e intent.External, ref int
 	return s.takeOutside(ctx, tx, e, given, sharedHolder(ref.Tenant), tries)
 }
 
-// part takes the address from one of those that have it, and gives it back if that
-// is the last.
+// part removes one of the users of the address, and releases the address with the last of
+// them.
 func (s *Store) part(ctx context.Context, tx *kv.Txn, ref intent.SNATRef, address netip.Addr) error {
 	sh, err := s.sharing(ctx, ref)
 	if err != nil {

@@ -7,8 +7,8 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// A peer is refused (kind Conflict) if its VTEP address is a host's or that of another
-// peer of the network. Nothing uses one.
+// A peer is refused (kind Conflict) if its VTEP address is a host's, or another peer's of
+// the network. Nothing uses a peer.
 var peers = declared[intent.Peer, intent.PeerRef]{
 	class: intent.ClassPeer,
 	rank:  rankPeers,
@@ -54,8 +54,8 @@ var peers = declared[intent.Peer, intent.PeerRef]{
 
 func init() { keptInNetworks("peers", &peers) }
 
-// noPeer refuses a host whose VTEP address is a peer's, and makes sure that no
-// peer takes it meanwhile.
+// noPeer refuses a host whose VTEP address is a peer's, and makes sure that no peer takes
+// it meanwhile.
 func (s *Store) noPeer(ctx context.Context, tx *kv.Txn, h intent.Host) error {
 	v, err := s.kv.Read(ctx, kv.Below(peerVTEPRoot(h.VTEP), kv.Limit(1)))
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// What uses an object: what a user is told before it is deleted with all of it.
+// The users of an object, which a user sees before deleting them all with it.
 
-// inRank sorts objects in order of deletion, each binding before its port, and leaves out
+// inRank sorts objects in order of deletion, each binding before its port, and removes
 // duplicates.
 func inRank(refs []intent.Reference) []intent.Reference {
 	portOf := func(r intent.Reference) (string, int) {
@@ -31,13 +31,14 @@ func inRank(refs []intent.Reference) []intent.Reference {
 	return slices.Compact(refs)
 }
 
-// within lists what is below a tenant, besides the tenant, in the order of keys.
+// within lists the objects below a tenant, without the tenant, in the order of keys.
 func (s *Store) within(ctx context.Context, tenant string) ([]intent.Reference, error) {
 	all, _, err := s.kv.List(ctx, "read tenant "+tenant, tenantRoot(tenant), kv.KeysOnly())
 	return usersAt(all), err
 }
 
-// usersAt returns what must be deleted of the objects at keys; a tenant is no user of itself.
+// usersAt returns what must be deleted, of the objects at keys; a tenant is not a user of
+// itself.
 func usersAt(its []kv.Item) []intent.Reference {
 	var refs []intent.Reference
 	for _, r := range references(its) {
@@ -48,13 +49,12 @@ func usersAt(its []kv.Item) []intent.Reference {
 	return refs
 }
 
-// reachedBy names the floating addresses at keys, and the forwards of which there are
-// target keys.
+// reachedBy lists the floating addresses at keys, and the forwards with target keys.
 func reachedBy(floatings, targets []kv.Item) []string {
 	return intent.Titles(slices.Concat(references(floatings), forwardsOf(targets)))
 }
 
-// forwardsOf returns the forwards of which there are target keys.
+// forwardsOf returns the forwards with target keys.
 func forwardsOf(targets []kv.Item) []intent.Reference {
 	var refs []intent.Reference
 	for _, it := range targets {

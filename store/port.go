@@ -12,9 +12,9 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// What a port leaves out is chosen: its UUID, MAC, and without addresses the next free
-// one of each subnet. Names, id and UUID cannot be changed. While a host claims it, or a
-// floating address or forwards lead to it, it is in use.
+// The store chooses what a new port leaves out: its UUID, MAC, and without addresses the
+// next free address of each subnet. Names, id and UUID cannot be changed. While a host
+// claims the port, or a floating address or forwards lead to it, the port is in use.
 var ports = declared[intent.Port, intent.PortRef]{
 	class: intent.ClassPort,
 	rank:  rankPorts,
@@ -71,15 +71,15 @@ var ports = declared[intent.Port, intent.PortRef]{
 
 func init() { keptInNetworks("ports", &ports) }
 
-// missedError says that an address which was thought to be free is another port's.
+// missedError means that an address thought to be free belongs to another port.
 type missedError struct{ address netip.Addr }
 
 func (e *missedError) Error() string { return "address " + e.address.String() + " is taken" }
 
-// Is has the change tried again.
+// Is makes the change be tried again.
 func (e *missedError) Is(target error) bool { return target == kv.ErrStale }
 
-// portUsers are what leads to a port from outside, and the claims on it.
+// portUsers are the objects that lead to a port from outside, and the claims on it.
 func portUsers(ctx context.Context, s *Store, p intent.Port) (users []intent.Reference, err error) {
 	ref := p.Ref()
 	err = s.kv.Call(ctx, "read port "+ref.String(), func(ctx context.Context) error {
@@ -113,8 +113,8 @@ func noPort(r intent.PortRef) *intent.Error {
 	return intent.NotFoundf("port %s does not exist", r).WithHint("see: ovloom port list %s", r.NetworkRef())
 }
 
-// portHolds are the UUID, MAC and addresses of a port. What was chosen for it gives way
-// to what another port has.
+// portHolds are the UUID, MAC and addresses of a port. A chosen value gives way to another
+// port's.
 func portHolds(given, p intent.Port, _ lookup) []hold {
 	network, holder := p.Ref().NetworkRef(), p.Ref().String()
 	holds := []hold{
@@ -139,7 +139,7 @@ func portHolds(given, p intent.Port, _ lookup) []hold {
 	return holds
 }
 
-// complete returns p with what it leaves out.
+// complete returns p with the fields that it leaves out.
 func (s *Store) complete(ctx context.Context, p intent.Port, n intent.Network) (intent.Port, error) {
 	var err error
 	if p.ID, err = s.newID(ctx); err != nil {
@@ -167,8 +167,8 @@ func (s *Store) complete(ctx context.Context, p intent.Port, n intent.Network) (
 
 func hasIPv4(p intent.Port) bool { return slices.ContainsFunc(p.Addrs, netip.Addr.Is4) }
 
-// notReached refuses to take the IPv4 addresses from a port to which a floating
-// address or forwards lead, and makes sure that none comes meanwhile.
+// notReached refuses to take away the IPv4 addresses of a port to which a floating address
+// or forwards lead, and makes sure that none is added meanwhile.
 func (s *Store) notReached(ctx context.Context, tx *kv.Txn, ref intent.PortRef) error {
 	v, err := s.kv.Read(ctx, kv.Below(floatingsOf(ref), kv.KeysOnly()), kv.Below(targetsOf(ref), kv.KeysOnly()))
 	if err != nil {

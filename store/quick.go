@@ -8,24 +8,23 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// A tenant may have very many ports and bindings, and a host that comes back reads all of
-// them before it can do anything. This file reads what encode makes of those two types,
-// character for character, without reflection. Whatever looks different in any way is
-// read by encoding/json instead: a value that another build or another hand wrote, an
-// escape in a string, a MAC in capitals.
+// A tenant may have very many ports and bindings, and a host that starts reads all of them
+// first. This file parses encode's output for those two types, character for character,
+// without reflection. It leaves everything that looks different to encoding/json: a value
+// that another build or program wrote, an escape in a string, a MAC in capitals.
 
-// quick reads ports and bindings. What it returns shares memory with what else it
-// returns: thousands of small strings would cost more than what is in them.
+// quick reads ports and bindings. Its results share memory: thousands of small strings
+// would cost more than their contents.
 type quick struct {
 	text  kv.Strings
-	addrs []netip.Addr      // what the addresses of ports are parts of
+	addrs []netip.Addr      // backing array of ports' addresses
 	names map[string]string // of tenants, networks and hosts
 }
 
 const quickAddrs = 1 << 10
 
-// port reads the value of a port, of which the key has the names. It returns false if
-// that is for objectAt to read, or to refuse.
+// port reads the value of a port whose names are in the key. It returns false if objectAt
+// has to read the value, or to refuse it.
 func (q *quick) port(key string, value []byte) (p intent.Port, ok bool) {
 	s := scan{rest: value, ok: true}
 	s.literal(`{"v":1,"tenant":`)
@@ -90,8 +89,8 @@ func (q *quick) binding(key string, value []byte) (b intent.Binding, ok bool) {
 	return b, b.Stored() == nil
 }
 
-// keyIs says whether key is that of the port, or of the binding if host is not nil, with
-// these names. None of them has a slash: they are checked later.
+// keyIs reports whether key is the key of the port, or of the binding if host is not nil,
+// with these names. No name contains a slash: they are checked later.
 func keyIs(key, kind string, tenant, network, name, host []byte) bool {
 	rest, ok := strings.CutPrefix(key, tenantsRoot)
 	part := func(b []byte) {
@@ -110,7 +109,7 @@ func keyIs(key, kind string, tenant, network, name, host []byte) bool {
 	return ok && rest == string(host)
 }
 
-// often returns the string of a name that comes many times.
+// often returns the string of a name that occurs many times.
 func (q *quick) often(b []byte) string {
 	name, ok := q.names[string(b)]
 	if !ok {
@@ -136,16 +135,16 @@ func (q *quick) addresses(list []netip.Addr) []netip.Addr {
 	return q.addrs[at:len(q.addrs):len(q.addrs)]
 }
 
-// scan reads JSON of a known form from its start on.
+// scan reads JSON of a known form from its start.
 type scan struct {
 	rest []byte
-	ok   bool // all so far was as expected
+	ok   bool // as expected so far
 }
 
-// ended says whether all was as expected, and nothing follows.
+// ended reports whether all input was as expected, and is used up.
 func (s *scan) ended() bool { return s.ok && len(s.rest) == 0 }
 
-// option reads text if it is what follows.
+// option reads text if it comes next.
 func (s *scan) option(text string) bool {
 	if !s.ok || len(s.rest) < len(text) || string(s.rest[:len(text)]) != text {
 		return false
@@ -190,7 +189,7 @@ func (s *scan) number() uint64 {
 	return n
 }
 
-// mac reads a MAC as intent.MAC writes it.
+// mac reads a MAC in intent.MAC's format.
 func (s *scan) mac() (m intent.MAC) {
 	text := s.str()
 	if len(text) != 3*len(m)-1 {

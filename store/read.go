@@ -18,7 +18,7 @@ func above(r intent.Reference) []intent.Reference {
 	return append(above(within), within)
 }
 
-// existing decodes an object as it was read; that it does not exist is an error.
+// existing decodes an object as read; it is an error if the object does not exist.
 func existing[T intent.Object, R intent.Reference](it kv.Item, d *declared[T, R], ref R) (T, error) {
 	if it.Value == nil {
 		var none T
@@ -27,8 +27,8 @@ func existing[T intent.Object, R intent.Reference](it kv.Item, d *declared[T, R]
 	return objectOf[T](it)
 }
 
-// lookAt reads objects at one revision. One that does not exist is an error, also if
-// what it is part of does not.
+// lookAt reads objects at one revision. It is an error if one of them does not exist, or
+// the object that it is part of.
 func (s *Store) lookAt(ctx context.Context, refs ...intent.Reference) (map[intent.Reference]readObject, error) {
 	var all []intent.Reference
 	for _, r := range refs {
@@ -74,7 +74,7 @@ func (d *declared[T, R]) get(ctx context.Context, s *Store, ref intent.Reference
 	return o, err
 }
 
-// list reads all within another object; nil: all.
+// list reads all objects within another; nil: all.
 func (d *declared[T, R]) list(ctx context.Context, s *Store, within intent.Reference) ([]intent.Object, error) {
 	if d.all != nil {
 		return d.all(ctx, s, within)

@@ -8,41 +8,41 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Reader is a store that is also read while it does not answer: then from this host's
-// copies on disk, as far as they go. Changes fail, for a copy cannot decide what is
-// unique. Store is required.
+// Reader is a store that can be read while it does not answer, as far as this host's
+// cached copies go. Changes fail, because a copy cannot decide what is unique. Store is
+// required.
 type Reader struct {
 	*Store
 
-	// Down returns why the store is known not to answer, so that it is not waited for; nil:
-	// it is not known. No function: it never is.
+	// Down returns why the store is known not to answer, so that the reader does not wait
+	// for it; nil: unknown. A nil function means never.
 	Down func() error
-	// Copied is told that something was read from a copy, which is as the store was at a
-	// revision; ctx is the reading's.
+	// Copied is called when something was read from a copy, with the copy's revision; ctx
+	// is the reader's.
 	Copied func(ctx context.Context, revision int64)
 
-	// Host, unless empty, is awaited in lists of hosts for a moment after Since, when it
-	// began to register: who has just started ovloomd looks for it.
+	// Lists of hosts wait for Host, unless empty, for a moment after Since, when it began
+	// to register: a user who has just started ovloomd looks for it.
 	Host  string
 	Since time.Time
 }
 
-// How long after the start the reader's host may be missing from the list of hosts, and how
-// often that is looked at.
+// How long after startup the reader's host may be missing from the list of hosts, and how
+// often to check.
 const (
 	registerPatience = 5 * time.Second
 	registerPoll     = 50 * time.Millisecond
 )
 
-// Get is Store.Get, or what a copy has. What a copy lacks may exist all the same: then the
-// store's failure is returned.
+// Get is Store.Get, or reads a copy. An object that the copies lack may exist all the
+// same: then Get returns the store's error.
 func (r Reader) Get(ctx context.Context, ref intent.Reference) (intent.Object, error) {
 	return fallBack(ctx, r, func() (intent.Object, error) { return r.Store.Get(ctx, ref) },
 		func() (intent.Object, int64, bool) { return r.copied(ref) })
 }
 
-// List is Store.List, or what the copies have: tenants that there are copies of, and hosts
-// without who is alive.
+// List is Store.List, or lists the copies: the tenants that have copies, and hosts without
+// their liveness.
 func (r Reader) List(ctx context.Context, class intent.Class, within intent.Reference) ([]intent.Object, error) {
 	return fallBack(ctx, r, func() ([]intent.Object, error) {
 		if class == intent.ClassHost {
@@ -52,7 +52,7 @@ func (r Reader) List(ctx context.Context, class intent.Class, within intent.Refe
 	}, func() ([]intent.Object, int64, bool) { return r.copiedList(class, within) })
 }
 
-// Snapshot is Store.Snapshot, or the copy.
+// Snapshot is Store.Snapshot, or reads the copy.
 func (r Reader) Snapshot(ctx context.Context, tenant string) (intent.Snapshot, error) {
 	return fallBack(ctx, r, func() (intent.Snapshot, error) { return r.Store.Snapshot(ctx, tenant) },
 		func() (intent.Snapshot, int64, bool) {
@@ -66,7 +66,7 @@ func (r Reader) Externals(ctx context.Context) ([]intent.External, error) {
 	return intent.AllAs[intent.External](r.List(ctx, intent.ClassExternal, nil))
 }
 
-// fallBack asks the store; if it does not answer, it looks into the copies.
+// fallBack asks the store; if it does not answer, it reads the copies.
 func fallBack[T any](ctx context.Context, r Reader, ask func() (T, error), find func() (T, int64, bool)) (T, error) {
 	var err error
 	if r.Down != nil {
@@ -109,7 +109,7 @@ func (r Reader) copied(ref intent.Reference) (o intent.Object, revision int64, o
 	return all[i], revision, true
 }
 
-// copiedList lists objects of the copies.
+// copiedList lists objects in the copies.
 func (r Reader) copiedList(class intent.Class, within intent.Reference) (all []intent.Object, revision int64, ok bool) {
 	switch class {
 	case intent.ClassTenant:
@@ -139,7 +139,7 @@ func (r Reader) copiedList(class intent.Class, within intent.Reference) (all []i
 	return all, snap.Revision, true
 }
 
-// copiedTenants returns the tenants that there are copies of; of several revisions, the oldest.
+// copiedTenants returns the tenants that have copies, and the oldest revision among them.
 func (r Reader) copiedTenants() (all []intent.Object, revision int64, ok bool) {
 	for _, name := range r.CopiedTenants() {
 		snap, ok := r.Copy(name)
@@ -163,7 +163,7 @@ func tenantOf(ref intent.Reference) (intent.TenantRef, bool) {
 	return t, ok
 }
 
-// hosts is Store.Hosts, for which it is waited as Host says.
+// hosts is Store.Hosts, waiting as described at Host.
 func (r Reader) hosts(ctx context.Context) ([]intent.Object, error) {
 	for {
 		list, err := r.Hosts(ctx)

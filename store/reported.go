@@ -6,7 +6,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Objects that hosts write, not users.
+// Objects that hosts, not users, write.
 
 var bindings = declared[intent.Binding, intent.BindingRef]{
 	class: intent.ClassBinding,

@@ -8,19 +8,19 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// What was given out after a backup was made is not known when it is restored, and
-// must never be given out again: hosts have flows with those ids, interfaces have
-// those generations, clients have read those revisions. So all of it goes on far
-// above. A client reserves ids, VNIs and VRFs in small blocks; in the life of a backup
-// far fewer than these are made.
+// A restored backup does not know the values that were assigned after it was made, and
+// they must never be assigned again: hosts have flows with those ids, interfaces have
+// those generations, clients have read those revisions. So all counters skip far ahead. A
+// client reserves ids, VNIs and VRFs in small blocks; during the life of a backup far
+// fewer than the skipped ones are assigned.
 const (
 	skipIDs         = 1 << 31 // at least; of 38 bits (intent.DerivedMAC)
 	skipNumbers     = 1 << 15 // at least; VNIs and VRFs, of 24 bits
 	skipGenerations = 1_000_000_000
 )
 
-// Restore makes the store of c, which runs in no process, what it was when file was written
-// by Backup; see cluster.Restore.
+// Restore sets the store of c, which no process may run, back to its state when Backup
+// wrote file; see cluster.Restore.
 func Restore(ctx context.Context, c cluster.Config, file string) (kept string, err error) {
 	return cluster.Restore(ctx, c, file, func(ctx context.Context, keys *kv.Client) error {
 		if err := dropLiving(ctx, keys); err != nil {
@@ -30,8 +30,8 @@ func Restore(ctx context.Context, c cluster.Config, file string) (kept string, e
 	})
 }
 
-// dropLiving deletes what tells of processes as they were when the backup was written: who
-// holds a host's name, and what one host has asked another.
+// dropLiving deletes the keys about processes at the time of the backup: who holds a
+// host's name, and the questions between hosts.
 func dropLiving(ctx context.Context, c *kv.Client) error {
 	return c.Call(ctx, "drop the leases of the backup", func(ctx context.Context) error {
 		for _, prefix := range []string{aliveRoot, appliedRoot, examineAsked, examineReports, questionsRoot, answersRoot} {
@@ -43,10 +43,10 @@ func dropLiving(ctx context.Context, c *kv.Client) error {
 	})
 }
 
-// skipAhead moves all counters on.
+// skipAhead advances all counters.
 func skipAhead(ctx context.Context, c *kv.Client) error {
-	// By chance, too: the same backup may be restored again, and what was given out
-	// after the first time is in no backup.
+	// Add a random number: the same backup may be restored again, and no backup knows what
+	// was assigned after the first restore.
 	for name, skip := range map[string]uint64{idCounter: skipIDs, vniCounter: skipNumbers, vrfCounter: skipNumbers} {
 		if err := skipKey(ctx, c, name, func(v *kv.CounterValue) { v.Next += skip + rand.Uint64N(skip) }); err != nil {
 			return err
@@ -58,7 +58,7 @@ func skipAhead(ctx context.Context, c *kv.Client) error {
 	}
 	for _, it := range claims {
 		if err := skipKey(ctx, c, it.Key, func(v *claimValue) {
-			v.Generation = max(v.Generation+skipGenerations, uint64(revision)) // which has grown with the time
+			v.Generation = max(v.Generation+skipGenerations, uint64(revision)) // which grew with time
 		}); err != nil {
 			return err
 		}
@@ -66,7 +66,7 @@ func skipAhead(ctx context.Context, c *kv.Client) error {
 	return nil
 }
 
-// skipKey changes the counter at a key, if there is one.
+// skipKey advances the counter at a key, if there is one.
 func skipKey[T any](ctx context.Context, c *kv.Client, k string, skip func(*T)) error {
 	return c.Update(ctx, "move the counters on", func(ctx context.Context) error {
 		it, err := c.Get(ctx, k)

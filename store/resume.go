@@ -7,24 +7,24 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// This file begins a watch with the copy on disk: a host that comes back, or all of
-// them at once, asks the store only for what has changed meanwhile.
+// Starting a watch from the copy on disk: a host that comes back, or all of them at once,
+// asks the store only for the changes since.
 
 const (
-	// resumeFrom is how many keys a copy must have to be worth the questions. Fewer
-	// are as quickly read anew.
+	// resumeFrom is how many keys a copy must have to be worth catching up. A smaller copy
+	// is read again just as quickly.
 	resumeFrom = 1000
 )
 
-// resumed is what a copy and the changes since come to.
+// resumed is a copy with the changes since.
 type resumed struct {
 	snap     intent.Snapshot
 	changes  map[string]kv.Event // by key, since the copy was written
 	revision int64
 }
 
-// resume returns the snapshot at path, brought up to date; false if all must be read
-// anew.
+// resume returns the snapshot at path, brought up to date; false if the store has to be
+// read from the beginning.
 func (s *Store) resume(ctx context.Context, op, path, prefix string) (resumed, bool) {
 	copied, since, ok := s.kv.ReadCopy(path)
 	if !ok || len(copied) < resumeFrom {
@@ -38,7 +38,7 @@ func (s *Store) resume(ctx context.Context, op, path, prefix string) (resumed, b
 			return err
 		})
 	}()
-	// Decoding takes as long as the store takes to answer, and most often nothing has
+	// Decode meanwhile: it takes as long as the store's answer, and most often nothing has
 	// changed.
 	snap, bad := snapshotOf(copied, since)
 	if err := <-caught; err != nil {
@@ -48,7 +48,7 @@ func (s *Store) resume(ctx context.Context, op, path, prefix string) (resumed, b
 	if len(r.changes) > 0 {
 		snap, bad = snapshotOf(kv.Merge(copied, r.changes), r.revision)
 	}
-	if len(bad) > 0 { // the last valid state of those is to be found
+	if len(bad) > 0 { // their last valid state has to be found
 		return resumed{}, false
 	}
 	snap.Revision = r.revision

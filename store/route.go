@@ -12,7 +12,7 @@ import (
 )
 
 // Each next hop of a route must be an address that a port could have in one of the
-// tenant's networks, and the prefix may not be in one of the tenant's own subnets,
+// tenant's networks, and the prefix may not be within one of the tenant's own subnets,
 // which always win. Nothing uses a route.
 var routes = declared[intent.Route, intent.RouteRef]{
 	class: intent.ClassRoute,
@@ -27,7 +27,7 @@ var routes = declared[intent.Route, intent.RouteRef]{
 		return intent.Route{Tenant: tenant, Prefix: prefix}, ok
 	},
 	root: func(within intent.Reference) string { return routesRoot(within.(intent.TenantRef).Tenant) },
-	// IPv4 first, and what contains before what is contained.
+	// IPv4 first, and containing prefixes before contained ones.
 	less: func(a, b intent.Route) int {
 		return cmp.Or(a.Prefix.Addr().Compare(b.Prefix.Addr()), a.Prefix.Bits()-b.Prefix.Bits())
 	},
@@ -69,9 +69,8 @@ func inOrder(addrs []netip.Addr) []netip.Addr {
 	return slices.SortedFunc(slices.Values(addrs), netip.Addr.Compare)
 }
 
-// routable refuses a route that contradicts the tenant's networks, as they were
-// read at a revision, and makes sure that those it needs stay and that none is
-// added meanwhile.
+// routable refuses a route that contradicts the tenant's networks, as read at a revision,
+// and makes sure that the networks it needs stay and that none is added meanwhile.
 func routable(tx *kv.Txn, r intent.Route, networks []kv.Item, revision int64) error {
 	missing := slices.Clone(r.Via)
 	for _, it := range networks {
@@ -99,8 +98,8 @@ func routable(tx *kv.Txn, r intent.Route, networks []kv.Item, revision int64) er
 	return nil
 }
 
-// noRouteInto refuses a route into a subnet of a network of the same tenant: no
-// packet would ever take it.
+// noRouteInto refuses a route into a subnet of a network of the same tenant: no packet
+// would ever take the route.
 func noRouteInto(n intent.Network, r intent.Route) error {
 	for _, sub := range n.Subnets {
 		if sub.Prefix.Contains(r.Prefix.Addr()) && sub.Prefix.Bits() <= r.Prefix.Bits() {
@@ -132,15 +131,15 @@ func within(subnets []intent.Subnet, a netip.Addr) bool {
 	return slices.ContainsFunc(subnets, func(s intent.Subnet) bool { return s.Prefix.Contains(a) })
 }
 
-// leadsInto says whether a next hop of the route is in one of the subnets.
+// leadsInto reports whether a next hop of the route is in one of the subnets.
 func leadsInto(r intent.Route, subnets []intent.Subnet) bool {
 	return slices.ContainsFunc(r.Via, func(hop netip.Addr) bool { return within(subnets, hop) })
 }
 
-// routesStay refuses a network that contradicts routes of its tenant, as they were
-// read at a revision, or whose change takes away what next hops are in, and makes
-// sure that no route is added or changed meanwhile. old is the network before the
-// change; its zero value: none.
+// routesStay refuses a network that contradicts routes of its tenant, as read at a
+// revision, or a change that removes the subnets of next hops, and makes sure that no
+// route is added or changed meanwhile. old is the network before the change; its zero
+// value: none.
 func routesStay(tx *kv.Txn, old, n intent.Network, routes []kv.Item, revision int64) error {
 	var users []string
 	var first error
@@ -181,7 +180,7 @@ func firstOf(a, b error) error {
 	return b
 }
 
-// routesVia returns the routes, as they were read, of which a next hop is in a network.
+// routesVia returns those of the routes that have a next hop in a network.
 func routesVia(n intent.Network, routes []kv.Item) ([]intent.Reference, error) {
 	var refs []intent.Reference
 	for _, it := range routes {

@@ -9,9 +9,9 @@ import (
 	"github.com/ovloom/ovloom/loop"
 )
 
-// ServeQuestions answers other hosts' questions to this one, each by the function of its
-// topic, until ctx ends and none is being answered any more. A question of a topic that has
-// no function stays without an answer: it may be that of a newer ovloomd.
+// ServeQuestions answers other hosts' questions to this host, each by the function of its
+// topic, until ctx ends and all answers are done. It leaves a question of an unknown
+// topic, which a newer ovloomd may ask, unanswered.
 func (s *Store) ServeQuestions(ctx context.Context, host string, topics map[string]func(ctx context.Context, body json.RawMessage) any) {
 	var answering sync.WaitGroup
 	defer answering.Wait()

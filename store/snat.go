@@ -7,9 +7,9 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// A tenant has one SNAT. The address of one of kind host is chosen unless it is given,
-// and is the one that the tenant's forwards have there. Only how many connections the
-// tenant may have through it can be changed. Nothing uses a SNAT; with it go the
+// A tenant has one SNAT. With an external of kind host, the address is chosen unless it is
+// given, and equals the address of the tenant's forwards there. Only the limit of the
+// tenant's connections can be changed. Nothing uses a SNAT; deleting it deletes the
 // addresses that hosts have taken for it.
 var snats = declared[intent.SNAT, intent.SNATRef]{
 	class: intent.ClassSNAT,
@@ -85,7 +85,7 @@ var snats = declared[intent.SNAT, intent.SNATRef]{
 		}
 		return c.s.part(c.ctx, &c.tx, c.old.Ref(), c.old.Address)
 	},
-	// Only now: as long as there is a SNAT, hosts take addresses for it.
+	// Only after the SNAT is gone: while it exists, hosts take addresses for it.
 	after: func(ctx context.Context, s *Store, ref intent.SNATRef) (int64, error) {
 		return s.dropNATAddressesBelow(ctx, ref)
 	},

@@ -12,13 +12,12 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// WatchTenant tells deliver everything of a tenant and then every change, until
-// ctx ends; then it returns nil. First comes a Snapshot, then the changes of each
-// revision in turn; a Snapshot comes again when changes were compacted away
-// before they could be told. A tenant that does not exist is told as Gone, and
-// as a Snapshot once it is added.
+// WatchTenant delivers all objects of a tenant and then every change, until ctx ends; then
+// it returns nil. First comes a Snapshot, then the changes of each revision in turn;
+// another Snapshot comes if changes were compacted away before they could be delivered. A
+// tenant that does not exist is delivered as Gone, and as a Snapshot once it is added.
 //
-// deliver is called from one goroutine, and may keep what it is given. What was
+// WatchTenant calls deliver from one goroutine; deliver may keep its argument. What was
 // delivered is also kept on disk (Copy), a little later.
 func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(intent.SpanUpdate)) error {
 	if _, err := intent.ParseTenant(tenant); err != nil {
@@ -63,7 +62,8 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 			}
 			s.reviewed(tenantRoot(tenant), bad)
 			if snap.Tenant.Name == "" {
-				// Without its VRF nothing of it can be told from another tenant's.
+				// Without the tenant's VRF, its objects cannot be told apart from another
+				// tenant's.
 				return 0, intent.Unavailablef("tenant %s cannot be read", tenant)
 			}
 			keep.Replace(all, revision)
@@ -100,25 +100,25 @@ func (s *Store) WatchTenant(ctx context.Context, tenant string, deliver func(int
 	})
 }
 
-// WatchHosts tells deliver the list of all registered hosts, at first and after
-// changes, until ctx ends; then it returns nil. Changes that come together are
-// told as one. The list is also kept on disk (CopiedHosts).
+// WatchHosts delivers the list of all registered hosts, at first and after changes, until
+// ctx ends; then it returns nil. Changes that come together are delivered as one. The list
+// is also kept on disk (CopiedHosts).
 func (s *Store) WatchHosts(ctx context.Context, deliver func(intent.HostsUpdate)) error {
 	return watchList(ctx, s, "watch hosts", hostsRoot, hostsCopy(s.stateDir), func(revision int64, hosts []intent.Host) {
 		deliver(intent.HostsUpdate{Revision: revision, Hosts: hosts})
 	})
 }
 
-// WatchExternals tells deliver the list of all externals as WatchHosts tells that
-// of hosts. The list is also kept on disk (CopiedExternals).
+// WatchExternals delivers the list of all externals, as WatchHosts delivers the list of
+// hosts. The list is also kept on disk (CopiedExternals).
 func (s *Store) WatchExternals(ctx context.Context, deliver func(intent.ExternalsUpdate)) error {
 	return watchList(ctx, s, "watch externals", externalsRoot, externalsCopy(s.stateDir), func(revision int64, externals []intent.External) {
 		deliver(intent.ExternalsUpdate{Revision: revision, Externals: externals})
 	})
 }
 
-// watchList tells deliver all objects below prefix, ordered by key, at first and
-// after changes, and keeps them on disk at path.
+// watchList delivers all objects below prefix, ordered by key, at first and after changes,
+// and keeps them on disk at path.
 func watchList[T any](ctx context.Context, s *Store, op, prefix, path string, deliver func(revision int64, all []T)) error {
 	keep := s.kv.NewKeeper(path, prefix)
 	defer keep.Close()
@@ -142,7 +142,7 @@ func watchList[T any](ctx context.Context, s *Store, op, prefix, path string, de
 			s.reviewed(prefix, bad)
 			clear(objects)
 			for _, it := range all {
-				if o, err := objectOf[T](it); err == nil { // else it is among the bad
+				if o, err := objectOf[T](it); err == nil { // otherwise it is among bad
 					objects[it.Key] = o
 				}
 			}
@@ -151,7 +151,7 @@ func watchList[T any](ctx context.Context, s *Store, op, prefix, path string, de
 			return revision, nil
 		},
 		Changed: func(revision int64, events []kv.Event) bool {
-			var good []kv.Event // of the others the last valid state stays
+			var good []kv.Event // the others keep their last valid state
 			for _, e := range events {
 				if e.Deleted {
 					delete(objects, e.Key)
@@ -171,8 +171,8 @@ func watchList[T any](ctx context.Context, s *Store, op, prefix, path string, de
 	})
 }
 
-// Resolve returns the port that an interface's external_ids:iface-id means: by
-// UUID, or by name as acme/web/c1.
+// Resolve returns the port that an interface's external_ids:iface-id means: by UUID, or by
+// name as acme/web/c1.
 func (s *Store) Resolve(ctx context.Context, ifaceID string) (intent.PortRef, error) {
 	k, ref, err := ifaceKey(ifaceID)
 	if err != nil {
@@ -192,9 +192,8 @@ func (s *Store) Resolve(ctx context.Context, ifaceID string) (intent.PortRef, er
 	return ref, err
 }
 
-// WatchResolve tells deliver which port an interface's iface-id means, at first
-// and whenever that changes; ok is false while it means none. It returns nil when
-// ctx ends.
+// WatchResolve delivers the port that an interface's iface-id means, at first and whenever
+// it changes; ok is false while the iface-id means no port. It returns nil when ctx ends.
 func (s *Store) WatchResolve(ctx context.Context, ifaceID string, deliver func(ref intent.PortRef, ok bool)) error {
 	k, given, err := ifaceKey(ifaceID)
 	if err != nil {
@@ -251,7 +250,7 @@ func ifaceKey(ifaceID string) (string, intent.PortRef, error) {
 	return portKey(ref), ref, nil
 }
 
-// resolved returns the port that the key of an iface-id, as it was read, means.
+// resolved returns the port from the key of an iface-id, as read.
 func resolved(it kv.Item, byName intent.PortRef) (intent.PortRef, bool) {
 	switch {
 	case it.Value == nil:
@@ -263,15 +262,15 @@ func resolved(it kv.Item, byName intent.PortRef) (intent.PortRef, bool) {
 	return ref, ok && ref.Validate() == nil
 }
 
-// snapshotOf decodes all that is below a tenant, on all CPUs. What it cannot decode
-// is left out: one bad object must not stop the others.
+// snapshotOf decodes all objects below a tenant, on all CPUs. It leaves out objects that
+// it cannot decode: one bad object must not block the others.
 func snapshotOf(all []kv.Item, revision int64) (intent.Snapshot, []error) {
 	parts := make([]decoded, 1+min(runtime.GOMAXPROCS(0)-1, len(all)/resumeFrom))
 	var wait sync.WaitGroup
 	for i := range parts {
 		some := all[i*len(all)/len(parts) : (i+1)*len(all)/len(parts)]
 		wait.Go(func() {
-			if i == 0 { // to which the others are appended
+			if i == 0 { // the others are appended to it
 				parts[i].expect(all)
 			} else {
 				parts[i].expect(some)
@@ -290,7 +289,7 @@ func snapshotOf(all []kv.Item, revision int64) (intent.Snapshot, []error) {
 	return whole.snap, whole.bad
 }
 
-// decoded is a part of a snapshot, and the errors to what is not in it.
+// decoded is a part of a snapshot, and the errors of the objects that are missing from it.
 type decoded struct {
 	snap  intent.Snapshot
 	bad   []error
@@ -311,7 +310,7 @@ func (d *decoded) expect(all []kv.Item) {
 	d.snap.Ports, d.snap.Bindings = slices.Grow(d.snap.Ports, ports), slices.Grow(d.snap.Bindings, bindings)
 }
 
-// kindOf returns what follows the tenant in a key: "ports".
+// kindOf returns the part of the key after the tenant: "ports".
 func kindOf(key string) string {
 	rest, _ := strings.CutPrefix(key, tenantsRoot)
 	_, rest, _ = strings.Cut(rest, "/")
@@ -344,7 +343,7 @@ func (d *decoded) add(it kv.Item) {
 	classes[c.Object.Reference().Class()].collect(&d.snap, c.Object)
 }
 
-// append adds what comes after d.
+// append adds the part that follows d.
 func (d *decoded) append(o *decoded) {
 	if o.snap.Tenant.Name != "" {
 		d.snap.Tenant = o.snap.Tenant

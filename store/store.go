@@ -13,8 +13,8 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// Store is an open store. Its methods may be called from several goroutines. Those of the
-// node that it is on are about what runs the store: members, backups, its health.
+// Store is an open store. Its methods are safe for concurrent use. The methods of its Node
+// concern what runs the store: members, backups, its health.
 type Store struct {
 	*cluster.Node
 
@@ -29,8 +29,8 @@ type Store struct {
 	leftOut   map[string]LeftOut // by key; guarded by leftOutMu
 }
 
-// Open opens the store, as cluster.Open does. Copies on disk of what this host follows tell
-// the node which store that is.
+// Open opens the store, as cluster.Open does. This host's cached copies tell the node
+// which store they are of.
 func Open(ctx context.Context, c cluster.Config) (*Store, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -59,7 +59,7 @@ func Open(ctx context.Context, c cluster.Config) (*Store, error) {
 	return s, nil
 }
 
-// tracesOf returns what copies on disk say of a store that this host has seen.
+// tracesOf describes the copies on disk of a store that this host has seen.
 func tracesOf(stateDir string) []string {
 	if copies, err := filepath.Glob(spanCopy(stateDir, "*")); err == nil && len(copies) > 0 {
 		return []string{fmt.Sprintf("copies of %d tenants", len(copies))}
@@ -83,9 +83,9 @@ func copiedRevision(stateDir string) int64 {
 	return highest
 }
 
-// AddMember has the store expect a new member of the cluster, and returns what that is to be
-// told. peer is the URL where the others will reach it; empty: at the VTEP address of the
-// host of that name. See cluster.Node.AddMember.
+// AddMember makes the store expect a new member of the cluster, and returns what its
+// ovloomd has to be given. peer is the URL where the others will reach it; empty: at the
+// VTEP address of the host with that name. See cluster.Node.AddMember.
 func (s *Store) AddMember(ctx context.Context, name, peer string) (cluster.Joining, error) {
 	return s.Node.AddMember(ctx, name, peer, func(ctx context.Context) (netip.Addr, bool, error) {
 		hosts, err := s.Hosts(ctx)

@@ -63,7 +63,7 @@ func init() { keptIn("tenant", &tenants) }
 
 // Tenants returns all tenants, ordered by name.
 func (s *Store) Tenants(ctx context.Context) ([]intent.Tenant, error) {
-	// The index is what lists tenants without reading all that they have.
+	// The index lists tenants without reading everything that they have.
 	index, revision, err := s.kv.List(ctx, "list tenants", vrfRoot)
 	if err != nil {
 		return nil, err
@@ -100,7 +100,7 @@ func (s *Store) Tenants(ctx context.Context) ([]intent.Tenant, error) {
 	return tenants, nil
 }
 
-// Snapshot returns everything of a tenant at one revision.
+// Snapshot returns all objects of a tenant at one revision.
 func (s *Store) Snapshot(ctx context.Context, tenant string) (intent.Snapshot, error) {
 	if _, err := intent.ParseTenant(tenant); err != nil {
 		return intent.Snapshot{}, err
@@ -121,7 +121,7 @@ func (s *Store) Snapshot(ctx context.Context, tenant string) (intent.Snapshot, e
 func (s *Store) newID(ctx context.Context) (intent.ID, error) {
 	n, err := s.ids.Take(ctx)
 	if err != nil {
-		return 0, err // and no id: what is tried again would take it for one that it has
+		return 0, err // without an id: a retry would take it for its own
 	}
 	return intent.ID(n + 1), nil
 }

@@ -76,7 +76,7 @@ func (d *declared[T, R]) add(ctx context.Context, s *Store, o intent.Object) (in
 	return c.o, c.revision, nil
 }
 
-// needed demands that what the object needs stays.
+// needed demands that the objects that a change needs stay.
 func (d *declared[T, R]) needed(c *change[T]) {
 	if d.needs == nil {
 		return
@@ -86,7 +86,7 @@ func (d *declared[T, R]) needed(c *change[T]) {
 	}
 }
 
-// take adds to a transaction that an object gets a hold.
+// take adds to a transaction that an object acquires a hold.
 func take(tx *kv.Txn, h hold) {
 	switch {
 	case h.shared:
@@ -97,9 +97,9 @@ func take(tx *kv.Txn, h hold) {
 	}
 }
 
-// edit changes an object: change is given the stored one, and is called again if another
+// edit changes an object: it calls change with the stored object, and again if another
 // change came between. It returns the object and the revision of the change; if change
-// changed nothing, nothing is written and the revision is that of the last change.
+// changed nothing, edit writes nothing and returns the revision of the last change.
 func (d *declared[T, R]) edit(ctx context.Context, s *Store, r intent.Reference, edit func(intent.Object) (intent.Object, error)) (intent.Object, int64, error) {
 	ref := r.(R)
 	if d.frozen == nil {
@@ -152,7 +152,7 @@ func (d *declared[T, R]) edit(ctx context.Context, s *Store, r intent.Reference,
 		}
 		changed, err := c.tx.Replace(it, c.o)
 		if err != nil || !changed {
-			c.revision = it.Revision // hosts are told of this one, not of what came later
+			c.revision = it.Revision // hosts wait for this revision, not for later ones
 			return err
 		}
 		d.needed(&c)
@@ -171,7 +171,7 @@ func (d *declared[T, R]) edit(ctx context.Context, s *Store, r intent.Reference,
 	return c.o, c.revision, nil
 }
 
-// move makes the index keys of an object follow its change.
+// move updates the index keys of an object after its change.
 func (d *declared[T, R]) move(c *change[T]) {
 	if d.holds == nil {
 		return

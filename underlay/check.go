@@ -1,6 +1,6 @@
 package underlay
 
-// Whether tunnels can work, told before they do not.
+// Checking in advance whether tunnels can work.
 
 import (
 	"net/netip"
@@ -9,8 +9,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Check refuses, for the userspace datapath only, a VTEP address from which no
-// tunnel packet could leave, and says what to do.
+// Check refuses, with the userspace datapath only, a VTEP address from which no tunnel
+// packet could leave, and says what to do.
 func (u *Underlay) Check(vtep netip.Addr) error {
 	owner, err := hostnet.AddrOwner(vtep)
 	if err != nil {

@@ -1,6 +1,6 @@
 package underlay
 
-// The journal: a file that says how the NIC was before it was taken.
+// The journal: a file that records the NIC's state before it was taken.
 
 import (
 	"bytes"
@@ -21,16 +21,16 @@ import (
 // journalName is the journal's name in the state directory.
 const journalName = "underlay.json"
 
-// journalVersion is raised when the file's meaning changes.
+// journalVersion is incremented when the file's meaning changes.
 const journalVersion = 1
 
-// phase is what was going on when the journal was written.
+// phase is the operation in progress when the journal was written.
 type phase string
 
 const (
-	taking    phase = "taking"    // the steps of the first Take; to be undone
-	taken     phase = "taken"     // done; to be kept
-	returning phase = "returning" // the steps of Return; to be finished
+	taking    phase = "taking"    // the first Take is in progress: undo it
+	taken     phase = "taken"     // Take is done: keep it
+	returning phase = "returning" // Return is in progress: finish it
 )
 
 // journal is what is needed to undo a Take.
@@ -39,12 +39,12 @@ type journal struct {
 	Phase    phase                      `json:"phase"`
 	Bridge   string                     `json:"bridge"`
 	Link     hostnet.Link               `json:"link"`     // the NIC as it was
-	Settings map[hostnet.Setting]string `json:"settings"` // the NIC's, as they were
-	Offloads map[string]bool            `json:"offloads"` // the NIC's hostnet.ReceiveOffloads, as they were
+	Settings map[hostnet.Setting]string `json:"settings"` // the NIC's, before
+	Offloads map[string]bool            `json:"offloads"` // the NIC's hostnet.ReceiveOffloads, before
 }
 
-// parseJournal reads a journal and refuses one that could not be undone. What it
-// names is used with root's rights, so nothing is accepted that Take does not write.
+// parseJournal parses a journal and refuses one that could not be undone. Undoing uses the
+// journal's names with root's rights, so parseJournal accepts only what Take writes.
 func parseJournal(b []byte) (journal, error) {
 	var j journal
 	d := json.NewDecoder(bytes.NewReader(b))
@@ -93,7 +93,7 @@ func parseJournal(b []byte) (journal, error) {
 	return j, nil
 }
 
-// isIfName says whether Linux takes the name, which also becomes part of a path.
+// isIfName reports whether Linux accepts the name, which also becomes part of a path.
 func isIfName(s string) bool {
 	if s == "" || len(s) > 15 || s == "." || s == ".." {
 		return false
@@ -108,7 +108,7 @@ func isIfName(s string) bool {
 
 func (u *Underlay) path() string { return filepath.Join(u.cfg.StateDir, journalName) }
 
-// sparePath is where the journal is once more, in case the disk damages the first.
+// sparePath is the path of the journal's copy, in case the disk damages the journal.
 func (u *Underlay) sparePath() string { return u.path() + ".copy" }
 
 // load returns the journal, or nil if there is none.
@@ -125,7 +125,7 @@ func (u *Underlay) load() (*journal, error) {
 	return spare, u.save(*spare)
 }
 
-// peek is load for those that only look: it repairs nothing, so it needs no lock.
+// peek is load for readers: it repairs nothing, so it needs no lock.
 func (u *Underlay) peek() (*journal, error) {
 	j, err := u.loadFrom(u.path())
 	if intent.KindOf(err) == intent.Conflict {
@@ -152,7 +152,7 @@ func (u *Underlay) loadFrom(path string) (*journal, error) {
 	return &j, nil
 }
 
-// save writes the journal so that after a crash at any moment the file is the old
+// save writes the journal so that after a crash at any moment the file is either the old
 // one or the new one.
 func (u *Underlay) save(j journal) error {
 	u.before("write " + string(j.Phase))
@@ -172,7 +172,7 @@ func (u *Underlay) save(j journal) error {
 // remove deletes the journal.
 func (u *Underlay) remove() error {
 	u.before("delete the journal")
-	// The copy first: without the other it says nothing, and it must not outlive it.
+	// Remove the copy first: it must not outlive the journal.
 	err := durable.Remove(u.sparePath())
 	if err == nil {
 		err = durable.Remove(u.path())

@@ -1,8 +1,9 @@
 package underlay
 
-// Telling what a person changed from what was lost: ovs-vswitchd makes the bridge's
-// interface anew when it starts, without addresses and routes, and they are put back. Those
-// that differ while the interface is the same one were changed by hand, and stay so.
+// Distinguishing what a person changed from what was lost: ovs-vswitchd makes the bridge's
+// interface anew when it starts, without addresses and routes, and the underlay puts them
+// back. Addresses and routes that differ while the interface is still the same were
+// changed by hand, and stay so.
 
 import (
 	"encoding/json"
@@ -15,10 +16,10 @@ import (
 	"github.com/ovloom/ovloom/hostnet"
 )
 
-// seenName is the file that says which interface was put right last.
+// seenName is the file that identifies the interface that was last put right.
 const seenName = "underlay-seen.json"
 
-// seen identifies an interface of the host: its index, since this start of the machine.
+// seen identifies an interface of the host: its index and the host's boot.
 type seen struct {
 	Boot  string `json:"boot"`
 	Index int    `json:"index"`
@@ -36,8 +37,8 @@ func bridgeNow(bridge string) (seen, bool) {
 	return seen{strings.TrimSpace(string(boot)), index}, err == nil
 }
 
-// note remembers the bridge's interface, on which everything is as it should be. Not to
-// know that one day only means that what was changed by hand is put back.
+// note remembers the bridge's interface, on which everything is as it should be. If the
+// note is lost, a change by hand is put back: a minor fault.
 func (u *Underlay) note(bridge string) {
 	now, ok := bridgeNow(bridge)
 	if !ok || now == u.noted {
@@ -54,19 +55,20 @@ func (u *Underlay) note(bridge string) {
 	u.noted = now
 }
 
-// changedByHand says whether the bridge's interface is the one that was put right last.
+// changedByHand reports whether the bridge's interface is the one last put right.
 func (u *Underlay) changedByHand(bridge string) bool {
 	if u.noted == (seen{}) {
 		if b, err := os.ReadFile(u.seenPath()); err == nil {
-			_ = json.Unmarshal(b, &u.noted) // what cannot be read is not known
+			_ = json.Unmarshal(b, &u.noted) // a file that cannot be read counts as none
 		}
 	}
 	now, ok := bridgeNow(bridge)
 	return ok && now == u.noted
 }
 
-// adopt returns the journal with the addresses and routes that the bridge has now. Without
-// any IPv4 address it stays as it was: it is all that says what the card had.
+// adopt returns the journal with the bridge's present addresses and routes. If the bridge
+// has no IPv4 address, the journal stays as it is: it is the only record of the card's
+// addresses.
 func (u *Underlay) adopt(j journal) journal {
 	bridge, err := hostnet.ReadLink(j.Bridge)
 	if err != nil {
@@ -103,8 +105,8 @@ func (u *Underlay) adopt(j journal) journal {
 	return j
 }
 
-// usable says whether a route could be made anew: one that lost the way to its gateway with
-// an address stays where it is, but the kernel takes it nowhere else.
+// usable reports whether a route could be added again. A route that lost the way to its
+// gateway with an address stays where it is, but the kernel accepts it nowhere else.
 func usable(r hostnet.Route, addrs []hostnet.Addr, all []hostnet.Route) bool {
 	if !r.Gateway.IsValid() || r.OnLink || r.Gateway.IsLinkLocalUnicast() {
 		return true
@@ -113,13 +115,13 @@ func usable(r hostnet.Route, addrs []hostnet.Addr, all []hostnet.Route) bool {
 		slices.ContainsFunc(all, func(o hostnet.Route) bool { return !o.Gateway.IsValid() && o.Dst.Contains(r.Gateway) })
 }
 
-// sameSet says whether two lists have the same elements, in any order.
+// sameSet reports whether two lists have the same elements, in any order.
 func sameSet[T any](a, b []T, same func(T, T) bool) bool {
 	in := func(x T, list []T) bool { return slices.ContainsFunc(list, func(y T) bool { return same(x, y) }) }
 	return len(a) == len(b) && !slices.ContainsFunc(a, func(x T) bool { return !in(x, b) })
 }
 
-// has4 says whether the bridge has an IPv4 address.
+// has4 reports whether the bridge has an IPv4 address.
 func has4(bridge string) bool {
 	l, err := hostnet.ReadLink(bridge)
 	return err == nil && slices.ContainsFunc(l.Addrs, func(a hostnet.Addr) bool { return a.Prefix.Addr().Is4() })

@@ -1,6 +1,6 @@
 package underlay
 
-// What a daemon does with the underlay when it starts and shortly after.
+// What a daemon does with the underlay at startup and shortly after.
 
 import (
 	"context"
@@ -12,16 +12,16 @@ import (
 	"github.com/ovloom/ovloom/loop"
 )
 
-// Want is what a host wants of its underlay.
+// Want is the underlay that a host wants.
 type Want struct {
 	VTEP      string // where its tunnels end; "": the address of the interface with the default route
 	Userspace bool   // the datapath is the userspace one
 	NIC       string // the card to take, if Userspace; "": none
 }
 
-// Settle puts the underlay in place: what was cut short is undone, the wanted card is taken,
-// and everything made as it was left. It returns the address where tunnels end, which some
-// interface has, and the card that is in the bridge, "" if none is.
+// Settle puts the underlay in place: it undoes a Take or Return that was cut short, takes
+// the wanted card, and restores what differs from the last Take. It returns the address at
+// which tunnels end, which some interface has, and the card in the bridge, "" if none.
 func (u *Underlay) Settle(ctx context.Context, want Want) (vtep netip.Addr, nic string, err error) {
 	if err := u.Recover(ctx); err != nil {
 		return netip.Addr{}, "", err
@@ -49,7 +49,7 @@ func (u *Underlay) Settle(ctx context.Context, want Want) (vtep netip.Addr, nic 
 	return vtep, nic, err
 }
 
-// mayTake refuses to take a card when no tunnel of this host would leave by it.
+// mayTake refuses to take a card by which no tunnel of this host would leave.
 func (u *Underlay) mayTake(want Want) error {
 	if nic, err := u.Taken(); err != nil || nic != "" {
 		return err
@@ -64,8 +64,8 @@ func (u *Underlay) mayTake(want Want) error {
 	return u.Check(vtep)
 }
 
-// vtep returns the address where this host's tunnels end, which some interface has. text is
-// Want.VTEP.
+// vtep returns the address at which this host's tunnels end, which some interface has.
+// text is Want.VTEP.
 func (u *Underlay) vtep(text string) (netip.Addr, error) {
 	if text == "" {
 		return hostnet.DefaultVTEP()
@@ -85,12 +85,13 @@ func (u *Underlay) vtep(text string) (netip.Addr, error) {
 	return a, err
 }
 
-// announceAgain is how long after a start addresses are announced again: soon, because the
-// first announcement may be lost, and when no Open vSwitch remembers that any more.
+// announceAgain is how long after startup addresses are announced again: soon, because the
+// first announcement may be lost, and once more after every Open vSwitch has forgotten the
+// first announcements.
 var announceAgain = []time.Duration{time.Second, 11 * time.Second}
 
-// AnnounceAgain announces addresses again after a start (see Announce), and returns when that
-// is done or ctx has ended.
+// AnnounceAgain announces addresses again after startup (see Announce), and returns when
+// that is done or ctx has ended.
 func (u *Underlay) AnnounceAgain(ctx context.Context) error {
 	for _, wait := range announceAgain {
 		if !loop.Pause(ctx, wait) {
@@ -103,7 +104,8 @@ func (u *Underlay) AnnounceAgain(ctx context.Context) error {
 	return nil
 }
 
-// Fault returns why the card, if it is in the bridge, is not there as it should be.
+// Fault returns what is wrong with the card in the bridge; nil if no card is in the
+// bridge.
 func (u *Underlay) Fault() error {
 	j, err := u.peek()
 	if err != nil || j == nil || j.Phase != taken || hostnet.LinkExists(j.Link.Name) {

@@ -1,7 +1,7 @@
 package underlay
 
-// The steps between a NIC of the kernel and a NIC in a bridge. Each may be repeated
-// and finds its work done, half done or not begun.
+// The steps between a NIC of the kernel and a NIC in a bridge. Each step can be repeated,
+// whether its work is done, half done or not begun.
 
 import (
 	"context"
@@ -21,7 +21,7 @@ type step struct {
 	do   func(context.Context) error
 }
 
-// run does steps in turn until one fails.
+// run runs steps in turn until one fails.
 func (u *Underlay) run(ctx context.Context, steps []step) error {
 	for _, s := range steps {
 		u.before(s.what)
@@ -36,8 +36,8 @@ func (u *Underlay) run(ctx context.Context, steps []step) error {
 	return nil
 }
 
-// takenSettings are the NIC's settings while it is in the bridge: the kernel must
-// not answer for the bridge's addresses with the NIC's MAC, and has no IPv6 there.
+// takenSettings are the NIC's settings while it is in the bridge: the kernel must not
+// answer for the bridge's addresses with the NIC's MAC, and must have no IPv6 there.
 var takenSettings = map[hostnet.Setting]string{hostnet.ARPIgnore: "8", hostnet.DisableIPv6: "1"}
 
 func readSettings(nic string) (map[hostnet.Setting]string, error) {
@@ -54,8 +54,8 @@ func readSettings(nic string) (map[hostnet.Setting]string, error) {
 	return settings, nil
 }
 
-// takeSteps moves what the journal holds to the bridge. An address and a route are
-// on one of the two interfaces, or on both, at any time.
+// takeSteps moves the journal's addresses and routes to the bridge. At any time, each is
+// on one of the two interfaces, or on both.
 func (u *Underlay) takeSteps(j journal) []step {
 	nic, bridge := j.Link.Name, j.Bridge
 	steps := []step{
@@ -82,8 +82,8 @@ func (u *Underlay) takeSteps(j journal) []step {
 			return hostnet.PutRoute(bridge, r)
 		}})
 	}
-	// Backwards, secondary addresses before their primary one, so that at any time the
-	// NIC has the first ones: what is missing can be added behind them.
+	// Remove in reverse order, secondary addresses before their primary one: the NIC then
+	// always has the first addresses, and missing ones can be appended.
 	for _, a := range slices.Backward(j.addrs()) {
 		steps = append(steps, step{"delete " + a.Prefix.String() + " from " + nic, func(context.Context) error {
 			return hostnet.DelAddr(nic, a.Addr)
@@ -94,7 +94,7 @@ func (u *Underlay) takeSteps(j journal) []step {
 		u.announce(bridge, j))
 }
 
-// returnSteps makes the host as the journal has it.
+// returnSteps restores the host as recorded in the journal.
 func (u *Underlay) returnSteps(j journal) []step {
 	nic, bridge := j.Link.Name, j.Bridge
 	var steps []step
@@ -124,7 +124,8 @@ func (u *Underlay) returnSteps(j journal) []step {
 	deleteBridge := step{"delete bridge " + bridge, func(ctx context.Context) error {
 		err := u.cfg.Switch.DeleteBridge(ctx, bridge)
 		if intent.KindOf(err) == intent.Conflict {
-			// Another one's, for which taking failed: nothing of ours is in it.
+			// Another owner's bridge, for which taking failed: nothing of ovloom's is in
+			// it.
 			u.cfg.Log.Warn("bridge left alone", "bridge", bridge, "error", err)
 			return nil
 		}
@@ -132,7 +133,7 @@ func (u *Underlay) returnSteps(j journal) []step {
 	}}
 	steps = append(steps, deleteBridge)
 	if !j.Link.Promisc {
-		// An ovs-vswitchd that was killed has left that on.
+		// A killed ovs-vswitchd leaves promiscuous mode on.
 		steps = append(steps, step{"switch off promiscuous mode of " + nic, func(context.Context) error {
 			return hostnet.PromiscOff(nic)
 		}})
@@ -152,8 +153,8 @@ func allOff(offloads map[string]bool) map[string]bool {
 	return off
 }
 
-// announce tells the neighbours where the addresses are now. They would find out
-// by themselves, if late, so it is no reason to fail.
+// announce tells the neighbours where the addresses are now. It never fails: the
+// neighbours find out by themselves, if later.
 func (u *Underlay) announce(link string, j journal) step {
 	return step{"announce the addresses of " + link, func(context.Context) error {
 		var addrs []netip.Addr
@@ -174,7 +175,7 @@ func setting(s hostnet.Setting, link, value string) step {
 	}}
 }
 
-// settled says whether everything that takeSteps makes true of the kernel is true.
+// settled reports whether the kernel has everything that takeSteps sets.
 func (u *Underlay) settled(j journal, nic hostnet.Link) bool {
 	if _, ok := u.cfg.Switch.InternalPort(j.Bridge); !ok {
 		return false
@@ -207,10 +208,10 @@ func (u *Underlay) settled(j journal, nic hostnet.Link) bool {
 	return true
 }
 
-// moved is an address of the NIC that goes to the bridge.
+// moved is an address of the NIC that moves to the bridge.
 type moved struct{ hostnet.Addr }
 
-// addrs returns the addresses to move: each interface makes its link-local ones
+// addrs returns the addresses to move: all but link-local ones, which each interface makes
 // itself.
 func (j journal) addrs() []moved {
 	var all []moved
@@ -222,8 +223,8 @@ func (j journal) addrs() []moved {
 	return all
 }
 
-// onBridge returns the address as the bridge has it: with a label that fits, and for
-// ever, because whoever would renew it does so on the NIC.
+// onBridge returns the address for the bridge: with a label that fits, and valid for ever,
+// because the program that would renew it does so on the NIC.
 func (a moved) onBridge(j journal) hostnet.Addr {
 	on := a.Addr
 	on.Valid, on.Preferred = 0, 0
@@ -235,8 +236,8 @@ func (a moved) onBridge(j journal) hostnet.Addr {
 	return on
 }
 
-// waitForLink waits for ovs-vswitchd to make the interface of a bridge, which it
-// may do a little after it says so in the database.
+// waitForLink waits for ovs-vswitchd to make the interface of a bridge, which may happen a
+// little after the database says so.
 func waitForLink(ctx context.Context, name string) error {
 	limited, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -253,8 +254,8 @@ func waitForLink(ctx context.Context, name string) error {
 	return nil
 }
 
-// bridgeMAC returns a MAC for the bridge that belongs to the NIC's and differs from
-// it: locally administered, with a bit of the first byte turned.
+// bridgeMAC returns a MAC for the bridge, derived from the NIC's but different: locally
+// administered, with a bit of the first byte flipped.
 func bridgeMAC(nic string) string {
 	mac, err := net.ParseMAC(nic)
 	if err != nil || len(mac) != 6 {

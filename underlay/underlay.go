@@ -19,34 +19,35 @@ import (
 // DefaultBridge is the bridge that holds the NIC.
 const DefaultBridge = "br-phy"
 
-// Switch is what this package needs of Open vSwitch.
+// Switch is the part of Open vSwitch that this package needs.
 type Switch interface {
-	// EnsureUplinkBridge makes a userspace bridge with the NIC as a port and an
-	// interface that has the MAC and the MTU (bytes of IP packet), or puts it right; it
-	// returns when both work.
+	// EnsureUplinkBridge creates or repairs a userspace bridge with the NIC as a port and
+	// an interface with the MAC and the MTU (bytes of IP packet); it returns when both
+	// work.
 	EnsureUplinkBridge(ctx context.Context, bridge, nic, mac string, mtu int) error
 
-	// DeleteBridge deletes it, and fails with an intent.Conflict if the bridge was
-	// not made by EnsureUplinkBridge.
+	// DeleteBridge deletes a bridge, and fails with an intent.Conflict if
+	// EnsureUplinkBridge did not create it.
 	DeleteBridge(ctx context.Context, name string) error
 
-	// DelPort takes a port out of a bridge, if it is there.
+	// DelPort removes a port from a bridge, if it is there.
 	DelPort(ctx context.Context, bridge, name string) error
 
-	// InternalPort returns the datapath type of the bridge that has an internal port
-	// of that name.
+	// InternalPort returns the datapath type of the bridge that has an internal port of
+	// that name.
 	InternalPort(name string) (datapath string, ok bool)
 }
 
-// Config says what to work on.
+// Config configures an Underlay.
 type Config struct {
-	StateDir string       // where the journal is kept; it must exist
+	StateDir string       // directory of the journal; it must exist
 	Bridge   string       // "": DefaultBridge
 	Switch   Switch       //
 	Log      *slog.Logger // nil: discards
 }
 
-// Underlay is the host's NIC to the underlay. Its methods that change something exclude each other.
+// Underlay is the host's NIC to the underlay. Its methods that change something exclude
+// each other.
 type Underlay struct {
 	// Set by New.
 	cfg    Config
@@ -57,8 +58,8 @@ type Underlay struct {
 	noted seen // Guarded by mu.
 }
 
-// undoTimeout bounds giving the NIC back after a Take that failed, perhaps because
-// its own context had ended.
+// undoTimeout bounds giving the NIC back after a failed Take, whose own context may have
+// ended.
 const undoTimeout = 30 * time.Second
 
 // New returns the underlay of this host. It changes nothing.
@@ -72,12 +73,12 @@ func New(cfg Config) *Underlay {
 	return &Underlay{cfg: cfg, before: func(string) {}}
 }
 
-// Take moves the NIC with its addresses and routes into the bridge. A NIC that is
-// there already is left alone, or put right where something differs (see Keep). If
-// the first Take fails, everything is as it was before, or the error says what is not.
+// Take moves the NIC with its addresses and routes into the bridge. If the NIC is there
+// already, Take only repairs what differs (see Keep). If the first Take fails, it restores
+// the host's earlier state, or its error says what it could not restore.
 //
-// It fails with NotFound if there is no such NIC, and with a Conflict if the NIC
-// cannot be taken, the bridge is someone else's, or another NIC is taken already.
+// It fails with NotFound if there is no such NIC, and with a Conflict if the NIC cannot be
+// taken, the bridge belongs to another system, or another NIC is taken already.
 func (u *Underlay) Take(ctx context.Context, nic string) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -135,10 +136,10 @@ func (u *Underlay) Take(ctx context.Context, nic string) error {
 	return nil
 }
 
-// Keep makes everything as the last Take left it: the bridge's interface loses its
-// addresses and routes when ovs-vswitchd makes it anew, and after the host was
-// started they are back on the NIC. If no NIC is taken, or nothing differs, it changes
-// nothing. When it fails, it can be called again.
+// Keep restores everything as the last Take left it: the bridge's interface loses its
+// addresses and routes when ovs-vswitchd makes it anew, and after a boot they are back on
+// the NIC. If no NIC is taken, or nothing differs, Keep changes nothing. When it fails, it
+// can be called again.
 func (u *Underlay) Keep(ctx context.Context) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -149,8 +150,8 @@ func (u *Underlay) Keep(ctx context.Context) error {
 	return u.keep(ctx, *j)
 }
 
-// Return gives the NIC back its addresses and routes and deletes the bridge. If no
-// NIC is taken it does nothing. When it fails, it can be called again.
+// Return gives the NIC back its addresses and routes and deletes the bridge. If no NIC is
+// taken it does nothing. When it fails, it can be called again.
 func (u *Underlay) Return(ctx context.Context) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -165,8 +166,8 @@ func (u *Underlay) Return(ctx context.Context) error {
 	return u.undo(ctx, *j)
 }
 
-// Recover gives the NIC back if a Take or a Return was cut short. It belongs at
-// every start, before Take.
+// Recover gives the NIC back if a Take or a Return was cut short. Call it at every start,
+// before Take.
 func (u *Underlay) Recover(ctx context.Context) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -174,12 +175,12 @@ func (u *Underlay) Recover(ctx context.Context) error {
 	return err
 }
 
-// Announce tells the neighbours once more where the addresses of a NIC that is taken
-// are, as Take has done; if none is taken it does nothing.
+// Announce tells the neighbours once more where the addresses of the taken NIC are, as
+// Take did; if no NIC is taken it does nothing.
 //
-// One announcement may be lost. And Open vSwitch elsewhere does not look at one that
-// equals another of the last ten seconds: its flow is cached. Then tunnels to this
-// host would end at the MAC that the addresses had before, for up to 15 minutes.
+// One announcement may be lost. And another host's Open vSwitch ignores an announcement
+// that equals one of the last ten seconds, because its flow is cached. Tunnels to this
+// host would then end at the addresses' previous MAC, for up to 15 minutes.
 func (u *Underlay) Announce(ctx context.Context) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -190,8 +191,8 @@ func (u *Underlay) Announce(ctx context.Context) error {
 	return u.run(ctx, []step{u.announce(j.Bridge, *j)})
 }
 
-// Taken returns the NIC that is in the bridge, or "" if none is. It does not wait for what
-// other methods do.
+// Taken returns the NIC that is in the bridge, or "" if none is. It does not wait for
+// other methods.
 func (u *Underlay) Taken() (nic string, err error) {
 	j, err := u.peek()
 	if err != nil || j == nil || j.Phase != taken {
@@ -200,7 +201,7 @@ func (u *Underlay) Taken() (nic string, err error) {
 	return j.Link.Name, nil
 }
 
-// recover undoes what was cut short, and returns the journal of what was not.
+// recover undoes a Take or Return that was cut short; otherwise it returns the journal.
 func (u *Underlay) recover(ctx context.Context) (*journal, error) {
 	j, err := u.load()
 	if err != nil || j == nil || j.Phase == taken {
@@ -210,7 +211,7 @@ func (u *Underlay) recover(ctx context.Context) (*journal, error) {
 	return nil, u.undo(ctx, *j)
 }
 
-// keep is Keep for a journal that says taken.
+// keep is Keep for a journal in phase taken.
 func (u *Underlay) keep(ctx context.Context, j journal) error {
 	nic := j.Link.Name
 	now, err := hostnet.ReadLink(nic)
@@ -229,18 +230,18 @@ func (u *Underlay) keep(ctx context.Context, j journal) error {
 			}
 		}
 		if !has4(j.Bridge) && !hasIPv4(now) {
-			// The VTEP address was taken away. Putting it back unasked could take it
-			// from whoever has it now; status tells of it.
+			// The VTEP address was removed. Another machine may have it by now, so leave
+			// it off; status reports the fault.
 			return u.cfg.Switch.EnsureUplinkBridge(ctx, j.Bridge, nic, bridgeMAC(j.Link.MAC), now.MTU)
 		}
 	}
 	if u.settled(j, now) {
 		u.note(j.Bridge)
-		// Only the bridge itself is left to look at.
+		// Only the bridge itself is left to check.
 		return u.cfg.Switch.EnsureUplinkBridge(ctx, j.Bridge, nic, bridgeMAC(j.Link.MAC), now.MTU)
 	}
-	// What is on the NIC again was put there by the host's start or its operator,
-	// and belongs there when it is given back.
+	// Addresses and routes that are on the NIC again were set at boot or by the operator,
+	// and belong on the NIC when it is given back.
 	merged := j
 	merged.Link.MTU = now.MTU
 	merged.Link.Addrs = slices.Clone(j.Link.Addrs)
@@ -266,7 +267,7 @@ func (u *Underlay) keep(ctx context.Context, j journal) error {
 	return nil
 }
 
-// missingCard says that the card is gone, and what to do.
+// missingCard says that the card is missing, and what to do.
 func missingCard(j journal) error {
 	e := intent.NotFoundf("interface %s, the underlay's card, which is in bridge %s, does not exist", j.Link.Name, j.Bridge)
 	if other := hostnet.LinkByMAC(j.Link.MAC, j.Link.Kind); other != "" {
@@ -279,7 +280,7 @@ func hasIPv4(l hostnet.Link) bool {
 	return slices.ContainsFunc(l.Addrs, func(a hostnet.Addr) bool { return a.Prefix.Addr().Is4() })
 }
 
-// replace puts another card into the bridge, in place of one that does not exist any more.
+// replace puts another card into the bridge, in place of a card that no longer exists.
 // Addresses and routes stay on the bridge.
 func (u *Underlay) replace(ctx context.Context, j journal, nic string) error {
 	link, err := hostnet.ReadLink(nic)
@@ -290,7 +291,7 @@ func (u *Underlay) replace(ctx context.Context, j journal, nic string) error {
 		return intent.Conflictf("interface %s cannot take the place of %s in %s", nic, j.Link.Name, j.Bridge).
 			WithHint("name the card that the tunnels leave by")
 	}
-	if link.MAC != j.Link.MAC { // else it is the same card, and the journal says how it was
+	if link.MAC != j.Link.MAC { // otherwise it is the same card, and the journal records its state
 		if j.Settings, err = readSettings(nic); err != nil {
 			return fmt.Errorf("take %s into %s: %w", nic, j.Bridge, err)
 		}
@@ -313,7 +314,7 @@ func (u *Underlay) replace(ctx context.Context, j journal, nic string) error {
 	return u.keep(ctx, j)
 }
 
-// undo makes the host as the journal says it was, and then deletes the journal.
+// undo restores the host as recorded in the journal, and then deletes the journal.
 func (u *Underlay) undo(ctx context.Context, j journal) error {
 	if err := u.run(ctx, u.returnSteps(j)); err != nil {
 		return fmt.Errorf("give %s back from %s (what it had is in %s): %w", j.Link.Name, j.Bridge, u.path(), err)
@@ -322,7 +323,7 @@ func (u *Underlay) undo(ctx context.Context, j journal) error {
 		return err
 	}
 	u.noted = seen{}
-	_ = os.Remove(u.seenPath()) // it says of another interface only
+	_ = os.Remove(u.seenPath()) // it is about the bridge's interface, which is gone
 	u.cfg.Log.Info("underlay interface given back", "interface", j.Link.Name, "bridge", j.Bridge)
 	return nil
 }

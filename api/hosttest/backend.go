@@ -58,7 +58,7 @@ func (h *Host) status(ctx context.Context) (api.Status, error) {
 	return s, nil
 }
 
-// tapped is the store, with what tests do to it.
+// tapped is the store, with the failures and delays that tests set.
 type tapped struct{ h *Host }
 
 // Get implements api.Store.
@@ -153,7 +153,7 @@ func (p plugger) Plug(ctx context.Context, r api.PlugRequest) (api.PlugResult, e
 	p.h.mu.Unlock()
 	if there && has.device != name {
 		return api.PlugResult{}, intent.Conflictf("port %s is plugged here already, as interface %s", r.Ref, has.device).
-			WithHint("unplug it first: ovloom port unplug %s", r.Ref) // as package agent says
+			WithHint("unplug it first: ovloom port unplug %s", r.Ref) // worded as in package agent
 	}
 	lags := false
 	p.h.locked(func() { p.h.plugged[r.Ref], lags = plugged{r, name}, len(p.h.pending) > 0 })
@@ -172,7 +172,7 @@ func (p plugger) Unplug(ctx context.Context, ref intent.PortRef) error {
 		return err
 	}
 	if _, ok := p.h.Plugged(ref); !ok {
-		return intent.NotFoundf("port %s is not plugged on this host (%s)", ref, This) // as package agent says
+		return intent.NotFoundf("port %s is not plugged on this host (%s)", ref, This) // worded as in package agent
 	}
 	claims, err := p.h.Store.Bindings(ctx, ref)
 	for _, b := range claims {
@@ -184,7 +184,7 @@ func (p plugger) Unplug(ctx context.Context, ref intent.PortRef) error {
 	return err
 }
 
-// local leaves like a host that has no network card to give back.
+// local leaves as a host without a network card to give back.
 type local struct{ h *Host }
 
 // PlanLeave implements api.Local.
@@ -215,7 +215,7 @@ func (l local) Leave(ctx context.Context, cascade bool) ([]string, error) {
 	return plan, nil
 }
 
-// BackupText is what a backup holds.
+// BackupText is the content of a backup.
 const BackupText = "all of it"
 
 type upkeep struct{ h *Host }
@@ -227,7 +227,7 @@ func (u upkeep) StoreHealth(ctx context.Context) (api.StoreHealth, error) {
 			{Peer: "http://192.0.2.2:2380", State: "expected"}}}, u.h.may(ctx, "StoreHealth")
 }
 
-// Backup implements api.Upkeep. It fails after half of what it would write.
+// Backup implements api.Upkeep. It can fail half-way through its output.
 func (u upkeep) Backup(ctx context.Context, w io.Writer) error {
 	half := len(BackupText) / 2
 	if _, err := io.WriteString(w, BackupText[:half]); err != nil {
@@ -256,7 +256,7 @@ func (u upkeep) RemoveMember(ctx context.Context, which string) (api.StoreMember
 	return api.StoreMember{Name: which, Peer: "http://192.0.2.2:2380", State: "away"}, u.h.may(ctx, "RemoveMember")
 }
 
-// CheckStore implements api.Upkeep. One network is wrong.
+// CheckStore implements api.Upkeep. It reports one network as wrong.
 func (u upkeep) CheckStore(ctx context.Context) ([]string, error) {
 	return []string{`network umbrella/web has id 7, which is that of "network acme/web"`}, u.h.may(ctx, "CheckStore")
 }

@@ -1,5 +1,5 @@
-// Package hosttest stands in for a host in tests of the API and of what uses it: the store
-// is a real one, and what ovloomd would do on the host is told by the test.
+// Package hosttest stands in for a host in tests of the API and its users: the store is a
+// real one, and the test sets what ovloomd would do on the host.
 package hosttest
 
 import (
@@ -19,17 +19,16 @@ import (
 	"github.com/ovloom/ovloom/store/storetest"
 )
 
-// This is the name of the host that ports are plugged on.
+// This is the name of the host on which ports are plugged.
 const This = "host1"
 
-// Host is a host with a store of its own, that knows of another live host, host2. Make it
-// with New.
+// Host is a host with its own store, and with another live host, host2. Make it with New.
 type Host struct {
 	Store *store.Store
 
 	t      testing.TB
-	alive  map[string]func() // what ends the life of each host
-	change chan struct{}     // closed, and made anew, by every call of a test
+	alive  map[string]func() // ends the life of each host
+	change chan struct{}     // closed and replaced by every call of a test
 
 	mu sync.Mutex
 	// Guarded by mu, and set by tests.
@@ -40,14 +39,14 @@ type Host struct {
 	left    bool
 	lacks   []string
 
-	// Set by tests, before they call.
+	// except for what the host itself knows
 	State       api.Status // but for what the host knows itself
 	Flows       []api.Flow
 	Diff        []string // how the switch differs from what it should hold
 	Connections []intent.Connection
 	Learned     []intent.LearnedMAC
 	Health      intent.Health
-	Trace       intent.Trace // but for what was asked
+	Trace       intent.Trace // except for the query
 }
 
 // plugged is a port that is plugged on the host.
@@ -78,7 +77,7 @@ func (h *Host) Register(name string, n int) {
 	}
 }
 
-// live has a host be alive until Kill, or the end of the test.
+// live keeps a host alive until Kill, or the end of the test.
 func (h *Host) live(name string) {
 	h.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
@@ -86,7 +85,7 @@ func (h *Host) live(name string) {
 	go func() { ended <- h.Store.KeepAlive(ctx, name) }()
 	h.alive[name] = sync.OnceFunc(func() {
 		cancel()
-		<-ended // a host that was removed is no failure
+		<-ended // ends without failing the test if the host was removed
 	})
 	h.t.Cleanup(h.alive[name])
 	for {
@@ -106,7 +105,7 @@ func (h *Host) live(name string) {
 // Kill ends a host's life.
 func (h *Host) Kill(name string) { h.alive[name]() }
 
-// Claim makes a host claim a port, above all other claims.
+// Claim makes a host claim a port, superseding all other claims.
 func (h *Host) Claim(ref intent.PortRef, host string, up bool) {
 	h.t.Helper()
 	if err := h.claim(context.Background(), ref, host, up); err != nil {
@@ -122,7 +121,7 @@ func (h *Host) claim(ctx context.Context, ref intent.PortRef, host string, up bo
 	return err
 }
 
-// TakeNATAddress has a host take an address for a tenant's SNAT.
+// TakeNATAddress makes a host take an address for a tenant's SNAT.
 func (h *Host) TakeNATAddress(ref intent.SNATRef, host string) {
 	h.t.Helper()
 	if _, err := h.Store.ClaimNATAddress(context.Background(), ref.Tenant, ref.External, host); err != nil {
@@ -131,7 +130,7 @@ func (h *Host) TakeNATAddress(ref intent.SNATRef, host string) {
 }
 
 // FailWith makes every later call of an operation fail with f's result, unless that is
-// nil. Operations are the methods of the interfaces that an api.Backend consists of.
+// nil. Operations are the methods of the interfaces in api.Backend.
 func (h *Host) FailWith(f func(op string) error) { h.locked(func() { h.fail = f }) }
 
 // Halfway makes every later deletion fail after it has deleted one object; nil: none.
@@ -147,13 +146,13 @@ func (h *Host) Halfway(ref intent.Reference, err error) {
 	})
 }
 
-// SetPending makes hosts lag: waits end only when it is called without any.
+// SetPending makes hosts lag: waits end only after SetPending without hosts.
 func (h *Host) SetPending(hosts ...string) { h.locked(func() { h.pending = hosts }) }
 
-// SetLacks sets what a call of Fix will set on this host.
+// SetLacks sets what the next Fix reports as corrected on this host.
 func (h *Host) SetLacks(what ...string) { h.locked(func() { h.lacks = what }) }
 
-// locked runs f and wakes those who wait for a change.
+// locked runs f and wakes all waits.
 func (h *Host) locked(f func()) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -170,15 +169,15 @@ func (h *Host) Plugged(ref intent.PortRef) (api.PlugRequest, bool) {
 	return p.request, ok
 }
 
-// Left says whether this host has left.
+// Left reports whether this host has left.
 func (h *Host) Left() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.left
 }
 
-// Serve serves the host on a socket of its own until the test ends, and returns the
-// socket's path.
+// Serve serves the host on its own socket until the test ends, and returns the socket's
+// path.
 func (h *Host) Serve() string {
 	h.t.Helper()
 	path := filepath.Join(h.t.TempDir(), "run", "ovloomd.sock")
@@ -199,7 +198,7 @@ func (h *Host) Serve() string {
 	return path
 }
 
-// may says whether an operation may begin.
+// may returns an error if an operation may not begin.
 func (h *Host) may(ctx context.Context, op string) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -210,7 +209,7 @@ func (h *Host) may(ctx context.Context, op string) error {
 	return fail(op) // without the lock: it may block or panic
 }
 
-// wait ends when no host lags.
+// wait returns when no host lags.
 func (h *Host) wait(ctx context.Context, op string, progress func([]string)) error {
 	if err := h.may(ctx, op); err != nil {
 		return err

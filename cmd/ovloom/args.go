@@ -1,5 +1,5 @@
 // The command line as users write it: flags before, between or after the
-// arguments. Package cli wants them right after the command they belong to.
+// arguments. Package cli expects flags right after their command.
 
 package main
 
@@ -13,24 +13,24 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// line is a command line taken apart.
+// line is a parsed command line.
 type line struct {
 	path   []*cli.Command // from the root to the command
 	global []string       // flags of the root, with their values
 	local  []string       // flags of the command, with their values
-	args   []string       // what is left
+	args   []string       // the arguments
 	help   bool
 
-	// For completion: the flag that the last word is the value of, if any.
+	// For completion: the flag whose value the last word is, if any.
 	valueOf cli.Flag
 }
 
 func (l line) command() *cli.Command { return l.path[len(l.path)-1] }
 
-// name returns the command's name with those above it: ovloom network add.
+// name returns the full name of the command: ovloom network add.
 func (l line) name() string { return pathName(l.path) }
 
-// about returns the command's name without ovloom: network add.
+// about returns the name of the command without ovloom: network add.
 func (l line) about() string { return pathName(l.path[1:]) }
 
 func pathName(path []*cli.Command) string {
@@ -51,8 +51,8 @@ func (l line) arranged() []string {
 	return append(append(out, "--"), l.args...)
 }
 
-// parseLine takes the words after the program's name apart. The line it returns
-// with an error is what was understood before the error.
+// parseLine parses the words after the program's name. The line that it returns with an
+// error is what it parsed before the error.
 func parseLine(root *cli.Command, words []string) (line, error) {
 	l := line{path: []*cli.Command{root}}
 	for len(words) > 0 {
@@ -80,7 +80,7 @@ func parseLine(root *cli.Command, words []string) (line, error) {
 	return l, nil
 }
 
-// word takes a command's name or an argument.
+// word parses a command's name or an argument.
 func (l *line) word(word string) error {
 	subs := l.command().Subcommands
 	if len(subs) == 0 {
@@ -102,7 +102,7 @@ func (l *line) word(word string) error {
 	return intent.Invalidf("unknown command %q", strings.TrimSpace(l.about()+" "+word)).WithHint("%s", suggest(word, names, "", l.name()))
 }
 
-// aliases are other names of verbs, by the verb. Help and completion do not show them.
+// aliases are other names of verbs, by verb. Help and completion do not show them.
 var aliases = map[string][]string{
 	"add":    {"create", "new"},
 	"list":   {"ls"},
@@ -111,14 +111,14 @@ var aliases = map[string][]string{
 	"remove": {"del", "rm", "delete"},
 }
 
-// otherWords are words for verbs that mean too much to be taken for them.
+// otherWords are words for verbs that are too ambiguous to be aliases.
 var otherWords = map[string]string{
 	"update": "set", "change": "set", "edit": "set", "modify": "set",
 	"attach": "plug", "connect": "plug", "detach": "unplug", "disconnect": "unplug",
 	"describe": "show", "info": "show", "destroy": "delete",
 }
 
-// addAliases gives verbs their other names, unless a verb beside them has one.
+// addAliases adds aliases to verbs, except names that a verb beside them has.
 func addAliases(c *cli.Command) {
 	for _, sub := range c.Subcommands {
 		for _, a := range aliases[sub.Name] {
@@ -130,8 +130,8 @@ func addAliases(c *cli.Command) {
 	}
 }
 
-// flag takes a flag and, if it has one, its value from rest; it returns what is
-// left of rest.
+// flag parses a flag and, if it takes one, its value from rest; it returns the remaining
+// words.
 func (l *line) flag(word string, rest []string) ([]string, error) {
 	name, _, hasValue := strings.Cut(strings.TrimLeft(word, "-"), "=")
 	if name == "help" || name == "h" {
@@ -145,7 +145,7 @@ func (l *line) flag(word string, rest []string) ([]string, error) {
 		f = findFlag(l.path[0].Flags, name)
 	}
 	if f == nil {
-		if l.help { // the answer is the help, whatever else the line says
+		if l.help { // help is the answer, whatever else is on the line
 			return rest, nil
 		}
 		return nil, intent.Invalidf("%s has no flag %s", cmp.Or(l.about(), l.name()), strings.SplitN(word, "=", 2)[0]).
@@ -190,13 +190,13 @@ func flagNames(path []*cli.Command) []string {
 	return append(names, "help")
 }
 
-// suggest returns a hint for a word that is none of the known ones.
+// suggest returns a hint for an unknown word.
 func suggest(word string, known []string, prefix, command string) string {
 	best, least := "", max(2, len(word)/2)+1
 	for _, k := range known {
 		d := distance(word, k)
 		if word != "" && strings.HasPrefix(k, word) {
-			d = 0 // cut off
+			d = 0 // a prefix
 		}
 		if d < least {
 			best, least = k, d
@@ -208,7 +208,7 @@ func suggest(word string, known []string, prefix, command string) string {
 	return "did you mean " + prefix + best + "? see `" + command + " --help`"
 }
 
-// distance counts the bytes to insert, delete or replace to make b of a.
+// distance returns the number of bytes to insert, delete or replace to turn a into b.
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -40,7 +40,7 @@ func (p *program) certCommand() *cli.Command {
 	}
 }
 
-// certFiles is what cert prints as JSON: the paths of files.
+// certFiles is the JSON output of cert: paths of files.
 type certFiles struct {
 	CA   string `json:"ca"`
 	Cert string `json:"certificate"`
@@ -72,7 +72,7 @@ func (p *program) certRenew(c *cli.Context) error {
 	})
 }
 
-// certOf makes a host's files by make and prints them.
+// certOf creates a host's files by make and prints their paths.
 func (p *program) certOf(c *cli.Context, make func(dir, name string, addrs ...netip.Addr) (pki.Files, error), text func(io.Writer, pki.Files)) error {
 	name, err := parsed(c, hostName)
 	if err != nil {

@@ -1,5 +1,5 @@
-// What a word can become. Whatever goes wrong here is silent: there is no place
-// to show it, and a shell that hangs on a TAB is worse than no completion.
+// Completion of words. All failures are silent: there is no place to show them,
+// and a shell that hangs on a TAB is worse than no completion.
 
 package main
 
@@ -20,7 +20,7 @@ import (
 // completeTimeout bounds the wait for names after a TAB.
 const completeTimeout = 500 * time.Millisecond
 
-// complete prints what the last of words, which may be empty, can become.
+// complete prints the completions of the last of words, which may be empty.
 func (p *program) complete(words []string) {
 	if len(words) == 0 {
 		words = []string{""}
@@ -38,8 +38,8 @@ func (p *program) complete(words []string) {
 	}
 }
 
-// joinEquals puts --flag = value, which bash takes for three words, together.
-// split says that the last word was one of those.
+// joinEquals joins --flag = value, which bash splits into three words. split reports
+// whether the last word was part of a split flag.
 func joinEquals(words []string) (joined []string, split bool) {
 	for i, w := range words {
 		n := len(joined)
@@ -61,8 +61,8 @@ func joinEquals(words []string) (joined []string, split bool) {
 	return joined, split
 }
 
-// candidates returns what may stand after the words before, whether or not it
-// begins with last.
+// candidates returns the words that may follow the words before, whether or not they begin
+// with last.
 func (p *program) candidates(before []string, last string) []string {
 	root := p.commands()
 	l, err := parseLine(root, before)
@@ -101,8 +101,8 @@ func (p *program) candidates(before []string, last string) []string {
 	return p.arguments(l, last)
 }
 
-// A completer returns the words that an argument or the value of a flag may be. begun is the
-// word at the cursor; candidates that do not begin with it are dropped later.
+// A completer returns the possible words for an argument or for the value of a flag. begun
+// is the word at the cursor; candidates that do not begin with it are dropped later.
 type completer func(p *program, l line, begun string) []string
 
 // completedFlag is a flag whose values can be completed.
@@ -116,7 +116,7 @@ func completed(f cli.Flag, words completer) cli.Flag {
 	return completedFlag{f.(cli.DocGenerationFlag), words}
 }
 
-// values returns what a flag's value may be.
+// values returns the possible values of a flag.
 func (p *program) values(l line, f cli.Flag, begun string) []string {
 	if f, ok := f.(completedFlag); ok {
 		return f.words(p, l, begun)
@@ -148,19 +148,20 @@ func dirNames(dir string) []string {
 
 // argument is an argument of a command.
 type argument struct {
-	usage string       // its word in the help
+	usage string       // its name in the help
 	of    intent.Class // the class of the object that it names, if it names one
-	isNew bool         // that object does not exist yet
+	isNew bool         // the object does not exist yet
 
-	// What it may be: the name of an object with the names of the objects that it is part of,
-	// as acme/web/c1, or with short a beginning of that; or what words returns.
+	// The possible words: the name of an object with the names of the objects that it is
+	// part of, as acme/web/c1, or with short a beginning of such a name; or the words that
+	// words returns.
 	path  []intent.Class
 	short bool
 	words completer
 }
 
-// path returns an argument that names an object of the last class after the objects that it is
-// part of: TENANT/NETWORK/PORT.
+// path returns an argument that names an object of the last class with the objects that it
+// is part of: TENANT/NETWORK/PORT.
 func path(classes ...intent.Class) argument {
 	var words []string
 	for _, c := range classes {
@@ -190,7 +191,8 @@ func fresh(class intent.Class, args []argument) []argument {
 	return args
 }
 
-// grammar is the arguments that a command takes; with several, the last of them once or more.
+// grammar is the arguments that a command takes; with several, the last argument can be
+// repeated.
 type grammar struct {
 	arguments []argument
 	several   bool
@@ -207,7 +209,7 @@ func (p *program) takes(c *cli.Command, args ...argument) *cli.Command {
 	return c
 }
 
-// takesSeveral registers a command that takes its argument once or more, and is run for each.
+// takesSeveral registers a command whose argument can be repeated; it runs once for each.
 func (p *program) takesSeveral(c *cli.Command, args ...argument) *cli.Command {
 	p.takes(c, args...)
 	c.ArgsUsage += " ..."
@@ -215,7 +217,7 @@ func (p *program) takesSeveral(c *cli.Command, args ...argument) *cli.Command {
 	return c
 }
 
-// arguments returns what a command's next argument may be.
+// arguments returns the possible words for a command's next argument.
 func (p *program) arguments(l line, begun string) []string {
 	g := p.grammars[l.command()]
 	at := len(l.args)
@@ -234,7 +236,7 @@ func (p *program) arguments(l line, begun string) []string {
 	return nil
 }
 
-// targets completes where a forward leads, as far as a port's name goes.
+// targets completes the target of a forward, up to the port's name.
 func targets(p *program, l line, begun string) []string {
 	names := p.objects(l, begun, portPath)
 	for i, n := range names {
@@ -245,8 +247,8 @@ func targets(p *program, l line, begun string) []string {
 	return names
 }
 
-// objects returns the names at the level of the argument's path that begun has reached: acme/,
-// then acme/web/, then acme/web/c1. One that can go on ends in a slash.
+// objects returns the names at the level of the argument's path that begun has reached:
+// acme/, then acme/web/, then acme/web/c1. A name that can go on ends in a slash.
 func (p *program) objects(l line, begun string, a argument) []string {
 	level := strings.Count(begun, "/")
 	last := len(a.path) - 1
@@ -274,7 +276,7 @@ func (p *program) objects(l line, begun string, a argument) []string {
 	return out
 }
 
-// names returns the names of the objects of a class that are part of another, or of all.
+// names returns the names of the objects of a class within another, or of all.
 func (p *program) names(l line, class intent.Class, within intent.Reference) []string {
 	client, ctx, done := p.completionClient(l)
 	defer done()

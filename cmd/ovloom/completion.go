@@ -45,11 +45,11 @@ func shells() []string {
 	return names
 }
 
-// completeCommand is what the scripts call, with the words up to the cursor. It
-// is no part of the command tree: users have no use for it.
+// completeCommand is the command that the scripts call, with the words up to the cursor.
+// It is not in the command tree, because users have no use for it.
 const completeCommand = "__complete"
 
-// A name that ends in a slash or a colon is half a name: no space follows it.
+// No space follows a word that ends in a slash or a colon: it is half a name.
 var completionScripts = map[string]string{
 	"bash": `# bash completion for ovloom
 _ovloom() {

@@ -11,7 +11,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// matrixMost is the number of hosts of which a matrix can be read.
+// matrixMost is the largest number of hosts whose matrix is still readable.
 const matrixMost = 12
 
 func (p *program) doctorCommand() *cli.Command {
@@ -78,7 +78,7 @@ func printMatrix(w io.Writer, h intent.Health) {
 	table(w, append([]string{"FROM \\ TO"}, h.Hosts...), rows)
 }
 
-// printFaults prints the paths of many hosts that are not right.
+// printFaults prints the faulty paths of many hosts.
 func printFaults(w io.Writer, h intent.Health) {
 	var rows [][]string
 	for _, p := range h.Paths {
@@ -92,7 +92,7 @@ func printFaults(w io.Writer, h intent.Health) {
 	}
 }
 
-// pathText says in a cell how a path is.
+// pathText describes a path for a cell of the matrix.
 func pathText(p intent.Path) string {
 	switch p.State {
 	case intent.PathOK:

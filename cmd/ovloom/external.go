@@ -17,7 +17,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// What can be said of an external.
+// The flags of an external.
 var (
 	externalKind = []field[intent.External]{
 		{name: "host", flag: func() cli.Flag {
@@ -117,7 +117,8 @@ Tenants reach no address of a host, no VTEP and no store, nor each other's addre
 	},
 }
 
-// validExternal refuses what does not go together, and what would be wrong about any external.
+// validExternal refuses flags that contradict each other, and an external that is invalid
+// by itself.
 func validExternal(in *input[intent.External]) error {
 	e, bridge := &in.object, in.line.IsSet("bridge")
 	if in.line.Bool("host") == bridge {
@@ -137,7 +138,7 @@ func validExternal(in *input[intent.External]) error {
 	return e.WithDefaults().Validate()
 }
 
-// vlan reads --vlan.
+// vlan checks --vlan.
 func vlan(n int) (uint16, error) {
 	if n < 0 || n > intent.VLANMax {
 		return 0, intent.Invalidf("VLAN %d is out of range", n).WithHint("choose between 1 and %d; 0: untagged", intent.VLANMax)
@@ -145,7 +146,7 @@ func vlan(n int) (uint16, error) {
 	return uint16(n), nil
 }
 
-// segmentMTU reads --mtu of an external that exists.
+// segmentMTU checks --mtu of an existing external.
 func segmentMTU(n int) (int, error) {
 	if n < intent.MTUMin || n > intent.MTUMax {
 		return 0, intent.Invalidf("MTU %d is out of range", n).WithHint("choose between %d and %d bytes", intent.MTUMin, intent.MTUMax)
@@ -153,7 +154,7 @@ func segmentMTU(n int) (int, error) {
 	return n, nil
 }
 
-// noAllow is the name of what --no-allow says: no field of an external, but of its change.
+// noAllow is the name of --no-allow's value: a field of the change, not of the external.
 const noAllow = "no_allow"
 
 func readNoAllow(in *input[intent.External]) error {
@@ -162,7 +163,7 @@ func readNoAllow(in *input[intent.External]) error {
 	return err
 }
 
-// oneOfAllowed refuses a prefix that is to be allowed and not to be allowed.
+// oneOfAllowed refuses a prefix that is given both to --allow and to --no-allow.
 func oneOfAllowed(in *input[intent.External]) error {
 	no, _ := in.change[noAllow].([]netip.Prefix)
 	for _, pre := range in.object.Allow {
@@ -173,7 +174,7 @@ func oneOfAllowed(in *input[intent.External]) error {
 	return nil
 }
 
-// externalText says what an external is that was added or changed.
+// externalText describes an external that was added or changed.
 func externalText(e intent.External) string {
 	s := fmt.Sprintf("%s, addresses %s", leadsBy(e), e.Addresses())
 	if len(e.Allow) > 0 {
@@ -182,7 +183,7 @@ func externalText(e intent.External) string {
 	return s
 }
 
-// leadsBy says how packets leave by an external.
+// leadsBy describes how packets leave by an external.
 func leadsBy(e intent.External) string {
 	if e.Kind == intent.ExternalBridge {
 		if e.VLAN != 0 {
@@ -193,7 +194,7 @@ func leadsBy(e intent.External) string {
 	return "through the host"
 }
 
-// underlayWords says what tenants may reach of the underlay.
+// underlayWords describe which part of the underlay tenants may reach.
 var underlayWords = map[intent.UnderlayAccess]string{
 	intent.UnderlayDeny:  "denied",
 	intent.UnderlayAllow: "allowed, but for hosts and tunnels",
@@ -217,7 +218,7 @@ func externalFacts(e api.External) []fact {
 	return append(fs, fact{"allows", joined(e.Allow)})
 }
 
-// choose sets the external of an object of NAT that is added, where the line names none.
+// choose sets the external of a new NAT object where the line names none.
 func (in *input[O]) choose(external *string, kind intent.ExternalKind) (err error) {
 	if *external == "" {
 		*external, err = chooseExternal(in.ctx, in.client, kind)
@@ -225,7 +226,7 @@ func (in *input[O]) choose(external *string, kind intent.ExternalKind) (err erro
 	return err
 }
 
-// chooseExternal returns the only external that will do: of a kind; "": of any.
+// chooseExternal returns the only external of a kind; "": of any kind.
 func chooseExternal(ctx context.Context, c *api.Client, kind intent.ExternalKind) (string, error) {
 	es, err := api.List[intent.External](ctx, c, intent.ClassExternal, nil)
 	if err != nil {

@@ -1,4 +1,4 @@
-// Flags that say what the fields of an object are.
+// Flags that set the fields of an object.
 
 package main
 
@@ -11,17 +11,17 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// field is a flag of a verb. It gives a field of the object, or a part of the object's name,
-// or something that the verb's check reads.
+// field is a flag of a verb. It sets a field of the object, or a part of the object's
+// name, or a value that the verb's check reads.
 type field[O any] struct {
 	name string
-	flag func() cli.Flag // a new one: package cli keeps values in its flags
+	flag func() cli.Flag // returns a new flag: package cli keeps values in its flags
 	read func(in *input[O]) error
-	// missing, unless nil, says what is wrong when the flag is not given.
+	// missing, unless nil, returns the error for a flag that is not given.
 	missing func(O) error
 }
 
-// required returns the field as one that must be given.
+// required returns the field with a flag that must be given.
 func (f field[O]) required(missing func(O) error) field[O] {
 	f.missing = missing
 	return f
@@ -34,7 +34,7 @@ func (f field[O]) completed(words completer) field[O] {
 	return f
 }
 
-// changes records that the line gives the field of the object that at points to.
+// changes records that the line sets the field that at points to.
 func (in *input[O]) changes(at any) {
 	o, field := reflect.ValueOf(&in.object).Elem(), reflect.ValueOf(at)
 	for i := range o.NumField() {
@@ -47,7 +47,7 @@ func (in *input[O]) changes(at any) {
 	panic("no field of the object")
 }
 
-// bound returns a flag that gives the field of the object that at returns.
+// bound returns a flag that sets the field that at points to.
 func bound[O, F any](name string, flag func() cli.Flag, at func(*O) *F, value func(c *cli.Context) (F, error)) field[O] {
 	return field[O]{name: name, flag: flag, read: func(in *input[O]) error {
 		v, err := value(in.line)
@@ -103,13 +103,13 @@ func boolFlag[O any](name, usage string, at func(*O) *bool) field[O] {
 		func(c *cli.Context) (bool, error) { return c.Bool(name), nil })
 }
 
-// as takes a value as it is given; the object's Validate checks it.
+// as accepts any string; the object's Validate checks it.
 func as[F ~string](s string) (F, error) { return F(s), nil }
 
-// anyInt takes a number as it is given; the object's Validate checks it.
+// anyInt accepts any number; the object's Validate checks it.
 func anyInt(n int) (int, error) { return n, nil }
 
-// externalFlag names the external of an object of NAT.
+// externalFlag names the external of a NAT object.
 func externalFlag[O any](at func(*O) *string) field[O] {
 	return stringFlag("external", "`EXTERNAL` that it is by; need not be given if there is only one", at, func(s string) (string, error) {
 		return s, intent.ValidateName("external", s)

@@ -68,8 +68,8 @@ var floatings = noun[intent.Floating, intent.Floating, api.Floating]{
 	},
 }
 
-// findFloating finds the only floating address of the port, unless the line says which
-// external it is of.
+// findFloating finds the only floating address of the port, unless the line names its
+// external.
 func findFloating(in *input[intent.Floating]) error {
 	if in.object.External != "" {
 		return nil

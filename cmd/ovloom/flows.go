@@ -67,8 +67,8 @@ func (p *program) showFlows(c *cli.Context) error {
 	})
 }
 
-// merge makes one of flows that are for the same, which differ in what they match
-// alone, and counts the packets of all.
+// merge merges flows of the same purpose, which differ only in what they match, and sums
+// up their packets.
 func merge(fs []api.Flow) []api.Flow {
 	type purpose struct{ object, table, words string }
 	at := map[purpose]int{}
@@ -94,8 +94,7 @@ func merge(fs []api.Flow) []api.Flow {
 	return list
 }
 
-// printFlows prints flows under the objects that they belong to: their tables,
-// how many packets hit them, and text.
+// printFlows prints flows under the objects that they belong to: table, packets and text.
 func printFlows(out io.Writer, fs []api.Flow, text func(api.Flow) string) {
 	width := 0
 	for _, f := range fs {
@@ -115,7 +114,8 @@ func printFlows(out io.Writer, fs []api.Flow, text func(api.Flow) string) {
 	}
 }
 
-// diffFlows prints how the switch differs from what it should hold.
+// diffFlows prints the difference between the switch's flows and those that it should
+// have.
 func (p *program) diffFlows(ctx context.Context, c *cli.Context, q api.FlowQuery) error {
 	if q.Object != "" || q.Table != "" || c.Bool("raw") {
 		return intent.Invalidf("--diff compares the whole switch").WithHint("leave out the object, --table and --raw")

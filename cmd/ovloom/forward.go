@@ -15,10 +15,10 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// protocols are those that can be forwarded; each has a flag.
+// protocols can be forwarded; each has a flag.
 var protocols = []intent.Protocol{intent.TCP, intent.UDP, intent.SCTP}
 
-// What names a forward besides its tenant, where it exists and where it is added.
+// The flags that, with the tenant, name an existing forward and a new one.
 var (
 	forwardExternal = externalFlag(func(f *intent.Forward) *string { return &f.External })
 	forwardName     = append([]field[intent.Forward]{forwardExternal}, portsOutside(forwardedPorts)...)
@@ -87,7 +87,7 @@ var forwards = noun[intent.Forward, intent.Forward, api.Forward]{
 	},
 }
 
-// portsOutside returns the flags of the protocols, of which exactly one is given.
+// portsOutside returns the flags of the protocols; exactly one of them must be given.
 func portsOutside(words func(intent.Protocol) completer) []field[intent.Forward] {
 	var fs []field[intent.Forward]
 	for _, proto := range protocols {
@@ -102,7 +102,7 @@ func portsOutside(words func(intent.Protocol) completer) []field[intent.Forward]
 	return fs
 }
 
-// readOutside reads --tcp, --udp and --sctp.
+// readOutside parses --tcp, --udp and --sctp.
 func readOutside(in *input[intent.Forward]) error {
 	var given []intent.Protocol
 	for _, proto := range protocols {
@@ -121,13 +121,13 @@ func readOutside(in *input[intent.Forward]) error {
 	return nil
 }
 
-// readTarget reads --to.
+// readTarget parses --to.
 func readTarget(in *input[intent.Forward]) (err error) {
 	in.object.To, in.object.ToPort, err = intent.ParseTarget(in.line.String("to"))
 	return err
 }
 
-// checkForward refuses what the line of a new forward lacks, and chooses its external.
+// checkForward refuses an incomplete new forward, and chooses its external.
 func checkForward(in *input[intent.Forward]) error {
 	f := &in.object
 	if f.Protocol == "" {
@@ -142,8 +142,8 @@ func checkForward(in *input[intent.Forward]) error {
 	return in.choose(&f.External, "")
 }
 
-// findForward finds the only forward of the tenant for the port, unless the line says which
-// external it is of.
+// findForward finds the only forward of the tenant for the port, unless the line names its
+// external.
 func findForward(in *input[intent.Forward]) error {
 	f := &in.object
 	if f.Protocol == "" {
@@ -171,15 +171,15 @@ func findForward(in *input[intent.Forward]) error {
 	return nil
 }
 
-// outside returns what is forwarded: 203.0.113.10:8080/tcp.
+// outside returns the forwarded address and port: 203.0.113.10:8080/tcp.
 func outside(f intent.Forward) string {
 	return fmt.Sprintf("%s:%d/%s", f.Address, f.Port, f.Protocol)
 }
 
-// target returns where a forward leads: acme/web/c1:80.
+// target returns the target of a forward: acme/web/c1:80.
 func target(f intent.Forward) string { return fmt.Sprintf("%s:%d", f.To, f.ToPort) }
 
-// forwardedPorts completes a port of a protocol that the tenant of the line forwards.
+// forwardedPorts completes a port of a protocol that the line's tenant forwards.
 func forwardedPorts(proto intent.Protocol) completer {
 	return func(p *program, l line, _ string) []string {
 		if len(l.args) == 0 {

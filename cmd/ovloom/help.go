@@ -1,4 +1,4 @@
-// Help, and the reference that docs/cli.md is written from.
+// Help, and the reference from which docs/cli.md is generated.
 
 package main
 
@@ -11,7 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 )
 
-// printHelp prints how to use the last command of path.
+// printHelp prints the usage of the last command of path.
 func printHelp(w io.Writer, path []*cli.Command) {
 	c := path[len(path)-1]
 	fmt.Fprintf(w, "%s: %s\n\nUsage:\n   %s\n", pathName(path), c.Usage, usageLine(path))
@@ -41,8 +41,8 @@ func printHelp(w io.Writer, path []*cli.Command) {
 	}
 }
 
-// describe returns what a command's description says, and its examples: the
-// lines at its end that are indented.
+// describe splits a command's description into its text and its examples: the indented
+// lines at its end.
 func describe(c *cli.Command) (about, examples string) {
 	about = c.Description
 	if i := strings.Index("\n"+about, "\n   "); i >= 0 {
@@ -72,8 +72,8 @@ func printFlags(w io.Writer, flags []cli.Flag) {
 	_ = t.Flush()
 }
 
-// flagText returns a flag as users write it, and what it does. The word between
-// backquotes in a flag's usage names its value.
+// flagText returns a flag as users write it, and its usage. The word between backquotes in
+// a flag's usage names its value.
 func flagText(f cli.Flag) (names, usage string) {
 	d := f.(cli.DocGenerationFlag)
 	usage = d.GetUsage()

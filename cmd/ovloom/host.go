@@ -86,7 +86,7 @@ func hostState(h intent.HostState) string {
 	return "gone"
 }
 
-// number writes 0, which means not known, as an empty cell.
+// number formats a number; 0 means unknown and gives an empty cell.
 func number(n int) string {
 	if n == 0 {
 		return ""
@@ -121,7 +121,7 @@ func (p *program) hostLeave(c *cli.Context) error {
 	return err
 }
 
-// left is what leave prints as JSON.
+// left is the JSON output of leave.
 type left struct {
 	Steps  []string `json:"steps"`
 	DryRun bool     `json:"dry_run"`

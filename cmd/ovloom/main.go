@@ -1,11 +1,11 @@
-// Command ovloom is how users say what they want of the overlay, and see what
-// they got. It only reads flags, calls the ovloomd of this host, and prints.
+// Command ovloom lets users state what they want of the overlay, and see what they got. It
+// only reads flags, calls the ovloomd of this host, and prints.
 //
-// There is one file per noun, which declares its objects (noun.go): what names one,
-// which flags say what its fields are (fields.go), what lists and show tell of it.
-// The verbs add, set, list, show and delete are written once, over that (verbs.go),
-// and so is completion (complete.go). args.go lets flags stand anywhere on the line,
-// help.go prints help, output.go tables and JSON, wait.go shows who is waited for.
+// There is one file per noun, which declares its objects (noun.go): their names, the flags
+// of their fields (fields.go), and the output of list and show. The verbs add, set, list,
+// show and delete are written once for all nouns (verbs.go), and so is completion
+// (complete.go). args.go lets flags stand anywhere on the line, help.go prints help,
+// output.go tables and JSON, wait.go the hosts that are waited for.
 package main
 
 import (
@@ -31,7 +31,7 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr, os.Getenv))
 }
 
-// Exit codes, as docs/cli.md promises them to scripts.
+// Exit codes, documented for scripts in docs/cli.md.
 const (
 	exitOK          = 0
 	exitFailure     = 1
@@ -60,11 +60,10 @@ type program struct {
 
 	// Set where a line names several objects.
 	several []string
-	printed []any // what is printed of each as JSON
+	printed []any // the JSON output for each
 }
 
-// run is main without the process: it returns the exit code. No command reads
-// stdin yet.
+// run is main without the process: it returns the exit code. No command reads stdin yet.
 func run(args []string, _ io.Reader, stdout, stderr io.Writer, env func(string) string) int {
 	p := &program{stdout: stdout, stderr: stderr, env: env}
 	if len(args) > 0 && args[0] == completeCommand {
@@ -116,8 +115,8 @@ func (p *program) one(ctx context.Context, root *cli.Command, l line) error {
 	return app.RunContext(ctx, l.arranged())
 }
 
-// each runs a line that names several objects for each of them, and goes on when one
-// fails. It returns the last error; those before it are reported.
+// each runs a line that names several objects once for each of them, and goes on after a
+// failure. It returns the last error and reports the others.
 func (p *program) each(ctx context.Context, root *cli.Command, l line, names []string) error {
 	p.several = names
 	var failed error
@@ -145,7 +144,7 @@ func (p *program) each(ctx context.Context, root *cli.Command, l line, names []s
 	return failed
 }
 
-// commands returns the command tree. Its root is ovloom itself.
+// commands returns the command tree, whose root is ovloom itself.
 func (p *program) commands() *cli.Command {
 	p.nouns, p.grammars = map[intent.Class]declared{}, map[*cli.Command]grammar{}
 	root := &cli.Command{
@@ -186,10 +185,10 @@ func setUsageErrors(c *cli.Command) {
 	}
 }
 
-// flagError is how package flag complains about a value.
+// flagError matches package flag's error for a value.
 var flagError = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-([^:]+): `)
 
-// badFlag puts what package flag says about a value in our words.
+// badFlag rewords package flag's error for a value.
 func badFlag(c *cli.Context, err error, _ bool) error {
 	m := flagError.FindStringSubmatch(err.Error())
 	if m == nil {
@@ -215,7 +214,7 @@ func badFlag(c *cli.Context, err error, _ bool) error {
 	return intent.Invalidf("--%s cannot be %s", m[2], m[1]).WithHint("give %s", want)
 }
 
-// globals reads the flags that stand for every command.
+// globals reads the global flags.
 func (p *program) globals(c *cli.Context) error {
 	p.format = c.String("output")
 	if p.format != "table" && p.format != "json" {
@@ -242,7 +241,7 @@ func (p *program) socket(flag string, given bool) string {
 	return flag
 }
 
-// call returns the context for the calls of one command.
+// call returns the context for a command's calls.
 func (p *program) call(c *cli.Context) (context.Context, context.CancelFunc) {
 	return context.WithDeadline(c.Context, p.deadline)
 }
@@ -255,7 +254,7 @@ func onlyArgument(c *cli.Context) (string, error) {
 	return "", argumentCount(c, c.Command.ArgsUsage)
 }
 
-// parsed returns a command's only argument as parse reads it.
+// parsed returns a command's only argument, parsed by parse.
 func parsed[R any](c *cli.Context, parse func(string) (R, error)) (r R, err error) {
 	arg, err := onlyArgument(c)
 	if err != nil {
@@ -284,7 +283,7 @@ func argumentCount(c *cli.Context, want string) error {
 // --dry-run` lists all.
 const usersShown = 20
 
-// report prints an error the way users see all of them.
+// report prints an error in the form common to all commands.
 func (p *program) report(err error) {
 	var e *intent.Error
 	if !errors.As(err, &e) {

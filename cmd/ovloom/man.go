@@ -110,7 +110,7 @@ func manOf(root *cli.Command, path []*cli.Command) manPage {
 	return manPage{name, b.Bytes()}
 }
 
-// exitMeanings says what exit codes mean, by the code.
+// exitMeanings are the meanings of exit codes, by code.
 var exitMeanings = []string{
 	exitOK:          "done",
 	exitFailure:     "failure",
@@ -120,7 +120,7 @@ var exitMeanings = []string{
 	exitUnavailable: "ovloomd or something it needs does not answer, or not in time",
 }
 
-// eachManCommand visits the commands below the last one of path that do something.
+// eachManCommand visits the commands below the last one of path that have an action.
 func eachManCommand(path []*cli.Command, f func(path []*cli.Command)) {
 	for _, sub := range path[len(path)-1].Subcommands {
 		below := append(path[:len(path):len(path)], sub)
@@ -162,7 +162,7 @@ func upper(s string) string {
 	return strings.ToUpper(s[:1]) + s[1:]
 }
 
-// roff escapes what troff would take for its own: see groff(7).
+// roff escapes troff's control characters: see groff(7).
 func roff(s string) string {
 	s = strings.NewReplacer(`\`, `\e`, "-", `\-`, "\n.", "\n\\&.", "\n'", "\n\\&'").Replace(s)
 	if strings.HasPrefix(s, ".") || strings.HasPrefix(s, "'") {

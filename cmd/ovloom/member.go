@@ -119,7 +119,7 @@ func (p *program) memberRemove(c *cli.Context) error {
 	})
 }
 
-// memberNames completes the members of the store; the URLs of those that have no name yet.
+// memberNames completes the store's members: by URL if a member has no name yet.
 func memberNames(p *program, l line, _ string) []string {
 	client, ctx, done := p.completionClient(l)
 	defer done()

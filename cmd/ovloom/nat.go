@@ -57,8 +57,8 @@ func (p *program) natList(c *cli.Context) error {
 	})
 }
 
-// externalsOf returns the externals of those objects of a class that a tenant has and that
-// match: external returns "" for the others.
+// externalsOf returns the externals of a tenant's matching objects of a class; external
+// returns "" for an object that does not match.
 func externalsOf[L intent.Object](ctx context.Context, c *api.Client, class intent.Class, tenant string, external func(L) string) ([]string, error) {
 	all, err := api.List[L](ctx, c, class, intent.TenantRef{Tenant: tenant})
 	var by []string

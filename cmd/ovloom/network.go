@@ -14,7 +14,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// What can be said of a network when it is added and when it is changed.
+// The flags of a network, for add and for set.
 var (
 	networkSubnets = []field[intent.Network]{
 		stringsFlag("subnet", "`PREFIX` of IPv4 or IPv6 addresses for its ports, such as 10.0.0.0/24",
@@ -106,8 +106,8 @@ func parseSubnet(s string) (intent.Subnet, error) {
 	return intent.Subnet{Prefix: p}, err
 }
 
-// readGateways gives each subnet the --gateway that lies in it: each of --subnet, or else
-// each that the network has.
+// readGateways assigns each --gateway to the subnet that contains it: one of --subnet, or
+// else one of the network's.
 func readGateways(in *input[intent.Network]) error {
 	if !in.line.IsSet("subnet") && in.exists {
 		n, err := api.Get[api.Network](in.ctx, in.client, in.object.Ref())
@@ -143,7 +143,7 @@ func readGateways(in *input[intent.Network]) error {
 	return nil
 }
 
-// stormLimit reads --storm-limit: the limit as a network has it.
+// stormLimit converts --storm-limit to the limit of a network.
 func stormLimit(n uint64) (uint32, error) {
 	switch {
 	case n == 0:
@@ -154,7 +154,7 @@ func stormLimit(n uint64) (uint32, error) {
 	return uint32(n), nil
 }
 
-// vni reads --vni.
+// vni checks --vni.
 func vni(n uint64) (uint32, error) {
 	if n == 0 || n > intent.VNIMax {
 		return 0, intent.Invalidf("VNI %d is out of range", n).WithHint("choose between 1 and %d, or leave --vni out to have one chosen", intent.VNIMax)
@@ -162,7 +162,7 @@ func vni(n uint64) (uint32, error) {
 	return uint32(n), nil
 }
 
-// etherTypes reads --ethertype.
+// etherTypes parses --ethertype.
 func etherTypes(c *cli.Context) ([]intent.EtherType, error) {
 	given := c.StringSlice("ethertype")
 	if len(given) == 1 && given[0] == "none" {
@@ -171,10 +171,10 @@ func etherTypes(c *cli.Context) ([]intent.EtherType, error) {
 	return each(given, intent.ParseEtherType)
 }
 
-// validNetwork refuses what would be wrong about any network.
+// validNetwork refuses a network that is invalid by itself.
 func validNetwork(in *input[intent.Network]) error { return in.object.Validate() }
 
-// networkText says what a network has that was added or changed.
+// networkText describes a network that was added or changed.
 func networkText(n intent.Network) string {
 	s := "VNI " + decimal(n.VNI)
 	for _, sub := range n.Subnets {
@@ -228,7 +228,7 @@ func mtu(n intent.Network) string {
 	return strconv.Itoa(n.MTU)
 }
 
-// etherTypeNames lists what a network carries.
+// etherTypeNames lists the EtherTypes that a network carries.
 func etherTypeNames(n intent.Network) string {
 	s := "IPv4, IPv6, ARP"
 	for _, e := range n.EtherTypes {

@@ -1,4 +1,4 @@
-// What a noun declares of its objects. verbs.go makes commands of it.
+// The declarations of nouns. verbs.go makes commands from them.
 
 package main
 
@@ -12,22 +12,22 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// noun is what a class of objects says of itself to the command line: O is an object as
-// it is added, L as a list shows it, and V as show does.
+// noun declares a class of objects for the command line: O is the type of an object that
+// is added, L of a list's element, and V of what show prints.
 type noun[O, L, V intent.Object] struct {
-	class    intent.Class // its word on the line, too
+	class    intent.Class // also its word on the line
 	usage    string
 	about    string
 	examples []string
 
-	// name are the arguments that name an object, and parse returns an object with no more
-	// than its name. Flags of a verb may belong to the name as well.
+	// name are the arguments that name an object, and parse returns an object with only
+	// its name set. Flags of a verb may belong to the name as well.
 	name  []argument
 	parse func(args []string) (O, error)
-	// title names an object in messages, unless that is intent.Title.
+	// title returns an object's name for messages; nil: intent.Title.
 	title func(O) string
 
-	// The verbs of the noun, and in more those that no other noun has.
+	// The verbs of the noun, and in more the verbs that only this noun has.
 	add, set *verb[O]
 	list     *listing[L]
 	show     *showing[O, V]
@@ -35,7 +35,7 @@ type noun[O, L, V intent.Object] struct {
 	more     func(p *program) []*cli.Command
 }
 
-// verb is what a noun says of one of its verbs; showing and listing add what those verbs show.
+// verb declares a verb of a noun; showing and listing add the output of those verbs.
 type verb[O any] struct {
 	word     string // its word on the line; "": the verb's name
 	usage    string
@@ -44,27 +44,28 @@ type verb[O any] struct {
 	several  bool // names of several objects may be given
 	flags    []field[O]
 
-	// check refuses an object that is wrong by itself, and looks up what the line may leave
-	// out. It is called after the flags are read.
+	// check refuses an object that is invalid by itself, and looks up what the line may
+	// leave out. It is called after the flags are read.
 	check func(in *input[O]) error
-	// says returns what is printed of an object that was added or changed, after its name.
+	// says returns the text printed after the name of an object that was added or changed.
 	says func(O) string
 }
 
-// listing is what a noun says of list.
+// listing declares the verb list of a noun.
 type listing[L any] struct {
 	usage    string
 	about    string
 	examples []string
-	within   []intent.Class // what the list can be limited to, outermost first
+	within   []intent.Class // the classes that can limit the list, outermost first
 	filters  []filter[L]
-	// none, unless nil, is called when no object passes the filters; it returns an error if a
-	// filter names something that does not exist.
+	// none, unless nil, is called when no object passes the filters; it returns an error
+	// if a filter names an object that does not exist.
 	none    func(ctx context.Context, p *program, c *cli.Context) error
 	columns []column[L]
 }
 
-// filter is a flag of a list. keep returns which objects pass for a value of it; nil: all.
+// filter is a flag of a list. keep returns a predicate for a value of the flag; nil: all
+// objects pass.
 type filter[L any] struct {
 	flag func() cli.Flag
 	keep func(value string) (func(L) bool, error)
@@ -76,32 +77,32 @@ type column[L any] struct {
 	cell func(L) string
 }
 
-// fact is a line of what show prints: a name and a value.
+// fact is a line of show's output: a name and a value.
 type fact = [2]string
 
-// showing is what a noun says of show.
+// showing declares the verb show of a noun.
 type showing[O, V any] struct {
 	verb[O]
-	// get finds the object by the arguments, unless that is by its name alone.
+	// get finds the object by the arguments; nil: by its name alone.
 	get   func(ctx context.Context, p *program, args []string) (V, error)
 	facts func(V) []fact
-	// more, unless nil, returns facts that take another call, and after prints what follows
+	// more, unless nil, returns facts that take another call, and after prints text after
 	// the facts; both for people only.
 	more  func(ctx context.Context, p *program, v V) ([]fact, error)
 	after func(w io.Writer, v V)
 }
 
-// input is what a verb has read of its command line.
+// input is what a verb has read from its command line.
 type input[O any] struct {
 	*program
 	line   *cli.Context
 	ctx    context.Context
-	object O              // with its name, and the fields that flags give
-	exists bool           // the object is in the store: fields that no flag gives stay
-	change map[string]any // the fields that flags give: JSON name to value
+	object O              // with its name, and the fields that flags set
+	exists bool           // the object is in the store: fields that no flag sets stay
+	change map[string]any // the fields that flags set: JSON name to value
 }
 
-// declared is a noun of any types.
+// declared is a noun without its types.
 type declared interface {
 	of() intent.Class
 	command(p *program) *cli.Command

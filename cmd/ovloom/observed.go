@@ -1,4 +1,4 @@
-// ovloom connections, ovloom macs: what this host's switch has found out by itself.
+// ovloom connections, ovloom macs: what this host's switch has learned.
 
 package main
 

@@ -1,4 +1,4 @@
-// What goes to stdout: aligned tables for people, JSON for programs.
+// Output to stdout: aligned tables for people, JSON for programs.
 
 package main
 
@@ -13,13 +13,13 @@ import (
 	"time"
 )
 
-// print writes v as JSON if that is asked for, and calls text otherwise.
+// print writes v as JSON if the user asked for JSON, and calls text otherwise.
 func (p *program) print(v any, text func(w io.Writer)) error {
 	switch {
 	case p.format != "json":
 		text(p.stdout)
 		return nil
-	case p.several != nil: // one document in the end
+	case p.several != nil: // one document at the end
 		p.printed = append(p.printed, v)
 		return nil
 	}
@@ -37,8 +37,8 @@ func (p *program) encode(v any) error {
 	return nil
 }
 
-// table writes rows under a header, in aligned columns. An empty cell is "-",
-// so that columns can be counted.
+// table writes rows under a header, in aligned columns. It writes an empty cell as "-", so
+// that columns can be counted.
 func table(w io.Writer, header []string, rows [][]string) {
 	t := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
 	fmt.Fprintln(t, strings.Join(header, "\t"))
@@ -73,7 +73,7 @@ func addrs(as []netip.Addr) string {
 	return strings.Join(s, ", ")
 }
 
-// address writes an address that is not known as an empty cell.
+// address formats an address; an unknown one gives an empty cell.
 func address(a netip.Addr) string {
 	if !a.IsValid() {
 		return ""
@@ -88,7 +88,7 @@ func instant(t time.Time) string {
 	return t.UTC().Format("2006-01-02 15:04:05Z")
 }
 
-// decimal writes a number that is no quantity, such as an id.
+// decimal formats a number that is not a quantity, such as an id.
 func decimal[N ~uint64 | ~uint32](n N) string { return strconv.FormatUint(uint64(n), 10) }
 
 func yesNo(b bool) string {
@@ -106,7 +106,7 @@ func joined[T fmt.Stringer](vs []T) string {
 	return strings.Join(s, ", ")
 }
 
-// count writes a number with its noun: 1 port, 2 ports.
+// count formats a number with its noun: 1 port, 2 ports.
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun

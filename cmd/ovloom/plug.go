@@ -46,7 +46,7 @@ func (p *program) unplugCommand() *cli.Command {
 	}, portPath)
 }
 
-// plugged is what plug prints as JSON.
+// plugged is the JSON output of plug.
 type plugged struct {
 	Port string `json:"port"`
 	api.PlugResult
@@ -67,7 +67,7 @@ func (p *program) portPlug(c *cli.Context) error {
 			return err
 		}
 	} else if container != "" {
-		r.PID, r.Netns, r.Tap = 0, "", "" // several places: refused
+		r.PID, r.Netns, r.Tap = 0, "", "" // several places: Validate refuses
 	}
 	if err := r.Validate(); err != nil {
 		return err
@@ -108,7 +108,7 @@ func (p *program) portPlug(c *cli.Context) error {
 }
 
 // containerEngines are the commands that know containers, in the order in which they are
-// asked.
+// tried.
 var containerEngines = []string{"docker", "podman"}
 
 // containerPID returns the process of a running container.
@@ -124,7 +124,7 @@ func containerPID(ctx context.Context, name string) (int, error) {
 		asked = append(asked, engine)
 		out, err := exec.CommandContext(ctx, engine, "inspect", "--type", "container", "--format", "{{.State.Pid}}", name).Output()
 		if err != nil {
-			continue // it does not know the container, or does not run
+			continue // it does not know the container, or is not running
 		}
 		pid, err := strconv.Atoi(strings.TrimSpace(string(out)))
 		if err != nil {

@@ -16,7 +16,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// portFlags are what can be said of a port when it is added and when it is changed.
+// portFlags are the flags of a port, for add and for set.
 var portFlags = []field[intent.Port]{
 	stringsFlag("ip", "IPv4 or IPv6 `ADDRESS`; the next free one of each subnet, unless given", func(p *intent.Port) *[]netip.Addr { return &p.Addrs }, intent.ParseAddr),
 	stringFlag("mac", "Ethernet `ADDRESS`; made, unless given", func(p *intent.Port) *intent.MAC { return &p.MAC }, intent.ParseMAC),
@@ -76,7 +76,7 @@ var ports = noun[intent.Port, api.Port, api.Port]{
 	more: func(p *program) []*cli.Command { return []*cli.Command{p.plugCommand(), p.unplugCommand()} },
 }
 
-// learnLimit reads --learn.
+// learnLimit checks --learn.
 func learnLimit(n int) (int, error) {
 	if n < 0 || n > intent.LearnMax {
 		return 0, intent.Invalidf("learning limit %d is out of range", n).WithHint("choose between 0 and %d", intent.LearnMax)
@@ -84,7 +84,7 @@ func learnLimit(n int) (int, error) {
 	return n, nil
 }
 
-// ownAddresses refuses addresses that several ports would have.
+// ownAddresses refuses addresses when several ports are added: all would have the same.
 func ownAddresses(in *input[intent.Port]) error {
 	if len(in.several) > 0 && (len(in.object.Addrs) > 0 || !in.object.MAC.IsZero()) {
 		return intent.Invalidf("%s cannot have the same address", count(len(in.several), "port")).WithHint("leave --ip and --mac out, or add one port at a time")
@@ -92,7 +92,7 @@ func ownAddresses(in *input[intent.Port]) error {
 	return nil
 }
 
-// portText says what a port has that was added or changed.
+// portText describes a port that was added or changed.
 func portText(p intent.Port) string {
 	s := "MAC " + p.MAC.String()
 	if len(p.Addrs) > 0 {
@@ -134,8 +134,7 @@ var (
 	}
 )
 
-// hostExists tells a host that has no ports, for which nothing is the answer, from a
-// misspelt one.
+// hostExists distinguishes a host without ports, whose list is empty, from a misspelt one.
 func hostExists(ctx context.Context, p *program, c *cli.Context) error {
 	host := c.String("host")
 	if host == "" {
@@ -148,12 +147,12 @@ func hostExists(ctx context.Context, p *program, c *cli.Context) error {
 	return nil
 }
 
-// hasAddress says whether a port has an address, inside or outside.
+// hasAddress reports whether a port has an address, inside or outside.
 func hasAddress(v api.Port, a netip.Addr) bool {
 	return slices.Contains(v.Addrs, a) || slices.ContainsFunc(v.Floatings, func(f intent.Floating) bool { return f.Address == a })
 }
 
-// portNamed returns the port that a user names, or gives an address of.
+// portNamed returns the port with a name, or with an address.
 func portNamed(ctx context.Context, p *program, args []string) (api.Port, error) {
 	arg := args[0]
 	var has func(api.Port) bool

@@ -12,7 +12,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// routeVia are the next hops, without which there is no route.
+// routeVia are the next hops; a route needs at least one.
 var routeVia = stringsFlag("via", "`ADDRESS` of a next hop in one of the tenant's networks", func(r *intent.Route) *[]netip.Addr { return &r.Via }, intent.ParseAddr).
 	required(intent.Route.Validate)
 
@@ -90,7 +90,7 @@ func nextHops(ctx context.Context, p *program, r intent.Route) ([]fact, error) {
 	return fs, nil
 }
 
-// onHost says where something is, if it is anywhere.
+// onHost says on which host something is, if on any.
 func onHost(host string) string {
 	if host == "" {
 		return ""

@@ -82,7 +82,7 @@ var snats = noun[intent.SNAT, api.SNAT, api.SNAT]{
 	},
 }
 
-// connectionLimit reads --max-connections: the limit as a SNAT has it.
+// connectionLimit converts --max-connections to the limit of a SNAT.
 func connectionLimit(n uint64) (uint32, error) {
 	if n == 0 {
 		return intent.UnlimitedConnections, nil
@@ -118,7 +118,7 @@ func limitText(n uint32) string {
 	return fmt.Sprintf("at most %d on a host", limit)
 }
 
-// snatAddresses returns what a SNAT translates to.
+// snatAddresses returns the addresses that a SNAT translates to.
 func snatAddresses(n api.SNAT) string {
 	if n.Address.IsValid() {
 		return n.Address.String()

@@ -51,8 +51,8 @@ func (p *program) showStatus(c *cli.Context) error {
 	return p.print(s, func(out io.Writer) { printStatus(out, s) })
 }
 
-// fix has ovloomd set what the host lacks. What it did goes to stderr: the status
-// is the command's result.
+// fix has ovloomd correct the host. It prints what ovloomd did to stderr: the status is
+// the command's result.
 func (p *program) fix(ctx context.Context) error {
 	fixed, err := p.client.Fix(ctx)
 	for _, d := range fixed.Done {

@@ -103,7 +103,7 @@ func (p *program) storeCheck(c *cli.Context) error {
 	return nil
 }
 
-// backedUp is what backup prints as JSON.
+// backedUp is the JSON output of backup.
 type backedUp struct {
 	File string `json:"file"`
 	Size int64  `json:"size"`
@@ -123,7 +123,7 @@ func (p *program) storeBackup(c *cli.Context) error {
 	return p.print(backedUp{file, size}, func(out io.Writer) { fmt.Fprintf(out, "%s written, %d kB\n", file, size>>10) })
 }
 
-// backup writes a file that is whole as soon as it has its name.
+// backup writes a file that gets its name only when it is complete.
 func (p *program) backup(ctx context.Context, file string) (size int64, err error) {
 	f, err := os.CreateTemp(filepath.Dir(file), ".ovloom-backup-*") // mode 0600
 	if errors.Is(err, fs.ErrNotExist) {
@@ -140,7 +140,7 @@ func (p *program) backup(ctx context.Context, file string) (size int64, err erro
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return 0, fmt.Errorf("write the backup: %w", err)
 	}
-	// A link, other than a rename, replaces nothing.
+	// Unlike a rename, a link never replaces a file.
 	if err := os.Link(f.Name(), file); errors.Is(err, fs.ErrExist) {
 		return 0, intent.Conflictf("%s exists already", file).WithHint("delete it, or give another name")
 	} else if err != nil {
@@ -153,8 +153,8 @@ func (p *program) backup(ctx context.Context, file string) (size int64, err erro
 	return info.Size(), nil
 }
 
-// storeRestore leaves the work to ovloomd, which knows the store. It does not
-// return if that can be started.
+// storeRestore runs ovloomd, which knows the store. It does not return if ovloomd can be
+// started.
 func (p *program) storeRestore(c *cli.Context) error {
 	file, err := onlyArgument(c)
 	if err != nil {
@@ -163,7 +163,7 @@ func (p *program) storeRestore(c *cli.Context) error {
 	return runDaemon(c, "--restore", file)
 }
 
-// storeInit leaves the work to ovloomd, too.
+// storeInit runs ovloomd, like storeRestore.
 func (p *program) storeInit(c *cli.Context) error {
 	if err := noArguments(c); err != nil {
 		return err
@@ -171,7 +171,7 @@ func (p *program) storeInit(c *cli.Context) error {
 	return runDaemon(c, "--new-store")
 }
 
-// daemonFlags say where ovloomd keeps its state.
+// daemonFlags locate ovloomd's state.
 func daemonFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "state-dir", Usage: "ovloomd's `DIR`, if its configuration does not say"},
@@ -179,7 +179,7 @@ func daemonFlags() []cli.Flag {
 	}
 }
 
-// runDaemon becomes ovloomd with some arguments.
+// runDaemon replaces this process by ovloomd with arguments.
 func runDaemon(c *cli.Context, args ...string) error {
 	self, err := os.Executable()
 	if err != nil {

@@ -50,7 +50,7 @@ var tenants = noun[intent.Tenant, intent.Tenant, api.Tenant]{
 	},
 }
 
-// tenantNAT sums up what a tenant has of NAT.
+// tenantNAT summarizes a tenant's NAT.
 func tenantNAT(t api.Tenant) string {
 	var s []string
 	for _, n := range t.SNATs {

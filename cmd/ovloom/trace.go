@@ -15,7 +15,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// traceFromUsage is what trace takes to follow a packet from outside.
+// traceFromUsage is the usage of trace for a packet from outside.
 const traceFromUsage = "--from-external EXTERNAL DESTINATION"
 
 func (p *program) traceCommand() *cli.Command {
@@ -51,7 +51,7 @@ With --from-external the packet comes from outside, and the only argument is an 
 	}, portPath, argument{usage: "DESTINATION", path: portPath.path})
 }
 
-// verdicts are what --expect can be.
+// verdicts are the values of --expect.
 var verdicts = []string{string(intent.TraceDelivered), string(intent.TraceAnswered), string(intent.TraceLeft), string(intent.TraceDropped)}
 
 func (p *program) trace(c *cli.Context) error {
@@ -81,7 +81,7 @@ func (p *program) trace(c *cli.Context) error {
 	return nil
 }
 
-// traceQuery reads a command line.
+// traceQuery parses a command line.
 func traceQuery(c *cli.Context) (q intent.TraceQuery, err error) {
 	q.External, q.Host, q.Ask = c.String("from-external"), c.String("host"), c.Bool("ask")
 	switch {
@@ -183,7 +183,7 @@ func printHop(w io.Writer, h intent.TraceHop, long bool) {
 	}
 }
 
-// stepObject names whose flow a step is, unless that is the table's own.
+// stepObject names the owner of a step's flow, unless that is the table itself.
 func stepObject(s intent.TraceStep) string {
 	if s.Object == "table "+s.Table {
 		return ""

@@ -1,5 +1,5 @@
-// The verbs of the nouns: add, set, list, show and delete, once, over what a noun
-// declares of its objects.
+// The verbs of the nouns: add, set, list, show and delete, written once over the
+// declarations of nouns.
 
 package main
 
@@ -61,7 +61,7 @@ func (n noun[O, L, V]) command(p *program) *cli.Command {
 	return root
 }
 
-// description puts what a command's help says together; see describe.
+// description joins the parts of a command's help; see describe.
 func description(about string, examples []string) string {
 	lines := "   " + strings.Join(examples, "\n   ")
 	if about == "" {
@@ -79,7 +79,7 @@ func (n noun[O, L, V]) named(in *input[O]) (err error) {
 	return err
 }
 
-// read reads the object's name and what flags say of it.
+// read reads the object's name and the flags.
 func (n noun[O, L, V]) read(in *input[O], v *verb[O]) error {
 	if err := n.named(in); err != nil {
 		return err
@@ -99,7 +99,7 @@ func (n noun[O, L, V]) read(in *input[O], v *verb[O]) error {
 	return nil
 }
 
-// checked is read, and the verb's own check.
+// checked calls read, and then the verb's check.
 func (n noun[O, L, V]) checked(in *input[O], v *verb[O]) error {
 	if err := n.read(in, v); err != nil || v.check == nil {
 		return err
@@ -145,8 +145,8 @@ func (n noun[O, L, V]) titled(o O) string {
 	return intent.Title(o.Reference())
 }
 
-// written waits for an object that was stored, and prints it. It is printed even when
-// hosts are late: it is stored.
+// written waits for the hosts to apply an object that was stored, and prints the object,
+// even when hosts are late.
 func (n noun[O, L, V]) written(in *input[O], w api.Written, done string, says func(O) string) error {
 	o, ok := w.Object.(O)
 	if !ok {
@@ -168,8 +168,8 @@ func (n noun[O, L, V]) written(in *input[O], w api.Written, done string, says fu
 	return late
 }
 
-// applied waits for the hosts that have the object's tenant. A change of an object that is no
-// tenant's is not waited for.
+// applied waits for the hosts that have the object's tenant. It does not wait for a change
+// of an object that belongs to no tenant.
 func (n noun[O, L, V]) applied(in *input[O], revision int64) error {
 	tenant, is := intent.TenantOf(in.object.Reference())
 	if !is {
@@ -178,7 +178,8 @@ func (n noun[O, L, V]) applied(in *input[O], revision int64) error {
 	return in.program.applied(in.line, tenant, revision)
 }
 
-// storedObject is an object as add and set print it as JSON: its fields, and what is left to do.
+// storedObject is the JSON output of add and set: the object's fields, and what is left to
+// do.
 type storedObject struct {
 	object   any
 	leftToDo []string
@@ -263,7 +264,7 @@ func columns[L any](out io.Writer, cs []column[L], all []L) {
 	table(out, header, rows)
 }
 
-// within reads what a list is limited to; nil: nothing.
+// within reads the object that limits a list; nil: no limit.
 func (p *program) within(c *cli.Context, classes []intent.Class) (intent.Reference, error) {
 	if len(classes) == 0 {
 		return nil, noArguments(c)
@@ -279,7 +280,7 @@ func (p *program) within(c *cli.Context, classes []intent.Class) (intent.Referen
 	if arg == "" {
 		return nil, nil
 	}
-	// One part more than there are classes is an error that the last class words best.
+	// For one part more than there are classes, the last class has the best error.
 	part := min(strings.Count(arg, "/"), len(classes)-1)
 	return p.nouns[classes[part]].reference(arg)
 }
@@ -303,7 +304,7 @@ func (n noun[O, L, V]) doShow(in *input[O]) error {
 	})
 }
 
-// shown returns the object that show is about.
+// shown returns the object to show.
 func (n noun[O, L, V]) shown(in *input[O]) (v V, err error) {
 	if n.show.get != nil {
 		if in.line.NArg() != len(n.name) {
@@ -324,7 +325,7 @@ func deleteFlags() []cli.Flag {
 	}
 }
 
-// deleted is what a delete prints as JSON.
+// deleted is the JSON output of delete.
 type deleted struct {
 	Deleted []string `json:"deleted"`
 	DryRun  bool     `json:"dry_run"`
@@ -349,7 +350,7 @@ func (n noun[O, L, V]) doDelete(in *input[O]) error {
 			return err
 		}
 		announced = plan.Deleted
-		// On stdout JSON is the answer, and nothing else.
+		// stdout has the JSON answer, and nothing else.
 		out := in.stdout
 		if in.format == "json" {
 			out = in.stderr
@@ -388,7 +389,7 @@ func list[T any](s []T) []T {
 	return s
 }
 
-// reference returns what names the object of a name without spaces.
+// reference returns the reference for a name without spaces.
 func (n noun[O, L, V]) reference(name string) (intent.Reference, error) {
 	o, err := n.parse([]string{name})
 	if err != nil {
@@ -397,7 +398,7 @@ func (n noun[O, L, V]) reference(name string) (intent.Reference, error) {
 	return o.Reference(), nil
 }
 
-// names returns the names of the objects that are part of another, or of all.
+// names returns the names of the objects within another, or of all.
 func (n noun[O, L, V]) names(ctx context.Context, c *api.Client, within intent.Reference) ([]string, error) {
 	all, err := api.List[L](ctx, c, n.class, within)
 	var names []string

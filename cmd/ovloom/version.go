@@ -20,10 +20,10 @@ func (p *program) versionCommand() *cli.Command {
 	}
 }
 
-// versions is what version prints as JSON.
+// versions is the JSON output of version.
 type versions struct {
 	Ovloom  string `json:"ovloom"`
-	Ovloomd string `json:"ovloomd,omitempty"` // left out: it does not answer
+	Ovloomd string `json:"ovloomd,omitempty"` // absent: it does not answer
 }
 
 func (p *program) showVersion(c *cli.Context) error {

@@ -1,4 +1,4 @@
-// Waiting for a change to reach the hosts, and saying so.
+// Waiting for a change to reach the hosts, and showing progress.
 
 package main
 
@@ -18,11 +18,11 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// patience is how long a command waits before it says what for.
+// patience is how long a command waits before it says what it waits for.
 const patience = time.Second
 
-// applied waits, unless the user does not want to, until every live host that
-// has the tenant has applied the revision.
+// applied waits, unless the user chose not to, until every live host that has the tenant
+// has applied the revision.
 func (p *program) applied(c *cli.Context, tenant string, revision int64) error {
 	if !p.wait || revision == 0 {
 		return nil
@@ -33,14 +33,14 @@ func (p *program) applied(c *cli.Context, tenant string, revision int64) error {
 	return stored(err, "the change is stored, and takes effect on a host as soon as its ovloomd can: see `ovloom host list`; --no-wait does not wait")
 }
 
-// remaining is what is left of --timeout. It is never nothing: the change is
-// made by now, and who has not applied it is worth knowing. It is rounded, as
-// it is shown.
+// remaining returns what is left of --timeout, but never nothing: the change is made, and
+// the user should learn which hosts have not applied it. It is rounded, because it is
+// shown.
 func (p *program) remaining() time.Duration {
 	return max(time.Until(p.deadline).Round(100*time.Millisecond), 100*time.Millisecond)
 }
 
-// stored adds to a failure to wait that what was asked for has been done.
+// stored adds to a failure to wait that the change has been made.
 func stored(err error, hint string) error {
 	var e *intent.Error
 	if !errors.As(err, &e) {
@@ -51,8 +51,8 @@ func stored(err error, hint string) error {
 	return &told
 }
 
-// progress shows which hosts are waited for: after patience, whenever it changes. On a
-// terminal it keeps to one line and takes that away at the end.
+// progress shows the hosts that are waited for: after patience, and whenever they change.
+// On a terminal it uses a single line, and erases it at the end.
 type progress struct {
 	w        io.Writer
 	what     string // while no host is named

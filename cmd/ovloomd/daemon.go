@@ -1,4 +1,4 @@
-// The wiring: which part is started when, and what it is given.
+// The wiring: the parts of the daemon, their dependencies and the order of their start.
 
 package main
 
@@ -42,11 +42,11 @@ import (
 	"time"
 )
 
-// daemon is a host that has been prepared, and how its daemon ends.
+// daemon is a prepared host, and the function that ends its daemon.
 type daemon struct {
 	*start.Host
 	log     *slog.Logger
-	end     context.CancelCauseFunc // ends the daemon, and says why
+	end     context.CancelCauseFunc // ends the daemon, with a cause
 	started time.Time
 }
 
@@ -55,7 +55,7 @@ func serve(ctx context.Context, cfg config.Config, log *slog.Logger) error {
 	d := &daemon{log: log, started: time.Now()}
 	log.Info("starting", "version", api.BuildVersion(), "host", cfg.HostName)
 
-	// The socket comes first: it tells a second daemon off before it touches anything.
+	// Listen first: a second daemon is refused before it changes anything.
 	listener, err := api.Listen(cfg.Socket, cfg.Group)
 	if err != nil {
 		return err
@@ -92,13 +92,13 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	fair := datapath.NewWatch(paths, cfg.Bridge, d.part("datapath"))
 	neighbours := &datapath.Neighbourhood{Datapath: paths, WhoHas: hostnet.WhoHas, PutBack: datapath.RecordIn(repairs), Log: d.part("datapath")}
 	zones := datapath.Zones{Notes: db, Bridge: cfg.Bridge, Log: d.log}
-	var aside *hostnet.Aside // nil: the datapath keeps ports apart from the host
+	var aside *hostnet.Aside // nil: the datapath keeps interfaces apart from the host
 	if d.Userspace() {
 		aside = hostnet.NewAside(cfg.Bridge)
 		aside.VTEP, aside.VXLANPort = host.VTEP, cfg.VXLANPort
 	}
 
-	// The controller, and what it and others need of each other.
+	// The controller, and what it shares with the other parts.
 	var (
 		control  *controller.Controller
 		link     *keeper.Link
@@ -139,7 +139,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 		Endpoints: slices.Concat(cfg.Store, cfg.StoreListen), Log: d.part("exit")}, exits)
 	router := control.Router(link.Send)
 
-	// What keeps the host as it must be.
+	// The parts that keep the host as it should be.
 	presence := agent.NewPresence(agent.PresenceConfig{Host: host, Store: d.Store, Underlay: func() agent.Underlay { return ports.Underlay(host.VTEP) },
 		UnderlayChanged: ports.UnderlayChanged(), Claimed: control.Claimed, Log: d.log})
 	bridges := &keeper.Bridges{Database: db, Bridge: d.Bridge(), Underlay: d.Underlay, Disturbed: link.Disturbed, Repairs: repairs, Log: d.log}
@@ -154,7 +154,7 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 		passing.Apart, leaving.RemoveApart, state.ApartFault = aside, aside.Remove, aside.Fault
 	}
 
-	// What answers users and other hosts.
+	// The parts that answer users and other hosts.
 	reader := store.Reader{Store: d.Store, Down: presence.Down, Copied: api.NoteCopy, Host: host.Name, Since: time.Now()}
 	examiner := doctor.NewExaminer(doctor.Config{
 		Name: host.Name, VXLANName: cfg.VXLANName, VXLANPort: cfg.VXLANPort, Userspace: d.Userspace(), Certificate: pki.Files{CA: cfg.StoreCA, Cert: cfg.StoreCert, Key: cfg.StoreKey},
@@ -185,15 +185,15 @@ func (d *daemon) run(ctx context.Context, listener net.Listener) error {
 	}
 	leaving.StopLoops = func() { stop(); loops.Wait() }
 	packets, probes := make(chan of.PacketIn, controller.PacketsQueued), make(chan of.PacketIn, doctor.ProbesQueued)
-	// What is about the store or the host does not wait for the bridge. Of interfaces nothing
-	// learns before the rules are there that keep the host apart from them.
+	// Whatever needs only the store or the host does not wait for the bridge. Interfaces
+	// are observed only after the rules are in place that keep the host apart from them.
 	begin(presence.Run, d.Store.KeepGuard, passing.RunApart, d.reopenStore)
 	g.Go(func() error { return server.Serve(ctx, listener) })
 	g.Go(func() error {
 		if err := d.Making.Wait(ctx); err != nil {
 			return err
 		}
-		// The controller reads from the bridge's row which zones of conntrack are whose.
+		// The controller reads the owners of conntrack zones from the bridge's row.
 		begin(control.Run, ports.Run, presence.RunUnderlay, passing.Run, bridges.Run, d.Underlay.AnnounceAgain, link.Run, neighbours.Keep,
 			func(ctx context.Context) error { return bridges.RunUnderlay(ctx, cfg.OVSRunDir, cfg.PhyBridge) },
 			func(ctx context.Context) error { router.Run(ctx, packets); return nil },
@@ -220,8 +220,8 @@ type plugger struct {
 	*controller.Controller
 }
 
-// reopenStore ends this daemon in an orderly way when the store's member, without which it
-// runs, would come up in the next one. Packets keep flowing, as in any restart.
+// reopenStore ends this daemon in an orderly way if it runs without the store's member and
+// the member would start in the next process. Packets keep flowing, as in any restart.
 func (d *daemon) reopenStore(ctx context.Context) error {
 	if n, ok := d.Store.AwaitRepair(ctx); ok {
 		d.log.Info("restarting to open the store again")

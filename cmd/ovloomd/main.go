@@ -1,5 +1,5 @@
-// Command ovloomd drives the Open vSwitch of one host: it brings the local
-// switch to what the store asks for, serves the API to the ovloom command, and by
+// Command ovloomd drives the Open vSwitch of one host: it reconciles the local
+// switch with the store, serves the API to the ovloom command, and by
 // default runs the store itself.
 package main
 
@@ -104,7 +104,8 @@ func command(stderr io.Writer) *cli.App {
 	}
 }
 
-// flags returns the command's flags: what it can do instead of running, then the options.
+// flags returns the command's flags: first those that do one thing instead of running,
+// then the options.
 func flags() []cli.Flag {
 	list := []cli.Flag{
 		&cli.StringFlag{Name: "restore", Usage: "make the store of --state-dir what it was when `FILE` was written by ovloom store backup, and end; no ovloomd may use it"},
@@ -128,7 +129,7 @@ func flags() []cli.Flag {
 	return list
 }
 
-// loadConfig returns the defaults, overlaid by the file and then by the flags.
+// loadConfig returns the defaults, overridden by the file and then by the flags.
 func loadConfig(c *cli.Context) (config.Config, error) {
 	cfg := config.Default()
 	if err := cfg.ReadFile(c.String("config"), c.IsSet("config")); err != nil {

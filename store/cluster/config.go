@@ -15,9 +15,9 @@ import (
 
 // Config says which store to open, and how.
 type Config struct {
-	// StateDir is the folder of everything that outlives the process: the data of
-	// an embedded member, copies of what the host follows, the instance. It is
-	// made if it is not there, and used by one process at a time. Required.
+	// StateDir is the folder of everything that outlives the process: the data of an
+	// embedded member, cached copies, the instance. It is created if it does not exist,
+	// and used by one process at a time. Required.
 	StateDir string
 
 	// Endpoints are the URLs of a store elsewhere, such as https://10.0.0.1:2379
@@ -29,7 +29,7 @@ type Config struct {
 	// StateDir, as far as the length of that path allows.
 	Listen []string
 
-	// Name tells the embedded member from others. Empty: "ovloom".
+	// Name identifies the embedded member. Empty: "ovloom".
 	Name string
 
 	// Peer is the URL where other members of the store reach the embedded one. Empty:
@@ -37,49 +37,49 @@ type Config struct {
 	// other can join.
 	Peer string
 
-	// Join are URLs of a store that the embedded member joins, which has been told to
-	// expect it (AddMember). Later starts go on from what is on disk, also if none of
-	// them answers.
+	// Join are URLs of a store that the embedded member joins; the store must expect it
+	// (AddMember). Later starts use the data on disk, even if none of the URLs answers.
 	Join []string
 
-	// CA, Cert and Key are files in PEM: whom to trust, and as whom to appear,
-	// towards clients that use Listen, towards Endpoints and other members. A client without a
-	// certificate of that CA is refused.
+	// CA, Cert and Key are PEM files: the trusted CA, and this host's certificate and key
+	// towards clients of Listen, Endpoints and other members. A client without a
+	// certificate of the CA is refused.
 	CA, Cert, Key string
 
 	// Insecure allows Listen, Peer, Join and Endpoints beyond this machine without TLS:
-	// whoever reaches them controls every tenant.
+	// anyone who can reach them controls every tenant.
 	Insecure bool
 
-	// Instance tells two processes with the same host name apart. Empty: one is
-	// made and kept in StateDir.
+	// Instance distinguishes two processes with the same host name. Empty: one is
+	// generated and kept in StateDir.
 	Instance string
 
 	// Timeout is the deadline of each call. Zero: 5 s.
 	Timeout time.Duration
 
-	// WithoutMember has Open succeed although the embedded member cannot be run, because
-	// its disk or its data are not in order or its data is gone. Then every call fails
-	// with kind Unavailable and says why, and the copies on disk can be read.
+	// WithoutMember makes Open succeed although the embedded member cannot be run, because
+	// its disk or its data is faulty or its data is gone. Then every call fails with kind
+	// Unavailable and says why, and the copies on disk can be read.
 	WithoutMember bool
 
-	// Attempt is how many processes in a row were started to have the member again, this
-	// one included (AwaitRepair). The more, the longer it takes until the next.
+	// Attempt is how many processes in a row were started to get the member back,
+	// including this one (AwaitRepair). The more, the longer the wait until the next.
 	Attempt int
 
-	// Traces returns what else than the node's own files says that this host has seen a
-	// store, in words: "copies of 3 tenants". None is founded then. Nil: nothing does.
+	// Traces describes evidence, other than the node's own files, that this host has seen
+	// a store: "copies of 3 tenants". With evidence, no store is founded. Nil: no
+	// evidence.
 	Traces func() []string
 
-	// Copied returns the highest revision of the store that this host has copies of. A store
-	// that is behind it is refused. Nil: there are none.
+	// Copied returns the highest revision of this host's copies of the store. A store with
+	// a lower revision is refused. Nil: no copies.
 	Copied func() int64
 
-	// Logger is where the store and etcd log. Nil: nowhere.
+	// Logger receives the logs of the store and etcd. Nil: no logs.
 	Logger *slog.Logger
 
-	// Unsynced has the embedded member not wait for the disk. A loss of power may take what
-	// was stored: it is for tests (package storetest).
+	// Unsynced makes the embedded member not wait for the disk, so that a loss of power
+	// may lose stored changes: for tests (package storetest).
 	Unsynced bool
 }
 
@@ -96,8 +96,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Validate returns what would keep the store from opening, as far as c and the
-// files it names tell. It changes nothing.
+// Validate returns what would keep the store from opening, as far as c and the files that
+// it names show. It changes nothing.
 func (c Config) Validate() error {
 	if c.StateDir == "" {
 		return intent.Invalidf("the store has no state directory").WithHint("give one, such as /var/lib/ovloom")
@@ -127,7 +127,7 @@ func (c Config) Validate() error {
 	return nil
 }
 
-// validateMember checks how the embedded member is among others.
+// validateMember checks the embedded member's place among others.
 func (c Config) validateMember() error {
 	if len(c.Endpoints) > 0 && (len(c.Join) > 0 || c.Peer != "") {
 		return intent.Invalidf("a client of a store elsewhere cannot be a member of it").
@@ -154,7 +154,7 @@ func (c Config) validateMember() error {
 	return nil
 }
 
-// validateURL refuses what would be open to the network without TLS.
+// validateURL refuses a URL that would be open to the network without TLS.
 func (c Config) validateURL(what, s string) error {
 	u, err := url.Parse(s)
 	if err != nil {
@@ -190,21 +190,21 @@ func loopback(host string) bool {
 	return host == "localhost" || err == nil && a.Unmap().IsLoopback()
 }
 
-// warnOfExpiry warns of a certificate that has expired or soon will. That is no
-// reason not to open: forwarding goes on from the copy on disk, and the member
-// serves its own process.
+// warnOfExpiry warns of a certificate that has expired or soon will. That is not a reason
+// to refuse to open: forwarding goes on from the copy on disk, and the member serves its
+// own process.
 func (c Config) warnOfExpiry() {
 	if err := c.files().Valid(time.Now().Add(certNotice)); err != nil {
 		c.Logger.Warn("certificate of the store needs attention", "error", err)
 	}
 }
 
-// certNotice is how long before it expires a certificate is warned of.
+// certNotice is how long before its expiry to warn of a certificate.
 const certNotice = 30 * 24 * time.Hour
 
 func (c Config) files() pki.Files { return pki.Files{CA: c.CA, Cert: c.Cert, Key: c.Key} }
 
-// usesTLS says whether any of the URLs needs the certificates.
+// usesTLS reports whether any of the URLs needs the certificates.
 func usesTLS(urls []string) bool {
 	for _, s := range urls {
 		if u, err := url.Parse(s); err == nil && u.Scheme == "https" {

@@ -13,7 +13,7 @@ import (
 	"github.com/ovloom/ovloom/pki"
 )
 
-// dial makes the client of a store elsewhere. It connects in the background.
+// dial returns the client of a store elsewhere. It connects in the background.
 func dial(closing context.Context, c Config, why *reason) (*clientv3.Client, error) {
 	cc := clientv3.Config{
 		Endpoints:            c.Endpoints,
@@ -21,8 +21,8 @@ func dial(closing context.Context, c Config, why *reason) (*clientv3.Client, err
 		DialKeepAliveTime:    10 * time.Second, // the least that gRPC allows
 		DialKeepAliveTimeout: 3 * time.Second,
 		Logger:               zapTo(closing, c.Logger),
-		// After an outage, hosts are back within seconds: gRPC by itself would
-		// wait up to two minutes between attempts.
+		// After an outage, hosts reconnect within seconds: by default gRPC would wait up
+		// to two minutes between attempts.
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 20 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second},
 			MinConnectTimeout: 3 * time.Second,

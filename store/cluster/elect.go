@@ -8,20 +8,20 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// electEvery is the time between two looks whether the member can be elected.
+// electEvery is the time between checks whether the member can be elected.
 const electEvery = time.Millisecond
 
-// electFounder has a member that founds a store elect itself as soon as it has taken in
-// what its log says about its members. Its timer would have it wait for a leader
-// first, for up to twice the time of an election.
+// electFounder makes a member that founds a store elect itself as soon as it has read its
+// members from its log. By default it would first wait for a leader, for up to twice the
+// election timeout.
 //
-// A member with older data waits for its timer: while it reads back its log, etcd may
-// drop the part of it that raft is about to look at before an election, and raft
-// panics. The log of a new store is too short for that.
+// A member with older data waits for the timeout: while it reads back its log, etcd may
+// drop the part of it that raft needs before an election, and raft panics. The log of a
+// new store is too short for that.
 //
-// It does so by telling the member what a leader that retires tells its successor.
-// That is a regular election: one of several could be told so too, and would need
-// the votes of most.
+// electFounder sends the member the message by which a retiring leader starts its
+// successor's election. That is a regular election: with several members, one could get
+// the message too, and would need a majority of the votes.
 func electFounder(ctx context.Context, e *embed.Etcd) {
 	self := uint64(e.Server.MemberID())
 	ticker := time.NewTicker(electEvery)

@@ -21,11 +21,11 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// A member whose disk fails or whose data is damaged must not take along the process
-// that drives a switch. To etcd each of that is the end of the process; here it is
-// the end of the member, and the process goes on from its copies.
+// A member whose disk fails or whose data is damaged must not end the process that drives
+// a switch. etcd would end the process; here only the member ends, and the process goes on
+// from its copies.
 
-// faults is where the end of the member becomes known.
+// faults reports the end of the member.
 type faults struct {
 	once   sync.Once
 	failed chan struct{} // closed at the first failure
@@ -41,8 +41,8 @@ func (f *faults) fail(err error) {
 	})
 }
 
-// OnWrite implements zapcore.CheckWriteHook: it takes the place of the end of the
-// process after what etcd calls fatal. Only the goroutine ends that said so.
+// OnWrite implements zapcore.CheckWriteHook: it replaces the end of the process after an
+// entry that etcd logs as fatal. Only the goroutine that logged it ends.
 func (f *faults) OnWrite(ce *zapcore.CheckedEntry, fields []zapcore.Field) {
 	err := errors.New(ce.Message)
 	for _, field := range fields {
@@ -54,7 +54,7 @@ func (f *faults) OnWrite(ce *zapcore.CheckedEntry, fields []zapcore.Field) {
 	runtime.Goexit()
 }
 
-// logger returns what etcd logs to, so that it ends by f.
+// logger returns etcd's logger, whose fatal entries end the member by f.
 func (f *faults) logger(l *zap.Logger) *zap.Logger {
 	return l.WithOptions(zap.WithFatalHook(f), zap.WithPanicHook(f))
 }
@@ -79,30 +79,30 @@ func guarded[T any](ctx context.Context, f *faults, do func() (T, error)) (T, er
 			}
 			done <- r
 		}()
-		debug.SetPanicOnFault(true) // a file that is mapped may be cut short
+		debug.SetPanicOnFault(true) // a mapped file may be truncated
 		r.v, r.err = do()
 	}()
 	var none T
 	select {
 	case r := <-done:
 		return r.v, r.err
-	case <-f.failed: // in another goroutine; this one may wait for that for ever
+	case <-f.failed: // in another goroutine; this one may wait for it for ever
 		return none, f.err
 	case <-ctx.Done():
 		return none, ctx.Err()
 	}
 }
 
-// dataLockPatience is how long a process that is about to end may keep the member's
-// database locked.
+// dataLockPatience is how long to wait for the member's database while a process that is
+// ending has it locked.
 const dataLockPatience = 10 * time.Second
 
-// readableData reads the member's database from end to end: damage that etcd finds only
-// when it comes across it would end the process then.
+// readableData reads the member's database from end to end: damage that etcd found only
+// later would end the process then.
 func readableData(ctx context.Context, stateDir string) error {
 	file := filepath.Join(dataDir(stateDir), "member", "snap", "db")
 	if _, err := os.Stat(file); err != nil {
-		return nil // there is none yet
+		return nil // there is no database yet
 	}
 	_, err := guarded(ctx, newFaults(), func() (any, error) {
 		db, err := bbolt.Open(file, 0o600, &bbolt.Options{ReadOnly: true, Timeout: dataLockPatience})
@@ -114,7 +114,7 @@ func readableData(ctx context.Context, stateDir string) error {
 			return tx.ForEach(func(_ []byte, b *bbolt.Bucket) error {
 				sum := 0
 				return b.ForEach(func(k, v []byte) error {
-					for _, c := range v { // touch all of it
+					for _, c := range v { // touch all pages
 						sum += int(c)
 					}
 					sum += len(k)
@@ -129,14 +129,14 @@ func readableData(ctx context.Context, stateDir string) error {
 	return nil
 }
 
-// crashFile is where a panic in the member that could not be caught leaves its trace.
+// crashFile holds the trace of a panic in the member that could not be recovered.
 func crashFile(stateDir string) string { return filepath.Join(stateDir, "etcd", "crash") }
 
-// errCrashed says that a member took the whole process along.
+// errCrashed means that a member ended the whole process.
 var errCrashed = errors.New("it ended the process before this one")
 
-// crashed returns why the member has ended the last process, if it did. The next
-// start tries again: what was the matter may have been seen to.
+// crashed returns why the member ended the last process, if it did. The next start tries
+// again: the cause may have been repaired.
 func crashed(stateDir string) error {
 	b, err := os.ReadFile(crashFile(stateDir))
 	if err != nil || len(b) == 0 {
@@ -152,9 +152,9 @@ func crashed(stateDir string) error {
 	return nil
 }
 
-// culprit returns what the trace of a crash says of the crash itself and of the goroutine
-// that it was in: of some all other goroutines follow. Signals from outside, by which one
-// asks for the goroutines or a supervisor ends a process, have no culprit.
+// culprit returns the part of a crash's trace about the crash itself and its goroutine:
+// some traces continue with all other goroutines. Signals from outside, which request a
+// dump of the goroutines or by which a supervisor ends a process, have no culprit.
 func culprit(trace string) string {
 	if strings.HasPrefix(trace, "SIGQUIT") || strings.HasPrefix(trace, "SIGABRT") {
 		return ""
@@ -167,7 +167,7 @@ func culprit(trace string) string {
 	return head + next + rest
 }
 
-// traceCrashes has the runtime leave a trace of what ends this process.
+// traceCrashes has the runtime write a trace when this process crashes.
 func traceCrashes(stateDir string) error {
 	f, err := os.OpenFile(crashFile(stateDir), os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
@@ -176,7 +176,7 @@ func traceCrashes(stateDir string) error {
 	return errors.Join(debug.SetCrashOutput(f, debug.CrashOptions{}), f.Close())
 }
 
-// fault is why this process has no store, with what to do; nil: it has one.
+// fault returns why this process has no store, with the remedy; nil: it has one.
 func (n *Node) faulty(op string) error {
 	f := n.fault.Load()
 	if f == nil {
@@ -187,7 +187,7 @@ func (n *Node) faulty(op string) error {
 	return e
 }
 
-// memberFailed has the process go on without its member.
+// memberFailed lets the process go on without its member.
 func (n *Node) memberFailed(err error) {
 	f := intent.Unavailablef("this host's member of the store has failed: %w", err)
 	if errors.Is(err, unix.ENOSPC) || strings.Contains(err.Error(), unix.ENOSPC.Error()) {
@@ -198,7 +198,7 @@ func (n *Node) memberFailed(err error) {
 	n.withoutStore(f)
 }
 
-// withoutStore notes that this process has no store, and why.
+// withoutStore records that this process has no store, and why.
 func (n *Node) withoutStore(f *intent.Error) {
 	if n.fault.CompareAndSwap(nil, f) {
 		close(n.faulted)
@@ -206,12 +206,13 @@ func (n *Node) withoutStore(f *intent.Error) {
 	}
 }
 
-// watchMember ends the member's service when it fails, so that other hosts see that.
+// watchMember stops the member's service when the member fails, so that other hosts
+// notice.
 func (n *Node) watchMember(f *faults) {
 	select {
 	case <-f.failed:
 		n.memberFailed(f.err)
-		n.stopServer() // as far as it comes
+		n.stopServer() // as far as it can
 	case <-n.closed.Done():
 	}
 }

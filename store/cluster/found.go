@@ -14,9 +14,9 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// A store that is empty knows nothing of the VNIs that are in use, nor of the flows
-// that other hosts have: two tenants would meet. So one is founded only where nothing
-// says that there was one, or when a user asks for that.
+// An empty store knows nothing of the VNIs in use, nor of the flows on other hosts: two
+// tenants could be mixed up. So a store is founded only where there is no trace of an
+// earlier one, or when a user asks for it.
 
 // mayFound refuses to found a store where there are traces of one.
 func (c Config) mayFound() *intent.Error {
@@ -41,15 +41,15 @@ func (c Config) mayFound() *intent.Error {
 		WithHint("restore a backup: ovloom store restore FILE; or give up what was, and begin with a new and empty one: ovloom store init; packets keep flowing")
 }
 
-// hasData says whether there is a member's data.
+// hasData reports whether there is a member's data.
 func hasData(stateDir string) bool {
 	return wal.Exist(filepath.Join(dataDir(stateDir), "member", "wal"))
 }
 
-// Init has the host whose state directory c names begin with another store: one that
-// is founded empty by the next start, or if the store is elsewhere, the one that
-// answers there. What data of a member there is, is set aside, and where is returned.
-// No process may use the state directory.
+// Init makes the host with the state directory in c start over with another store: an
+// empty one founded at the next start, or if the store is elsewhere, the one that answers
+// there. It sets a member's data aside, and returns where. No process may use the state
+// directory.
 func Init(c Config) (kept string, err error) {
 	c = c.withDefaults()
 	if err := durable.PrivateDir(c.StateDir); err != nil {

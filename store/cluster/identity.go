@@ -23,17 +23,17 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// Which store this is, and which one this host follows. A host follows one store,
-// through its revisions as they grow; another store, or an older state of the same,
-// has it go on from its copies. Only a restore hands over: it begins a new epoch.
+// Which store this is, and which store this host follows. A host follows one store,
+// through its growing revisions; if another store answers, or an older state of its own,
+// the host goes on from its copies. Only a restore changes that: it begins a new epoch.
 
-// clusterValue is at clusterKey.
+// clusterValue is the value of clusterKey.
 type clusterValue struct {
 	ID    string `json:"id"`
-	Epoch uint64 `json:"epoch"` // grows with every restore
+	Epoch uint64 `json:"epoch"` // incremented by every restore
 
-	// Nameless: it was restored from a backup of a time without this key, on a host
-	// that did not know which store it was of.
+	// Nameless: restored from a backup made before this key existed, on a host that did
+	// not know the store's name.
 	Nameless bool `json:"nameless,omitempty"`
 }
 
@@ -43,9 +43,10 @@ type identity struct {
 	Epoch    uint64 `json:"epoch"`
 	Etcd     string `json:"etcd"`     // etcd's own id of the cluster, hexadecimal
 	Revision int64  `json:"revision"` // the highest seen
-	New      bool   `json:"new"`      // a user has said that another store begins
+	New      bool   `json:"new"`      // a user has accepted another store
 
-	// Refused is an epoch of a store, as the store had an older state of it.
+	// Refused is the refused epoch of a store whose state was older than this host had
+	// seen.
 	Refused string `json:"refused,omitempty"`
 }
 
@@ -54,7 +55,7 @@ const identityEvery = 3 * time.Second
 
 func identityFile(stateDir string) string { return filepath.Join(stateDir, "identity") }
 
-// readIdentity returns what a host has kept; the zero value: nothing yet.
+// readIdentity returns the identity that a host has kept; the zero value if none.
 func readIdentity(stateDir string) (identity, error) {
 	var id identity
 	b, err := os.ReadFile(identityFile(stateDir))
@@ -70,7 +71,7 @@ func readIdentity(stateDir string) (identity, error) {
 	return id, nil
 }
 
-// write keeps it so that a crash leaves the old one or the new one.
+// write saves the identity so that a crash leaves the old file or the new one.
 func (id identity) write(stateDir string) (err error) {
 	defer func() {
 		if err != nil {
@@ -84,9 +85,10 @@ func (id identity) write(stateDir string) (err error) {
 	return durable.Write(identityFile(stateDir), append(b, '\n'))
 }
 
-// trust is which store this process follows, and whether it is that one which answers.
+// trust is the store that this process follows, and whether that store is the one that
+// answers.
 type trust struct {
-	verifying chan struct{} // holds a token while it is found out
+	verifying chan struct{} // holds a token during verification
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -94,15 +96,15 @@ type trust struct {
 	loaded    bool
 	written   time.Time
 	writing   bool
-	etcd      uint64             // etcd's id of the cluster that was verified; 0: none is
+	etcd      uint64             // etcd's id of the verified cluster; 0: none
 	value     []byte             // of its clusterKey
-	named     bool               // this process has given the store its name
+	named     bool               // this process has named the store
 	refusal   *intent.Error      // why the store that answers is not this host's; nil: it is, or none answers
 	streams   context.Context    // ends when another store, or none, is verified
 	endStream context.CancelFunc //
 }
 
-// ready sets up what open needs.
+// ready initializes the fields that open needs.
 func (t *trust) ready(closed context.Context) {
 	t.streams, t.endStream = context.WithCancel(closed)
 	t.verifying = make(chan struct{}, 1)
@@ -129,7 +131,7 @@ func (n *Node) ensure(ctx context.Context, op string) error {
 	return n.verify(ctx, op)
 }
 
-// verify asks the store which one it is. What that means is kept.
+// verify asks the store which one it is, and keeps the result.
 func (n *Node) verify(ctx context.Context, op string) error {
 	select {
 	case n.trust.verifying <- struct{}{}:
@@ -144,7 +146,7 @@ func (n *Node) verify(ctx context.Context, op string) error {
 		return err
 	}
 	for range 3 { // another host may name it at the same time
-		floor := n.seen() // before it is asked: others go on meanwhile
+		floor := n.seen() // read before the question: others advance it meanwhile
 		r, err := n.client.Get(ctx, kv.NameKey)
 		if err != nil {
 			return err
@@ -171,8 +173,8 @@ func (n *Node) verify(ctx context.Context, op string) error {
 	return intent.Unavailablef("%s: the store could not be given a name", op)
 }
 
-// judge decides whether a store is this host's. name, if it is not nil, is what is to
-// be written to the store, which has no (valid) name yet.
+// judge decides whether a store is this host's. name, unless nil, is the name to write to
+// the store, which has no (valid) name yet.
 func (n *Node) judge(h *pb.ResponseHeader, value []byte, floor int64) (name *clusterValue, refusal *intent.Error) {
 	n.trust.mu.Lock()
 	known := n.trust.known
@@ -188,7 +190,7 @@ func (n *Node) judge(h *pb.ResponseHeader, value []byte, floor int64) (name *clu
 		}
 		switch {
 		case err == nil:
-		case known.Etcd == etcd: // a foreign hand has spoilt its name, which this host knows
+		case known.Etcd == etcd: // another program damaged its name, which this host knows
 			return &clusterValue{ID: known.Cluster, Epoch: known.Epoch}, nil
 		default:
 			return nil, intent.Unavailablef("the store's name cannot be read: %w", err).WithHint(restore)
@@ -226,7 +228,7 @@ func (n *Node) judge(h *pb.ResponseHeader, value []byte, floor int64) (name *clu
 	return nil, nil
 }
 
-// epochName names the epoch of a store whose state was older than it may be.
+// epochName names the epoch of a store that is older than this host has seen.
 func epochName(c clusterValue, etcd string) string {
 	return fmt.Sprintf("%s/%d/%s", c.ID, c.Epoch, etcd)
 }
@@ -250,7 +252,7 @@ func (n *Node) nameStore(ctx context.Context, c clusterValue, was []*mvccpb.KeyV
 	return err
 }
 
-// accept takes the store that has answered for this host's.
+// accept makes the store that has answered this host's store.
 func (n *Node) accept(h *pb.ResponseHeader, value []byte) error {
 	c, err := kv.Decode[clusterValue](value)
 	if err != nil {
@@ -279,7 +281,7 @@ func (n *Node) accept(h *pb.ResponseHeader, value []byte) error {
 	return nil
 }
 
-// refuse has this host go on without the store that answers.
+// refuse makes this host go on without the store that answers.
 func (n *Node) refuse(why *intent.Error, h *pb.ResponseHeader, value []byte) {
 	t := &n.trust
 	t.mu.Lock()
@@ -290,44 +292,43 @@ func (n *Node) refuse(why *intent.Error, h *pb.ResponseHeader, value []byte) {
 	t.refusal, t.etcd = why, 0
 	etcd := strconv.FormatUint(h.ClusterId, 16)
 	if c, err := kv.Decode[clusterValue](value); err == nil && t.known.Cluster == c.ID && t.known.Epoch == c.Epoch && t.known.Etcd == etcd && t.known.Refused == "" {
-		// Also when it has grown beyond what this host has seen, it has another past.
+		// Even when it has grown beyond what this host has seen, its history differs.
 		t.known.Refused = epochName(c, etcd)
 		n.keepIdentity(true)
 	}
 	t.turn(n.closed)
 }
 
-// turn ends the streams from the store as it was. mu is held.
+// turn ends the streams from the previous store. mu is held.
 func (t *trust) turn(closed context.Context) {
 	t.endStream()
 	t.streams, t.endStream = context.WithCancel(closed)
 }
 
-// verified returns etcd's id of the cluster that is known to be this host's store; 0:
-// none is.
+// verified returns etcd's id of the cluster known to be this host's store; 0: none.
 func (n *Node) verified() uint64 {
 	n.trust.mu.Lock()
 	defer n.trust.mu.Unlock()
 	return n.trust.etcd
 }
 
-// following has the store be asked which one it is, if that is not known.
+// following asks the store which one it is, if that is unknown.
 func (n *Node) following(ctx context.Context, op string) error {
 	ctx, cancel := context.WithTimeout(ctx, n.cfg.Timeout)
 	defer cancel()
 	return n.ensure(ctx, op)
 }
 
-// unverify has the next call ask the store which one it is.
+// unverify makes the next call ask the store which one it is.
 func (n *Node) unverify() {
 	n.trust.mu.Lock()
 	defer n.trust.mu.Unlock()
 	n.trust.etcd = 0
 }
 
-// watchConnection has the store be verified anew whenever a connection to it is made
-// again, until the store is closed: another one may be there. etcd's client goes on with
-// its watches as if it were the same.
+// watchConnection has the store verified again whenever a connection to it is
+// re-established, until the store is closed: another store may answer there. etcd's client
+// continues its watches as if it were the same store.
 func (n *Node) watchConnection() {
 	conn := n.client.ActiveConnection()
 	made := false
@@ -357,8 +358,8 @@ func (n *Node) seen() int64 {
 	return n.trust.known.Revision
 }
 
-// answered checks that an answer is the store's that was verified, and not older than
-// what had been seen when it was asked for.
+// answered checks that an answer is from the verified store, and not older than the
+// revision seen when the question was sent.
 func (n *Node) answered(h *pb.ResponseHeader, floor int64) error {
 	t := &n.trust
 	t.mu.Lock()
@@ -399,7 +400,7 @@ func (n *Node) loadIdentity() error {
 	return nil
 }
 
-// keepIdentity writes what is known, a moment later; not urgent: if it was not written
+// keepIdentity saves the identity a moment later; unless urgent, only if it was not saved
 // lately. mu is held.
 func (n *Node) keepIdentity(urgent bool) {
 	t := &n.trust
@@ -410,8 +411,8 @@ func (n *Node) keepIdentity(urgent bool) {
 	n.tending.Go(n.writeIdentity)
 }
 
-// settle waits for keepIdentity where it has found the store open: after settle, which is
-// called when the store is closed, no write begins.
+// settle waits for a keepIdentity that found the store open: no write begins after settle,
+// which is called when the store is closed.
 func (t *trust) settle() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -438,7 +439,7 @@ func (n *Node) writeIdentity() {
 	}
 }
 
-// closeIdentity writes the revision that this process has seen last.
+// closeIdentity saves the last revision that this process has seen.
 func (n *Node) closeIdentity() error {
 	t := &n.trust
 	t.mu.Lock()

@@ -12,13 +12,13 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// lockDir takes the state directory for this process. Two members on one
-// directory would wait for each other without a word.
+// lockDir locks the state directory for this process. Two members in one directory would
+// silently wait for each other.
 func lockDir(dir string) (*os.File, error) {
 	return lockFile(dir, os.O_CREATE|os.O_RDWR)
 }
 
-// lockReadOnly is lockDir on a disk that cannot be written.
+// lockReadOnly is lockDir on a read-only disk.
 func lockReadOnly(dir string) (*os.File, error) { return lockFile(dir, os.O_RDONLY) }
 
 func lockFile(dir string, how int) (*os.File, error) {
@@ -34,8 +34,8 @@ func lockFile(dir string, how int) (*os.File, error) {
 	return f, nil
 }
 
-// instance returns what tells this process from others of the same host name,
-// the same after every restart.
+// instance returns an id that distinguishes this process from others with the same host
+// name. It stays the same across restarts.
 func instance(c Config) (string, error) {
 	if c.Instance != "" {
 		return c.Instance, nil

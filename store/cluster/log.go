@@ -8,11 +8,10 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// zapTo returns the logger that etcd is given. What etcd says is less important
-// to us than to etcd: its information and its warnings, of things like a request of
-// 150 ms, are our debugging, and it calls an error that a closed listener is closed,
-// which is our information. Nor is it a failure to us that etcd notes its version
-// later than it tried first. Once closing ends all is debugging.
+// zapTo returns the logger for etcd. It lowers the levels of etcd's messages: information
+// and warnings, such as a request of 150 ms, become debug messages, and an error about a
+// closed listener becomes information. That etcd records its version later than its first
+// attempt is no failure either. Once closing ends, all messages are debug messages.
 func zapTo(closing context.Context, log *slog.Logger) *zap.Logger {
 	return zap.New(zapCore{closing, log.With("component", "etcd").Handler()})
 }
@@ -23,8 +22,8 @@ type zapCore struct {
 	to      slog.Handler
 }
 
-// later is said by a member that has a leader before its first write to disk, and
-// does what it says in its next round.
+// later is logged by a member that has a leader before its first write to disk; the member
+// completes the step in its next round.
 const later = "failed to update storage version"
 
 func (c zapCore) levelOf(e zapcore.Entry) slog.Level {

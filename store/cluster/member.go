@@ -25,19 +25,19 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// As what the embedded member starts: alone, as one of several, or as a new one
-// that joins others.
+// How the embedded member starts: alone, as one of several, or as a new member that joins
+// others.
 
 const (
-	memberName   = "ovloom"                // of a member that was given none
+	memberName   = "ovloom"                // the default name of a member
 	alonePeerURL = "http://127.0.0.1:2380" // names a member that no other can reach; nothing listens there
 
 	tendEvery    = time.Second
 	promoteLimit = 10 * time.Second
 )
 
-// record is kept beside etcd's data, and says of which store's member it is. Data
-// without one was written when every member was alone.
+// record is kept beside etcd's data, and identifies the store that the member belongs to.
+// Data without a record is from a time when every member was alone.
 type record struct {
 	Cluster uint64 `json:"cluster"`
 	Member  uint64 `json:"member"`
@@ -78,18 +78,17 @@ func (r record) write(stateDir string) error {
 	return nil
 }
 
-// place is how a member is started.
+// place is how a member starts.
 type place struct {
 	record  record
 	joins   bool         // others, without data
 	founds  bool         // a store: it has no data, and no store to join
 	cluster string       // etcd's initial cluster
-	prepare func() error // makes the folder of one that joins; nil: there is nothing to make
+	prepare func() error // creates the folder of a joining member; nil: nothing to create
 }
 
-// findPlace decides how the embedded member starts. One that has joined asks the
-// others, too, but not for long: they may be away, or start at the same time. It changes
-// nothing.
+// findPlace decides how the embedded member starts. A joined member also asks the others,
+// but not for long: they may be away, or starting at the same time. It changes nothing.
 func findPlace(ctx, closing context.Context, c Config) (place, error) {
 	r, err := readRecord(c.StateDir)
 	if err != nil {
@@ -125,7 +124,7 @@ func findPlace(ctx, closing context.Context, c Config) (place, error) {
 	return c.placeAmong(list, r, has, own)
 }
 
-// expected asks the store that is to be joined for its members.
+// expected asks the store to be joined for its members.
 func expected(ctx, closing context.Context, c Config, limit time.Duration) (*clientv3.MemberListResponse, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -141,11 +140,11 @@ func expected(ctx, closing context.Context, c Config, limit time.Duration) (*cli
 	return list, why.of(err)
 }
 
-// placeAmong finds this host among the members of the store that it is to join.
+// placeAmong finds this host among the members of the store to be joined.
 func (c Config) placeAmong(list *clientv3.MemberListResponse, r record, has bool, own place) (place, error) {
 	peer := c.advertisedPeer()
 	var self *pb.Member
-	known := false // as what is on disk
+	known := false // the data on disk is of this member
 	for _, m := range list.Members {
 		if slices.Contains(m.PeerURLs, peer) {
 			self = m
@@ -154,7 +153,7 @@ func (c Config) placeAmong(list *clientv3.MemberListResponse, r record, has bool
 	}
 	switch {
 	case known:
-		return own, nil // an address that has changed is seen to when the member runs
+		return own, nil // readdress corrects a changed address once the member runs
 	case self != nil && self.Name == "":
 		return c.join(list, self, has)
 	case self != nil:
@@ -170,7 +169,7 @@ func (c Config) placeAmong(list *clientv3.MemberListResponse, r record, has bool
 		WithHint("say on one of its hosts first: %s", addCommand(c.Name, peer))
 }
 
-// join is how the member that the others expect starts.
+// join returns the place of the member that the others expect.
 func (c Config) join(list *clientv3.MemberListResponse, self *pb.Member, has bool) (place, error) {
 	var initial []string
 	for _, m := range list.Members {
@@ -192,8 +191,8 @@ func (c Config) join(list *clientv3.MemberListResponse, self *pb.Member, has boo
 	return place{record: r, joins: true, cluster: strings.Join(initial, ","), prepare: func() error { return c.prepareJoin(r, has) }}, nil
 }
 
-// prepareJoin makes the folder of a member that joins others. Data of another life is set
-// aside.
+// prepareJoin creates the folder of a member that joins others. It sets data of an earlier
+// member aside.
 func (c Config) prepareJoin(r record, has bool) error {
 	if has {
 		kept, err := setAside(c.StateDir)
@@ -208,8 +207,8 @@ func (c Config) prepareJoin(r record, has bool) error {
 	return r.write(c.StateDir)
 }
 
-// memberLost makes of a member without its data no reason to end, where there are
-// copies to go on from.
+// memberLost lets a member without its data start as a failed one, where there are copies
+// to go on from.
 func (c Config) memberLost(e *intent.Error) *intent.Error {
 	if c.mayFound() != nil {
 		e.Kind = intent.Unavailable
@@ -217,7 +216,7 @@ func (c Config) memberLost(e *intent.Error) *intent.Error {
 	return e
 }
 
-// errRemoved says that this host's member is none any more.
+// errRemoved is the error for a host whose member was removed.
 func errRemoved(c Config) error {
 	return intent.Conflictf("this host's member was removed from the store").
 		WithHint("either be a client of it, with --store and without --store-listen; or join anew, with --store-join, after on one of its hosts: %s; "+
@@ -228,7 +227,7 @@ func addCommand(name, peer string) string {
 	return "ovloom store member add " + name + " --url " + peer
 }
 
-// apply has etcd's configuration say what the place is.
+// apply sets etcd's configuration to the place.
 func (p place) apply(ec *embed.Config) {
 	ec.InitialCluster = p.cluster
 	if p.joins {
@@ -242,8 +241,8 @@ func (p place) apply(ec *embed.Config) {
 	}
 }
 
-// settle notes which member was started, and puts its address right or refuses it:
-// one that is alone may move, one of several would be looked for in vain.
+// settle records which member was started, and corrects its address or refuses it: a
+// single member may move, but the others would not find one of several.
 func (p place) settle(c Config, e *embed.Etcd) (record, error) {
 	r := record{Cluster: uint64(e.Server.Cluster().ID()), Member: uint64(e.Server.MemberID()), Peer: c.advertisedPeer()}
 	r.Several = p.joins || len(e.Server.Cluster().Members()) > 1
@@ -256,9 +255,8 @@ func (p place) settle(c Config, e *embed.Etcd) (record, error) {
 	return r, r.write(c.StateDir)
 }
 
-// tend looks after the embedded member until the store is closed: it has a member
-// that has just joined take part in decisions as soon as it has caught up, and
-// notices when the others have removed it.
+// tend maintains the embedded member until the store is closed: it gives a vote to a newly
+// joined member once it has caught up, and notices when the others have removed it.
 func (n *Node) tend(r record) {
 	ticker := time.NewTicker(tendEvery)
 	defer ticker.Stop()
@@ -304,7 +302,7 @@ func (n *Node) promote() {
 	n.log.Info("joined the store", "member", n.cfg.Name)
 }
 
-// readdress notes where a member that is alone can be reached from now on.
+// readdress records the new address of a member that is alone.
 func (n *Node) readdress(ctx context.Context, r record) error {
 	self := n.server.Server.Cluster().Member(n.server.Server.MemberID())
 	if r.Several || self == nil || slices.Contains(self.PeerURLs, r.Peer) {
@@ -318,8 +316,7 @@ func (n *Node) readdress(ctx context.Context, r record) error {
 	return nil
 }
 
-// setAside moves the data of a member out of the way, and returns where to; "" if
-// there is none.
+// setAside moves a member's data away, and returns where to; "" if there is none.
 func setAside(stateDir string) (kept string, err error) {
 	now := dataDir(stateDir)
 	if _, err := os.Stat(now); errors.Is(err, fs.ErrNotExist) {
@@ -332,7 +329,7 @@ func setAside(stateDir string) (kept string, err error) {
 	return kept, nil
 }
 
-// advertisedPeer is where other members find the embedded one.
+// advertisedPeer returns the URL at which other members reach the embedded one.
 func (c Config) advertisedPeer() string {
 	if p := c.peer(); p != "" {
 		return p
@@ -340,7 +337,7 @@ func (c Config) advertisedPeer() string {
 	return alonePeerURL
 }
 
-// peer is where the embedded member listens for others; "" if it does not.
+// peer returns the URL on which the embedded member listens for others; "" if it does not.
 func (c Config) peer() string {
 	if c.Peer != "" {
 		return c.Peer
@@ -353,8 +350,8 @@ func (c Config) peer() string {
 	return ""
 }
 
-// neighbour returns a URL with another port of the same address. One of a socket,
-// or of all addresses, has none.
+// neighbour returns a URL with the same address and another port. A socket's URL, or that
+// of all addresses, has no neighbour.
 func neighbour(s string, by int) (string, bool) {
 	u, err := url.Parse(s)
 	if err != nil || u.Scheme == "unix" {
@@ -367,7 +364,7 @@ func neighbour(s string, by int) (string, bool) {
 	return u.Scheme + "://" + net.JoinHostPort(host, strconv.Itoa(port+by)), true
 }
 
-// hostPort returns the address of a URL, if it is one that others can call.
+// hostPort returns the address of a URL, if others can reach it.
 func hostPort(u *url.URL) (host string, port int, ok bool) {
 	host, p, err := net.SplitHostPort(u.Host)
 	if err != nil {

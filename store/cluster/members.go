@@ -18,7 +18,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// The members of the store, and how they become more and fewer.
+// The members of the store, and adding and removing them.
 
 // Member is one member of the store's cluster.
 type Member struct {
@@ -31,18 +31,18 @@ type Member struct {
 	id uint64
 }
 
-// MemberState says what part a member takes.
+// MemberState is the state of a member.
 type MemberState string
 
 // The states of a member.
 const (
 	MemberUp       MemberState = "up"
 	MemberAway     MemberState = "away"     // does not answer
-	MemberJoining  MemberState = "joining"  // takes in what is in the store, and has no vote yet
-	MemberExpected MemberState = "expected" // was added, and has not joined
+	MemberJoining  MemberState = "joining"  // copies the store's content, and has no vote yet
+	MemberExpected MemberState = "expected" // was added, but has not joined
 )
 
-// Joining is what a new member is to be told.
+// Joining is what the ovloomd of a new member has to be given.
 type Joining struct {
 	Name   string
 	Peer   string   // where the others will reach it
@@ -51,21 +51,21 @@ type Joining struct {
 }
 
 const (
-	memberProbe  = time.Second      // in which a member that is up answers
-	memberLimit  = 20 * time.Second // for a change of the members: etcd wants them to have been together for 5 s
+	memberProbe  = time.Second      // time for a running member to answer
+	memberLimit  = 20 * time.Second // for a change of the members: etcd demands that they were connected for 5 s
 	memberPause  = 250 * time.Millisecond
-	membersLimit = 7 // more do not make a store safer, and every change slower
+	membersLimit = 7 // more do not make a store safer, but slow down every change
 )
 
-// Members returns the members of the store by name, and asks each whether it
-// answers. It works also while too few do.
+// Members returns the members of the store by name, and asks each whether it answers. It
+// works even while too few do.
 func (n *Node) Members(ctx context.Context) ([]Member, error) {
 	const op = "list the members of the store"
 	if err := n.faulty(op); err != nil {
 		return nil, err
 	}
 	var list []Member
-	// Not Call, which asks first which store this is: too few members cannot tell that.
+	// Not Call, which first asks which store this is: too few members cannot answer that.
 	err := n.kv.Exchange(ctx, op, func(ctx context.Context) (err error) {
 		if err := n.Refusal(); err != nil {
 			return err
@@ -105,8 +105,8 @@ func (n *Node) members(ctx context.Context) ([]Member, error) {
 	return list, nil
 }
 
-// memberList asks for the members; while too few answer, as the one that is asked
-// remembers them.
+// memberList asks for the members; while too few answer, it returns the list that the
+// member asked remembers.
 func (n *Node) memberList(ctx context.Context) (*clientv3.MemberListResponse, error) {
 	limited, cancel := context.WithTimeout(ctx, n.cfg.Timeout/3)
 	defer cancel()
@@ -135,7 +135,7 @@ func (n *Node) probe(ctx context.Context, m *pb.Member) (*clientv3.StatusRespons
 	ctx, cancel := context.WithTimeout(ctx, memberProbe)
 	defer cancel()
 	if n.server != nil && m.ID == uint64(n.server.Server.MemberID()) {
-		return n.client.Status(ctx, "") // the own one, whatever the name
+		return n.client.Status(ctx, "") // the own member, whatever the name
 	}
 	c := n.cfg
 	if c.Endpoints = callable(memberOf(m)); len(c.Endpoints) == 0 {
@@ -150,7 +150,7 @@ func (n *Node) probe(ctx context.Context, m *pb.Member) (*clientv3.StatusRespons
 	return client.Status(ctx, c.Endpoints[0])
 }
 
-// callable are the URLs of a member that other hosts can call.
+// callable returns the URLs of a member that other hosts can reach.
 func callable(m Member) []string {
 	var urls []string
 	for _, s := range m.URLs {
@@ -167,11 +167,11 @@ func callable(m Member) []string {
 	return urls
 }
 
-// AddMember has the store expect a new member, and returns what that is to be told.
-// peer is the URL where the others will reach it; empty: at the address that host returns
-// of the host of that name, by the scheme and port of the other members. It has no vote
-// until it has joined, so nothing waits for it. It is refused (kind Conflict) where one
-// would be in the way or of no use.
+// AddMember makes the store expect a new member, and returns what its ovloomd has to be
+// given. peer is the URL where the others will reach it; empty: at the address that host
+// returns for the host with that name, with the scheme and port of the other members. The
+// member has no vote until it has joined, so nothing waits for it. AddMember refuses (kind
+// Conflict) a member that would be in the way or of no use.
 func (n *Node) AddMember(ctx context.Context, name, peer string, host func(context.Context) (address netip.Addr, known bool, err error)) (Joining, error) {
 	if err := intent.ValidateName("member", name); err != nil {
 		return Joining{}, err
@@ -208,7 +208,7 @@ func (n *Node) AddMember(ctx context.Context, name, peer string, host func(conte
 	return j, err
 }
 
-// validateNewPeer checks the URL of a member to be.
+// validateNewPeer checks the URL of a new member.
 func (c Config) validateNewPeer(peer string) error {
 	u, err := url.Parse(peer)
 	if err == nil && (u.Scheme == "http" || u.Scheme == "https") && (u.Path == "" || u.Path == "/") {
@@ -220,7 +220,7 @@ func (c Config) validateNewPeer(peer string) error {
 		WithHint("write a URL such as https://10.0.0.1:2380")
 }
 
-// mayGrow refuses a new member where one would be in the way, or of no use.
+// mayGrow refuses a new member that would be in the way, or of no use.
 func mayGrow(list []Member, name string) error {
 	for _, m := range list {
 		switch {
@@ -243,7 +243,7 @@ func mayGrow(list []Member, name string) error {
 	return nil
 }
 
-// fits refuses a URL that does not go with those of the other members.
+// fits refuses a URL that does not match the other members' URLs.
 func fits(list []Member, peer string) error {
 	u, err := url.Parse(peer)
 	if err != nil {
@@ -282,9 +282,9 @@ func peerOfHost(ctx context.Context, name, like string, host func(context.Contex
 		WithHint("say where the other members will reach it: --url %s://ADDRESS:%s", u.Scheme, u.Port())
 }
 
-// RemoveMember takes a member, named by its name or the URL where the others reach
-// it, out of the store for good. It is refused (kind Conflict) if the store would
-// come to a standstill.
+// RemoveMember removes a member, identified by its name or the URL where the others reach
+// it, from the store for good. It refuses (kind Conflict) if the store would lose its
+// quorum.
 func (n *Node) RemoveMember(ctx context.Context, which string) (Member, error) {
 	list, err := n.Members(ctx)
 	if err != nil {
@@ -304,7 +304,7 @@ func (n *Node) RemoveMember(ctx context.Context, which string) (Member, error) {
 	})
 }
 
-// mayShrink refuses to remove a member without which too few would be left.
+// mayShrink refuses to remove a member without which the quorum would be lost.
 func mayShrink(list []Member, m Member) error {
 	if m.State == MemberExpected || m.State == MemberJoining {
 		return nil // it has no vote
@@ -336,8 +336,8 @@ func areOrIs(names []string) string {
 	return strings.Join(names, ", ") + " are"
 }
 
-// changeMembers makes a change, and again as long as etcd wants the members to have
-// been together for longer.
+// changeMembers makes a change, and repeats it while etcd demands that the members be
+// connected for longer.
 func (n *Node) changeMembers(ctx context.Context, op string, change func(context.Context) error) error {
 	limited, cancel := context.WithTimeout(ctx, memberLimit)
 	defer cancel()

@@ -21,8 +21,8 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// Node is what this process has to do with a store: it runs a member, or is a client of
-// members elsewhere. Its methods may be called from several goroutines.
+// Node is this process's part in a store: it runs a member, or is a client of members
+// elsewhere. Its methods are safe for concurrent use.
 type Node struct {
 	// Set by Open.
 	cfg      Config
@@ -36,20 +36,20 @@ type Node struct {
 	close    context.CancelFunc
 	once     sync.Once   // Close
 	stopping sync.Once   // the embedded member
-	removed  atomic.Bool // the embedded member was, from the store
+	removed  atomic.Bool // the embedded member was removed from the store
 	tending  sync.WaitGroup
 
-	fault   atomic.Pointer[intent.Error] // why there is no store, to this process; nil: there is one
+	fault   atomic.Pointer[intent.Error] // why this process has no store; nil: it has one
 	faulted chan struct{}                // closed when fault is set
-	trial   atomic.Pointer[Trial]        // the next one; nil: there is none to be
+	trial   atomic.Pointer[Trial]        // the next one; nil: none is planned
 	opened  time.Time                    // when Open began
 	trust   trust
 	reason  reason // stays empty while the store is in this process
 }
 
-// Open runs a member in this process, or connects to those at Config.Endpoints. The latter
-// need not answer yet: Open does not wait for them. It fails with kind Conflict if another
-// process has the state directory, and with what Config.Validate returns.
+// Open runs a member in this process, or connects to the members at Config.Endpoints,
+// without waiting for their answer. It fails with kind Conflict if another process uses
+// the state directory, and with the error of Config.Validate.
 func Open(ctx context.Context, c Config) (*Node, error) {
 	c = c.withDefaults()
 	if err := c.Validate(); err != nil {
@@ -67,11 +67,11 @@ func Open(ctx context.Context, c Config) (*Node, error) {
 // KV returns the client of the store's keys. It works until Close.
 func (n *Node) KV() *kv.Client { return n.kv }
 
-// Instance returns what tells this process from others of the same host name, the same
-// after every restart.
+// Instance distinguishes this process from others with the same host name. It stays the
+// same across restarts.
 func (n *Node) Instance() string { return n.instance }
 
-// use has the node use a client; nil: there is no store.
+// use sets the node's client; nil: there is no store.
 func (n *Node) use(client *clientv3.Client) {
 	n.client = client
 	n.kv = kv.New(n.closed, kv.Config{Source: source{n}, Etcd: client, Timeout: n.cfg.Timeout, Logger: n.log})
@@ -85,7 +85,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		n.log.Warn("cannot write to the state directory", "error", err)
 	}
 	n.lock, err = lockDir(n.cfg.StateDir)
-	if errors.Is(err, unix.EROFS) && n.cfg.WithoutMember { // there are copies to be read
+	if errors.Is(err, unix.EROFS) && n.cfg.WithoutMember { // the copies can be read
 		n.lock, err = lockReadOnly(n.cfg.StateDir)
 	}
 	if err != nil {
@@ -110,7 +110,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 		n.server = server
 	case !n.cfg.WithoutMember:
 		return err
-	case errors.As(err, &told) && told.Kind != intent.Unavailable: // the configuration is to be changed
+	case errors.As(err, &told) && told.Kind != intent.Unavailable: // the configuration has to be changed
 		return err
 	case told != nil:
 		n.use(nil)
@@ -131,7 +131,7 @@ func (n *Node) open(ctx context.Context) (err error) {
 	n.use(v3client.New(n.server.Server))
 	if err := n.readdress(ctx, r); err != nil {
 		select {
-		case <-f.failed: // which is told
+		case <-f.failed: // reported elsewhere
 		default:
 			return err
 		}
@@ -140,8 +140,8 @@ func (n *Node) open(ctx context.Context) (err error) {
 	return nil
 }
 
-// Close ends all calls and watches and stops the embedded member. Closing again
-// does nothing.
+// Close ends all calls and watches and stops the embedded member. Closing again does
+// nothing.
 func (n *Node) Close() error {
 	var err error
 	n.once.Do(func() { err = n.shut() })
@@ -175,12 +175,12 @@ func (n *Node) shut() error {
 	return errors.Join(errs...)
 }
 
-// closeTimeout is how long the client may take to end its watches. etcd's has been seen to
-// wait for ever for one whose store went at that moment (watchGRPCStream.close, for
-// waitCancelSubstreams), and the process is to end.
+// closeTimeout is how long the client may take to end its watches. etcd's client has been
+// seen to wait for ever when the store ended at that moment (watchGRPCStream.close, for
+// waitCancelSubstreams), and the process has to end.
 const closeTimeout = 3 * time.Second
 
-// inTime returns what do returns, or an error if that takes too long.
+// inTime returns do's result, or an error if do takes too long.
 func inTime(limit time.Duration, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
@@ -209,14 +209,14 @@ func (n *Node) startMember(ctx context.Context, f *faults) (*embed.Etcd, record,
 	return server, r, err
 }
 
-// MemberEnd is how long the end of a member may take. What stops the process must wait for
-// longer.
+// MemberEnd is how long a member may take to end. A supervisor of the process must wait
+// for longer.
 const MemberEnd = 20 * time.Second
 
 // stopServer stops the embedded member, once.
 func (n *Node) stopServer() { n.stopping.Do(n.server.Close) }
 
-// closeMember stops the embedded member; one that has failed may not come to an end.
+// closeMember stops the embedded member; a failed member may never stop.
 func (n *Node) closeMember() {
 	done := make(chan struct{})
 	go func() {
@@ -243,7 +243,7 @@ func (n *Node) URLs() []string {
 	for _, u := range n.server.Config().ListenClientUrls {
 		for _, l := range n.server.Clients {
 			if a, ok := l.Addr().(*net.TCPAddr); ok && u.Host == net.JoinHostPort(a.IP.String(), "0") {
-				u.Host = a.String() // the port was left to the system
+				u.Host = a.String() // the system chose the port
 			}
 		}
 		urls = append(urls, u.String())
@@ -251,5 +251,5 @@ func (n *Node) URLs() []string {
 	return urls
 }
 
-// Ping asks the store for its revision, to learn whether it answers.
+// Ping asks the store for its revision, to learn whether the store answers.
 func (n *Node) Ping(ctx context.Context) (revision int64, err error) { return n.kv.Revision(ctx) }

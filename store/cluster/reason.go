@@ -16,8 +16,7 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// leaderless says whether the store is known to lack the members that it takes to
-// agree on anything.
+// leaderless reports whether the store is known to lack the quorum of members.
 func (n *Node) leaderless() bool {
 	if n.server != nil {
 		return n.server.Server.Leader() == 0
@@ -25,16 +24,16 @@ func (n *Node) leaderless() bool {
 	return errors.Is(n.reason.last(), kv.ErrNoQuorum)
 }
 
-// reason remembers why the last attempt to reach the store failed. Etcd's client
-// tries again and again, and in the end only says that the time was up, where a
-// user wants to hear of a certificate that is not trusted.
+// reason remembers why the last attempt to reach the store failed. etcd's client retries,
+// and finally reports only a timeout, when a user should learn of an untrusted
+// certificate.
 type reason struct {
 	mu  sync.Mutex
 	err error // guarded by mu; nil: the last attempt reached the store
 }
 
-// observe is a grpc.UnaryClientInterceptor. It stands behind the interceptor by which
-// etcd's client repeats attempts, and so sees each of them.
+// observe is a grpc.UnaryClientInterceptor. It runs inside the interceptor by which etcd's
+// client retries, and so sees each attempt.
 func (r *reason) observe(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoker grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 	err := invoker(ctx, method, req, reply, cc, opts...)
 	why, ok := connectionError(status.Convert(err).Message())
@@ -62,7 +61,7 @@ func (r *reason) last() error {
 	return r.err
 }
 
-// of returns the reason instead of an err that only says that the time was up.
+// of replaces an err that only reports a timeout by the reason.
 func (r *reason) of(err error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -72,7 +71,7 @@ func (r *reason) of(err error) error {
 	return err
 }
 
-// connectionError finds why there is no connection in what gRPC says, as in
+// connectionError extracts the reason for a missing connection from gRPC's error, as in
 //
 //	latest balancer error: connection error: desc = "transport: Error while dialing: dial tcp …"
 func connectionError(message string) (why string, ok bool) {
@@ -90,12 +89,12 @@ func connectionError(message string) (why string, ok bool) {
 	return why, true
 }
 
-// brokenPatience is how long a call waits for a connection that is known to be
-// broken to come back.
+// brokenPatience is how long a call waits for a connection known to be broken to come
+// back.
 const brokenPatience = time.Second
 
-// leaderPatience is how long a call waits for members that are known to be too few:
-// they may be about to elect another leader, which takes a second or two.
+// leaderPatience is how long a call waits for members known to be too few: they may be
+// about to elect another leader, which takes a second or two.
 const leaderPatience = 2 * time.Second
 
 // patience is how long a call may take.

@@ -17,21 +17,23 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// skipRevisions is how far the revision goes on. It grows with the time, faster than a
-// store can write, so that what is restored from the same backup again is above what
-// the first restore came to: hosts that follow it see that they have to read all anew.
+// skipRevisions is how far a restore advances the revision. It grows with time, faster
+// than a store can write, so that a second restore of the same backup gets a higher
+// revision than the first: hosts that follow the store see that they have to read
+// everything again.
 func skipRevisions() uint64 { return uint64(time.Now().UnixMicro() / 100) }
 
-// Restore makes the store of c, which runs in no process, what it was when file
-// was written by Backup. What it was before is kept beside it, in a folder that is
-// returned; "" if there was nothing. The store is one member afterwards. Hosts
-// that come back find that their revision was compacted away, and read all anew.
+// Restore sets the store of c, which no process may run, back to its state when Backup
+// wrote file. It keeps the store's previous data beside it, in a folder that it returns;
+// "" if there was none. Afterwards the store has one member. Hosts that come back find
+// that their revision was compacted away, and read everything again.
 //
-// adapt changes what is in the restored store before any host sees it: what was given out
-// after the backup was made is not known to it, and must never be given out again. Leases
-// are gone by then.
+// adapt changes the restored store before any host sees it: the backup does not know which
+// ids and addresses were assigned after it was made, and they must never be assigned
+// again. The leases have ended by then.
 //
-// A file that is damaged or no backup is refused (kind Invalid), and nothing is changed.
+// Restore refuses a file that is damaged or not a backup (kind Invalid), and then changes
+// nothing.
 func Restore(ctx context.Context, c Config, file string, adapt func(context.Context, *kv.Client) error) (kept string, err error) {
 	c = c.withDefaults()
 	if len(c.Endpoints) > 0 {
@@ -49,7 +51,7 @@ func Restore(ctx context.Context, c Config, file string, adapt func(context.Cont
 	}
 	defer lock.Close()
 
-	// It is made in a folder of its own, so that a failure leaves no half of it.
+	// Restore into a new folder, so that a failure leaves nothing half done.
 	made := filepath.Join(c.StateDir, "restoring")
 	if err := os.RemoveAll(made); err != nil {
 		return "", fmt.Errorf("remove an earlier attempt: %w", err)
@@ -71,8 +73,8 @@ func Restore(ctx context.Context, c Config, file string, adapt func(context.Cont
 	return kept, nil
 }
 
-// restoreInto makes a state directory with the store of a backup.
-// was is what the host knew of its store.
+// restoreInto creates a state directory with the store of a backup. was is the host's
+// knowledge of its store.
 func restoreInto(ctx context.Context, c Config, dir, file string, was identity, adapt func(context.Context, *kv.Client) error) error {
 	if err := durable.PrivateDir(filepath.Join(dir, "etcd")); err != nil {
 		return err
@@ -80,7 +82,7 @@ func restoreInto(ctx context.Context, c Config, dir, file string, was identity, 
 	err := snapshot.NewV3(zapTo(ctx, c.Logger)).Restore(snapshot.RestoreConfig{
 		SnapshotPath: file, OutputDataDir: dataDir(dir),
 		Name: memberName, PeerURLs: []string{alonePeerURL}, InitialCluster: memberName + "=" + alonePeerURL,
-		InitialClusterToken: uuid.NewString(), // no member of the store as it was is taken for one of this
+		InitialClusterToken: uuid.NewString(), // keeps members of the store's previous state out
 		RevisionBump:        skipRevisions(), MarkCompacted: true,
 	})
 	if err != nil {
@@ -100,14 +102,14 @@ func restoreInto(ctx context.Context, c Config, dir, file string, was identity, 
 	return errors.Join(err, n.Close())
 }
 
-// beginEpoch has every host that follows the store read all of it anew.
+// beginEpoch makes every host that follows the store read all of it again.
 func (n *Node) beginEpoch(ctx context.Context, was identity) error {
 	return n.kv.Call(ctx, "begin a new epoch of the store", func(ctx context.Context) error {
 		r, err := n.client.Get(ctx, kv.NameKey)
 		if err != nil {
 			return err
 		}
-		// Opening has given a name to a backup that had none: one that no host knows.
+		// Opening has named a backup that had no name: no host knows that name.
 		c := clusterValue{ID: n.trust.known.Cluster, Epoch: n.trust.known.Epoch}
 		if n.trust.named {
 			c.Nameless = was.Cluster == ""
@@ -125,8 +127,8 @@ func (n *Node) beginEpoch(ctx context.Context, was identity) error {
 	})
 }
 
-// dropLeases ends the leases of the backup: they are of processes as they were when it was
-// written.
+// dropLeases ends the leases of the backup: they belong to processes at the time of the
+// backup.
 func (n *Node) dropLeases(ctx context.Context) error {
 	return n.kv.Call(ctx, "drop the leases of the backup", func(ctx context.Context) error {
 		leases, err := n.client.Leases(ctx)
@@ -144,7 +146,7 @@ func (n *Node) dropLeases(ctx context.Context) error {
 
 func dataDir(stateDir string) string { return filepath.Join(stateDir, "etcd", "data") }
 
-// replaceData puts the data of one state directory in the place of another's.
+// replaceData replaces the data of one state directory by another's.
 func replaceData(stateDir, from string) (kept string, err error) {
 	now := dataDir(stateDir)
 	if err := durable.PrivateDir(filepath.Dir(now)); err != nil {

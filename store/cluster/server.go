@@ -29,24 +29,24 @@ const (
 	election = time.Second
 
 	// A member that comes back and is alone need not wait for others, only count its
-	// ticks: 0.1 s. At 10 ms the idle member takes 2 % of a CPU, at these 0.6 %. One that
-	// founds a store does not even count, see electFounder.
+	// ticks: 0.1 s. At 10 ms the idle member takes 2 % of a CPU, at this value 0.6 %. A
+	// member that founds a store does not even count, see electFounder.
 	aloneTick     = 50 * time.Millisecond
 	aloneElection = 250 * time.Millisecond
 
 	compaction = "1h"
 
-	startLimit   = time.Minute     // reading back a large log takes its time
-	aloneLimit   = 8 * time.Second // until a member that is alone has elected itself
-	severalLimit = 5 * time.Second // until most of several have found each other; then without them
+	startLimit   = time.Minute     // for reading back a large log
+	aloneLimit   = 8 * time.Second // until a single member has elected itself
+	severalLimit = 5 * time.Second // until most of several have found each other; then the start goes on without them
 )
 
-// startServer starts the member and waits until it answers; one of several not for
-// long, because the others may be away, and this host has its copies. Its data and
-// its socket are in a folder that only its owner may enter.
+// startServer starts the member and waits until it answers; it waits only briefly for one
+// of several, because the others may be away, and this host has its copies. The member's
+// data and socket are in a folder that only its owner may enter.
 //
-// When closing ends, so do the streams of clients: etcd by itself would wait 5 s
-// for watches to end that never do.
+// When closing ends, so do the streams of clients: by default etcd would wait 5 s for
+// watches that never end.
 func startServer(ctx, closing context.Context, c Config, f *faults) (*embed.Etcd, record, error) {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -96,7 +96,7 @@ func startServer(ctx, closing context.Context, c Config, f *faults) (*embed.Etcd
 	if err != nil {
 		select {
 		case <-f.failed:
-			go e.Close() // as far as it comes
+			go e.Close() // as far as it can
 			return nil, record{}, f.err
 		default:
 		}
@@ -107,7 +107,7 @@ func startServer(ctx, closing context.Context, c Config, f *faults) (*embed.Etcd
 		}()
 		select {
 		case <-closed:
-		case <-time.After(time.Second): // one that did not come up may not end either
+		case <-time.After(time.Second): // a member that did not start may not end either
 		}
 		if errors.Is(err, errStopped) {
 			r.Removed = true
@@ -118,8 +118,8 @@ func startServer(ctx, closing context.Context, c Config, f *faults) (*embed.Etcd
 	return e, r, nil
 }
 
-// A store that has just begun has not decided on its version yet, for a moment. To a
-// member that joins it then, etcd says that they do not go together.
+// A new store has not decided on its version yet, for a moment. A member that joins it
+// then gets an error from etcd that their versions do not match.
 const (
 	undecidedLimit = 5 * time.Second
 	undecidedEvery = 50 * time.Millisecond
@@ -129,10 +129,10 @@ func isUndecided(err error) bool {
 	return err != nil && strings.Contains(err.Error(), "incompatible with current running cluster")
 }
 
-// errNotUp says that a member has read its data, and cannot go on from them.
+// errNotUp means that a member has read its data, but cannot start from it.
 var errNotUp = errors.New("it does not come up from what is in")
 
-// errStopped says that a member has stopped by itself: it was removed.
+// errStopped means that a member has stopped by itself: it was removed.
 var errStopped = errors.New("the member has stopped")
 
 // awaitReady waits until a member takes part in its store.
@@ -141,7 +141,7 @@ func awaitReady(ctx context.Context, c Config, e *embed.Etcd, f *faults, several
 	switch {
 	case several:
 		enough = time.After(severalLimit)
-	case len(c.Join) == 0: // it has no other to wait for; one whose log was cut short may wait for ever
+	case len(c.Join) == 0: // it has no other to wait for; if its log was cut short, it may wait for ever
 		never = time.After(aloneLimit)
 	}
 	select {
@@ -178,8 +178,8 @@ func serverConfig(closing context.Context, c Config, dir string) (*embed.Config,
 	ec.AutoCompactionMode = embed.CompactorModePeriodic
 	ec.AutoCompactionRetention = compaction
 	ec.UnsafeNoFsync = c.Unsynced
-	ec.EnableGRPCGateway = false // its clients speak gRPC
-	ec.AuthToken = ""            // and have certificates, not passwords
+	ec.EnableGRPCGateway = false // clients speak gRPC
+	ec.AuthToken = ""            // clients have certificates, not passwords
 
 	peer, err := url.Parse(c.advertisedPeer())
 	if err != nil {
@@ -194,8 +194,8 @@ func serverConfig(closing context.Context, c Config, dir string) (*embed.Config,
 	ec.ListenClientUrls = nil
 	if socket := filepath.Join(dir, "etcd.sock"); len(socket) <= socketPathMax {
 		ec.ListenClientUrls = append(ec.ListenClientUrls, url.URL{Scheme: "unix", Path: socket})
-		// With a place of its own for etcd's HTTP (metrics and health), the other
-		// URLs speak gRPC alone: watches starve when they share a port with HTTP.
+		// With a separate listener for etcd's HTTP (metrics and health), the other URLs
+		// speak gRPC alone: watches starve when they share a port with HTTP.
 		ec.ListenClientHttpUrls = []url.URL{{Scheme: "unix", Path: filepath.Join(dir, "http.sock")}}
 	} else {
 		c.Logger.Info("store has no local socket; its path is too long", "path", socket)
@@ -222,8 +222,8 @@ func serverConfig(closing context.Context, c Config, dir string) (*embed.Config,
 	return ec, nil
 }
 
-// endWith ends every stream when ctx ends. Clients take that as a connection
-// that broke, and go on elsewhere or later.
+// endWith ends every stream when ctx ends. Clients take that for a broken connection, and
+// go on elsewhere or later.
 func endWith(ctx context.Context) grpc.StreamServerInterceptor {
 	return func(srv any, ss grpc.ServerStream, _ *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 		sctx, cancel := context.WithCancel(ss.Context())
@@ -237,7 +237,7 @@ func endWith(ctx context.Context) grpc.StreamServerInterceptor {
 	}
 }
 
-// endingStream is a stream with a context of its own.
+// endingStream is a stream with its own context.
 type endingStream struct {
 	grpc.ServerStream
 	ctx context.Context

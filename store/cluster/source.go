@@ -9,7 +9,7 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// source is the store to its kv.Client.
+// source implements kv.Source by the node.
 type source struct{ n *Node }
 
 // Ensure implements kv.Source.

@@ -1,9 +1,9 @@
 package cluster
 
-// A process that runs without its member tries now and then whether a member would come
-// up again. It cannot run that member itself: the one that failed may hold its files,
-// locks and sockets for as long as the process lives. So it is the process that has to
-// begin anew, and only when it is worth that.
+// A process that runs without its member checks now and then whether a member would start
+// again. It cannot restart the member itself: the failed member may hold its files, locks
+// and sockets for as long as the process lives. So the process has to be restarted, and
+// only when that is worth it.
 
 import (
 	"context"
@@ -25,18 +25,18 @@ import (
 const (
 	trialFirst = time.Second      // until the first trial
 	trialMost  = 30 * time.Second // between trials that fail
-	startMost  = 10 * time.Minute // between starts that a trial promised more of
-	goodAfter  = 10 * time.Minute // a member that ran for so long was no failed start
+	startMost  = 10 * time.Minute // between starts after successful trials
+	goodAfter  = 10 * time.Minute // a member that ran for so long did not fail at its start
 )
 
-// Trial is when it is tried again whether the member would come up.
+// Trial is the time of the next trial of whether the member would start.
 type Trial struct {
 	Next time.Time
 	Last string // why the last one failed; "": there was none yet
 }
 
-// NextTrial returns when it is tried again whether the member would come up; false if it
-// runs, or nothing tries.
+// NextTrial returns the next trial of whether the member would start; false if the member
+// runs, or no trial is planned.
 func (n *Node) NextTrial() (Trial, bool) {
 	t := n.trial.Load()
 	if t == nil {
@@ -46,8 +46,8 @@ func (n *Node) NextTrial() (Trial, bool) {
 }
 
 // AwaitRepair waits until this process runs without its member, and a trial shows that a
-// process which starts now would have it. It returns which start in a row that is, for
-// Config.Attempt of that process; false if ctx ended.
+// process that starts now would have it. It returns the number of that start in a row, for
+// Config.Attempt of the new process; false if ctx ended.
 func (n *Node) AwaitRepair(ctx context.Context) (attempt int, ok bool) {
 	select {
 	case <-n.faulted:
@@ -83,10 +83,10 @@ func (n *Node) AwaitRepair(ctx context.Context) (attempt int, ok bool) {
 	}
 }
 
-// firstTrial returns how long to wait for the first trial after so many starts in a row
-// that came to nothing although a trial had promised more. It is long after a crash of the whole
-// process, because the next start could end like that, and after data that can be read
-// but are not enough to come up from, because no trial finds that.
+// firstTrial returns how long to wait for the first trial, after a number of starts in a
+// row that failed although a trial had succeeded. It is long after a crash of the whole
+// process, because the next start could end alike, and after data that can be read but do
+// not suffice for a start, because no trial detects that.
 func (n *Node) firstTrial(attempt int) time.Duration {
 	if f := n.fault.Load(); errors.Is(f, errCrashed) || errors.Is(f, errNotUp) {
 		return startMost
@@ -98,14 +98,14 @@ func (n *Node) firstTrial(attempt int) time.Duration {
 	return wait
 }
 
-// try returns why the member would not come up. It changes nothing.
+// try returns why the member would not start. It changes nothing.
 func (n *Node) try(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	if err := n.roomy(); err != nil {
 		return err
 	}
-	if err := readableData(ctx, n.cfg.StateDir); err != nil && !errors.Is(err, bbolterrors.ErrTimeout) { // which is in use here, so it was in order
+	if err := readableData(ctx, n.cfg.StateDir); err != nil && !errors.Is(err, bbolterrors.ErrTimeout) { // it is in use here, so it was intact
 		return err
 	}
 	if err := readableLog(ctx, n.cfg.StateDir); err != nil {
@@ -115,7 +115,8 @@ func (n *Node) try(ctx context.Context) error {
 	return err
 }
 
-// roomy checks that the disk takes what a member writes: its log grows by whole segments.
+// roomy checks that the disk has room for what a member writes: its log grows by whole
+// segments.
 func (n *Node) roomy() (err error) {
 	dir := filepath.Join(n.cfg.StateDir, "etcd")
 	if err := durable.PrivateDir(dir); err != nil {

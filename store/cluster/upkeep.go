@@ -9,18 +9,18 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// Health is the state of the store, as the member that was asked sees it.
+// Health is the state of the store, as seen by the member that was asked.
 type Health struct {
-	URLs     []string // where this process asks
+	URLs     []string // the URLs that this process uses
 	Revision int64
 	Version  string // of etcd
 	Members  []Member
 	Size     int64    // of the database, in bytes on disk
-	InUse    int64    // of that; compacting gives the rest back
+	InUse    int64    // in use, of Size; compacting frees the rest
 	Faults   []string // such as a full database
 }
 
-// Health asks the store how it is. It works also while too few members answer.
+// Health asks the store for its state. It works even while too few members answer.
 func (n *Node) Health(ctx context.Context) (Health, error) {
 	const op = "ask the store how it is"
 	if err := n.faulty(op); err != nil {
@@ -58,8 +58,8 @@ func (n *Node) statusOfOne(ctx context.Context) (st *clientv3.StatusResponse, er
 	return nil, err
 }
 
-// Backup writes the whole store, as it is at one moment, to w: a snapshot of etcd,
-// which Restore takes. If Backup fails, discard what it wrote.
+// Backup writes the whole store at one revision to w: a snapshot of etcd, which Restore
+// accepts. If Backup fails, discard what it wrote.
 func (n *Node) Backup(ctx context.Context, w io.Writer) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -68,8 +68,8 @@ func (n *Node) Backup(ctx context.Context, w io.Writer) error {
 	if err := n.faulty(op); err != nil {
 		return err
 	}
-	// A stream waits for its connection as long as ctx lets it, which for a backup is
-	// long. So one member has to answer first.
+	// A stream waits for its connection until ctx ends, which for a backup is long. So
+	// first require one member to answer.
 	limited, stop := context.WithTimeout(ctx, n.cfg.Timeout)
 	_, err := n.statusOfOne(limited)
 	stop()
@@ -87,10 +87,9 @@ func (n *Node) Backup(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
-// Compact forgets how everything was at earlier revisions, makes the database as
-// small as what is in it, and lets a store that was full take changes again. A
-// host that was away longer reads all of its span again. It returns the revision
-// that is the earliest now.
+// Compact drops the history of earlier revisions, shrinks the database to its content, and
+// lets a store that was full accept changes again. A host that was away for longer reads
+// all of its span again. It returns the earliest revision left.
 func (n *Node) Compact(ctx context.Context) (revision int64, err error) {
 	const op = "compact the store"
 	revision, err = n.Ping(ctx)
@@ -112,8 +111,8 @@ func (n *Node) Compact(ctx context.Context) (revision int64, err error) {
 	return revision, nil
 }
 
-// defragment gives back what compacting has freed, one member after the other:
-// a member does not answer meanwhile.
+// defragment frees the space that compacting has released, one member after the other: a
+// member does not answer meanwhile.
 func (n *Node) defragment(ctx context.Context) error {
 	if n.server != nil {
 		return n.server.Server.Backend().Defrag()
@@ -126,5 +125,5 @@ func (n *Node) defragment(ctx context.Context) error {
 	return nil
 }
 
-// Embedded says whether this process runs a member of the store.
+// Embedded reports whether this process runs a member of the store.
 func (n *Node) Embedded() bool { return len(n.cfg.Endpoints) == 0 }

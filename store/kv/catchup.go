@@ -14,12 +14,12 @@ import (
 )
 
 const (
-	// checks is how many keys of a copy are compared with the store, to find
-	// out whether it is a copy of another one: values have random parts.
+	// checks is how many keys of a copy are compared with the store, to detect a copy of
+	// another store: values have random parts.
 	checks = 16
-	// catchUpLimit bounds the wait for changes, after which all is read anew.
+	// catchUpLimit bounds the wait for changes, after which everything is read again.
 	catchUpLimit = 2 * time.Second
-	// askEvery is how often the store is asked whether it has told all changes.
+	// askEvery is how often to ask the store whether all changes were delivered.
 	askEvery = 10 * time.Millisecond
 )
 
@@ -28,10 +28,10 @@ var (
 	errCompacted  = errors.New("the store has forgotten what changed since")
 )
 
-// CatchUp returns what has changed below prefix after a revision, of which copied is a
-// copy, and the revision that it is then a copy of. It is a step of an exchange, and fails
-// if the store has forgotten what changed, or is not the one that was copied; copied has
-// two items at least.
+// CatchUp brings copied, a copy of prefix at revision since, up to date, and returns the
+// changes and the new revision. It is a step of an exchange, and fails if the store has
+// compacted the changes away, or is not the one that was copied; copied has at least two
+// items.
 func (c *Client) CatchUp(ctx context.Context, prefix string, copied []Item, since int64) (map[string]Event, int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, catchUpLimit)
 	defer cancel()
@@ -78,8 +78,8 @@ func (c *Client) CatchUp(ctx context.Context, prefix string, copied []Item, sinc
 func (c *Client) changesBetween(ctx context.Context, prefix string, since, now int64) (map[string]Event, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// Metadata make a stream of its own: the store says that it has told all only when
-	// that holds for all watches of a stream.
+	// The metadata give the watch its own stream: the store confirms that all changes were
+	// delivered only when that holds for all watches of a stream.
 	ctx = metadata.AppendToOutgoingContext(clientv3.WithRequireLeader(ctx), "resume", prefix)
 	told := c.etcd.Watch(ctx, prefix, clientv3.WithPrefix(), clientv3.WithRev(since+1))
 	changes := map[string]Event{}

@@ -16,58 +16,59 @@ import (
 )
 
 const (
-	// Root begins every key of ovloom.
+	// Root is the prefix of all of ovloom's keys.
 	Root = "/ovloom/v1/"
-	// NameKey says which store this is, and how often it was restored. Every change is made
-	// under the condition that its value is the one that was verified.
+	// NameKey identifies the store, and counts its restores. Every change is made on the
+	// condition that its value is the verified one.
 	NameKey = Root + "cluster"
 )
 
-// Source is what a Client gets its answers from. It decides whether the etcd that answers
-// is the store which this process follows.
+// Source is the store behind a Client. It decides whether the etcd that answers is the
+// store which this process follows.
 type Source interface {
-	// Ensure returns nil if the store that answers is the one to follow, and asks it if that
-	// is not known. An error names op, what it was needed for.
+	// Ensure returns nil if the store that answers is the one to follow, and asks the
+	// store if that is unknown. Its error names op, the operation that needed it.
 	Ensure(ctx context.Context, op string) error
-	// Following returns what is known of the store that is followed.
+	// Following returns what is known of the followed store.
 	Following() Following
-	// Answered checks the header of an answer against what had been seen of the store when it
-	// was asked, and takes notice of the revision. It returns ErrUnverified if the answer is
-	// another store's, or older.
+	// Answered checks the header of an answer against the revision seen when the question
+	// was sent, and records the answer's revision. It returns ErrUnverified if the answer
+	// is from another store, or older.
 	Answered(h *pb.ResponseHeader, seen int64) error
-	// Doubt has the next Ensure ask which store answers.
+	// Doubt makes the next Ensure ask which store answers.
 	Doubt()
 	// Patience returns how long a call may take.
 	Patience() time.Duration
-	// Why returns what has kept the store from answering, where a call failed with err. What
-	// is an *intent.Error is all that there is to tell the user.
+	// Why returns the reason for which the store did not answer, where a call failed with
+	// err. If it is an *intent.Error, it is the whole error for the user.
 	Why(err error) error
 }
 
-// Following is what a Source knows of the store that is followed.
+// Following is what a Source knows of the followed store.
 type Following struct {
-	Cluster  uint64          // etcd's id of the cluster that was verified; 0: none is
+	Cluster  uint64          // etcd's id of the verified cluster; 0: none
 	Revision int64           // the highest seen
-	Name     []byte          // the value of NameKey that was verified; nil: none was
+	Name     []byte          // the verified value of NameKey; nil: none
 	Streams  context.Context // ends when another store is followed, or none
 }
 
 var (
-	// ErrUnverified says that what answered is not, or not yet, known to be the store that is
-	// followed.
+	// ErrUnverified means that the store that answered is not, or not yet, known to be the
+	// one to follow.
 	ErrUnverified = errors.New("it is not verified which store answers")
-	// ErrClosed says that the store was closed.
+	// ErrClosed means that the store was closed.
 	ErrClosed = errors.New("the store was closed")
-	// ErrNoQuorum is why a store does nothing of which members, or one at least, answer.
+	// ErrNoQuorum is the reason for which a store does nothing although at least one
+	// member answers.
 	ErrNoQuorum = errors.New("too few of its members are up")
 )
 
-// Client reads and changes keys. Its methods may be called from several goroutines.
+// Client reads and changes keys. Its methods are safe for concurrent use.
 //
-// Those that say so are steps of an exchange: they are called by what Call and Update run,
-// which give them their deadline, and whose errors are fit for users. The others are
-// exchanges by themselves. When the store does not answer, exchanges fail with an
-// intent.Error of kind Unavailable.
+// Methods documented as steps of an exchange are called by functions that Call and Update
+// run, which set their deadline and turn their errors into errors for users. The other
+// methods are exchanges by themselves. When the store does not answer, exchanges fail with
+// an intent.Error of kind Unavailable.
 type Client struct {
 	// Set by New.
 	etcd    *clientv3.Client
@@ -78,7 +79,7 @@ type Client struct {
 	delay   time.Duration // of copies on disk
 }
 
-// Config is what a Client is made of.
+// Config configures a Client.
 type Config struct {
 	Source  Source
 	Etcd    *clientv3.Client // nil: there is no store to talk to, only copies on disk, and Source.Ensure always fails
@@ -97,7 +98,7 @@ func New(closed context.Context, c Config) *Client {
 	return &Client{etcd: c.Etcd, source: c.Source, closed: closed, timeout: c.Timeout, log: c.Logger, delay: c.CopyDelay}
 }
 
-// Closed says whether the client has ended.
+// Closed reports whether the client has ended.
 func (c *Client) Closed() bool { return c.closed.Err() != nil }
 
 // Within returns a context that ends after a limit, with ctx, or with the client.
@@ -110,8 +111,8 @@ func (c *Client) Within(ctx context.Context, limit time.Duration) (context.Conte
 	}
 }
 
-// Revision asks the store for its revision, to learn whether it answers: most of its
-// members must.
+// Revision asks the store for its revision, to learn whether it answers: that takes most
+// of its members.
 func (c *Client) Revision(ctx context.Context) (revision int64, err error) {
 	err = c.Call(ctx, "read the revision", func(ctx context.Context) error {
 		seen := c.seen()
@@ -125,12 +126,12 @@ func (c *Client) Revision(ctx context.Context) (revision int64, err error) {
 	return revision, err
 }
 
-// leaderTries is how often an exchange is tried again because the leader changed.
+// leaderTries is how often an exchange is retried because the leader changed.
 const leaderTries = 3
 
-// Call runs one exchange with the store under its deadline, and makes its failure one
-// that a user can be told; op begins it. The exchange may be run a second time if another
-// store has answered.
+// Call runs one exchange with the store under its deadline, and turns its failure into an
+// error for users that begins with op. The exchange may be repeated if another store has
+// answered.
 func (c *Client) Call(ctx context.Context, op string, do func(context.Context) error) error {
 	return c.Exchange(ctx, op, func(limited context.Context) error {
 		err := c.source.Ensure(limited, op)
@@ -142,8 +143,8 @@ func (c *Client) Call(ctx context.Context, op string, do func(context.Context) e
 				err = do(limited)
 			}
 		}
-		// A read that waited while another leader was elected, as at a start: etcd gives that
-		// error for reads alone, and the next one reaches the new leader.
+		// A read waited while another leader was elected, as at a start: etcd returns this
+		// error for reads alone, and the next read reaches the new leader.
 		for tries := 0; tries < leaderTries && rpctypes.Error(err) == rpctypes.ErrLeaderChanged && !sent(ctx); tries++ {
 			err = do(limited)
 		}
@@ -151,7 +152,7 @@ func (c *Client) Call(ctx context.Context, op string, do func(context.Context) e
 	})
 }
 
-// Exchange is Call with whatever store answers.
+// Exchange is Call with any store that answers.
 func (c *Client) Exchange(ctx context.Context, op string, do func(context.Context) error) error {
 	if c.Closed() {
 		return c.Failure(ctx, op, ErrClosed)
@@ -161,17 +162,17 @@ func (c *Client) Exchange(ctx context.Context, op string, do func(context.Contex
 	return c.Failure(ctx, op, do(limited))
 }
 
-// sentKey is where the context of a change has an atomic.Bool, true as soon as the
-// change was sent to the store: without an answer it is not known whether it was made.
+// sentKey is where the context of a change has an atomic.Bool, true once the change was
+// sent to the store: without an answer, the change may or may not have been made.
 type sentKey struct{}
 
-// sent says whether the change that ctx belongs to was sent.
+// sent reports whether the change that ctx belongs to was sent.
 func sent(ctx context.Context) bool {
 	is, ok := ctx.Value(sentKey{}).(*atomic.Bool)
 	return ok && is.Load()
 }
 
-// Failure is what the caller of op, which called with ctx, is told of err.
+// Failure returns the error for users for err, the failure of op with ctx.
 func (c *Client) Failure(ctx context.Context, op string, err error) error {
 	var told *intent.Error
 	var refusal *refusalError
@@ -199,13 +200,13 @@ func (c *Client) Failure(ctx context.Context, op string, err error) error {
 	} else if sent(ctx) {
 		hint = "a change may have been stored all the same; forwarding goes on as it was"
 	}
-	if TimedOut(why) { // which says no more than this does
+	if TimedOut(why) { // which adds nothing
 		return intent.Unavailablef("%s: the store does not answer in time", op).WithHint("%s", hint)
 	}
 	return intent.Unavailablef("%s: the store does not answer: %w", op, why).WithHint("%s", hint)
 }
 
-// TooFew says whether etcd refused, or gave up, for want of a leader.
+// TooFew reports whether etcd refused, or gave up, for want of a leader.
 func TooFew(err error) bool {
 	switch rpctypes.Error(err) {
 	case rpctypes.ErrNoLeader, rpctypes.ErrLeaderChanged, rpctypes.ErrTimeoutDueToLeaderFail:
@@ -214,7 +215,7 @@ func TooFew(err error) bool {
 	return false
 }
 
-// TimedOut says whether there was no answer in time.
+// TimedOut reports whether there was no answer in time.
 func TimedOut(err error) bool {
 	switch rpctypes.Error(err) {
 	case rpctypes.ErrTimeout, rpctypes.ErrTimeoutDueToConnectionLost:
@@ -223,7 +224,8 @@ func TimedOut(err error) bool {
 	return errors.Is(err, context.DeadlineExceeded)
 }
 
-// Refuse makes err one that goes back to the caller as it is: it is what the caller's own
+// Refuse marks err, which the caller's own function returned, to be returned to the caller
+// as it is.
 // function has returned.
 func Refuse(err error) error { return &refusalError{err} }
 
@@ -231,5 +233,5 @@ type refusalError struct{ err error }
 
 func (e *refusalError) Error() string { return e.err.Error() }
 
-// seen returns the highest revision of the store that was seen.
+// seen returns the highest revision seen of the store.
 func (c *Client) seen() int64 { return c.source.Following().Revision }

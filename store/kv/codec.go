@@ -11,21 +11,23 @@ import (
 	"strings"
 )
 
-// schema is the version of the values that this build writes, and the newest
-// that it reads.
+// schema is the version of the values that this build writes, and the newest that it
+// reads.
 const schema = 1
 
 var (
-	// ErrUnreadable says that the store answers, but with what this build cannot read.
+	// ErrUnreadable means that the store answers, but with a value that this build cannot
+	// read.
 	ErrUnreadable = errors.New("unreadable")
-	// ErrNewer says that a newer build wrote what this one cannot read.
+	// ErrNewer means that a newer build wrote a value that this one cannot read.
 	ErrNewer = errors.New("written by a newer build")
 )
 
 var schemaStart = []byte(`{"v":1,`)
 
-// Encode returns v, a struct, as a value of the store: its JSON with a schema version. Fields of old, the value that it
-// replaces, which v's type does not have are kept: a newer build wrote them.
+// Encode returns v, a struct, as a value of the store: its JSON with a schema version. It
+// keeps fields of old, the value to be replaced, that v's type lacks: a newer build wrote
+// them.
 func Encode(v any, old []byte) (string, error) {
 	b, err := json.Marshal(v)
 	if err != nil {
@@ -42,11 +44,11 @@ func Encode(v any, old []byte) (string, error) {
 	return out.String(), nil
 }
 
-// Decode reads a value of the store. It returns ErrNewer for one of a newer schema, and
-// ErrUnreadable for what is none.
+// Decode reads a value of the store. It returns ErrNewer for a value of a newer schema,
+// and ErrUnreadable for an invalid one.
 func Decode[T any](b []byte) (T, error) {
 	var v T
-	if !bytes.HasPrefix(b, schemaStart) { // a foreign hand or a newer build
+	if !bytes.HasPrefix(b, schemaStart) { // written by another program or a newer build
 		var head struct{ V int }
 		if err := json.Unmarshal(b, &head); err != nil {
 			return v, fmt.Errorf("%w %T: %w", ErrUnreadable, v, err)
@@ -64,8 +66,8 @@ func Decode[T any](b []byte) (T, error) {
 	return v, nil
 }
 
-// unknownFields returns the top-level fields of a value that t does not have. One that
-// cannot be read has none.
+// unknownFields returns the top-level fields of a value that t does not have. An
+// unreadable value has none.
 func unknownFields(value []byte, t reflect.Type) map[string]json.RawMessage {
 	var fields map[string]json.RawMessage
 	if json.Unmarshal(value, &fields) != nil {

@@ -22,7 +22,7 @@ import (
 const (
 	copyHead = "ovloom copy 1 "
 	copyEnd  = "end "
-	copyTemp = ".copy-" // starts the name of one that is being written
+	copyTemp = ".copy-" // prefix of the name of a copy being written
 
 	copyDelay    = time.Second
 	copyDelayMax = 10 * time.Second
@@ -38,7 +38,7 @@ func RemoveCopy(path string) error {
 	return nil
 }
 
-// SweepCopies removes what a crash has left half written in folders of copies.
+// SweepCopies removes files from folders of copies that a crash has left half written.
 func SweepCopies(dirs ...string) error {
 	for _, dir := range dirs {
 		left, err := filepath.Glob(filepath.Join(dir, copyTemp+"*"))
@@ -54,8 +54,8 @@ func SweepCopies(dirs ...string) error {
 	return nil
 }
 
-// CopiedRevision returns the revision that the file at path is a copy of; 0: there is none.
-// Whether the copy is whole, it does not look.
+// CopiedRevision returns the revision of the copy at path; 0: there is none. It does not
+// check whether the copy is intact.
 func CopiedRevision(path string) int64 {
 	f, err := os.Open(path)
 	if err != nil {
@@ -69,8 +69,8 @@ func CopiedRevision(path string) int64 {
 	return revision
 }
 
-// ReadCopy reads the copy at path. False: there is none. One that is damaged counts as none,
-// and is logged. The values share memory.
+// ReadCopy reads the copy at path. False: there is none. A damaged copy is logged and
+// counts as absent. The values share memory.
 func (c *Client) ReadCopy(path string) ([]Item, int64, bool) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -88,7 +88,7 @@ func (c *Client) ReadCopy(path string) ([]Item, int64, bool) {
 	return nil, 0, false
 }
 
-// parseCopy reads a copy and checks that it is whole. The values are parts of it.
+// parseCopy parses a copy and checks that it is intact. The values are parts of it.
 func parseCopy(text []byte) (all []Item, revision int64, err error) {
 	begun, rest := 0, text // the current line, and what is after it
 	var keys Strings
@@ -122,8 +122,8 @@ func parseCopy(text []byte) (all []Item, revision int64, err error) {
 	}
 }
 
-// copyLines reads a copy line by line, and ends with an error if it is not whole. An item
-// is valid until the next one is asked for.
+// copyLines reads a copy line by line, and ends with an error if the copy is not intact.
+// An item is valid until the next one is requested.
 func copyLines(r io.Reader) iter.Seq2[Item, error] {
 	return func(yield func(Item, error) bool) {
 		in := bufio.NewReaderSize(r, 1<<16)
@@ -170,8 +170,8 @@ func copyLines(r io.Reader) iter.Seq2[Item, error] {
 	}
 }
 
-// changeCopy brings the file at path up to date without reading it as a whole. It returns
-// false if the file is damaged or absent; then nothing is changed.
+// changeCopy updates the file at path without holding all of it in memory. It returns
+// false if the file is damaged or absent, and then changes nothing.
 func (c *Client) changeCopy(path string, changes map[string]Event, revision int64) (bool, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -196,8 +196,8 @@ func (c *Client) changeCopy(path string, changes map[string]Event, revision int6
 	return err == nil, err
 }
 
-// replaceCopy replaces the file at path by a copy of all, which is ordered by key, unless
-// whole, which is asked after the last item, returns an error.
+// replaceCopy replaces the file at path by a copy of all, ordered by key, unless whole,
+// which is called after the last item, returns an error.
 func replaceCopy(path string, all iter.Seq[Item], revision int64, whole func() error) (err error) {
 	if err := durable.PrivateDir(filepath.Dir(path)); err != nil {
 		return err
@@ -215,7 +215,7 @@ func replaceCopy(path string, all iter.Seq[Item], revision int64, whole func() e
 	out := bufio.NewWriterSize(io.MultiWriter(f, sum), 1<<16)
 	fmt.Fprintf(out, "%s%d\n", copyHead, revision)
 	for it := range all {
-		// A failure is remembered and shows with Flush.
+		// An error is remembered until Flush returns it.
 		_, _ = out.WriteString(it.Key)
 		_ = out.WriteByte(' ')
 		_, _ = out.Write(it.Value)
@@ -239,8 +239,7 @@ func replaceCopy(path string, all iter.Seq[Item], revision int64, whole func() e
 	return os.Rename(f.Name(), path)
 }
 
-// WriteCopy replaces the file at path by a copy of all, which is ordered by key, as of a
-// revision.
+// WriteCopy replaces the file at path by a copy of all, ordered by key, at a revision.
 func WriteCopy(path string, all []Item, revision int64) error {
 	return replaceCopy(path, slices.Values(all), revision, func() error { return nil })
 }

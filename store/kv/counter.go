@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Counter gives out numbers in blocks: were every number a write to the same
-// key, 32 writers would retry 14 times for each.
+// Counter assigns numbers in blocks: if every number were a write to the same key, 32
+// writers would retry 14 times for each.
 type Counter struct {
 	// Set by NewCounter.
 	kv    *Client
@@ -18,7 +18,7 @@ type Counter struct {
 	next, end uint64
 }
 
-// NewCounter returns a counter that is kept at a key, as a CounterValue, and reserves block
+// NewCounter returns a counter stored at a key, as a CounterValue, that reserves block
 // numbers at a time.
 func NewCounter(c *Client, key string, block uint64) *Counter {
 	return &Counter{kv: c, key: key, block: block}
@@ -27,8 +27,8 @@ func NewCounter(c *Client, key string, block uint64) *Counter {
 // Key returns the key of the counter.
 func (c *Counter) Key() string { return c.key }
 
-// Take returns a number that was never given out, from 0 up. It may make a change of its
-// own, as a step of Update: ErrStale if another process did so at the same time.
+// Take returns a number that was never assigned, from 0 up. It may make its own change, as
+// a step of Update: ErrStale if another process did so at the same time.
 func (c *Counter) Take(ctx context.Context) (uint64, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,7 +42,7 @@ func (c *Counter) Take(ctx context.Context) (uint64, error) {
 	return n, nil
 }
 
-// CounterValue is what is stored of a counter.
+// CounterValue is the stored value of a counter.
 type CounterValue struct {
 	Next uint64 `json:"next"` // the first number that is not reserved
 }

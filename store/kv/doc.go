@@ -3,20 +3,20 @@
 //
 // # Transactions
 //
-// A Txn says what must hold and what is then written. Client.Update builds it anew until
-// nothing that it was built on changed before it was committed. Besides its own conditions
-// each has that the store is the one which was verified (NameKey).
+// A Txn is a list of conditions and of writes. Client.Update rebuilds it until nothing that
+// it was built on changed before the commit. Besides its own conditions, each transaction
+// demands that the store is the verified one (NameKey).
 //
 // # Watches
 //
-// Client.Watch loads all of what it watches and then tells every change, in the order of
-// revisions. Watches go on from their revision when the store comes back, and start again
-// with the whole when the revision was compacted away, or when the store was restored.
+// Client.Watch loads all watched keys and then delivers every change, in the order of
+// revisions. Watches continue from their revision when the store comes back, and load all
+// keys again when the revision was compacted away, or when the store was restored.
 //
 // # Copies on disk
 //
-// A Keeper keeps a copy on disk of what a watch tells, so that a process can begin while
-// the store is down (Client.ReadCopy), and ask it only for what has changed since
+// A Keeper keeps a copy on disk of what a watch delivers, so that a process can start while
+// the store is down (Client.ReadCopy), and ask the store only for the changes since
 // (Client.CatchUp). A copy is a text file:
 //
 //	ovloom copy 1 REVISION
@@ -29,5 +29,5 @@
 // # Which store answers
 //
 // A Client asks its Source whether the etcd that answers is the store to follow. Package
-// cluster is one.
+// cluster implements one.
 package kv

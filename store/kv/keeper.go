@@ -8,13 +8,13 @@ import (
 	"time"
 )
 
-// Keeper keeps one copy on disk up to date, in a goroutine of its own, for the watch that
-// feeds it. Between two writes it holds only what changed, not the whole.
+// Keeper keeps one copy on disk up to date, in its own goroutine, for the watch that feeds
+// it. Between two writes it holds only the changes, not the whole.
 type Keeper struct {
 	// Set by NewKeeper.
 	kv     *Client
 	path   string
-	prefix string // what it is a copy of
+	prefix string // of the copied keys
 	wake   chan struct{}
 	done   chan struct{}
 
@@ -22,20 +22,21 @@ type Keeper struct {
 	// Guarded by mu.
 	closed   bool
 	gone     bool             // the copy is to be deleted
-	whole    []Item           // the copy is to be this, with changes
+	whole    []Item           // the new content of the copy, before changes
 	loaded   bool             // whole is set
 	changes  map[string]Event // by key, since the last write
 	revision int64
 }
 
-// NewKeeper begins to keep the copy at path, of what is below prefix. It must be closed.
+// NewKeeper starts to keep at path a copy of the keys below prefix. The Keeper must be
+// closed.
 func (c *Client) NewKeeper(path, prefix string) *Keeper {
 	k := &Keeper{kv: c, path: path, prefix: prefix, wake: make(chan struct{}, 1), done: make(chan struct{}), changes: map[string]Event{}}
 	go k.run()
 	return k
 }
 
-// Replace says what there is now.
+// Replace replaces the content.
 func (k *Keeper) Replace(all []Item, revision int64) {
 	k.update(func() {
 		k.whole, k.loaded, k.gone, k.revision = all, true, false, revision
@@ -43,7 +44,7 @@ func (k *Keeper) Replace(all []Item, revision int64) {
 	})
 }
 
-// Change says what has changed since.
+// Change adds changes.
 func (k *Keeper) Change(events []Event, revision int64) {
 	k.update(func() {
 		for _, e := range events {
@@ -53,7 +54,7 @@ func (k *Keeper) Change(events []Event, revision int64) {
 	})
 }
 
-// Drop says that there is nothing any more, and has the copy deleted.
+// Drop deletes the copy: the content is gone.
 func (k *Keeper) Drop() {
 	k.update(func() {
 		k.whole, k.loaded, k.gone = nil, false, true
@@ -61,7 +62,7 @@ func (k *Keeper) Drop() {
 	})
 }
 
-// Close writes what is not written yet, and returns when it is.
+// Close writes the pending changes, and returns when they are written.
 func (k *Keeper) Close() {
 	k.update(func() { k.closed = true })
 	<-k.done
@@ -77,9 +78,9 @@ func (k *Keeper) update(set func()) {
 	}
 }
 
-// run writes the copy after changes: at once when all of it is new, else with a
-// delay, so that many changes are one write. A large copy, which takes long to
-// write, is written less often: for at most a twentieth of the time.
+// run writes the copy after changes: at once when all of it is new, else with a delay, so
+// that many changes are one write. A large copy, which takes long to write, is written
+// less often: writing takes at most a twentieth of the time.
 func (k *Keeper) run() {
 	defer close(k.done)
 	delay := k.kv.delay
@@ -99,7 +100,7 @@ func (k *Keeper) run() {
 	}
 }
 
-// urgent says whether the next write cannot wait.
+// urgent reports whether the next write cannot wait.
 func (k *Keeper) urgent() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -122,7 +123,7 @@ func (k *Keeper) wait(delay time.Duration) {
 	}
 }
 
-// write brings the file up to date, and says whether it was the last time.
+// write brings the file up to date, and reports whether it was the last time.
 func (k *Keeper) write() (end bool, err error) {
 	k.mu.Lock()
 	whole, loaded, gone, changes, revision := k.whole, k.loaded, k.gone, k.changes, k.revision
@@ -140,7 +141,7 @@ func (k *Keeper) write() (end bool, err error) {
 		if ok || err != nil {
 			return end, err
 		}
-		// It was damaged or deleted: make it anew.
+		// The file was damaged or deleted: write it from the store.
 		if whole, revision, err = k.kv.List(k.kv.closed, "copy to disk", k.prefix); err != nil {
 			return end, err
 		}
@@ -158,7 +159,7 @@ func Merge(whole []Item, changes map[string]Event) []Item {
 	return slices.AppendSeq(out, merged(slices.Values(whole), changes))
 }
 
-// merged is Merge for items one after the other.
+// merged is Merge as an iterator.
 func merged(whole iter.Seq[Item], changes map[string]Event) iter.Seq[Item] {
 	return func(yield func(Item) bool) {
 		keys := slices.Sorted(maps.Keys(changes))

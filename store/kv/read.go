@@ -7,47 +7,47 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// pageKeys is how many keys are in one answer at most.
+// pageKeys is the largest number of keys in one answer.
 const pageKeys = 2000
 
 // Read is one read of Client.Read.
 type Read = clientv3.Op
 
-// Option changes what a Read, a List or a Watcher finds, or what a Put leaves.
+// Option changes what a Read, a List or a Watcher finds, or how a Put writes.
 type Option = clientv3.OpOption
 
 // Key reads one key.
 func Key(key string, opts ...Option) Read { return clientv3.OpGet(key, opts...) }
 
-// Below reads all keys that begin with prefix.
+// Below reads all keys with a prefix.
 func Below(prefix string, opts ...Option) Read {
 	return clientv3.OpGet(prefix, append(opts, clientv3.WithPrefix())...)
 }
 
-// Between reads all keys from first on and before end.
+// Between reads all keys from first up to, but not including, end.
 func Between(first, end string, opts ...Option) Read {
 	return clientv3.OpGet(first, append(opts, clientv3.WithRange(end))...)
 }
 
-// KeysOnly leaves out values.
+// KeysOnly omits values.
 func KeysOnly() Option { return clientv3.WithKeysOnly() }
 
-// Limit leaves out what comes after the first n keys.
+// Limit omits the keys after the first n.
 func Limit(n int64) Option { return clientv3.WithLimit(n) }
 
-// At reads keys as they were at a revision.
+// At reads keys at a revision.
 func At(revision int64) Option { return clientv3.WithRev(revision) }
 
-// Prefix has a Watcher be told of all keys that begin with its key.
+// Prefix makes a Watcher receive all keys with its key as a prefix.
 func Prefix() Option { return clientv3.WithPrefix() }
 
-// PutsOnly has a Watcher not be told of keys that are deleted.
+// PutsOnly makes a Watcher not receive deletions.
 func PutsOnly() Option { return clientv3.WithFilterDelete() }
 
-// EndOf returns the key before which all keys that begin with prefix end.
+// EndOf returns the end, excluded, of the range of keys with a prefix.
 func EndOf(prefix string) string { return clientv3.GetPrefixRangeEnd(prefix) }
 
-// Item is one key as it was read.
+// Item is one key as read.
 type Item struct {
 	Key      string
 	Value    []byte // nil: absent
@@ -71,7 +71,7 @@ func (c *Client) Get(ctx context.Context, key string) (Item, error) {
 	return it, err
 }
 
-// GetLeased is Get, and returns the lease with which the key ends; 0: none.
+// GetLeased is Get, and also returns the key's lease; 0: none.
 func (c *Client) GetLeased(ctx context.Context, key string) (Item, Lease, error) {
 	r, err := c.get(ctx, key)
 	switch {
@@ -92,8 +92,8 @@ func (c *Client) get(ctx context.Context, key string, opts ...Option) (*clientv3
 	return r, err
 }
 
-// Page reads up to limit keys without values from first on and before end, as a step of
-// an exchange. More says that there are others behind them.
+// Page reads up to limit keys without values from first up to, but not including, end, as
+// a step of an exchange. More reports whether there are others after them.
 func (c *Client) Page(ctx context.Context, first, end string, limit int) (keys []string, more bool, err error) {
 	r, err := c.get(ctx, first, clientv3.WithRange(end), KeysOnly(), Limit(int64(limit)))
 	if err != nil {
@@ -111,7 +111,7 @@ type View struct {
 	Found    [][]Item // by read
 }
 
-// One returns the item that read i, of a single key, found.
+// One returns the item found by read i, which is of a single key.
 func (v View) One(i int) Item {
 	if len(v.Found[i]) == 0 {
 		return Item{}
@@ -136,8 +136,8 @@ func (c *Client) Read(ctx context.Context, reads ...Read) (View, error) {
 	return v, nil
 }
 
-// List reads all below prefix at one revision, ordered by key, page by page: one answer
-// with 50,000 ports would keep every other call waiting. Each page is an exchange.
+// List reads all keys below prefix at one revision, in order, page by page: one answer
+// with 50,000 ports would block all other calls. Each page is an exchange.
 func (c *Client) List(ctx context.Context, op, prefix string, opts ...Option) (all []Item, revision int64, err error) {
 	from, end := prefix, EndOf(prefix)
 	for {

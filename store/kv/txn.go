@@ -17,34 +17,34 @@ import (
 // transaction: etcd's limit is 128.
 const MaxOps = 120
 
-// ErrStale says that what a transaction was built on changed before it was
-// committed: read again and build it anew.
+// ErrStale means that what a transaction was built on changed before the commit: read
+// again and rebuild it.
 var ErrStale = errors.New("changed meanwhile")
 
-// Txn is one transaction: what must hold, and what is then written. Its zero value demands
+// Txn is one transaction: conditions, and the writes if they hold. Its zero value demands
 // nothing and writes nothing.
 type Txn struct {
 	must  []clientv3.Cmp
 	then  []clientv3.Op
-	ask   []clientv3.Op // who has the keys that must be vacant
+	ask   []clientv3.Op // reads the owners of keys that must be vacant
 	taken []func(holder string) error
 }
 
-// Unchanged demands that key is still at the revision at which it was read; 0:
-// that it is still absent.
+// Unchanged demands that key is still at the revision at which it was read; 0: that it is
+// still absent.
 func (t *Txn) Unchanged(key string, revision int64) {
 	t.must = append(t.must, clientv3.Compare(clientv3.ModRevision(key), "=", revision))
 }
 
-// Vacant demands that key is absent; taken makes the error if it is not.
+// Vacant demands that key is absent; taken returns the error if it is not.
 func (t *Txn) Vacant(key string, taken func(holder string) error) {
 	t.Unchanged(key, 0)
 	t.ask = append(t.ask, clientv3.OpGet(key))
 	t.taken = append(t.taken, taken)
 }
 
-// QuietBelow demands that nothing below prefix was written after revision. What
-// was deleted meanwhile is not noticed.
+// QuietBelow demands that no key below prefix was written after revision. It does not
+// notice deletions.
 func (t *Txn) QuietBelow(prefix string, revision int64) {
 	t.must = append(t.must, clientv3.Compare(clientv3.ModRevision(prefix), "<", revision+1).WithPrefix())
 }
@@ -54,7 +54,7 @@ func (t *Txn) EmptyBelow(prefix string) {
 	t.must = append(t.must, clientv3.Compare(clientv3.CreateRevision(prefix), "=", 0).WithPrefix())
 }
 
-// EmptyBetween demands that there is no key from first on and before end.
+// EmptyBetween demands that there is no key from first up to, but not including, end.
 func (t *Txn) EmptyBetween(first, end string) {
 	t.must = append(t.must, clientv3.Compare(clientv3.CreateRevision(first), "=", 0).WithRange(end))
 }
@@ -64,8 +64,8 @@ func (t *Txn) Put(key, value string, opts ...Option) {
 	t.then = append(t.then, clientv3.OpPut(key, value, opts...))
 }
 
-// Replace writes an object over what was read, unless that is the same: then the
-// transaction stays as it is.
+// Replace writes an object over the value that was read, unless they are equal: then it
+// leaves the transaction unchanged.
 func (t *Txn) Replace(old Item, object any) (changed bool, err error) {
 	value, err := Encode(object, old.Value)
 	if err != nil || value == string(old.Value) {
@@ -76,30 +76,30 @@ func (t *Txn) Replace(old Item, object any) (changed bool, err error) {
 	return true, nil
 }
 
-// Take makes an index key, whose value names the object that holds it; taken makes
-// the error if another does.
+// Take creates an index key, whose value names the object that holds it; taken returns the
+// error if another object holds the key.
 func (t *Txn) Take(key, holder string, taken func(holder string) error) {
 	t.Vacant(key, taken)
 	t.Put(key, holder)
 }
 
-// Delete deletes a key; that it is absent is no error.
+// Delete deletes a key, if it exists.
 func (t *Txn) Delete(key string) { t.then = append(t.then, clientv3.OpDelete(key)) }
 
-// Size is what counts against MaxOps.
+// Size is the size of the transaction as limited by MaxOps.
 func (t *Txn) Size() int { return max(len(t.must), len(t.then)) }
 
-// Empty says whether the transaction writes nothing.
+// Empty reports whether the transaction writes nothing.
 func (t *Txn) Empty() bool { return len(t.then) == 0 }
 
-// Add adds to a transaction what another demands and writes.
+// Add adds another transaction's conditions and writes.
 func (t *Txn) Add(o Txn) {
 	t.must, t.then = append(t.must, o.must...), append(t.then, o.then...)
 	t.ask, t.taken = append(t.ask, o.ask...), append(t.taken, o.taken...)
 }
 
-// Commit makes a change and returns its revision, as a step of an exchange: most often of
-// Update. Its error is what a key that should be vacant makes, ErrStale, or etcd's.
+// Commit makes a change and returns its revision, as a step of an exchange, most often of
+// Update. Its error is the error of a key that should be vacant, ErrStale, or etcd's.
 func (c *Client) Commit(ctx context.Context, t *Txn) (int64, error) {
 	following := c.source.Following()
 	var must []clientv3.Cmp
@@ -133,12 +133,12 @@ func (c *Client) Commit(ctx context.Context, t *Txn) (int64, error) {
 	return 0, ErrStale
 }
 
-// unverifiedTries is how often Update finds out anew which store answers.
+// unverifiedTries is how often Update verifies again which store answers.
 const unverifiedTries = 3
 
-// Update runs try until it does not fail with ErrStale, under the deadline of one exchange
-// for all attempts together. Try reads what it needs and commits one transaction; op begins
-// the text of an error.
+// Update calls try until it does not fail with ErrStale, under one deadline for all
+// attempts. try reads what it needs and commits one transaction; op begins the text of an
+// error.
 func (c *Client) Update(ctx context.Context, op string, try func(context.Context) error) error {
 	ctx = context.WithValue(ctx, sentKey{}, &atomic.Bool{})
 	return c.Call(ctx, op, func(limited context.Context) error {

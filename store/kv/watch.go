@@ -9,8 +9,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// FirstPause is the pause after what watches the store has failed. It is doubled each
-// time, up to lastPause.
+// FirstPause is the pause after a watch of the store has failed. It is doubled each time,
+// up to lastPause.
 const (
 	FirstPause = 100 * time.Millisecond
 	lastPause  = 2 * time.Second
@@ -22,29 +22,29 @@ type Event struct {
 	Deleted bool
 }
 
-// Watcher is told of a key, or of what Opts make of it.
+// Watcher receives a key, or the keys that Opts select.
 type Watcher struct {
 	Key  string
 	Opts []Option // Prefix, KeysOnly, PutsOnly
 
-	// Load reads all of it and returns the revision of that. It is called at the
-	// start, and again when changes were compacted away before they came.
+	// Load reads all keys and returns their revision. It is called at the start, and again
+	// when changes were compacted away before they arrived.
 	Load func(ctx context.Context) (revision int64, err error)
-	// Changed is told the changes of one revision. If it asks to reload, Load
-	// comes next.
+	// Changed receives the changes of one revision. If it asks to reload, Load is called
+	// next.
 	Changed func(revision int64, events []Event) (reload bool)
 }
 
-// Watch runs w until ctx ends; then it returns nil. While the store is away it waits, and
-// goes on from its revision. It fails when the client ends (kind Unavailable), and with what
-// Load returns of another kind than Unavailable.
+// Watch runs w until ctx ends; then it returns nil. While the store is away Watch waits,
+// and then continues from its revision. It fails when the client ends (kind Unavailable),
+// and with an error of Load of another kind than Unavailable.
 func (c *Client) Watch(ctx context.Context, op string, w Watcher) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(c.closed, cancel)()
-	var revision int64 // 0: to be loaded
+	var revision int64 // 0: load first
 	pause := FirstPause
-	var trusted uint64 // etcd's id of the cluster that revision is of
+	var trusted uint64 // etcd's id of the cluster that revision belongs to
 	for {
 		if revision != 0 {
 			now, err := c.following(ctx, op)
@@ -90,7 +90,7 @@ func (c *Client) Watch(ctx context.Context, op string, w Watcher) error {
 	}
 }
 
-// Pause waits, longer each time: pause is how long, and starts as FirstPause. False: ctx
+// Pause waits for pause, and doubles it; it starts as FirstPause. It returns false if ctx
 // has ended.
 func Pause(ctx context.Context, pause *time.Duration) bool {
 	select {
@@ -119,8 +119,8 @@ func (c *Client) watchEnd(op string) error {
 	return nil
 }
 
-// watchFrom hands over changes after a revision until the watch breaks, and
-// returns the last revision handed over, or 0 if all must be loaded again.
+// watchFrom delivers changes after a revision until the watch breaks, and returns the last
+// revision delivered, or 0 if all keys must be loaded again.
 func (c *Client) watchFrom(ctx context.Context, op string, w Watcher, revision int64) int64 {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -146,8 +146,8 @@ func (c *Client) watchFrom(ctx context.Context, op string, w Watcher, revision i
 				return 0
 			}
 		}
-		// Also when nothing happened here for long: else the revision to go on
-		// from would be compacted away.
+		// Advance even when nothing has changed here for long: otherwise the revision to
+		// continue from would be compacted away.
 		if r.IsProgressNotify() {
 			revision = max(revision, r.Header.Revision)
 		}
@@ -155,9 +155,9 @@ func (c *Client) watchFrom(ctx context.Context, op string, w Watcher, revision i
 	return revision
 }
 
-// Moved waits until a key from first on and before end was written or deleted after a
-// revision, and returns the revision of that. It may return early, with the revision that
-// was given: whoever waits reads anew, and is told then if the store is gone.
+// Moved waits until a key from first up to, but not including, end is written or deleted
+// after a revision, and returns the revision of that change. It may return early, with the
+// given revision: the caller then reads again, and gets an error if the store is gone.
 func (c *Client) Moved(ctx context.Context, first, end string, revision int64) int64 {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

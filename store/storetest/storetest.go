@@ -1,5 +1,5 @@
-// Package storetest opens stores for the tests of other packages: real ones, quick
-// because they do not wait for the disk.
+// Package storetest opens stores for the tests of other packages: real ones, which are
+// fast because they do not wait for the disk.
 package storetest
 
 import (
@@ -13,8 +13,8 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// Open opens an embedded store in a folder of its own. At the end of the test it is
-// closed, and must be consistent.
+// Open opens an embedded store in its own folder. At the end of the test it is closed, and
+// must be consistent.
 func Open(t testing.TB) *store.Store {
 	t.Helper()
 	// Not t.TempDir: its path may be too long for a socket.
