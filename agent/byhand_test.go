@@ -10,8 +10,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// A host tells of the ports that are plugged there and that ovloom does not configure, and says
-// so when it cannot know.
+// A host lists the plugged ports that ovloom does not configure, and reports when it cannot
+// know them.
 func TestByHand(t *testing.T) {
 	byHand, unasked, configured := c1, c1, c1
 	unasked.Port, configured.Port = "c2", "c3"
@@ -40,10 +40,10 @@ func TestByHand(t *testing.T) {
 	failure = errors.New("it hangs")
 	for name, b := range map[string]ByHand{"there": asker, "here": remote} {
 		if _, err := b.Ports(t.Context(), "host2", asked); err == nil || err.Error() != "it hangs" {
-			t.Errorf("%s: %v, want it hangs", name, err)
+			t.Errorf("%s: %v, want a timeout", name, err)
 		}
 	}
 	if _, err := asker.Ports(t.Context(), "host3", asked); err == nil {
-		t.Error("a host that does not answer knows")
+		t.Error("a host that does not answer has a list")
 	}
 }

@@ -16,8 +16,7 @@ import (
 	"github.com/ovloom/ovloom/repair"
 )
 
-// fakeHost is a switch, a store and the kernel's interfaces, in memory. It logs each
-// change.
+// fakeHost is a switch, a store and the kernel's interfaces, in memory. It logs each change.
 type fakeHost struct {
 	mu       sync.Mutex
 	ports    map[intent.PortRef]intent.Port
@@ -25,21 +24,21 @@ type fakeHost struct {
 	switched map[string]ovsdb.Interface // on br-int, by name
 	links    map[string]int             // index by name
 	next     int
-	specs    map[string]hostnet.PlugSpec // of the pairs, by host end
-	specsOf  []hostnet.PlugSpec          // every one that Plug was given
+	specs    map[string]hostnet.PlugSpec // of the veth pairs, by host end
+	specsOf  []hostnet.PlugSpec          // all arguments of Plug
 	tapErr   error                       // of CheckTap
 	addErr   error                       // of AddPort
 	readyErr error                       // of ReadyTap
 	foreign  map[string]string           // default routes elsewhere, by gateway
 	holder   string                      // the live host that holds the port
 	claimed  uint64                      // the last generation
-	remain   int                         // how many times Bindings shows a claim of host1
-	asked    int                         // how often Bindings was called
+	remain   int                         // the calls of Bindings that still show a claim of host1
+	asked    int                         // the number of calls of Bindings
 
 	bindingsErr error
 	deliver     func(hostnet.Change)
 	down        map[string]bool
-	ended       bool // the namespace
+	ended       bool // the namespace has ended
 	log         []string
 }
 
@@ -107,7 +106,7 @@ func (f *fakeHost) Release(_ context.Context, _ intent.PortRef, _ string, genera
 	return nil
 }
 
-// Bindings returns the claims that remain, one less each time.
+// Bindings returns the remaining claims, one fewer each time.
 func (f *fakeHost) Bindings(context.Context, intent.PortRef) ([]intent.Binding, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -215,7 +214,7 @@ func (f *fakeHost) Watch(ctx context.Context, deliver func(hostnet.Change)) erro
 	return nil
 }
 
-// tellLinks tells the agent of the links as they are.
+// tellLinks gives the agent the current links.
 func (f *fakeHost) tellLinks() {
 	f.mu.Lock()
 	c := hostnet.Change{All: true}
@@ -247,7 +246,7 @@ func (f *fakeHost) SetUp(name string) error {
 
 func (f *fakeHost) Underlay() (int, string, error) { return 1600, "eth1", nil }
 
-// took returns the changes since it was called last.
+// took returns the changes since the last call.
 func (f *fakeHost) took() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -18,7 +18,7 @@ import (
 	"github.com/ovloom/ovloom/ovsdb"
 )
 
-// fakeDatabase is a database whose bridge has what the fake host's switch has.
+// fakeDatabase is a database whose bridge has the fake host's interfaces.
 type fakeDatabase struct {
 	*fakeHost
 	mu        sync.Mutex
@@ -40,7 +40,7 @@ func (d *fakeDatabase) connect(connected bool) {
 	d.changed <- struct{}{}
 }
 
-// fakeApart logs which interfaces it keeps apart.
+// fakeApart logs the interfaces from which the host is isolated.
 type fakeApart struct {
 	mu   sync.Mutex
 	err  error
@@ -68,8 +68,9 @@ func (a *fakeApart) took() []string {
 	return kept
 }
 
-// The controller learns of interfaces after the host is kept apart from them, whenever they
-// change or one cannot carry its port any more, and not from a database that is gone.
+// The controller gets interfaces only after the host is isolated from them: whenever they
+// change or an interface can no longer carry its port, and not from a database that is
+// disconnected.
 func TestInterfacesArePassedOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, f := newHost(t)
@@ -83,7 +84,7 @@ func TestInterfacesArePassedOn(t *testing.T) {
 		i := &Interfaces{Agent: a, Database: db, Tunnel: "vx0", Apart: apart, Log: slog.New(slog.DiscardHandler),
 			SetInterfaces: func(_ context.Context, list []controller.Interface) {
 				if len(apart.took()) == 0 {
-					t.Error("the controller is told before the host is kept apart")
+					t.Error("the controller gets an interface before the host is isolated from it")
 				}
 				passed <- list
 			},
@@ -184,7 +185,7 @@ func TestOwnedPorts(t *testing.T) {
 	}
 	made = true
 	if got := o.Wanted(down("ovl-ext")); got.Down {
-		t.Errorf("the uplink that was made must be %v", got)
+		t.Errorf("the finished uplink must be %v", got)
 	}
 	local := down("br-int")
 	local.No = of.PortLocal

@@ -15,7 +15,7 @@ import (
 	"github.com/ovloom/ovloom/ovsdb"
 )
 
-// run runs an agent until the test ends, with the switch telling it what it has.
+// run runs an agent until the test ends; the switch reports its interfaces to it.
 func run(t *testing.T, a *Agent, f *fakeHost) {
 	t.Helper()
 	ctx, stop := context.WithCancel(t.Context())
@@ -75,7 +75,7 @@ func TestPortThatTheSwitchLostIsPutBack(t *testing.T) {
 			f.took()
 			a.Switched(f.Interfaces(""))
 			until(t, "put back", func() bool { _, on := f.PortBridge(name); return on })
-			until(t, "the repair is told", func() bool { return len(a.cfg.Repairs.Entries()) == 1 })
+			until(t, "the repair is reported", func() bool { return len(a.cfg.Repairs.Entries()) == 1 })
 		})
 	}
 }
@@ -85,7 +85,7 @@ func TestPortThatWasDeletedIsNotPutBack(t *testing.T) {
 	a.Told(intent.SpanUpdate{Tenant: "acme", Changes: []intent.Change{{Object: f.ports[c1], Deleted: true}}})
 	must(t, f.DelPort(t.Context(), "br-int", if1))
 	a.Switched(f.Interfaces(""))
-	until(t, "told", func() bool { return strings.Contains(stateOf(a, if1).What, "deleted") })
+	until(t, "the fault is reported", func() bool { return strings.Contains(stateOf(a, if1).What, "deleted") })
 	if _, on := f.PortBridge(if1); on {
 		t.Error("put back")
 	}
@@ -96,13 +96,13 @@ func TestCausesAreNamed(t *testing.T) {
 		a, f := plugged(t, api.PlugRequest{Netns: "c1", Ifname: "eth0"})
 		f.ended = true
 		f.lose(if1)
-		until(t, "told", func() bool {
+		until(t, "the fault is reported", func() bool {
 			return stateOf(a, if1).Down && strings.Contains(stateOf(a, if1).What, "network namespace it was plugged into (c1) has ended")
 		})
 		select {
 		case <-a.Changed():
 		case <-time.After(time.Second):
-			t.Error("nobody was told")
+			t.Error("nothing was reported")
 		}
 		must(t, a.Unplug(t.Context(), c1))
 		if len(a.States()) != 0 {
@@ -113,14 +113,14 @@ func TestCausesAreNamed(t *testing.T) {
 		a, f := plugged(t, api.PlugRequest{PID: 4711, Ifname: "eth0"})
 		f.ended = true
 		f.lose(if1)
-		until(t, "told", func() bool {
+		until(t, "the fault is reported", func() bool {
 			return strings.Contains(stateOf(a, if1).What, "container or process (4711) it was plugged into has ended")
 		})
 	})
 	t.Run("link", func(t *testing.T) {
 		a, f := plugged(t, api.PlugRequest{Netns: "c1", Ifname: "net1", NoDefaultRoute: true})
 		f.lose(if1)
-		until(t, "told", func() bool { return stateOf(a, if1).What == "interface "+if1+" was deleted" })
+		until(t, "the fault is reported", func() bool { return stateOf(a, if1).What == "interface "+if1+" was deleted" })
 		if do := stateOf(a, if1).Do; !strings.Contains(do, "ovloom port plug acme/web/c1 --netns c1 --ifname net1 --no-default-route") {
 			t.Errorf("to do: %s", do)
 		}
@@ -128,9 +128,9 @@ func TestCausesAreNamed(t *testing.T) {
 	t.Run("tap", func(t *testing.T) {
 		a, f := plugged(t, api.PlugRequest{Tap: "tap0"})
 		f.lose("tap0")
-		until(t, "told", func() bool { return stateOf(a, "tap0").What == "interface tap0 was deleted" })
+		until(t, "the fault is reported", func() bool { return stateOf(a, "tap0").What == "interface tap0 was deleted" })
 		f.mu.Lock()
-		f.links["tap0"] = 99 // recreated
+		f.links["tap0"] = 99 // created again
 		f.mu.Unlock()
 		f.took()
 		f.tellLinks()
@@ -146,7 +146,7 @@ func TestCausesAreNamed(t *testing.T) {
 		index := f.links["tap0"]
 		f.mu.Unlock()
 		f.deliver(hostnet.Change{Links: []hostnet.LinkState{{Name: "vnet7", Index: index, Kind: "tuntap", Up: true, Inside: -1}}})
-		until(t, "told", func() bool { return stateOf(a, "tap0").What == "interface tap0 was deleted" })
+		until(t, "the fault is reported", func() bool { return stateOf(a, "tap0").What == "interface tap0 was deleted" })
 		f.deliver(hostnet.Change{Links: []hostnet.LinkState{{Name: "tap0", Index: index, Kind: "tuntap", Up: true, Inside: -1}}})
 		until(t, "right again", func() bool { return len(a.States()) == 0 })
 	})
@@ -154,13 +154,13 @@ func TestCausesAreNamed(t *testing.T) {
 		a, f := plugged(t, api.PlugRequest{Tap: "tap0"})
 		f.down["tap0"] = true
 		f.tellLinks()
-		until(t, "told", func() bool { return stateOf(a, "tap0").Down && strings.Contains(stateOf(a, "tap0").What, "is down") })
+		until(t, "the fault is reported", func() bool { return stateOf(a, "tap0").Down && strings.Contains(stateOf(a, "tap0").What, "is down") })
 	})
 	t.Run("plugged by others", func(t *testing.T) {
 		a, f := plugged(t, api.PlugRequest{Tap: "tap0"})
 		f.switched["tap5"] = ovsdb.Interface{UUID: "5", Name: "tap5", IfaceID: "x"}
 		a.Switched(f.Interfaces(""))
-		until(t, "told", func() bool { return stateOf(a, "tap5").What == "interface tap5 was deleted" })
+		until(t, "the fault is reported", func() bool { return stateOf(a, "tap5").What == "interface tap5 was deleted" })
 		delete(f.switched, "tap5")
 		a.Switched(f.Interfaces(""))
 		until(t, "forgotten", func() bool { return len(a.States()) == 0 })
@@ -187,7 +187,7 @@ func TestWhatIsWantedReachesThePlugged(t *testing.T) {
 		return r.MTU == 1400 && r.Gateways[0].String() == "10.0.0.254" && r.Addrs[0].String() == "10.0.0.77/24"
 	})
 	if e := a.cfg.Repairs.Entries(); len(e) != 0 {
-		t.Errorf("what was wanted counts as repaired: %+v", e)
+		t.Errorf("a wanted change counts as a repair: %+v", e)
 	}
 }
 
@@ -206,8 +206,8 @@ func TestOldPlugsAreTakenOnRecord(t *testing.T) {
 	}
 }
 
-// A card of the underlay that is down, or whose cable is out, is told, although it is not
-// the interface that holds the VTEP address.
+// An underlay NIC that is down, or whose cable is unplugged, is reported even if another
+// interface holds the VTEP address.
 func TestFaultOfTheUnderlaysCard(t *testing.T) {
 	vtep := netip.MustParseAddr("192.0.2.1")
 	a := &Agent{cfg: Config{Network: newFakeHost(), Card: func() string { return "eth0" }}, moved: make(chan struct{}, 1), changed: make(chan struct{}, 1),
@@ -224,7 +224,7 @@ func TestFaultOfTheUnderlaysCard(t *testing.T) {
 		select {
 		case <-a.UnderlayChanged():
 		default:
-			t.Errorf("up %t, carrier %t: it does not say that the underlay changed", c.up, c.carrier)
+			t.Errorf("up %t, carrier %t: no change of the underlay is reported", c.up, c.carrier)
 		}
 		if u := a.Underlay(vtep); u.Fault != c.fault || (u.Do == "") != (c.fault == "") {
 			t.Errorf("up %t, carrier %t: %q, to do: %q", c.up, c.carrier, u.Fault, u.Do)

@@ -57,7 +57,7 @@ func TestPlugIsUndone(t *testing.T) {
 		t.Error("a record is left")
 	}
 
-	// What was plugged before stays.
+	// The earlier plug stays.
 	f.addErr = nil
 	_, err := a.Plug(t.Context(), api.PlugRequest{Ref: c1, Netns: "c1", Ifname: "eth0"})
 	must(t, err)
@@ -160,7 +160,7 @@ func TestPlugTakesNothingUnasked(t *testing.T) {
 	}
 }
 
-// A claim that this host has may be one that lost to another host's.
+// A claim of this host may have lost to another host's newer one.
 func TestTakeClaimsAnew(t *testing.T) {
 	a, f := newHost(t)
 	r := api.PlugRequest{Ref: c1, Netns: "c1", Ifname: "eth0"}
@@ -177,8 +177,8 @@ func TestTakeClaimsAnew(t *testing.T) {
 	}
 }
 
-// Who keeps claims waits for the interface of a port that is plugged, and no longer when the
-// port was unplugged.
+// The claims' reconciler waits for the interface of a port that is being plugged, until the
+// port is unplugged.
 func TestExpectedUntilUnplugged(t *testing.T) {
 	a, f := newHost(t)
 	a.cfg.Expect = func(_ context.Context, ref intent.PortRef) func(error) {
@@ -193,8 +193,8 @@ func TestExpectedUntilUnplugged(t *testing.T) {
 		"delete port "+if1, "delete "+if1, "unexpect acme/web/c1")
 }
 
-// A port that was unplugged can be deleted: its claim is gone. While the store does not
-// answer that is not waited for.
+// A port that was unplugged can be deleted: its claim is gone. If the store does not answer,
+// the unplug does not wait for that.
 func TestUnplugWaitsForTheRelease(t *testing.T) {
 	for _, c := range []struct {
 		remain int

@@ -18,9 +18,9 @@ import (
 type fakeRegistry struct {
 	mu sync.Mutex
 	// Guarded by mu.
-	err        error // of all calls
+	err        error // returned by all calls
 	registered []intent.Host
-	end        chan error // what KeepAlive ends with
+	end        chan error // the result of KeepAlive
 }
 
 func (r *fakeRegistry) Register(_ context.Context, h intent.Host) (intent.Host, error) {
@@ -71,8 +71,8 @@ func (r *fakeRegistry) took() []intent.Host {
 	return list
 }
 
-// A host is registered once the store answers, and again when it was removed; what the store
-// answers is known meanwhile.
+// A host is registered once the store answers, and again after it was removed; the store's
+// error is reported in the meantime.
 func TestPresence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		gone := intent.Unavailablef("the store does not answer")
@@ -122,7 +122,7 @@ func TestPresence(t *testing.T) {
 	})
 }
 
-// A name that another live host has ends the daemon.
+// If another live host has the name, the daemon ends.
 func TestPresenceOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &fakeRegistry{err: intent.Conflictf("host host1 is alive elsewhere")}
@@ -133,7 +133,7 @@ func TestPresenceOfAnother(t *testing.T) {
 	})
 }
 
-// The store is told of the underlay when it is another, again and again until it has heard.
+// A changed underlay is published to the store, with retries until that succeeds.
 func TestPresenceTellsOfTheUnderlay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &fakeRegistry{}
@@ -148,7 +148,7 @@ func TestPresenceTellsOfTheUnderlay(t *testing.T) {
 		go func() { done <- p.RunUnderlay(ctx) }()
 		changed <- struct{}{}
 		if synctest.Wait(); len(r.took()) != 0 {
-			t.Error("told although nothing is different")
+			t.Error("published an unchanged underlay")
 		}
 		r.fail(errors.New("timeout"))
 		set(Underlay{MTU: 9000})
@@ -158,11 +158,11 @@ func TestPresenceTellsOfTheUnderlay(t *testing.T) {
 		time.Sleep(underlayRetry)
 		synctest.Wait()
 		if got := r.took(); len(got) != 1 || got[0].UnderlayMTU != 9000 {
-			t.Errorf("told of %+v", got)
+			t.Errorf("published %+v", got)
 		}
 		time.Sleep(3 * underlayRetry)
 		if synctest.Wait(); len(r.took()) != 0 {
-			t.Error("told although it has heard")
+			t.Error("published again after success")
 		}
 		stop()
 		if err := <-done; err != nil {

@@ -9,8 +9,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// said returns who was announced where since the last look, as sender, MAC and the port
-// that does not hear it.
+// said returns the announcements since the last call, each as sender, MAC and the port that it
+// is not sent to.
 func (r *rig) said() []string {
 	r.t.Helper()
 	synctest.Wait()
@@ -29,12 +29,12 @@ func (r *rig) said() []string {
 func (r *rig) saidOnly(want ...string) {
 	r.t.Helper()
 	if got := r.said(); len(got) != len(want) || len(got) > 0 && (got[0] != want[0] || got[len(got)-1] != want[len(want)-1]) {
-		r.t.Errorf("said %q, want %q", got, want)
+		r.t.Errorf("announced %q, want %q", got, want)
 	}
 }
 
-// A port that comes up is announced some times by the host where it is, a restart is
-// no news, and what has gone elsewhere is not announced any more.
+// A port that comes up is announced several times by its host. A restart causes no
+// announcement, and a port that has moved to another host is announced no more.
 func TestArrivalsAreAnnounced(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.store.put("acme", intent.Port{Tenant: "acme", Network: "web", Name: "c1", ID: 11, UUID: uuidOf(11), MAC: intent.MAC{2, 0, 0, 0, 0, 11},
@@ -44,16 +44,16 @@ func TestArrivalsAreAnnounced(t *testing.T) {
 		time.Sleep(2 * arrivalTimes * tick)
 		all := r.said()
 		if len(all) != arrivalTimes*len(both) || all[0] != both[0] || all[1] != both[1] {
-			t.Errorf("said %q", all)
+			t.Errorf("announced %q", all)
 		}
 
-		// A new connection to the switch is no news.
+		// A new connection to the switch causes no announcement.
 		r.Disconnected(r.ctx, r.sw)
 		r.Connected(r.ctx, r.sw, 1)
 		time.Sleep(2 * arrivalTimes * tick)
 		r.saidOnly()
 
-		// It leaves in the midst of being announced again.
+		// The port leaves while it is being announced again.
 		r.rows.unplug("if1")
 		time.Sleep(2 * tick)
 		r.saidOnly()
@@ -66,8 +66,8 @@ func TestArrivalsAreAnnounced(t *testing.T) {
 	})
 }
 
-// A port that gets another MAC or address is announced as what it is now; one that loses an
-// address is no news.
+// A port with a new MAC or address is announced with the new one; losing an address causes no
+// announcement.
 func TestChangedAddressesAreAnnounced(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.bound()
@@ -90,7 +90,7 @@ func TestChangedAddressesAreAnnounced(t *testing.T) {
 		r.saidOnly("10.0.0.2 02:00:00:00:00:0c not to 5")
 		time.Sleep(2 * arrivalTimes * tick)
 		if got := len(r.said()); got != arrivalTimes-1 {
-			t.Errorf("said again %d times", got)
+			t.Errorf("announced again %d times", got)
 		}
 		set(12, "10.0.0.2", "10.0.0.200")
 		r.saidOnly("10.0.0.2 02:00:00:00:00:0c not to 5", "10.0.0.200 02:00:00:00:00:0c not to 5")

@@ -13,7 +13,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// inBubble runs a test of a rig that works already.
+// inBubble runs a test with a rig that is already running.
 func inBubble(t *testing.T, test func(t *testing.T, r *rig)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -41,10 +41,10 @@ func TestLifeOfABinding(t *testing.T) {
 		r.speaks(11, 5)
 		r.right()
 		if got := r.store.appliedOf("acme"); got != r.store.now() {
-			t.Errorf("told to have applied revision %d of %d", got, r.store.now())
+			t.Errorf("applied revision %d, want %d", got, r.store.now())
 		}
 
-		// Time alone changes nothing.
+		// Time alone causes no call.
 		time.Sleep(time.Minute)
 		r.did()
 
@@ -62,7 +62,7 @@ func TestLifeOfABinding(t *testing.T) {
 			t.Errorf("%d watches on a tenant without a port here", n)
 		}
 
-		// It can come back.
+		// The interface comes back.
 		r.rows.plug(Interface{Name: "if9", IfaceID: uuidOf(11), OFPort: 9})
 		r.did("watch acme", "claim c1, have 0", "row if9: generation 2", "row if9: installed: true", "c1, generation 2, up: true")
 		r.speaks(11, 9)
@@ -70,8 +70,7 @@ func TestLifeOfABinding(t *testing.T) {
 	})
 }
 
-// A port is up only when its flows are in the switch, and no longer when the
-// interface stops to work.
+// A port is up only while its flows are in the switch and its interface works.
 func TestUpMeansThatPacketsPass(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.Disconnected(r.ctx, r.sw)
@@ -90,7 +89,7 @@ func TestUpMeansThatPacketsPass(t *testing.T) {
 	})
 }
 
-// An interface that went while no ovloomd ran has left its claim behind.
+// The claim of an interface that disappeared while ovloomd did not run is released.
 func TestClaimOfAnInterfaceThatWentUnseen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -102,14 +101,14 @@ func TestClaimOfAnInterfaceThatWentUnseen(t *testing.T) {
 		r.Recall(r.ctx, []string{"acme"})
 		r.did("watch acme", "release c1, generation 7", "drop the copy of acme")
 
-		// Even if the daemon did not know of the tenant: the store tells of the claim.
+		// Even if the daemon does not know the tenant: the store reports the claim.
 		r.store.put("acme", intent.Binding{Tenant: "acme", Network: "web", Port: "c2", Host: self, Generation: 8})
 		r.Claimed(r.ctx, []intent.PortRef{portRef("c2")})
 		r.did("watch acme", "release c2, generation 8", "drop the copy of acme")
 	})
 }
 
-// A claim may be known before the interface that it is made for: it is not released.
+// A claim that is known before its interface is not released.
 func TestClaimBeforeItsInterface(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -128,15 +127,15 @@ func TestClaimBeforeItsInterface(t *testing.T) {
 		r.speaks(12, 6)
 		done(nil)
 
-		// Its interface has been there: the end of that is the end of the claim.
+		// Its interface has been seen, so the claim ends with it.
 		r.store.last[portRef("c2")] = b.Generation
 		r.rows.unplug("if2")
 		r.did(fmt.Sprintf("release c2, generation %d", b.Generation))
 	})
 }
 
-// The newest claim wins. The loser is silent, says so, and when it goes nothing
-// changes for the winner.
+// The newest claim wins. The losing host drops the port's packets and reports the conflict;
+// when it releases its claim, nothing changes for the winner.
 func TestClaimThatIsLost(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.bound()
@@ -144,7 +143,7 @@ func TestClaimThatIsLost(t *testing.T) {
 		r.did("row if1: installed: false", "c1, generation 1, up: false")
 		r.speaks(11, 0)
 		if flow := r.entry(11); !strings.Contains(flow, "in_port=5") {
-			t.Errorf("what the loser says is not counted: %q", flow)
+			t.Errorf("the loser's packets are not counted as drops: %q", flow)
 		}
 		s, err := r.Status(r.ctx)
 		if err != nil || len(s.Conflicts) != 1 || s.Conflicts[0].Claims[0].Host != "host2" || s.Conflicts[0].Claims[1].Host != self {
@@ -160,7 +159,7 @@ func TestClaimThatIsLost(t *testing.T) {
 	})
 }
 
-// The winner goes, and the loser has the port again without claiming anew.
+// When the winner goes, the loser has the port again without a new claim.
 func TestClaimThatIsInForceAgain(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.bound()
@@ -174,8 +173,8 @@ func TestClaimThatIsInForceAgain(t *testing.T) {
 	})
 }
 
-// A port unplugged and plugged again while the store is slow: the late release of
-// the old binding does not touch the new one.
+// A port is unplugged and plugged again while the store is slow: the late release of the old
+// binding does not affect the new one.
 func TestLateRelease(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.bound()
@@ -184,7 +183,7 @@ func TestLateRelease(t *testing.T) {
 		synctest.Wait()
 		r.rows.plug(Interface{Name: "if2", IfaceID: uuidOf(11), OFPort: 6})
 		time.Sleep(20 * time.Second)
-		// As long as the old claim was there, the new interface's packets passed.
+		// While the old claim existed, the new interface's packets passed.
 		r.calls.forget("row if2: installed: true", "row if2: installed: false")
 		r.did("release c1, generation 1", "claim c1, have 0", "row if2: generation 2", "c1, generation 2, up: true")
 		if !r.rows.row("if2").Installed {
@@ -193,7 +192,7 @@ func TestLateRelease(t *testing.T) {
 		r.speaks(11, 6)
 		r.right()
 
-		// One that was still on its way when another process took over.
+		// A release that was still under way when another process took over.
 		if err := r.store.Release(r.ctx, portRef("c1"), self, 1); err != nil {
 			t.Fatal(err)
 		}
@@ -205,9 +204,8 @@ func TestLateRelease(t *testing.T) {
 	})
 }
 
-// An interface that went while its claim was on its way: the claim is given up
-// although the interface never carried its generation, and the watch tells of it
-// late.
+// The interface goes while its claim is under way, and the watch reports the claim late: the
+// claim is released although the interface's row never had its generation.
 func TestInterfaceGoneBeforeItsClaimWasGranted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -230,11 +228,11 @@ func TestInterfacePointedToAnotherPort(t *testing.T) {
 		r.bound()
 		r.rows.plug(Interface{Name: "if1", IfaceID: "acme/web/c2", OFPort: 5, Generation: 1, Installed: true})
 		synctest.Wait()
-		// The row's marks are those of the old port until the new one's are written.
+		// The row keeps the old port's marks until the new port's are written.
 		calls := r.calls.take()
 		for _, want := range []string{"release c1, generation 1", "claim c2, have 1", "c2, generation 1, up: true"} {
 			if !slices.Contains(calls, want) {
-				t.Errorf("it did not %q: %q", want, calls)
+				t.Errorf("no %q: %q", want, calls)
 			}
 		}
 		r.speaks(11, 0)
@@ -244,7 +242,7 @@ func TestInterfacePointedToAnotherPort(t *testing.T) {
 			t.Errorf("claims: %+v, %+v", c1, c2)
 		}
 
-		// To no port at all.
+		// To no port.
 		r.rows.plug(Interface{Name: "if1", IfaceID: "acme/web/nope", OFPort: 5, Generation: 1, Installed: true})
 		r.did("release c2, generation 1", "row if1: installed: false", "drop the copy of acme")
 		r.speaks(12, 0)
@@ -254,7 +252,7 @@ func TestInterfacePointedToAnotherPort(t *testing.T) {
 			t.Errorf("ports: %+v, %v", s.Ports, err)
 		}
 
-		// And its id is taken away.
+		// Without an id.
 		r.rows.plug(Interface{Name: "if1", OFPort: 5, Generation: 1})
 		r.did()
 		if s, err := r.Status(r.ctx); err != nil || len(s.Ports) != 0 {
@@ -268,7 +266,7 @@ func TestTwoInterfacesThatNameOnePort(t *testing.T) {
 		r.bound()
 		r.rows.plug(Interface{Name: "if0", IfaceID: "acme/web/c1", OFPort: 4})
 		r.did()
-		r.speaks(11, 5) // the one that has it keeps it
+		r.speaks(11, 5) // the port stays with the first interface
 		s, err := r.Status(r.ctx)
 		if err != nil || len(s.Conflicts) != 1 || !slices.Equal(s.Conflicts[0].Interfaces, []string{"if0", "if1"}) {
 			t.Errorf("conflicts: %+v, %v", s.Conflicts, err)
@@ -284,7 +282,7 @@ func TestTwoInterfacesThatNameOnePort(t *testing.T) {
 	})
 }
 
-// One of two that works is better than one that does not.
+// Of two interfaces, the one that works carries the port.
 func TestInterfaceThatWorksIsPreferred(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.bound()
@@ -312,7 +310,7 @@ func TestPortDeletedAndAddedWhilePlugged(t *testing.T) {
 
 		r.store.deletePort(portRef("c1"))
 		time.Sleep(2 * tick)
-		r.calls.forget("drop the copy of acme", "watch acme", "release c1, generation 1") // there may be a moment without any port
+		r.calls.forget("drop the copy of acme", "watch acme", "release c1, generation 1") // for a moment there may be no port at all
 		r.did("row if1: installed: false")
 		r.speaks(11, 0)
 		r.right()
@@ -340,7 +338,7 @@ func TestTenantDeletedWhilePlugged(t *testing.T) {
 				r.bound()
 				r.store.deleteTenant("acme")
 				time.Sleep(3 * tick)
-				r.calls.forget("watch acme", "release c1, generation 1") // when that was heard first
+				r.calls.forget("watch acme", "release c1, generation 1") // if that came first
 				r.did("row if1: installed: false", "drop the copy of acme")
 				r.speaks(11, 0)
 				r.right()
@@ -372,12 +370,12 @@ func TestTenantIsFollowedAsLongAsAnyPortIsHere(t *testing.T) {
 	})
 }
 
-// The claim of a port that is being plugged is heard of before its interface is there. It
-// is not given up: another claim in its place would be refused where the port was taken
-// from a host that still has it.
+// The claim of a port that is being plugged arrives before its interface exists. It is not
+// released: if the port was taken from a host that still has it, a second claim would be
+// refused.
 func TestClaimThatComesBeforeItsInterface(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
-		// The tenant is watched because of another port.
+		// Because of another port, the tenant is watched already.
 		r.rows.plug(Interface{Name: "if2", IfaceID: uuidOf(12), OFPort: 6})
 		r.did("watch acme", "claim c2, have 0", "row if2: generation 1", "row if2: installed: true", "c2, generation 1, up: true")
 
@@ -391,11 +389,11 @@ func TestClaimThatComesBeforeItsInterface(t *testing.T) {
 		done(nil)
 		r.did("row if1: installed: true", "c1, generation 1, up: true")
 
-		// Once it has been there, its end is the end of the claim at once.
+		// Once the interface has been seen, the claim ends with it at once.
 		r.rows.unplug("if1")
 		r.did("release c1, generation 1")
 
-		// When nothing comes of it, the claim goes.
+		// If no interface comes, the claim is released.
 		done = r.Expect(r.ctx, portRef("c1"))
 		if _, err := r.store.Claim(r.ctx, portRef("c1"), "host1", 0); err != nil {
 			t.Fatal(err)
@@ -404,7 +402,7 @@ func TestClaimThatComesBeforeItsInterface(t *testing.T) {
 		done(intent.Conflictf("no"))
 		r.did("release c1, generation 2")
 
-		// So it does when the interface never comes.
+		// The same if the interface never comes.
 		done = r.Expect(r.ctx, portRef("c1"))
 		if _, err := r.store.Claim(r.ctx, portRef("c1"), "host1", 0); err != nil {
 			t.Fatal(err)
@@ -414,8 +412,8 @@ func TestClaimThatComesBeforeItsInterface(t *testing.T) {
 		time.Sleep(time.Minute)
 		r.did("release c1, generation 3")
 
-		// An interface that is plugged and unplugged may never be seen: its claim goes at
-		// once.
+		// An interface that is plugged and unplugged may never be seen: its claim is released
+		// at once.
 		done = r.Expect(r.ctx, portRef("c1"))
 		if _, err := r.store.Claim(r.ctx, portRef("c1"), "host1", 0); err != nil {
 			t.Fatal(err)
@@ -425,7 +423,7 @@ func TestClaimThatComesBeforeItsInterface(t *testing.T) {
 		r.Unexpect(r.ctx, portRef("c1"))
 		r.did("release c1, generation 4")
 
-		// As long as it is being plugged, however long that takes, it stays.
+		// While it is being plugged, however long that takes, the claim stays.
 		done = r.Expect(r.ctx, portRef("c1"))
 		if _, err := r.store.Claim(r.ctx, portRef("c1"), "host1", 0); err != nil {
 			t.Fatal(err)
@@ -438,8 +436,8 @@ func TestClaimThatComesBeforeItsInterface(t *testing.T) {
 	})
 }
 
-// The flows of a port that is being plugged do not wait for the store to say what its
-// interface's id means. What the store says counts nevertheless.
+// The flows of a port that is being plugged do not wait for the store to resolve its
+// interface's id; but the store's answer decides.
 func TestPortThatIsExpectedDoesNotWaitForItsId(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.rows.plug(Interface{Name: "if2", IfaceID: uuidOf(12), OFPort: 6})
@@ -453,7 +451,7 @@ func TestPortThatIsExpectedDoesNotWaitForItsId(t *testing.T) {
 		}
 		r.did("claim c1, have 0")
 		r.rows.plug(Interface{Name: "if1", IfaceID: uuidOf(11), OFPort: 5, Generation: got.Generation})
-		r.rows.plug(Interface{Name: "if3", IfaceID: uuidOf(13), OFPort: 7}) // nobody has said that it comes
+		r.rows.plug(Interface{Name: "if3", IfaceID: uuidOf(13), OFPort: 7}) // without an announced plug
 		done(nil)
 		r.did("row if1: installed: true", "c1, generation 1, up: true")
 		r.speaks(11, 5)
@@ -463,7 +461,7 @@ func TestPortThatIsExpectedDoesNotWaitForItsId(t *testing.T) {
 		r.store.deletePort(portRef("c1"))
 		time.Sleep(2 * time.Hour)
 		if e := r.entry(11); e != "" {
-			t.Errorf("a port that the store has no more speaks: %s", e)
+			t.Errorf("the packets of a deleted port pass: %s", e)
 		}
 	})
 }

@@ -1,8 +1,8 @@
 package controller
 
-// The parts of the world that a Controller acts on, as fakes at the level of
-// messages: a store with watches (fakestore_test.go), a database with rows, a switch
-// with tables. What the controller asks of them is written into one log.
+// Fakes of what a Controller acts on, at the level of messages: a store with watches
+// (fakestore_test.go), a database with rows, a switch with tables. All log the controller's
+// calls in one list.
 
 import (
 	"context"
@@ -25,13 +25,13 @@ import (
 
 const self = "host1"
 
-// rig is a controller of host1 with fakes around it. It lives in a synctest bubble:
-// time passes only when nothing happens.
+// rig is a controller of host1 with fakes around it, in a synctest bubble: time passes only
+// while all goroutines wait.
 type rig struct {
 	*Controller
 	t     *testing.T
 	ctx   context.Context
-	stop  func() // ends the controller
+	stop  func() // stops the controller
 	calls *calls
 	store *fakeStore
 	rows  *fakeRows
@@ -41,8 +41,8 @@ type rig struct {
 	announced []router.Arrival // guarded by mu
 }
 
-// newRig returns a rig with host1 and host2, tenant acme, network acme/web and its
-// ports c1 and c2 in the store. Nothing runs yet.
+// newRig returns a rig with host1 and host2, tenant acme, network acme/web and its ports c1 and
+// c2 in the store. The controller does not run yet.
 func newRig(t *testing.T) *rig {
 	ctx, stop := context.WithCancel(t.Context())
 	log := &calls{start: time.Now()}
@@ -70,7 +70,7 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-// addPort puts a port of acme/web into the store. Its UUID has its id.
+// addPort puts a port of acme/web into the store. Its UUID is made from its id.
 func (r *rig) addPort(name string, id intent.ID) {
 	r.store.put("acme", intent.Port{Tenant: "acme", Network: "web", Name: name, ID: id, UUID: uuidOf(id), MAC: intent.MAC{2, 0, 0, 0, 0, byte(id)}})
 }
@@ -81,7 +81,7 @@ func portRef(name string) intent.PortRef {
 	return intent.PortRef{Tenant: "acme", Network: "web", Port: name}
 }
 
-// run starts the controller with all that a daemon tells it at once.
+// run starts the controller, with all inputs that a daemon gives it at the start.
 func (r *rig) run() {
 	go r.Run(r.ctx)
 	r.rows.say()
@@ -95,15 +95,15 @@ func withTimeout(r *rig, d time.Duration) (context.Context, context.CancelFunc) 
 	return context.WithTimeout(r.ctx, d)
 }
 
-// did waits until all is settled and checks what was asked of the fakes since the
-// last look. The order of calls to different fakes is not part of it.
+// did waits until the controller is idle and compares the calls since the last check. The order
+// of calls to different fakes does not matter.
 func (r *rig) did(want ...string) {
 	r.t.Helper()
-	time.Sleep(2 * tick) // at each, unfinished work is looked at again
+	time.Sleep(2 * tick) // unfinished work is retried at each
 	r.didSoFar(want...)
 }
 
-// didSoFar is did at this moment.
+// didSoFar is did without waiting.
 func (r *rig) didSoFar(want ...string) {
 	r.t.Helper()
 	synctest.Wait()
@@ -115,7 +115,7 @@ func (r *rig) didSoFar(want ...string) {
 	}
 }
 
-// right checks that the switch holds what a new process would want.
+// right checks that the switch holds what a new process would compute.
 func (r *rig) right() {
 	r.t.Helper()
 	synctest.Wait()
@@ -124,8 +124,8 @@ func (r *rig) right() {
 	}
 }
 
-// entry returns what the switch does with the packets of a port's interface, as
-// ovs-ofctl writes it: one flow, or "".
+// entry returns the flow that admits a port's packets, as ovs-ofctl writes it, or "" without
+// one.
 func (r *rig) entry(id intent.ID) string {
 	r.t.Helper()
 	synctest.Wait()
@@ -139,19 +139,18 @@ func (r *rig) entry(id intent.ID) string {
 	return ""
 }
 
-// speaks checks that a port's packets come from that OpenFlow port, and are let
-// through; 0: from nowhere.
+// speaks checks that a port's packets are admitted from that OpenFlow port; 0: from none.
 func (r *rig) speaks(id intent.ID, p of.PortNo) {
 	r.t.Helper()
 	switch flow := r.entry(id); {
 	case p == 0 && strings.Contains(flow, "goto_table") && strings.Contains(flow, "metadata"):
-		r.t.Errorf("port %d speaks: %s", id, flow)
+		r.t.Errorf("the packets of port %d are admitted: %s", id, flow)
 	case p != 0 && (!strings.Contains(flow, fmt.Sprintf("in_port=%d ", p)) || !strings.Contains(flow, "metadata")):
-		r.t.Errorf("port %d does not speak from %d: %q", id, p, flow)
+		r.t.Errorf("the packets of port %d are not admitted from OpenFlow port %d: %q", id, p, flow)
 	}
 }
 
-// calls is what was asked of the fakes, in order.
+// calls lists the calls of the fakes, in order.
 type calls struct {
 	start time.Time
 	mu    sync.Mutex
@@ -175,7 +174,7 @@ func (c *calls) take() []string {
 	return lines
 }
 
-// forget drops lines from the log that may be there or not.
+// forget removes optional lines from the log.
 func (c *calls) forget(lines ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -196,17 +195,17 @@ func (c *calls) takeTimes() []time.Duration {
 	return times
 }
 
-// fakeRows is Interfaces: the rows of a bridge's interfaces.
+// fakeRows implements Interfaces with the rows of a bridge's interfaces.
 type fakeRows struct {
 	calls *calls
 	tell  func([]Interface)
 
-	telling sync.Mutex // so that an older list never comes after a newer one
+	telling sync.Mutex // so that lists arrive in order
 	mu      sync.Mutex
 	rows    map[string]Interface // guarded by mu
 }
 
-// plug adds or changes an interface. Its row is named as the interface is.
+// plug adds or changes an interface. Its row is named after it.
 func (r *fakeRows) plug(i Interface) {
 	i.UUID = "row " + i.Name
 	r.mu.Lock()
@@ -215,7 +214,6 @@ func (r *fakeRows) plug(i Interface) {
 	r.say()
 }
 
-// unplug removes an interface.
 func (r *fakeRows) unplug(name string) {
 	r.mu.Lock()
 	delete(r.rows, "row "+name)
@@ -223,14 +221,13 @@ func (r *fakeRows) unplug(name string) {
 	r.say()
 }
 
-// row returns an interface's row.
 func (r *fakeRows) row(name string) Interface {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.rows["row "+name]
 }
 
-// say tells the controller of all interfaces.
+// say gives the controller the list of all interfaces.
 func (r *fakeRows) say() {
 	r.telling.Lock()
 	defer r.telling.Unlock()
@@ -273,7 +270,7 @@ type fakeSwitch struct {
 	*switchtest.Table
 	meters         []of.Meter
 	fail           error
-	applies, dumps int // calls, those that failed included
+	applies, dumps int // calls, including failed ones
 	dumping        func()
 }
 
@@ -340,7 +337,7 @@ func (s *fakeSwitch) failing(err error) {
 	s.fail = err
 }
 
-// asked returns how many calls of each kind there were since the last look.
+// asked returns the numbers of Apply calls and dumps since the last call.
 func (s *fakeSwitch) asked() (applies, dumps int) {
 	synctest.Wait()
 	s.mu.Lock()

@@ -13,7 +13,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// fakeStore is Span, Claims and Progress. It behaves as package store does.
+// fakeStore is Span, Claims and Progress, and behaves like package store.
 type fakeStore struct {
 	calls *calls
 
@@ -24,22 +24,22 @@ type fakeStore struct {
 	last     map[intent.PortRef]uint64 // generations
 	watches  map[*watch]bool
 	lookups  map[*lookup]bool
-	silent   bool          // watches that begin are told nothing yet
-	hidden   string        // a tenant of which, and of whose ports, nothing is told yet
-	fail     error         // of the calls that write
-	slow     time.Duration // how long those take
+	silent   bool          // new watches deliver nothing yet
+	hidden   string        // a tenant that, with its ports, is not delivered yet
+	fail     error         // returned by the calls that write
+	slow     time.Duration // the duration of calls that write
 	applied  map[string]int64
-	hang     bool // other hosts never know what is new
-	waited   int  // how often they were waited for
+	hang     bool // other hosts never apply what is new
+	waited   int  // the number of calls of WaitOthers
 
-	// How far watches are behind. Set before the controller runs.
+	// The delay of watches. Set before the controller runs.
 	lag, lookupLag time.Duration
 }
 
 // watch is a running WatchTenant.
 type watch struct {
 	tenant  string
-	told    bool // of the whole tenant
+	told    bool // the whole tenant was delivered
 	updates chan intent.SpanUpdate
 }
 
@@ -61,12 +61,12 @@ func newFakeStore(log *calls) *fakeStore {
 		watches: map[*watch]bool{}, lookups: map[*lookup]bool{}}
 }
 
-// put stores an object and tells those who watch.
+// put stores an object and informs the watches.
 func (s *fakeStore) put(tenant string, object intent.Object) {
 	s.change(tenant, intent.Change{Object: object})
 }
 
-// deletePort deletes a port with the claims on it.
+// deletePort deletes a port and the claims on it.
 func (s *fakeStore) deletePort(ref intent.PortRef) {
 	changes := []intent.Change{{Deleted: true, Object: intent.Port{Tenant: ref.Tenant, Network: ref.Network, Name: ref.Port}}}
 	for _, b := range s.claims(ref) {
@@ -75,7 +75,6 @@ func (s *fakeStore) deletePort(ref intent.PortRef) {
 	s.change(ref.Tenant, changes...)
 }
 
-// claims returns the claims on a port.
 func (s *fakeStore) claims(ref intent.PortRef) []intent.Binding {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -90,7 +89,7 @@ func (s *fakeStore) claims(ref intent.PortRef) []intent.Binding {
 	return list
 }
 
-// claimElsewhere makes a claim of another host, the newest.
+// claimElsewhere makes the newest claim, of another host.
 func (s *fakeStore) claimElsewhere(ref intent.PortRef, host string) {
 	s.mu.Lock()
 	s.last[ref]++
@@ -128,7 +127,7 @@ func (s *fakeStore) change(tenant string, changes ...intent.Change) {
 	s.tell()
 }
 
-// deleteTenant deletes a tenant with all that it has.
+// deleteTenant deletes a tenant and all its objects.
 func (s *fakeStore) deleteTenant(name string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -158,7 +157,7 @@ func (s *fakeStore) speak() {
 	s.tell()
 }
 
-// tell tells every watch what it has not been told. It is called with mu held.
+// tell informs every watch of what it has not delivered. It is called with mu held.
 func (s *fakeStore) tell() {
 	if s.silent {
 		return
@@ -269,7 +268,7 @@ func (s *fakeStore) write(ctx context.Context, format string, args ...any) error
 	}
 }
 
-// troubled makes the calls that write slow, and fail.
+// troubled makes the calls that write slow and makes them fail.
 func (s *fakeStore) troubled(slow time.Duration, fail error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -300,7 +299,7 @@ func (s *fakeStore) Claim(ctx context.Context, ref intent.PortRef, host string, 
 	return b, nil
 }
 
-// own returns a host's claim if it has that generation.
+// own returns a host's claim if it has the given generation.
 func (s *fakeStore) own(ref intent.PortRef, host string, generation uint64) (intent.Binding, bool) {
 	for _, b := range s.claims(ref) {
 		if b.Host == host && b.Generation == generation {
@@ -339,8 +338,8 @@ func (s *fakeStore) MarkUp(ctx context.Context, ref intent.PortRef, host string,
 	return nil
 }
 
-// appliedOf returns the revision of a tenant that the host was told to have; -1: the
-// tenant does not concern it.
+// appliedOf returns the tenant's revision that the host reported as applied; -1: it follows no
+// such tenant.
 func (s *fakeStore) appliedOf(tenant string) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -350,7 +349,6 @@ func (s *fakeStore) appliedOf(tenant string) int64 {
 	return -1
 }
 
-// now returns the store's revision.
 func (s *fakeStore) now() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -370,7 +368,7 @@ func (s *fakeStore) watching(tenant string) (n int) {
 	return n
 }
 
-// SetAppliedSpan implements Progress. How often it is called is not in the log.
+// SetAppliedSpan implements Progress. Its calls are not logged.
 func (s *fakeStore) SetAppliedSpan(ctx context.Context, _ string, tenants map[string]int64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -378,7 +376,7 @@ func (s *fakeStore) SetAppliedSpan(ctx context.Context, _ string, tenants map[st
 	return s.fail
 }
 
-// WaitOthers implements Progress. Nobody is waited for unless hang is set.
+// WaitOthers implements Progress. It blocks only if hang is set.
 func (s *fakeStore) WaitOthers(ctx context.Context, _, _ string, _ int64) error {
 	s.mu.Lock()
 	s.waited++

@@ -1,6 +1,6 @@
 package controller
 
-// What others change in the switch is seen and put back.
+// Changes of the switch by other programs are detected and put back.
 
 import (
 	"fmt"
@@ -14,7 +14,7 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// fakeRepairs remembers what was put back.
+// fakeRepairs records repairs.
 type fakeRepairs struct{ lines []string }
 
 func (r *fakeRepairs) Put(what string, count int, detail string) {
@@ -58,21 +58,21 @@ func TestFlowsThatOthersChangeArePutBack(t *testing.T) {
 			synctest.Wait()
 			r.right()
 			if s := repairs.take(); strings.Count(s, "flows changed by another program") != 1 {
-				t.Errorf("%s: it says %q", name, s)
+				t.Errorf("%s: reported %q", name, s)
 			}
 		}
-		// What turns out to be right is not told.
+		// An unchanged switch is not reported.
 		time.Sleep(time.Minute)
 		r.Disturbed(r.ctx, r.sw)
 		synctest.Wait()
 		if s := repairs.take(); s != "" {
-			t.Errorf("nothing was changed, and it says %q", s)
+			t.Errorf("nothing was changed, but reported: %q", s)
 		}
 	})
 }
 
-// However often others change the switch, it is compared only so often; and in the end it
-// is right.
+// However often other programs change the switch, the rate of comparisons is bounded, and in
+// the end the switch is right.
 func TestManyDisturbancesAreComparedTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, _ := disturbedRig(t)
@@ -92,8 +92,8 @@ func TestManyDisturbancesAreComparedTogether(t *testing.T) {
 	})
 }
 
-// Of changes that no switch tells, and of those that the watch misses, one learns by
-// looking again.
+// Changes that a switch does not report, or that the monitor misses, are found by periodic
+// comparison.
 func TestWhatNobodyTellsOfIsFound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, repairs := disturbedRig(t)
@@ -102,7 +102,7 @@ func TestWhatNobodyTellsOfIsFound(t *testing.T) {
 		synctest.Wait()
 		r.right()
 		if s := repairs.take(); !strings.Contains(s, "groups changed") {
-			t.Errorf("groups were deleted, and it says %q", s)
+			t.Errorf("groups were deleted, reported %q", s)
 		}
 		for cookie := range uint64(3) {
 			f := of.Flow{Table: 251, Priority: 9, Cookie: cookie}
@@ -111,7 +111,7 @@ func TestWhatNobodyTellsOfIsFound(t *testing.T) {
 			synctest.Wait()
 			r.right()
 			if s := repairs.take(); !strings.Contains(s, "1 flows changed") {
-				t.Errorf("a flow was added, and it says %q", s)
+				t.Errorf("a flow was added, reported %q", s)
 			}
 		}
 		r.sw.asked()

@@ -1,7 +1,7 @@
 package controller
 
-// What happens while nobody tells of a tenant that is here: the store is down, and the
-// copy of it on disk is damaged.
+// A tenant of this host is in neither store nor cached copies: the store is down, and the
+// cached copy is damaged.
 
 import (
 	"fmt"
@@ -31,8 +31,8 @@ func (s *fakeSwitch) held() (map[of.FlowKey]of.Flow, map[uint32]of.Group) {
 	return maps.Clone(s.Flows), maps.Clone(s.Table.Groups)
 }
 
-// restarted returns a rig of a new process on the same host, which runs, and which
-// nobody tells of umbrella.
+// restarted returns a running rig of a new process on the same host, to which umbrella is not
+// delivered.
 func restarted(t *testing.T, old *rig, change func(*rig)) *rig {
 	r := newRig(t)
 	r.store, r.rows.rows = old.store, old.rows.rows
@@ -66,7 +66,7 @@ func TestTenantThatNobodyTellsOf(t *testing.T) {
 				old.stop()
 
 				r := restarted(t, old, func(r *rig) {
-					delete(r.rows.rows, "row if2") // unplugged meanwhile
+					delete(r.rows.rows, "row if2") // unplugged in the meantime
 					r.store.lookupLag = lag
 				})
 				time.Sleep(startPatience - lag - time.Millisecond)
@@ -76,7 +76,7 @@ func TestTenantThatNobodyTellsOf(t *testing.T) {
 					t.Fatalf("the switch was asked %d times before the store had its time", applies+dumps)
 				}
 
-				// It acts for acme.
+				// It works for acme.
 				time.Sleep(2 * tick)
 				r.rows.plug(Interface{Name: "if3", IfaceID: uuidOf(12), OFPort: 7})
 				time.Sleep(2 * tick)
@@ -88,12 +88,13 @@ func TestTenantThatNobodyTellsOf(t *testing.T) {
 				}
 				for _, p := range s.Ports {
 					if p.Pending != (p.Name == "if9") {
-						t.Errorf("interface %s: unheard %v", p.Name, p.Pending)
+						t.Errorf("interface %s: pending %v", p.Name, p.Pending)
 					}
 				}
 				r.didSoFar() // and nothing for umbrella
 
-				// Of umbrella all stays, whatever is compared, and while it is told of anew.
+				// All that umbrella has stays through every comparison, and while umbrella is
+				// delivered again.
 				stays := func(when string) {
 					t.Helper()
 					now, nowGroups := r.sw.held()
@@ -131,7 +132,7 @@ func TestTenantThatNobodyTellsOf(t *testing.T) {
 	}
 }
 
-// What went meanwhile goes when the store tells of it.
+// What was deleted in the meantime is deleted when the store delivers the tenant.
 func TestTenantThatWasGoneWhenTheStoreCameBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old := newRig(t)

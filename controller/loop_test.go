@@ -1,6 +1,6 @@
 package controller
 
-// The loop: starts, trouble with the store and the switch, and what others are told.
+// The loop: starts, failures of the store and the switch, and status.
 
 import (
 	"context"
@@ -22,8 +22,7 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// A new process that finds everything as it should be claims nothing, writes
-// nothing and sends nothing.
+// A new process that finds everything right claims nothing, writes nothing and sends nothing.
 func TestRestartWithNothingChanged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		old := newRig(t)
@@ -51,8 +50,8 @@ func TestRestartWithNothingChanged(t *testing.T) {
 	})
 }
 
-// Nothing is done before everything is known, whatever is heard first: neither is
-// a claim given up whose interface is still to come, nor a switch emptied that works.
+// Nothing is done before all inputs have arrived, in whatever order: no claim is released whose
+// interface is still to come, and the flows of a working switch stay.
 func TestNothingIsDoneBeforeAllIsKnown(t *testing.T) {
 	inputs := map[string]func(*rig){
 		"interfaces": func(r *rig) { r.rows.say() },
@@ -90,7 +89,7 @@ func TestNothingIsDoneBeforeAllIsKnown(t *testing.T) {
 				r.speaks(11, 5)
 				r.right()
 				if _, kept := r.sw.Flows[mine.Key()]; kept {
-					t.Error("a flow that nobody wants is left")
+					t.Error("an unwanted flow is left")
 				}
 			})
 		})
@@ -110,7 +109,7 @@ func permutations(of []string) [][]string {
 	return all
 }
 
-// What the store refuses for a while is tried again, less and less often.
+// What the store refuses is retried, at growing intervals.
 func TestStoreErrorsAreRetriedWithBackOff(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		down := intent.Unavailablef("the store does not answer")
@@ -135,7 +134,7 @@ func TestStoreErrorsAreRetriedWithBackOff(t *testing.T) {
 		time.Sleep(retryMost)
 		r.did("claim c1, have 0", "row if1: generation 1", "row if1: installed: true", "c1, generation 1, up: true")
 
-		// The next trouble begins with short waits again.
+		// The next failure begins with short intervals again.
 		r.store.troubled(0, down)
 		r.rows.unplug("if1")
 		time.Sleep(350 * time.Millisecond)
@@ -146,7 +145,7 @@ func TestStoreErrorsAreRetriedWithBackOff(t *testing.T) {
 	})
 }
 
-// A store that hangs is given up after a while, call by call.
+// Calls to a store that hangs are given up, one by one.
 func TestStoreThatHangs(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.store.troubled(time.Hour, nil)
@@ -170,7 +169,7 @@ func TestSwitchLostAndBack(t *testing.T) {
 		r.rows.plug(Interface{Name: "if2", IfaceID: uuidOf(12), OFPort: 6})
 		r.did("claim c2, have 0", "row if2: generation 1")
 		if applies, dumps := r.sw.asked(); applies+dumps != 0 {
-			t.Errorf("a switch that is gone was asked %d times", applies+dumps)
+			t.Errorf("a disconnected switch was asked %d times", applies+dumps)
 		}
 
 		// It comes back empty.
@@ -182,13 +181,13 @@ func TestSwitchLostAndBack(t *testing.T) {
 		}
 		r.right()
 
-		// The end of the old connection, told late, is not that of the new one.
+		// A late report that the old connection ended does not affect the new one.
 		r.Disconnected(r.ctx, r.sw)
 		if s, err := r.Status(r.ctx); err != nil || !s.Connected || !s.Synced || s.Resyncs != 2 {
 			t.Errorf("%+v, %v", s, err)
 		}
 
-		// And again with everything in place.
+		// The same with everything in place.
 		r.Disconnected(r.ctx, again)
 		again.asked()
 		r.Connected(r.ctx, again, 1)
@@ -199,7 +198,7 @@ func TestSwitchLostAndBack(t *testing.T) {
 	})
 }
 
-// A connection that was closed on this side is replaced: what fails on it is no error.
+// A connection that was closed on this side is replaced: its failures are no errors.
 func TestClosedConnectionIsNoError(t *testing.T) {
 	for err, want := range map[error]slog.Level{
 		fmt.Errorf("openflow dump of meters: %w", net.ErrClosed): slog.LevelInfo,
@@ -222,7 +221,7 @@ func TestClosedConnectionIsNoError(t *testing.T) {
 	}
 }
 
-// levels is a handler of a logger that keeps the highest level.
+// levels is a log handler that keeps the highest level.
 type levels struct {
 	mu  sync.Mutex
 	max slog.Level // guarded by mu
@@ -244,8 +243,7 @@ func (l *levels) highest() slog.Level {
 	return l.max
 }
 
-// A change that the switch refuses leaves it in a state that nobody knows:
-// everything is compared.
+// After a change that the switch refuses, its state is unknown: everything is compared.
 func TestFailedChangeIsFollowedByComparing(t *testing.T) {
 	inBubble(t, func(t *testing.T, r *rig) {
 		r.bound()
@@ -265,7 +263,7 @@ func TestFailedChangeIsFollowedByComparing(t *testing.T) {
 		if applies, dumps := r.sw.asked(); applies != 1 || dumps < 5 || dumps > 9 {
 			t.Errorf("%d changes and %d dumps in 10 s of trouble", applies, dumps)
 		}
-		// Somebody has meddled meanwhile.
+		// Another program changes the switch in the meantime.
 		r.sw.mu.Lock()
 		for k := range r.sw.Flows {
 			delete(r.sw.Flows, k)
@@ -282,7 +280,7 @@ func TestFailedChangeIsFollowedByComparing(t *testing.T) {
 	})
 }
 
-// Who waits for a port to be up is told when it is, and otherwise what is missing.
+// WaitUp returns when the port is up, and otherwise says what is missing.
 func TestWaitUp(t *testing.T) {
 	works := Interface{Name: "if1", IfaceID: uuidOf(11), OFPort: 5}
 	for _, c := range []struct {
@@ -334,7 +332,7 @@ func TestWaitUp(t *testing.T) {
 		})
 	}
 
-	t.Run("told when it is", func(t *testing.T) {
+	t.Run("returns when it is up", func(t *testing.T) {
 		inBubble(t, func(t *testing.T, r *rig) {
 			done := make(chan error, 2)
 			ctx, cancel := withTimeout(r, time.Minute)
@@ -344,12 +342,12 @@ func TestWaitUp(t *testing.T) {
 			}
 			synctest.Wait()
 			if len(done) != 0 {
-				t.Fatalf("told that it is up before it is: %v", <-done)
+				t.Fatalf("reported as up before it is: %v", <-done)
 			}
 			r.rows.plug(works)
 			synctest.Wait()
 			if len(done) != 2 || errors.Join(<-done, <-done) != nil {
-				t.Error("those who wait are not told")
+				t.Error("the waiting call does not return")
 			}
 		})
 	})
@@ -380,8 +378,7 @@ func TestStatusShowsWhatIsPlugged(t *testing.T) {
 	})
 }
 
-// A fact that Compare's answer is computed with, and that the switch is about to get, is no
-// difference.
+// A fact that Compare already knows, and that the switch is about to get, is no difference.
 func TestCompareWaitsForWhatHasJustCome(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -395,7 +392,7 @@ func TestCompareWaitsForWhatHasJustCome(t *testing.T) {
 			gate := make(chan struct{})
 			r.send(r.ctx, func() { <-gate })
 			r.send(r.ctx, func() { r.world.SetPenalties(map[of.PortNo]bool{5: true}) })
-			time.AfterFunc(time.Second, func() { close(gate) }) // the answer is asked for by then
+			time.AfterFunc(time.Second, func() { close(gate) }) // by then, Compare is waiting for it
 		}
 		if mods, clashes, err := r.Compare(r.ctx); err != nil || len(mods)+len(clashes) > 0 || dumps != 2 {
 			t.Errorf("%v, %v, %v after %d dumps", mods, clashes, err, dumps)

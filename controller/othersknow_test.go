@@ -8,8 +8,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// A port is up when the other hosts of its tenant know of it; one that lives and hangs
-// does not keep it down for ever.
+// A port is up when the other hosts of its tenant have applied it; a host that is alive and
+// hangs delays that only for a limited time.
 func TestPortIsUpWhenOthersKnowIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t)
@@ -21,12 +21,12 @@ func TestPortIsUpWhenOthersKnowIt(t *testing.T) {
 		time.Sleep(othersPatience / 2)
 		synctest.Wait()
 		if up(r.store.claims(portRef("c1"))) {
-			t.Error("it is up before the other host knows it")
+			t.Error("the port is up before the other host has applied it")
 		}
 		time.Sleep(othersPatience)
 		synctest.Wait()
 		if !up(r.store.claims(portRef("c1"))) {
-			t.Error("a host that hangs keeps it down")
+			t.Error("a host that hangs keeps the port down")
 		}
 		if r.store.waited != 1 {
 			t.Errorf("waited %d times", r.store.waited)

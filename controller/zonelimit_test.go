@@ -15,7 +15,7 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// zoneKeeper notes what is done to zones.
+// zoneKeeper records what is done to zones.
 type zoneKeeper struct {
 	did     []string
 	refuses bool
@@ -43,14 +43,13 @@ func (k *zoneKeeper) Limit(_ context.Context, zone uint16, most uint32) error {
 	return nil
 }
 
-// limitedAcme is a tenant with an SNAT that allows 500 connections.
 func limitedAcme() intent.SpanUpdate {
 	return intent.SpanUpdate{Tenant: "acme", Snapshot: &intent.Snapshot{Tenant: intent.Tenant{Name: "acme", ID: 3, VRF: 7},
 		SNATs: []intent.SNAT{{Tenant: "acme", External: "campus", MaxConnections: 500}}}}
 }
 
-// A tenant's zone has its limit before any flow can send a packet there; and a datapath
-// that has no limits gives zones all the same.
+// A tenant's zone has its limit before any flow can send a packet there; a datapath without
+// limits gives zones all the same.
 func TestZonesAreBoundedBeforeTheyAreUsed(t *testing.T) {
 	for _, refuses := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -77,7 +76,7 @@ func TestZonesAreBoundedBeforeTheyAreUsed(t *testing.T) {
 	}
 }
 
-// limitedSwitch is a connection tracker whose limits others change.
+// limitedSwitch is a conntrack whose limits other programs change.
 type limitedSwitch struct {
 	zoneKeeper
 	limits map[uint16]uint32
@@ -92,7 +91,7 @@ func (k *limitedSwitch) Limits(context.Context) (map[uint16]uint32, error) {
 	return maps.Clone(k.limits), nil
 }
 
-// A limit that another program changed or took away is set again, and told.
+// A limit that another program changed or removed is set again, and reported.
 func TestLimitsThatOthersChangeAreSetAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		k, repairs := &limitedSwitch{limits: map[uint16]uint32{16384: 500}}, &fakeRepairs{}
@@ -106,7 +105,7 @@ func TestLimitsThatOthersChangeAreSetAgain(t *testing.T) {
 			t.Helper()
 			c.checkLimits(t.Context())
 			synctest.Wait()
-			for range 10 { // what was set in motion, and what follows from it
+			for range 10 { // for what was started, and what follows from it
 				for len(c.in) > 0 {
 					(<-c.in)()
 				}
@@ -122,12 +121,12 @@ func TestLimitsThatOthersChangeAreSetAgain(t *testing.T) {
 			want := fmt.Sprintf("0 limits of connections changed by another program: zone 16384 had %d, not 500", changed[16384])
 			look()
 			if got := repairs.take(); got != want || k.limits[16384] != 500 {
-				t.Errorf("limits are %v; told %q, want %q", k.limits, got, want)
+				t.Errorf("limits are %v; reported %q, want %q", k.limits, got, want)
 			}
 			time.Sleep(time.Minute)
 			look()
 			if got := repairs.take(); got != "" {
-				t.Errorf("nothing was changed, and it says %q", got)
+				t.Errorf("nothing was changed, but reported: %q", got)
 			}
 		}
 	})

@@ -14,8 +14,8 @@ import (
 	"github.com/ovloom/ovloom/pki"
 )
 
-// A certificate is found that ended, that ends soon, or that does not count yet as
-// this host's clock goes.
+// A certificate is reported if it has expired, expires soon, or is not valid yet by this host's
+// clock.
 func TestCertificateThatEnds(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "pki")
 	ca, err := pki.CreateCA(dir)
@@ -49,7 +49,7 @@ func TestCertificateThatEnds(t *testing.T) {
 			case c.want == "" && len(got) > 0:
 				t.Errorf("found %q", got)
 			case c.want != "" && (len(got) != 1 || !strings.Contains(got[0], c.want) || !strings.HasPrefix(got[0], "on host1: ") || strings.HasSuffix(got[0], "to do: ")):
-				t.Errorf("found %q, want one that says %q and what to do", got, c.want)
+				t.Errorf("found %q, want %q with a remedy", got, c.want)
 			}
 		})
 	}

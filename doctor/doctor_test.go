@@ -25,7 +25,7 @@ func TestProbeAsBytes(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 	if _, err := parse(b, len(b)-1); err == nil {
-		t.Error("a probe that was cut on its way was taken")
+		t.Error("a truncated probe was accepted")
 	}
 	for n := range frameMin {
 		if _, err := parse(b[:n], n); err == nil {
@@ -61,7 +61,7 @@ func TestClockOffset(t *testing.T) {
 	}
 }
 
-// wire carries frames between probers, those that fit.
+// wire carries frames that fit between probers.
 type wire struct {
 	mu      sync.Mutex
 	probers map[netip.Addr]*Prober
@@ -80,7 +80,7 @@ func (w *wire) add(a netip.Addr) *Prober {
 			if to == nil || lose || !w.fits(a, packet.To, n+tunnelOverhead) {
 				continue
 			}
-			go func() { _ = to.Receive(ctx, a, packet.Frame[:frameMin], n) }() // as the switch cuts it
+			go func() { _ = to.Receive(ctx, a, packet.Frame[:frameMin], n) }() // truncated, as by the switch
 		}
 		return nil
 	})
@@ -141,7 +141,7 @@ func TestAnswersThatNobodyAskedForAreNotKept(t *testing.T) {
 	}
 }
 
-// overlay builds what Judge is given: hosts a, b, c… whose paths are all right.
+// overlay returns the input of Judge: hosts a, b, c… whose paths all work.
 type overlay struct {
 	hosts    []intent.HostState
 	networks []intent.Network
@@ -173,7 +173,7 @@ func (o *overlay) path(from, to string) *intent.PathReport {
 	panic("no path from " + from + " to " + to)
 }
 
-// cut lets nothing pass from one host to another, so that no answer comes either.
+// cut blocks the packets from one host to another, and so the answers too.
 func (o *overlay) cut(from, to string) {
 	o.path(from, to).Passes, o.path(to, from).Passes = 0, 0
 	o.path(to, from).HeardOf = false
@@ -183,7 +183,7 @@ func TestJudge(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		wrong func(o *overlay)
-		want  []string // a finding each
+		want  []string // one per finding
 	}{
 		{"all right", func(*overlay) {}, nil},
 		{"a host down", func(o *overlay) { o.hosts[1].Alive = false; delete(o.reports, "b") }, []string{"[b] host b is down"}},
@@ -220,7 +220,7 @@ func TestJudge(t *testing.T) {
 			o.hosts[2].UnderlayMTU = 9000
 			o.networks = []intent.Network{{Tenant: "acme", Name: "web", MTU: 1450}}
 		}, nil},
-		{"what a host says of itself", func(o *overlay) {
+		{"a host's own findings", func(o *overlay) {
 			r := o.reports["b"]
 			r.Findings = []intent.Finding{{Hosts: []string{"b"}, What: "the port is taken", Do: "give it back"}}
 			o.reports["b"] = r
@@ -238,14 +238,14 @@ func TestJudge(t *testing.T) {
 					t.Errorf("got  %s\nwant %s", got, c.want[i])
 				}
 				if f.Do == "" {
-					t.Errorf("%q does not say what to change", f.What)
+					t.Errorf("%q has no remedy", f.What)
 				}
 			}
 		})
 	}
 }
 
-// One host alone says what it sees, and that it is alone.
+// A host that is alone reports its own findings, and that it is alone.
 func TestJudgeAlone(t *testing.T) {
 	var hosts []intent.Host
 	for i := range 6 {

@@ -22,7 +22,7 @@ import (
 
 var vteps = map[string]netip.Addr{"host1": netip.MustParseAddr("192.0.2.1"), "host2": netip.MustParseAddr("192.0.2.2")}
 
-// site is a store with two live hosts, whose tunnels lead to each other.
+// site is a store with two live hosts and tunnels between them.
 type site struct {
 	mu sync.Mutex
 	// Guarded by mu.
@@ -137,7 +137,7 @@ func (s side) Send(_ context.Context, packets ...openflow.PacketOut) error {
 	return nil
 }
 
-// quietHost has nothing that is wrong.
+// quietHost has no fault.
 type quietHost struct {
 	sockets []hostnet.UDPSocket
 	devices []string
@@ -172,7 +172,8 @@ func (s *site) examiner(name string, change func(*Config, *quietHost)) *Examiner
 	return NewExaminer(cfg)
 }
 
-// Every live host reports to who asks; one that does not is waited for, for some time.
+// Every live host reports to the host that examines; a host that does not report is waited for,
+// for a limited time.
 func TestHealthOfAllHosts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite()
@@ -201,7 +202,7 @@ func TestHealthOfAllHosts(t *testing.T) {
 		if h, err = one.Health(ctx); err != nil || !slices.ContainsFunc(h.Findings, func(f intent.Finding) bool {
 			return slices.Contains(f.Hosts, "host1") && slices.Contains(f.Hosts, "host2")
 		}) {
-			t.Errorf("with nothing that passes: found %+v, %v", h.Findings, err)
+			t.Errorf("without a working path: found %+v, %v", h.Findings, err)
 		}
 		stop()
 		running.Wait()
@@ -214,8 +215,8 @@ func TestHealthOfAllHosts(t *testing.T) {
 	})
 }
 
-// An ovloomd that starts hears of examinations that its host has reported to, and leaves
-// them alone.
+// An ovloomd that starts is notified of examinations to which its host has reported already,
+// and ignores them.
 func TestReportedExaminationIsNotRepeated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite()
@@ -228,13 +229,13 @@ func TestReportedExaminationIsNotRepeated(t *testing.T) {
 			t.Error(err)
 		}
 		if again := len(s.packets[vteps["host2"]]) - probes; again != 0 || probes == 0 {
-			t.Errorf("%d probes, and %d when the host heard of it again", probes, again)
+			t.Errorf("%d probes, and %d after a second notice", probes, again)
 		}
 	})
 }
 
-// Without a store a host examines itself and its paths to the hosts that it remembers; any
-// other failure is told.
+// Without a store, a host examines itself and its paths to the hosts that it remembers; any
+// other failure is reported.
 func TestHealthWithoutStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite()
@@ -265,7 +266,7 @@ func TestWhatIsWrongOnThisHost(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*Config, *quietHost)
-		want   []string // in each finding, and what is to be done
+		want   []string // in each finding, and its remedy
 	}{
 		{"nothing", func(*Config, *quietHost) {}, nil},
 		{"the tunnel port does not open", func(c *Config, _ *quietHost) {
@@ -309,8 +310,8 @@ func TestWhatIsWrongOnThisHost(t *testing.T) {
 	}
 }
 
-// The next hops of tunnels are the switch's on the userspace datapath, and the kernel's on its
-// own.
+// The next hops of tunnels come from the switch on the userspace datapath, and from the kernel
+// on the kernel's.
 func TestNextHopsAreLookedAt(t *testing.T) {
 	hosts := []intent.Host{{Name: "host1", VTEP: vteps["host1"]}, {Name: "host2", VTEP: vteps["host2"]}}
 	neighbour := datapath.Neighbour{Addr: vteps["host2"], MAC: "0a:00:00:00:00:02"}

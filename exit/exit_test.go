@@ -37,7 +37,7 @@ func TestWaysOutAreMade(t *testing.T) {
 	if len(e.Forwards) != 1 || e.Forwards[0].Port != 8080 {
 		t.Errorf("forwards %v", e.Forwards)
 	}
-	eventually(t, "uplinks told", func() bool {
+	eventually(t, "uplinks set", func() bool {
 		b.loop.mu.Lock()
 		defer b.loop.mu.Unlock()
 		return len(b.loop.uplinks) == 2 && b.loop.uplinks["internet"].MAC == uplinkMAC && b.loop.uplinks["campus"].MAC.IsZero()
@@ -50,7 +50,7 @@ func TestWaysOutAreMade(t *testing.T) {
 		t.Errorf("warnings %v", w)
 	}
 
-	eventually(t, "the forward in force told", func() bool {
+	eventually(t, "the forward is reported in force", func() bool {
 		b.loop.mu.Lock()
 		defer b.loop.mu.Unlock()
 		return slices.Equal(b.loop.around.Forwards, []controller.HostPort{{Protocol: intent.TCP, Port: 8080}})
@@ -66,7 +66,7 @@ func TestWaysOutAreMade(t *testing.T) {
 	}
 
 	b.Set(complete())
-	eventually(t, "nothing of it is left", func() bool { return b.host.now() == nil && len(b.bridge.Interfaces("")) == 0 })
+	eventually(t, "the exit is removed", func() bool { return b.host.now() == nil && len(b.bridge.Interfaces("")) == 0 })
 }
 
 func TestWhatIsNotKnownStays(t *testing.T) {
@@ -75,9 +75,9 @@ func TestWhatIsNotKnownStays(t *testing.T) {
 	c.StoreKnown, c.ForwardsKnown = false, false
 	b.Set(c)
 	eventually(t, "ports of the bridge are made", func() bool { return len(b.bridge.Interfaces("")) == 1 })
-	eventually(t, "and told", func() bool { b.loop.mu.Lock(); defer b.loop.mu.Unlock(); return len(b.loop.uplinks) == 1 })
+	eventually(t, "the uplink is set", func() bool { b.loop.mu.Lock(); defer b.loop.mu.Unlock(); return len(b.loop.uplinks) == 1 })
 	if _, err := b.Fix(t.Context()); intent.KindOf(err) != intent.Unavailable {
-		t.Errorf("fixing what is not known: %v", err)
+		t.Errorf("fixing an unknown external: %v", err)
 	}
 	b.loop.mu.Lock()
 	around := b.loop.around
@@ -115,8 +115,7 @@ func TestWhatIsWrongIsShownAndFixed(t *testing.T) {
 	})
 }
 
-// The controller's loop calls back while it is told something: neither may wait for
-// the other.
+// The controller's loop calls back during a call into it: neither may wait for the other.
 func TestTellingWaitsForNoLock(t *testing.T) {
 	b := newBed(t)
 	g := NewGatherer(Sources{}, b.Reconciler)
@@ -135,7 +134,7 @@ func TestTellingWaitsForNoLock(t *testing.T) {
 		}
 	}
 	b.Set(complete(internet(), campus("br-ex")))
-	eventually(t, "it is told", func() bool { b.loop.mu.Lock(); defer b.loop.mu.Unlock(); return len(b.loop.uplinks) > 0 })
+	eventually(t, "the uplink is set", func() bool { b.loop.mu.Lock(); defer b.loop.mu.Unlock(); return len(b.loop.uplinks) > 0 })
 }
 
 func TestCloseInTheMidstOfWork(t *testing.T) {
@@ -145,10 +144,10 @@ func TestCloseInTheMidstOfWork(t *testing.T) {
 	eventually(t, "the port", func() bool { return len(b.bridge.Interfaces("")) == 1 })
 	b.Close()
 	if _, err := b.Fix(t.Context()); err == nil {
-		t.Error("a closed one fixes things")
+		t.Error("a closed reconciler fixes faults")
 	}
 	if w := b.Status().Warnings; len(w) != 0 {
-		t.Errorf("an end is no failure: %v", w)
+		t.Errorf("the end is reported as a failure: %v", w)
 	}
 	close(b.host.block)
 	if err := b.Remove(context.Background()); err != nil || len(b.bridge.Interfaces("")) != 0 {
@@ -156,7 +155,7 @@ func TestCloseInTheMidstOfWork(t *testing.T) {
 	}
 }
 
-// sink notes what it is given.
+// sink records what it is given.
 type sink struct {
 	mu   sync.Mutex
 	last *Config
@@ -221,7 +220,7 @@ func TestGathererGivesAllOfIt(t *testing.T) {
 	hosts(intent.HostsUpdate{Hosts: []intent.Host{{VTEP: netip.MustParseAddr("172.31.0.2")}, {VTEP: netip.MustParseAddr("172.31.0.1")}}})
 	want := Config{Externals: []intent.External{internet()}, VTEPs: addrs("172.31.0.1", "172.31.0.2", "172.31.0.77"),
 		Hosts: addrs("192.0.2.2"), Underlays: []netip.Prefix{underlay}, Store: addrs("10.0.0.1", "10.0.0.2"), StoreKnown: true}
-	eventually(t, "all of it", func() bool { return to.get() != nil && reflect.DeepEqual(*to.get(), want) })
+	eventually(t, "the whole config", func() bool { return to.get() != nil && reflect.DeepEqual(*to.get(), want) })
 	g.SetForwards([]intent.Forward{forward(80)})
 	eventually(t, "forwards", func() bool { return to.get().ForwardsKnown && len(to.get().Forwards) == 1 })
 	if own := <-published; own.Host != "host1" || !slices.Equal(own.Addresses, addrs("192.0.2.1")) {
@@ -233,7 +232,7 @@ func TestGathererGivesAllOfIt(t *testing.T) {
 	}
 }
 
-// One that was made before there was a choice is not closed without a word.
+// An external that was added before underlay access could be chosen keeps it, with a warning.
 func TestOldExternalsKeepTheUnderlay(t *testing.T) {
 	b := newBed(t)
 	c := complete(internet())
@@ -244,7 +243,7 @@ func TestOldExternalsKeepTheUnderlay(t *testing.T) {
 		t.Errorf("warning %+v", w)
 	}
 	if len(b.host.now().Walls) != 0 {
-		t.Error("it is closed")
+		t.Error("underlay access is closed")
 	}
 	c = complete(internet())
 	c.Underlays = []netip.Prefix{netip.MustParsePrefix("172.31.0.0/24")}
@@ -291,7 +290,7 @@ func TestABridgeThatLeadsNowhereIsSaid(t *testing.T) {
 			t.Errorf("with %v the uplink is up", cards)
 		}
 	}
-	change(true, ours) // the host itself is on the segment
+	change(true, ours) // the host itself is in the segment
 	if s := b.Status(); len(s.Warnings) != 0 || s.Uplinks[0].Fault != "" {
 		t.Errorf("with the host's address on it: %v", s)
 	}

@@ -25,7 +25,7 @@ type bridge struct {
 	cards   []ovsdb.Interface // of br-ex
 	wake    chan struct{}
 	deleted []string
-	remade  func() // called when a port was deleted
+	remade  func() // called after a port was deleted
 }
 
 func (b *bridge) State() ovsdb.State {
@@ -85,12 +85,12 @@ type host struct {
 	ensured  int
 	faults   []hostnet.ExitFault
 	fail     error
-	cut      []hostnet.ExitFault // what the probe finds
+	cut      []hostnet.ExitFault // the probe's findings
 	lost     error
 	probes   int
 	events   chan hostnet.ExitEvent
-	block    chan struct{} // unless nil EnsureExit waits for it
-	gone     bool          // the link
+	block    chan struct{} // unless nil, EnsureExit waits for it
+	gone     bool          // the link is missing
 }
 
 func (h *host) LinkExists(string) bool {
@@ -179,7 +179,7 @@ func (h *host) ProbeExit(ctx context.Context, _ hostnet.Exit, send func(context.
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.probes++
-	return slices.Clone(h.cut[:min(1, len(h.cut))]), h.lost // what is behind it is not seen
+	return slices.Clone(h.cut[:min(1, len(h.cut))]), h.lost // the probe does not see past the first
 }
 
 func (h *host) WatchExit(ctx context.Context, _ string, deliver func(hostnet.ExitEvent)) error {
@@ -199,12 +199,11 @@ func (h *host) now() *hostnet.Exit {
 	return h.exit
 }
 
-// loop is a Controller.
 type recorder struct {
 	mu      sync.Mutex
 	uplinks map[string]controller.Uplink
 	around  *controller.Surroundings
-	call    func() // unless nil called, without a lock, in SetUplinks
+	call    func() // unless nil, called without a lock in SetUplinks
 }
 
 func (l *recorder) SetUplinks(_ context.Context, u map[string]controller.Uplink) {
@@ -231,8 +230,8 @@ type bed struct {
 
 	mu    sync.Mutex
 	sent  []of.PacketOut
-	away  error // what sending fails with
-	asked int   // how often it was seen whether the switch answers
+	away  error // returned by sending
+	asked int   // the number of questions whether the switch answers
 }
 
 func (b *bed) send(_ context.Context, out ...of.PacketOut) error {

@@ -19,16 +19,16 @@ func TestWhatOthersChangeIsPutBack(t *testing.T) {
 	b.host.mu.Lock()
 	b.host.exit = nil
 	b.host.mu.Unlock()
-	b.host.events <- hostnet.ExitEvent{Other: true} // not about what was made
+	b.host.events <- hostnet.ExitEvent{Other: true} // not about our exit
 	b.host.events <- hostnet.ExitEvent{Own: true}
 	eventually(t, "it is put back", func() bool { return b.host.now() != nil && len(b.repairs.Entries()) == 1 })
 	if e := b.repairs.Entries()[0]; e.Count != 1 || !strings.Contains(e.Detail, "the table was missing") {
-		t.Errorf("told as %+v", e)
+		t.Errorf("reported as %+v", e)
 	}
 }
 
-// The interface that faces the host's routing is made again if it was deleted, but not
-// while ovs-vswitchd is away, which makes it when it starts.
+// The interface that faces the host's routing is created again if it was deleted, but not while
+// ovs-vswitchd is down, which creates it when it starts.
 func TestDeletedInterfaceIsMadeAgain(t *testing.T) {
 	b := newBed(t)
 	b.Set(complete(internet()))
@@ -60,14 +60,14 @@ func TestDeletedInterfaceIsMadeAgain(t *testing.T) {
 	}
 	deleted := func() int { b.bridge.mu.Lock(); defer b.bridge.mu.Unlock(); return len(b.bridge.deleted) }
 	if n := deleted(); n != 0 {
-		t.Errorf("made again %d times while ovs-vswitchd is away", n)
+		t.Errorf("created again %d times while ovs-vswitchd is away", n)
 	}
 	b.mu.Lock()
 	b.away = nil
 	b.mu.Unlock()
-	slowly("it is made again", func() bool { return deleted() == 1 && len(b.Status().Warnings) == 0 })
+	slowly("it is created again", func() bool { return deleted() == 1 && len(b.Status().Warnings) == 0 })
 	if e := b.repairs.Entries(); len(e) != 1 || !strings.Contains(e[0].Detail, "interface ovl0 was missing") {
-		t.Errorf("told as %+v", e)
+		t.Errorf("reported as %+v", e)
 	}
 }
 
@@ -85,7 +85,7 @@ func TestProbeTellsWhatNobodyListed(t *testing.T) {
 	if a := out.Actions[0]; a != (of.Output{Port: 10}) {
 		t.Errorf("sent by %v", a)
 	}
-	// What hides behind the first is set right too.
+	// A fault hidden by the first one is repaired too.
 	done, err := b.Fix(t.Context())
 	if err != nil || len(done) != 2 {
 		t.Errorf("fixed %q: %v", done, err)

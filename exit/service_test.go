@@ -7,8 +7,8 @@ import (
 	"github.com/ovloom/ovloom/hostnet"
 )
 
-// A program of a user has a port if it was there before the forward, and not if it came
-// later, also over a restart of ovloomd. Root's has it whenever it comes.
+// A user's program keeps a port if it listened before the forward was made, and not if it came
+// later, also over a restart of ovloomd. A program of root keeps it in either case.
 func TestForwardsYieldToWhoWasFirst(t *testing.T) {
 	dir := t.TempDir()
 	h := &host{own: addrs("192.0.2.1"), serves: map[uint16]hostnet.Service{8080: hostnet.ServedByUser}}
@@ -23,7 +23,7 @@ func TestForwardsYieldToWhoWasFirst(t *testing.T) {
 	}
 	forwarded := func(r *Reconciler, want string) {
 		t.Helper()
-		r.Set(r.lastSeen().config) // look again
+		r.Set(r.lastSeen().config) // check again
 		eventually(t, "forwards of "+want, func() bool {
 			var ports []string
 			if e := h.now(); e != nil {

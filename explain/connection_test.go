@@ -8,8 +8,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Open vSwitch does not tell a trace what connection a packet is of, nor where it goes
-// behind connection tracking when a way is taken up again.
+// Open vSwitch does not say which connection a traced packet belongs to, nor where it goes
+// behind connection tracking when a path is recirculated.
 func TestConnectionOfAForward(t *testing.T) {
 	const flow = "udp,reg0=0x200,reg1=0x9,metadata=0x1fff002,in_port=9,vlan_tci=0x0000,dl_src=02:00:5e:00:53:01,dl_dst=0e:0e:00:00:00:02,nw_src=203.0.113.5,nw_tos=0,nw_ecn=0,nw_ttl=64,nw_frag=no,tp_src=5038,"
 	texts := []string{`Flow: ` + flow + `nw_dst=203.0.113.13,tp_dst=8080
@@ -114,7 +114,7 @@ Datapath actions: 2
 	}
 }
 
-// What is larger than a check allows goes another way.
+// Packets larger than a check allows take another path.
 func TestLarger(t *testing.T) {
 	text := strings.Replace(recorded(t)["larger"], "    84. priority 0\n            output:3\n", "    84. reg0=0x20/0x20, priority 5\n            output:9\n", 1)
 	for size, want := range map[int]intent.TraceVerdict{0: intent.TraceDelivered, 1386: intent.TraceDelivered, 1387: intent.TraceLeft} {

@@ -11,7 +11,7 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// A tenant with three hosts, of which the last is down.
+// A tenant with three hosts, the last of which is down.
 var (
 	testNet = intent.Network{Tenant: "acme", Name: "web", ID: 2, VNI: 10000, Subnets: []intent.Subnet{
 		{Prefix: netip.MustParsePrefix("10.0.0.0/24"), Gateway: netip.MustParseAddr("10.0.0.1")}}}
@@ -43,7 +43,7 @@ func drop(table, reason string) intent.TraceEnd {
 	return intent.TraceEnd{Kind: intent.TraceDropped, Table: table, Reason: reason, Words: "it is so"}
 }
 
-// fakeHosts answers for each host and kind of packet.
+// fakeHosts answers by host and kind of packet.
 type fakeHosts map[string][]intent.TraceEnd // "host1 arp", "host2 ip"
 
 func (f fakeHosts) hop(_ context.Context, host string, r Request) (intent.TraceHop, error) {
@@ -135,7 +135,7 @@ func tracer(hosts fakeHosts) Tracer {
 	}
 }
 
-// Without the store's list of hosts the sender's own is traced.
+// Without the store's list of hosts, the sender's own host is traced.
 func TestTracerWithoutStore(t *testing.T) {
 	tr := tracer(fakeHosts{"host1 arp": {answer}, "host1 ip": {tunnelTo("192.0.2.2")}})
 	tr.Hosts = func(context.Context) ([]intent.HostState, error) {
@@ -147,7 +147,7 @@ func TestTracerWithoutStore(t *testing.T) {
 	}
 }
 
-// Whoever adds a reason for dropping says what would change it.
+// Every reason for dropping has a remedy.
 func TestEveryReasonHasAdvice(t *testing.T) {
 	for _, r := range pipeline.Reasons() {
 		if adviceFor[r.String()] == "" {
@@ -155,7 +155,7 @@ func TestEveryReasonHasAdvice(t *testing.T) {
 		}
 	}
 	if n := len(pipeline.Reasons()); len(adviceFor) != n {
-		t.Errorf("advice for %d reasons, and there are %d", len(adviceFor), n)
+		t.Errorf("advice for %d reasons, want %d", len(adviceFor), n)
 	}
 }
 

@@ -17,10 +17,10 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// fakeController has port acme/web/a, and flows of it.
+// fakeController has port acme/web/a and its flows.
 type fakeController struct {
 	down  error
-	asked int // for notes
+	asked int // the number of requests for notes
 }
 
 func (c *fakeController) Status(context.Context) (controller.Status, error) {
@@ -39,7 +39,7 @@ func (c *fakeController) Notes(context.Context, map[pipeline.Cookie]bool) (contr
 	return controller.Notes{}, nil
 }
 
-// learnedFlows are what a switch has learned.
+// learnedFlows are flows that a switch has learned.
 type learnedFlows struct {
 	macs []intent.MAC
 	err  error
@@ -64,8 +64,8 @@ func newHere(text string) (*Here, *fakeController, *learnedFlows) {
 		Log:       slog.New(slog.DiscardHandler)}, c, l
 }
 
-// A trace through the local switch knows the ports there, does without what it cannot read, and
-// asks for the notes of an object once.
+// A trace through the local switch knows the ports there, leaves out what it cannot read, and
+// requests the notes of an object once.
 func TestTraceHere(t *testing.T) {
 	h, c, _ := newHere(recorded(t)["arp"])
 	r := Request{Port: &intent.PortRef{Tenant: "acme", Network: "web", Port: "a"}, Packet: "arp"}
@@ -110,12 +110,12 @@ func TestRoomToLearn(t *testing.T) {
 	}
 	l.err = errors.New("no switch")
 	if h.room(t.Context(), 7, 2, other) {
-		t.Error("there is room in a switch that is away")
+		t.Error("a disconnected switch has room")
 	}
 }
 
-// A host that is asked for its part answers with the same, error or hop, as if it had asked
-// itself.
+// A host that is asked for its part of a trace answers with the same error or hop as in a trace
+// of its own.
 func TestHops(t *testing.T) {
 	var result intent.TraceHop
 	var failure error

@@ -30,6 +30,6 @@ func TestConnectionsInWords(t *testing.T) {
 		t.Errorf("got\n%s\nwant\n%s", s, want)
 	}
 	if _, err := Connections(snap, []string{"nonsense"}); err == nil {
-		t.Error("nonsense is taken for a connection")
+		t.Error("an invalid line counts as a connection")
 	}
 }

@@ -44,7 +44,7 @@ func TestArrive(t *testing.T) {
 						t.Errorf("%+v", r)
 					}
 					if strings.HasPrefix(r.Packet, "arp") && !strings.Contains(r.Packet, "arp_spa=203.0.113.1,") {
-						t.Errorf("who is far away asks by itself: %s", r.Packet)
+						t.Errorf("a remote source resolves the address itself: %s", r.Packet)
 					}
 					if strings.HasPrefix(r.Packet, "tcp") {
 						asked = append(asked, r.Packet)

@@ -86,7 +86,7 @@ func TestRecordings(t *testing.T) {
 	}
 }
 
-// What the walk takes a packet to be at the end is what Open vSwitch says.
+// The packet that the walk ends with is the one that Open vSwitch prints.
 func TestFieldsAreTracked(t *testing.T) {
 	for name, text := range recorded(t) {
 		w := walk{sw: testSwitch("")}
@@ -111,7 +111,7 @@ func TestFieldsAreTracked(t *testing.T) {
 	}
 }
 
-// Where learning is limited, the way goes on as the switch would: if there is room.
+// Where learning is limited, the walk continues as the switch does while there is room.
 func TestLearningWithRoom(t *testing.T) {
 	text := recorded(t)["learn"]
 	s := testSwitch("")
@@ -139,7 +139,7 @@ func TestLearningWithRoom(t *testing.T) {
 	}
 }
 
-// A group that spreads by a hash of the datapath is traced with some hash.
+// A group whose bucket depends on the datapath's hash is traced with one possible hash.
 func TestGroupThatHashes(t *testing.T) {
 	const first = "Flow: ip,in_port=2\n\nbridge(\"br-int\")\n---\n 0. priority 0\n    group:1\n     -> no live bucket\n\nFinal flow: unchanged\nMegaflow: recirc_id=0\nDatapath actions: hash(sym_l4(0)),recirc(0x1)\n"
 	s := testSwitch("")
@@ -190,7 +190,7 @@ func FuzzTrace(f *testing.F) {
 		}
 		for _, e := range hop.Ends {
 			if e.Kind == "" || e.Words == "" {
-				t.Errorf("an end that says nothing: %+v", e)
+				t.Errorf("an end without a verdict: %+v", e)
 			}
 			if e.Packet != "" {
 				if _, err := of.ParseMatch(e.Packet); err != nil {
@@ -201,7 +201,7 @@ func FuzzTrace(f *testing.F) {
 	})
 }
 
-// A port can be given an address of its network only; what is behind it has a route.
+// A port's addresses are in its network; an address behind the port has a route.
 func TestAdviceOnSenders(t *testing.T) {
 	j := &journey{network: intent.Network{Tenant: "acme", Name: "web", Subnets: []intent.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/24")}}},
 		port: intent.Port{Addrs: []netip.Addr{netip.MustParseAddr("fd00::5"), netip.MustParseAddr("10.0.0.5")}}}
@@ -216,7 +216,7 @@ func TestAdviceOnSenders(t *testing.T) {
 	}
 }
 
-// Externals of one bridge share its port; the tag tells them apart.
+// Externals of one bridge share its port; the VLAN tag distinguishes them.
 func TestFromExternalsOfOneBridge(t *testing.T) {
 	for external, want := range map[string]string{"campus": "in_port=9,ip,nw_ttl=64", "tagged": "in_port=9,dl_vlan=20,ip,nw_ttl=64"} {
 		s := testSwitch("")

@@ -12,7 +12,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Without the program that makes the rules, what is missing is known, until it is there.
+// Without nft(8) the fault is reported, until nft(8) is there.
 func TestAMissingNftIsSaid(t *testing.T) {
 	addLink(t, "port0")
 	ctx := ovstest.Context(t)
@@ -59,7 +59,7 @@ func TestTheHostIsDeafToPorts(t *testing.T) {
 		}
 	}
 
-	// Another program begins anew.
+	// Another program flushes the ruleset.
 	out(t, "nft", "flush", "ruleset")
 	must(t, a.Add(ctx, "port2"))
 	if got := rules(); strings.Count(got, `"port1"`) != 2 || strings.Count(got, `"port2"`) != 2 {
@@ -77,7 +77,7 @@ func TestTheHostIsDeafToPorts(t *testing.T) {
 	}
 }
 
-// What is wrong is told while nft(8) hangs, and who cannot wait for it any more gives up.
+// The fault is reported while nft(8) hangs, and Keep returns when its context ends.
 func TestFaultDoesNotWaitForNft(t *testing.T) {
 	a := NewAside("br-int")
 	done, err := a.take(t.Context())

@@ -8,8 +8,7 @@ import (
 	"github.com/ovloom/ovloom/integration/ovstest"
 )
 
-// BenchmarkPlug plugs and unplugs ports of one namespace, with addresses, routes and
-// offloads.
+// BenchmarkPlug plugs and unplugs ports in one namespace, with addresses, routes and offloads.
 func BenchmarkPlug(b *testing.B) {
 	ns := ovstest.Netns(b, "bench")
 	for i := range b.N {

@@ -1,6 +1,6 @@
 package hostnet
 
-// What is found out for ovloom doctor.
+// What hostnet finds out for ovloom doctor.
 
 import (
 	"context"
@@ -21,11 +21,11 @@ func TestUDPPortOfAnotherProgram(t *testing.T) {
 	list, err := UDPSockets(port)
 	must(t, err)
 	if len(list) != 1 || list[0].PID != os.Getpid() || list[0].Program == "" {
-		t.Errorf("port %d is said to be of %+v, and is of process %d", port, list, os.Getpid())
+		t.Errorf("port %d is reported as %+v, want process %d", port, list, os.Getpid())
 	}
 	must(t, conn.Close())
 	if list, err := UDPSockets(port); err != nil || len(list) != 0 {
-		t.Errorf("a port that was given back is said to be of %+v, %v", list, err)
+		t.Errorf("a released port is reported as %+v, %v", list, err)
 	}
 }
 
@@ -69,7 +69,7 @@ func TestPeerEnds(t *testing.T) {
 	ns := ovstest.Netns(t, "peerend")
 	plugged, err := Plug(context.Background(), spec(ns))
 	must(t, err)
-	addLink(t, "doc-here") // whose far end is in no other namespace
+	addLink(t, "doc-here") // its other end is in no other namespace
 	left := func() bool {
 		t.Helper()
 		ends, err := ReadPeerEnds([]string{plugged.HostIf, "doc-here", "doc-none", "lo"})
@@ -81,12 +81,12 @@ func TestPeerEnds(t *testing.T) {
 		return end.ChecksumsLeft
 	}
 	if left() {
-		t.Error("a plugged port is said to leave checksums to a card")
+		t.Error("a plugged port is reported to leave checksums to a NIC")
 	}
 	if out, err := exec.Command("ip", "netns", "exec", ns, "ethtool", "-K", "eth0", "tx", "on").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	if !left() {
-		t.Error("checksums left to a card went unnoticed")
+		t.Error("checksums left to a NIC were not reported")
 	}
 }

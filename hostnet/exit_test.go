@@ -117,7 +117,7 @@ func TestExitFaultsAreFoundAndFixed(t *testing.T) {
 		t.Errorf("done: %q", done)
 	}
 	if left := said(); left != "" {
-		t.Errorf("after it was set right: %s", left)
+		t.Errorf("after the repair: %s", left)
 	}
 
 	t.Run("a range that is routed elsewhere", func(t *testing.T) {
@@ -178,7 +178,7 @@ func FuzzDroppingChains(f *testing.F) {
 
 func TestTenantsLeaveFromPortsOfTheirOwn(t *testing.T) {
 	for _, c := range []struct{ own, want PortRange }{
-		{PortRange{32768, 60999}, PortRange{1024, 32767}}, // Linux's own choice
+		{PortRange{32768, 60999}, PortRange{1024, 32767}}, // Linux's default
 		{PortRange{10000, 20000}, PortRange{20001, 65535}},
 		{PortRange{20000, 65535}, PortRange{1024, 19999}},
 		{PortRange{1024, 40000}, PortRange{40001, 65535}},

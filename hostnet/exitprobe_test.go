@@ -15,7 +15,7 @@ import (
 	"github.com/ovloom/ovloom/integration/ovstest"
 )
 
-// frameSender returns a function that has frames come in by the link, of addLink.
+// frameSender returns a function that makes frames arrive on the link, which addLink made.
 func frameSender(t *testing.T, link string) func(context.Context, ...[]byte) error {
 	t.Helper()
 	peer, err := net.InterfaceByName(link + "-peer")
@@ -44,7 +44,7 @@ func TestProbeFindsWhatDropsIt(t *testing.T) {
 	must(t, EnsureExit(ctx, e))
 	t.Cleanup(func() { must(t, RemoveExit(context.WithoutCancel(ctx), "exit0")) })
 	send := frameSender(t, "exit0")
-	// Whatever the probe meets, nothing of it leaves, nor does an answer.
+	// Whatever happens to the probe, neither it nor an answer leaves the host.
 	out(t, "nft", `add table netdev wire; add chain netdev wire in { type filter hook ingress device "out0-peer" priority 0; }; add rule netdev wire in ether type ip counter;`+
 		`add chain netdev wire back { type filter hook ingress device "exit0-peer" priority 0; }; add rule netdev wire back ether type ip counter`)
 	t.Cleanup(func() { out(t, "nft", "delete table netdev wire") })
@@ -94,7 +94,7 @@ func TestProbeFindsWhatDropsIt(t *testing.T) {
 				_, err := FixExit(ctx, faults)
 				must(t, err)
 				if got := said(); got != "" {
-					t.Errorf("after it was set right: %s", got)
+					t.Errorf("after the repair: %s", got)
 				}
 			}
 			out(t, "sh", "-c", c.undo)
@@ -139,7 +139,7 @@ func TestWhatOthersChangeOfTheExit(t *testing.T) {
 		out(t, "sh", "-c", do)
 		for end := time.Now().Add(5 * time.Second); n.Load() == before; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
-				t.Fatalf("not heard: %s", do)
+				t.Fatalf("no event: %s", do)
 			}
 		}
 	}

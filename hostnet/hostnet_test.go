@@ -1,6 +1,6 @@
 package hostnet
 
-// In real namespaces; the test process itself is in one that nobody else uses.
+// Tests in real namespaces; the test process itself is in one of its own.
 
 import (
 	"context"
@@ -79,7 +79,7 @@ func noHostEnd(t *testing.T) {
 	}
 }
 
-// Before the host's end carries packets its caller has a word, and can refuse.
+// Before the host's end carries packets, its caller is asked, and can refuse.
 func TestPlugAsksBeforeTheHostHearsThePort(t *testing.T) {
 	ns := ovstest.Netns(t, "beforeup")
 	ctx := context.Background()
@@ -93,7 +93,7 @@ func TestPlugAsksBeforeTheHostHearsThePort(t *testing.T) {
 	_, err := Plug(ctx, s)
 	must(t, err)
 	if !strings.Contains(then, "state DOWN") {
-		t.Errorf("the host's end when its caller was asked:\n%s", then)
+		t.Errorf("the host's end while its caller was asked:\n%s", then)
 	}
 	wantText(t, ovstest.IP(t, "link", "show", name), "state UP")
 	must(t, Unplug(ctx, uuid))
@@ -205,7 +205,7 @@ func TestPlugElsewhereIsRefused(t *testing.T) {
 	must(t, err)
 	_, err = Plug(context.Background(), spec(there))
 	wantError(t, err, intent.Conflict, "plugged already", "unplug it first")
-	// A namespace that goes takes its end, and so the host's end, with it.
+	// Deleting a namespace deletes its end of the pair, and with it the host's end.
 	must(t, Unplug(context.Background(), uuid))
 	_, err = Plug(context.Background(), spec(there))
 	must(t, err)
@@ -215,7 +215,7 @@ func TestPlugElsewhereIsRefused(t *testing.T) {
 func TestPlugLeavesNothingWhenItFails(t *testing.T) {
 	ns := ovstest.Netns(t, "fail")
 	s := spec(ns)
-	s.Gateways = []netip.Addr{netip.MustParseAddr("224.0.0.1")} // which no kernel takes as a gateway
+	s.Gateways = []netip.Addr{netip.MustParseAddr("224.0.0.1")} // no kernel accepts it as a gateway
 	_, err := Plug(context.Background(), s)
 	if err == nil {
 		t.Fatal("plugged with a multicast gateway")
@@ -390,7 +390,7 @@ func TestDefaultVTEP(t *testing.T) {
 	_, _, err = UnderlayMTU(netip.MustParseAddr("192.0.2.8"))
 	wantError(t, err, intent.NotFound, "192.0.2.8")
 
-	ovstest.IP(t, "addr", "add", "192.0.2.8/24", "dev", "u1") // a secondary: no choice
+	ovstest.IP(t, "addr", "add", "192.0.2.8/24", "dev", "u1") // a secondary address is no alternative
 	if a, err = DefaultVTEP(); err != nil || a.String() != "192.0.2.7" {
 		t.Errorf("with a secondary address: %v, %v", a, err)
 	}
@@ -444,7 +444,7 @@ func TestReadLinkAndPutItBack(t *testing.T) {
 		must(t, DelAddr("n1", link.Addrs[i]))
 		must(t, DelAddr("n1", link.Addrs[i]))
 	}
-	ovstest.IP(t, "link", "set", "n1", "down") // takes all routes
+	ovstest.IP(t, "link", "set", "n1", "down") // removes all routes
 	ovstest.IP(t, "link", "set", "n1", "up")
 	for range 2 {
 		for _, a := range link.Addrs {
@@ -459,7 +459,7 @@ func TestReadLinkAndPutItBack(t *testing.T) {
 	}
 }
 
-// show prints the addresses and routes of an interface, without what counts down.
+// show prints the addresses and routes of an interface, without timers.
 func show(t *testing.T, link string) string {
 	t.Helper()
 	var keep []string

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// What QEMU tells the kernel when the guest agrees to packets without checksums is seen.
+// The host detects that QEMU lets the guest send packets without checksums.
 func TestTapsLeavingChecksums(t *testing.T) {
 	const name = "doc-tap"
 	link := &netlink.Tuntap{LinkAttrs: netlink.LinkAttrs{Name: name}, Mode: netlink.TUNTAP_MODE_TAP,

@@ -71,9 +71,9 @@ func TestWatch(t *testing.T) {
 	}
 	ovstest.IP(t, "netns", "del", ns)
 	see("the pair gone", func() bool { _, there := links[host]; return !there })
-	ovstest.IP(t, "netns", "add", ns) // another one of the same name
+	ovstest.IP(t, "netns", "add", ns) // a new one with the same name
 	if Stands(Target{Netns: ns}, made.Place) {
-		t.Error("another namespace of the same name stands for the first")
+		t.Error("another namespace of the same name counts as the first")
 	}
 	stop()
 	must(t, <-ended)

@@ -15,7 +15,7 @@ import (
 	"github.com/ovloom/ovloom/ovsdb"
 )
 
-// What needs the bridge waits for it and for who uses it, and no longer than it may.
+// Parts that need the bridge wait for it and for its users, but not longer than allowed.
 func TestMakingABridge(t *testing.T) {
 	made := make(chan error)
 	m := Make(t.Context(), time.Minute, func(ctx context.Context) error {
@@ -47,7 +47,7 @@ func TestMakingABridge(t *testing.T) {
 	}
 }
 
-// A bridge that cannot be made is told of, and one that hangs ends with the daemon.
+// A bridge that cannot be created is reported, and a hanging creation ends with the daemon.
 func TestBridgesThatCannotBeMade(t *testing.T) {
 	refused := errors.New("refused")
 	m := Make(t.Context(), time.Minute, func(context.Context) error { return refused })
@@ -64,11 +64,11 @@ func TestBridgesThatCannotBeMade(t *testing.T) {
 	}
 }
 
-// fakeDatabase says what was changed of the bridge each time.
+// fakeDatabase returns the next list of changes to the bridge in each call.
 type fakeDatabase struct {
 	connected bool
 	changed   chan struct{}
-	answers   []string // "": nothing was changed
+	answers   []string // "": no change
 	err       error
 	kept      atomic.Int32
 }
@@ -85,7 +85,7 @@ func (d *fakeDatabase) KeepBridge(context.Context, ovsdb.Bridge) ([]string, erro
 	return []string{a}, d.err
 }
 
-// fakeUnderlay has no card in a bridge.
+// fakeUnderlay has no NIC in a bridge.
 type fakeUnderlay struct {
 	mu  sync.Mutex
 	err error
@@ -104,8 +104,8 @@ func (u *fakeUnderlay) Keep(context.Context) error {
 }
 func (u *fakeUnderlay) Taken() (string, error) { return "", nil }
 
-// What was changed of the bridges is put back, told of, and looked for in the flows; what
-// cannot be put back is tried again, and logged once.
+// Changes of the bridges are put back and reported, and the flows are compared; what cannot be
+// put back is retried, and logged once.
 func TestBridgesAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var e events
@@ -118,7 +118,7 @@ func TestBridgesAreKept(t *testing.T) {
 		done := make(chan struct{})
 		go func() { defer close(done); _ = b.Run(ctx) }()
 
-		db.changed <- struct{}{} // the database went away
+		db.changed <- struct{}{} // the database disconnected
 		if e.want(t); db.kept.Load() != 0 {
 			t.Error("bridges are kept without a database")
 		}
@@ -138,7 +138,7 @@ func TestBridgesAreKept(t *testing.T) {
 		card.fail(nil)
 		time.Sleep(time.Minute)
 		if synctest.Wait(); b.Err() != nil {
-			t.Errorf("it is there again: %v", b.Err())
+			t.Errorf("the bridge is back: %v", b.Err())
 		}
 		if err := b.RunUnderlay(ctx, "/run/ovs", "br-phy"); err != nil {
 			t.Errorf("without a card: %v", err)

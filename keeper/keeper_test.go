@@ -22,7 +22,7 @@ type fakeConn struct {
 	mu    sync.Mutex
 	ports []openflow.Port
 	set   []string
-	frags string // what another program has set; "": nothing
+	frags string // set by another program; "": unset
 }
 
 func (c *fakeConn) PutConfigBack(context.Context) (was string, err error) {
@@ -98,7 +98,7 @@ func TestPortsArePutBack(t *testing.T) {
 		go k.Keep(ctx, conn, nil, func() { t.Error("disturbed") })
 		synctest.Wait()
 		if got := conn.take(); got != "a" || repaired != 1 {
-			t.Errorf("at first it sets %q", got)
+			t.Errorf("initially set: %q", got)
 		}
 		down := openflow.Port{No: 2, Name: "b", PortConfig: openflow.PortConfig{Down: true}}
 		for event, want := range map[openflow.PortEvent]string{openflow.PortModified: "b", openflow.PortAdded: "b", openflow.PortDeleted: ""} {
@@ -106,12 +106,12 @@ func TestPortsArePutBack(t *testing.T) {
 			k.Changes <- openflow.PortChange{Event: event, Port: down}
 			synctest.Wait()
 			if got := conn.take(); got != "" {
-				t.Errorf("port %s: it sets %q at once", event, got)
+				t.Errorf("port %s: set %q at once", event, got)
 			}
 			time.Sleep(2 * downPatience)
 			synctest.Wait()
 			if got := conn.take(); got != want {
-				t.Errorf("port %s: it sets %q", event, got)
+				t.Errorf("port %s: set %q", event, got)
 			}
 		}
 		stop()
@@ -150,7 +150,7 @@ func TestTables(t *testing.T) {
 	ids := Tables()
 	for _, id := range pipeline.LearnedTables() {
 		if slices.Contains(ids, id) {
-			t.Errorf("table %d is watched, and flows come and go in it by themselves", id)
+			t.Errorf("table %d is watched although the switch itself changes its flows", id)
 		}
 	}
 	if want := len(pipeline.Tables()) - len(pipeline.LearnedTables()); len(ids) != want {

@@ -16,7 +16,7 @@ import (
 	"github.com/ovloom/ovloom/openflow"
 )
 
-// events lists what happened, in order.
+// events lists events in order.
 type events struct {
 	mu   sync.Mutex
 	list []string
@@ -28,7 +28,7 @@ func (e *events) add(format string, args ...any) {
 	e.list = append(e.list, fmt.Sprintf(format, args...))
 }
 
-// took returns what happened since it was called last.
+// took returns the events since the last call.
 func (e *events) took() []string {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -61,7 +61,7 @@ func (e *events) KeepFragments(ctx context.Context, repaired func(string), _ fun
 	e.add("fragments are not kept any more")
 }
 
-// fakeBridge is a connection whose switch has so many meters.
+// fakeBridge is a connection to a switch with that many meters.
 type fakeBridge struct {
 	fakeConn
 	meters uint32
@@ -80,8 +80,8 @@ func newTestLink(e *events) *Link {
 		Wanted: func(p openflow.Port) openflow.PortConfig { return p.PortConfig }, Log: slog.New(slog.DiscardHandler)})
 }
 
-// The controller gets a connection once there is a tunnel port, loses it when that has another
-// number, and all that was begun for the connection has ended by then.
+// The controller gets a connection once a tunnel port exists, and loses it when that port has
+// another number; all goroutines of the connection have ended by then.
 func TestLinkLendsConnections(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var e events
@@ -129,7 +129,7 @@ func TestLinkLendsConnections(t *testing.T) {
 			t.Errorf("ended with %v, want %v", err, lost)
 		}
 		if got := e.took(); !slices.Contains(got, "disconnected, <nil>") {
-			t.Errorf("the controller is not told: %q", got)
+			t.Errorf("the controller is not disconnected: %q", got)
 		}
 	})
 }

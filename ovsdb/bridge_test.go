@@ -10,7 +10,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// columns are those of a bridge that EnsureBridge decides.
+// columns are the columns of a bridge that EnsureBridge sets.
 const columns = "name,datapath_type,fail_mode,protocols,mcast_snooping_enable,other_config,external_ids,controller"
 
 func bridgeText(s *ovstest.Switch, bridge string) string {
@@ -87,7 +87,7 @@ func TestBridgeIsRepaired(t *testing.T) {
 			}
 		})
 	}
-	t.Run("what others add stays", func(t *testing.T) {
+	t.Run("additions by others stay", func(t *testing.T) {
 		s.VsctlNoWait("set", "bridge", "br-int", "external_ids:note=hello", "other_config:mac-table-size=9")
 		must(t, db.EnsureBridge(ctx, brInt))
 		if got := bridgeText(s, "br-int"); !strings.Contains(got, "note=hello") || !strings.Contains(got, `mac-table-size="9"`) {
@@ -130,7 +130,7 @@ func TestPrefixesOfTables(t *testing.T) {
 	}
 }
 
-// bridgeTextOrNone is bridgeText where vx0 may be missing.
+// bridgeTextOrNone is bridgeText that allows vx0 to be missing.
 func bridgeTextOrNone(s *ovstest.Switch) string {
 	if !strings.Contains(s.VsctlNoWait("list-ports", "br-int"), "vx0") {
 		return ""
@@ -138,7 +138,7 @@ func bridgeTextOrNone(s *ovstest.Switch) string {
 	return bridgeText(s, "br-int")
 }
 
-// repairs returns what EnsureBridge would change.
+// repairs returns the changes that EnsureBridge would make.
 func repairs(db *DB) []string {
 	v := db.view()
 	b, _ := v.bridge("br-int")

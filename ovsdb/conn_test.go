@@ -1,6 +1,6 @@
 package ovsdb
 
-// ovsdb-server dies, hangs and comes back.
+// ovsdb-server dies, hangs and returns.
 
 import (
 	"context"
@@ -29,7 +29,7 @@ func TestServerKilledAndStarted(t *testing.T) {
 		t.Errorf("state %+v", st)
 	}
 	if names := interfaceNames(db); names != "p0 p1 p2 vx0" {
-		t.Errorf("what was read is gone: %s", names)
+		t.Errorf("the replica lost rows: %s", names)
 	}
 	short, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
 	defer cancel()
@@ -39,11 +39,11 @@ func TestServerKilledAndStarted(t *testing.T) {
 	_, err := db.Version(short)
 	wantError(t, err, intent.Unavailable, s.Socket)
 
-	// Rows change while nobody tells us: another server works on the file.
+	// Rows change without a notification: another server works on the file.
 	other := ovstest.Offline(t, s)
 	other("del-port", "br-int", "p1")
 	other("set", "interface", "p2", "external_ids:iface-id=uuid-2")
-	// A call that comes while the server is away succeeds when it is back in time.
+	// A call made while the server is down succeeds if the server returns in time.
 	done := make(chan error, 1)
 	go func() { done <- db.SetInstalled(ctx, p0, true) }()
 	s.StartServer()
@@ -111,7 +111,7 @@ func TestServerHangs(t *testing.T) {
 			t.Errorf("%s took %v", name, d)
 		}
 	}
-	s.Until("the state says so", func() bool { return !db.State().Connected })
+	s.Until("the state reports the lost connection", func() bool { return !db.State().Connected })
 	s.ResumeDB()
 	resumed = true
 	s.Until("it is connected again", func() bool { return db.State().Connected })
@@ -158,7 +158,7 @@ func TestConnectWaitsForTheServer(t *testing.T) {
 	s.StartServer()
 	r := <-done
 	must(t, r.err)
-	cancelConnect() // bounds only the first connection
+	cancelConnect() // it bounds only the first connection
 	v, err := r.db.Version(context.Background())
 	must(t, err)
 	if v.Schema == "" {

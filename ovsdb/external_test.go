@@ -58,7 +58,7 @@ func TestUplinks(t *testing.T) {
 		t.Errorf("the second time: %d transactions", n)
 	}
 
-	t.Run("what was changed is put right", func(t *testing.T) {
+	t.Run("changes are put back", func(t *testing.T) {
 		s.VsctlNoWait("del-port", "br-ex", "br-int-x2-out", "--", "set", "interface", "ovl0", "mtu_request=900")
 		awaitWatch(t, db.Watch(), "the change", func() bool { _, _, ok := db.view().port("br-int-x2-out"); return !ok })
 		log.take()
@@ -83,7 +83,7 @@ func TestUplinks(t *testing.T) {
 		s.VsctlNoWait("--no-wait", "set", "interface", "br-int-x2", "error=old")
 		awaitWatch(t, db.Watch(), "the error", func() bool { raw, _ := errorOf(); return raw == "old" })
 		if _, told := errorOf(); told != "" {
-			t.Errorf("both ends are there, and it tells of %q", told)
+			t.Errorf("both ends exist, but reported: %q", told)
 		}
 	})
 	t.Run("a bridge that is not there, or of another datapath", func(t *testing.T) {
@@ -104,7 +104,7 @@ func TestUplinks(t *testing.T) {
 		wantError(t, faults["br-int-x9"], intent.Conflict, "was not made by ovloom")
 		s.VsctlNoWait("del-port", "br-int", "br-int-x9")
 	})
-	t.Run("what is not wanted goes, on both bridges", func(t *testing.T) {
+	t.Run("unwanted ports are deleted on both bridges", func(t *testing.T) {
 		ensure(host)
 		if got, want := portsText(s), "br-int: ovl0 vx0; br-ex: theirs"; got != want {
 			t.Errorf("got %s, want %s", got, want)

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) { os.Exit(ovstest.Main(m)) }
 
 var brInt = Bridge{Name: "br-int", Datapath: DatapathNetdev}
 
-// connect returns a DB with a short time-out, and what it logs.
+// connect returns a DB with a short time-out, and its log.
 func connect(t *testing.T, s *ovstest.Switch) (*DB, *logBuffer) {
 	t.Helper()
 	log := &logBuffer{}
@@ -70,14 +70,14 @@ func wantError(t *testing.T, err error, kind intent.Kind, words ...string) {
 	}
 }
 
-// writes runs f and returns how many transactions were sent in it.
+// writes runs f and returns the number of transactions that it sent.
 func writes(db *DB, f func()) int {
 	before := db.State().Writes
 	f()
 	return db.State().Writes - before
 }
 
-// drain empties a channel of Watch and fails the test if nothing comes.
+// drain empties a channel of Watch and fails the test if it never has an element.
 func drain(t *testing.T, c <-chan struct{}) {
 	t.Helper()
 	select {
@@ -94,7 +94,7 @@ func awaitWatch(t *testing.T, c <-chan struct{}, what string, holds func() bool)
 		select {
 		case <-c:
 		case <-end:
-			t.Fatalf("the watcher was not told within 20 s: %s", what)
+			t.Fatalf("no notification within 20 s: %s", what)
 		}
 	}
 }

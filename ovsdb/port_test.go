@@ -12,7 +12,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// addVeth makes a veth with its peer in a namespace, both up, and returns its index.
+// addVeth makes a veth whose other end is in a namespace, both up, and returns its index.
 func addVeth(t *testing.T, name, ns string) int {
 	t.Helper()
 	ovstest.IP(t, "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", ns)
@@ -35,7 +35,7 @@ func TestInterfacesAndMarks(t *testing.T) {
 	watch := db.Watch()
 	drain(t, watch)
 
-	// Someone else plugs an interface.
+	// Another program plugs an interface.
 	s.VsctlNoWait("add-port", "br-int", "p1", "--", "set", "interface", "p1", "type=internal", "external_ids:iface-id=acme/web/c1")
 	var p1 Interface
 	awaitWatch(t, watch, "the interface with its OpenFlow port", func() bool {
@@ -55,7 +55,7 @@ func TestInterfacesAndMarks(t *testing.T) {
 
 	must(t, db.SetInstalled(ctx, p1.UUID, true))
 	must(t, db.SetGeneration(ctx, p1.UUID, 1<<63+7))
-	// What was written can be read at once.
+	// What was written can be read immediately.
 	if i := db.Interfaces("br-int")[0]; !i.Installed || i.Generation != 1<<63+7 || i.IfaceID != "acme/web/c1" {
 		t.Errorf("got %+v", i)
 	}
@@ -67,7 +67,7 @@ func TestInterfacesAndMarks(t *testing.T) {
 		must(t, db.SetGeneration(ctx, p1.UUID, 1<<63+7))
 	})
 	if n != 0 {
-		t.Errorf("%d transactions for what was so already", n)
+		t.Errorf("%d transactions without a change", n)
 	}
 	must(t, db.SetGeneration(ctx, p1.UUID, 8))
 	must(t, db.SetInstalled(ctx, p1.UUID, false))
@@ -84,7 +84,7 @@ func TestInterfacesAndMarks(t *testing.T) {
 		return i.ExternalIDs[keyGeneration] == "soon"
 	})
 	if i := db.Interfaces("br-int")[0]; i.Generation != 0 {
-		t.Errorf("generation %d of a mark that is no number", i.Generation)
+		t.Errorf("generation %d from a mark that is not a number", i.Generation)
 	}
 	s.VsctlNoWait("del-port", "br-int", "p1")
 	awaitWatch(t, watch, "the deletion", func() bool { return interfaceNames(db) == "vx0" })
@@ -117,7 +117,7 @@ external_ids        : {iface-id=uuid-1, ovloom-port="acme/web/c1"}
 mtu_request         : 1400` {
 		t.Errorf("got\n%s", out)
 	}
-	s.Until("ovs-vswitchd has said all about the port", func() bool {
+	s.Until("ovs-vswitchd has written all columns of the port", func() bool {
 		for _, i := range db.Interfaces("br-int") {
 			if i.Name == "p1" && i.MTU == 1400 && i.PluggedFor == "acme/web/c1" {
 				return true
@@ -139,7 +139,7 @@ mtu_request         : 1400` {
 
 	must(t, db.EnsureBridge(ctx, Bridge{Name: "br-two", Datapath: DatapathNetdev, VXLANPort: "vx1", VXLANUDPPort: 4790}))
 	wantError(t, db.AddPort(ctx, "br-two", spec), intent.Conflict, "p1", "br-int", "del-port")
-	must(t, db.DelPort(ctx, "br-two", "p1")) // it is not there
+	must(t, db.DelPort(ctx, "br-two", "p1")) // it does not exist
 	if interfaceNames(db) != "p1 vx0" {
 		t.Errorf("interfaces %s", interfaceNames(db))
 	}
@@ -166,14 +166,14 @@ func TestPortWithoutItsDevice(t *testing.T) {
 	}
 }
 
-// received returns how many packets came in by a port.
+// received returns the number of packets that a port received.
 func received(s *ovstest.Switch, port string) string {
 	_, after, _ := strings.Cut(s.Ofctl("dump-ports", "br-int", port), "rx pkts=")
 	n, _, _ := strings.Cut(after, ",")
 	return n
 }
 
-// hears says whether the switch gets a frame that the namespace sends.
+// hears reports whether the switch receives a frame that the namespace sends.
 func hears(s *ovstest.Switch, ns string) bool {
 	before := received(s, "p1")
 	exec.Command("ip", "netns", "exec", ns, "ping", "-c", "1", "-W", "0.2", "10.0.0.9").Run()

@@ -23,8 +23,7 @@ func connectWith(t *testing.T, s *ovstest.Switch, file string) *DB {
 	return db
 }
 
-// kept calls KeepBridge once db has read what the command did, and returns what was
-// changed.
+// kept calls KeepBridge once db has read the command's changes, and returns what was changed.
 func kept(t *testing.T, s *ovstest.Switch, db *DB, command string) string {
 	t.Helper()
 	before, _ := db.view().bridge("br-int")
@@ -66,12 +65,12 @@ func TestBridgeIsKept(t *testing.T) {
 		"-- --id=@t create Flow_Table flow_limit=1 overflow_policy=evict -- set bridge br-int flow_tables:24=@t": "flow_tables:24 had flow_limit=1",
 	} {
 		if what := kept(t, s, db, command); !strings.Contains(what, says) {
-			t.Errorf("after %s it says %q", command, what)
+			t.Errorf("after %s it reports %q", command, what)
 		}
 	}
 }
 
-// A controller that comes back again and again is left, and told.
+// A controller that another program sets again and again is left alone, and reported.
 func TestControllerThatComesBack(t *testing.T) {
 	s := ovstest.Start(t)
 	db := connectWith(t, s, "")
@@ -89,7 +88,7 @@ func TestControllerThatComesBack(t *testing.T) {
 	wantError(t, err, intent.Conflict, "again and again", "del-controller br-int")
 }
 
-// What is written down says whose the bridge is to the next process.
+// The record tells the next process which bridges are ovloom's.
 func TestRecordOutlivesTheProcess(t *testing.T) {
 	s := ovstest.Start(t)
 	ctx := ovstest.Context(t)
@@ -100,13 +99,13 @@ func TestRecordOutlivesTheProcess(t *testing.T) {
 	first.Close()
 
 	s.VsctlNoWait("clear", "bridge", "br-int", "external_ids", "--", "set-controller", "br-int", "tcp:127.0.0.1:9")
-	stranger := connectWith(t, s, "")
-	wantError(t, stranger.CheckBridge(ctx, brInt), intent.Conflict, "not made by ovloom")
+	unrecorded := connectWith(t, s, "")
+	wantError(t, unrecorded.CheckBridge(ctx, brInt), intent.Conflict, "not made by ovloom")
 
 	second := connectWith(t, s, file)
 	must(t, second.CheckBridge(ctx, brInt))
 	if text, err := second.BridgeNote("br-int", "zones"); text != "acme=1" || err != nil {
-		t.Errorf("the note is %q, %v", text, err)
+		t.Errorf("the mark is %q, %v", text, err)
 	}
 	must(t, second.EnsureBridge(ctx, brInt))
 	if got := bridgeText(s, "br-int"); !strings.Contains(got, `ovloom=host1`) || !strings.Contains(got, `ovloom-zones="acme=1"`) || !strings.Contains(got, "controller          : []") {
@@ -114,17 +113,17 @@ func TestRecordOutlivesTheProcess(t *testing.T) {
 	}
 	second.Close()
 
-	// An older ovloom, which writes nothing down, changed the note meanwhile.
+	// An older ovloom, which writes no record, changed the mark in the meantime.
 	s.VsctlNoWait("set", "bridge", "br-int", "external_ids:ovloom-zones=acme=2")
 	third := connectWith(t, s, file)
 	must(t, third.EnsureBridge(ctx, brInt))
 	if text, err := third.BridgeNote("br-int", "zones"); text != "acme=2" || err != nil {
-		t.Errorf("the note is %q, %v", text, err)
+		t.Errorf("the mark is %q, %v", text, err)
 	}
 	must(t, third.SetBridgeNote(ctx, "br-int", "zones", ""))
 	third.Close()
 
-	// A bridge that only has the name is not ours.
+	// A bridge that only has the name is not ovloom's.
 	s.VsctlNoWait("del-br", "br-int", "--", "add-br", "br-int")
 	fourth := connectWith(t, s, file)
 	wantError(t, fourth.EnsureBridge(ctx, brInt), intent.Conflict, "not made by ovloom")
@@ -134,7 +133,7 @@ func TestRecordOutlivesTheProcess(t *testing.T) {
 	wantError(t, fifth.CheckBridge(ctx, brInt), intent.Conflict, "not made by ovloom")
 }
 
-// A note that is being written is not one that another program took away.
+// A mark that is being written was not removed by another program.
 func TestNotesAreWrittenWhileTheBridgeIsKept(t *testing.T) {
 	s := ovstest.Start(t)
 	db := connectWith(t, s, filepath.Join(t.TempDir(), "bridges"))

@@ -15,7 +15,7 @@ var (
 
 func addr(s string) netip.Addr { return netip.MustParseAddr(s) }
 
-// udp4 returns an IPv4 packet with size bytes behind its header.
+// udp4 returns an IPv4 packet with size bytes after its header.
 func udp4(flags uint16, size int) []byte {
 	b := appendEthernet(nil, router, host, typeIPv4)
 	b = appendIPv4(b, addr("10.0.0.5"), addr("10.0.1.7"), 17, 0, 64, size)
@@ -49,7 +49,7 @@ func TestErrors(t *testing.T) {
 		problem Problem
 		mtu     int
 		from    string
-		want    []byte // type, code and the four bytes behind the checksum
+		want    []byte // type, code and the four bytes after the checksum
 	}{
 		{"expired", udp4(0, 8), Expired, 0, "10.0.0.1", []byte{11, 0, 0, 0, 0, 0}},
 		{"too big", udp4(0x4000, 1400), TooBig, 1300, "10.0.0.1", []byte{3, 4, 0, 0, 5, 20}},
@@ -58,7 +58,7 @@ func TestErrors(t *testing.T) {
 		{"expired, IPv6", udp6(17, make([]byte, 8)...), Expired, 0, "fd00::1", []byte{3, 0, 0, 0, 0, 0}},
 		{"too big, IPv6", udp6(17, make([]byte, 1400)...), TooBig, 1300, "fd00::1", []byte{2, 0, 0, 0, 5, 20}},
 		{"no port, IPv6", udp6(17, make([]byte, 8)...), NoPort, 0, "fd00::1", []byte{1, 4, 0, 0, 0, 0}},
-		{"nobody there, ping of IPv6", udp6(protoICMPv6, 128, 0), HostUnreachable, 0, "fd00::1", []byte{1, 3, 0, 0, 0, 0}},
+		{"host unreachable, ping of IPv6", udp6(protoICMPv6, 128, 0), HostUnreachable, 0, "fd00::1", []byte{1, 3, 0, 0, 0, 0}},
 		{"behind options, IPv6", udp6(60, 17, 0, 1, 4, 0, 0, 0, 0, 1, 2), NoRoute, 0, "fd00::1", []byte{1, 0, 0, 0, 0, 0}},
 
 		{"an error", icmp(3), Expired, 0, "10.0.0.1", nil},
@@ -155,7 +155,7 @@ func TestFragments(t *testing.T) {
 				whole = append(whole, q.payload...)
 			}
 			if !bytes.Equal(whole, p.payload) {
-				t.Error("put together they are not what was cut")
+				t.Error("reassembled, the fragments differ from the packet")
 			}
 		})
 	}
@@ -204,8 +204,7 @@ func TestNeighbours(t *testing.T) {
 	}
 }
 
-// Whatever comes in, nothing panics, what goes out can be read again, and an
-// error is never answered by an error.
+// For any input: no panic, all output can be decoded, and no error is answered by an error.
 func FuzzFrame(f *testing.F) {
 	for _, frame := range [][]byte{nil, udp4(0, 1400), icmp(8), icmp(3), udp6(60, 17, 0, 1, 4, 0, 0, 0, 0, 1, 2), udp6(44, 17, 0, 1, 0, 0, 0, 0, 1),
 		Ask(router, addr("0.0.0.0"), addr("10.0.0.5")), Ask(router, netip.Addr{}, addr("fd00::5"))} {

@@ -38,7 +38,7 @@ func TestArchitectureListsThePipeline(t *testing.T) {
 		return
 	}
 	if !*update {
-		t.Fatalf("%s is not what this package says: run go generate ./pipeline", file)
+		t.Fatalf("%s is out of date: run go generate ./pipeline", file)
 	}
 	if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
 		t.Fatal(err)

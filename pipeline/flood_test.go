@@ -18,7 +18,8 @@ func manyVTEPs(n int) []netip.Addr {
 	return list
 }
 
-// reach follows a group's buckets through other groups, and counts the copies for each
+// reach follows a group's buckets through other groups, and counts the copies per VTEP and
+// port.
 // VTEP and port.
 func reach(t *testing.T, groups map[uint32]of.Group, id uint32, copies map[string]int) {
 	t.Helper()
@@ -45,8 +46,8 @@ func reach(t *testing.T, groups map[uint32]of.Group, id uint32, copies map[strin
 	}
 }
 
-// However many hosts and peers a network has, each gets one copy, and the groups
-// refer to none that comes later.
+// Whatever the number of hosts and peers of a network, each gets one copy, and every group
+// refers only to earlier ones.
 func TestFloodReachesEveryHostOnce(t *testing.T) {
 	for _, size := range []struct{ vteps, peers, groups int }{
 		{0, 0, 2}, {500, 0, 2}, {501, 0, 4}, {499, 1, 3}, {500, 1, 5}, {3000, 0, 12}, {3000, 501, 19},
@@ -84,7 +85,7 @@ func TestFloodReachesEveryHostOnce(t *testing.T) {
 	}
 }
 
-// The shape of the groups, with all VTEPs of a page but the first left out.
+// The structure of the groups; all VTEPs of a page except the first are left out.
 func TestGroupsOfManyHosts(t *testing.T) {
 	n := NetworkView{Network: web(), VRF: 7, Local: []of.PortNo{3}, VTEPs: manyVTEPs(1001)}
 	var b strings.Builder

@@ -28,7 +28,7 @@ func campus() intent.External {
 	}
 }
 
-// segmentOf is the segment of an external that shares its bridge with no other.
+// segmentOf is the segment of an external that shares its bridge with no other external.
 func segmentOf(e *intent.External) uint32 {
 	if e.Kind == intent.ExternalHost {
 		return intent.VNIReserved
@@ -41,7 +41,7 @@ func natCases() []natCase {
 	tagged.VLAN = 100
 	city := campus() // behind the same bridge
 	city.Name, city.ID, city.Number = "city", 0x52, 3
-	cityTagged := city // by the same port, with a VLAN
+	cityTagged := city // on the same port, with a VLAN
 	cityTagged.ID, cityTagged.Number, cityTagged.VLAN, cityTagged.Allow = 0x53, 4, 101, nil
 	city.Subnet, city.Gateway = netip.MustParsePrefix("203.0.114.0/24"), netip.MustParseAddr("203.0.114.1")
 	router := intent.RouterMAC(0x11)
@@ -124,8 +124,8 @@ func TestGoldenNAT(t *testing.T) {
 	}
 }
 
-// What a host has of externals and NAT at one time must not meet, among itself or
-// with what it has without: the switch might take either.
+// The flows of externals and NAT that a host has at one time must not overlap with each other
+// or with its other flows: the switch might use either.
 func TestNoTwoFlowsOfNATCoverTheSamePacket(t *testing.T) {
 	var all []of.Flow
 	notes := map[of.FlowKey]string{}

@@ -51,7 +51,7 @@ func c1() intent.Port {
 	}
 }
 
-// A portCase is a port on one kind of network in one place.
+// A portCase is a port on one kind of network at one location.
 type portCase struct {
 	name string
 	view PortView
@@ -198,7 +198,7 @@ func text(compile func(Emit)) string {
 	return b.String()
 }
 
-// golden compares with testdata/NAME.flows, which ovs-ofctl must accept as well.
+// golden compares with testdata/NAME.flows, which ovs-ofctl must also accept.
 func golden(t *testing.T, name, got string) {
 	t.Helper()
 	file := filepath.Join("testdata", name+".flows")
@@ -260,7 +260,7 @@ func TestDeclarationsCatchStrayFlows(t *testing.T) {
 	}
 }
 
-// declared checks one flow against its table's declaration.
+// declared checks a flow against its table's declaration.
 func declared(f of.Flow) error {
 	t := TableByID(f.Table)
 	if t == nil {
@@ -290,7 +290,7 @@ func declared(f of.Flow) error {
 			err = leads(a.Table)
 		case of.Resubmit:
 			turned := t == externalNeighbour && a.Table == externalIn.ID
-			again := t == answerOut && a.Table == route.ID // without the flag that led there
+			again := t == answerOut && a.Table == route.ID // without the flag that led here
 			if !turned && !again && a.Table != shares.ID { // any table may look up a share
 				err = leads(a.Table)
 			}
@@ -325,8 +325,8 @@ func declared(f of.Flow) error {
 	return nil
 }
 
-// learns checks a learn action: what it writes itself, and the flow that it makes
-// against the table in which it makes it.
+// learns checks a learn action: its own fields, and the flow that it makes against the
+// declaration of the table it makes it in.
 func learns(t *Table, a of.Learn) error {
 	if a.LimitResult.Field != of.FieldNone && !slices.Contains(t.Writes, a.LimitResult.Field) {
 		return fmt.Errorf("%s changes %s", t.Name, a.LimitResult.Field)
@@ -347,8 +347,8 @@ func learns(t *Table, a of.Learn) error {
 	return nil
 }
 
-// Linux's own datapath refuses a flow that writes what it has no key for, or needs a
-// meter that it has not, and with it every other flow of the bundle.
+// Linux's own datapath refuses a flow that writes a field without a key or needs a missing
+// meter, and with it every other flow of the bundle.
 func TestKernelDatapathGetsNoFlowThatItRefuses(t *testing.T) {
 	refuses := func(f of.Flow) bool {
 		return slices.ContainsFunc(f.Actions, func(a of.Action) bool {
@@ -434,8 +434,7 @@ func TestNoFlowIsEmittedTwice(t *testing.T) {
 	}
 }
 
-// Where two flows of one priority cover the same packet, the switch may take
-// either.
+// If two flows of one priority match the same packet, the switch may use either.
 func TestNoTwoFlowsOfOnePriorityCoverTheSamePacket(t *testing.T) {
 	for name, n := range networkCases() {
 		for _, c := range portCases() {
@@ -473,7 +472,7 @@ func TestNoTwoFlowsOfOnePriorityCoverTheSamePacket(t *testing.T) {
 	}
 }
 
-// meet says whether a packet can match both.
+// meet reports whether a packet can match both.
 func meet(a, b of.Match) bool {
 	for _, x := range a.Terms {
 		for _, y := range b.Terms {
@@ -489,8 +488,8 @@ func meet(a, b of.Match) bool {
 	return true
 }
 
-// A host's router routes without looking at sources: what comes by a port or from a peer
-// must not get there, by whatever MAC, but for answers.
+// A host's router ignores sources: packets from a port or a peer must not reach it, by whatever
+// MAC, except for replies.
 func TestPortsAndPeersDoNotReachHostsRouters(t *testing.T) {
 	own, other := intent.RouterMAC(0x0f), intent.RouterMAC(0x10)
 	for name, n := range networkCases() {
@@ -532,8 +531,8 @@ func TestPortsAndPeersDoNotReachHostsRouters(t *testing.T) {
 	}
 }
 
-// leads returns the table that the best of the flows of a table leads a packet to. What the
-// packet does not say of a field is zero.
+// leads returns the table to which the best matching flow of a table leads a packet. Fields
+// that the packet does not set are zero.
 func leads(t *testing.T, flows []of.Flow, in *Table, packet []of.Term) uint8 {
 	t.Helper()
 	has := func(f of.Flow) bool {
@@ -569,7 +568,7 @@ func TestRegistersDoNotOverlap(t *testing.T) {
 		t.Error(err)
 	}
 	if overlap(append(slices.Clone(registers), register{"thief", of.Reg(0).Bits(2, 3)})) == nil {
-		t.Error("an overlap went unnoticed")
+		t.Error("an overlap was not found")
 	}
 }
 
@@ -582,7 +581,7 @@ func overlap(list []register) error {
 	for _, r := range list {
 		for i := range int(r.Sub.Width) {
 			b := bit{r.Sub.Field, int(r.Sub.Offset) + i}
-			if b.field == regHop6.Sub.Field { // it is made of four registers, the last one lowest
+			if b.field == regHop6.Sub.Field { // it consists of four registers, the last one lowest
 				b = bit{of.Reg(7 - i/32), i % 32}
 			}
 			if was, ok := owner[b]; ok && (was != regHop4.Name || r.Name != regHop6.Name) {
@@ -607,10 +606,10 @@ func TestReasonsAreDistinct(t *testing.T) {
 func TestCookieNamesItsObject(t *testing.T) {
 	c := MakeCookie(KindPort, intent.IDMax)
 	if !c.Ours() || c.Kind() != KindPort || c.ID() != intent.IDMax || c.Learned() {
-		t.Errorf("cookie %#x does not give back what it was made of", uint64(c))
+		t.Errorf("cookie %#x does not decode to its parts", uint64(c))
 	}
 	if !MakeCookie(KindLearnedPort, 1).Learned() || Cookie(0).Ours() {
-		t.Error("learned or foreign cookies are taken for others")
+		t.Error("learned or foreign cookies are misread")
 	}
 }
 

@@ -10,7 +10,7 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// behindC1 is what routes lead to by way of c1.
+// behindC1 is the destination of routes through c1.
 func behindC1() []netip.Prefix {
 	return []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("10.9.0.0/16"), netip.MustParsePrefix("fd09::/48")}
 }
@@ -54,8 +54,7 @@ func TestRouteGolden(t *testing.T) {
 	golden(t, "network-kernel-elected", text(func(e Emit) { Network(kernelSw, &elected, e) }))
 }
 
-// Every next hop has its share of the slots, and one that goes gives up its own: no
-// other slot changes hands.
+// Every next hop has its share of the slots; when one is removed, only its own slots change.
 func TestNextHopsKeepTheirSlots(t *testing.T) {
 	var all RouteView
 	for i := range intent.RouteHopsMax {
@@ -76,8 +75,8 @@ func TestNextHopsKeepTheirSlots(t *testing.T) {
 	}
 }
 
-// Longest prefix first; of two equal ones the connected; all above outgoing NAT of
-// the overlay.
+// The longest prefix comes first; of two equal ones, the connected one; and all come before
+// outgoing NAT.
 func TestPrefixesAreOrdered(t *testing.T) {
 	order := []uint16{
 		routeMiss,
@@ -96,7 +95,7 @@ func TestPrefixesAreOrdered(t *testing.T) {
 	}
 }
 
-// What PlaceOf reads is what flows wrote.
+// PlaceOf reads what flows wrote.
 func TestPlaceOfAPacket(t *testing.T) {
 	hop := netip.MustParseAddr("fd00:1::5")
 	m := of.MatchOf(of.InPort(1), of.Exact(of.FieldMetadata, 7<<24|5001), of.Exact(of.FieldReg9, 5002),

@@ -11,8 +11,7 @@ func about(vni, n uint32) neighbour {
 	return neighbour{vni, netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})}
 }
 
-// A tenant that scans takes all the room that nobody else needs, and nothing that
-// another needs.
+// A tenant that scans gets only room that no other tenant needs.
 func TestAScanTakesNothingFromAnotherTenant(t *testing.T) {
 	q := newQuestions[int](limits{asked: 64, held: 128, each: 4})
 	now := time.Unix(1, 0)
@@ -29,10 +28,10 @@ func TestAScanTakesNothingFromAnotherTenant(t *testing.T) {
 	for n := range uint32(32) {
 		x, fresh := q.ask(about(2, n), 2, now)
 		if x == nil || !fresh {
-			t.Fatalf("question %d of another tenant finds no room", n)
+			t.Fatalf("request %d of another tenant finds no room", n)
 		}
 		if !q.hold(x, 0) {
-			t.Fatalf("the packet of question %d of another tenant finds no room", n)
+			t.Fatalf("the packet of request %d of another tenant finds no room", n)
 		}
 	}
 	for n := range uint32(32) {
@@ -45,7 +44,7 @@ func TestAScanTakesNothingFromAnotherTenant(t *testing.T) {
 	}
 }
 
-// Whatever comes and goes, the counts are those of what is there, and within limits.
+// After any changes, the counts are right and within the limits.
 func TestCountsStayTrue(t *testing.T) {
 	most := limits{asked: 8, held: 16, each: 3}
 	r := rand.New(rand.NewPCG(1, 2))

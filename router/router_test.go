@@ -15,8 +15,8 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// testRouter is a router of host 1, which knows acme/web (VNI 10) and the narrow
-// acme/db (VNI 20).
+// testRouter returns the router of host 1, which knows acme/web (VNI 10) and acme/db (VNI 20),
+// whose MTU is small.
 func testRouter(t *testing.T) *Router {
 	table := NewTable()
 	table.SetTunnel(1)
@@ -34,8 +34,8 @@ func testRouter(t *testing.T) *Router {
 	return New(table, slog.New(slog.DiscardHandler), func(context.Context, ...of.PacketOut) error { t.Error("sent by itself"); return nil })
 }
 
-// datagram is a packet from 10.0.1.5 to an address, with flags and size bytes behind
-// its header.
+// datagram returns a packet from 10.0.1.5 to an address, with flags and size bytes after its
+// header.
 func datagram(to string, flags uint16, size int) []byte {
 	b := make([]byte, 14+20+size)
 	copy(b, intent.GatewayMAC[:])
@@ -50,7 +50,7 @@ func datagram(to string, flags uint16, size int) []byte {
 	return b
 }
 
-// packetIn is a packet-in of a cause, with metadata.
+// packetIn returns a packet-in of a cause, with metadata.
 func packetIn(cause pipeline.Cause, frame []byte, terms ...of.Term) of.PacketIn {
 	return of.PacketIn{Packet: frame, Userdata: string([]byte{byte(cause)}), Metadata: of.MatchOf(terms...)}
 }
@@ -189,8 +189,8 @@ func TestRouterAdvertisesWhereTheSwitchCannot(t *testing.T) {
 	}
 }
 
-// A host that becomes the gateway of a network's peers says so once, unless another is
-// it again by then.
+// A host that becomes the gateway of a network's peers announces it once, unless another host
+// is the gateway again by then.
 func TestRouterAnnouncesItself(t *testing.T) {
 	r := testRouter(t)
 	now := time.Now()
@@ -216,12 +216,12 @@ func TestRouterAnnouncesItself(t *testing.T) {
 	r.due(now)
 	elect(false)
 	if out := r.due(now.Add(announceAfter)); len(out) > 0 {
-		t.Errorf("announces what another host is: %q", text(out))
+		t.Errorf("announces the gateway although another host is it: %q", text(out))
 	}
 }
 
-// Every cause for which the switch hands packets up has a handler: a packet without one
-// would be lost without a word.
+// Every cause for which the switch punts packets has a handler: without one, its packets would
+// be lost silently.
 func TestEveryCauseHasAHandler(t *testing.T) {
 	for _, c := range pipeline.Causes() {
 		if handlers[c] == nil {
@@ -233,8 +233,9 @@ func TestEveryCauseHasAHandler(t *testing.T) {
 	}
 }
 
-// A port that came up is announced under each of its addresses, to its network and not to
-// itself; many at a time would keep the switch from its other work.
+// A port that came up is announced with each of its addresses, to its network but not to
+// itself; the rate is limited, because many announcements would keep the switch from its other
+// work.
 func TestRouterAnnouncesPorts(t *testing.T) {
 	r := testRouter(t)
 	r.table.Announce(Arrival{Port: 5, VNI: 10, VRF: 7, MAC: intent.MAC{2, 0, 0, 0, 0, 11},

@@ -10,8 +10,8 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// What comes to an uplink is announced some times, a second apart, and with its first
-// announcement the gateway is asked for; afterwards that is asked for now and then.
+// An address that comes to an uplink is announced several times, a second apart; the first
+// announcement comes with a request for the gateway's MAC, which is repeated periodically.
 func TestAddressesAreAnnouncedOnUplinks(t *testing.T) {
 	r := testRouter(t)
 	external := &intent.External{Name: "campus", Number: 3, Kind: intent.ExternalBridge, Gateway: netip.MustParseAddr("203.0.113.1")}

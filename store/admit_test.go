@@ -23,7 +23,7 @@ func TestAnMTUThatHostsCannotCarry(t *testing.T) {
 	register("host1", "192.0.2.1", 1600)
 	register("host2", "192.0.2.2", 0)
 	wide.Name = "wider"
-	must[intent.Network](t)(s.AddNetwork(ctx, wide)) // host1 does not live
+	must[intent.Network](t)(s.AddNetwork(ctx, wide)) // host1 is not alive
 	alive, stop := context.WithCancel(ctx)
 	defer stop()
 	go s.KeepAlive(alive, "host1")
@@ -75,7 +75,7 @@ func TestAddressesOutsideAreNoneInside(t *testing.T) {
 	})
 }
 
-// Two VLANs of a bridge are two segments, which may look alike.
+// Two VLANs of a bridge are two segments, which may use the same addresses.
 func TestExternalsOfOneBridge(t *testing.T) {
 	s := open(t, cluster.Config{})
 	one, other, tagged := campus(), campus(), campus()

@@ -20,7 +20,7 @@ func TestQuestions(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() {
 		ended <- other.WatchQuestions(ctx, "host2", func(q Question) {
-			go func() { // as slow as it likes: the next question does not wait
+			go func() { // however slow: the next question does not wait
 				body := json.RawMessage(`{"topic":"` + q.Topic + `","asked":` + string(q.Body) + `}`)
 				if err := other.Answer(ctx, "host2", q, body); err != nil && ctx.Err() == nil {
 					t.Error(err)
@@ -53,6 +53,6 @@ func TestQuestionToNobody(t *testing.T) {
 		t.Error(err)
 	}
 	if err := s.Answer(t.Context(), "host9", Question{ID: "1", Topic: "trace"}, json.RawMessage(`{}`)); intent.KindOf(err) != intent.NotFound {
-		t.Errorf("an answer that nobody waits for: %v", err)
+		t.Errorf("an answer to a question that has ended: %v", err)
 	}
 }

@@ -10,7 +10,8 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// The time to add a port with all of it chosen must not grow with the network.
+// BenchmarkAddPort: the time to add a port whose id, MAC and addresses the store chooses must
+// not grow with the network.
 func BenchmarkAddPort(b *testing.B) {
 	for _, ports := range []int{10, 1000, 10000} {
 		b.Run(strconv.Itoa(ports), func(b *testing.B) {
@@ -29,7 +30,7 @@ func BenchmarkAddPort(b *testing.B) {
 	}
 }
 
-// A host that starts reads its tenants: the time for one of 10,000 ports.
+// A host that starts reads its tenants: measure a tenant of 10,000 ports.
 func BenchmarkSnapshot(b *testing.B) {
 	s := open(b, cluster.Config{})
 	acme(b, s)
@@ -42,7 +43,7 @@ func BenchmarkSnapshot(b *testing.B) {
 	}
 }
 
-// The time to take an address must not grow with how many of an external are in use.
+// The time to take an address must not grow with the number of addresses in use.
 func BenchmarkClaimNATAddress(b *testing.B) {
 	for _, used := range []int{10, 1000, 60000} {
 		b.Run(strconv.Itoa(used), func(b *testing.B) {

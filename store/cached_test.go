@@ -10,8 +10,8 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// A fallback comes when there is no answer in time, never after one, and never once the watch
-// has ended.
+// The fallback comes only if the store does not answer in time: not after an answer, and not
+// after the end of the watch.
 func TestFallback(t *testing.T) {
 	for name, c := range map[string]struct {
 		do   func(f *first, stop func())
@@ -40,8 +40,8 @@ func TestFallback(t *testing.T) {
 	}
 }
 
-// While the store does not answer, every watch begins with this host's copy; a port is found in
-// the copies by its UUID or name, and of one that is in none nothing is said.
+// While the store does not answer, every watch begins with this host's cached copy. A port is
+// found in the copies by its UUID or name; a port in no copy is not reported.
 func TestCachedWatches(t *testing.T) {
 	server := open(t, cluster.Config{})
 	ctx := t.Context()
@@ -111,7 +111,7 @@ func TestCachedWatches(t *testing.T) {
 		}
 	}
 	if u := <-told; u.Tenant != "acme" || u.Snapshot == nil {
-		t.Errorf("told of %+v", u)
+		t.Errorf("delivered %+v", u)
 	}
 	cancel()
 	for range watches {
@@ -120,6 +120,6 @@ func TestCachedWatches(t *testing.T) {
 		}
 	}
 	if len(got) > 0 {
-		t.Errorf("told of %s, too", <-got)
+		t.Errorf("delivered %s, too", <-got)
 	}
 }

@@ -46,7 +46,7 @@ func TestValuesOfANewerSchemaAreRefused(t *testing.T) {
 	if _, err := s.Port(ctx, ref("acme/web/c9")); err == nil || !strings.Contains(err.Error(), "schema version 2, this build reads 1") {
 		t.Errorf("read: %v", err)
 	}
-	// It does not keep a host from all others.
+	// It does not hide all other hosts.
 	if snap, err := s.Snapshot(ctx, "acme"); err != nil || len(snap.Ports) != 1 {
 		t.Errorf("snapshot: %+v, %v", snap, err)
 	}
@@ -55,7 +55,7 @@ func TestValuesOfANewerSchemaAreRefused(t *testing.T) {
 	}
 }
 
-// Check sees each kind of damage.
+// Check finds each kind of damage.
 func TestCheckFindsDamage(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx := t.Context()
@@ -150,7 +150,7 @@ func TestSortableAddresses(t *testing.T) {
 	}
 }
 
-// Keys come from disk copies and from a store that others write to.
+// Keys come from cached copies and from a store that other programs may write to.
 func FuzzKeys(f *testing.F) {
 	for _, o := range []string{tenantKey("acme"), networkKey(intent.NetworkRef{Tenant: "a", Network: "b"}), portKey(ref("a/b/c")), bindingKey(ref("a/b/c"), "h"), hostKey("h"), kv.Root} {
 		f.Add(o)

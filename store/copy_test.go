@@ -13,7 +13,7 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// A host starts while the store is down, with what it followed before.
+// A host that starts while the store is down has what it followed before.
 func TestCopyServesWhileTheStoreIsDown(t *testing.T) {
 	server := open(t, cluster.Config{})
 	ctx := t.Context()

@@ -13,8 +13,8 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// BenchmarkReadCopy reads the copy of a tenant with 50,000 ports, as a host does that
-// comes back.
+// BenchmarkReadCopy reads the cached copy of a tenant with 50,000 ports, as a host does when it
+// starts.
 func BenchmarkReadCopy(b *testing.B) {
 	var all []kv.Item
 	put := func(key string, v any) {

@@ -8,7 +8,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Whoever deletes a network demands that it has no parts, of whatever class.
+// Deleting a network requires that it has no parts of any class.
 func TestEveryPartOfANetworkIsKeptAsOne(t *testing.T) {
 	parts := 0
 	for dir, c := range tenantDirs {

@@ -11,8 +11,7 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// After everything was deleted, only the counters of numbers that must not come
-// again are left.
+// After everything was deleted, only the counters are left, whose numbers must not be reused.
 func TestDeletingEverythingLeavesNoKey(t *testing.T) {
 	t.Parallel()
 	const ports = 200 // many transactions
@@ -60,8 +59,8 @@ func TestDeletingEverythingLeavesNoKey(t *testing.T) {
 	}
 }
 
-// A deletion that stops half-way says what it did, leaves a consistent store and
-// is finished by asking again.
+// A deletion that stops halfway reports what it did, leaves a consistent store, and is
+// completed by a second call.
 func TestDeletionThatStopsIsResumed(t *testing.T) {
 	const ports = 100
 	s := open(t, cluster.Config{})
@@ -86,7 +85,7 @@ func TestDeletionThatStopsIsResumed(t *testing.T) {
 		t.Fatalf("deleted %d: %v", len(deleted), err)
 	}
 	checked(t, s)
-	// One more transaction may have been carried out, and its answer not waited for.
+	// One more transaction may have been committed without its answer.
 	const atOnce = 16
 	left, err := s.TenantUsers(t.Context(), "acme")
 	if more := ports + 1 - len(deleted) - len(left); err != nil || more < 0 || more > atOnce {
@@ -102,7 +101,7 @@ func TestDeleteNetworkCascades(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	acme(t, s)
-	must[intent.Network](t)(s.AddNetwork(ctx, network("acme/web2", "10.2.0.0/24"))) // a name with the other as prefix
+	must[intent.Network](t)(s.AddNetwork(ctx, network("acme/web2", "10.2.0.0/24"))) // the other's name is its prefix
 	for _, name := range []string{"acme/web/c1", "acme/web/c2", "acme/web2/c1"} {
 		must[intent.Port](t)(s.AddPort(ctx, port(name)))
 	}

@@ -27,7 +27,7 @@ func TestExamination(t *testing.T) {
 		case run := <-runs:
 			return run
 		case <-time.After(10 * time.Second):
-			t.Fatal("nobody was asked")
+			t.Fatal("no host was asked")
 			return 0
 		}
 	}
@@ -59,7 +59,7 @@ func TestExamination(t *testing.T) {
 		t.Errorf("answers to another examination: %v, %v", who, err)
 	}
 	if err := other.AnswerExamination(ctx, 6, want); intent.KindOf(err) != intent.NotFound {
-		t.Errorf("an answer that nobody waits for: %v", err)
+		t.Errorf("an answer to a question that has ended: %v", err)
 	}
 	_, lease, err := s.kv.GetLeased(ctx, reportsRoot(run)+"host2")
 	if err != nil || lease == 0 {

@@ -11,7 +11,7 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// internet is an external of kind host, campus one behind a bridge with 11 addresses.
+// internet is an external of kind host, campus is behind a bridge and has 11 addresses.
 func internet() intent.External {
 	return intent.External{Name: "internet", Kind: intent.ExternalHost}
 }
@@ -35,7 +35,7 @@ func TestExternals(t *testing.T) {
 	if two.Gateway != addr("203.0.113.1") || two.MTU != 1500 || two.Number == one.Number {
 		t.Errorf("added %+v", two)
 	}
-	// What is behind another bridge is another segment, whatever its addresses.
+	// Another bridge is another segment, whatever its addresses.
 	twin := campus()
 	twin.Name, twin.Bridge = "lab", "br-lab"
 	must[intent.External](t)(s.AddExternal(ctx, twin))
@@ -75,7 +75,7 @@ func TestExternals(t *testing.T) {
 		{"set none", set("no", func(*intent.External) {}), intent.NotFound, "external no does not exist; see: ovloom external list"},
 		{"delete none", third(s.DeleteExternal(ctx, "no", false)), intent.NotFound, "external no does not exist"},
 	})
-	host(t, s, "host2", "203.0.113.21") // of the segment, and not in the pool
+	host(t, s, "host2", "203.0.113.21") // in the segment, and not in the pool
 	refusals(t, []refusal{{"a pool that grows over a VTEP", set("campus", func(e *intent.External) { e.Pool.Last = addr("203.0.113.30") }), intent.Conflict,
 		"VTEP address 203.0.113.21 of host host2"}})
 	got := must[intent.External](t)(s.SetExternal(ctx, "campus", func(e *intent.External) error {
@@ -85,8 +85,8 @@ func TestExternals(t *testing.T) {
 	if read, err := s.External(ctx, "campus"); err != nil || fmt.Sprint(read) != fmt.Sprint(got) || read.MTU != 9000 || len(read.Allow) != 1 {
 		t.Errorf("reads %+v, %v, was set to %+v", read, err, got)
 	}
-	// What nothing is said of stays open until something is said, and is denied if that
-	// is taken back.
+	// An external without a choice of underlay access keeps its access until a choice is set;
+	// resetting the choice means deny.
 	for _, step := range []struct{ give, want intent.UnderlayAccess }{{"", ""}, {intent.UnderlayAllow, intent.UnderlayAllow}, {"", intent.UnderlayDeny}} {
 		e := must[intent.External](t)(s.SetExternal(ctx, "internet", func(e *intent.External) error {
 			e.Underlay = step.give
@@ -102,8 +102,8 @@ func TestExternals(t *testing.T) {
 	checked(t, s)
 }
 
-// The number of an external that was deleted is the last to be given out again, and
-// there are as many as numbers.
+// The number of a deleted external is the last to be reused, and there are as many externals as
+// numbers.
 func TestNumbersOfExternals(t *testing.T) {
 	t.Parallel()
 	s := open(t, cluster.Config{})
@@ -131,8 +131,7 @@ func TestNumbersOfExternals(t *testing.T) {
 	checked(t, s)
 }
 
-// Externals are told like hosts, and known to a host that starts while the store is
-// down.
+// Externals are watched like hosts, and known to a host that starts while the store is down.
 func TestWatchExternals(t *testing.T) {
 	server := open(t, cluster.Config{})
 	dir := stateDir(t)
@@ -150,17 +149,17 @@ func TestWatchExternals(t *testing.T) {
 		return all
 	}
 	if got := names(<-told); !slices.Equal(got, []string{"internet"}) {
-		t.Errorf("told of %v at first", got)
+		t.Errorf("delivered %v at first", got)
 	}
 	_, rev, err := server.AddExternal(t.Context(), campus())
 	if u := <-told; err != nil || !slices.Equal(names(u), []string{"campus", "internet"}) || u.Revision != rev {
-		t.Errorf("told of %v at revision %d, want %d, %v", names(u), u.Revision, rev, err)
+		t.Errorf("delivered %v at revision %d, want %d, %v", names(u), u.Revision, rev, err)
 	}
 	if _, _, err := server.DeleteExternal(t.Context(), "internet", false); err != nil {
 		t.Fatal(err)
 	}
 	if got := names(<-told); !slices.Equal(got, []string{"campus"}) {
-		t.Errorf("told of %v after one was deleted", got)
+		t.Errorf("delivered %v after one was deleted", got)
 	}
 	stop()
 	if err := <-done; err != nil {
@@ -174,6 +173,6 @@ func TestWatchExternals(t *testing.T) {
 		t.Errorf("the copy has %+v, %v", u, ok)
 	}
 	if u, ok := server.CopiedExternals(); ok {
-		t.Errorf("a copy of what was never watched: %+v", u)
+		t.Errorf("a copy without a watch: %+v", u)
 	}
 }

@@ -16,7 +16,7 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// guardSink keeps what a watch on the guard's list last told.
+// guardSink keeps the last update of a watch of the guard list.
 type guardSink struct {
 	mu   sync.Mutex
 	last intent.GuardUpdate
@@ -78,7 +78,7 @@ func TestGuardKnowsThePeersOfAllTenants(t *testing.T) {
 		}
 	}
 
-	// Of two peers with one VTEP the other stays.
+	// Of two peers with one VTEP, the other one stays.
 	if _, _, err := s.DeletePeer(ctx, tor1.Ref()); err != nil {
 		t.Fatal(err)
 	}
@@ -94,8 +94,8 @@ func TestGuardKnowsThePeersOfAllTenants(t *testing.T) {
 	checked(t, s)
 }
 
-// A store that an older build wrote has no such keys, and hosts of an older build go
-// on adding and deleting peers without them.
+// A store written by an older build has no such keys, and hosts with an older build keep adding
+// and deleting peers without them.
 func TestGuardIsMadeUpForOlderBuilds(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -121,7 +121,7 @@ func TestGuardIsMadeUpForOlderBuilds(t *testing.T) {
 	seen.eventually(t, "at the start", "192.0.2.40")
 	checked(t, s)
 
-	// As an older build does it.
+	// As an older build does.
 	it, err := s.kv.Get(ctx, peerKey(tor1.Ref()))
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +140,8 @@ func TestGuardIsMadeUpForOlderBuilds(t *testing.T) {
 	}
 }
 
-// A peer that is spoilt in the store stays in force as it was: so do hosts deny its VTEP.
+// A peer that is damaged in the store stays in force with its last state, and so hosts still
+// deny its VTEP.
 func TestGuardKeepsTheVTEPOfASpoiltPeer(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx := t.Context()
@@ -149,7 +150,7 @@ func TestGuardKeepsTheVTEPOfASpoiltPeer(t *testing.T) {
 	must[intent.Peer](t)(s.AddPeer(ctx, peer("acme/web/tor2", "192.0.2.41")))
 	for _, value := range []string{`{`, `{"v":99}`, `{"v":1,"tenant":"acme","network":"web","name":"tor1"}`} {
 		put(t, s, peerKey(tor1.Ref()), value)
-		put(t, s, guardVTEPs+"192.000.002.099/000000000001", `{"v":1,"vtep":"192.0.2.99"}`) // of a peer that is gone
+		put(t, s, guardVTEPs+"192.000.002.099/000000000001", `{"v":1,"vtep":"192.0.2.99"}`) // of a deleted peer
 		if _, err := s.mendGuard(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -172,7 +173,7 @@ func TestGuardIsCopied(t *testing.T) {
 	acme(t, s)
 	host(t, s, "host1", "192.0.2.1")
 	if _, ok := s.CopiedGuard(); ok {
-		t.Error("there is a copy before anything was followed")
+		t.Error("a copy exists before the first watch")
 	}
 	hosts, done := make(chan error, 1), make(chan error, 1)
 	go func() { hosts <- s.WatchHosts(ctx, func(intent.HostsUpdate) {}) }()
@@ -181,7 +182,7 @@ func TestGuardIsCopied(t *testing.T) {
 			break
 		}
 		if time.Now().After(end) {
-			t.Fatal("no empty copy beside that of hosts")
+			t.Fatal("no empty copy beside the hosts' copy")
 		}
 	}
 	must[intent.Peer](t)(s.AddPeer(ctx, peer("acme/web/tor1", "192.0.2.40")))

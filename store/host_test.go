@@ -53,7 +53,7 @@ func TestHostLivesWhileItsLeaseDoes(t *testing.T) {
 		t.Errorf("keep alive ended with %v", err)
 	}
 	if alive(t, s, "host1")() {
-		t.Error("host1 is alive after its lease was given back")
+		t.Error("host1 is alive after its lease was revoked")
 	}
 	if _, _, err := s.RemoveHost(t.Context(), "host1", false); err != nil {
 		t.Error(err)
@@ -95,8 +95,8 @@ func TestTwoProcessesWithOneName(t *testing.T) {
 		t.Errorf("keeping a name alive that is held: %v", err)
 	}
 
-	// The same process started again takes over at once, and the lease that the
-	// first one gives back later is not the one that counts.
+	// When the same process starts again it takes over at once; the lease that the first
+	// instance revokes later is no longer in use.
 	lease := func() kv.Lease {
 		_, lease, err := s.kv.GetLeased(t.Context(), aliveKey("host1"))
 		if err != nil || lease == 0 {
@@ -121,7 +121,7 @@ func TestKeepAliveOfAHostThatIsRemoved(t *testing.T) {
 	t.Parallel() // it waits for a beat
 	s := open(t, cluster.Config{})
 	if err := s.KeepAlive(t.Context(), "host1"); intent.KindOf(err) != intent.NotFound {
-		t.Errorf("keeping alive what is not registered: %v", err)
+		t.Errorf("keeping an unregistered host alive: %v", err)
 	}
 	host(t, s, "host1", "192.0.2.1")
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -143,7 +143,7 @@ func TestRemoveHostReleasesItsPorts(t *testing.T) {
 	ctx := t.Context()
 	acme(t, s)
 	host(t, s, "host1", "192.0.2.1")
-	host(t, s, "host10", "192.0.2.10") // a name with the other as prefix
+	host(t, s, "host10", "192.0.2.10") // the other's name is its prefix
 	for i := range ports {
 		p := must[intent.Port](t)(s.AddPort(ctx, port(fmt.Sprintf("acme/web/c%02d", i))))
 		for _, h := range []string{"host1", "host10"} {
@@ -203,9 +203,9 @@ func TestClaims(t *testing.T) {
 		t.Errorf("%d after %d; %s", newer.Generation, first.Generation, winner())
 	}
 	if b := claim("host1", newer.Generation); b.Generation != newer.Generation+1 {
-		t.Errorf("a generation of another host was believed: %+v", b)
+		t.Errorf("another host's generation was accepted: %+v", b)
 	}
-	// Late news of old bindings change nothing.
+	// Late reports of old bindings change nothing.
 	if err := s.Release(ctx, c1, "host1", first.Generation); err != nil {
 		t.Error(err)
 	}
@@ -233,7 +233,7 @@ func TestClaims(t *testing.T) {
 	if b := claim("host1", last); b.Generation != last+1 {
 		t.Errorf("a released generation came again: %+v", b)
 	}
-	// A port of the same name after this one does not repeat its generations.
+	// A later port of the same name does not reuse this one's generations.
 	if _, _, err := s.DeletePort(ctx, c1, true); err != nil {
 		t.Fatal(err)
 	}
@@ -344,13 +344,14 @@ func TestWaitApplied(t *testing.T) {
 	if got := <-done; !strings.HasSuffix(got, "<nil>") {
 		t.Error(got)
 	}
-	// A host that is ahead with another tenant is not done with this one.
+	// A host that has applied a newer revision of another tenant has not thereby applied this
+	// one's.
 	apply(s.SetAppliedSpan(ctx, "host2", map[string]int64{"acme": rev - 1, "globex": rev + 9}))
 	if seen, err := wait(50 * time.Millisecond); intent.KindOf(err) != intent.Unavailable || seen != "host2" {
 		t.Errorf("%s; %v", seen, err)
 	}
-	// A host that has flows of the tenant is waited for even if it has no port of
-	// it any more, until it says that they are gone.
+	// A host that has flows of the tenant is waited for even without a port of the tenant,
+	// until it reports that they are gone.
 	apply(s.SetAppliedSpan(ctx, "host2", map[string]int64{"acme": rev}))
 	if _, rev, err = s.DeleteTenant(ctx, "acme", true); err != nil {
 		t.Fatal(err)

@@ -22,7 +22,7 @@ func closed(t *testing.T, s *Store) {
 	}
 }
 
-// proxied opens a store elsewhere at an address that can be given to another one.
+// proxied opens another store at an address that can be redirected.
 func proxied(t *testing.T) (c cluster.Config, at func(dir string)) {
 	t.Helper()
 	link := filepath.Join(stateDir(t), "s")
@@ -37,7 +37,7 @@ func proxied(t *testing.T) (c cluster.Config, at func(dir string)) {
 	}
 }
 
-// refused fails the test if a change is made to the store that answers.
+// refused fails the test if a change reaches the store that answers.
 func refusedChange(t *testing.T, s *Store, why string) {
 	t.Helper()
 	_, _, err := s.AddTenant(context.WithoutCancel(t.Context()), "lost")
@@ -46,8 +46,8 @@ func refusedChange(t *testing.T, s *Store, why string) {
 	}
 }
 
-// A host goes on from its copies when another store answers, or an older state of its
-// own, and goes on with its store when that is back. It does so over restarts, too.
+// If another store answers, or an older state of its own store, a host continues from its
+// cached copies, and returns to its store when that is back; also over restarts.
 func TestAnotherStoreIsRefused(t *testing.T) {
 	t.Parallel()
 	c, at := proxied(t)
@@ -72,7 +72,7 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.reaches(t, rev)
-	until(t, "the host has seen that", func() bool { now, err := far.Ping(t.Context()); return err == nil && now >= rev })
+	until(t, "the host has seen the change", func() bool { now, err := far.Ping(t.Context()); return err == nil && now >= rev })
 	want := lines(m.objects)
 	closed(t, s)
 
@@ -89,7 +89,7 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		if got := lines(m.objects); got != want || m.gone {
-			t.Errorf("told:\n%s\nwant\n%s", got, want)
+			t.Errorf("delivered:\n%s\nwant\n%s", got, want)
 		}
 	}
 	another := stateDir(t)
@@ -107,7 +107,7 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 	m, _ = watch(t, far, "acme")
 	closed(t, other)
 
-	// Its own store's older state, as of a snapshot of the disk.
+	// An older state of its own store, as from a snapshot of the disk.
 	if err := os.Rename(dataDir(dir), dataDir(dir)+"-now"); err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 	at(dir)
 	want = ""
 	check("older state")
-	for range 20 { // it stays so when that has grown
+	for range 20 { // also when the older state has grown
 		_, _, err := s.AddTenant(t.Context(), "t"+strings.Repeat("x", len(keys(t, s))))
 		if err != nil {
 			t.Fatal(err)
@@ -141,7 +141,7 @@ func TestAnotherStoreIsRefused(t *testing.T) {
 	}
 }
 
-// A restore hands over: to hosts that stayed up and to those that start later.
+// Hosts accept a restored store, whether they stayed up or start later.
 func TestRestoreHandsOver(t *testing.T) {
 	t.Parallel()
 	c, at := proxied(t)
@@ -159,7 +159,7 @@ func TestRestoreHandsOver(t *testing.T) {
 		}
 	}
 	closed(t, away)
-	for _, where := range []string{dir, dir, stateDir(t)} { // the last is a new machine
+	for _, where := range []string{dir, dir, stateDir(t)} { // the last one is a new machine
 		_, rev, err := s.AddPort(t.Context(), port("acme/web/later"))
 		if err != nil {
 			t.Fatal(err)
@@ -197,7 +197,7 @@ func TestRestoreHandsOver(t *testing.T) {
 	checked(t, s)
 }
 
-// A store is founded only where nothing says that there was one.
+// A store is created only where no trace of an earlier store exists.
 func TestNoStoreIsFoundedUnasked(t *testing.T) {
 	ctx := t.Context()
 	dir := stateDir(t)
@@ -235,7 +235,7 @@ func TestNoStoreIsFoundedUnasked(t *testing.T) {
 	}
 	closed(t, s)
 
-	// A user may say so.
+	// A user may force it.
 	kept, err := cluster.Init(cluster.Config{StateDir: dir})
 	if err != nil || kept == "" {
 		t.Fatalf("%q, %v", kept, err)
@@ -251,12 +251,12 @@ func TestNoStoreIsFoundedUnasked(t *testing.T) {
 	}
 	closed(t, s)
 
-	// Other traces than those on disk.
+	// Traces elsewhere than on disk.
 	traced := open(t, cluster.Config{StateDir: stateDir(t), WithoutMember: true, Traces: func() []string { return []string{"ports on br-int"} }})
 	refusedChange(t, traced, "ports on br-int")
 }
 
-// A host of a build that kept no identity has its copies.
+// A host with a build that stored no identity has its cached copies.
 func TestCopiesTellOfAnOlderState(t *testing.T) {
 	dir := stateDir(t)
 	s := open(t, cluster.Config{StateDir: dir})

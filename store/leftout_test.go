@@ -18,7 +18,7 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// populated adds one object of each kind, or more, and returns the keys of all.
+// populated adds at least one object of each kind, and returns all keys.
 func populated(t testing.TB, s *Store) []string {
 	t.Helper()
 	ctx := t.Context()
@@ -56,7 +56,7 @@ func keys(t testing.TB, s *Store) []string {
 	return all
 }
 
-// put writes anything, as a foreign hand would.
+// put writes any value, as another program might.
 func put(t testing.TB, s *Store, key, value string) {
 	t.Helper()
 	if _, err := s.kv.Put(t.Context(), key, value); err != nil {
@@ -96,8 +96,8 @@ func spoilt(t *testing.T, p intent.Port) map[string]string {
 	}
 }
 
-// An object that is not valid is left out: its last valid state stays, also over a
-// restart, its addresses stay taken, and others are not concerned.
+// An invalid object is left out: its last valid state stays, also over a restart, its addresses
+// stay taken, and other objects are unaffected.
 func TestBadObjectIsLeftOut(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx := t.Context()
@@ -144,11 +144,11 @@ func TestBadObjectIsLeftOut(t *testing.T) {
 	}
 	m.mu.Lock()
 	if !maps.Equal(m.objects, snapshotText(want)) || m.snapshots != 1 {
-		t.Errorf("told:\n%s\nwant\n%s", lines(m.objects), lines(snapshotText(want)))
+		t.Errorf("delivered:\n%s\nwant\n%s", lines(m.objects), lines(snapshotText(want)))
 	}
 	m.mu.Unlock()
 
-	// Over a restart, with the copy on disk.
+	// Over a restart, with the cached copy.
 	put(t, s, key, `{"v":1}`)
 	until(t, "it is left out", func() bool { return len(far.LeftOut()) == 1 })
 	stop()
@@ -158,7 +158,7 @@ func TestBadObjectIsLeftOut(t *testing.T) {
 	for range 2 { // the second time from what the first has copied
 		far = open(t, cluster.Config{StateDir: dir, Endpoints: s.URLs()})
 		m, stop = watch(t, far, "acme")
-		until(t, "something is told", func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.snapshots > 0 })
+		until(t, "a snapshot is delivered", func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.snapshots > 0 })
 		m.mu.Lock()
 		if !maps.Equal(m.objects, snapshotText(want)) {
 			t.Errorf("after a restart:\n%s\nwant\n%s", lines(m.objects), lines(snapshotText(want)))
@@ -174,7 +174,7 @@ func TestBadObjectIsLeftOut(t *testing.T) {
 	}
 }
 
-// What a newer build wrote is not called bad.
+// What a newer build wrote is not reported as damaged.
 func TestNewerObjectsAreLeftOut(t *testing.T) {
 	s := open(t, cluster.Config{})
 	populated(t, s)
@@ -189,7 +189,7 @@ func TestNewerObjectsAreLeftOut(t *testing.T) {
 	}
 }
 
-// A tenant whose own object is not valid is not taken for deleted.
+// A tenant whose own object is invalid does not count as deleted.
 func TestBadTenantIsNotGone(t *testing.T) {
 	s := open(t, cluster.Config{})
 	populated(t, s)
@@ -199,28 +199,28 @@ func TestBadTenantIsNotGone(t *testing.T) {
 	until(t, "it is left out", func() bool { return len(s.LeftOut()) == 1 })
 	stop()
 	m2, stop := watch(t, s, "acme")
-	until(t, "the last valid state is told", func() bool { m2.mu.Lock(); defer m2.mu.Unlock(); return m2.snapshots > 0 })
+	until(t, "the last valid state is delivered", func() bool { m2.mu.Lock(); defer m2.mu.Unlock(); return m2.snapshots > 0 })
 	m.mu.Lock()
 	m2.mu.Lock()
 	if !maps.Equal(m.objects, m2.objects) || m.gone || m2.gone {
-		t.Errorf("told:\n%s\nwant\n%s", lines(m2.objects), lines(m.objects))
+		t.Errorf("delivered:\n%s\nwant\n%s", lines(m2.objects), lines(m.objects))
 	}
 	m.mu.Unlock()
 	m2.mu.Unlock()
 	stop()
 
-	// Without a copy nothing is told: flows stay as they are.
+	// Without a copy nothing is delivered, so flows stay unchanged.
 	far := open(t, cluster.Config{Endpoints: s.URLs()})
 	m3, _ := watch(t, far, "acme")
 	until(t, "it is left out", func() bool { return len(far.LeftOut()) == 1 })
 	m3.mu.Lock()
 	defer m3.mu.Unlock()
 	if m3.gone || m3.snapshots > 0 {
-		t.Errorf("told: gone %v, %d snapshots", m3.gone, m3.snapshots)
+		t.Errorf("delivered: gone %v, %d snapshots", m3.gone, m3.snapshots)
 	}
 }
 
-// A host's daemon writes its own object anew, whatever became of it.
+// A host's daemon rewrites its own object, whatever happened to it.
 func TestHostHealsItsOwnObject(t *testing.T) {
 	s := open(t, cluster.Config{})
 	old := host(t, s, "host2", "192.0.2.2")
@@ -252,7 +252,7 @@ func TestHostHealsItsOwnObject(t *testing.T) {
 	}
 }
 
-// Two hosts with one id are named, with the way to mend that.
+// Two hosts with one id are reported, with the remedy.
 func TestCheckNamesHostsWithOneID(t *testing.T) {
 	s := open(t, cluster.Config{})
 	host(t, s, "host1", "192.0.2.1")
@@ -272,7 +272,7 @@ func TestCheckNamesHostsWithOneID(t *testing.T) {
 	}
 }
 
-// mutate changes a value a little, or wholly.
+// mutate changes a value a little or completely.
 func mutate(rnd *rand.Rand, value string, others []string) string {
 	b := []byte(value)
 	switch rnd.IntN(8) {
@@ -309,8 +309,8 @@ func mutate(rnd *rand.Rand, value string, others []string) string {
 	return string(b)
 }
 
-// Whatever is written at any key, what is told afterwards is valid, and the store can
-// be used again once that is mended.
+// Whatever is written at any key, watches deliver only valid objects, and the store can be used
+// again after the repair.
 func TestRandomValuesAtEveryKey(t *testing.T) {
 	t.Parallel()
 	s := open(t, cluster.Config{})
@@ -336,7 +336,7 @@ func TestRandomValuesAtEveryKey(t *testing.T) {
 			last = u.Revision
 			for _, c := range u.Changes {
 				if err := intent.Stored(c.Object); err != nil && !c.Deleted {
-					t.Errorf("told %+v: %v", c.Object, err)
+					t.Errorf("delivered %+v: %v", c.Object, err)
 				}
 			}
 		})
@@ -345,7 +345,7 @@ func TestRandomValuesAtEveryKey(t *testing.T) {
 		done <- s.WatchHosts(wctx, func(u intent.HostsUpdate) {
 			for _, h := range u.Hosts {
 				if err := intent.Stored(h); err != nil {
-					t.Errorf("told %+v: %v", h, err)
+					t.Errorf("delivered %+v: %v", h, err)
 				}
 			}
 		})
@@ -359,7 +359,7 @@ func TestRandomValuesAtEveryKey(t *testing.T) {
 		if i%20 > 0 {
 			continue
 		}
-		// None of these may do more than fail.
+		// Each of these may fail, but not panic.
 		_, _ = s.Check(ctx)
 		_, _ = s.Snapshot(ctx, "acme")
 		_, _ = s.Hosts(ctx)
@@ -373,7 +373,7 @@ func TestRandomValuesAtEveryKey(t *testing.T) {
 		put(t, s, it.Key, string(it.Value))
 	}
 	must[intent.Tenant](t)(s.AddTenant(ctx, "afterwards"))
-	if _, err := s.Externals(ctx); err != nil { // which nobody watches here
+	if _, err := s.Externals(ctx); err != nil { // which has no watch here
 		t.Fatal(err)
 	}
 	began := time.Now()

@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Most of these tests wait for elections, leases and deadlines: eight at once take a
-// machine of two CPUs no longer than two do.
+// Most of these tests wait for elections, leases and deadlines: on a machine with two CPUs,
+// eight at once take no longer than two.
 func TestMain(m *testing.M) {
 	flag.Parse()
 	given := false

@@ -141,8 +141,8 @@ func TestFloatingAddresses(t *testing.T) {
 	checked(t, s)
 }
 
-// A tenant's forwards of an external have one address, and its SNAT through the hosts
-// the same: it is taken with the first and given back with the last.
+// All forwards of a tenant on one external have the same address, and its SNAT through the
+// hosts as well: it is taken with the first and released with the last.
 func TestForwards(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx := t.Context()
@@ -204,7 +204,7 @@ func TestForwards(t *testing.T) {
 	checked(t, s)
 }
 
-// addresses lists the addresses of an external that are in use, and by whom.
+// addresses lists the addresses of an external in use, with their users.
 func addresses(t testing.TB, s *Store, external string) string {
 	t.Helper()
 	all, _, err := s.kv.List(t.Context(), "read", outsideOf(external))
@@ -222,8 +222,8 @@ func addresses(t testing.TB, s *Store, external string) string {
 	return strings.Join(out, ", ")
 }
 
-// Each host that needs one takes an address for a tenant, keeps it, and gives it back
-// when it goes or the SNAT does.
+// Each host that needs an address for a tenant takes one, keeps it, and releases it when the
+// host or the SNAT goes.
 func TestNATAddresses(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx := t.Context()
@@ -262,7 +262,7 @@ func TestNATAddresses(t *testing.T) {
 	}
 	checked(t, s)
 
-	// Released, once and again; and not the next to be given out.
+	// Releasing it twice is harmless, and it is not the next one to be taken.
 	for range 2 {
 		if err := s.ReleaseNATAddress(ctx, "acme", "campus", "host0"); err != nil {
 			t.Error(err)
@@ -278,7 +278,7 @@ func TestNATAddresses(t *testing.T) {
 		t.Error(err)
 	}
 	if got := claim("acme", "host5"); got != addr("203.0.113.12") {
-		t.Errorf("what was just given back is not given out: %s", got)
+		t.Errorf("after the release host5 got %s, want the next address", got)
 	}
 	if _, _, err := s.DeleteSNAT(ctx, intent.SNATRef{Tenant: "acme", External: "campus"}); err != nil {
 		t.Error(err)
@@ -300,8 +300,7 @@ func TestNATAddresses(t *testing.T) {
 	checked(t, s)
 }
 
-// A SNAT whose deletion stopped half-way, with addresses left, is deleted by whoever
-// asks next.
+// If the deletion of a SNAT stopped halfway, with addresses left, the next call completes it.
 func TestLeftNATAddressesGo(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx := t.Context()
@@ -335,8 +334,8 @@ func TestLeftNATAddressesGo(t *testing.T) {
 	checked(t, s)
 }
 
-// Many hosts take addresses of one pool at the same time, until there are no more: each
-// address is one host's, and all of them are given out.
+// Many hosts take addresses from one pool at the same time until it is empty: each address has
+// one host, and all of them are taken.
 func TestHostsTakeAddressesAtOnce(t *testing.T) {
 	t.Parallel()
 	const hosts = 40
@@ -371,13 +370,12 @@ func TestHostsTakeAddressesAtOnce(t *testing.T) {
 	}
 	wg.Wait()
 	if len(got) != 30 || full != hosts-30 {
-		t.Errorf("%d addresses were given out, %d hosts were told that there are no more", len(got), full)
+		t.Errorf("%d addresses were taken, %d hosts were refused", len(got), full)
 	}
 	checked(t, s)
 }
 
-// After everything was deleted, nothing of externals and NAT is left but the number of
-// the next external.
+// After everything was deleted, only the counter of externals is left of externals and NAT.
 func TestDeletingNATLeavesNoKey(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx := t.Context()

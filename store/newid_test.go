@@ -10,8 +10,8 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// An id that could not be reserved is none: an attempt that is made again would keep it,
-// and several hosts that register at once would get the same.
+// An id whose reservation failed is not used: a retry would keep it, and several hosts that
+// register at once would get the same one.
 func TestNoIDWithAnError(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx, stop := context.WithCancel(t.Context())
@@ -21,8 +21,8 @@ func TestNoIDWithAnError(t *testing.T) {
 	}
 }
 
-// Hosts that share an id come apart when either registers again, and the store's check
-// names them until then.
+// Hosts that share an id get different ones when either registers again; until then, Check
+// reports them.
 func TestSharedHostIDComesApart(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx := t.Context()

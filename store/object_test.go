@@ -80,7 +80,7 @@ func TestWhatIsLeftOutIsChosen(t *testing.T) {
 	checked(t, s)
 }
 
-// Each case is refused with its kind and text, and writes nothing.
+// Each case is refused with its kind and text, without a write.
 func TestRefusals(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx := t.Context()
@@ -184,9 +184,9 @@ func TestSetPortMovesItsIndex(t *testing.T) {
 		t.Fatalf("set: %+v, %v", got, err)
 	}
 	checked(t, s)
-	must[intent.Port](t)(s.AddPort(ctx, port("acme/web/c2", "10.0.0.5"))) // given back
+	must[intent.Port](t)(s.AddPort(ctx, port("acme/web/c2", "10.0.0.5"))) // released
 	if _, again, err := s.SetPort(ctx, p.Ref(), func(*intent.Port) error { return nil }); err != nil || again != rev {
-		// What came later, of another port, is nothing that hosts are waited for with.
+		// Later changes of another port are not waited for.
 		t.Errorf("setting nothing: revision %d, the last change was %d, %v", again, rev, err)
 	}
 	before, _ := s.Ping(ctx)
@@ -252,7 +252,7 @@ func TestSubnetIsUsedUpAndRoundAgain(t *testing.T) {
 	}
 	p := must[intent.Port](t)(s.AddPort(ctx, port("acme/web/again")))
 	if p.Addrs[0] != addr("10.0.0.4") {
-		t.Errorf("got %v, want the one given back", p.Addrs)
+		t.Errorf("got %v, want the released one", p.Addrs)
 	}
 	checked(t, s)
 }
@@ -350,7 +350,7 @@ func TestOneOfManyWritersWins(t *testing.T) {
 	checked(t, s)
 }
 
-// 32 writers change one port; every change is built on the one before.
+// 32 writers change one port; every change is based on the one before.
 func TestEditsAreNotLost(t *testing.T) {
 	const writers = 32
 	s := open(t, cluster.Config{Timeout: 20e9})

@@ -9,8 +9,8 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// What is done beside opening is waited for, whatever becomes of the store, and its failure
-// ends the opening.
+// Open waits for the work beside it, whether or not the store opens, and if that work fails so
+// does Open.
 func TestOpenWhile(t *testing.T) {
 	server := open(t, cluster.Config{})
 	client := func() cluster.Config { return cluster.Config{StateDir: stateDir(t), Endpoints: server.URLs()} }

@@ -12,7 +12,7 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// quickItems are ports and bindings as this build writes them.
+// quickItems are ports and bindings as this build encodes them.
 func quickItems(t testing.TB) []kv.Item {
 	var all []kv.Item
 	put := func(key string, v any) {
@@ -40,7 +40,7 @@ func quickItems(t testing.TB) []kv.Item {
 	return all
 }
 
-// quickly reads an object without encoding/json; false: that is left to it.
+// quickly decodes an object without encoding/json; false: encoding/json has to.
 func quickly(q *quick, it kv.Item) (any, bool) {
 	if kindOf(it.Key) == "ports" {
 		p, ok := q.port(it.Key, it.Value)
@@ -50,7 +50,7 @@ func quickly(q *quick, it kv.Item) (any, bool) {
 	return b, ok
 }
 
-// agree fails the test if what is read quickly is not what is read with all checks.
+// agree fails the test unless quick decoding and full decoding give the same.
 func agree(t *testing.T, q *quick, it kv.Item) bool {
 	t.Helper()
 	got, ok := quickly(q, it)
@@ -73,12 +73,12 @@ func TestQuickReadsWhatIsWritten(t *testing.T) {
 	}
 }
 
-// What was read must not change when more is read.
+// Decoded values must not change when more is decoded.
 func TestQuickKeepsWhatItRead(t *testing.T) {
 	var q quick
 	items := quickItems(t)
 	var got []any
-	const rounds = 1000 // several times as much as is kept in one piece
+	const rounds = 1000 // several times the size of one buffer
 	for range rounds {
 		for _, it := range items {
 			o, ok := quickly(&q, it)
@@ -132,7 +132,7 @@ func TestQuickLeavesWhatIsOdd(t *testing.T) {
 	}
 }
 
-// A value that is damaged anywhere is read as encoding/json reads it, or left to it.
+// A value that is damaged anywhere is decoded as by encoding/json, or left to it.
 func TestQuickAgreesAboutDamage(t *testing.T) {
 	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))

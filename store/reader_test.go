@@ -11,9 +11,8 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// lostReader returns a reader of a store that was followed and does not answer any more:
-// what there are copies of is tenant acme, the hosts and the externals. It notes which
-// revisions it was told of.
+// lostReader returns a reader of a store that no longer answers. The cached copies hold tenant
+// acme, the hosts and the externals. The reader records the revisions that it reports.
 func lostReader(t *testing.T) (r Reader, told *[]int64) {
 	server := open(t, cluster.Config{})
 	ctx := t.Context()
@@ -74,10 +73,10 @@ func TestReaderFallsBackToCopies(t *testing.T) {
 		*told = nil
 		o, err := r.Get(ctx, known)
 		if err != nil || o.Reference() != known || len(*told) != 1 || (*told)[0] == 0 {
-			t.Errorf("%s: %v, %v; told of %v", intent.Title(known), o, err, *told)
+			t.Errorf("%s: %v, %v; reported %v", intent.Title(known), o, err, *told)
 		}
 	}
-	// What a copy lacks may exist: the store's failure says so.
+	// What is in no copy may exist: the error is the store's failure.
 	*told = nil
 	for _, unknown := range []intent.Reference{intent.TenantRef{Tenant: "globex"}, ref("acme/web/c9"), ref("globex/web/c1"), intent.ExternalRef{External: "campus"}} {
 		if o, err := r.Get(ctx, unknown); !errors.Is(err, down) {
@@ -96,7 +95,7 @@ func TestReaderFallsBackToCopies(t *testing.T) {
 		t.Errorf("snapshot of an unknown tenant: %v", err)
 	}
 	if len(*told) != 0 {
-		t.Errorf("told of copies: %v", *told)
+		t.Errorf("reported copies: %v", *told)
 	}
 
 	for _, l := range []struct {
@@ -129,28 +128,28 @@ func TestReaderFallsBackToCopies(t *testing.T) {
 	}
 }
 
-// A store that is not known to be down is asked first; and its answer counts.
+// A store that is not known to be down is asked first, and its answer decides.
 func TestReaderAsksTheStore(t *testing.T) {
 	lost, told := lostReader(t)
 	if o, err := lost.Get(t.Context(), ref("acme/web/c1")); err != nil || o == nil || len(*told) != 1 {
-		t.Errorf("a store that does not answer: %v, %v; told of %v", o, err, *told)
+		t.Errorf("a store that does not answer: %v, %v; reported %v", o, err, *told)
 	}
 	s := open(t, cluster.Config{})
 	r := Reader{Store: s, Copied: lost.Copied, Down: func() error { return nil }}
 	*told = nil
 	if _, err := r.Get(t.Context(), intent.TenantRef{Tenant: "acme"}); intent.KindOf(err) != intent.NotFound {
-		t.Errorf("what does not exist: %v", err)
+		t.Errorf("a missing object: %v", err)
 	}
 	acme(t, s)
 	if all, err := r.List(t.Context(), intent.ClassTenant, nil); err != nil || len(all) != 1 {
 		t.Errorf("tenants: %v, %v", all, err)
 	}
 	if len(*told) != 0 {
-		t.Errorf("told of copies: %v", *told)
+		t.Errorf("reported copies: %v", *told)
 	}
 }
 
-// Who lists the hosts a moment after the start finds this one.
+// A list of the hosts a moment after the start contains this one.
 func TestReaderAwaitsItsHost(t *testing.T) {
 	s := open(t, cluster.Config{})
 	r := Reader{Store: s, Host: "host1", Since: time.Now()}

@@ -27,7 +27,7 @@ func backUp(t *testing.T, s *Store) string {
 	return file
 }
 
-// What was given out after the backup is never given out again.
+// Numbers that were used after the backup are never reused.
 func TestRestoreGivesNothingOutTwice(t *testing.T) {
 	dir := stateDir(t)
 	s := open(t, cluster.Config{StateDir: dir})
@@ -65,7 +65,7 @@ func TestRestoreGivesNothingOutTwice(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(filepath.Join(kept, "member")); err != nil {
-		t.Errorf("what was there before: %v", err)
+		t.Errorf("the data that was set aside: %v", err)
 	}
 
 	s = open(t, cluster.Config{StateDir: dir})
@@ -82,7 +82,7 @@ func TestRestoreGivesNothingOutTwice(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again.ID < late.ID+64 { // the block of ids that a client may hold
+	if again.ID < late.ID+64 { // the block of ids that a client may have reserved
 		t.Errorf("id %d after %d", again.ID, late.ID)
 	}
 	if next, err := s.Claim(t.Context(), ref, "host1", 0); err != nil || next.Generation <= claim.Generation {
@@ -90,7 +90,7 @@ func TestRestoreGivesNothingOutTwice(t *testing.T) {
 	}
 }
 
-// A watch that has seen more than the backup has starts again with the whole.
+// A watch that is ahead of the backup starts again with a whole snapshot.
 func TestWatchOverARestore(t *testing.T) {
 	dir := stateDir(t)
 	c := cluster.Config{StateDir: dir}
@@ -123,7 +123,7 @@ func TestWatchOverARestore(t *testing.T) {
 	m.reaches(t, revision)
 	m.equals(t, s, "acme")
 
-	// And of the same backup once more, although the store has gone on since.
+	// The same backup once more, although the store has changed since.
 	_, revision, err = s.AddPort(t.Context(), port("acme/web/c3"))
 	if err != nil {
 		t.Fatal(err)
@@ -179,7 +179,7 @@ func TestRestoreRefuses(t *testing.T) {
 	}
 	s = open(t, cluster.Config{StateDir: dir})
 	if _, err := s.Tenant(t.Context(), "acme"); err != nil {
-		t.Errorf("after what was refused: %v", err)
+		t.Errorf("after the refused change: %v", err)
 	}
 }
 
@@ -199,12 +199,12 @@ func TestCompactAndHealth(t *testing.T) {
 	}
 	far := open(t, cluster.Config{Endpoints: s.URLs()[:1], Timeout: 10 * time.Second})
 	if there, err := far.Health(t.Context()); err != nil || there.Revision != revision {
-		t.Errorf("from elsewhere: %+v, %v", there, err)
+		t.Errorf("from another client: %+v, %v", there, err)
 	}
 }
 
-// The signs of life in a backup are those of processes that are gone: on a new host,
-// which is another instance of the same name, the restored store can be used at once.
+// The heartbeats in a backup are from processes that are gone: on a new host, another instance
+// of the same name, the restored store can be used at once.
 func TestRestoreDropsSignsOfLife(t *testing.T) {
 	s := open(t, cluster.Config{Instance: "old"})
 	acme(t, s)

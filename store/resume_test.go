@@ -12,7 +12,7 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// manyPorts writes ports of acme/web without asking whether they may be.
+// manyPorts writes ports of acme/web without checks.
 func manyPorts(t *testing.T, s *Store, n int, uuid string) {
 	t.Helper()
 	for from := 0; from < n; from += kv.MaxOps {
@@ -32,7 +32,7 @@ func manyPorts(t *testing.T, s *Store, n int, uuid string) {
 	}
 }
 
-// A host that comes back reads from its copy what has not changed meanwhile.
+// A host that starts reads what has not changed from its cached copy.
 func TestResumeFromACopy(t *testing.T) {
 	t.Parallel()
 	s := open(t, cluster.Config{})
@@ -75,7 +75,7 @@ func TestResumeFromACopy(t *testing.T) {
 		{"something else changed", func() { must[intent.Tenant](t)(s.AddTenant(t.Context(), "globex")) }, s, true, 0},
 		{"ports came, went and changed", change, s, true, 3},
 		{"a copy of another store", func() {}, other, false, 0},
-		{"what changed is forgotten", func() {
+		{"the changes were compacted away", func() {
 			for _, name := range []string{"acme/web/y", "acme/web/z"} {
 				must[intent.Port](t)(s.AddPort(t.Context(), port(name)))
 			}
@@ -105,7 +105,7 @@ func TestResumeFromACopy(t *testing.T) {
 	}
 }
 
-// A watch that begins with a copy goes on with what changes then.
+// A watch that begins with a copy continues with later changes.
 func TestWatchOverARestartOfTheHost(t *testing.T) {
 	t.Parallel()
 	s := open(t, cluster.Config{})

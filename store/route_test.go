@@ -18,7 +18,7 @@ func route(tenant, to string, via ...string) intent.Route {
 	return r
 }
 
-// refusal is what a change that is not allowed fails with.
+// refusal is the error of a change that is not allowed.
 type refusal struct {
 	name string
 	err  error

@@ -10,8 +10,8 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// Each question is answered by its topic's function, side by side; one of another topic gets no
-// answer; and none is being answered when ServeQuestions has returned.
+// Each question is answered by its topic's function, concurrently; a question of another topic
+// gets no answer; and all answers have ended when ServeQuestions returns.
 func TestServeQuestions(t *testing.T) {
 	s := open(t, cluster.Config{})
 	other := client(t, s)
@@ -38,12 +38,12 @@ func TestServeQuestions(t *testing.T) {
 	short, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
 	defer cancel()
 	if _, err := s.Ask(short, "host2", "of a newer ovloomd", json.RawMessage(`1`)); intent.KindOf(err) != intent.Unavailable {
-		t.Errorf("a topic that is not known: %v, want Unavailable", err)
+		t.Errorf("an unknown topic: %v, want Unavailable", err)
 	}
 	stop()
 	<-served
 	if !left {
-		t.Error("it returned while a question was being answered")
+		t.Error("ServeQuestions returned while a question was being answered")
 	}
 	if err := <-asked; err == nil {
 		t.Error("the question that was not answered has an answer")

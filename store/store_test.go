@@ -13,8 +13,7 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// patience is how long a call may take of which many are made at once, on a machine that
-// has other work.
+// patience limits a call that is one of many concurrent ones on a busy machine.
 const patience = 30 * time.Second
 
 // open opens an embedded store in a folder of its own.
@@ -90,8 +89,8 @@ func checked(t testing.TB, s *Store) {
 	}
 }
 
-// A member is ready within a second of nothing, and of its data. The best of a
-// few counts: the machine has other work.
+// A member is ready within a second, with and without data. The best of several runs counts:
+// the machine may be busy.
 func TestOpenIsFast(t *testing.T) {
 	best := map[string]time.Duration{"empty": time.Hour, "again": time.Hour}
 	for range 3 {
@@ -116,7 +115,7 @@ func TestOpenIsFast(t *testing.T) {
 	}
 }
 
-// What etcd logs in a quiet life is no warning.
+// In normal operation etcd logs no warning.
 func TestNothingToWarnOf(t *testing.T) {
 	var warnings strings.Builder
 	log := slog.New(slog.NewTextHandler(&warnings, &slog.HandlerOptions{Level: slog.LevelWarn}))
@@ -137,7 +136,6 @@ func TestNothingToWarnOf(t *testing.T) {
 	}
 }
 
-// remove deletes a key, whatever it is.
 func remove(ctx context.Context, s *Store, key string) (revision int64, err error) {
 	var tx kv.Txn
 	tx.Delete(key)

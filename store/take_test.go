@@ -26,7 +26,7 @@ func keepsAlive(t *testing.T, s *Store, name string) (end func()) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	t.Fatalf("host %s is never alive", name)
+	t.Fatalf("host %s is not alive", name)
 	return nil
 }
 
@@ -49,7 +49,7 @@ func TestClaimFreeTakesNothingFromALiveHost(t *testing.T) {
 	}
 	for _, have := range []uint64{0, mine.Generation} {
 		if _, err := s.ClaimFree(ctx, c1, "host2", have); intent.KindOf(err) != intent.Conflict {
-			t.Errorf("host2 claims what host1 holds: %v", err)
+			t.Errorf("host2 claims a port that host1 holds: %v", err)
 		}
 	}
 	if err := s.Free(ctx, c1, "host2"); intent.KindOf(err) != intent.Conflict {
@@ -62,7 +62,7 @@ func TestClaimFreeTakesNothingFromALiveHost(t *testing.T) {
 		t.Errorf("claims %+v, %v", all, err)
 	}
 
-	// It is free where no packet reaches it any more.
+	// The port is free while it is down on its host.
 	if err := s.MarkUp(ctx, c1, "host1", mine.Generation, false, "interface tap0 was deleted"); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestClaimFreeTakesNothingFromALiveHost(t *testing.T) {
 	if err := s.Release(ctx, c1, "host2", taken.Generation); err != nil {
 		t.Fatal(err)
 	}
-	// And when its host is gone.
+	// It is also free when its host is gone.
 	end()
 	if _, err := s.ClaimFree(ctx, c1, "host2", 0); err != nil {
 		t.Errorf("the port of a host that is gone: %v", err)

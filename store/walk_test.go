@@ -16,8 +16,8 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// walker makes random changes through one client. Names come from a small pool,
-// so that walkers meet.
+// walker makes random changes through one client. Names come from a small pool, so that walkers
+// collide.
 type walker struct {
 	s   *Store
 	rnd *rand.Rand
@@ -38,8 +38,8 @@ func (w walker) port() intent.PortRef {
 
 func (w walker) host() string { return fmt.Sprintf("host%d", w.rnd.IntN(4)) }
 
-// step makes one change and returns its name. What the store may refuse to a
-// random change (kinds Invalid, NotFound, Conflict, InUse) is no error.
+// step makes one random change and returns its name. An expected refusal (kinds Invalid,
+// NotFound, Conflict, InUse) is no error.
 func (w walker) step(ctx context.Context) (string, error) {
 	if w.rnd.IntN(3) == 0 {
 		what, err := w.outsideStep(ctx)
@@ -220,7 +220,7 @@ func (w walker) outsideStep(ctx context.Context) (what string, err error) {
 	return what, err
 }
 
-// one does something with one of those that there are.
+// one changes one of the existing objects.
 func one[T any](w walker, list func() ([]T, error), do func(T) error) error {
 	all, err := list()
 	if err != nil || len(all) == 0 {
@@ -229,7 +229,7 @@ func one[T any](w walker, list func() ([]T, error), do func(T) error) error {
 	return do(all[w.rnd.IntN(len(all))])
 }
 
-// refused makes a change that the store may refuse to a random walker no error.
+// refused turns an expected refusal of a random change into success.
 func refused(what string, err error) (string, error) {
 	switch intent.KindOf(err) {
 	case intent.Invalid, intent.NotFound, intent.Conflict, intent.InUse:
@@ -238,8 +238,8 @@ func refused(what string, err error) (string, error) {
 	return what, err
 }
 
-// Several clients make random changes at once. At the end every index key
-// matches its object, and every watch has what the store has.
+// Several clients make random changes at once. At the end every index key matches its object,
+// and every watch has delivered the store's state.
 func TestRandomWalk(t *testing.T) {
 	t.Parallel()
 	const walkers, steps = 5, 500
@@ -282,7 +282,7 @@ func TestRandomWalk(t *testing.T) {
 	wg.Wait()
 	t.Logf("%v", done)
 	checked(t, s)
-	// One more change of each tenant, for the watches to reach.
+	// One more change of each tenant, which the watches have to reach.
 	for tenant, m := range mirrors {
 		if _, _, err := s.AddTenant(t.Context(), tenant); err != nil && intent.KindOf(err) != intent.Conflict {
 			t.Fatal(err)
@@ -296,8 +296,8 @@ func TestRandomWalk(t *testing.T) {
 	}
 }
 
-// Whatever the history, the store is consistent at every moment; and when all is deleted,
-// no more is left of it than counters, of which no number is given out again.
+// Whatever the history, the store is consistent at every moment; after all is deleted only
+// counters are left, and no number is reused.
 func TestHistoryLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
 	const steps, each = 900, 150

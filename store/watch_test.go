@@ -27,7 +27,7 @@ func until(t testing.TB, what string, ok func() bool) {
 	t.Fatalf("not in time: %s", what)
 }
 
-// mirror rebuilds a tenant from what a watch tells.
+// mirror rebuilds a tenant from a watch's updates.
 type mirror struct {
 	mu        sync.Mutex
 	objects   map[string]string
@@ -125,7 +125,7 @@ func (m *mirror) reaches(t testing.TB, revision int64) {
 	})
 }
 
-// equals fails the test if the mirror is not what the store has.
+// equals fails the test unless the mirror equals the store.
 func (m *mirror) equals(t testing.TB, s *Store, tenant string) {
 	t.Helper()
 	snap, err := s.Snapshot(context.WithoutCancel(t.Context()), tenant)
@@ -139,7 +139,7 @@ func (m *mirror) equals(t testing.TB, s *Store, tenant string) {
 		t.Errorf("the watch has\n%s\nthe store has\n%s", lines(m.objects), lines(want))
 	}
 	if len(m.bad) > 0 {
-		t.Errorf("the watch told:\n%s", strings.Join(m.bad, "\n"))
+		t.Errorf("the watch delivered:\n%s", strings.Join(m.bad, "\n"))
 	}
 }
 
@@ -172,7 +172,7 @@ func TestWatchTellsSnapshotThenChanges(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx := t.Context()
 	m, _ := watch(t, s, "acme")
-	until(t, "the tenant is told to be gone", func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.gone })
+	until(t, "the tenant's deletion is delivered", func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.gone })
 	acme(t, s)
 	host(t, s, "host1", "192.0.2.1")
 	c1 := must[intent.Port](t)(s.AddPort(ctx, port("acme/web/c1")))
@@ -197,7 +197,7 @@ func TestWatchTellsSnapshotThenChanges(t *testing.T) {
 		t.Errorf("deleted %s, want %s", got, want)
 	}
 	m.reaches(t, rev)
-	until(t, "the tenant is told to be gone", func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.gone })
+	until(t, "the tenant's deletion is delivered", func() bool { m.mu.Lock(); defer m.mu.Unlock(); return m.gone })
 	acme(t, s)
 	_, rev, err = s.AddPort(ctx, port("acme/web/c3"))
 	if err != nil {
@@ -207,7 +207,7 @@ func TestWatchTellsSnapshotThenChanges(t *testing.T) {
 	m.equals(t, s, "acme")
 }
 
-// Only what is of the tenant is told, and a transaction is one update.
+// A watch delivers only its tenant's changes, one update per transaction.
 func TestWatchGroupsByRevision(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx := t.Context()
@@ -247,8 +247,8 @@ func compact(t testing.TB, s *Store) {
 	}
 }
 
-// A store that stops and starts under a client's watch: the changes made
-// meanwhile are told one by one, or as a Snapshot if they were compacted away.
+// A store stops and starts under a client's watch: the changes made in the meantime arrive one
+// by one, or as a Snapshot if they were compacted away.
 func TestWatchSurvivesTheStore(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
@@ -271,7 +271,7 @@ func TestWatchSurvivesTheStore(t *testing.T) {
 			if err := server.Close(); err != nil {
 				t.Fatal(err)
 			}
-			// Nobody can connect while the changes are made.
+			// No client can connect while the changes are made.
 			if err := privately(t, dir, func(s *Store) {
 				for i := range 20 {
 					must[intent.Port](t)(s.AddPort(ctx, port(fmt.Sprintf("acme/web/m%d", i))))
@@ -293,14 +293,14 @@ func TestWatchSurvivesTheStore(t *testing.T) {
 			m.reaches(t, rev)
 			m.equals(t, server, "acme")
 			if m.snapshots != c.snapshots {
-				t.Errorf("%d snapshots were told, want %d", m.snapshots, c.snapshots)
+				t.Errorf("%d snapshots were delivered, want %d", m.snapshots, c.snapshots)
 			}
 			checked(t, far)
 		})
 	}
 }
 
-// privately opens the store at dir where its clients do not find it.
+// privately opens the store at dir at an address that its clients do not know.
 func privately(t testing.TB, dir string, do func(*Store)) error {
 	t.Helper()
 	away := dir + "-away"
@@ -318,7 +318,7 @@ func privately(t testing.TB, dir string, do func(*Store)) error {
 	return os.Rename(away, dir)
 }
 
-// A large tenant is listed in pages, all of one revision.
+// A large tenant is read in pages, all of one revision.
 func TestSnapshotOfManyPages(t *testing.T) {
 	t.Parallel()
 	s := open(t, cluster.Config{})
@@ -339,8 +339,8 @@ func TestSnapshotOfManyPages(t *testing.T) {
 	}
 }
 
-// fill adds ports without uniqueness keys, straight to etcd: only their number matters.
-// pageKeys is how many keys are in one answer of the store.
+// fill writes ports without index keys directly to etcd: only their number matters. pageKeys is
+// the number of keys in one answer of the store.
 const pageKeys = 2000
 
 func fill(t testing.TB, s *Store, n intent.NetworkRef, ports int) {
@@ -386,7 +386,7 @@ func TestHostsWatch(t *testing.T) {
 	if again := host(t, s, "host1", "192.0.2.7"); again.ID != h.ID {
 		t.Errorf("id changed from %d to %d", h.ID, again.ID)
 	}
-	host(t, s, "host3", "192.0.2.1") // the address that host1 gave back
+	host(t, s, "host3", "192.0.2.1") // the address that host1 released
 	until(t, "the changed host", func() bool { return names() == "host1=192.0.2.7 host2=192.0.2.2 host3=192.0.2.1" })
 	if _, _, err := s.RemoveHost(ctx, "host2", false); err != nil {
 		t.Fatal(err)
@@ -449,7 +449,7 @@ func TestResolve(t *testing.T) {
 	wg.Wait()
 	for id, got := range told {
 		if want := []string{"// false", "acme/web/c1 true", "// false"}; !slices.Equal(got, want) {
-			t.Errorf("%s: told %v, want %v", id, got, want)
+			t.Errorf("%s: delivered %v, want %v", id, got, want)
 		}
 	}
 }

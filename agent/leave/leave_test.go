@@ -12,8 +12,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// bed is a host with a port, a card in a bridge, and a store with another host. It logs what
-// is done.
+// bed is a host with a port, a NIC in a bridge, and a store with another host. It logs what is
+// done.
 type bed struct {
 	log       []string
 	ports     []agent.Plugged
@@ -21,7 +21,7 @@ type bed struct {
 	hostsErr  error
 	removeErr error
 	nic       string
-	failing   string // what fails
+	failing   string // the step that fails
 }
 
 func (b *bed) did(format string, args ...any) error {
@@ -80,7 +80,7 @@ func TestLeave(t *testing.T) {
 		t.Errorf("the first step is %q, want %q", done[0], want)
 	}
 
-	// Another host had removed this one already, and there is no card to give back.
+	// Another host had removed this one already, and there is no NIC to give back.
 	b = newBed()
 	b.removeErr, b.nic = intent.NotFoundf("host host1 does not exist"), ""
 	if done, err := b.host().Leave(t.Context(), true); err != nil || len(done) != 5 {
@@ -88,8 +88,8 @@ func TestLeave(t *testing.T) {
 	}
 }
 
-// Leaving that fails half-way ends the daemon, which is half stopped, and says where; one that
-// fails at once changes nothing.
+// If leaving fails halfway, the daemon, which is half stopped, ends and reports the step; if it
+// fails at once, nothing changes.
 func TestLeaveThatFails(t *testing.T) {
 	b := newBed()
 	b.failing = "delete br-int"
@@ -98,7 +98,7 @@ func TestLeaveThatFails(t *testing.T) {
 		t.Errorf("done %q, %v", done, err)
 	}
 	if last := b.log[len(b.log)-1]; !strings.HasPrefix(last, "end: leaving stopped") {
-		t.Errorf("the last that happened is %q", last)
+		t.Errorf("the last step is %q", last)
 	}
 	b = newBed()
 	b.failing = "unplug ovl1"

@@ -21,7 +21,7 @@ func testConfig(t *testing.T) config.Config {
 	return cfg
 }
 
-// A store that cannot be is refused before anything is touched.
+// An impossible store configuration is refused before anything is changed.
 func TestPrepareLooksFirst(t *testing.T) {
 	cfg := testConfig(t)
 	cfg.Store = []string{"ftp://192.0.2.1"}

@@ -25,8 +25,8 @@ func (b *bed) observer() *Observer {
 		}}
 }
 
-// Flows are asked for by table or by object, are sorted as packets meet them, and say whose
-// they are.
+// Flows are selected by table or by object, are sorted in the order in which packets meet them,
+// and name their objects.
 func TestFlows(t *testing.T) {
 	port, other := pipeline.MakeCookie(pipeline.KindPort, 5), pipeline.MakeCookie(pipeline.KindPort, 6)
 	flow := func(table uint8, priority uint16, c pipeline.Cookie) of.FlowStats {
@@ -77,12 +77,11 @@ func TestConnectionsOfATenant(t *testing.T) {
 	}
 	o.Zones = func(context.Context) (map[string]uint16, error) { return nil, errors.New("no database") }
 	if _, err := o.TenantConnections(t.Context(), snap); err == nil {
-		t.Error("zones that cannot be read are none")
+		t.Error("zones that cannot be read count as none")
 	}
 }
 
-// Where a MAC was learned is told by the name of what is there, and by its address or interface
-// where it has no name.
+// The place of a learned MAC is reported by name or, without a name, by address or interface.
 func TestLearned(t *testing.T) {
 	var flows []of.FlowStats
 	for _, text := range []string{

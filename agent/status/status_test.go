@@ -32,12 +32,12 @@ var (
 	c2 = intent.PortRef{Tenant: "acme", Network: "web", Port: "c2"}
 )
 
-// bed is a host in whose place tests speak. Its zero value is one where all is well.
+// bed is a host in which tests stand for all parts. In its zero value, all is well.
 type bed struct {
 	hangs bool // controller and switch do not answer
 
 	mu     sync.Mutex
-	filter ofconn.FlowFilter // of the last question for flows; guarded by mu
+	filter ofconn.FlowFilter // of the last request for flows; guarded by mu
 
 	status  controller.Status
 	objects map[pipeline.Cookie]string
@@ -102,7 +102,7 @@ func (l link) State() (bool, time.Time, error) {
 	return l.down[l.name] == nil, time.Unix(1000, 0), l.down[l.name]
 }
 
-// database is the bed's, and says of its state what package ovsdb does.
+// database is the bed's, and reports its state as package ovsdb does.
 type database struct{ *bed }
 
 func (d database) State() ovsdb.State {
@@ -161,7 +161,7 @@ func TestStatusOfAHost(t *testing.T) {
 	}
 }
 
-// While the switch hangs a status tells what was known last, soon, and says that it does.
+// While the switch hangs, a status returns soon, with what was known last, and says so.
 func TestStatusWhileOthersHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := &bed{status: controller.Status{Connected: true, Flows: 80}}
@@ -206,12 +206,12 @@ func TestWarnings(t *testing.T) {
 	for _, c := range []struct {
 		name   string
 		change func(*bed)
-		want   []string // "what => do", as far as it matters
+		want   []string // "what => do", prefixes
 	}{
 		{"all is well", func(*bed) {}, nil},
 		{"the store", func(b *bed) { b.down["store"] = no; b.trial.Next = time.Unix(0, 0); b.trial.Last = "corrupt" },
 			[]string{"no answer => see whether the host that runs the store is up; packets keep flowing; it is tried again at 00:00:00Z (the last time: corrupt)"}},
-		{"a store that says what to do", func(b *bed) { b.down["store"] = intent.Unavailablef("%w", hinted) }, []string{" => put it back"}},
+		{"the store, with a remedy", func(b *bed) { b.down["store"] = intent.Unavailablef("%w", hinted) }, []string{" => put it back"}},
 		{"the store, with damaged copies", func(b *bed) { b.down["store"] = no; b.status.NoHosts, b.status.NoGuard = true, true },
 			[]string{"no answer", "the copy of the list of hosts on disk is damaged", "the copy of what tenants are kept from on disk is damaged"}},
 		{"the database", func(b *bed) { b.down["ovsdb"] = no }, []string{"ovsdb-server does not answer: no answer => see whether ovsdb-server runs"}},
@@ -223,7 +223,7 @@ func TestWarnings(t *testing.T) {
 		{"the underlay", func(b *bed) { b.under = agent.Underlay{Fault: "eth1 is down", Do: "up"} }, []string{"eth1 is down => up"}},
 		{"no limit", func(b *bed) { b.status.Tenants = []controller.TenantStatus{{Name: "acme", Unlimited: true}} }, []string{"nothing bounds the connections of tenant acme through NAT"}},
 		{"a clash", func(b *bed) { b.status.Clashes = []string{"acme and globex"} }, []string{"acme and globex => change one of them"}},
-		{"what the switch refused", func(b *bed) { b.status.LastError = "bad match" }, []string{"the switch could not be brought up to date: bad match"}},
+		{"a flow that the switch refused", func(b *bed) { b.status.LastError = "bad match" }, []string{"the switch could not be brought up to date: bad match"}},
 		{"an interface that does not open", port(func(p *controller.PortStatus) { p.Known, p.Error = true, "no such device" }), []string{"Open vSwitch cannot open interface ovl1 of acme/web/c1: no such device"}},
 		{"a port that another has", port(func(p *controller.PortStatus) { p.Known, p.Refused = true, "host2 has it" }), []string{"interface ovl1 cannot be used for its port: host2 has it => unplug it here"}},
 		{"a port that does not exist", port(func(*controller.PortStatus) {}), []string{"interface ovl1 names a port that does not exist: id => add the port"}},

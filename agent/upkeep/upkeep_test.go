@@ -30,7 +30,7 @@ func TestStoreHealth(t *testing.T) {
 	}
 }
 
-// Who begins with another store is told what becomes of the one that was there.
+// A host that joins another store reports what becomes of the old one.
 func TestInit(t *testing.T) {
 	dir := t.TempDir()
 	cfg := cluster.Config{StateDir: filepath.Join(dir, "store"), Name: "host1"}
@@ -45,11 +45,11 @@ func TestInit(t *testing.T) {
 		cfg.Endpoints = c.endpoints
 		var out strings.Builder
 		if err := Init(cfg, dir, &out); err != nil || !strings.Contains(out.String(), c.want) {
-			t.Errorf("%s: told %q, %v; want %q", c.name, out.String(), err, c.want)
+			t.Errorf("%s: reported %q, %v; want %q", c.name, out.String(), err, c.want)
 		}
 	}
 	var out strings.Builder
 	if err := Restore(t.Context(), cfg, dir, filepath.Join(dir, "no.db"), &out); err == nil || out.Len() != 0 {
-		t.Errorf("restored nothing: told %q, %v", out.String(), err)
+		t.Errorf("restored nothing: reported %q, %v", out.String(), err)
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// BenchmarkStart takes in a network of 50,000 ports on 20 hosts and compares it with an
-// empty switch, as a host does that comes back. It reports what is alive afterwards.
+// BenchmarkStart compiles a network of 50,000 ports on 20 hosts and compares it with an empty
+// switch, as a host that returns does. It reports the live memory afterwards.
 func BenchmarkStart(b *testing.B) {
 	const ports, hosts = 50_000, 20
 	acme := intent.Tenant{Name: "acme", ID: 1, VRF: 1}

@@ -8,8 +8,7 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// Whatever a snapshot holds is taken in: a list without a class would be left out without
-// a word.
+// Every list of a snapshot has a class: a list without one would be ignored silently.
 func TestEveryListOfASnapshotHasAClass(t *testing.T) {
 	w := newWorld(self)
 	lists := 0
@@ -32,7 +31,7 @@ func TestEveryListOfASnapshotHasAClass(t *testing.T) {
 	}
 }
 
-// A deletion of what was never there leaves nothing behind and takes nothing from others.
+// Deleting an object that never existed leaves nothing behind and takes nothing from others.
 func TestDeletionsOfWhatIsNotThere(t *testing.T) {
 	w := newWorld(self)
 	w.SetSwitch(pipeline.Switch{VXLANPort: 1})
@@ -49,7 +48,7 @@ func TestDeletionsOfWhatIsNotThere(t *testing.T) {
 		}
 		u := w.unique
 		if n := len(u.networkIDs.first) + len(u.vnis.first) + len(u.portIDs.first) + len(u.peerIDs.first) + len(u.routeIDs.first) + len(u.outer); n != 0 {
-			t.Errorf("after a deletion of %s is owned: %+v", intent.ObjectName(o), u)
+			t.Errorf("after a deletion of %s, owned: %+v", intent.ObjectName(o), u)
 		}
 	}
 	flushed(w)
@@ -58,7 +57,7 @@ func TestDeletionsOfWhatIsNotThere(t *testing.T) {
 	}
 }
 
-// When a tenant goes, all that its objects had alone may be another's.
+// When a tenant goes, all that its objects owned exclusively is free.
 func TestATenantThatGoesOwnsNothing(t *testing.T) {
 	s := newStoredWorld()
 	s.all(t)

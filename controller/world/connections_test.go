@@ -12,7 +12,7 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// Of several SNATs the one that allows most decides, always.
+// Of several SNATs, the highest limit applies, in whatever order.
 func TestConnectionsOfATenant(t *testing.T) {
 	for _, c := range []struct {
 		max  []uint32
@@ -35,7 +35,7 @@ func TestConnectionsOfATenant(t *testing.T) {
 	}
 }
 
-// tuples returns a connection from its tuples as dpctl/dump-conntrack shows them.
+// tuples returns a connection from its tuples, as dpctl/dump-conntrack shows them.
 func tuples(proto uint8, orig, reply [2]string) of.Connections {
 	tuple := func(ends [2]string) of.Tuple {
 		src, dst := netip.MustParseAddrPort(ends[0]), netip.MustParseAddrPort(ends[1])
@@ -81,7 +81,7 @@ func TestWhichConnectionsMayGoOn(t *testing.T) {
 		{"in by a forward that went", 6, [2]string{"198.51.100.1:5000", "203.0.113.10:8081"}, [2]string{"10.0.0.6:80", "198.51.100.1:5000"}, false},
 		{"in by another host", 6, [2]string{"198.51.100.1:5000", "10.0.0.6:80"}, [2]string{"10.0.0.6:80", "198.51.100.1:5000"}, true},
 		{"in by another host, of another protocol", 17, [2]string{"198.51.100.1:5000", "10.0.0.6:80"}, [2]string{"10.0.0.6:80", "198.51.100.1:5000"}, false},
-		{"in by another host, to what is no target", 6, [2]string{"198.51.100.1:5000", "10.0.0.6:81"}, [2]string{"10.0.0.6:81", "198.51.100.1:5000"}, false},
+		{"in by another host, to no forward's target", 6, [2]string{"198.51.100.1:5000", "10.0.0.6:81"}, [2]string{"10.0.0.6:81", "198.51.100.1:5000"}, false},
 		{"in by another host, to a port that left", 6, [2]string{"198.51.100.1:5000", "10.0.0.9:80"}, [2]string{"10.0.0.9:80", "198.51.100.1:5000"}, false},
 		{"to the own floating address, the way out", 6, [2]string{"10.0.0.5:5000", "203.0.113.11:80"}, [2]string{"203.0.113.11:80", "203.0.113.11:5000"}, true},
 		{"to the own floating address, the way in", 6, [2]string{"203.0.113.11:5000", "203.0.113.11:80"}, [2]string{"10.0.0.5:80", "203.0.113.11:5000"}, true},
@@ -93,8 +93,8 @@ func TestWhichConnectionsMayGoOn(t *testing.T) {
 	}
 }
 
-// A port that is on another host when ovloomd starts may have been here before; where a
-// forward leads to does not matter.
+// A port that is on another host when ovloomd starts may have been here before; a forward's
+// target does not matter.
 func TestPortsThatDepartedUnseen(t *testing.T) {
 	w := newWorld(self)
 	w.SetSwitch(pipeline.Switch{VXLANPort: 1})

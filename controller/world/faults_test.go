@@ -17,7 +17,7 @@ import (
 	"github.com/ovloom/ovloom/router"
 )
 
-// poison makes the functions of a kind panic for objects that sick names.
+// poison makes the functions of a kind panic for the objects that sick selects.
 func poison[K comparable, V any](k *kind[K, V], refOf func(*V) K, sick func(stage, name string) bool) {
 	check := func(stage string, ref K) {
 		if name := k.nameOf(ref); sick(stage, name) {
@@ -29,7 +29,7 @@ func poison[K comparable, V any](k *kind[K, V], refOf func(*V) K, sick func(stag
 	k.flows = func(v *V, emit pipeline.Emit) {
 		n := 0
 		flows(v, func(f of.Flow, note string) {
-			if n++; n == 2 { // in the midst
+			if n++; n == 2 { // halfway
 				check("flows", refOf(v))
 			}
 			emit(f, note)
@@ -58,7 +58,7 @@ func poisonAll(w *World, sick func(stage, name string) bool) {
 	poison(w.guards, func(*pipeline.GuardView) string { return "" }, sick)
 }
 
-// brought brings a switch to what a world wants, as the loop does.
+// brought brings a switch to a world's wanted state, as the loop does.
 func brought(sw *table, w *World) error {
 	mods, sure := w.Flush()
 	if sure {
@@ -79,8 +79,8 @@ func (s *table) of(c pipeline.Cookie) []string {
 	return l
 }
 
-// An object that fails keeps the flows that it had, over a restart too, is named and
-// logged once, and all others go on.
+// An object that fails keeps its flows, also over a restart; it is reported and logged once,
+// and all others go on.
 func TestObjectThatFailsIsLeftOut(t *testing.T) {
 	for _, stage := range []string{"view", "flows", "groups", "meters"} {
 		t.Run(stage, func(t *testing.T) {
@@ -193,7 +193,7 @@ func TestObjectThatFailsIsLeftOut(t *testing.T) {
 	}
 }
 
-// If it cannot be said what tenants must be kept from, they are kept from everything.
+// If the guard's list cannot be computed, tenants reach no external address at all.
 func TestGuardFailsClosed(t *testing.T) {
 	w := newWorld(self)
 	w.SetSwitch(pipeline.Switch{VXLANPort: 1})
@@ -211,8 +211,7 @@ func TestGuardFailsClosed(t *testing.T) {
 	}
 }
 
-// Whatever fails at random, no change is lost: once nothing fails any more, the switch
-// holds what a recompute gives.
+// Random failures lose no change: once they end, the switch holds what a recompute gives.
 func TestWalkWithFailures(t *testing.T) {
 	for seed := range *walkSeeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -236,8 +235,9 @@ func TestWalkWithFailures(t *testing.T) {
 			}
 			for range 3 * *walkSteps {
 				walk.step(w)
-				// An object that fails at random in one of its parts may refer to what it did not make:
-				// what matters is that nothing ends, and that all is right in the end.
+				// An object that fails at random in one of its parts may refer to a part that
+				// is missing: what matters is that the controller keeps running and that all is
+				// right in the end.
 				_ = brought(sw, w)
 			}
 			healed = true

@@ -12,8 +12,8 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// Of two objects that have the same of what each must have alone, the later one has no
-// flows, in whatever order they are told, and the first is not concerned.
+// Of two objects that have the same exclusive value, the later one has no flows, in whatever
+// order they arrive, and the first one is unaffected.
 func TestDoublesAreLeftOut(t *testing.T) {
 	addr, prefix := netip.MustParseAddr, netip.MustParsePrefix
 	tenant := func(name string, base intent.ID) *intent.Snapshot {
@@ -49,7 +49,7 @@ func TestDoublesAreLeftOut(t *testing.T) {
 		}
 		return w
 	}
-	setZones := func(w *World) { // each tenant has the same one in all worlds
+	setZones := func(w *World) { // the same for each tenant in all worlds
 		zones := map[string]uint16{}
 		for name := range w.ZoneNames() {
 			zones[name] = 16384
@@ -66,7 +66,7 @@ func TestDoublesAreLeftOut(t *testing.T) {
 	acme := tenant("acme", 10)
 	for _, c := range []struct {
 		name   string
-		change func(s *intent.Snapshot) []intent.Object // and returns what it changed
+		change func(s *intent.Snapshot) []intent.Object // returns what it changed
 		left   string
 	}{
 		{"a VNI", func(s *intent.Snapshot) []intent.Object {
@@ -102,7 +102,7 @@ func TestDoublesAreLeftOut(t *testing.T) {
 			changes := c.change(evil)
 			w := start()
 			tell(w, acme)
-			alone := newTable() // acme on its own
+			alone := newTable() // acme alone
 			if err := alone.compare(settled(w)); err != nil {
 				t.Fatal(err)
 			}
@@ -126,8 +126,8 @@ func TestDoublesAreLeftOut(t *testing.T) {
 				if clashes := w.Clashes(w.Target()); len(clashes) > 0 {
 					t.Errorf("%s: %q", when, clashes)
 				}
-				// What the first tenant has of its own is what it has alone, but for what depends
-				// on whether there are others.
+				// The first tenant's flows are the same as without the other, except for those
+				// that depend on whether there are other tenants.
 				for key, f := range alone.Flows {
 					if c := pipeline.Cookie(f.Cookie); c.Kind() == pipeline.KindNetwork || c.Kind() == pipeline.KindPort || c.Kind() == pipeline.KindRoute {
 						if now, ok := sw.Flows[key]; !ok || now.String() != f.String() {
@@ -172,15 +172,15 @@ func TestDoublesAreLeftOut(t *testing.T) {
 			}
 			check("changed", w, sw)
 
-			// Mended, all is as before.
+			// After the correction, all is as before.
 			tell(w, whole)
 			if err := sw.Apply(flushed(w)); err != nil {
 				t.Fatal(err)
 			}
 			if diff := switchtest.Difference(switchtest.Lines(sw.Dump()), switchtest.Lines(good.Dump())); diff != "" || len(w.LeftOut()) > 0 {
-				t.Errorf("mended, left out %v:\n%s", w.LeftOut(), diff)
+				t.Errorf("after the correction, left out %v:\n%s", w.LeftOut(), diff)
 			}
-			// And if the first goes, the second has what it says.
+			// If the first one goes, the second one gets its flows.
 			w.Update(intent.SpanUpdate{Tenant: "evil", Changes: list})
 			w.Update(intent.SpanUpdate{Tenant: "acme", Gone: true})
 			setZones(w)

@@ -9,14 +9,14 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// Each field of a view counts when two views are compared: one that is forgotten leaves
-// old flows in the switch without a word. Those that are left out are listed here.
+// Every field of a view counts when two views are compared: a forgotten field would leave old
+// flows in the switch silently. The exceptions are listed here.
 func TestEveryFieldOfAViewIsCompared(t *testing.T) {
 	w := newWorld(self)
 	compared(t, w.networks.same, pipeline.NetworkView{})
 	compared(t, w.ports.same, pipeline.PortView{Network: &intent.Network{}},
-		"Port.Tenant", "Port.Network", // with the name they are the key of what is compared
-		"Port.UUID") // no flow is made of it
+		"Port.Tenant", "Port.Network", // with the name, these are the key of the comparison
+		"Port.UUID") // no flow contains it
 	compared(t, w.peers.same, pipeline.PeerView{})
 	compared(t, w.routes.same, pipeline.RouteView{})
 	compared(t, w.senders.same, pipeline.SendersView{})
@@ -29,7 +29,7 @@ func TestEveryFieldOfAViewIsCompared(t *testing.T) {
 	compared(t, w.guards.same, pipeline.GuardView{})
 }
 
-// compared changes each field of a view by itself.
+// compared changes each field of a view on its own.
 func compared[V any](t *testing.T, same func(a, b *V) bool, view V, ignored ...string) {
 	t.Helper()
 	a, b := view, view
@@ -58,10 +58,10 @@ func compared[V any](t *testing.T, same func(a, b *V) bool, view V, ignored ...s
 
 type viewField struct {
 	name  string
-	index []int // of the fields that lead to it
+	index []int // of the fields on the way to it
 }
 
-// leaves are the fields of a struct, those of structs in it included.
+// leaves returns the fields of a struct, including those of nested structs.
 func leaves(t reflect.Type, prefix string, index []int) []viewField {
 	var list []viewField
 	for i := range t.NumField() {
@@ -80,8 +80,7 @@ func leaves(t reflect.Type, prefix string, index []int) []viewField {
 	return list
 }
 
-// alter gives the field at index another value; what pointers on the way lead to is
-// copied first.
+// alter changes the field at index, after copying what the pointers on the way point to.
 func alter(v reflect.Value, index []int) {
 	for _, i := range index {
 		v = v.Field(i)

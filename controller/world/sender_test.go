@@ -2,7 +2,7 @@ package world
 
 import "testing"
 
-// checkSenders counts claims anew: facts are shared by what is recomputed.
+// checkSenders compares the counts of claims, which are kept up to date, with new counts.
 func checkSenders(t *testing.T, w *World) {
 	t.Helper()
 	for _, tenant := range w.tenants {
@@ -15,11 +15,11 @@ func checkSenders(t *testing.T, w *World) {
 			}
 		}
 		if len(want) != len(tenant.senders) {
-			t.Errorf("tenant %s: claims by host are %v, counted are %v", tenant.Name, want, tenant.senders)
+			t.Errorf("tenant %s: claims by host are %v, counted %v", tenant.Name, want, tenant.senders)
 		}
 		for h, n := range want {
 			if tenant.senders[h] != n {
-				t.Errorf("tenant %s: host %s has %d claims, counted are %d", tenant.Name, h, n, tenant.senders[h])
+				t.Errorf("tenant %s: host %s has %d claims, counted %d", tenant.Name, h, n, tenant.senders[h])
 			}
 		}
 	}

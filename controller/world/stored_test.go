@@ -44,8 +44,8 @@ func storedObjects() []intent.Object {
 	}
 }
 
-// storedWorld is a world that takes in objects as the store's watches tell them, and a
-// switch that it brings to what is wanted.
+// storedWorld is a world that takes objects as the store's watches deliver them, and a switch
+// that it brings to the wanted state.
 type storedWorld struct {
 	*World
 	sw        *table
@@ -62,7 +62,7 @@ func newStoredWorld() *storedWorld {
 	return s
 }
 
-// tell tells of an object, as far as it would pass what reads the store.
+// tell delivers an object, if the store's reader would accept it.
 func (s *storedWorld) tell(o intent.Object) {
 	if intent.Stored(o) != nil {
 		return
@@ -82,7 +82,7 @@ func (s *storedWorld) tell(o intent.Object) {
 	s.SetZones(PlanZones(s.zones, s.ZoneNames()).Next)
 }
 
-// bring brings the switch to what is wanted, and returns what is wrong with that.
+// bring brings the switch to the wanted state, and returns what is wrong with it.
 func (s *storedWorld) bring() error {
 	mods, sure := s.Flush()
 	if !sure {
@@ -108,7 +108,7 @@ func (s *storedWorld) all(t testing.TB) {
 	}
 }
 
-// spoil changes a field of an object at random, or a part of one.
+// spoil changes a field of an object, or a part of a field, at random.
 func spoil(rnd *rand.Rand, o intent.Object) intent.Object {
 	b, err := json.Marshal(o)
 	if err != nil {
@@ -118,7 +118,7 @@ func spoil(rnd *rand.Rand, o intent.Object) intent.Object {
 	if err := json.Unmarshal(b, &fields); err != nil {
 		panic(err)
 	}
-	odd := func() []any { // new ones each time: a value must not become a part of itself
+	odd := func() []any { // new values each time: a value must not contain itself
 		return []any{nil, "", 0, -1, 1, 255, 4095, 4096, 65535, 1 << 24, 1<<24 - 1, 1<<48 - 1, "255.255.255.255", "10.0.0.1", "10.0.1.12", "203.0.113.1", "::", "fd00::1", "::ffff:10.0.0.1", "fe80::1",
 			"0.0.0.0/0", "::/0", "10.0.0.0/24", "10.0.0.0/32", "fd00::1/128", []any{}, []any{nil}, []any{"10.0.0.1"}, []any{"fd00::1", "10.0.0.12"}, []any{0, 65535}, map[string]any{}, true, "drop", "tcp", "udp", "sctp", "host2",
 			"02:00:00:00:00:01", "ff:ff:ff:ff:ff:ff", "00:00:00:00:00:00"}
@@ -142,7 +142,7 @@ func spoil(rnd *rand.Rand, o intent.Object) intent.Object {
 		list := odd()
 		return list[rnd.IntN(len(list))]
 	}
-	// One without these is another object, or none.
+	// Without these it is another object, or none.
 	keep := map[string]any{}
 	for _, name := range []string{"name", "tenant"} {
 		if v, ok := fields[name]; ok {
@@ -165,7 +165,7 @@ func spoil(rnd *rand.Rand, o intent.Object) intent.Object {
 	return p.Elem().Interface().(intent.Object)
 }
 
-// Whatever values pass what reads the store, flows can be made of them, and sent.
+// Every value that the store's reader accepts can be compiled and sent.
 func TestRandomStoredValues(t *testing.T) {
 	for seed := range *walkSeeds {
 		rnd := rand.New(rand.NewPCG(seed, 3))

@@ -12,8 +12,8 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// A comparison by who knows only one of two tenants leaves the other's flows and groups
-// as they are, and brings the one's to what is wanted.
+// A comparison by a world that knows only one of two tenants leaves the other's flows and
+// groups unchanged, and brings the known tenant's to the wanted state.
 func TestSparingComparison(t *testing.T) {
 	for seed := range *walkSeeds {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -29,7 +29,7 @@ func TestSparingComparison(t *testing.T) {
 			if err := sw.Apply(diff(w, sw)); err != nil {
 				t.Fatal(err)
 			}
-			// Whose is what: what a host that has only this tenant would want.
+			// The owners: what a host with only this tenant would want.
 			only := func(tenant string) *World {
 				o := newWorld(self)
 				o.SetSwitch(pipeline.Switch{VXLANPort: 1})
@@ -75,31 +75,30 @@ func TestSparingComparison(t *testing.T) {
 					t.Errorf("want %s, have %s", f.String(), now.String())
 				}
 			}
-			// Then all is told.
+			// Now both tenants are known.
 			if err := sw.Apply(diff(w, sw)); err != nil {
 				t.Fatal(err)
 			}
 			if d := switchtest.Difference(switchtest.Lines(sw.Dump()), switchtest.Lines(w.wanted())); d != "" {
-				t.Errorf("after all was told:\n%s", d)
+				t.Errorf("with both tenants known:\n%s", d)
 			}
 		})
 	}
 }
 
-// A flow with a cookie of flows that the switch makes itself belongs into tables for
-// those.
+// Flows with a cookie of learned flows belong only into tables of learned flows.
 func TestCookiesOfLearnedFlowsHideNothing(t *testing.T) {
 	learned := pipeline.MakeCookie(pipeline.KindLearnedPort, 5)
 	table := pipeline.LearnedTables()[0]
 	flows := []of.Flow{{Table: 0, Priority: 1, Cookie: uint64(learned)}, {Table: table, Priority: 1, Cookie: uint64(learned)}}
 	left := withoutLearned(flows, map[pipeline.Cookie]of.PortNo{learned: 0})
 	if len(left) != 1 || left[0].Table != 0 {
-		t.Errorf("compared are %v", left)
+		t.Errorf("compared %v", left)
 	}
 }
 
-// What the switch learned when an uplink had another number leads nowhere, and goes: when
-// all is compared because of something else, too, and at the start of another ovloomd.
+// What the switch learned when an uplink had another OpenFlow port is deleted: also when all is
+// compared for another reason, and when another ovloomd starts.
 func TestLearnedFlowsOfAnotherPortGo(t *testing.T) {
 	w := newWorld("host1")
 	w.SetSwitch(pipeline.Switch{VXLANPort: 1})
@@ -124,15 +123,15 @@ func TestLearnedFlowsOfAnotherPortGo(t *testing.T) {
 	w.SetUplinks(map[string]Uplink{"campus": {OFPort: 2}})
 	w.Settle()
 	if n := left(); n != 1 {
-		t.Errorf("of two learned flows %d are compared, want that to port 6", n)
+		t.Errorf("of two learned flows %d are compared, want the one to port 6", n)
 	}
 	w.SetUplinks(map[string]Uplink{"campus": {OFPort: 6}})
 	w.Settle()
 	if n := left(); n != 2 {
 		t.Errorf("the uplink has another number: of two learned flows %d are compared, want both", n)
 	}
-	clear(w.forgotten) // they were compared
+	clear(w.forgotten) // they have been compared
 	if n := left(); n != 1 {
-		t.Errorf("of two learned flows %d are compared, want that to port 2", n)
+		t.Errorf("of two learned flows %d are compared, want the one to port 2", n)
 	}
 }

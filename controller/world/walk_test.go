@@ -17,17 +17,17 @@ import (
 	"github.com/ovloom/ovloom/router"
 )
 
-// How far the tests walk. After a change to what is compiled, or to how, walk further:
+// The length of the walks. After a change to what is compiled, or how, walk further:
 // go test ./controller/world -walk-seeds 50 -walk-steps 300
 var (
 	walkSeeds = flag.Uint64("walk-seeds", 5, "random walks of each test")
 	walkSteps = flag.Int("walk-steps", 100, "steps of each walk that checks after every one")
 )
 
-// newWorld returns a world of a host, whose router nobody asks.
+// newWorld returns a world of a host whose router is not used.
 func newWorld(self string) *World { return New(self, nil, router.NewTable()) }
 
-// table is a switch without packets.
+// table is a switch as tables only.
 type table struct{ *switchtest.Table }
 
 func newTable() *table { return &table{switchtest.New()} }
@@ -38,7 +38,7 @@ func portRef(name string) intent.PortRef {
 	return intent.PortRef{Tenant: "acme", Network: "web", Port: name}
 }
 
-// flushed is Flush of a world in which nothing fails.
+// flushed is Flush of a world without failures.
 func flushed(w *World) []of.Mod {
 	mods, sure := w.Flush()
 	if !sure {
@@ -47,7 +47,7 @@ func flushed(w *World) []of.Mod {
 	return mods
 }
 
-// metersOf returns the meters that a switch is to have.
+// metersOf returns the wanted meters of a switch.
 func metersOf(w *World) map[uint32]of.Meter {
 	all := map[uint32]of.Meter{}
 	for _, m := range w.meters() {
@@ -62,14 +62,14 @@ func (s *table) held() Held {
 	return Held{flows, groups, slices.Collect(maps.Values(s.Meters))}
 }
 
-// compare brings the switch to what is wanted, as after a comparison of all.
+// compare brings the switch to the wanted state, as after a full comparison.
 func (s *table) compare(w *World) error { return s.Apply(w.Target().Mods(s.held())) }
 
-// diff returns what a comparison finds, but for meters.
+// diff returns the differences that a comparison finds, except for meters.
 func diff(w *World, s *table) []of.Mod { return w.Target().diff(s.Dump()) }
 
-// walker changes intent at random, in small numbers of names so that things are
-// deleted, come back, change hands and clash.
+// walker changes intent at random, with few names, so that objects are deleted, return, change
+// hands and clash.
 type walker struct {
 	*rand.Rand
 	nextID intent.ID
@@ -103,21 +103,21 @@ func (w *walker) host() intent.Host {
 		VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(n + 10*w.IntN(2))}), UnderlayMTU: 1500 + 100*w.IntN(2)}
 }
 
-// start tells the world of the tenants, which are there from the beginning.
+// start delivers the tenants, which exist from the beginning.
 func (w *walker) start(world *World) {
 	for name, s := range w.tenants {
 		world.Update(intent.SpanUpdate{Tenant: name, Snapshot: s})
 	}
 }
 
-// step makes one change and tells it to the world, now and then as a whole
-// snapshot, as a watch that lost its place does.
+// step makes one change and delivers it to the world, now and then as a whole snapshot, as a
+// watch that lost its place does.
 func (w *walker) step(world *World) {
 	tenant := []string{"acme", "umbrella"}[w.IntN(2)]
 	s := w.tenants[tenant]
 	var changes []intent.Change
 	switch w.IntN(18) {
-	case 0: // a host comes, goes or moves
+	case 0: // a host appears, disappears or moves
 		h := w.host()
 		w.hosts = slices.DeleteFunc(w.hosts, func(x intent.Host) bool { return x.Name == h.Name })
 		if w.IntN(3) > 0 {
@@ -125,7 +125,7 @@ func (w *walker) step(world *World) {
 		}
 		world.SetHosts(w.hosts)
 		return
-	case 1, 2: // an interface comes, goes or takes another's number
+	case 1, 2: // an interface appears, disappears or takes another's OpenFlow port
 		ref := w.ref(tenant)
 		p := of.PortNo(0)
 		if w.IntN(3) > 0 {
@@ -154,7 +154,7 @@ func (w *walker) step(world *World) {
 		changes = w.peer(s)
 	case 11, 12:
 		changes = w.route(s)
-	case 13: // something beyond the tenants
+	case 13: // a change outside of tenants
 		w.change(world)
 		return
 	case 14, 15, 16, 17:
@@ -182,14 +182,14 @@ func (w *walker) network(s *intent.Snapshot) []intent.Change {
 	i := slices.IndexFunc(s.Networks, func(x intent.Network) bool { return x.Ref() == ref })
 	if i >= 0 {
 		if w.IntN(3) > 0 {
-			n.ID = s.Networks[i].ID // changed, not made anew
+			n.ID = s.Networks[i].ID // changed, not created again
 		}
 		s.Networks = slices.Delete(s.Networks, i, i+1)
 	}
 	if i >= 0 && w.IntN(3) == 0 {
 		return []intent.Change{{Deleted: true, Object: n}}
 	}
-	n.VNI = uint32(n.ID) // like the store's: one network, one VNI
+	n.VNI = uint32(n.ID) // as in the store: one VNI per network
 	n.Unknown = []intent.Unknown{intent.UnknownDrop, intent.UnknownFlood}[w.IntN(2)]
 	n.Learning = w.IntN(2) == 0
 	n.MTU = []int{0, 1300}[w.IntN(2)]
@@ -197,7 +197,7 @@ func (w *walker) network(s *intent.Snapshot) []intent.Change {
 	n.VLANTransparent = w.IntN(4) == 0
 	for _, p := range []string{"10.0.0.0/24", "10.1.0.0/24", "fd00::/64", "fd01::/64"} {
 		prefix := netip.MustParsePrefix(p)
-		// The store gives a prefix to one network of a tenant at a time.
+		// The store gives each prefix to one network of a tenant at a time.
 		taken := slices.ContainsFunc(s.Networks, func(x intent.Network) bool {
 			return slices.ContainsFunc(x.Subnets, func(y intent.Subnet) bool { return y.Prefix == prefix })
 		})
@@ -233,7 +233,7 @@ func (w *walker) port(s *intent.Snapshot) []intent.Change {
 			p.Addrs = append(p.Addrs, a)
 		}
 	}
-	// The store gives a MAC to one port of a network at a time.
+	// The store gives each MAC to one port of a network at a time.
 	gone(func(x intent.Port) bool {
 		return x.Network == p.Network && (x.MAC == p.MAC || x.Name == p.Name)
 	})
@@ -241,7 +241,7 @@ func (w *walker) port(s *intent.Snapshot) []intent.Change {
 	return append(changes, intent.Change{Object: p})
 }
 
-// addrs returns addresses with the last byte n, one of each family.
+// addrs returns one address of each family, with n as the last byte.
 func (w *walker) addrs(n byte) []netip.Addr {
 	net := byte(w.IntN(2))
 	return []netip.Addr{netip.AddrFrom4([4]byte{10, net, 0, n}), netip.AddrFrom16([16]byte{0: 0xfd, 1: net, 15: n})}
@@ -252,7 +252,7 @@ func (w *walker) route(s *intent.Snapshot) []intent.Change {
 		Prefix: netip.MustParsePrefix([]string{"10.9.0.0/16", "10.9.1.0/24", "0.0.0.0/0", "fd09::/48"}[w.IntN(4)])}
 	s.Routes = slices.DeleteFunc(s.Routes, func(x intent.Route) bool {
 		if x.Prefix == r.Prefix && w.IntN(2) == 0 {
-			r.ID = x.ID // changed, not made anew
+			r.ID = x.ID // changed, not created again
 		}
 		return x.Prefix == r.Prefix
 	})
@@ -277,7 +277,7 @@ func (w *walker) peer(s *intent.Snapshot) []intent.Change {
 		VTEP: netip.AddrFrom4([4]byte{192, 0, 2, byte(100 + w.IntN(3))})}
 	gone := w.IntN(3) == 0
 	var changes []intent.Change
-	// The store gives a VTEP to one peer of a network at a time.
+	// The store gives each VTEP to one peer of a network at a time.
 	s.Peers = slices.DeleteFunc(s.Peers, func(x intent.Peer) bool {
 		if x.Ref() == p.Ref() || !gone && x.Network == p.Network && x.VTEP == p.VTEP {
 			changes = append(changes, intent.Change{Deleted: true, Object: x})
@@ -304,7 +304,7 @@ func (w *walker) claim(s *intent.Snapshot) []intent.Change {
 	return []intent.Change{{Object: b}}
 }
 
-// fresh returns a world that learns everything at once.
+// fresh returns a world that gets everything at once.
 func (w *walker) fresh() *World {
 	f := newWorld(self)
 	f.SetSwitch(pipeline.Switch{VXLANPort: 1})
@@ -321,7 +321,7 @@ func (w *walker) fresh() *World {
 	return f
 }
 
-// Whatever way leads to a state, the switch then holds what a recompute gives.
+// Whatever changes lead to a state, the switch then holds what a recompute gives.
 func TestIncrementalEqualsRecompute(t *testing.T) {
 	for seed := range *walkSeeds {
 		t.Run(fmt.Sprintf("seed %d", seed), func(t *testing.T) {
@@ -351,11 +351,11 @@ func TestIncrementalEqualsRecompute(t *testing.T) {
 				base := 0
 				pipeline.Base(w.sw, func(of.Flow, string) { base++ })
 				if n := base + w.flowCount + w.groupCount; n != len(want) {
-					t.Fatalf("step %d: counts %d flows and groups, there are %d", step, n, len(want))
+					t.Fatalf("step %d: counted %d flows and groups, want %d", step, n, len(want))
 				}
 				checkSenders(t, w)
 				if mods := diff(w.Recomputed(), sw); len(mods) != 0 {
-					t.Fatalf("step %d: its own recompute sends %s and %d more", step, mods[0], len(mods)-1)
+					t.Fatalf("step %d: a recompute by the same world sends %s and %d more", step, mods[0], len(mods)-1)
 				}
 				if clashes := w.Clashes(w.Target()); len(clashes) != 0 {
 					t.Fatalf("step %d: %s", step, strings.Join(clashes, "\n"))
@@ -368,7 +368,7 @@ func TestIncrementalEqualsRecompute(t *testing.T) {
 	}
 }
 
-// A switch in any state is brought to what is wanted by one comparison.
+// One comparison brings a switch in any state to the wanted state.
 func TestResyncFromAnotherState(t *testing.T) {
 	for seed := range *walkSeeds {
 		walk := newWalker(seed)
@@ -383,7 +383,7 @@ func TestResyncFromAnotherState(t *testing.T) {
 		if err := old.compare(w); err != nil {
 			t.Fatal(err)
 		}
-		old.Flows[of.FlowKey{Table: 99}] = of.Flow{Table: 99} // somebody else's
+		old.Flows[of.FlowKey{Table: 99}] = of.Flow{Table: 99} // another program's
 		for range 100 {
 			walk.step(w)
 		}
@@ -447,7 +447,7 @@ func TestMetersOfASwitchArePutRight(t *testing.T) {
 		mods int
 	}{
 		{"none, as after a crash", nil, of.MeterAdd, len(wanted)},
-		{"right, beside one of somebody else", append([]of.Meter{{ID: 99}}, wanted...), 0, 0},
+		{"right, beside another program's", append([]of.Meter{{ID: 99}}, wanted...), 0, 0},
 		{"another rate", others, of.MeterModify, 1},
 	} {
 		mods := Target{meters: wanted}.meterMods(c.have)

@@ -11,9 +11,9 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// This file is what the walker does to externals and NAT.
+// The walker's changes of externals and NAT.
 
-// outsideFacts are what a world is told of externals, but for what is a tenant's.
+// outsideFacts are what a world knows of externals, apart from tenants' NAT.
 type outsideFacts struct {
 	externals    []intent.External
 	uplinks      map[string]Uplink
@@ -28,7 +28,7 @@ func (o outsideFacts) tell(w *World) {
 	w.SetZones(maps.Clone(o.zones))
 }
 
-// external returns one of three: two through the host, one through a bridge.
+// external returns one of three externals: two through the host, one through a bridge.
 func (w *walker) external(n int) intent.External {
 	if n == 2 {
 		return intent.External{Name: "campus", ID: 502, Number: 3, Kind: intent.ExternalBridge, Bridge: "br-ex",
@@ -42,7 +42,7 @@ func (w *walker) external(n int) intent.External {
 		Subnet: netip.MustParsePrefix(fmt.Sprintf("100.%d.0.0/16", 64+n))}.WithDefaults()
 }
 
-// change changes an external, an uplink, what is around, or zones.
+// change changes an external, an uplink, the guard's hosts, or zones.
 func (w *walker) change(world *World) {
 	o := &w.outside
 	switch w.IntN(4) {
@@ -66,7 +66,7 @@ func (w *walker) change(world *World) {
 			Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.7"), netip.AddrFrom4([4]byte{192, 0, 2, byte(w.IntN(4))})},
 			Forwards:  []pipeline.HostPort{{Protocol: intent.TCP, Port: 8080}, {Protocol: intent.UDP, Port: 53}, {Protocol: intent.UDP, Port: 54}}[:w.IntN(4)],
 		}
-	case 3: // those that need one have one, mostly
+	case 3: // those that need one mostly have one
 		o.zones = maps.Clone(PlanZones(o.zones, world.ZoneNames()).Next)
 		if w.IntN(4) == 0 {
 			maps.DeleteFunc(o.zones, func(string, uint16) bool { return w.IntN(2) == 0 })
@@ -75,8 +75,7 @@ func (w *walker) change(world *World) {
 	o.tell(world)
 }
 
-// nat changes some NAT of a tenant. An address is one tenant's, and used for one thing,
-// as the store sees to.
+// nat changes some NAT of a tenant. As in the store, an address has one tenant and one use.
 func (w *walker) nat(s *intent.Snapshot) []intent.Change {
 	tenant := s.Tenant.Name
 	base := byte(10)
@@ -112,7 +111,7 @@ func (w *walker) nat(s *intent.Snapshot) []intent.Change {
 	}
 }
 
-// put puts an object in place of those that match, or, if it is gone, deletes it.
+// put replaces the objects that match by another one, or deletes them if gone is set.
 func put[T intent.Object](list *[]T, o T, gone bool, match func(T) bool) []intent.Change {
 	var changes []intent.Change
 	*list = slices.DeleteFunc(slices.Clone(*list), func(x T) bool {

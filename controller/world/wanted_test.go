@@ -11,12 +11,12 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// What is made in parts on all CPUs must be what its objects give one after the other,
-// whether they fit in the room that is kept for them or not.
+// What is computed in parts on all CPUs equals what the objects give one after the other,
+// whether it fits into the preallocated memory or not.
 func TestWantedIsWhatObjectsEmit(t *testing.T) {
 	for _, addrs := range []int{1, 4} {
 		t.Run(fmt.Sprint(addrs, " addresses"), func(t *testing.T) {
-			const ports = 3000 // enough to be worth several parts
+			const ports = 3000 // enough for several parts
 			s := &intent.Snapshot{Tenant: intent.Tenant{Name: "acme", ID: 1, VRF: 1}, Revision: 1,
 				Networks: []intent.Network{intent.Network{Tenant: "acme", Name: "web", ID: 100, VNI: 10000,
 					Subnets: []intent.Subnet{{Prefix: netip.MustParsePrefix("10.0.0.0/8"), Gateway: netip.MustParseAddr("10.0.0.1")}}}.WithDefaults()}}

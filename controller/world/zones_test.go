@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// Zones are shared out so that nobody loses one that is needed, no two have the same,
-// and none is given or taken back without being emptied.
+// Every owner keeps the zone that it needs, no two have the same one, and a zone is emptied
+// whenever it is given or taken back.
 func TestZonesAreSharedOut(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	have := map[string]uint16{}
@@ -48,7 +48,7 @@ func TestZonesAreSharedOut(t *testing.T) {
 			t.Fatalf("step %d: %d need a zone, %d get one", step, len(needed), len(p.Next))
 		}
 		if again := PlanZones(p.Next, needed); len(again.Empty) != 0 || !maps.Equal(again.Next, p.Next) {
-			t.Fatalf("step %d: a second look changes something", step)
+			t.Fatalf("step %d: a second run changes something", step)
 		}
 		have = p.Next
 	}

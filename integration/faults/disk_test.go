@@ -1,6 +1,6 @@
 package faults_test
 
-// What can be done to a host's disk in TestRandomFaults.
+// Faults of a host's disk in TestRandomFaults.
 
 import (
 	"errors"
@@ -34,7 +34,7 @@ func (r *faultRun) onSmallDisk(h *lab.Host) {
 
 func (r *faultRun) diskFaults() []fault {
 	backup := filepath.Join(r.Dir, "backup")
-	// The store's data of the first host is lost in some way; only a backup brings it back.
+	// The store's data on the first host is lost; only a backup restores it.
 	loseStore := func(script string) fault {
 		did := false
 		return fault{first: true, do: func(*lab.Host) error {
@@ -89,12 +89,12 @@ func (r *faultRun) diskFaults() []fault {
 	}
 }
 
-// onState is shell for a script in which STATE is the host's state directory.
+// onState is shell with STATE replaced by the host's state directory.
 func (r *faultRun) onState(script string) func(*lab.Host) error {
 	return func(h *lab.Host) error { return r.shell(strings.ReplaceAll(script, "STATE", h.StateDir()))(h) }
 }
 
-// diskBack repairs the disk, and restarts an ovloomd whose store has failed because of it.
+// diskBack repairs the disk, and restarts an ovloomd whose store failed because of it.
 func (r *faultRun) diskBack(script string) func(*lab.Host) error {
 	return func(h *lab.Host) error {
 		if err := r.onState(script)(h); err != nil {
@@ -112,8 +112,8 @@ func (r *faultRun) diskBack(script string) func(*lab.Host) error {
 	}
 }
 
-// damageOne damages one of the files of a state directory, other than the store's, and
-// says what it did.
+// damageOne damages one file of a state directory, but not the store's, and returns what it
+// did.
 func (r *faultRun) damageOne(dir string) (what string, err error) {
 	var files []string
 	err = filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
@@ -122,8 +122,9 @@ func (r *faultRun) damageOne(dir string) (what string, err error) {
 			return err
 		case d.IsDir() && d.Name() == "etcd":
 			return filepath.SkipDir
-		// Without the file instance, ovloomd exits until the lease of its predecessor ends, ten seconds at
-		// most, and is started again: so it is meant, for two could have one name.
+		// Without the file instance, ovloomd exits and is started again until the lease of its
+		// predecessor ends, after ten seconds at most. This is intended: two hosts could have
+		// the same name.
 		case d.Type().IsRegular() && d.Name() != "lock" && d.Name() != "instance":
 			files = append(files, path)
 		}
@@ -140,7 +141,7 @@ func (r *faultRun) damageOne(dir string) (what string, err error) {
 	return damage(r.rand, file, b)
 }
 
-// damage cuts a file, empties it or spoils some of its bytes.
+// damage truncates a file, empties it or changes some of its bytes.
 func damage(random *rand.Rand, file string, b []byte) (what string, err error) {
 	switch random.IntN(3) {
 	case 0:

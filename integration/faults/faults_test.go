@@ -1,7 +1,8 @@
 package faults_test
 
-// Random faults and random changes by others: nothing crosses tenants at any time, all
-// recovers, and status reported it. FAULT_SEED replays a run, FAULT_TIME makes it longer.
+// Random faults and random changes by other programs: no packet crosses tenants at any time,
+// everything recovers, and status reports it. FAULT_SEED replays a run, FAULT_TIME makes it
+// longer.
 
 import (
 	"bytes"
@@ -25,7 +26,7 @@ import (
 	"github.com/ovloom/ovloom/integration/overlay"
 )
 
-// faultRun is a lab in which things break.
+// faultRun is a lab with faults.
 type faultRun struct {
 	*overlay.Outdoors
 	t       *testing.T
@@ -34,7 +35,7 @@ type faultRun struct {
 	heard   map[*overlay.Machine]*heardTags
 	links   map[*lab.Host]int
 	floats  map[*overlay.Machine]netip.Addr // floating addresses
-	guests  map[*lab.Host]*overlay.Machine  // of a tenant that comes and goes
+	guests  map[*lab.Host]*overlay.Machine  // machines of tenants that come and go
 	step    int
 	count   map[string]int // of faults, by name
 }
@@ -45,27 +46,25 @@ type heardTags struct {
 	own []byte
 }
 
-// tagOf is in everything that a tenant's machines send.
+// tagOf is the tag in all packets of a tenant's machines.
 func tagOf(tenant int) []byte { return []byte(fmt.Sprintf("%s%d;", anyTag, tenant)) }
 
-// anyTag begins all tags.
+// anyTag is the prefix of all tags.
 const anyTag = "said by tenant "
 
-// fault is something that breaks on a host, or is done to it; undo, if there is one, is
-// what ovloom cannot repair by itself.
+// fault is a fault of a host; undo, unless nil, repairs what ovloom cannot repair.
 type fault struct {
 	name string
 	do   func(*lab.Host) error
 	undo func(*lab.Host) error
 
-	// tellsNothing: what is broken is outside of the host, of which its status knows
-	// nothing, or it was asked for.
+	// tellsNothing: the fault is outside of the host, which cannot detect it, or was requested.
 	tellsNothing bool
 
-	first bool // only the first host, which has the store, can have it
+	first bool // only on the first host, which has the store
 
-	// opens: until ovloom has put it back, which this says, Open vSwitch itself lets tenants
-	// meet that have machines on the host.
+	// opens: until ovloom has repaired it, as this function reports, Open vSwitch itself
+	// connects the tenants with machines on the host.
 	opens func(*lab.Host) error
 }
 
@@ -101,7 +100,7 @@ func TestRandomFaults(t *testing.T) {
 	}
 }
 
-// report says what was done.
+// report returns the faults that were caused.
 func (r *faultRun) report() {
 	total := 0
 	var lines []string
@@ -114,7 +113,7 @@ func (r *faultRun) report() {
 
 func newFaultRun(t *testing.T, seed uint64) *faultRun {
 	o := overlay.NewOutdoors(t, 3)
-	if err := o.AllowLog("."); err != nil { // daemons may log what they like about faults; they must not end
+	if err := o.AllowLog("."); err != nil { // daemons may log anything about faults, but must not end
 		t.Fatal(err)
 	}
 	r := &faultRun{Outdoors: o, t: t, rand: rand.New(rand.NewPCG(seed, 0)), links: map[*lab.Host]int{},
@@ -160,8 +159,8 @@ func (r *faultRun) talk(ctx context.Context, from *overlay.Machine, all []*overl
 	}
 }
 
-// oneStep breaks one or two things, watches, undoes what ovloom cannot, and waits until all
-// is well.
+// oneStep causes one or two faults, watches, repairs what ovloom cannot, and waits until all is
+// well.
 func (r *faultRun) oneStep(ctx context.Context) {
 	r.t.Helper()
 	type broken struct {
@@ -170,7 +169,7 @@ func (r *faultRun) oneStep(ctx context.Context) {
 	}
 	var now []broken
 	for range 1 + r.rand.IntN(2) {
-		all := r.faults() // new ones: each remembers what it did
+		all := r.faults() // new ones, because each remembers what it did
 		b := broken{all[r.rand.IntN(len(all))], r.Hosts[r.rand.IntN(len(r.Hosts))]}
 		if b.first {
 			b.on = r.Hosts[0]
@@ -181,7 +180,7 @@ func (r *faultRun) oneStep(ctx context.Context) {
 	}
 	hold := time.Duration(300+r.rand.IntN(4700)) * time.Millisecond
 	if r.rand.IntN(4) == 0 {
-		hold += lab.Patient(seeWithin) // so that status has to know
+		hold += lab.Patient(seeWithin) // so that status has to report it
 	}
 	var names []string
 	for _, b := range now {
@@ -194,7 +193,7 @@ func (r *faultRun) oneStep(ctx context.Context) {
 		switch err := b.do(b.on); {
 		case err == nil:
 			r.count[b.name]++
-		case ctx.Err() == nil: // such as one that another has made impossible
+		case ctx.Err() == nil: // for example, because another fault made this one impossible
 			r.t.Logf("step %d: %s: %v", r.step, b.name, err)
 		}
 	}
@@ -203,7 +202,7 @@ func (r *faultRun) oneStep(ctx context.Context) {
 		if b.opens == nil {
 			continue
 		}
-		// Only that: what is received later, or elsewhere, counts.
+		// Only that: packets received later, or elsewhere, count.
 		lab.Eventually(r.t, 3*time.Second, name+": the switch to be closed again", func() error { return b.opens(b.on) })
 		r.t.Logf("step %d: open for less than %s", r.step, time.Since(began).Round(time.Millisecond))
 		for m, c := range r.heard {
@@ -214,7 +213,7 @@ func (r *faultRun) oneStep(ctx context.Context) {
 	}
 	r.watch(name, began, hold, known)
 	r.nothingEnded(name)
-	// One may need that another is undone first, as the store.
+	// One repair may need another one first, such as the store's.
 	lab.Eventually(r.t, overlay.PollTime, name+": all to be undone", func() error {
 		var errs []error
 		now = slices.DeleteFunc(now, func(b broken) bool {
@@ -242,10 +241,10 @@ func (r *faultRun) oneStep(ctx context.Context) {
 	r.nothingCrossed(name)
 }
 
-// seeWithin is how long ovloom may take to see what is wrong.
+// seeWithin is the time within which ovloom has to detect a fault.
 const seeWithin = 2 * time.Second
 
-// watch probes for a while. A pair that stays silent must show in some host's status.
+// watch probes for a while. If a pair stays unreachable, some host's status must report it.
 func (r *faultRun) watch(name string, began time.Time, hold time.Duration, known bool) {
 	patience := lab.Patient(seeWithin)
 	silent := map[string]time.Time{}
@@ -263,7 +262,7 @@ func (r *faultRun) watch(name string, began time.Time, hold time.Duration, known
 				silent[pair] = time.Now()
 			case time.Since(since) > patience && !known:
 				if known = r.anyHostReports(began); !known {
-					r.t.Errorf("%s: %v, for %s, and no status tells of anything", name, err, time.Since(since).Round(time.Millisecond))
+					r.t.Errorf("%s: %v, for %s, and no status reports trouble", name, err, time.Since(since).Round(time.Millisecond))
 					known = true
 				}
 			}
@@ -272,7 +271,8 @@ func (r *faultRun) watch(name string, began time.Time, hold time.Duration, known
 	}
 }
 
-// failures pings between all that should talk, at once, and returns what failed.
+// failures pings, concurrently, between all machines that should reach each other, and returns
+// what failed.
 func (r *faultRun) failures(limit time.Duration) map[string]error {
 	ctx, cancel := context.WithTimeout(r.t.Context(), lab.Patient(limit))
 	defer cancel()
@@ -306,7 +306,7 @@ func (r *faultRun) failures(limit time.Duration) map[string]error {
 	return failed
 }
 
-// anyHostReports says whether the status of any host has reported trouble since began.
+// anyHostReports reports whether the status of any host has reported trouble since began.
 func (r *faultRun) anyHostReports(began time.Time) bool {
 	for _, h := range r.Hosts {
 		s, err := r.statusOf(h)
@@ -327,7 +327,7 @@ func (r *faultRun) statusOf(h *lab.Host) (s api.Status, err error) {
 	return s, err
 }
 
-// trouble returns what a status says is wrong now.
+// trouble returns the faults that a status reports now.
 func trouble(s api.Status) []string {
 	var list []string
 	for _, w := range s.Warnings {
@@ -354,8 +354,8 @@ func trouble(s api.Status) []string {
 	return list
 }
 
-// quiet waits until all that should talk does, every switch is right, and every status
-// says so.
+// quiet waits until all machines reach each other as they should, every switch is right, and
+// every status says so.
 func (r *faultRun) quiet(name string) {
 	r.t.Helper()
 	lab.Eventually(r.t, 40*time.Second, name+": all to talk again", func() error {
@@ -372,7 +372,7 @@ func (r *faultRun) quiet(name string) {
 			}
 			s, err := r.statusOf(h)
 			if list := trouble(s); err == nil && len(list) > 0 {
-				err = fmt.Errorf("status says %q", list)
+				err = fmt.Errorf("status reports %q", list)
 			}
 			if err == nil && len(s.Ports) != len(r.tenants) {
 				err = fmt.Errorf("status shows %d ports", len(s.Ports))
@@ -394,7 +394,7 @@ func (r *faultRun) nothingEnded(name string) {
 	}
 }
 
-// nothingCrossed checks what all machines have heard, and forgets it.
+// nothingCrossed checks the tags that all machines received, and forgets them.
 func (r *faultRun) nothingCrossed(name string) {
 	r.t.Helper()
 	for _, c := range r.heard {
@@ -402,7 +402,7 @@ func (r *faultRun) nothingCrossed(name string) {
 			return bytes.Contains(p.Payload, []byte(anyTag)) && !bytes.Contains(p.Payload, c.own)
 		}
 		if n := c.Count(foreign); n > 0 {
-			r.t.Errorf("%s: %s heard another tenant %d times", name, c.Name, n)
+			r.t.Errorf("%s: %s received %d packets of another tenant", name, c.Name, n)
 		}
 		c.Reset()
 	}

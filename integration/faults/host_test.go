@@ -1,6 +1,6 @@
 package faults_test
 
-// What must hold when a host or its cable goes.
+// Tests of hosts and cables that fail.
 
 import (
 	"errors"
@@ -13,7 +13,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// A host that is gone stays in the other hosts' tables until it is removed.
+// A host that is down stays in the other hosts' tables until it is removed.
 func TestHostGoneAndBack(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: overlay.VswitchdGone})
 	o.Run("tenant", "add", "acme")
@@ -52,7 +52,7 @@ func TestHostGoneAndBack(t *testing.T) {
 	o.Reaches(b, c.V4())
 }
 
-// After a cable is pulled and plugged in again, all recovers by itself.
+// After a cable is unplugged and plugged in again, everything recovers.
 func TestUnderlayDownAndUp(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: []string{`tunnel`}})
 	o.Run("tenant", "add", "acme")

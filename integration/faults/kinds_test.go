@@ -1,7 +1,7 @@
 package faults_test
 
-// What can be done to a host in TestRandomFaults: changes in the switch, in the host's own
-// network and in the daemons, and what breaks.
+// Faults of a host in TestRandomFaults: changes in the switch, in the host's own network and in
+// the daemons, and failures.
 
 import (
 	"context"
@@ -32,7 +32,7 @@ func (r *faultRun) machineOn(h *lab.Host) *overlay.Machine {
 	return machines[0]
 }
 
-// run returns what runs a command on a host.
+// run returns a function that runs a command on a host.
 func (r *faultRun) run(args ...string) func(*lab.Host) error {
 	return func(h *lab.Host) error {
 		limited, cancel := context.WithTimeout(r.t.Context(), lab.Patient(10*time.Second))
@@ -42,7 +42,7 @@ func (r *faultRun) run(args ...string) func(*lab.Host) error {
 	}
 }
 
-// port is run for a random port of the host, whose interface stands for PORT.
+// port is run with PORT replaced by the interface of a random port of the host.
 func (r *faultRun) port(command ...string) func(*lab.Host) error {
 	return func(h *lab.Host) error {
 		m := r.machineOn(h)
@@ -81,10 +81,10 @@ func (r *faultRun) appctl(args ...string) func(*lab.Host) error {
 	return r.run(append([]string{"ovs-appctl", "--timeout=5"}, args...)...)
 }
 
-// shell is run for a script.
+// shell is run for a shell script.
 func (r *faultRun) shell(script string) func(*lab.Host) error { return r.run("sh", "-ec", script) }
 
-// startOvloomd starts ovloomd unless it runs.
+// startOvloomd starts ovloomd unless it is running.
 func (r *faultRun) startOvloomd(h *lab.Host) error {
 	if h.Ovloomd.Running() {
 		return nil
@@ -93,7 +93,7 @@ func (r *faultRun) startOvloomd(h *lab.Host) error {
 	return err
 }
 
-// startSwitch starts what of Open vSwitch does not run.
+// startSwitch starts the daemons of Open vSwitch that are not running.
 func (r *faultRun) startSwitch(h *lab.Host) error {
 	if !h.OVSDB.Running() {
 		if err := h.StartOVSDB(r.t.Context()); err != nil {
@@ -106,8 +106,8 @@ func (r *faultRun) startSwitch(h *lab.Host) error {
 	return h.StartVswitchd(r.t.Context())
 }
 
-// faults lists all that can be done. What is random about one is chosen when it is done,
-// in one order, so that a seed replays.
+// faults lists all faults. Each draws its random choices when it is caused, in a fixed order,
+// so that a seed replays.
 func (r *faultRun) faults() []fault {
 	var all []fault
 	for _, kind := range [][]fault{r.daemonFaults(), r.flowFaults(), r.bridgeFaults(), r.datapathFaults(), r.hostFaults(), r.networkFaults(), r.diskFaults(), r.changes()} {
@@ -123,7 +123,7 @@ func (r *faultRun) daemonFaults() []fault {
 	daemon := func(h *lab.Host) *lab.Process { return h.Ovloomd }
 	vswitchd := func(h *lab.Host) *lab.Process { return h.Vswitchd }
 	ovsdb := func(h *lab.Host) *lab.Process { return h.OVSDB }
-	var files unix.Rlimit // that ovloomd might open
+	var files unix.Rlimit // the limit for ovloomd
 	daemonFirst := false
 	return []fault{
 		{name: "kill -9 ovloomd", do: func(h *lab.Host) error { return h.Ovloomd.Kill() }, undo: r.startOvloomd},
@@ -142,7 +142,7 @@ func (r *faultRun) daemonFaults() []fault {
 				if !daemonFirst {
 					return errors.Join(r.startSwitch(h), r.startOvloomd(h))
 				}
-				if !h.Ovloomd.Running() { // it serves its API only when it has seen the switch
+				if !h.Ovloomd.Running() { // it serves its API only after it has connected to the switch
 					if _, err := h.LaunchOvloomd(r.t.Context()); err != nil {
 						return err
 					}
@@ -214,7 +214,7 @@ func (r *faultRun) bridgeFaults() []fault {
 		{name: "external_ids of a port cleared", do: r.port("ovs-vsctl", "--timeout=5", "clear", "Interface", "PORT", "external_ids")},
 		{name: "another iface-id", do: r.port("ovs-vsctl", "--timeout=5", "set", "Interface", "PORT", "external_ids:iface-id=vm7")},
 		{name: "set-controller", do: r.vsctl("set-controller", "br-int", "tcp:127.0.0.1:9"),
-			undo: r.vsctl("del-controller", "br-int")}, // of the fourth in ten minutes ovloom only warns
+			undo: r.vsctl("del-controller", "br-int")}, // from the fourth within ten minutes on, ovloom only warns
 		{name: "a table's limit", do: table},
 		{name: "fail mode", do: r.vsctl("set-fail-mode", "br-int", "standalone"), opens: r.closedAgain},
 		{name: "emer-reset", do: r.vsctl("emer-reset"), opens: r.closedAgain},
@@ -224,14 +224,14 @@ func (r *faultRun) bridgeFaults() []fault {
 		{name: "the underlay's card taken off br-phy", do: r.vsctl("del-port", "br-phy", lab.UnderlayNIC)},
 		{name: "fail mode of br-phy", do: r.vsctl("set-fail-mode", "br-phy", "secure")},
 		{name: "mod-port of br-phy down", do: r.ofctl("mod-port", "br-phy", lab.UnderlayNIC, "down"),
-			undo: r.run("ip", "link", "set", lab.UnderlayNIC, "up")}, // whether the card is up is its owner's affair
+			undo: r.run("ip", "link", "set", lab.UnderlayNIC, "up")}, // whether the NIC is up is its owner's decision
 		{name: "external_ids of br-phy cleared", do: r.vsctl("clear", "Bridge", "br-phy", "external_ids")},
 		{name: "the patch to br-ex taken off", do: r.shell(`for p in $(ovs-vsctl --timeout=5 list-ports br-ex); do case $p in *-out) ovs-vsctl --timeout=5 del-port br-ex $p;; esac; done`)},
 	}
 }
 
-// closedAgain says whether br-int is as it must be, and nothing is cached of the time when
-// it was a bridge like any other.
+// closedAgain reports whether br-int is right again, and no cached flow is left from the time
+// when it was an ordinary bridge.
 func (r *faultRun) closedAgain(h *lab.Host) error {
 	ctx := r.t.Context()
 	if mode, err := h.Exec(ctx, "ovs-vsctl", "--timeout=5", "get-fail-mode", "br-int"); err != nil || mode != "secure\n" {
@@ -240,7 +240,7 @@ func (r *faultRun) closedAgain(h *lab.Host) error {
 	if flows, err := h.Exec(ctx, "ovs-ofctl", "-O", "OpenFlow15", "--timeout=5", "dump-flows", "br-int", "table=0"); err != nil || strings.Contains(flows, "NORMAL") {
 		return fmt.Errorf("flows of table 0: %v\n%s", err, flows)
 	}
-	return r.appctl("revalidator/wait")(h) // what it has cached goes
+	return r.appctl("revalidator/wait")(h) // until the cached flows are gone
 }
 
 func (r *faultRun) datapathFaults() []fault {
@@ -290,7 +290,7 @@ func (r *faultRun) hostFaults() []fault {
 		}, undo: plug},
 		{name: "a namespace deleted", do: func(h *lab.Host) error {
 			gone = r.machineOn(h)
-			r.heard[gone].Close() // it would keep the namespace
+			r.heard[gone].Close() // it would keep the namespace alive
 			return r.run("ip", "netns", "del", gone.NetNS)(h)
 		}, undo: func(h *lab.Host) error {
 			if _, err := os.Stat(filepath.Join("/run/netns", gone.NetNS)); errors.Is(err, os.ErrNotExist) {
@@ -304,7 +304,7 @@ func (r *faultRun) hostFaults() []fault {
 			gone = r.machineOn(h)
 			_, err := h.Ovloom(r.t.Context(), "port", "unplug", gone.Port.Ref().String())
 			return err
-		}, undo: plug, tellsNothing: true}, // it was asked for
+		}, undo: plug, tellsNothing: true}, // it was requested
 
 		{name: "nft flushed", do: r.run("nft", "flush", "ruleset")},
 		{name: "ovloom's table deleted", do: r.run("nft", "delete", "table", "ip", "ovloom")},
@@ -342,11 +342,11 @@ func (r *faultRun) networkFaults() []fault {
 	}
 }
 
-// smallDisk is the size of a state directory: with the store, which takes 64 MB for each
-// file of its log and keeps what was there before a restore, and without.
+// smallDisk is the size of a state directory, with the store and without. The store takes 64 MB
+// for each file of its log, and keeps the data from before a restore.
 const smallDiskStore, smallDisk = "1g", "16m"
 
-// changes are what users want meanwhile.
+// changes are the concurrent changes by users.
 func (r *faultRun) changes() []fault {
 	deleted := func(args ...string) func(*lab.Host) error {
 		return func(h *lab.Host) error {
@@ -366,7 +366,7 @@ func (r *faultRun) changes() []fault {
 	}
 }
 
-// guestComes adds a tenant with a port on a host, which speaks as the others do.
+// guestComes adds a tenant with a port on a host, which sends like the others.
 func (r *faultRun) guestComes(h *lab.Host) error {
 	m := r.guests[h]
 	for _, args := range [][]string{

@@ -1,5 +1,5 @@
-// Package faults_test tests daemons, switches and hosts that die, hang and come back, at random and one
-// by one.
+// Package faults_test tests daemons, switches and hosts that die, hang and return, at random
+// and one by one.
 package faults_test
 
 import (

@@ -31,8 +31,8 @@ type plugs struct {
 
 func (p *plugs) key(port string, h *lab.Host) string { return port + " " + h.Name }
 
-// step makes one change. What other clients did meanwhile may stand against it:
-// then it is refused, in words, with the code for that.
+// step makes one change. Because of concurrent changes by other clients it may be refused, with
+// a message and the exit code of a refusal.
 func (c *client) step(ctx context.Context) error {
 	tenant := []string{"acme", "umbrella"}[c.IntN(2)]
 	network := tenant + "/" + []string{"web", "db", "lab"}[c.IntN(3)]
@@ -48,7 +48,7 @@ func (c *client) step(ctx context.Context) error {
 	case n < 4:
 		_, err = c.host.Ovloom(ctx, "network", "set", network, "--unknown", []string{"drop", "flood"}[c.IntN(2)])
 	case n < 5:
-		if c.IntN(3) == 0 { // it takes much with it
+		if c.IntN(3) == 0 { // deletes many objects
 			_, err = c.host.Ovloom(ctx, "network", "delete", network, "--cascade")
 		}
 	case n < 11:
@@ -71,8 +71,8 @@ func (c *client) plug(ctx context.Context, port string) error {
 	if err != nil {
 		return err
 	}
-	// Another host may take the port before it is up here, or a client delete it:
-	// then the wait for it would not end.
+	// Another host may take the port before it is up here, or a client may delete it: then
+	// waiting for it would not end.
 	if _, err = c.host.Ovloom(ctx, "port", "plug", port, "--netns", w.NetNS, "--no-wait"); err == nil {
 		c.all.mu.Lock()
 		c.all.at[c.all.key(port, c.host)] = w
@@ -81,9 +81,9 @@ func (c *client) plug(ctx context.Context, port string) error {
 	return err
 }
 
-// After any number of changes by several clients at once, all agree: every
-// switch holds what a new process computes, every index key matches its object,
-// and every pair that should talk talks.
+// After any number of concurrent changes by several clients, all agree: every switch holds what
+// a new process computes, every index key matches its object, and every pair of machines that
+// should communicate does.
 func TestRandomChanges(t *testing.T) {
 	const changes, clients = 300, 6
 	o := overlay.New(t, lab.Config{})
@@ -109,7 +109,7 @@ func TestRandomChanges(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Whatever is left, there is one network to talk in.
+	// Whatever is left, there is one network to communicate in.
 	o.Run("network", "add", "acme/last", "--subnet", "10.0.9.0/24")
 	for _, h := range o.Hosts {
 		m := o.Plug(h, "acme/last/"+h.Name)
@@ -136,8 +136,8 @@ func TestRandomChanges(t *testing.T) {
 	}
 }
 
-// everyPairTalks pings between all plugged ports of each network and returns how
-// many pairs there were.
+// everyPairTalks pings between all plugged ports of each network and returns the number of
+// pairs.
 func everyPairTalks(o *overlay.Overlay, all *plugs) (pairs int) {
 	o.T.Helper()
 	var ports []api.Port

@@ -19,7 +19,7 @@ func TestRestartOfOvloomdSendsOnlyWhatChanged(t *testing.T) {
 	o.Plug(o.Hosts[1], "acme/lab/l1", "--learn", "3")
 	o.Reaches(a, b.V4())
 
-	h := o.Hosts[1] // not the one with the store, so that things can change meanwhile
+	h := o.Hosts[1] // not the host with the store, so that changes can be made in the meantime
 	echo, err := lab.StartEcho(a.Workload, b.Workload, b.V4(), 100)
 	if err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func TestRestartOfOvloomdSendsOnlyWhatChanged(t *testing.T) {
 		for range 3 {
 			restart(func() {})
 			if s := o.Synced(h); s.Resync.Messages != 0 {
-				t.Errorf("the restarted daemon says that it sent %d messages", s.Resync.Messages)
+				t.Errorf("the restarted daemon reports %d sent messages", s.Resync.Messages)
 			}
 		}
 		if changed := w.Ours(); len(changed) != 0 {
@@ -74,8 +74,8 @@ func TestRestartOfOvloomdSendsOnlyWhatChanged(t *testing.T) {
 			t.Errorf("%d messages for %d changed flows", s.Resync.Messages, n)
 		}
 	})
-	// The userspace datapath loses a packet in one of five times that a veth is added
-	// to it, whoever adds it.
+	// In one of five cases the userspace datapath loses a packet when a veth is added to it, by
+	// any program.
 	if r := echo.Stop(); r.Lost() > 1 {
 		t.Errorf("%d of %d packets lost over a restart of ovloomd and a new port", r.Lost(), r.Sent)
 	}
@@ -128,7 +128,7 @@ func TestResyncAfterOVSDBDied(t *testing.T) {
 	if err := h.StartOVSDB(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	// Open vSwitch itself comes back with a back-off of its own.
+	// Open vSwitch itself reconnects with a back-off of its own.
 	lab.Eventually(t, time.Minute, "traffic to flow again", func() error {
 		_, err := a.Ping(t.Context(), b.V4())
 		return err

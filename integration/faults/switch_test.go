@@ -1,6 +1,6 @@
 package faults_test
 
-// What must hold when Open vSwitch dies or hangs.
+// Tests of an Open vSwitch that dies or hangs.
 
 import (
 	"context"
@@ -19,8 +19,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// restartVswitchd kills ovs-vswitchd and starts it, and returns how long after its
-// OpenFlow socket answered all flows of before were back.
+// restartVswitchd kills and starts ovs-vswitchd, and returns the time from its first OpenFlow
+// answer until all earlier flows were back.
 func restartVswitchd(o *overlay.Overlay, h *lab.Host) time.Duration {
 	o.T.Helper()
 	before := o.Dump(h)
@@ -51,8 +51,8 @@ func restartVswitchd(o *overlay.Overlay, h *lab.Host) time.Duration {
 	return back.Sub(<-answered)
 }
 
-// While the tables of a new ovs-vswitchd are being filled, nothing passes that
-// would not pass otherwise.
+// While the tables of a new ovs-vswitchd are being filled, no packet passes that would
+// otherwise be dropped.
 func TestIsolationWhileVswitchdComesBack(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: overlay.VswitchdGone})
 	for _, tenant := range []string{"acme", "umbrella"} {
@@ -66,7 +66,7 @@ func TestIsolationWhileVswitchdComesBack(t *testing.T) {
 	for n := range 40 { // tables that take a moment to fill
 		o.Run("port", "add", fmt.Sprintf("acme/web/p%d", n), "--no-wait")
 	}
-	o.Run("port", "add", "acme/web/last") // waits until all of them are in the tables
+	o.Run("port", "add", "acme/web/last") // waits until all ports are in the tables
 	o.Reaches(honest, near.V4())
 	o.Reaches(honest, far.V4())
 
@@ -108,7 +108,7 @@ func TestIsolationWhileVswitchdComesBack(t *testing.T) {
 	o.Dropped(h, "spoof-mac", 10)
 	for range 2 {
 		t.Logf("flows were back %s after the socket answered", restartVswitchd(o, h).Round(time.Millisecond))
-		o.Dropped(h, "spoof-mac", 10) // what is sent does reach the new switch
+		o.Dropped(h, "spoof-mac", 10) // the frames do reach the new switch
 	}
 	stop()
 	senders.Wait()
@@ -125,13 +125,13 @@ func TestIsolationWhileVswitchdComesBack(t *testing.T) {
 	}
 }
 
-// A database that hangs does not hang ovloomd.
+// ovloomd does not hang when the database does.
 func TestOVSDBThatHangs(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: append([]string{
 		`Broken pipe`, `Network is down`, // clients, and a veth, that did not wait for it
-		// What the plug that failed asked for, the database may do once it answers: then the
-		// switch takes the interface of the next plug before it is up, and may set its flags
-		// as they were.
+		// Once the database answers, it may carry out the transaction of the plug that failed:
+		// then the switch takes the interface of the next plug before it is up, and may reset
+		// its flags.
 		`bring up its end on the host`,
 	}, overlay.OVSDBGone...)})
 	o.Run("tenant", "add", "acme")

@@ -1,6 +1,6 @@
 package faults_test
 
-// What must hold when ovloomd is replaced by another version, and that by the first.
+// Tests of replacing ovloomd by another version, and back.
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// buildVersion builds an ovloomd that says that it is of a version.
+// buildVersion builds an ovloomd with the given version.
 func buildVersion(o *overlay.Overlay, version string) (program string) {
 	o.T.Helper()
 	ctx, cancel := context.WithTimeout(o.T.Context(), 10*time.Minute)
@@ -33,8 +33,8 @@ func buildVersion(o *overlay.Overlay, version string) (program string) {
 	return program
 }
 
-// replaceOvloomd stops the ovloomd of a host and starts another program in its
-// place, which must say its version and find nothing to change in the switch.
+// replaceOvloomd replaces the ovloomd of a host by another program, which must report its
+// version and find nothing to change in the switch.
 func replaceOvloomd(o *overlay.Overlay, h *lab.Host, program, version string) {
 	o.T.Helper()
 	if err := h.Ovloomd.Stop(); err != nil {
@@ -67,8 +67,8 @@ func replaceOvloomd(o *overlay.Overlay, h *lab.Host, program, version string) {
 	}
 }
 
-// Another version of ovloomd, and then the first again, takes over without a packet
-// lost and without a message to a switch that is right.
+// Another version of ovloomd, and then the first one again, takes over without packet loss and
+// without a message to a switch that is right.
 func TestUpgradeOfOvloomd(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: []string{`terminating with signal`}})
 	o.Run("tenant", "add", "acme")
@@ -109,8 +109,7 @@ func TestUpgradeOfOvloomd(t *testing.T) {
 		}
 	}
 	quiet := window(func() { time.Sleep(took) })
-	// One packet in 200 is what a busy machine loses by itself; an outage of 10 ms
-	// is more.
+	// A busy machine loses one packet in 200 by itself; an outage of 10 ms loses more.
 	if replaced.Lost() > quiet.Lost()+replaced.Sent/200 {
 		t.Errorf("%d of %d packets lost while ovloomd was replaced, %d of %d in an equal time without",
 			replaced.Lost(), replaced.Sent, quiet.Lost(), quiet.Sent)
@@ -118,7 +117,7 @@ func TestUpgradeOfOvloomd(t *testing.T) {
 	t.Logf("%d of %d packets lost while ovloomd was replaced, %d of %d in an equal time without",
 		replaced.Lost(), replaced.Sent, quiet.Lost(), quiet.Sent)
 
-	// And the new ones work.
+	// The new plugs work.
 	c := o.Plug(b.Host, "acme/web/c3")
 	o.Reaches(a, c.V4())
 	lab.Eventually(t, overlay.PollTime, "the watch to see the new port's flows", func() error {

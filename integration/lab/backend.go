@@ -1,6 +1,6 @@
 package lab
 
-// This file says what a back end has to do, and what it needs to do it.
+// This file declares what a back end does, and which programs it needs.
 
 import (
 	"context"
@@ -11,7 +11,7 @@ import (
 	"syscall"
 )
 
-// backend makes hosts of one kind. Everything above it is common to all kinds.
+// backend makes hosts of one kind.
 type backend interface {
 	// start makes the networks and the hosts, and sets each Host's addresses
 	// and network namespace.
@@ -19,13 +19,12 @@ type backend interface {
 
 	// command returns the command line that runs args with the given
 	// environment in h, and there in the network namespace netns unless it is "".
-	// Without args, it is for the script that enters the host: there $tty is
-	// what the container engine wants to hear of a terminal.
+	// Without args, it is for the script that enters the host: there $tty is the container
+	// engine's option for a terminal.
 	command(h *Host, netns string, env, args []string) []string
 
-	// pid returns the pid, as this process sees it, of what runs in h. Started
-	// is the pid of the command line made by command; the file at pidFile holds
-	// the pid that the program has in h.
+	// pid returns the pid, as this process sees it, of a program in h. Started is the pid of
+	// the command line made by command; the file at pidFile holds the program's pid in h.
 	pid(h *Host, started int, pidFile string) (int, error)
 
 	// addNetNS makes a network namespace in h. It returns the name that ip netns
@@ -33,7 +32,7 @@ type backend interface {
 	addNetNS(ctx context.Context, h *Host, workload string) (name, path string, err error)
 }
 
-// programs are what a lab needs, with the Debian package that has them.
+// programs are the programs that a lab needs, with their Debian packages.
 var programs = map[Backend]map[string]string{
 	Namespaces: {
 		"ovs-vswitchd": "openvswitch-switch", "ovsdb-server": "openvswitch-common", "ovsdb-tool": "openvswitch-common",
@@ -45,7 +44,7 @@ var programs = map[Backend]map[string]string{
 	},
 }
 
-// Ready says why this machine and this user cannot run labs of the given kind.
+// Ready returns why this machine and this user cannot run labs of the given kind.
 func Ready(b Backend) error {
 	if os.Geteuid() != 0 {
 		return fmt.Errorf("a lab needs root to make network namespaces; run it with: sudo make lab")
@@ -68,6 +67,6 @@ func Ready(b Backend) error {
 	return nil
 }
 
-// ownGroup keeps Ctrl-C in the terminal away from what a lab runs: the reaper
-// ends it, in one place and in all cases.
+// ownGroup keeps Ctrl-C in the terminal from the processes of a lab: the reaper ends them in
+// all cases.
 func ownGroup() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

@@ -1,6 +1,6 @@
 package lab
 
-// This file captures what passes an interface, from now on, in memory.
+// This file captures the frames on an interface in memory.
 
 import (
 	"errors"
@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Capture holds the frames that passed an interface since it was started.
+// Capture holds the frames that passed an interface since the capture started.
 type Capture struct {
 	// Set when it is started.
 	Name string
@@ -28,7 +28,7 @@ type Capture struct {
 	lost    int
 }
 
-// A frame in memory is cut, but longer than all headers that Packet reads.
+// Frames are truncated in memory, after all headers that Packet reads.
 const snapLen = 512
 
 // Capture captures on an interface of the host.
@@ -41,8 +41,7 @@ func (w *Workload) Capture(ifname string) (*Capture, error) {
 	return w.Host.lab.capture(w.Host.Name+" "+w.Name+" "+ifname, w.path, ifname)
 }
 
-// CaptureUnderlay captures what passes between the hosts on the underlay; each
-// frame once.
+// CaptureUnderlay captures each frame between hosts on the underlay once.
 func (l *Lab) CaptureUnderlay() (*Capture, error) {
 	return l.capture("underlay", l.wiresNS, l.underlayIf)
 }
@@ -70,13 +69,13 @@ func (l *Lab) capture(name, netns, ifname string) (*Capture, error) {
 	return c, nil
 }
 
-// openPacketSocket opens a packet(7) socket that sees all that passes ifname.
+// openPacketSocket opens a packet(7) socket that receives all frames on ifname.
 func openPacketSocket(ifname string) (fd int, err error) {
 	nic, err := net.InterfaceByName(ifname)
 	if err != nil {
 		return -1, err
 	}
-	// Protocol 0: nothing arrives before it is bound to one interface.
+	// Protocol 0: no frame arrives before the socket is bound to an interface.
 	fd, err = unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
 	if err != nil {
 		return -1, fmt.Errorf("open packet socket: %w", err)
@@ -95,13 +94,12 @@ func openPacketSocket(ifname string) (fd int, err error) {
 	return fd, nil
 }
 
-// bigEndian returns v as sockaddr_ll wants it.
+// bigEndian returns v in the byte order of sockaddr_ll.
 func bigEndian(v uint16) uint16 { return v<<8 | v>>8 }
 
-// run takes frames out of the kernel as they come, so that it never has to drop
-// any.
+// run reads frames from the kernel as they come, so that it never has to drop any.
 func (c *Capture) run() {
-	// Ends with an error once the file is closed.
+	// It ends with an error once the file is closed.
 	_ = c.raw.Read(func(fd uintptr) bool {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -110,7 +108,7 @@ func (c *Capture) run() {
 	})
 }
 
-// drain takes what the kernel holds now. The caller holds mu.
+// drain reads all frames that the kernel holds. The caller holds mu.
 func (c *Capture) drain(fd int) {
 	buf := make([]byte, 1<<16)
 	for {
@@ -119,7 +117,7 @@ func (c *Capture) drain(fd int) {
 			continue
 		}
 		if err != nil {
-			return // EAGAIN: that was all
+			return // EAGAIN: there are no more
 		}
 		p := Decode(append([]byte(nil), buf[:min(n, snapLen)]...))
 		p.Time, p.Len = time.Now(), n
@@ -130,12 +128,12 @@ func (c *Capture) drain(fd int) {
 	}
 }
 
-// Packets returns the frames that match, all that passed before the call
-// included. Nil matches every frame.
+// Packets returns the frames that match, including all that passed before the call. Nil matches
+// every frame.
 func (c *Capture) Packets(m Match) []Packet {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	// What has passed is in the socket by now; an error means it was closed.
+	// All frames that passed are in the socket now; an error means that it was closed.
 	_ = c.raw.Control(func(fd uintptr) { c.drain(int(fd)) })
 	var found []Packet
 	for _, p := range c.packets {
@@ -146,10 +144,10 @@ func (c *Capture) Packets(m Match) []Packet {
 	return found
 }
 
-// Count returns how many frames match, all that passed before the call included.
+// Count returns the number of frames that match, including all that passed before the call.
 func (c *Capture) Count(m Match) int { return len(c.Packets(m)) }
 
-// Reset forgets what passed so far.
+// Reset forgets the frames so far.
 func (c *Capture) Reset() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -157,13 +155,13 @@ func (c *Capture) Reset() {
 	c.packets = nil
 }
 
-// Lost returns how many frames the kernel could not hand over. If it is not 0,
-// no count means anything.
+// Lost returns the number of frames that the kernel dropped. If it is not 0, no count is
+// reliable.
 func (c *Capture) Lost() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_ = c.raw.Control(func(fd uintptr) {
-		// The kernel counts from the last time it was asked.
+		// Reading the counter resets it.
 		if stats, err := unix.GetsockoptTpacketStats(int(fd), unix.SOL_PACKET, unix.PACKET_STATISTICS); err == nil {
 			c.lost += int(stats.Drops)
 		}
@@ -171,14 +169,14 @@ func (c *Capture) Lost() int {
 	return c.lost
 }
 
-// Close ends the capture. What it holds stays readable.
+// Close ends the capture. Its frames can still be read.
 func (c *Capture) Close() {
 	_ = c.Packets(nil)
 	_ = c.file.Close() // closing twice is harmless
 }
 
-// MustSee waits until at least one frame matches: the positive control of a
-// capture that is to stay empty afterwards.
+// MustSee waits until at least one frame matches: the positive control of a capture that must
+// stay empty afterwards.
 func (c *Capture) MustSee(t testing.TB, timeout time.Duration, what string, m Match) {
 	t.Helper()
 	Eventually(t, timeout, what+" on "+c.Name, func() error {

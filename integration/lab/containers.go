@@ -29,7 +29,8 @@ func (c *containers) start(ctx context.Context) error {
 	if c.engine, err = useEngine(); err != nil {
 		return err
 	}
-	// In the machine's own namespace, if the engine is the machine's: so unique.
+	// If the engine is the machine's, its bridges are in the machine's own namespace: so their
+	// names are unique.
 	bridge := "ol" + strconv.FormatInt(int64(os.Getpid()), 36) + "-" + c.lab.mark[strings.LastIndexByte(c.lab.mark, '-')+1:]
 	c.lab.wiresNS, c.lab.underlayIf = c.engine.netns, bridge+"u"
 	label := engineLabel + "=" + c.lab.mark
@@ -67,9 +68,9 @@ func (c *containers) create(ctx context.Context, h *Host) error {
 		"--label", engineLabel + "=" + c.lab.mark,
 		"--network", c.network("management"),
 		"--device", "/dev/net/tun",
-		// Open vSwitch itself needs NET_ADMIN only. Workloads are namespaces
-		// inside the container, and making them needs most of the others, and
-		// /proc/sys writable. SYS_RESOURCE not every machine has to give.
+		// Open vSwitch itself needs only NET_ADMIN. Workloads are namespaces inside the
+		// container; making them needs most of the others, and a writable /proc/sys. Some
+		// machines cannot grant SYS_RESOURCE.
 		"--cap-add", "ALL", "--cap-drop", "SYS_RESOURCE",
 		"--security-opt", "systempaths=unconfined", "--security-opt", "apparmor=unconfined",
 		"--volume", h.Dir + ":" + h.Dir, "--volume", binDir() + ":" + binDir() + ":ro"}
@@ -89,7 +90,7 @@ func (c *containers) create(ctx context.Context, h *Host) error {
 	return nil
 }
 
-// inspect learns what the engine has given the host.
+// inspect reads what the engine assigned to the host.
 func (c *containers) inspect(ctx context.Context, h *Host) error {
 	format := fmt.Sprintf(`{{.State.Pid}} {{with index .NetworkSettings.Networks %q}}{{.IPAddress}}{{end}}`+
 		` {{with index .NetworkSettings.Networks %q}}{{.IPAddress}}/{{.IPPrefixLen}}{{end}}`,
@@ -114,8 +115,8 @@ func (c *containers) inspect(ctx context.Context, h *Host) error {
 	if err := h.quietKernel(); err != nil {
 		return err
 	}
-	// An engine without its proxy lets a bridge send frames back where they came
-	// from: a switch that hears itself learns its own addresses on the wrong port.
+	// Without its proxy, an engine lets a bridge send frames back to their source (hairpin): a
+	// switch that receives its own frames learns its own addresses on the wrong port.
 	err = h.atFarEnd(UnderlayNIC, func(at *nsHandle, port netlink.Link) error {
 		return at.LinkSetHairpin(port, false)
 	})
@@ -125,7 +126,7 @@ func (c *containers) inspect(ctx context.Context, h *Host) error {
 	return c.checkNICs(h)
 }
 
-// checkNICs makes sure that the engine numbered the interfaces as we think.
+// checkNICs checks that the engine numbered the interfaces as expected.
 func (c *containers) checkNICs(h *Host) error {
 	return h.InNetNS(func() error {
 		for name, want := range map[string]netip.Addr{ManagementNIC: h.Mgmt, UnderlayNIC: h.VTEP} {
@@ -160,8 +161,8 @@ func (c *containers) command(h *Host, netns string, env, args []string) []string
 	return append(line, args...)
 }
 
-// pid finds the process by the pid that it has in the container: what was started
-// is only the engine's client.
+// pid finds the process by its pid in the container: the process that was started is only the
+// engine's client.
 func (c *containers) pid(h *Host, _ int, pidFile string) (int, error) {
 	b, err := os.ReadFile(pidFile)
 	if err != nil {

@@ -1,6 +1,6 @@
 package lab
 
-// This file runs ovloomd and the CLI in a host, and builds both unless they are built.
+// This file runs ovloomd and the CLI in a host, and builds both unless they are built already.
 
 import (
 	"context"
@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// binEnv names a directory with ovloomd and ovloom, by its absolute path, so that
-// labs need not build them.
+// binEnv names a directory with ovloomd and ovloom, by its absolute path, so that labs do not
+// have to build them.
 const binEnv = "OVLOOM_BIN"
 
 // binDir returns the directory of the programs under test.
@@ -26,11 +26,10 @@ func binDir() string {
 	return dirOf(Mark() + "-bin")
 }
 
-// Programs returns the directory of ovloomd and ovloom, once a lab has started
-// either.
+// Programs returns the directory of ovloomd and ovloom, after a lab has started one of them.
 func Programs() string { return binDir() }
 
-// build builds the programs under test, once per process, without cgo: hosts in
+// build builds the programs under test, once per process. Without cgo, because hosts in
 // containers do not have this machine's libraries.
 var build = sync.OnceValue(func() error {
 	if os.Getenv(binEnv) != "" {
@@ -47,15 +46,14 @@ var build = sync.OnceValue(func() error {
 	return nil
 })
 
-// StorePort is where the first host's embedded store listens, on its management
-// address.
+// StorePort is the port of the first host's embedded store, on its management address.
 const StorePort = 2379
 
 // StoreURL returns the address of the store in the lab's first host.
 func (l *Lab) StoreURL() string { return fmt.Sprintf("http://%s:%d", l.Hosts[0].Mgmt, StorePort) }
 
-// OvloomdFlags returns the flags with which StartOvloomd starts ovloomd here: the
-// first host has the store, the others use it.
+// OvloomdFlags returns the flags with which StartOvloomd starts ovloomd here: the first host
+// runs the store, the others are its clients.
 func (h *Host) OvloomdFlags() []string {
 	flags := []string{
 		"--host-name", h.Name,
@@ -78,8 +76,8 @@ func (h *Host) OvloomdFlags() []string {
 	return append(flags, h.lab.config.OvloomdFlags...)
 }
 
-// StartOvloomd starts ovloomd with OvloomdFlags and more, and returns when its
-// API answers.
+// StartOvloomd starts ovloomd with OvloomdFlags and further flags, and returns when its API
+// answers.
 func (h *Host) StartOvloomd(ctx context.Context, more ...string) (*Process, error) {
 	p, err := h.LaunchOvloomd(ctx, more...)
 	if err != nil {

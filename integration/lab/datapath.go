@@ -1,8 +1,8 @@
 package lab
 
-// This file chooses the datapath of a lab's switches. Labs use Open vSwitch's own,
-// which needs nothing of the kernel; scripts/kernel-lab.sh runs them inside an
-// emulated machine whose kernel has the openvswitch module.
+// This file chooses the datapath of a lab's switches. Labs use Open vSwitch's own, which needs
+// no kernel module; scripts/kernel-lab.sh runs them inside an emulated machine whose kernel has
+// the openvswitch module.
 
 import (
 	"os"
@@ -13,7 +13,7 @@ import (
 const (
 	// datapathEnv is "system" for the kernel's datapath.
 	datapathEnv = "LAB_DATAPATH"
-	// patienceEnv is by how much this machine is slower than others.
+	// patienceEnv is the factor by which this machine is slower than others.
 	patienceEnv = "LAB_PATIENCE"
 )
 
@@ -28,7 +28,7 @@ func Datapath() string {
 
 func kernelDatapath() bool { return Datapath() == "system" }
 
-// Patient returns how long to wait for what takes d at most on an ordinary machine.
+// Patient scales d, a time limit for an ordinary machine, to this machine.
 func Patient(d time.Duration) time.Duration {
 	if n, err := strconv.Atoi(os.Getenv(patienceEnv)); err == nil && n > 1 {
 		return d * time.Duration(n)

@@ -17,7 +17,7 @@
 //	fault.go       what can go wrong with the underlay
 //	logs.go        warnings in the daemons' logs
 //	backend.go, namespaces.go, containers.go, engine.go, image.go   the back ends
-//	owner.go, reaper.go, remove.go  who owns what, and how all of it is removed
+//	owner.go, reaper.go, remove.go  ownership, and the removal of everything
 //	netns.go, poll.go               code in a namespace, and waiting for conditions
 //	main.go                         what TestMain calls
 //

@@ -1,7 +1,7 @@
 package lab
 
-// This file sends UDP packets at a steady rate to be echoed, and counts what does
-// not come back: the measure of an outage.
+// This file measures outages: it sends UDP packets at a steady rate to be echoed, and counts
+// those that do not return.
 
 import (
 	"context"
@@ -14,13 +14,13 @@ import (
 	"time"
 )
 
-// Echoed says what came back of a stream.
+// Echoed is the result of a stream.
 type Echoed struct {
 	Sent, Received int
-	LongestGap     time.Duration // between two packets that came back
+	LongestGap     time.Duration // between two packets that returned
 }
 
-// Lost returns how many packets did not come back.
+// Lost returns the number of packets that did not return.
 func (e Echoed) Lost() int { return e.Sent - e.Received }
 
 // Echo is a stream of packets that runs until it is stopped.
@@ -36,8 +36,8 @@ type Echo struct {
 	seen   map[uint64]bool
 }
 
-// StartEcho sends rate packets a second from one workload to an address of the
-// other, which sends them back.
+// StartEcho sends rate packets a second from one workload to an address of the other, which
+// returns them.
 func StartEcho(from, to *Workload, addr netip.Addr, rate int) (*Echo, error) {
 	e := &Echo{seen: map[uint64]bool{}}
 	err := to.InNetNS(func() (err error) {
@@ -72,7 +72,7 @@ func (e *Echo) serve() {
 			return
 		}
 		if err == nil {
-			_, _ = e.server.WriteToUDPAddrPort(buf[:n], from) // a loss is counted by the sender
+			_, _ = e.server.WriteToUDPAddrPort(buf[:n], from) // the sender counts a loss
 		}
 	}
 }
@@ -86,7 +86,7 @@ func (e *Echo) receive() {
 			return
 		}
 		if err != nil || n < 8 {
-			continue // an ICMP error of an earlier packet: that one counts as lost
+			continue // an ICMP error for an earlier packet, which counts as lost
 		}
 		e.note(binary.BigEndian.Uint64(buf), time.Now())
 	}
@@ -96,7 +96,7 @@ func (e *Echo) note(number uint64, now time.Time) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if e.seen[number] {
-		return // a copy: it does not make up for one that is lost
+		return // a duplicate does not make up for a lost packet
 	}
 	e.seen[number] = true
 	if !e.last.IsZero() {
@@ -106,7 +106,7 @@ func (e *Echo) note(number uint64, now time.Time) {
 	e.result.Received++
 }
 
-// send keeps the rate on average: after being held up it catches up.
+// send keeps the average rate: after a delay it catches up.
 func (e *Echo) send(ctx context.Context, rate int) {
 	start := time.Now()
 	tick := time.NewTicker(time.Millisecond)
@@ -135,8 +135,7 @@ func (e *Echo) Result() Echoed {
 	return e.result
 }
 
-// Stop ends the stream, gives the last packets up to half a second to come back,
-// and returns the counts.
+// Stop ends the stream, waits up to half a second for the last packets, and returns the counts.
 func (e *Echo) Stop() Echoed {
 	e.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)

@@ -1,7 +1,7 @@
 package lab
 
-// This file finds a container engine, or starts one that leaves the machine's own
-// network and files alone.
+// This file finds a container engine, or starts one that does not touch the machine's own
+// network and files.
 
 import (
 	"context"
@@ -18,21 +18,21 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// systemEngine is where Docker listens on a machine that runs it.
+// systemEngine is the socket of the machine's own Docker.
 const systemEngine = "/var/run/docker.sock"
 
-// engineLabel is on every container, network and image of a lab; its value is the
+// engineLabel is the label of every container, network and image of a lab; its value is the
 // mark.
 const engineLabel = "ovloom-lab"
 
 // engine is a Docker engine.
 type engine struct {
 	socket string
-	netns  string // path of the namespace with its bridges
-	image  string // what hosts run
+	netns  string // path of the network namespace with its bridges
+	image  string // the image of hosts
 }
 
-// useEngine returns the engine of this process: the machine's, or one of its own.
+// useEngine returns the engine of this process: the machine's, or its own.
 var useEngine = sync.OnceValues(func() (*engine, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
 	defer cancel()
@@ -53,12 +53,11 @@ var useEngine = sync.OnceValues(func() (*engine, error) {
 
 func engineMark() string { return Mark() + "-engine" }
 
-// engineSocket is where the engine that a process started listens; mark is the
-// process's.
+// engineSocket is the socket of the engine that a process started; mark is the process's mark.
 func engineSocket(mark string) string { return filepath.Join(dirOf(mark+"-engine"), "docker.sock") }
 
-// startEngine starts dockerd in a network namespace of its own, with all its files
-// in one directory.
+// startEngine starts dockerd in a network namespace of its own, with all its files in one
+// directory.
 func startEngine(ctx context.Context) (*engine, error) {
 	mark := engineMark()
 	dir := dirOf(mark)
@@ -108,7 +107,7 @@ func startEngine(ctx context.Context) (*engine, error) {
 	return e, nil
 }
 
-// answers says whether connections to the engine's socket are accepted.
+// answers reports whether the engine's socket accepts connections.
 func (e *engine) answers() bool {
 	c, err := net.DialTimeout("unix", e.socket, time.Second)
 	if err != nil {
@@ -118,8 +117,8 @@ func (e *engine) answers() bool {
 	return true
 }
 
-// pid returns the process that made the engine's socket: dockerd, or the service
-// manager that holds the socket for it, in the same namespace.
+// pid returns the process that made the engine's socket: dockerd, or the service manager that
+// holds the socket for it, in the same namespace.
 func (e *engine) pid() (int, error) {
 	c, err := net.DialUnix("unix", nil, &net.UnixAddr{Name: e.socket, Net: "unix"})
 	if err != nil {
@@ -150,8 +149,7 @@ func (e *engine) docker(ctx context.Context, args ...string) (string, error) {
 	return strings.TrimSpace(out), err
 }
 
-// removeContainers deletes the mark's containers, networks and images from the
-// engines that run.
+// removeContainers deletes the mark's containers, networks and images from all running engines.
 func removeContainers(ctx context.Context, mark string) error {
 	process, _ := ownerIn(mark)
 	var errs []error
@@ -175,8 +173,7 @@ func removeContainers(ctx context.Context, mark string) error {
 	return errors.Join(errs...)
 }
 
-// owned lists what belongs to the mark. The names of a lab's things tell; images
-// have theirs as tag.
+// owned lists what belongs to the mark, by name; for images, the mark is the tag.
 func (e *engine) owned(ctx context.Context, mark string, list []string) ([]string, error) {
 	format := "{{.Name}}"
 	switch list[0] {

@@ -9,21 +9,21 @@ import (
 	"github.com/vishvananda/netlink"
 )
 
-// LinkDown pulls the cable out of the host's underlay NIC: the NIC loses its
-// carrier and keeps its addresses.
+// LinkDown unplugs the cable of the host's underlay NIC: the NIC loses its carrier and keeps
+// its addresses.
 func (h *Host) LinkDown() error { return h.setCable(UnderlayNIC, false) }
 
 // LinkUp plugs the cable in again.
 func (h *Host) LinkUp() error { return h.setCable(UnderlayNIC, true) }
 
-// ManagementDown pulls the cable out of the host's management NIC: the store is
-// out of its reach, or the host out of the store's.
+// ManagementDown unplugs the cable of the host's management NIC: the host cannot reach the
+// store or, on the host that runs the store, the others cannot reach it.
 func (h *Host) ManagementDown() error { return h.setCable(ManagementNIC, false) }
 
 // ManagementUp plugs the cable in again.
 func (h *Host) ManagementUp() error { return h.setCable(ManagementNIC, true) }
 
-// setCable works on the far end of the NIC's veth.
+// setCable sets the state of the other end of the NIC's veth.
 func (h *Host) setCable(nic string, up bool) error {
 	return h.atFarEnd(nic, func(at *nsHandle, peer netlink.Link) error {
 		if up {
@@ -33,30 +33,29 @@ func (h *Host) setCable(nic string, up bool) error {
 	})
 }
 
-// SetPathMTU sets how large packets may be that pass the underlay to and from the
-// host, in bytes of IP packet. The host's NIC does not know. The bridge lets 4 bytes
-// more pass: they could be a VLAN tag.
+// SetPathMTU limits packets to and from the host on the underlay, in bytes of IP packet. The
+// host's NIC does not know the limit. The bridge lets 4 bytes more pass, because they could be
+// a VLAN tag.
 func (h *Host) SetPathMTU(mtu int) error {
 	return h.atFarEnd(UnderlayNIC, func(at *nsHandle, peer netlink.Link) error { return at.LinkSetMTU(peer, mtu) })
 }
 
-// Direction is one of the ways through a cable.
+// Direction is a direction of a cable.
 type Direction string
 
-// Directions, as netfilter calls them at the far end of the host's cable.
+// The directions, named as in netfilter at the other end of the host's cable.
 const (
 	FromHost Direction = "ingress"
 	ToHost   Direction = "egress"
 )
 
-// FilterUDP drops what goes to a UDP port in the underlay, in some directions. Without
-// any it drops nothing any more.
+// FilterUDP drops packets to a UDP port in the underlay, in the given directions. Without
+// directions it drops nothing.
 func (h *Host) FilterUDP(ctx context.Context, port int, ways ...Direction) error {
 	return h.filter(ctx, UnderlayNIC, "filter", fmt.Sprintf("udp dport %d drop", port), ways...)
 }
 
-// Lossy loses so many of a hundred frames that come to and from one of the host's NICs, at
-// random; 0: none any more.
+// Lossy drops percent of the frames to and from one of the host's NICs, at random; 0: none.
 func (h *Host) Lossy(ctx context.Context, nic string, percent int) error {
 	ways := []Direction{FromHost, ToHost}
 	if percent == 0 {
@@ -65,8 +64,8 @@ func (h *Host) Lossy(ctx context.Context, nic string, percent int) error {
 	return h.filter(ctx, nic, "lossy", fmt.Sprintf("numgen random mod 100 < %d drop", percent), ways...)
 }
 
-// filter puts a rule on the far end of one of the host's NICs, in place of what an earlier
-// call has put there under the same name.
+// filter sets a rule at the other end of one of the host's NICs; it replaces the rule of the
+// same name.
 func (h *Host) filter(ctx context.Context, nic, name, rule string, ways ...Direction) error {
 	var device string
 	err := h.atFarEnd(nic, func(_ *nsHandle, peer netlink.Link) error {
@@ -87,8 +86,8 @@ func (h *Host) filter(ctx context.Context, nic, name, rule string, ways ...Direc
 	return err
 }
 
-// atFarEnd calls fn with the far end of one of the host's NICs, in the namespace
-// of the bridges.
+// atFarEnd calls fn with the other end of one of the host's NICs, in the namespace of the
+// bridges.
 func (h *Host) atFarEnd(nic string, fn func(*nsHandle, netlink.Link) error) error {
 	here, err := openNetNS(h.netns)
 	if err != nil {

@@ -11,12 +11,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// floodTick is how often frames are sent that are due.
+// floodTick is the interval at which due frames are sent.
 const floodTick = 5 * time.Millisecond
 
-// Flood sends frames out of an interface of the workload until ctx ends or most are sent
-// (0: any number): rate a second, the nth being frame(n). It returns how many it
-// sent. What is late, because the machine is busy, is made up for.
+// Flood sends frames from an interface of the workload until ctx ends or most are sent (0: any
+// number), at rate frames a second; the nth is frame(n). It returns how many it sent. After a
+// delay, because the machine is busy, it catches up.
 func (w *Workload) Flood(ctx context.Context, ifname string, rate, most int, frame func(n int) []byte) (sent int, err error) {
 	fd, index := -1, 0
 	err = w.InNetNS(func() error {

@@ -1,7 +1,7 @@
 package lab
 
-// This file puts frames together that no well-behaved kernel would send, and
-// sends them from a workload.
+// This file builds frames that no well-behaved kernel would send, and sends them from a
+// workload.
 
 import (
 	"encoding/binary"
@@ -17,13 +17,12 @@ import (
 // Broadcast is the Ethernet broadcast address.
 var Broadcast = intent.MAC{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
 
-// SendFrame sends one Ethernet frame out of an interface of the workload, as it
-// is.
+// SendFrame sends one Ethernet frame unchanged from an interface of the workload.
 func (w *Workload) SendFrame(ifname string, frame []byte) error {
 	return w.SendFrames(ifname, [][]byte{frame})
 }
 
-// SendFrames is SendFrame for many frames, one right after the other.
+// SendFrames is SendFrame for many frames, one immediately after the other.
 func (w *Workload) SendFrames(ifname string, frames [][]byte) error {
 	if err := sendFrames(w.InNetNS, ifname, frames); err != nil {
 		return fmt.Errorf("send a frame from %s on %s: %w", w.Name, w.Host.Name, err)
@@ -31,7 +30,7 @@ func (w *Workload) SendFrames(ifname string, frames [][]byte) error {
 	return nil
 }
 
-// SendFrame sends one Ethernet frame out of an interface of the host itself.
+// SendFrame sends one Ethernet frame from an interface of the host itself.
 func (h *Host) SendFrame(ifname string, frame []byte) error {
 	if err := sendFrames(h.InNetNS, ifname, [][]byte{frame}); err != nil {
 		return fmt.Errorf("send a frame from %s: %w", h.Name, err)
@@ -59,21 +58,21 @@ func sendFrames(in func(func() error) error, ifname string, frames [][]byte) err
 	})
 }
 
-// Ethernet returns a frame.
+// Ethernet returns an Ethernet frame.
 func Ethernet(src, dst intent.MAC, etherType uint16, payload []byte) []byte {
 	b := append(append([]byte(nil), dst[:]...), src[:]...)
 	b = binary.BigEndian.AppendUint16(b, etherType)
 	return append(b, payload...)
 }
 
-// Frame returns an ARP message; its addresses are IPv4. Src and dst are
-// the Ethernet header's, which may differ from the message's.
+// Frame returns an ARP message; its addresses are IPv4. Src and dst are the Ethernet header's
+// addresses, which may differ from the message's.
 func (a ARP) Frame(src, dst intent.MAC) []byte {
 	return Ethernet(src, dst, EtherARP, a.Message(1, EtherIPv4, 6, 4))
 }
 
-// Message returns an ARP message with a hardware type, a protocol and lengths of their
-// addresses that may be wrong; of Ethernet and IPv4 they are 1, EtherIPv4, 6 and 4.
+// Message returns an ARP message whose hardware type, protocol and address lengths may be
+// wrong; for Ethernet and IPv4 they are 1, EtherIPv4, 6 and 4.
 func (a ARP) Message(hardware, protocol uint16, hlen, plen byte) []byte {
 	b := binary.BigEndian.AppendUint16(nil, hardware)
 	b = append(binary.BigEndian.AppendUint16(b, protocol), hlen, plen)
@@ -82,8 +81,7 @@ func (a ARP) Message(hardware, protocol uint16, hlen, plen byte) []byte {
 	return append(append(b, a.THA[:]...), a.TPA.AsSlice()...)
 }
 
-// VXLAN returns a VXLAN packet (RFC 7348, section 5) with a frame, without its UDP
-// header.
+// VXLAN returns a VXLAN packet (RFC 7348, section 5) around a frame, without its UDP header.
 func VXLAN(vni uint32, frame []byte) []byte {
 	const vniIsValid = 0x08
 	return append(binary.BigEndian.AppendUint32([]byte{vniIsValid, 0, 0, 0}, vni<<8), frame...)
@@ -114,14 +112,14 @@ func UDP(src, dst netip.AddrPort, payload []byte) []byte {
 	b = append(append(b, 0, 0), payload...)
 	sum := Checksum(PseudoHeader(src.Addr(), dst.Addr(), ProtoUDP, len(b)), b)
 	if sum == 0 {
-		sum = 0xffff // 0 would say that there is none (RFC 768)
+		sum = 0xffff // 0 would mean no checksum (RFC 768)
 	}
 	binary.BigEndian.PutUint16(b[6:], sum)
 	return b
 }
 
-// ICMPv6 returns a message for IPFrame, with its checksum: type, code 0, and body,
-// which is what follows the checksum.
+// ICMPv6 returns a message for IPFrame, with its checksum: type, code 0, and body, which
+// follows the checksum.
 func ICMPv6(src, dst netip.Addr, kind uint8, body []byte) []byte {
 	b := append([]byte{kind, 0, 0, 0}, body...)
 	binary.BigEndian.PutUint16(b[2:], Checksum(PseudoHeader(src, dst, ProtoICMPv6, len(b)), b))
@@ -140,14 +138,14 @@ func ND(flags uint8, target netip.Addr, option uint8, link intent.MAC) []byte {
 	return append(append(b, option, 1), link[:]...)
 }
 
-// PseudoHeader returns the sum of what a checksum covers besides a TCP segment, a UDP
-// datagram or an ICMPv6 message of some length (RFC 768, RFC 8200, section 8.1).
+// PseudoHeader returns the sum of the pseudo-header in the checksum of a TCP segment, a UDP
+// datagram or an ICMPv6 message (RFC 768, RFC 8200, section 8.1).
 func PseudoHeader(src, dst netip.Addr, proto uint8, length int) uint32 {
 	return add(add(uint32(proto)+uint32(length), src.AsSlice()), dst.AsSlice())
 }
 
-// Checksum returns the Internet checksum of b (RFC 1071), begun with the sum of what comes
-// before it; 0 if b has the right one in it.
+// Checksum returns the Internet checksum of b (RFC 1071), with sum as the initial value; 0 if b
+// contains its right checksum.
 func Checksum(sum uint32, b []byte) uint16 {
 	sum = add(sum, b)
 	for sum > 0xffff {

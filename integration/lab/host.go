@@ -1,6 +1,6 @@
 package lab
 
-// This file is a host: where things are on it, and how commands run in it.
+// This file is a host: its paths, and how commands run in it.
 
 import (
 	"bytes"
@@ -21,13 +21,13 @@ import (
 type Host struct {
 	// Set by Start.
 	Name string // host1, host2, …
-	Dir  string // everything that its processes write
+	Dir  string // the files of all its processes
 	lab  *Lab
 
 	// Set by the back end.
 	Mgmt     netip.Addr   // address on eth0, the management network
 	VTEP     netip.Addr   // address on eth1, the underlay
-	Underlay netip.Prefix // VTEP, with the length of the underlay's prefix
+	Underlay netip.Prefix // VTEP, with the underlay's prefix length
 	netns    string       // path of the network namespace, for this process
 
 	// The daemons, each nil until it is first started.
@@ -84,7 +84,7 @@ func (h *Host) makeDirs() error {
 func (h *Host) dbDir() string  { return filepath.Join(h.Dir, "db") }
 func (h *Host) etcDir() string { return filepath.Join(h.Dir, "etc") }
 
-// env is the environment of everything that runs in h.
+// env is the environment of all processes in h.
 func (h *Host) env() []string {
 	return []string{
 		markEnv + "=" + h.lab.mark,
@@ -103,13 +103,13 @@ type ExecError struct {
 	Stderr string
 }
 
-// Error returns the command, its exit code and what it said.
+// Error returns the command, its exit code and its output.
 func (e *ExecError) Error() string {
 	return fmt.Sprintf("%s: exit code %d: %s", strings.Join(e.Args, " "), e.Code, strings.TrimSpace(e.Stderr))
 }
 
-// ExitCode returns the exit code behind err: 0 for nil, and -1 if err is not of
-// a command that ended by itself.
+// ExitCode returns the exit code behind err: 0 for nil, and -1 if err is not from a command
+// that exited.
 func ExitCode(err error) int {
 	var e *ExecError
 	switch {
@@ -121,13 +121,13 @@ func ExitCode(err error) int {
 	return -1
 }
 
-// Exec runs a command in the host and returns its standard output, also when it
-// fails. A command that fails gives an *ExecError.
+// Exec runs a command in the host and returns its standard output, also if it fails; then the
+// error is an *ExecError.
 func (h *Host) Exec(ctx context.Context, args ...string) (string, error) {
 	return h.execIn(ctx, "", args)
 }
 
-// execIn is Exec in a network namespace of the host; "" is its first.
+// execIn is Exec in a network namespace of the host; "" is the host's own.
 func (h *Host) execIn(ctx context.Context, netns string, args []string) (string, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -138,7 +138,7 @@ func (h *Host) execIn(ctx context.Context, netns string, args []string) (string,
 	return run(ctx, args, line)
 }
 
-// run runs a command line; args is what it stands for in errors.
+// run runs a command line; errors name it as args.
 func run(ctx context.Context, args, line []string) (string, error) {
 	cmd := exec.CommandContext(ctx, line[0], line[1:]...)
 	cmd.SysProcAttr = ownGroup()
@@ -158,14 +158,14 @@ func run(ctx context.Context, args, line []string) (string, error) {
 	return stdout.String(), fmt.Errorf("%s: %w", strings.Join(args, " "), err)
 }
 
-// InNetNS calls fn on a thread inside the host's network namespace. Sockets that
-// fn opens stay there. Fn must not start goroutines that open more.
+// InNetNS calls fn on a thread inside the host's network namespace. Sockets that fn opens stay
+// there. Fn must not start goroutines that open sockets.
 func (h *Host) InNetNS(fn func() error) error { return inNetNS(h.netns, fn) }
 
-// quietKernel keeps the host's kernel out of what Open vSwitch does with the
-// underlay. Open vSwitch gets copies of the frames and the kernel sees them too:
-// it must not answer for addresses that have moved to another interface, nor have
-// IPv6 addresses of its own on the ports of a bridge.
+// quietKernel keeps the host's kernel from handling packets of the underlay. Open vSwitch gets
+// copies of the frames, and the kernel receives them too: it must neither answer for addresses
+// that have moved to another interface nor have IPv6 addresses of its own on the ports of a
+// bridge.
 func (h *Host) quietKernel() error {
 	for key, value := range map[string]string{
 		"ipv6/conf/all/disable_ipv6":     "1",
@@ -186,7 +186,7 @@ func (h *Host) Workloads() []*Workload {
 	return append([]*Workload(nil), h.workloads...)
 }
 
-// enterPath is a script that runs a shell, or its arguments, in the host.
+// enterPath is the path of a script that runs a shell, or its arguments, in the host.
 func (h *Host) enterPath() string { return filepath.Join(h.Dir, "enter") }
 
 func (h *Host) writeEnter() error {
@@ -200,7 +200,7 @@ func (h *Host) writeEnter() error {
 	return os.WriteFile(h.enterPath(), []byte(script), 0o755)
 }
 
-// expectEnd says that the host's processes are about to be killed.
+// expectEnd marks the end of the host's processes as expected, before they are killed.
 func (h *Host) expectEnd() {
 	for _, p := range []*Process{h.OVSDB, h.Vswitchd, h.Ovloomd} {
 		if p != nil {

@@ -1,7 +1,7 @@
 package lab
 
-// This file makes the image of a host from the programs of this machine, so that
-// no registry is needed, and the Open vSwitch in a container is the one outside.
+// This file makes the image of a host from this machine's programs: no registry is needed, and
+// Open vSwitch is the same in containers and outside.
 
 import (
 	"archive/tar"
@@ -17,8 +17,8 @@ import (
 	"strings"
 )
 
-// imagePrograms are copied with the libraries they need. Busybox does the rest; but
-// its shell would prefer its own ip and the like to those in the image.
+// imagePrograms are copied with their libraries. Busybox provides the rest, but its shell would
+// prefer its own ip and others to those in the image.
 var imagePrograms = []string{
 	"ovs-vswitchd", "ovsdb-server", "ovsdb-client", "ovs-vsctl", "ovs-ofctl", "ovs-appctl",
 	"ip", "ethtool", "nft", "nsenter", "sh", "busybox",
@@ -108,7 +108,7 @@ func imageFiles(ctx context.Context) ([]string, error) {
 
 func output(ctx context.Context, args ...string) (string, error) { return run(ctx, args, args) }
 
-// archive keeps the first error and what it holds.
+// archive is a tar archive that keeps the first error.
 type archive struct {
 	*tar.Writer
 	has map[string]bool
@@ -126,8 +126,8 @@ func (a *archive) add(h tar.Header, content string) {
 	}
 }
 
-// copyFile adds a file of this machine at its own path below /usr, where /bin and
-// the like lead.
+// copyFile adds a file of this machine at the same path below /usr, to which /bin and other
+// links point.
 func (a *archive) copyFile(path string) {
 	if a.err != nil {
 		return

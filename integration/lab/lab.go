@@ -1,6 +1,6 @@
 package lab
 
-// This file builds a lab, checks it and takes it away.
+// This file builds a lab, checks it and removes it.
 
 import (
 	"context"
@@ -18,7 +18,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// Backend names what a host is made of.
+// Backend is the kind of a lab's hosts.
 type Backend string
 
 // The back ends.
@@ -27,35 +27,35 @@ const (
 	Containers Backend = "containers" // one Docker container per host
 )
 
-// Backends lists the back ends, for tests that run in all of them.
+// Backends lists the back ends, for tests that run on all of them.
 var Backends = []Backend{Namespaces, Containers}
 
-// Config says what to build. The zero value is three hosts in namespaces.
+// Config describes a lab. The zero value is three hosts in namespaces.
 type Config struct {
 	Hosts       int     // 0: 3
 	Backend     Backend // "": Namespaces
 	UnderlayMTU int     // bytes of IP packet; 0: 1600, so that 1500 fit into VXLAN
 
-	// NICInBridge has the underlay's NIC in a bridge br-phy before anything but Open
-	// vSwitch runs, with the VTEP's address. Else ovloomd moves it there.
+	// NICInBridge puts the underlay's NIC into bridge br-phy, with the VTEP's address, before
+	// anything but Open vSwitch runs. Otherwise ovloomd moves it there.
 	NICInBridge bool
 
 	// OvloomdFlags are added to the flags of every ovloomd.
 	OvloomdFlags []string
-	// AllowLog holds regular expressions of log lines that are allowed here.
+	// AllowLog holds regular expressions of allowed log lines.
 	AllowLog []string
 	// Verify is called by Check for every host that runs an ovloomd.
 	Verify func(context.Context, *Host) error
 }
 
-// startTimeout is far above what a start takes, even on a busy machine.
+// startTimeout is far longer than a start takes, even on a busy machine.
 const startTimeout = 2 * time.Minute
 
 // Lab is a set of hosts, each with an Open vSwitch of its own.
 type Lab struct {
 	// Set by Start.
 	Hosts  []*Host
-	Dir    string // everything that its processes write
+	Dir    string // the files of all its processes
 	mark   string
 	config Config
 	back   backend
@@ -84,7 +84,7 @@ func New(t testing.TB, c Config) *Lab {
 		fmt.Fprintf(os.Stderr, "%s=1: %s runs in %s; enter a host with: sh %s\n", keepEnv, t.Name(), l.Dir, l.Hosts[0].enterPath())
 	}
 	t.Cleanup(func() {
-		// The test's own context has ended by now.
+		// The test's own context has ended.
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
 		if err := l.Check(ctx); err != nil {
@@ -136,7 +136,7 @@ func Start(ctx context.Context, c Config) (*Lab, error) {
 	return l, nil
 }
 
-// sweepOnce removes what dead processes left, at the first lab of this process.
+// sweepOnce removes what dead processes left behind, before the first lab of this process.
 var sweepOnce = sync.OnceValue(func() error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
@@ -180,13 +180,13 @@ func (l *Lab) start(ctx context.Context) error {
 	return g.Wait()
 }
 
-// Mark returns the mark of the lab, which everything that belongs to it carries.
+// Mark returns the mark of the lab, which all its objects carry.
 func (l *Lab) Mark() string { return l.mark }
 
-// StartOvloomd starts an ovloomd on every host, the store in the first one's,
-// and returns when all answer.
+// StartOvloomd starts an ovloomd on every host, the first with the store, and returns when all
+// answer.
 func (l *Lab) StartOvloomd(ctx context.Context) error {
-	// The others can only register once the first one's store answers.
+	// The others can register only after the first one's store answers.
 	if _, err := l.Hosts[0].StartOvloomd(ctx); err != nil {
 		return err
 	}
@@ -200,8 +200,8 @@ func (l *Lab) StartOvloomd(ctx context.Context) error {
 	return g.Wait()
 }
 
-// AllowLog adds regular expressions of log lines that are allowed here. One
-// that does not compile is an error.
+// AllowLog adds regular expressions of allowed log lines. It returns an error if one does not
+// compile.
 func (l *Lab) AllowLog(patterns ...string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -215,9 +215,9 @@ func (l *Lab) AllowLog(patterns ...string) error {
 	return nil
 }
 
-// Check looks for what should not be in any lab at its end: captures that lost
-// packets, warnings in the daemons' logs, daemons that ended by themselves, and
-// whatever Config.Verify finds.
+// Check looks for faults that no lab should have at its end: captures that lost packets,
+// warnings in the daemons' logs, daemons that ended unexpectedly, and the findings of
+// Config.Verify.
 func (l *Lab) Check(ctx context.Context) error {
 	var errs []error
 	for _, h := range l.Hosts {
@@ -249,8 +249,8 @@ func (l *Lab) Check(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// Keep leaves the lab standing when this process ends, and says how to enter
-// and how to remove it.
+// Keep leaves the lab in place when this process ends, and prints how to enter and how to
+// remove it.
 func (l *Lab) Keep() (string, error) {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s=1: the lab stays, with its logs in %s\n", keepEnv, l.Dir)
@@ -264,7 +264,7 @@ func (l *Lab) Keep() (string, error) {
 	return b.String(), keepOwner(Mark())
 }
 
-// Close removes the lab and all that ran in it.
+// Close removes the lab and all its processes.
 func (l *Lab) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -295,7 +295,7 @@ func tail(path string, lines int) string {
 	defer f.Close()
 	const enough = 8 << 10
 	if fi, err := f.Stat(); err == nil && fi.Size() > enough {
-		_, _ = f.Seek(-enough, io.SeekEnd) // else the start is shown
+		_, _ = f.Seek(-enough, io.SeekEnd) // otherwise the output starts at the beginning
 	}
 	b, _ := io.ReadAll(f)
 	all := strings.Split(strings.TrimSpace(string(b)), "\n")

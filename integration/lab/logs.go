@@ -11,15 +11,14 @@ import (
 	"strings"
 )
 
-// harmless are lines that a healthy lab logs too.
+// harmless matches lines that a healthy lab logs too.
 var harmless = []string{
-	// The machine is busy; ovs-vswitchd says so, with some lines of statistics.
+	// On a busy machine, ovs-vswitchd logs this and some lines of statistics.
 	`\|timeval\|WARN\|`,
-	// A client, such as ovs-vsctl, has ended before it received all that has
-	// changed.
+	// A client, such as ovs-vsctl, ended before it received all changes.
 	`\|(jsonrpc|reconnect|rconn)\|WARN\|(br-\w+<->)?unix#\d+: .*(Broken pipe|Connection reset by peer)`,
-	// On the kernel's datapath ovs-vswitchd sets the MTU of an internal port first and
-	// makes it then.
+	// On the kernel's datapath, ovs-vswitchd sets the MTU of an internal port before it creates
+	// the port.
 	`\|netdev\|WARN\|failed to set MTU for network device ovl0: No such device`,
 }
 

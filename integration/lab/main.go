@@ -1,6 +1,6 @@
 package lab
 
-// This file is what TestMain calls in packages whose tests build labs.
+// This file has the TestMain of packages whose tests build labs.
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"time"
 )
 
-// Main runs the tests and stops what labs share. Without what a lab needs it
-// says so once, and no test runs.
+// Main runs the tests and stops what labs share. If the requirements of labs are missing, it
+// reports that once and runs no test.
 func Main(m *testing.M) int {
 	for _, b := range Backends {
 		if err := Ready(b); err != nil {

@@ -1,8 +1,7 @@
 package lab
 
-// This file is the back end in which a host is a network namespace. Both
-// networks are bridges in one more namespace, so that no link of a lab is ever
-// seen in the machine's own.
+// This file is the back end in which a host is a network namespace. Both networks are bridges
+// in one more namespace, so that no link of a lab ever appears in the machine's own.
 
 import (
 	"context"
@@ -18,8 +17,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// The two networks. A lab's namespaces see no other, so that all labs can use
-// the same.
+// The two networks. A lab's namespaces see no other network, so that all labs can use the same
+// ones.
 var (
 	managementNet = netip.MustParsePrefix("172.30.0.0/24")
 	underlayNet   = netip.MustParsePrefix("172.31.0.0/24")
@@ -34,7 +33,7 @@ func (n *namespaces) start(ctx context.Context) error {
 	}
 	n.lab.wiresNS = filepath.Join(netnsDir, wires)
 	n.lab.underlayIf = "underlay"
-	// Else the ports of the bridges would speak, with link-local addresses.
+	// Otherwise the ports of the bridges would send packets from link-local addresses.
 	if err := setSysctl(n.lab.wiresNS, "ipv6/conf/default/disable_ipv6", "1"); err != nil {
 		return err
 	}
@@ -65,7 +64,7 @@ func (n *namespaces) start(ctx context.Context) error {
 
 func (n *namespaces) hostNS(h *Host) string { return n.lab.mark + "-" + h.Name }
 
-// wire gives h its two interfaces.
+// wire creates the two interfaces of h.
 func (n *namespaces) wire(wires *nsHandle, h *Host, number int) error {
 	if err := h.quietKernel(); err != nil {
 		return err
@@ -102,8 +101,8 @@ func (n *namespaces) command(h *Host, netns string, env, args []string) []string
 	if netns != "" {
 		path = filepath.Join(netnsDir, netns)
 	}
-	// Not ip netns exec: that gives each command a mount namespace, in which
-	// namespaces that it makes stay unseen.
+	// Not ip netns exec: that gives each command a mount namespace, and namespaces that the
+	// command makes are not visible outside.
 	cmd := []string{"nsenter", "--net=" + path, "--", "env"}
 	return append(append(cmd, env...), args...)
 }
@@ -115,7 +114,7 @@ func (n *namespaces) addNetNS(_ context.Context, h *Host, workload string) (name
 	return name, filepath.Join(netnsDir, name), addNamed(name)
 }
 
-// addNamed makes a namespace as ip netns add does.
+// addNamed makes a namespace like ip netns add.
 func addNamed(name string) error {
 	err := onOwnThread(func() error {
 		if err := shareNamed(); err != nil {
@@ -138,16 +137,16 @@ func addNamed(name string) error {
 	return nil
 }
 
-// shareNamed makes the directory of named namespaces a shared mount, as the first ip netns
-// add of a machine does. If that came later, it would hide the mounts that are there
-// beneath, and they could not be removed.
+// shareNamed makes the directory of named namespaces a shared mount, like the first ip netns
+// add of a machine. If that happened later, it would hide the mounts below, which then could
+// not be removed.
 func shareNamed() error {
 	if err := os.MkdirAll(netnsDir, 0o755); err != nil {
 		return err
 	}
 	share := func() error { return unix.Mount("", netnsDir, "none", unix.MS_SHARED|unix.MS_REC, "") }
 	err := share()
-	if errors.Is(err, unix.EINVAL) { // no mount yet
+	if errors.Is(err, unix.EINVAL) { // not mounted yet
 		if err = unix.Mount(netnsDir, netnsDir, "none", unix.MS_BIND|unix.MS_REC, ""); err == nil {
 			err = share()
 		}
@@ -158,7 +157,7 @@ func shareNamed() error {
 	return nil
 }
 
-// nsHandle speaks netlink in one namespace.
+// nsHandle uses netlink in one namespace.
 type nsHandle struct {
 	ns netns.NsHandle
 	*netlink.Handle
@@ -185,14 +184,14 @@ func (a *nsHandle) close() {
 func (a *nsHandle) addBridge(name string, mtu int) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU = name, mtu
-	snooping := false // there is no querier: multicast would stop after a while
+	snooping := false // without a querier, multicast would stop after a while
 	if err := a.LinkAdd(&netlink.Bridge{LinkAttrs: attrs, MulticastSnooping: &snooping}); err != nil {
 		return fmt.Errorf("add bridge %s: %w", name, err)
 	}
 	return a.setUp(name)
 }
 
-// addVeth adds a pair: name here, peer at the other namespace.
+// addVeth adds a veth pair: name here, peer in the other namespace.
 func (a *nsHandle) addVeth(name string, mtu int, peer string, at *nsHandle) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name, attrs.MTU = name, mtu

@@ -13,8 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// inNetNS runs fn on a thread that is inside the namespace at path. Sockets that
-// fn opens stay in that namespace. Fn must not start goroutines that open more.
+// inNetNS runs fn on a thread inside the namespace at path. Sockets that fn opens stay in that
+// namespace. Fn must not start goroutines that open sockets.
 func inNetNS(path string, fn func() error) error {
 	return onOwnThread(func() error {
 		if err := enterNetNS(path); err != nil {
@@ -24,12 +24,12 @@ func inNetNS(path string, fn func() error) error {
 	})
 }
 
-// onOwnThread runs fn on a thread that ends with it, so that fn may leave it in
-// any namespace.
+// onOwnThread runs fn on a thread that ends with it, so that fn may change the thread's
+// namespace.
 func onOwnThread(fn func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked: that is what ends the thread
+		runtime.LockOSThread() // never unlocked, so that the thread ends
 		err := errors.New("the function ended its goroutine")
 		defer func() { done <- err }()
 		err = fn()
@@ -37,7 +37,7 @@ func onOwnThread(fn func() error) error {
 	return <-done
 }
 
-// enterNetNS moves the calling thread.
+// enterNetNS moves the calling thread into a namespace.
 func enterNetNS(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -57,7 +57,7 @@ func setSysctl(path, key, value string) error {
 	})
 }
 
-// ipNet returns p as the older type that netlink wants.
+// ipNet returns p as the older type that netlink requires.
 func ipNet(p netip.Prefix) *net.IPNet {
 	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
 }

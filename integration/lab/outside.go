@@ -1,8 +1,8 @@
 package lab
 
-// This file is what is beyond the overlay: a namespace that plays the internet, a
-// network by which the hosts reach it as any machine does, and a provider's segment
-// that ends in a bridge of each host.
+// This file is the outside of the overlay: a namespace that plays the internet, a network
+// through which the hosts reach it like any machine, and a provider's segment that ends in a
+// bridge of each host.
 
 import (
 	"context"
@@ -13,12 +13,12 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Addresses beyond the overlay.
+// Addresses outside the overlay.
 var (
-	// InternetServer is the outside's own address, which is on none of the networks.
+	// InternetServer is the outside's own address, which is in none of the networks.
 	InternetServer = netip.MustParseAddr("192.0.2.80")
-	// Campus is the provider's segment; the outside is its router, and has another
-	// address on it.
+	// Campus is the provider's segment; the outside is its router, and has another address in
+	// it.
 	Campus        = netip.MustParsePrefix("203.0.113.0/24")
 	CampusGateway = netip.MustParseAddr("203.0.113.1")
 	CampusServer  = netip.MustParseAddr("203.0.113.5")
@@ -26,19 +26,19 @@ var (
 	internetNet = netip.MustParsePrefix("198.51.100.0/24")
 )
 
-// What the outside puts on every host.
+// What the outside adds to every host.
 const (
 	InternetNIC  = "eth2"  // leads to the internet, with an address and the default route
 	CampusNIC    = "eth3"  // leads to the campus; a port of CampusBridge
-	CampusBridge = "br-ex" // made as an operator would make it
+	CampusBridge = "br-ex" // made by an operator
 )
 
 // Outside is a network namespace that plays the internet. Its interfaces are inet0
 // and campus0.
 type Outside struct{ *Workload }
 
-// NewOutside connects the hosts of a lab of namespaces with the internet: by a NIC
-// of their own with a default route, and by a bridge to the campus.
+// NewOutside connects the hosts of a lab of namespaces to the internet: by a NIC of their own
+// with a default route, and by a bridge to the campus.
 func (l *Lab) NewOutside(ctx context.Context) (*Outside, error) {
 	w, err := l.Hosts[0].NewWorkload(ctx, "outside")
 	if err != nil {
@@ -51,7 +51,7 @@ func (l *Lab) NewOutside(ctx context.Context) (*Outside, error) {
 	return o, nil
 }
 
-// InternetAddr returns the address of a host on its way to the internet.
+// InternetAddr returns a host's address in the network to the internet.
 func (h *Host) InternetAddr() netip.Addr {
 	a := internetNet.Addr().As4()
 	for i, other := range h.lab.Hosts {

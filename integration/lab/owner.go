@@ -1,7 +1,7 @@
 package lab
 
-// This file says who owns what: the mark that everything made by one process
-// carries, and whether that process still lives.
+// This file determines ownership: the mark of all objects that a process made, and whether that
+// process is alive.
 
 import (
 	"bytes"
@@ -15,14 +15,13 @@ import (
 	"sync/atomic"
 )
 
-// markEnv is the environment variable by which a process in a lab is known.
+// markEnv is the environment variable with the mark of a process in a lab.
 const markEnv = "OVLOOM_LAB"
 
-// keepEnv asks to leave a failed lab standing.
+// keepEnv leaves a failed lab in place.
 const keepEnv = "LAB_KEEP"
 
-// Mark returns the mark of this process: its pid would be enough, had the kernel
-// not a habit of giving pids out again.
+// Mark returns the mark of this process: its pid, and its start time because pids are reused.
 func Mark() string { return processMark() }
 
 var processMark = sync.OnceValue(func() string { return ownerOf(os.Getpid()) })
@@ -48,8 +47,8 @@ func ownerOf(pid int) string {
 
 var markForm = regexp.MustCompile(`^ovl-([0-9]+)-[0-9a-z]+`)
 
-// ownerIn returns the mark at the start of name, and whether its process lives.
-// The mark is "" if the name is not of a lab.
+// ownerIn returns the mark at the start of name, and whether its process is alive. The mark is
+// "" if the name does not belong to a lab.
 func ownerIn(name string) (mark string, alive bool) {
 	m := markForm.FindStringSubmatch(name)
 	if m == nil {
@@ -62,25 +61,25 @@ func ownerIn(name string) (mark string, alive bool) {
 	return m[0], ownerOf(pid) == m[0]
 }
 
-// owns says whether an object called name belongs to mark, which is that of a
-// process, a lab or a host.
+// owns reports whether an object called name belongs to mark, which is the mark of a process, a
+// lab or a host.
 func owns(mark, name string) bool {
 	return name == mark || strings.HasPrefix(name, mark+"-")
 }
 
 var labs atomic.Int64
 
-// newMark returns the mark of one more lab of this process.
+// newMark returns the mark of another lab of this process.
 func newMark() string { return fmt.Sprintf("%s-%d", Mark(), labs.Add(1)) }
 
-// dirOf returns the directory that belongs to mark. Its path is short, because
-// the path of a unix socket has at most 107 bytes.
+// dirOf returns the directory that belongs to mark. Its path is short, because the path of a
+// unix socket has at most 107 bytes.
 func dirOf(mark string) string { return filepath.Join(os.TempDir(), mark) }
 
-// keptFile, in a mark's directory, says that a sweep must leave it alone.
+// keptFile, in a mark's directory, makes a sweep leave the mark alone.
 const keptFile = "kept"
 
-// kept says whether the lab with this mark is to stay after its process.
+// kept reports whether the lab with this mark stays after its process.
 func kept(mark string) bool {
 	_, err := os.Stat(filepath.Join(dirOf(mark), keptFile))
 	return err == nil

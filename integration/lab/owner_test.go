@@ -26,7 +26,7 @@ func TestOwnerIn(t *testing.T) {
 		{"this process", me, me, true},
 		{"a host of this process", me + "-3-host1", me, true},
 		{"a process that ended", gone + "-1", gone, false},
-		// Its pid was given out again.
+		// Its pid was reused.
 		{"an earlier process with our pid", me + "x-1", me + "x", false},
 		{"another program's", "ovloom-1-2", "", false},
 		{"a name without a start time", "ovl-12", "", false},

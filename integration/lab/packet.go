@@ -1,7 +1,7 @@
 package lab
 
-// This file takes frames apart, as far as tests ask. What it cannot read it
-// leaves out: a capture must not fail on a malformed frame.
+// This file decodes frames, as far as tests need. It leaves out what it cannot decode: a
+// capture must not fail on a malformed frame.
 
 import (
 	"encoding/binary"
@@ -41,10 +41,10 @@ const (
 	ICMPv6Redirect     = 137
 )
 
-// Packet is one frame that passed. Fields that the frame does not have are zero.
+// Packet is a captured frame. Fields that the frame does not have are zero.
 type Packet struct {
 	Time     time.Time
-	Outgoing bool // sent by the interface's own side, not received
+	Outgoing bool // sent by the interface's own side
 	Len      int  // bytes on the wire
 	Data     []byte
 
@@ -72,10 +72,10 @@ type ARP struct {
 	SPA, TPA netip.Addr
 }
 
-// Decode takes a frame apart.
+// Decode decodes a frame.
 func Decode(frame []byte) Packet { return decode(frame, 0) }
 
-// decode counts how deep it is, so that VXLAN in VXLAN comes to an end.
+// decode counts its depth, which limits VXLAN in VXLAN.
 func decode(frame []byte, depth int) Packet {
 	p := Packet{Len: len(frame), Data: frame}
 	if len(frame) < 14 {
@@ -126,7 +126,7 @@ func (p *Packet) ipv6(b []byte, depth int) {
 	}
 	p.Proto, p.TTL = b[6], b[7]
 	p.IPSrc, p.IPDst = netip.AddrFrom16([16]byte(b[8:24])), netip.AddrFrom16([16]byte(b[24:40]))
-	const hopByHop = 0 // MLD has it (RFC 3810)
+	const hopByHop = 0 // MLD packets have it (RFC 3810)
 	rest := b[40:]
 	if p.Proto == hopByHop && len(rest) >= 8 {
 		length := 8 + int(rest[1])*8
@@ -161,8 +161,8 @@ func (p *Packet) l4(b []byte, depth int) {
 	}
 }
 
-// vxlan reads a VXLAN header: eight bytes, of which a flag says that the three
-// bytes at 4 are a VNI (RFC 7348, section 5).
+// vxlan reads a VXLAN header: eight bytes, with a flag that makes the three bytes at 4 a VNI
+// (RFC 7348, section 5).
 func (p *Packet) vxlan(depth int) {
 	const vniIsValid = 0x08
 	if p.DstPort != VXLANPort || len(p.Payload) < 8 || p.Payload[0]&vniIsValid == 0 || depth > 3 {
@@ -173,7 +173,7 @@ func (p *Packet) vxlan(depth int) {
 	p.Inner = &inner
 }
 
-// String returns the packet in one line, inner frames after outer ones.
+// String returns the packet in one line, outer frames before inner ones.
 func (p Packet) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s>%s", p.Src, p.Dst)
@@ -201,20 +201,20 @@ func (p Packet) String() string {
 	return b.String()
 }
 
-// Match says whether a test asks for this packet. Nil stands for every packet.
+// Match reports whether a packet matches. Nil matches every packet.
 type Match func(Packet) bool
 
-// IsVXLAN matches tunnelled frames.
+// IsVXLAN matches VXLAN packets.
 func IsVXLAN(p Packet) bool { return p.Inner != nil }
 
-// IsARPOrND matches address resolution in IPv4 and IPv6, and nothing tunnelled.
+// IsARPOrND matches ARP and neighbour discovery outside of tunnels.
 func IsARPOrND(p Packet) bool {
 	return p.ARP != nil || p.Proto == ProtoICMPv6 &&
 		(p.ICMPType == ICMPv6NeighbourSol || p.ICMPType == ICMPv6NeighbourAdv)
 }
 
-// IsResolution matches questions and answers of address resolution, but not what tells
-// all of an address unasked.
+// IsResolution matches requests and replies of address resolution, but not unsolicited
+// announcements.
 func IsResolution(p Packet) bool {
 	if p.ARP != nil {
 		return p.ARP.SPA != p.ARP.TPA
@@ -233,14 +233,14 @@ func IsEcho(p Packet) bool {
 	return false
 }
 
-// To matches IP packets to addr, and ARP and neighbour solicitations that ask for it.
+// To matches IP packets to addr, and ARP requests and neighbour solicitations for it.
 func To(addr netip.Addr) Match {
 	return func(p Packet) bool {
 		return p.IPDst == addr || p.NDTarget == addr || p.ARP != nil && p.ARP.TPA == addr
 	}
 }
 
-// Inside matches tunnelled frames of one VNI whose inner frame matches all of m.
+// Inside matches VXLAN packets of one VNI whose inner frame matches all of m.
 func Inside(vni uint32, m ...Match) Match {
 	return func(p Packet) bool { return p.Inner != nil && p.VNI == vni && All(m...)(*p.Inner) }
 }
@@ -250,7 +250,7 @@ func InsideAny(m ...Match) Match {
 	return func(p Packet) bool { return p.Inner != nil && All(m...)(*p.Inner) }
 }
 
-// All matches what all of m match.
+// All matches packets that match all of m.
 func All(m ...Match) Match {
 	return func(p Packet) bool {
 		for _, match := range m {

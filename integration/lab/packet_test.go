@@ -79,7 +79,7 @@ func TestMatches(t *testing.T) {
 	}
 }
 
-// TestChecksums sums what was sent with its checksum: that gives 0 if it is right
+// TestChecksums computes the sum over data with its checksum: it is 0 if the checksum is right
 // (RFC 1071).
 func TestChecksums(t *testing.T) {
 	for _, payload := range []string{"", "a", "ab", "abc"} {

@@ -1,7 +1,6 @@
 package lab
 
-// This file sends echo requests from within a workload or host, without the cost
-// of starting ping(8) for each.
+// This file sends echo requests from a workload or host, without starting ping(8) for each.
 
 import (
 	"context"
@@ -16,13 +15,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// pingTimeout bounds an echo whose context has no deadline of its own.
+// pingTimeout bounds an echo request whose context has no deadline.
 const pingTimeout = time.Second
 
-// pingSize is what ping(8) sends.
+// pingSize is ping(8)'s default.
 const pingSize = 56
 
-// A kernel answers each echo with its identifier: that tells them apart.
+// A kernel answers each echo request with its identifier, which distinguishes the replies.
 var pingID atomic.Uint32
 
 // Ping sends one echo request and returns how long the reply took. Without a
@@ -31,8 +30,8 @@ func (w *Workload) Ping(ctx context.Context, to netip.Addr) (time.Duration, erro
 	return w.PingSize(ctx, to, pingSize)
 }
 
-// PingSize is Ping with that many bytes of data, and may not be fragmented. The
-// IP packet is 28 bytes longer, or 48 in IPv6.
+// PingSize is Ping with that many bytes of data, and no fragmentation. The IP packet is 28
+// bytes longer, or 48 in IPv6.
 func (w *Workload) PingSize(ctx context.Context, to netip.Addr, size int) (time.Duration, error) {
 	d, err := ping(ctx, w.path, to, size)
 	if err != nil {
@@ -110,8 +109,7 @@ func openPing(netns string, to netip.Addr) (*net.IPConn, error) {
 	return conn, nil
 }
 
-// echoRequest returns an ICMP or ICMPv6 message. The kernel fills in the checksum
-// of the latter.
+// echoRequest returns an ICMP or ICMPv6 message. The kernel fills in ICMPv6's checksum.
 func echoRequest(to netip.Addr, id uint16, size int) []byte {
 	m := make([]byte, 8+size)
 	m[0] = ICMPEchoRequest

@@ -1,6 +1,6 @@
 package lab
 
-// This file waits for conditions. Labs poll for them and never sleep instead.
+// This file waits for conditions by polling.
 
 import (
 	"context"
@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// pollEvery is short against what is waited for, and long against what a look
-// costs.
+// pollEvery is short compared with the times waited for, and long compared with the cost of a
+// poll.
 const pollEvery = 10 * time.Millisecond
 
-// poll calls try until it returns nil or ctx ends; then it returns the last
-// error, and what was waited for.
+// poll calls try until it returns nil or ctx ends; then it returns the last error, with the
+// name of the condition.
 func poll(ctx context.Context, what string, try func() error) error {
 	return pollEach(ctx, pollEvery, what, try)
 }
@@ -39,9 +39,8 @@ func pollEach(ctx context.Context, every time.Duration, what string, try func() 
 	}
 }
 
-// Eventually calls try until it returns nil, and fails the test with its last
-// error when that takes longer than timeout. What names the thing waited for,
-// as in "waited 5s for web/c1 to answer".
+// Eventually calls try until it returns nil, and fails the test with try's last error after
+// timeout. What names the condition, as in "waited 5s for web/c1 to answer".
 func Eventually(t testing.TB, timeout time.Duration, what string, try func() error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), Patient(timeout))

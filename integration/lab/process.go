@@ -27,7 +27,7 @@ type Process struct {
 	cmd  *exec.Cmd
 	pid  int
 
-	expected atomic.Bool   // its end was asked for
+	expected atomic.Bool   // its end was requested
 	done     chan struct{} // closed when it has ended; then err is set
 	err      error
 }
@@ -53,7 +53,7 @@ func (h *Host) startIn(ctx context.Context, netns, name string, args []string) (
 	p.cmd = exec.Command(line[0], line[1:]...)
 	p.cmd.SysProcAttr = ownGroup()
 	p.cmd.Stdout, p.cmd.Stderr = log, log
-	// On the way into the host the mark is already needed.
+	// The mark is needed already while the process enters the host.
 	p.cmd.Env = append(os.Environ(), markEnv+"="+h.lab.mark)
 	if err := p.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -77,7 +77,7 @@ func (h *Host) startIn(ctx context.Context, netns, name string, args []string) (
 // Pid returns its process id as this process sees it.
 func (p *Process) Pid() int { return p.pid }
 
-// Running says whether it has not ended yet.
+// Running reports whether it is still running.
 func (p *Process) Running() bool {
 	select {
 	case <-p.done:
@@ -87,11 +87,11 @@ func (p *Process) Running() bool {
 	}
 }
 
-// Ended says whether its end was asked for, by Signal, Kill or Stop.
+// Ended reports whether its end was requested, by Signal, Kill or Stop.
 func (p *Process) Ended() bool { return p.expected.Load() }
 
-// Wait waits until it has ended. It returns an *ExecError if it failed by
-// itself; an end that was asked for is no failure.
+// Wait waits until it has ended. It returns an *ExecError if it failed; an end that was
+// requested is no failure.
 func (p *Process) Wait(ctx context.Context) error {
 	select {
 	case <-p.done:
@@ -104,7 +104,7 @@ func (p *Process) Wait(ctx context.Context) error {
 	return p.failure()
 }
 
-// failure returns how it ended, with the last it said; nil if it ended well.
+// failure returns how it ended, with its last output; nil if it succeeded.
 func (p *Process) failure() error {
 	var exit *exec.ExitError
 	if errors.As(p.err, &exit) {
@@ -113,7 +113,7 @@ func (p *Process) failure() error {
 	return p.err
 }
 
-// Signal sends it a signal. One that is to end it makes its end expected.
+// Signal sends it a signal. If the signal ends it, that end is expected.
 func (p *Process) Signal(sig syscall.Signal) error {
 	if !p.Running() {
 		return fmt.Errorf("send %v to %s: it has ended", sig, p.Name)
@@ -132,7 +132,7 @@ func (p *Process) Signal(sig syscall.Signal) error {
 // Kill is kill -9. It returns when the process has ended.
 func (p *Process) Kill() error { return p.end(unix.SIGKILL) }
 
-// Stop asks it to end, with SIGTERM, and waits up to ten seconds.
+// Stop ends it with SIGTERM, and waits up to ten seconds.
 func (p *Process) Stop() error { return p.end(unix.SIGTERM) }
 
 func (p *Process) end(sig syscall.Signal) error {

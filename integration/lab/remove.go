@@ -1,7 +1,7 @@
 package lab
 
-// This file removes what belongs to a mark, found by looking at the machine and
-// not at memory, so that it works for dead processes too.
+// This file removes what belongs to a mark. It searches the machine and not memory, so that it
+// works for dead processes too.
 
 import (
 	"bytes"
@@ -20,7 +20,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// netnsDir is where ip(8) keeps named network namespaces.
+// netnsDir is ip(8)'s directory of named network namespaces.
 const netnsDir = "/run/netns"
 
 // remove ends all processes that carry the mark and deletes its containers,
@@ -47,7 +47,7 @@ func markedProcesses(mark string) []int {
 		}
 		env, err := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
 		if err != nil {
-			continue // gone, or of the kernel
+			continue // it has ended, or it is a kernel thread
 		}
 		for kv := range bytes.SplitSeq(env, []byte{0}) {
 			if v, ok := bytes.CutPrefix(kv, []byte(markEnv+"=")); ok && owns(mark, string(v)) {
@@ -58,7 +58,7 @@ func markedProcesses(mark string) []int {
 	return pids
 }
 
-// killMarked kills until no process is left: one may fork while it is killed.
+// killMarked repeats until no process is left: a process may fork while it is killed.
 func killMarked(ctx context.Context, mark string) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
@@ -84,8 +84,8 @@ func removeNamespaces(mark string) error {
 	return errors.Join(errs...)
 }
 
-// removeMounts unmounts what the container engine has mounted under the mark's
-// directories, innermost first.
+// removeMounts unmounts the container engine's mounts under the mark's directories, innermost
+// first.
 func removeMounts(mark string) error {
 	var errs []error
 	for _, path := range mountsOf(mark) {
@@ -114,8 +114,8 @@ func mountsOf(mark string) []string {
 	return paths
 }
 
-// removeCgroups deletes the control groups that our own container engine has
-// made; they have no processes any more.
+// removeCgroups deletes the control groups that our own container engine made; they have no
+// processes any more.
 func removeCgroups(mark string) error {
 	var errs []error
 	for _, top := range cgroupsOf(mark) {
@@ -162,13 +162,13 @@ func namesIn(dir, mark string) []string {
 	return names
 }
 
-// Sweep removes what processes that are dead by now left behind, except the
-// labs that LAB_KEEP kept. It returns the marks that it removed.
+// Sweep removes what dead processes left behind, except labs kept by LAB_KEEP, and returns the
+// removed marks.
 func Sweep(ctx context.Context) ([]string, error) {
 	return sweep(ctx, func(mark string, alive bool) bool { return !alive && !kept(mark) })
 }
 
-// SweepKept is Sweep, kept labs included.
+// SweepKept is Sweep including kept labs.
 func SweepKept(ctx context.Context) ([]string, error) {
 	return sweep(ctx, func(_ string, alive bool) bool { return !alive })
 }
@@ -194,7 +194,7 @@ func sweep(ctx context.Context, gone func(mark string, alive bool) bool) ([]stri
 	return removed, errors.Join(errs...)
 }
 
-// Leftovers lists what the machine holds of the mark: empty when all is removed.
+// Leftovers lists what is left of the mark on the machine; empty if all is removed.
 func Leftovers(mark string) []string {
 	var left []string
 	for _, pid := range markedProcesses(mark) {

@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// schema is where Debian's openvswitch-common has the switch's schema.
+// schema is the path of the switch's schema in Debian's openvswitch-common.
 const schema = "/usr/share/openvswitch/vswitch.ovsschema"
 
 // StartSwitch makes the database if there is none, and starts ovsdb-server and
@@ -49,8 +49,7 @@ func (h *Host) StartOVSDB(ctx context.Context) error {
 	return h.await(ctx, p, h.DBSock())
 }
 
-// StartVswitchd starts ovs-vswitchd and returns when it has done what the
-// database says.
+// StartVswitchd starts ovs-vswitchd and returns when it has applied the database.
 func (h *Host) StartVswitchd(ctx context.Context) error {
 	if h.bridged {
 		return both(ctx, h.startVswitchd, h.addressBridge)
@@ -75,15 +74,15 @@ func (h *Host) startVswitchd(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// What a distribution's scripts set at each start. Ovs-vsctl waits until
-	// ovs-vswitchd has taken a change; so change something.
-	line, _, _ := strings.Cut(version, "\n") // ends in the number
+	// Like a distribution's scripts at each start. Ovs-vsctl waits until ovs-vswitchd has
+	// applied a change; so make a change.
+	line, _, _ := strings.Cut(version, "\n") // the version number is at its end
 	_, err = h.Vsctl(ctx, "set", "Open_vSwitch", ".", "external_ids:system-id="+h.Name,
 		"ovs_version="+line[strings.LastIndexByte(line, ' ')+1:], fmt.Sprintf("external_ids:lab-start=%d", h.started.Load()))
 	return err
 }
 
-// Vsctl runs ovs-vsctl, which waits until ovs-vswitchd has done what it says.
+// Vsctl runs ovs-vsctl, which waits until ovs-vswitchd has applied the change.
 func (h *Host) Vsctl(ctx context.Context, args ...string) (string, error) {
 	return h.Exec(ctx, append([]string{"ovs-vsctl", "--timeout=20"}, args...)...)
 }

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Transferred says how a transfer went.
+// Transferred is the result of a transfer.
 type Transferred struct {
 	Bytes         int64
 	Elapsed       time.Duration
@@ -22,12 +22,12 @@ type Transferred struct {
 	Retransmitted int // segments
 }
 
-// transferTimeout bounds a transfer whose context has no deadline of its own.
+// transferTimeout bounds a transfer whose context has no deadline.
 const transferTimeout = 30 * time.Second
 
-// Transfer sends that many bytes from one workload to an address of the other,
-// over TCP with segments as large as the interfaces' MTU allows, and returns when
-// the receiver has confirmed the last one.
+// Transfer sends that many bytes from one workload to an address of the other, over TCP with
+// segments as large as the interfaces' MTU allows, and returns when the receiver has confirmed
+// the last byte.
 func Transfer(ctx context.Context, from, to *Workload, addr netip.Addr, bytes int64) (Transferred, error) {
 	if _, ok := ctx.Deadline(); !ok {
 		var cancel context.CancelFunc
@@ -72,7 +72,7 @@ func transfer(ctx context.Context, from, to *Workload, addr netip.Addr, bytes in
 	if _, err := io.CopyN(conn, zeros{}, bytes); err != nil {
 		return r, err
 	}
-	// The receiver says one byte when it has everything.
+	// The receiver sends one byte after it has received everything.
 	if _, err := io.ReadFull(conn, make([]byte, 1)); err != nil {
 		return r, errors.Join(err, <-received)
 	}
@@ -102,7 +102,7 @@ func receive(ctx context.Context, l net.Listener, bytes int64) error {
 	return err
 }
 
-// readInfo asks the kernel for the connection's tcp_info (tcp(7)).
+// readInfo reads the connection's tcp_info (tcp(7)) from the kernel.
 func (r *Transferred) readInfo(conn *net.TCPConn) error {
 	raw, err := conn.SyscallConn()
 	if err != nil {
@@ -120,7 +120,7 @@ func (r *Transferred) readInfo(conn *net.TCPConn) error {
 	return errors.Join(err, got)
 }
 
-// zeros never ends.
+// zeros is an endless source of zeros.
 type zeros struct{}
 
 func (zeros) Read(b []byte) (int, error) {

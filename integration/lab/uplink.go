@@ -1,7 +1,7 @@
 package lab
 
-// This file puts the underlay's NIC into a bridge of Open vSwitch, as an operator
-// does on the userspace datapath whose controller does not.
+// This file puts the underlay's NIC into a bridge of Open vSwitch, as an operator does on the
+// userspace datapath if the controller does not.
 
 import (
 	"context"
@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// uplinkBridge holds the underlay's NIC where Config.NICInBridge is set, and its
-// internal port the VTEP's address.
+// uplinkBridge holds the underlay's NIC if Config.NICInBridge is set, and its internal port has
+// the VTEP's address.
 const uplinkBridge = "br-phy"
 
 // bridgeNIC makes the bridge.
@@ -42,8 +42,8 @@ func (h *Host) bridgeNIC(ctx context.Context) error {
 	return h.addressBridge(ctx)
 }
 
-// addressBridge gives the bridge's internal port the VTEP's address as soon as there
-// is one: each ovs-vswitchd makes a new one.
+// addressBridge sets the VTEP's address on the bridge's internal port as soon as the port
+// exists: each ovs-vswitchd makes a new one.
 func (h *Host) addressBridge(ctx context.Context) error {
 	at, err := openNetNS(h.netns)
 	if err != nil {
@@ -65,7 +65,7 @@ func (h *Host) addressBridge(ctx context.Context) error {
 	})
 }
 
-// both runs two functions at the same time.
+// both runs two functions concurrently.
 func both(ctx context.Context, one, two func(context.Context) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return one(ctx) })

@@ -1,7 +1,7 @@
 package lab
 
-// This file is a workload: a network namespace that stands for a container or a
-// VM on a host, and the veth by which a test may plug it without ovloom.
+// This file is a workload: a network namespace in place of a container or VM on a host, and the
+// veth by which a test may plug it without ovloom.
 
 import (
 	"context"
@@ -44,8 +44,8 @@ func (w *Workload) Start(ctx context.Context, name string, args ...string) (*Pro
 	return w.Host.startIn(ctx, w.NetNS, w.Name+"-"+name, args)
 }
 
-// InNetNS calls fn on a thread inside the workload. Sockets that fn opens stay
-// there. Fn must not start goroutines that open more.
+// InNetNS calls fn on a thread inside the workload. Sockets that fn opens stay there. Fn must
+// not start goroutines that open sockets.
 func (w *Workload) InNetNS(fn func() error) error { return inNetNS(w.path, fn) }
 
 // Veth is an interface that a test plugs by hand, as libvirt or an operator
@@ -76,7 +76,7 @@ func (w *Workload) PlugVeth(ctx context.Context, v Veth) error {
 	return err
 }
 
-// AddVeth puts a veth into the workload whose other end is not plugged yet.
+// AddVeth puts a veth into the workload, with its other end not plugged.
 func (w *Workload) AddVeth(ctx context.Context, v Veth) error {
 	if v.Ifname == "" {
 		v.Ifname = "eth0"
@@ -107,13 +107,13 @@ func (w *Workload) AddVeth(ctx context.Context, v Veth) error {
 			return err
 		}
 	}
-	// The userspace datapath takes frames as they are: a checksum that the
-	// kernel left to an offload that never comes would stay wrong.
+	// The userspace datapath forwards frames unchanged: a checksum that the kernel left to an
+	// offload would stay wrong.
 	_, err = w.Exec(ctx, "ethtool", "-K", v.Ifname, "tx", "off")
 	return err
 }
 
-// UnplugVeth takes the port off its bridge and deletes the veth.
+// UnplugVeth removes the port from its bridge and deletes the veth.
 func (h *Host) UnplugVeth(ctx context.Context, hostIf string) error {
 	if _, err := h.Vsctl(ctx, "del-port", hostIf); err != nil {
 		return err
@@ -122,8 +122,8 @@ func (h *Host) UnplugVeth(ctx context.Context, hostIf string) error {
 	return err
 }
 
-// KnowNeighbour sets the MAC of a neighbour in the workload's kernel, so that it never
-// asks: it repeats an unanswered question only after a second.
+// KnowNeighbour sets the MAC of a neighbour in the workload's kernel, so that it sends no
+// requests: it repeats an unanswered request only after a second.
 func (w *Workload) KnowNeighbour(ifname string, addr netip.Addr, mac string) error {
 	at, err := openNetNS(w.path)
 	if err != nil {

@@ -28,7 +28,7 @@ func MustFail(t *testing.T, err error, code int, words ...string) {
 	}
 }
 
-// Exec runs a command on a host and fails the test if it fails.
+// Exec runs a command on a host, which must succeed.
 func (o *Overlay) Exec(h *lab.Host, args ...string) string {
 	o.T.Helper()
 	out, err := h.Exec(o.T.Context(), args...)
@@ -38,10 +38,10 @@ func (o *Overlay) Exec(h *lab.Host, args ...string) string {
 	return out
 }
 
-// Words is a list of words that a command must say.
+// Words is a list of words that a command must print.
 func Words(words ...string) []string { return words }
 
-// Run runs a command of the CLI on the first host and fails the test if it fails.
+// Run runs a command of the CLI on the first host, which must succeed.
 func (o *Overlay) Run(args ...string) string {
 	o.T.Helper()
 	return o.RunOn(o.Hosts[0], args...)
@@ -57,7 +57,7 @@ func (o *Overlay) RunOn(h *lab.Host, args ...string) string {
 	return out
 }
 
-// Get runs a command with -o json and decodes what it prints.
+// Get runs a command with -o json and decodes its output.
 func (o *Overlay) Get(h *lab.Host, into any, args ...string) {
 	o.T.Helper()
 	out := o.RunOn(h, append(args, "-o", "json")...)
@@ -74,8 +74,8 @@ func (o *Overlay) Script(exec func(context.Context, ...string) (string, error), 
 	}
 }
 
-// StoreSocket is where the first host's embedded store listens for its own
-// machine; a unix socket is reached from any network namespace.
+// StoreSocket is the local socket of the first host's embedded store; a unix socket can be
+// reached from any network namespace.
 func (o *Overlay) StoreSocket() string {
 	return o.Hosts[0].StateDir() + "/store/etcd/etcd.sock"
 }

@@ -15,7 +15,7 @@ type Foreign struct {
 	VTEP netip.Addr
 }
 
-// FDBMode is how a Linux vxlan device finds out behind which VTEP a MAC is.
+// FDBMode is how a Linux vxlan device learns the VTEP of a MAC.
 type fdbMode string
 
 const (
@@ -23,9 +23,8 @@ const (
 	FDBStatic   fdbMode = "nolearning" // by static entries
 )
 
-// ForeignMachine makes one on a host that runs no ovloomd. Its floods go to the
-// given hosts. No network card fills in checksums, so the kernel must: those of outer
-// UDP, too.
+// ForeignMachine makes one on a host without ovloomd. It floods to the given hosts. No NIC
+// fills in checksums, so the kernel must, also outer UDP checksums.
 func (o *Overlay) ForeignMachine(h *lab.Host, network intent.Network, name string, mode fdbMode, floodTo []*lab.Host, n byte) *Foreign {
 	o.T.Helper()
 	w, err := h.NewWorkload(o.T.Context(), name)

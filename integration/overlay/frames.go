@@ -15,7 +15,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// GatewayOf returns the gateway that a network chooses by itself.
+// GatewayOf returns the default gateway of a network.
 func GatewayOf(a netip.Addr) netip.Addr {
 	bits := 24
 	if a.Is6() {
@@ -33,8 +33,8 @@ func SendVXLAN(t *testing.T, from *lab.Host, to netip.Addr, vni uint32, inners .
 			return err
 		}
 		defer conn.Close()
-		// The kernel leaves checksums to a network card, which is not there; VXLAN may
-		// go without one.
+		// The kernel leaves checksums to a NIC, which does not exist here; VXLAN works without
+		// them.
 		raw, err := conn.SyscallConn()
 		if err != nil {
 			return err
@@ -67,8 +67,8 @@ func PayloadIs(payload []byte) lab.Match {
 	return func(p lab.Packet) bool { return bytes.Equal(p.Payload, payload) }
 }
 
-// Flood sends from a machine until the returned function is called, which says how many
-// frames were sent.
+// Flood sends from a machine until the returned function is called, which returns the number of
+// frames sent.
 func (o *Overlay) Flood(from *Machine, rate, most int, frame func(n int) []byte) (stop func() int) {
 	ctx, cancel := context.WithCancel(o.T.Context())
 	var sent int
@@ -86,13 +86,13 @@ func (o *Overlay) Flood(from *Machine, rate, most int, frame func(n int) []byte)
 	}
 }
 
-// ToGateway is a frame of a machine for its gateway.
+// ToGateway returns a frame from a machine to its gateway.
 func ToGateway(from *Machine, to netip.Addr, proto, ttl uint8, payload []byte) []byte {
 	return lab.IPFrame(from.Port.MAC, intent.GatewayMAC, from.V4(), to, proto, ttl, payload)
 }
 
-// SolicitedNode returns the group that a neighbour solicitation is sent to, as an
-// address and as a MAC (RFC 4291, 2.7.1; RFC 2464, 7).
+// SolicitedNode returns the group to which a neighbour solicitation is sent, as an address and
+// as a MAC (RFC 4291, 2.7.1; RFC 2464, 7).
 func SolicitedNode(a netip.Addr) (netip.Addr, intent.MAC) {
 	b := a.As16()
 	group := netip.MustParseAddr("ff02::1:ff00:0").As16()

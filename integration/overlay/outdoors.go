@@ -42,7 +42,7 @@ func NewOutdoors(t *testing.T, hosts int) *Outdoors {
 			}
 			return nil
 		})
-		// Only what is known to be wrong is fixed.
+		// Only known faults are fixed.
 		lab.Eventually(t, PollTime, h.Name+" to forward packets", func() error {
 			o.RunOn(h, "status", "--fix")
 			for _, u := range o.Status(h).Uplinks {
@@ -57,12 +57,12 @@ func NewOutdoors(t *testing.T, hosts int) *Outdoors {
 	return o
 }
 
-// Tenant adds a tenant with one network, which has the same addresses as every
-// other's, and a port on each of some hosts.
+// Tenant adds a tenant with one network, which has the same addresses as every other tenant's,
+// and a port on each of some hosts.
 func (o *Outdoors) Tenant(name string, hosts ...*lab.Host) []*Machine {
 	o.T.Helper()
 	o.Run("tenant", "add", name)
-	// Ports are wider here than the campus, so that fragments are cut again.
+	// The ports' MTU is larger than the campus', so that fragments are fragmented again.
 	o.Run("network", "add", name+"/web", "--subnet", "10.0.1.0/24")
 	var machines []*Machine
 	for i, h := range hosts {
@@ -71,7 +71,7 @@ func (o *Outdoors) Tenant(name string, hosts ...*lab.Host) []*Machine {
 	return machines
 }
 
-// SNAT lets a tenant out by an external.
+// SNAT adds SNAT of a tenant on an external.
 func (o *Outdoors) SNAT(tenant, external string) intent.SNAT {
 	o.T.Helper()
 	var s intent.SNAT
@@ -87,14 +87,14 @@ func (o *Outdoors) Float(port *Machine) netip.Addr {
 	return f.Address
 }
 
-// Allow lets tenants reach an address by an external, or not any more.
+// Allow lets tenants reach an address through an external, or revokes that.
 func (o *Outdoors) Allow(external string, a netip.Addr, flag string) {
 	o.T.Helper()
 	o.Run("external", "set", external, flag, netip.PrefixFrom(a, 32).String())
 }
 
-// ConnectionsLimited waits until the switch has a limit for the connections of some zone: the
-// next connection is under it.
+// ConnectionsLimited waits until the switch has a connection limit for some zone, so that it
+// applies to the next connection.
 func (o *Outdoors) ConnectionsLimited(h *lab.Host, limit int) {
 	o.T.Helper()
 	lab.Eventually(o.T, PollTime, "the limit to be in the switch", func() error {

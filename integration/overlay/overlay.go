@@ -2,8 +2,8 @@
 // workloads plugged into its ports by the CLI, an outside that NAT leads to, and servers,
 // frames and questions to the hosts' status and switches.
 //
-// Methods of Overlay and Outdoors fail the test when what they do fails; those that wait
-// for something fail it when that takes longer than PollTime.
+// Methods of Overlay and Outdoors fail the test on failure; those that wait for a condition
+// fail it after PollTime.
 package overlay
 
 import (
@@ -19,14 +19,13 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// OnKernel says whether labs are on Linux's own datapath.
+// OnKernel reports whether labs use Linux's own datapath.
 func OnKernel() bool { return os.Getenv("LAB_DATAPATH") == intent.DatapathSystem }
 
-// HostIf returns the host's end of a machine's pair.
+// HostIf returns the host's end of a machine's veth pair.
 func HostIf(m *Machine) string { return hostnet.HostIfName(m.Port.UUID) }
 
-// PollTime is how long a condition may take that takes milliseconds on an idle
-// machine.
+// PollTime bounds conditions that take milliseconds on an idle machine.
 const PollTime = 20 * time.Second
 
 // Overlay is a lab whose hosts run ovloomd.
@@ -35,8 +34,7 @@ type Overlay struct {
 	T *testing.T
 }
 
-// New starts a lab and an ovloomd on each of its hosts, or on the first few
-// only.
+// New starts a lab and an ovloomd on each of its hosts, or on the first few of them.
 func New(t *testing.T, c lab.Config, only ...int) *Overlay {
 	t.Helper()
 	if c.Verify == nil {
@@ -85,7 +83,7 @@ func (o *Overlay) Plug(h *lab.Host, ref string, flags ...string) *Machine {
 	return o.PlugExisting(h, ref)
 }
 
-// PlugExisting makes a workload on a host and plugs it into a port that is there.
+// PlugExisting makes a workload on a host and plugs it into an existing port.
 func (o *Overlay) PlugExisting(h *lab.Host, ref string, flags ...string) *Machine {
 	o.T.Helper()
 	m := &Machine{}
@@ -108,7 +106,7 @@ func (o *Overlay) Reaches(from *Machine, to netip.Addr) {
 	})
 }
 
-// Capture captures what a machine sees.
+// Capture captures the frames of a machine.
 func (o *Overlay) Capture(m *Machine) *lab.Capture {
 	o.T.Helper()
 	c, err := m.Capture("eth0")
@@ -118,7 +116,7 @@ func (o *Overlay) Capture(m *Machine) *lab.Capture {
 	return c
 }
 
-// Wire captures what passes on the underlay.
+// Wire captures the frames on the underlay.
 func (o *Overlay) Wire() *lab.Capture {
 	o.T.Helper()
 	c, err := o.CaptureUnderlay()
@@ -128,7 +126,7 @@ func (o *Overlay) Wire() *lab.Capture {
 	return c
 }
 
-// Send sends one frame from a machine, as it is.
+// Send sends one frame unchanged from a machine.
 func (o *Overlay) Send(from *Machine, frame []byte) {
 	o.T.Helper()
 	if err := from.SendFrame("eth0", frame); err != nil {
@@ -142,13 +140,13 @@ func (o *Overlay) Say(from, to *Machine, payload []byte) {
 	o.Send(from, Datagram(from.Port.MAC, to.Port.MAC, from.V4(), to.V4(), payload))
 }
 
-// Shout sends a datagram to all of the machine's network.
+// Shout sends a broadcast datagram in the machine's network.
 func (o *Overlay) Shout(from *Machine, payload []byte) {
 	o.T.Helper()
 	o.Send(from, Datagram(from.Port.MAC, lab.Broadcast, from.V4(), netip.MustParseAddr("255.255.255.255"), payload))
 }
 
-// NetworkNamed returns a network as the store has it.
+// NetworkNamed returns a network from the store.
 func (o *Overlay) NetworkNamed(ref string) intent.Network {
 	o.T.Helper()
 	var n api.Network
@@ -156,7 +154,7 @@ func (o *Overlay) NetworkNamed(ref string) intent.Network {
 	return n.Network
 }
 
-// Of returns a lab whose hosts the test starts by itself.
+// Of returns an overlay on a lab whose daemons the test starts.
 func Of(l *lab.Lab, t *testing.T) *Overlay { return &Overlay{l, t} }
 
 // With returns the overlay for a subtest.

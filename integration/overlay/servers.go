@@ -13,16 +13,15 @@ import (
 	"github.com/ovloom/ovloom/integration/lab"
 )
 
-// ServerPort is where servers of these tests listen, TCP and UDP.
+// ServerPort is the TCP and UDP port of these tests' servers.
 const ServerPort = 8000
 
-// AnswerTime is how long one question of these tests may take.
+// AnswerTime bounds one request of these tests.
 const AnswerTime = 2 * time.Second
 
-// Serve serves TCP and UDP in a workload until the test ends: it answers with the
-// address that it sees of the client, and what it was told. A workload with several
-// addresses has to name those on which it takes datagrams: it would answer from any
-// of them.
+// Serve serves TCP and UDP in a workload until the test ends: it answers with the client's
+// address and the text that it was given. For UDP, a workload with several addresses has to
+// name the ones to listen on: otherwise it would answer from any of them.
 func Serve(t *testing.T, w *lab.Workload, named ...netip.Addr) {
 	t.Helper()
 	var tcp *net.TCPListener
@@ -89,8 +88,8 @@ func Dial(w *lab.Workload, network string, to netip.AddrPort) (c net.Conn, err e
 	return c, err
 }
 
-// AskWho asks a Serve over TCP or UDP with a payload of some bytes, and returns the
-// address that it saw.
+// AskWho sends a payload of that many bytes to a Serve over TCP or UDP, and returns the address
+// that it saw.
 func AskWho(w *lab.Workload, network string, to netip.AddrPort, size int) (netip.AddrPort, error) {
 	c, err := Dial(w, network, to)
 	if err != nil {
@@ -100,7 +99,7 @@ func AskWho(w *lab.Workload, network string, to netip.AddrPort, size int) (netip
 	return WhoAmI(c, size)
 }
 
-// WhoAmI is AskWho on a connection that is open.
+// WhoAmI is AskWho on an open connection.
 func WhoAmI(c net.Conn, size int) (netip.AddrPort, error) {
 	c.SetDeadline(time.Now().Add(AnswerTime))
 	if _, err := c.Write(make([]byte, size)); err != nil {
@@ -118,7 +117,7 @@ func WhoAmI(c net.Conn, size int) (netip.AddrPort, error) {
 	return netip.ParseAddrPort(line)
 }
 
-// SeenAs polls until a server sees a client under an address.
+// SeenAs polls until a server sees a client with an address.
 func (o *Outdoors) SeenAs(from *lab.Workload, network string, to netip.AddrPort, size int, want netip.Addr) {
 	o.T.Helper()
 	lab.Eventually(o.T, PollTime, fmt.Sprintf("%s seen as %s over %s at %s", from.NetNS, want, network, to), func() error {
@@ -130,10 +129,10 @@ func (o *Outdoors) SeenAs(from *lab.Workload, network string, to netip.AddrPort,
 	})
 }
 
-// ServerAt is the port of a Serve at an address.
+// ServerAt returns the address and port of a Serve.
 func ServerAt(a netip.Addr) netip.AddrPort { return netip.AddrPortFrom(a, ServerPort) }
 
-// AcceptTCP listens on a TCP port of a host, as sshd would, and counts who gets through.
+// AcceptTCP listens on a TCP port of a host, like sshd, and counts connections.
 func AcceptTCP(t *testing.T, h *lab.Host, a netip.AddrPort) (accepted chan netip.AddrPort) {
 	t.Helper()
 	var l net.Listener
@@ -169,7 +168,7 @@ func ConnectTCP(w *lab.Workload, to netip.AddrPort, timeout time.Duration) error
 	})
 }
 
-// Briefly is enough for a SYN to be dropped; the counter of drops tells that it was.
+// Briefly is long enough for a SYN to be dropped; the drop counter confirms it.
 const Briefly = 200 * time.Millisecond
 
 // PayloadContains matches datagrams whose payload contains words.
@@ -177,7 +176,7 @@ func PayloadContains(words string) lab.Match {
 	return func(p lab.Packet) bool { return bytes.Contains(p.Payload, []byte(words)) }
 }
 
-// Tell sends a datagram with words, in a connection of its own.
+// Tell sends a datagram with words, from a socket of its own.
 func Tell(w *lab.Workload, to netip.AddrPort, words string) error {
 	c, err := Dial(w, "udp", to)
 	if err != nil {
@@ -188,7 +187,7 @@ func Tell(w *lab.Workload, to netip.AddrPort, words string) error {
 	return err
 }
 
-// TellUntilHeard tells again and again until a capture sees it.
+// TellUntilHeard sends a datagram repeatedly until a capture receives it.
 func (o *Outdoors) TellUntilHeard(from *lab.Workload, to netip.AddrPort, words string, by *lab.Capture) {
 	o.T.Helper()
 	lab.Eventually(o.T, PollTime, fmt.Sprintf("%q, told to %s, on %s", words, to, by.Name), func() error {

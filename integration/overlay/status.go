@@ -11,7 +11,7 @@ import (
 	"github.com/ovloom/ovloom/integration/lab"
 )
 
-// Warns waits for a warning that has the words, or for its end.
+// Warns waits until a warning with the words appears, or disappears.
 func (o *Overlay) Warns(h *lab.Host, words string, want bool) {
 	o.T.Helper()
 	lab.Eventually(o.T, PollTime, fmt.Sprintf("a warning of %q to be there: %v", words, want), func() error {
@@ -24,7 +24,7 @@ func (o *Overlay) Warns(h *lab.Host, words string, want bool) {
 	})
 }
 
-// ConnectionBecomes waits until status says that a connection is up, or down.
+// ConnectionBecomes waits until status reports a connection as up, or down.
 func (o *Overlay) ConnectionBecomes(h *lab.Host, name string, up bool) {
 	o.T.Helper()
 	lab.Eventually(o.T, PollTime, fmt.Sprintf("the connection of %s to %s: up is %t", h.Name, name, up), func() error {
@@ -37,7 +37,7 @@ func (o *Overlay) ConnectionBecomes(h *lab.Host, name string, up bool) {
 	})
 }
 
-// StatusBecomes polls until the status of a host is as it should be.
+// StatusBecomes polls until the status of a host meets a condition.
 func (o *Overlay) StatusBecomes(h *lab.Host, what string, is func(api.Status) bool) {
 	o.T.Helper()
 	lab.Eventually(o.T, PollTime, what, func() error {
@@ -50,7 +50,7 @@ func (o *Overlay) StatusBecomes(h *lab.Host, what string, is func(api.Status) bo
 	})
 }
 
-// Repairs returns what a host has put back, of one kind: how often, and the newest.
+// Repairs returns the repairs of one kind on a host: their number, and the newest.
 func (o *Overlay) Repairs(h *lab.Host, what string) (times int, newest api.Repair) {
 	o.T.Helper()
 	for _, r := range o.Status(h).Repairs {
@@ -72,7 +72,7 @@ func (o *Overlay) Status(h *lab.Host) api.Status {
 	return s
 }
 
-// Drops returns how many packets a host has dropped for a reason.
+// Drops returns the number of packets that a host has dropped for a reason.
 func (o *Overlay) Drops(h *lab.Host, reason string) uint64 {
 	o.T.Helper()
 	for _, d := range o.Status(h).Drops {
@@ -94,7 +94,7 @@ func (o *Overlay) Dropped(h *lab.Host, reason string, packets uint64) {
 	})
 }
 
-// Synced waits until a host's switch holds what is wanted.
+// Synced waits until a host's switch holds the wanted flows.
 func (o *Overlay) Synced(h *lab.Host) api.Status {
 	o.T.Helper()
 	var s api.Status
@@ -107,7 +107,7 @@ func (o *Overlay) Synced(h *lab.Host) api.Status {
 	return s
 }
 
-// HostAlive checks what the first host's CLI says about a host's life.
+// HostAlive checks what the first host's CLI reports about a host's life.
 func (o *Overlay) HostAlive(name string, want bool) error {
 	out, err := o.Hosts[0].Ovloom(o.T.Context(), "host", "show", name, "-o", "json")
 	var h api.Host

@@ -12,7 +12,7 @@ import (
 	"github.com/ovloom/ovloom/integration/lab"
 )
 
-// OVS returns a client of a host's switch. It runs the commands of Open vSwitch there.
+// OVS returns a client that runs the commands of Open vSwitch on a host.
 func OVS(ctx context.Context, h *lab.Host) *ovs.Client {
 	return ovs.New(ovs.Timeout(20), ovs.Protocols([]string{ovs.ProtocolOpenFlow15}), ovs.Exec(func(command string, args ...string) ([]byte, error) {
 		out, err := h.Exec(ctx, append([]string{command}, args...)...)
@@ -20,14 +20,14 @@ func OVS(ctx context.Context, h *lab.Host) *ovs.Client {
 	}))
 }
 
-// Ofctl changes the switch of a host from the side.
+// Ofctl changes the switch of a host, as another program might.
 func (o *Overlay) Ofctl(h *lab.Host, args ...string) string {
 	o.T.Helper()
 	return o.Exec(h, append([]string{"ovs-ofctl", "-O", "OpenFlow15"}, args...)...)
 }
 
-// FlowsAreRight compares what a host's switch holds with what a new process would
-// want it to hold.
+// FlowsAreRight compares the flows of a host's switch with those that a new process would
+// compute.
 func FlowsAreRight(ctx context.Context, h *lab.Host) error {
 	out, err := h.Ovloom(ctx, "flows", "--diff")
 	if err != nil {
@@ -36,8 +36,8 @@ func FlowsAreRight(ctx context.Context, h *lab.Host) error {
 	return nil
 }
 
-// flowsBecomeRight is FlowsAreRight once the host has compared its switch for the first
-// time: its ovloomd may have started just now.
+// flowsBecomeRight is FlowsAreRight after the host has first compared its switch: its ovloomd
+// may just have started.
 func flowsBecomeRight(ctx context.Context, h *lab.Host) error {
 	for until := time.Now().Add(lab.Patient(PollTime)); ; {
 		err := FlowsAreRight(ctx, h)
@@ -60,7 +60,7 @@ type FlowWatch struct {
 	p *lab.Process
 }
 
-// WatchFlows starts watching and returns when the watch is shown to work.
+// WatchFlows starts watching and returns when the watch works.
 func (o *Overlay) WatchFlows(h *lab.Host) *FlowWatch {
 	o.T.Helper()
 	p, err := h.Start(o.T.Context(), "flow-watch", "ovs-ofctl", "-O", "OpenFlow13", "monitor",
@@ -70,7 +70,7 @@ func (o *Overlay) WatchFlows(h *lab.Host) *FlowWatch {
 	}
 	w := &FlowWatch{o, h, p}
 	o.T.Cleanup(func() { _ = p.Stop() })
-	// A flow without an owner, in a table that ovloom does not use.
+	// A flow without an object, in a table that ovloom does not use.
 	lab.Eventually(o.T, PollTime, "the watch to see a change", func() error {
 		w.ofctl("add-flow", "cookie=0xdead,table=250,actions=drop")
 		w.ofctl("del-flows", "cookie=0xdead/-1")
@@ -89,7 +89,7 @@ func (w *FlowWatch) ofctl(command, flow string) {
 	}
 }
 
-// changes returns what was changed so far.
+// changes returns the changes so far.
 func (w *FlowWatch) changes() []string {
 	w.o.T.Helper()
 	out, err := w.p.Output()
@@ -105,7 +105,7 @@ func (w *FlowWatch) changes() []string {
 	return events
 }
 
-// Ours returns the changes that were not made by this test.
+// Ours returns the changes that the test itself did not make.
 func (w *FlowWatch) Ours() []string {
 	w.o.T.Helper()
 	var events []string
@@ -131,8 +131,8 @@ func (o *Overlay) Dump(h *lab.Host) string {
 	return strings.Join(lines, "\n")
 }
 
-// Megaflows returns how many entries the cache of a host's datapath has for TCP to an
-// address or prefix, as ovs-vswitchd reports it.
+// Megaflows returns the number of megaflows of a host's datapath for TCP to an address or
+// prefix, as reported by ovs-vswitchd.
 func Megaflows(ctx context.Context, h *lab.Host, match string) (int, error) {
 	out, err := h.Exec(ctx, "ovs-appctl", "dpctl/dump-flows", "-m", "filter="+match)
 	if err != nil {

@@ -1,7 +1,7 @@
 package trace_test
 
-// What ovloom doctor finds in an underlay that is broken in one way at a time, and that
-// it finds nothing once that is repaired.
+// The findings of ovloom doctor in an underlay with one fault at a time, and none after the
+// repair.
 
 import (
 	"encoding/json"
@@ -31,7 +31,7 @@ func examine(o *overlay.Overlay, h *lab.Host) intent.Health {
 	return health
 }
 
-// findings says what was found, a line each.
+// findings returns the findings, one per line.
 func findings(h intent.Health) string {
 	var lines []string
 	for _, f := range h.Findings {
@@ -40,7 +40,7 @@ func findings(h intent.Health) string {
 	return strings.Join(lines, "\n")
 }
 
-// paths says how all paths are: "host1>host2 ok, …".
+// paths returns the state of all paths: "host1>host2 ok, …".
 func paths(h intent.Health) string {
 	var all []string
 	for _, p := range h.Paths {
@@ -49,8 +49,8 @@ func paths(h intent.Health) string {
 	return strings.Join(all, ", ")
 }
 
-// healthy waits until everything is found right, from every host: while a tunnel's
-// neighbours resolve, a probe can be lost.
+// healthy waits until no host has a finding: while a tunnel's neighbours resolve, a probe can
+// be lost.
 func healthy(o *overlay.Overlay) {
 	o.T.Helper()
 	for _, h := range o.Hosts {
@@ -72,8 +72,7 @@ func healthy(o *overlay.Overlay) {
 	}
 }
 
-// found fails the test unless there are as many findings as wanted, each of the
-// hosts named and with all the words.
+// found fails the test unless the findings are the wanted ones in number, hosts and words.
 func found(o *overlay.Overlay, h intent.Health, want ...wantFinding) {
 	o.T.Helper()
 	o.T.Logf("%s\n%s", paths(h), findings(h))
@@ -105,7 +104,7 @@ func (w wantFinding) is(f intent.Finding) bool {
 	return slices.Equal(slices.Sorted(slices.Values(f.Hosts)), w.hosts)
 }
 
-// one reports how one path is.
+// one returns the state of one path.
 func one(h intent.Health, from, to string) intent.Path {
 	for _, p := range h.Paths {
 		if p.From == from && p.To == to {
@@ -148,7 +147,7 @@ func TestDoctor(t *testing.T) {
 				finding("host1 host2", "between host1 and host2 is too small", "packets of 1600 bytes are lost, those of 1400 pass", "--mtu 1350"),
 				finding("host2 host3", "between host2 and host3 is too small", "those of 1400 pass"))
 			if p := one(h, "host1", "host3"); p.State != intent.PathOK {
-				t.Errorf("the path that is right: %+v", p)
+				t.Errorf("the working path: %+v", p)
 			}
 		})
 	check("UDP port 4789 dropped in both directions",
@@ -211,7 +210,7 @@ func TestDoctor(t *testing.T) {
 			lab.Eventually(t, overlay.PollTime, "host1 to tell its MTU", func() error {
 				var h intent.HostState
 				if o.Get(host2, &h, "host", "show", "host1"); h.UnderlayMTU != 1580 {
-					return fmt.Errorf("it tells %d", h.UnderlayMTU)
+					return fmt.Errorf("it reports %d", h.UnderlayMTU)
 				}
 				return nil
 			})
@@ -251,7 +250,7 @@ func TestDoctor(t *testing.T) {
 		})
 }
 
-// awaitTaken waits until a program of the host has the tunnels' UDP port.
+// awaitTaken waits until a program of the host has bound the tunnels' UDP port.
 func awaitTaken(o *overlay.Overlay, h *lab.Host) {
 	o.T.Helper()
 	lab.Eventually(o.T, overlay.PollTime, "a program to take the port", func() error {
@@ -263,7 +262,7 @@ func awaitTaken(o *overlay.Overlay, h *lab.Host) {
 	})
 }
 
-// Without the store a host still says what it sees by itself.
+// Without the store, a host still reports its own findings.
 func TestDoctorWithoutStore(t *testing.T) {
 	o := overlay.New(t, lab.Config{AllowLog: []string{`store does not answer`, `cannot`, `task failed`, `unavailable`}})
 	healthy(o)
@@ -280,7 +279,7 @@ func TestDoctorWithoutStore(t *testing.T) {
 		finding("host1 host2", "host1 (172.31.0.1) answers no tunnel packet of host2"),
 		finding("host2 host3", "from host2 to host3 is too small", "packets of 1600 bytes are lost"))
 	if p := one(h, host2.Name, host3.Name); p.State != intent.PathMTU || p.RTT <= 0 {
-		t.Errorf("the path between those that are up: %+v", p)
+		t.Errorf("the path between the hosts that are up: %+v", p)
 	}
 	if err := host2.SetPathMTU(1600); err != nil {
 		t.Fatal(err)

@@ -1,4 +1,4 @@
-// Package trace_test tests that what ovloom trace and doctor say is what packets do.
+// Package trace_test tests that packets behave as ovloom trace and doctor say.
 package trace_test
 
 import (

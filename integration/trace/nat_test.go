@@ -1,7 +1,7 @@
 package trace_test
 
-// What ovloom trace says of packets that are routed, leave the overlay or enter it,
-// and what then really happens to them. To add a case, add a row.
+// What ovloom trace says of packets that are routed, leave the overlay or enter it, compared
+// with what then happens to them. To add a case, add a row.
 
 import (
 	"bytes"
@@ -24,26 +24,26 @@ import (
 	"github.com/ovloom/ovloom/pipeline"
 )
 
-// exitRow is a datagram, as it is asked for and as it is sent. Its payload is its name,
-// by which it is known again; it may be seen by those only to whom the trace says that
-// it goes.
+// exitRow is a datagram: the question to trace, and the frame to send. Its payload is its name,
+// by which captures recognise it; only the machines to which the trace says that it goes may
+// receive it.
 type exitRow struct {
 	name string
-	from string // a machine; "campus": from outside, by that external
+	from string // a machine; "campus": from outside, through that external
 	to   netip.Addr
 	port uint16
-	by   string // an object that is on its way
-	says string // how the verdict begins
+	by   string // an object on its path
+	says string // the beginning of the verdict
 
-	src  netip.Addr // from outside only: where it is sent from
+	src  netip.Addr // its source; only from outside
 	ttl  uint8      // 0: 64
-	size int        // bytes of IP packet; 0: as many as its name takes
+	size int        // bytes of IP packet; 0: as many as its name needs
 
 	icmp  uint8  // type of the ICMP or ICMPv6 message that its sender gets; 0: none
 	parts string // a machine that gets it in fragments
 }
 
-// exitLab is the overlay of the rows.
+// exitLab is the overlay for the rows.
 type exitLab struct {
 	*overlay.Outdoors
 	m       map[string]*overlay.Machine
@@ -98,20 +98,21 @@ func newExitLab(t *testing.T) *exitLab {
 		}
 	}
 	t.Cleanup(l.campus.Close)
-	// Until tunnels know their neighbours, packets are lost that no trace says are.
+	// Until tunnels have resolved their neighbours, packets are lost in ways that no trace
+	// shows.
 	l.Reaches(l.m["a"], l.m["b"].V4())
 	l.Reaches(l.m["e"], l.m["f"].V4())
 	return l
 }
 
-// rows are in the order in which they are sent.
+// rows are in the order of sending.
 func (l *exitLab) rows() []exitRow {
 	addr := netip.MustParseAddr
 	e, f := l.m["e"], l.m["f"]
 	host1, host2 := l.Hosts[0], l.Hosts[1]
 	internet := lab.InternetServer
 	return []exitRow{
-		// From network to network.
+		// Between networks.
 		{name: "routed", from: "a", to: f.V4(), port: 9, by: "port acme/db/f", says: "delivered to acme/db/f on host2"},
 		{name: "routed in IPv6", from: "a", to: f.V6(), port: 9, by: "port acme/db/f", says: "delivered to acme/db/f on host2"},
 		{name: "the last TTL", from: "a", to: f.V4(), port: 9, ttl: 1, says: "dropped on host1 in table l3_in: expired", icmp: 11},
@@ -127,7 +128,7 @@ func (l *exitLab) rows() []exitRow {
 		{name: "by a static route", from: "a", to: addr("10.9.1.1"), port: 9, by: "route acme 10.9.0.0/16", says: "delivered to acme/db/f on host2"},
 		{name: "by a static route in IPv6", from: "a", to: addr("fd00:9::1"), port: 9, by: "route acme fd00:9::/48", says: "delivered to acme/db/e on host1"},
 
-		// Out. The way through a bridge has to be found first.
+		// Out. The neighbours on the bridge have to be resolved first.
 		{name: "who is on the campus", from: "p", to: lab.CampusServer, port: 9, by: "floating acme/web/p on campus", says: "ovloomd of host2: a next hop that ovloomd has to ask for"},
 		{name: "from a floating address", from: "p", to: lab.CampusServer, port: 9, by: "floating acme/web/p on campus", says: "leaves on host2: out by external campus, from " + l.float.String()},
 		{name: "by the host", from: "a", to: internet, port: 9, by: "snat acme through internet", says: "leaves on host1: out by external internet, the host's own routing (ovl0), from 100.64."},
@@ -139,7 +140,7 @@ func (l *exitLab) rows() []exitRow {
 		{name: "no NAT for this port", from: "h", to: internet, port: 9, says: "dropped on host1 in table external_out: no-nat"},
 		{name: "no uplink here", from: "s", to: internet, port: 9, by: "snat stuck through nowhere", says: "dropped on host1 in table external_out: no-uplink"},
 
-		// To what is the hosts' own.
+		// To the hosts' own addresses.
 		{name: "a VTEP", from: "a", to: host2.VTEP, port: 4789, by: "guard", says: "dropped on host1 in table external_out: vtep"},
 		{name: "the host's VTEP", from: "a", to: host1.VTEP, port: 4789, by: "guard", says: "dropped on host1 in table external_out: vtep"},
 		{name: "the host", from: "a", to: host1.InternetAddr(), port: 22, by: "guard", says: "dropped on host1 in table external_out: host-address"},
@@ -149,7 +150,7 @@ func (l *exitLab) rows() []exitRow {
 		{name: "the host's, from a floating address", from: "p", to: host2.InternetAddr(), port: 22, by: "guard", says: "dropped on host2 in table external_out: host-address"},
 		{name: "link-local", from: "a", to: addr("169.254.169.254"), port: 80, says: "dropped on host1 in table l3_in: on-link"},
 
-		// In again.
+		// Into the overlay again.
 		{name: "its own floating address", from: "p", to: l.float, port: 9, by: "floating acme/web/p on campus", says: "delivered to acme/web/p on host2"},
 		{name: "a floating address of the tenant's", from: "b", to: l.float, port: 9, by: "floating acme/web/p on campus", says: "delivered to acme/web/p on host2"},
 		{name: "a forward of the tenant's", from: "a", to: l.forward, port: 8080, by: "forward acme campus udp/8080", says: "delivered to acme/web/a on host1"},
@@ -184,11 +185,11 @@ func (l *exitLab) ask(i int, row exitRow) intent.Trace {
 	return trace
 }
 
-// sportOf is the port that a row is sent from, none like another: each is the first
-// packet of its connection.
+// sportOf is a row's source port, different for each row, so that each row is the first packet
+// of its connection.
 func sportOf(i int) uint16 { return uint16(5000 + i) }
 
-// A trace says what then happens, and by itself makes nothing happen.
+// Packets behave as the trace says, and the trace itself changes nothing.
 func TestTraceAgreesOnTheWayOut(t *testing.T) {
 	l := newExitLab(t)
 	rows := l.rows()
@@ -243,7 +244,7 @@ func TestTraceAgreesOnTheWayOut(t *testing.T) {
 	})
 }
 
-// untouched fails the test if anything was ever routed or tracked.
+// untouched fails the test if any packet was ever routed or tracked.
 func (l *exitLab) untouched() {
 	l.T.Helper()
 	for _, h := range l.Hosts {
@@ -274,7 +275,7 @@ func (l *exitLab) untouched() {
 	}
 }
 
-// routers are the tables that only routed packets pass.
+// routers are the tables that only routed packets pass through.
 var routers = []string{"nat_in", "l3_in", "route", "neighbour", "forward", "guard", "snat", "external_out"}
 
 func setTTL(c *net.UDPConn, ttl uint8) error {
@@ -308,7 +309,7 @@ func (l *exitLab) launch(i int, row exitRow) {
 		lab.UDP(netip.AddrPortFrom(src, sportOf(i)), netip.AddrPortFrom(row.to, row.port), payload)))
 }
 
-// fromOutside sends a row as any machine does: it has to find out who has the address.
+// fromOutside sends a row as any machine does: it resolves the address first.
 func (l *exitLab) fromOutside(i int, row exitRow, payload []byte, ttl uint8) {
 	l.T.Helper()
 	err := l.Outside.InNetNS(func() error {
@@ -328,8 +329,7 @@ func (l *exitLab) fromOutside(i int, row exitRow, payload []byte, ttl uint8) {
 	}
 }
 
-// happens sends a row, and fails the test if anything else happens to it than the trace
-// says.
+// happens sends a row, and fails the test unless what happens to it is what the trace says.
 func (l *exitLab) happens(i int, row exitRow, p intent.TracePacket) {
 	l.T.Helper()
 	for _, captures := range []map[string]*lab.Capture{l.heard, l.exits} {
@@ -349,7 +349,7 @@ func (l *exitLab) happens(i int, row exitRow, p intent.TracePacket) {
 				sees[l.exits[e.External+" on "+h.Name]] = sameAs(row, e.Packet)
 			case intent.TraceDropped:
 				dropped[h], before[h] = e, l.Drops(h, e.Reason)
-				if e.Reason == "next-hop" { // until it is known
+				if e.Reason == "next-hop" { // until it is resolved
 					sees[l.campus] = named(row)
 				}
 			}
@@ -393,16 +393,16 @@ func (l *exitLab) happens(i int, row exitRow, p intent.TracePacket) {
 	}
 }
 
-// payload is what no other row's begins with.
+// payload is a row's name, as a prefix that no other row has.
 func (r exitRow) payload() []byte { return []byte(r.name + "\n") }
 
-// named matches a row's datagram at any place.
+// named matches a row's datagram anywhere.
 func named(row exitRow) lab.Match {
 	return func(p lab.Packet) bool { return !p.Outgoing && bytes.HasPrefix(p.Payload, row.payload()) }
 }
 
-// sameAs matches a row with the addresses, the port and the TTL that a trace says it
-// has there.
+// sameAs matches a row with the addresses, the port and the TTL that the trace predicts at that
+// point.
 func sameAs(row exitRow, packet string) lab.Match {
 	want := map[string]string{}
 	for _, w := range strings.Split(packet, ",") {

@@ -1,7 +1,7 @@
 package trace_test
 
-// What ovloom trace says of a packet, and what then really happens to it. To add a
-// case, add a row.
+// What ovloom trace says of a packet, compared with what then happens to it. To add a case, add
+// a row.
 
 import (
 	"errors"
@@ -16,17 +16,17 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// traceRow is a packet, as it is asked for and as it is sent.
+// traceRow is a packet: the question to trace, and the frame to send.
 type traceRow struct {
 	name    string
 	from    *overlay.Machine
-	args    string    // of ovloom trace, behind the port
-	summary string    // how the verdict begins; {a} is the name of the port, {host1} …
-	frame   []byte    // what is sent
-	heard   lab.Match // matches it at its receivers, or the answer at the sender
+	args    string    // of ovloom trace, after the port
+	summary string    // the beginning of the verdict; {a} is the name of the port, {host1} …
+	frame   []byte    // the frame to send
+	heard   lab.Match // matches it at its receivers, or the reply at the sender
 }
 
-// traceLab is the overlay of the rows: machines by name.
+// traceLab is the overlay for the rows: machines by name.
 type traceLab struct {
 	*overlay.Overlay
 	m     map[string]*overlay.Machine
@@ -59,7 +59,8 @@ func newTraceLab(t *testing.T) *traceLab {
 		l.m[p.name] = m
 		l.heard[m.Port.Ref().String()] = o.Capture(m)
 	}
-	// Until tunnels know their neighbours, packets are lost that no trace says are.
+	// Until tunnels have resolved their neighbours, packets are lost in ways that no trace
+	// shows.
 	for _, from := range []string{"a", "b", "c", "d"} {
 		for _, to := range []string{"a", "c", "d"} {
 			o.Reaches(l.m[from], l.m[to].V4())
@@ -68,14 +69,14 @@ func newTraceLab(t *testing.T) *traceLab {
 	return l
 }
 
-// udp is a row of a datagram. Its payload is its name, by which it is known again.
+// udp is a row with a datagram. Its payload is its name, by which captures recognise it.
 func (l *traceLab) udp(name, from, args, summary string, dstMAC intent.MAC, src, dst netip.Addr) traceRow {
 	m := l.m[from]
 	return traceRow{name, m, args + " --udp 9 --sport 9", summary,
 		overlay.Datagram(m.Port.MAC, dstMAC, src, dst, []byte(name)), overlay.PayloadIs([]byte(name))}
 }
 
-// arp is a row of a question for an IPv4 address.
+// arp is a row with an ARP request.
 func (l *traceLab) arp(name, from, args, summary string, sender, target netip.Addr) traceRow {
 	m := l.m[from]
 	return traceRow{name, m, args, summary,
@@ -83,7 +84,7 @@ func (l *traceLab) arp(name, from, args, summary string, sender, target netip.Ad
 		func(p lab.Packet) bool { return !p.Outgoing && p.ARP != nil && p.ARP.Op == 2 && p.ARP.SPA == target }}
 }
 
-// nd is a row of a question for an IPv6 address.
+// nd is a row with a neighbour solicitation.
 func (l *traceLab) nd(name, from, args, summary string, sender, target netip.Addr) traceRow {
 	m := l.m[from]
 	solicited, group := overlay.SolicitedNode(target)
@@ -95,18 +96,18 @@ func (l *traceLab) nd(name, from, args, summary string, sender, target netip.Add
 		}}
 }
 
-// rows are in the order in which they are sent.
+// rows are in the order of sending.
 func (l *traceLab) rows() []traceRow {
 	a, b, c := l.m["a"], l.m["b"], l.m["c"]
 	e, f := l.m["e"], l.m["f"]
 	addr := netip.MustParseAddr
 	all4, all6 := addr("255.255.255.255"), addr("ff02::1")
 	gw := intent.GatewayMAC
-	stranger := intent.MAC{2, 0, 0, 0xaa, 0xbb, 0xcc}
+	unusedMAC := intent.MAC{2, 0, 0, 0xaa, 0xbb, 0xcc}
 	unknown4, unknown6 := addr("10.0.0.99"), addr("fd00:1::99")
 	off := addr("10.0.0.50")
-	lies := l.udp("another MAC", "a", c.V4().String()+" --src-mac "+stranger.String(), "dropped on host1 in table port_security: spoof-mac", c.Port.MAC, a.V4(), c.V4())
-	lies.frame = overlay.Datagram(stranger, c.Port.MAC, a.V4(), c.V4(), []byte(lies.name))
+	lies := l.udp("another MAC", "a", c.V4().String()+" --src-mac "+unusedMAC.String(), "dropped on host1 in table port_security: spoof-mac", c.Port.MAC, a.V4(), c.V4())
+	lies.frame = overlay.Datagram(unusedMAC, c.Port.MAC, a.V4(), c.V4(), []byte(lies.name))
 	icmp6 := func(kind uint8, dst netip.Addr, body []byte) []byte {
 		return lab.IPFrame(a.Port.MAC, intent.MAC{0x33, 0x33, 0, 0, 0, dst.As16()[15]}, a.V6(), dst, lab.ProtoICMPv6, 255, lab.ICMPv6(a.V6(), dst, kind, body))
 	}
@@ -128,17 +129,17 @@ func (l *traceLab) rows() []traceRow {
 		l.udp("to a group", "c", "224.0.0.99", "delivered to 3 ports: acme/web/a on host1, acme/web/b on host1, acme/web/d on host3", intent.MAC{1, 0, 0x5e, 0, 0, 99}, c.V4(), addr("224.0.0.99")),
 		l.udp("to all in IPv6", "a", all6.String(), "delivered to 3 ports: acme/web/b on host1, acme/web/c on host2, acme/web/d on host3", intent.MAC{0x33, 0x33, 0, 0, 0, 1}, a.V6(), all6),
 		l.udp("to all when there is one other", "o1", "broadcast", "delivered to acme/open/o2 on host3", lab.Broadcast, l.m["o1"].V4(), all4),
-		{"to a MAC that is flooded", l.m["o1"], stranger.String(), "delivered to acme/open/o2 on host3",
-			lab.Ethernet(l.m["o1"].Port.MAC, stranger, 0x88b5, []byte("plain")), func(p lab.Packet) bool { return !p.Outgoing && p.EtherType == 0x88b5 }},
+		{"to a MAC that is flooded", l.m["o1"], unusedMAC.String(), "delivered to acme/open/o2 on host3",
+			lab.Ethernet(l.m["o1"].Port.MAC, unusedMAC, 0x88b5, []byte("plain")), func(p lab.Packet) bool { return !p.Outgoing && p.EtherType == 0x88b5 }},
 
-		// Behind ports.
-		behind("a MAC behind a port", stranger, "delivered to acme/lab/l2 on host2"),
+		// To addresses behind ports.
+		behind("a MAC behind a port", unusedMAC, "delivered to acme/lab/l2 on host2"),
 		behind("one more than may be", intent.MAC{2, 0, 0, 0xaa, 0xbb, 0xdd}, "dropped on host1 in table fork: learn-limit"),
-		behind("the same once more", stranger, "delivered to acme/lab/l2 on host2"),
-		{"to a MAC that was learned", l.m["l2"], stranger.String(), "delivered to acme/lab/l1 on host1",
-			lab.Ethernet(l.m["l2"].Port.MAC, stranger, 0x88b5, []byte("plain")), func(p lab.Packet) bool { return !p.Outgoing && p.EtherType == 0x88b5 }},
+		behind("the same once more", unusedMAC, "delivered to acme/lab/l2 on host2"),
+		{"to a MAC that was learned", l.m["l2"], unusedMAC.String(), "delivered to acme/lab/l1 on host1",
+			lab.Ethernet(l.m["l2"].Port.MAC, unusedMAC, 0x88b5, []byte("plain")), func(p lab.Packet) bool { return !p.Outgoing && p.EtherType == 0x88b5 }},
 
-		// Questions.
+		// Address resolution.
 		l.arp("who has it", "a", c.V4().String()+" --ask", "answered by the switch of host1 with "+c.Port.MAC.String(), a.V4(), c.V4()),
 		l.nd("who has it in IPv6", "a", c.V6().String()+" --ask", "answered by the switch of host1 with "+c.Port.MAC.String(), a.V6(), c.V6()),
 		l.arp("who has an unknown address", "a", unknown4.String(), "no packet is sent: the question who has 10.0.0.99 is dropped on host1 in table arp_nd: no-such-address", a.V4(), unknown4),
@@ -148,7 +149,7 @@ func (l *traceLab) rows() []traceRow {
 		l.arp("who has another tenant's", "a", "10.0.0.77", "no packet is sent: the question who has 10.0.0.77 is dropped on host1 in table arp_nd: no-such-address", a.V4(), addr("10.0.0.77")),
 		l.arp("another tenant's port", "a", "umbrella/web/x", "no packet is sent: the question who has 10.0.0.77 is dropped on host1 in table arp_nd: no-such-address", a.V4(), addr("10.0.0.77")),
 
-		// Lies, and what leads nowhere.
+		// Forged packets, and addresses without a destination.
 		lies,
 		l.udp("another IPv4 address", "a", c.V4().String()+" --src 10.0.0.66", "dropped on host1 in table port_security: spoof-ipv4", c.Port.MAC, addr("10.0.0.66"), c.V4()),
 		l.udp("another IPv6 address", "a", c.V6().String()+" --src fd00:1::66", "dropped on host1 in table port_security: spoof-ipv6", c.Port.MAC, addr("fd00:1::66"), c.V6()),
@@ -157,10 +158,10 @@ func (l *traceLab) rows() []traceRow {
 		{"a router advertisement", a, "ff02::1 --icmp 134", "dropped on host1 in table port_security: router-advertisement", icmp6(lab.ICMPv6RouterAdv, all6, make([]byte, 12)), never},
 		{"a router solicitation", a, "ff02::2 --icmp 133", "dropped on host1 in table arp_nd: no-router", icmp6(133, addr("ff02::2"), make([]byte, 4)), never},
 		l.udp("to the MAC of an unplugged port", "a", "02:00:00:00:00:50", "dropped on host1 in table fdb: not-plugged", intent.MAC{2, 0, 0, 0, 0, 0x50}, a.V4(), off),
-		{"to an unknown MAC", a, stranger.String(), "dropped on host1 in table unknown: unknown-destination", lab.Ethernet(a.Port.MAC, stranger, 0x88b5, []byte("plain")), never},
+		{"to an unknown MAC", a, unusedMAC.String(), "dropped on host1 in table unknown: unknown-destination", lab.Ethernet(a.Port.MAC, unusedMAC, 0x88b5, []byte("plain")), never},
 		{"to a MAC that bridges keep", a, "01:80:c2:00:00:03", "dropped on host1 in table fork: reserved-mac", lab.Ethernet(a.Port.MAC, intent.MAC{1, 0x80, 0xc2, 0, 0, 3}, 0x88b5, []byte("plain")), never},
 
-		// From network to network.
+		// Between networks.
 		l.udp("routed on one host", "a", e.V4().String(), "delivered to acme/db/e on host1", gw, a.V4(), e.V4()),
 		l.udp("routed to another host", "a", f.V4().String(), "delivered to acme/db/f on host2", gw, a.V4(), f.V4()),
 		l.udp("routed back", "f", "acme/web/a", "delivered to acme/web/a on host1", gw, f.V4(), a.V4()),
@@ -175,7 +176,7 @@ func (l *traceLab) rows() []traceRow {
 	}
 }
 
-// A trace says what then happens, whichever host is asked for it.
+// Packets behave as the trace says, whichever host it is run on.
 func TestTraceAgreesWithPackets(t *testing.T) {
 	l := newTraceLab(t)
 	for i, row := range l.rows() {
@@ -194,8 +195,8 @@ func TestTraceAgreesWithPackets(t *testing.T) {
 	}
 }
 
-// happens sends a row's frame, and fails the test if anything else happens to it than
-// the trace says.
+// happens sends a row's frame, and fails the test unless what happens to it is what the trace
+// says.
 func (l *traceLab) happens(row traceRow, trace intent.Trace) {
 	l.T.Helper()
 	for _, c := range l.heard {
@@ -232,8 +233,7 @@ func (l *traceLab) happens(row traceRow, trace intent.Trace) {
 	}
 }
 
-// What becomes of a trace when a host does not answer, and of scripts that expect
-// something.
+// A trace when a host does not answer, and traces in scripts that expect a verdict.
 func TestTraceWithoutAHost(t *testing.T) {
 	o := overlay.New(t, lab.Config{AllowLog: overlay.VswitchdGone})
 	o.Run("tenant", "add", "acme")
@@ -258,7 +258,7 @@ func TestTraceWithoutAHost(t *testing.T) {
 		t.Fatal(err)
 	}
 	if out := trace(o.Hosts[0], 0, b.V4().String()); !strings.Contains(out, "delivered to acme/web/b on host2") {
-		t.Errorf("a trace that the host does not concern:\n%s", out)
+		t.Errorf("a trace without that host:\n%s", out)
 	}
 	out := trace(o.Hosts[1], 5, "broadcast")
 	for _, want := range []string{"delivered to acme/web/b on host2", "what host3 does is not known", "through the tunnel to host3"} {
@@ -271,12 +271,12 @@ func TestTraceWithoutAHost(t *testing.T) {
 		t.Errorf("a trace to a host that is silent:\n%s", out)
 	}
 
-	// The switch of the sender's host is gone.
+	// The switch of the sender's host is down.
 	if err := o.Hosts[0].Vswitchd.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	if out := trace(o.Hosts[0], 5, b.V4().String()); !strings.Contains(out, "ovs-vswitchd on host1 does not answer") {
-		t.Errorf("a trace through a switch that is not there:\n%s", out)
+		t.Errorf("a trace through a switch that is down:\n%s", out)
 	}
 	if err := errors.Join(o.Hosts[0].StartVswitchd(t.Context()), startAgain(t, o.Hosts[2])); err != nil {
 		t.Fatal(err)
@@ -284,7 +284,7 @@ func TestTraceWithoutAHost(t *testing.T) {
 	o.Reaches(a, b.V4())
 }
 
-// While the store is down, a host traces through its own switch, from its copy of the
+// While the store is down, a host traces through its own switch, with its cached copy of the
 // tenant.
 func TestTraceWithoutStore(t *testing.T) {
 	o := overlay.New(t, lab.Config{Hosts: 2, AllowLog: overlay.StoreGone})

@@ -19,7 +19,7 @@ func TestElectFounder(t *testing.T) {
 	if err := durable.PrivateDir(dir); err != nil {
 		t.Fatal(err)
 	}
-	const tick = 8 * time.Second // the least that the timer would wait
+	const tick = 8 * time.Second // the shortest wait of the timer
 	ec, err := serverConfig(t.Context(), c, dir)
 	if err != nil {
 		t.Fatal(err)

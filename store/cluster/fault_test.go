@@ -13,7 +13,7 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// withData is the configuration of a host that runs the store, which has data.
+// withData returns the configuration of a host that runs the store, with data.
 func withData(t *testing.T) (Config, func()) {
 	t.Helper()
 	c := Config{StateDir: stateDir(t), WithoutMember: true}
@@ -31,13 +31,13 @@ func withData(t *testing.T) (Config, func()) {
 			t.Errorf("its health: %v", err)
 		}
 		if !n.Embedded() {
-			t.Error("it runs no member, but that is the plan")
+			t.Error("a failed member no longer counts as embedded")
 		}
 		closed(t, n)
 	}
 }
 
-// only returns the one file that a pattern names.
+// only returns the single file that matches a pattern.
 func only(t *testing.T, pattern string) string {
 	t.Helper()
 	found, err := filepath.Glob(pattern)
@@ -59,7 +59,7 @@ func damage(t *testing.T, file string, change func([]byte) []byte) {
 	}
 }
 
-// Whatever is wrong with a member's data, the process goes on without.
+// Whatever is wrong with a member's data, the process continues without the member.
 func TestDamagedDataEndsNoProcess(t *testing.T) {
 	t.Parallel()
 	for name, spoil := range map[string]func(t *testing.T, data string){
@@ -101,7 +101,7 @@ func TestDamagedDataEndsNoProcess(t *testing.T) {
 	}
 }
 
-// failWith has a member fail as etcd does when its log cannot be written.
+// failWith makes a member fail as etcd does when its log cannot be written.
 func failWith(s *Node, message string) {
 	done := make(chan bool)
 	go func() {
@@ -111,7 +111,7 @@ func failWith(s *Node, message string) {
 	<-done
 }
 
-// A member that cannot write any more ends; the process does not.
+// A member that can no longer write stops; the process goes on.
 func TestMemberThatFailsEndsNoProcess(t *testing.T) {
 	t.Parallel()
 	s := open(t, Config{WithoutMember: true})
@@ -125,16 +125,16 @@ func TestMemberThatFailsEndsNoProcess(t *testing.T) {
 	}
 	until(t, "the member is known to have failed", func() bool { return s.fault.Load() != nil })
 	refusedChange(t, s, "no space left on device; free space")
-	until(t, "others see that", func() bool {
+	until(t, "other hosts see the failure", func() bool {
 		err := read(t.Context(), far, "acme")
 		return intent.KindOf(err) == intent.Unavailable
 	})
 	if found := s.removed.Load(); found {
-		t.Error("it is taken for removed")
+		t.Error("the failed member counts as removed")
 	}
 }
 
-// What could not be caught is told by the next start, once.
+// The next start reports, once, a failure that could not be caught.
 func TestCrashOfTheMemberIsTold(t *testing.T) {
 	c, goesOn := withData(t)
 	if err := os.WriteFile(crashFile(c.StateDir), []byte("panic: page 7\n\ngoroutine 1\ngo.etcd.io/bbolt.(*Tx).page\n"), 0o600); err != nil {
@@ -150,8 +150,8 @@ func TestCrashOfTheMemberIsTold(t *testing.T) {
 	}
 }
 
-// Only a crash in the member itself keeps the next process from starting it: who asks a
-// process for its goroutines, which ends it, means no harm.
+// Only a crash in the member itself keeps the next process from starting it: SIGQUIT, which
+// prints a process's goroutines and ends it, does not.
 func TestOnlyAMembersOwnCrashCounts(t *testing.T) {
 	const member = "goroutine 45 [running]:\ngo.etcd.io/bbolt.(*page).meta(...)\n\t/go/bbolt/page.go:1\n"
 	const other = "goroutine 7 [running]:\ngithub.com/ovloom/ovloom/controller.(*Controller).Run(...)\n\t/ovloom/controller.go:1\n"

@@ -22,7 +22,7 @@ type member struct {
 
 func (m *member) close() { m.once.Do(m.Etcd.Close) }
 
-// etcdCluster runs an etcd cluster of three members, as operators may have one.
+// etcdCluster runs an etcd cluster of three members, as an operator might.
 func etcdCluster(t *testing.T) (members []*member, urls []string) {
 	t.Helper()
 	var configs []*embed.Config
@@ -57,8 +57,8 @@ func etcdCluster(t *testing.T) (members []*member, urls []string) {
 	return members, urls
 }
 
-// A client of a cluster goes on with the other members when one is lost: calls,
-// watches and the lease.
+// When a cluster loses a member, a client continues with the others: calls, watches and the
+// lease.
 func TestMemberLost(t *testing.T) {
 	t.Parallel() // it waits for elections or leases
 	for name, lost := range map[string]func([]*member) *member{
@@ -120,7 +120,7 @@ func loseMember(t *testing.T, lost func([]*member) *member) {
 		name := fmt.Sprint("c", i)
 		eventually(t, "a change", func() error {
 			err := add(t.Context(), n, name)
-			if intent.KindOf(err) == intent.Conflict { // it was stored, and the answer lost
+			if intent.KindOf(err) == intent.Conflict { // it was stored, and the answer was lost
 				return nil
 			}
 			return err

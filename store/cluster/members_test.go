@@ -13,7 +13,7 @@ import (
 	"github.com/ovloom/ovloom/store/kv"
 )
 
-// patience is how long what takes a second on an idle machine may take.
+// patience limits what takes a second on an idle machine.
 const patience = time.Minute
 
 // eventually polls until a condition holds.
@@ -30,14 +30,14 @@ func eventually(t *testing.T, what string, holds func() error) {
 	}
 }
 
-// three are the embedded members of one store, as three hosts have them.
+// three are the embedded members of one store on three hosts.
 type three struct {
 	t       *testing.T
 	configs []Config
 	nodes   []*Node // nil: not running
 }
 
-// freePeer returns the URL of a member to be.
+// freePeer returns the URL of a future member.
 func freePeer(t *testing.T) string {
 	u := freeURL(t)
 	return u.String()
@@ -68,7 +68,7 @@ func (c *three) startAll() {
 	}
 }
 
-// join has the first member expect another, and starts that.
+// join makes the first member expect another, and starts it.
 func (c *three) join(i int) {
 	c.t.Helper()
 	j, err := c.nodes[0].AddMember(c.t.Context(), c.configs[i].Name, c.configs[i].Peer, nowhere)
@@ -80,7 +80,7 @@ func (c *three) join(i int) {
 	c.allUp(i + 1)
 }
 
-// allUp waits until so many members answer and have a vote.
+// allUp waits until n members answer and have a vote.
 func (c *three) allUp(n int) {
 	c.t.Helper()
 	eventually(c.t, fmt.Sprintf("%d members to be up", n), func() error {
@@ -112,13 +112,13 @@ func (c *three) stop(i int) {
 
 func (c *three) start(i int) { c.t.Helper(); c.nodes[i] = open(c.t, c.configs[i]) }
 
-// writes adds a port through a member, however often an election interrupts that.
+// writes adds a port through a member, with retries while elections interrupt it.
 func (c *three) writes(i int, name string) {
 	c.t.Helper()
 	eventually(c.t, "a change by way of "+c.configs[i].Name, func() error {
 		err := add(c.t.Context(), c.nodes[i], name)
 		if intent.KindOf(err) == intent.Conflict {
-			return nil // it was stored, and the answer lost
+			return nil // it was stored, and the answer was lost
 		}
 		return err
 	})
@@ -133,8 +133,8 @@ func (c *three) has(i int, name string) {
 	})
 }
 
-// From one member with data to three; each may be lost, two are too many, and all
-// that come back go on.
+// A store grows from one member with data to three. Any member may be lost; if two are lost,
+// changes fail; all return.
 func TestThreeEmbeddedMembers(t *testing.T) {
 	t.Parallel() // it waits for elections or leases
 	c := newThree(t, 3)
@@ -151,7 +151,7 @@ func TestThreeEmbeddedMembers(t *testing.T) {
 
 	c.stop(1)
 	c.stop(2)
-	eventually(t, "a change that most members do not agree to", func() error {
+	eventually(t, "a change without a quorum", func() error {
 		err := add(t.Context(), c.nodes[0], "umbrella")
 		if intent.KindOf(err) != intent.Unavailable {
 			return fmt.Errorf("%v", err)
@@ -161,7 +161,7 @@ func TestThreeEmbeddedMembers(t *testing.T) {
 	if list, err := c.nodes[0].Members(t.Context()); err != nil || len(list) != 3 || list[0].State != MemberUp || list[1].State != MemberAway {
 		t.Errorf("members as the last one knows them: %+v, %v", list, err)
 	}
-	// One that starts meanwhile does not wait for the others: its host has copies.
+	// A member that starts in the meantime does not wait for the others: its host has cached copies.
 	c.stop(0)
 	began := time.Now()
 	c.start(0)
@@ -176,7 +176,7 @@ func TestThreeEmbeddedMembers(t *testing.T) {
 	c.allUp(3)
 }
 
-// refusedAs checks the kind of an error and what it says.
+// refusedAs checks an error's kind and text.
 func refusedAs(t *testing.T, what string, err error, kind intent.Kind, words ...string) {
 	t.Helper()
 	if intent.KindOf(err) != kind {
@@ -219,7 +219,7 @@ func TestMembersThatAreRefused(t *testing.T) {
 	}
 	refusedAs(t, "two at a time", expect("host4", freePeer(t)), intent.Conflict, "still expects a member at "+peer, "member remove "+peer)
 	if m, err := s.RemoveMember(t.Context(), peer); err != nil || m.State != MemberExpected {
-		t.Errorf("taking back what was added: %+v, %v", m, err)
+		t.Errorf("removing the added member: %+v, %v", m, err)
 	}
 
 	c.join2()
@@ -240,14 +240,14 @@ func TestMembersThatAreRefused(t *testing.T) {
 	c.writes(2, "after")
 }
 
-// join2 adds a third member to two.
+// join2 adds the third member.
 func (c *three) join2() {
 	c.t.Helper()
 	c.configs, c.nodes = append(c.configs, memberConfig(c.t, "host3")), append(c.nodes, nil)
 	c.join(2)
 }
 
-// A member that was removed says so, does not start again, and can join anew.
+// A member that was removed says so, does not start again, and can join again.
 func TestRemovedMember(t *testing.T) {
 	t.Parallel() // it waits for elections or leases
 	c := newThree(t, 3)
@@ -267,10 +267,10 @@ func TestRemovedMember(t *testing.T) {
 	c.join(2)
 	c.writes(2, "again")
 	if kept, err := filepath.Glob(dataDir(c.configs[2].StateDir) + "-before-*"); err != nil || len(kept) != 1 {
-		t.Errorf("what the removed member had: %v, %v", kept, err)
+		t.Errorf("the removed member's data: %v, %v", kept, err)
 	}
 
-	// One that was away learns it from the others.
+	// A member that was away learns from the others that it was removed.
 	c.stop(1)
 	eventually(t, "the removal", func() error {
 		_, err := c.nodes[0].RemoveMember(t.Context(), "host2")
@@ -281,7 +281,7 @@ func TestRemovedMember(t *testing.T) {
 	eventually(t, "a member that was removed while it was away", func() error {
 		s, err := Open(t.Context(), away)
 		if err == nil {
-			return fmt.Errorf("it started: %v", s.Close())
+			return fmt.Errorf("the member started: %v", s.Close())
 		}
 		refusedAs(t, "a member that was removed while it was away", err, intent.Conflict, told)
 		return nil
@@ -311,7 +311,7 @@ func TestJoinsThatAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused("one with a store of its own", owner, intent.Conflict, "has a store of its own", "ovloom store member add host3")
-	acme2 := open(t, owner) // and that is as it was
+	acme2 := open(t, owner) // unchanged
 	if err := read(t.Context(), acme2, "acme"); err != nil {
 		t.Error(err)
 	}
@@ -325,7 +325,7 @@ func TestJoinsThatAreRefused(t *testing.T) {
 	c.start(1)
 	c.stop(1)
 	if s, err := Open(t.Context(), moved); err == nil {
-		t.Error("one that moved", s.Close())
+		t.Error("a member that moved", s.Close())
 	} else {
 		refusedAs(t, "one that moved", err, intent.Conflict, "look for this one at "+c.configs[1].Peer, "--store-peer "+c.configs[1].Peer)
 	}
@@ -356,8 +356,8 @@ func TestJoinsThatAreRefused(t *testing.T) {
 	}
 }
 
-// A backup of several members makes a store of one; the others join it anew, and
-// cannot go on as they were by mistake.
+// A backup of several members makes a store of one member. The others join it again; their old
+// data cannot be used with it by mistake.
 func TestRestoreOfSeveralMembers(t *testing.T) {
 	t.Parallel() // it waits for elections or leases
 	c := newThree(t, 2)
@@ -375,7 +375,7 @@ func TestRestoreOfSeveralMembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !adapted {
-		t.Error("what is in the store was not adapted")
+		t.Error("adapt was not called")
 	}
 	c.start(0)
 	if err := read(t.Context(), c.nodes[0], "late"); intent.KindOf(err) != intent.NotFound {

@@ -59,7 +59,7 @@ func stateDir(t testing.TB) string {
 	return dir
 }
 
-// add makes a key; that it is there is an error of kind Conflict.
+// add creates a key; if it exists, the error is of kind Conflict.
 func add(ctx context.Context, n *Node, name string) error {
 	return n.kv.Update(ctx, "add "+name, func(ctx context.Context) error {
 		var tx kv.Txn
@@ -69,7 +69,7 @@ func add(ctx context.Context, n *Node, name string) error {
 	})
 }
 
-// added is add for a test that cannot go on without.
+// added is add that ends the test on failure.
 func added(t testing.TB, n *Node, name string) {
 	t.Helper()
 	if err := add(t.Context(), n, name); err != nil {
@@ -77,7 +77,7 @@ func added(t testing.TB, n *Node, name string) {
 	}
 }
 
-// read looks for a key; that it is not there is an error of kind NotFound.
+// read reads a key; if it does not exist, the error is of kind NotFound.
 func read(ctx context.Context, n *Node, name string) error {
 	return n.kv.Call(ctx, "read "+name, func(ctx context.Context) error {
 		it, err := n.kv.Get(ctx, kv.Root+"test/"+name)
@@ -88,7 +88,7 @@ func read(ctx context.Context, n *Node, name string) error {
 	})
 }
 
-// refusedChange fails the test if a change is made, or refused for another reason.
+// refusedChange fails the test unless a change is refused for the given reason.
 func refusedChange(t *testing.T, n *Node, why string) {
 	t.Helper()
 	err := add(context.WithoutCancel(t.Context()), n, "lost")
@@ -122,19 +122,19 @@ func backUp(t *testing.T, n *Node) string {
 	return file
 }
 
-// nowhere is where a host is that nothing is known of.
+// nowhere is the location of a host without a configured one.
 func nowhere(context.Context) (netip.Addr, bool, error) { return netip.Addr{}, false, nil }
 
-// freeURL returns a URL on which nobody listens yet. Its port is below those that
-// Linux gives to clients (net.ipv4.ip_local_port_range), so that no connection that
-// another test makes meanwhile takes it, and no other call of this process returns it.
+// freeURL returns a URL with an unused port. The port is below Linux's range for clients
+// (net.ipv4.ip_local_port_range), so that connections of other tests do not take it, and each
+// call of this process returns another one.
 func freeURL(t *testing.T) url.URL {
 	t.Helper()
 	for range 1000 {
 		port := 10000 + (os.Getpid()*101+int(nextPort.Add(1)))%20000
 		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
 		if err != nil {
-			continue // it is another process's
+			continue // in use by another process
 		}
 		defer l.Close()
 		return url.URL{Scheme: "http", Host: l.Addr().String()}

@@ -100,10 +100,10 @@ func TestListenerWithTLS(t *testing.T) {
 	}
 	added(t, far, "c1")
 	if err := read(t.Context(), server, "c1"); err != nil {
-		t.Errorf("what was added over TLS: %v", err)
+		t.Errorf("a key that was added over TLS: %v", err)
 	}
 
-	// A client that trusts our CA and has a certificate of another is refused by the
+	// A client that trusts our CA and has a certificate from another one is refused by the
 	// server, which speaks first (HTTP/2).
 	other := stateDir(t)
 	if _, err := pki.CreateCA(other); err != nil {
@@ -134,13 +134,13 @@ func TestListenerWithTLS(t *testing.T) {
 	if err := greeting(); err == nil || !strings.Contains(err.Error(), "unknown certificate authority") {
 		t.Errorf("a client of another CA: %v", err)
 	}
-	// One that trusts another CA refuses the server, and says so.
+	// A client that trusts another CA refuses the server, and says so.
 	bad.Endpoints, bad.Timeout = []string{url}, 1e9
 	foreign := open(t, bad)
 	if err := read(t.Context(), foreign, "acme"); intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "the store does not answer: tls: failed to verify certificate") {
 		t.Errorf("a server of another CA: %v", err)
 	}
-	// Without TLS nothing answers there.
+	// Without TLS there is no answer.
 	plain := open(t, Config{Endpoints: []string{"http" + strings.TrimPrefix(url, "https")}, Timeout: 1e9})
 	if err := read(t.Context(), plain, "acme"); intent.KindOf(err) != intent.Unavailable {
 		t.Errorf("a client without TLS: %v", err)
@@ -186,7 +186,7 @@ func TestListeningWhereItCannot(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Errorf("a port that is taken: %v", err)
 	}
-	again := open(t, Config{StateDir: dir}) // nothing of the attempt is in the way
+	again := open(t, Config{StateDir: dir}) // the attempt left nothing in the way
 	eventually(t, "a change", func() error { return add(t.Context(), again, "acme") })
 }
 
@@ -198,12 +198,12 @@ func TestPathTooLongForASocket(t *testing.T) {
 	}
 }
 
-// What a store that is known to be away is asked fails soon, with the reason.
+// Calls to a store that is known to be unreachable fail soon, with the reason.
 func TestFailsSoonWhenTheStoreIsAway(t *testing.T) {
 	t.Parallel() // it waits for elections or leases
 	nobody := freeURL(t)
 	s := open(t, Config{Endpoints: []string{nobody.String()}, Timeout: 4 * time.Second})
-	for _, limit := range []time.Duration{time.Minute, 3 * time.Second} { // the first finds out
+	for _, limit := range []time.Duration{time.Minute, 3 * time.Second} { // the first call finds out
 		began := time.Now()
 		err := add(t.Context(), s, "acme")
 		if intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "connection refused") {
@@ -213,7 +213,7 @@ func TestFailsSoonWhenTheStoreIsAway(t *testing.T) {
 			t.Errorf("it took %s", took)
 		}
 	}
-	// A backup may take minutes, but somebody has to answer.
+	// A backup may take minutes, but the store has to answer.
 	began := time.Now()
 	if err := s.Backup(t.Context(), io.Discard); intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "connection refused") {
 		t.Errorf("a backup: %v", err)
@@ -223,7 +223,7 @@ func TestFailsSoonWhenTheStoreIsAway(t *testing.T) {
 	}
 }
 
-// A client that does not end must not keep the process from ending.
+// A client that does not stop must not keep the process from ending.
 func TestCloseDoesNotWaitForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		hangs := make(chan struct{})
@@ -234,7 +234,7 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 		close(hangs)
 		failed := errors.New("failed")
 		if err := inTime(closeTimeout, func() error { return failed }); err != failed {
-			t.Errorf("it says %v", err)
+			t.Errorf("the error is %v", err)
 		}
 	})
 }

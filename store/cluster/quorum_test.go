@@ -1,7 +1,7 @@
 package cluster
 
-// What clients and members are told when too few members are left, and members that
-// speak TLS with each other.
+// Errors of clients and members when too few members are left, and members that use TLS among
+// themselves.
 
 import (
 	"crypto/tls"
@@ -13,13 +13,13 @@ import (
 	"github.com/ovloom/ovloom/pki"
 )
 
-// A member that is left alone says so, soon, and so does who asks it.
+// A member without a quorum reports it soon, and so do its clients.
 func TestTooFewMembers(t *testing.T) {
 	t.Parallel() // it waits for elections or leases
 	c := &three{t: t}
 	for _, name := range []string{"host1", "host2", "host3"} {
 		config := memberConfig(t, name)
-		config.Timeout = patience // nobody waits for that long
+		config.Timeout = patience // longer than the test waits
 		c.configs = append(c.configs, config)
 	}
 	c.startAll()
@@ -32,7 +32,7 @@ func TestTooFewMembers(t *testing.T) {
 	for name, s := range map[string]*Node{"a member": c.nodes[2], "a client": far} {
 		eventually(t, name+" to know it", func() error {
 			if !s.leaderless() {
-				// A client learns it by asking, which ovloomd does every two seconds.
+				// A client finds out by a call, which ovloomd makes every two seconds.
 				go func() { _, _ = s.Ping(t.Context()) }()
 				time.Sleep(100 * time.Millisecond)
 				return intent.Unavailablef("it does not")
@@ -53,8 +53,8 @@ func TestTooFewMembers(t *testing.T) {
 		}
 	}
 
-	// One that has begun while too few are up, and so has never seen which store this is,
-	// can tell all the same who the members are. (It serves no client before.)
+	// A member that started without a quorum, and so does not know yet which store this is, can
+	// still list the members. (It serves no client before.)
 	c.stop(2)
 	c.start(2)
 	list, err := c.nodes[2].Members(t.Context())
@@ -65,14 +65,15 @@ func TestTooFewMembers(t *testing.T) {
 		}
 	}
 	if err != nil || len(list) != 3 || len(up) != 1 || up[0] != "host3" {
-		t.Errorf("of a member that was started anew: %+v, %v", list, err)
+		t.Errorf("members listed by a restarted member: %+v, %v", list, err)
 	}
-	// With one more it goes on. (Without it, etcd would end the last one only after 20 s.)
+	// With one more member it continues. (Without it, etcd would stop the last one only after
+	// 20 s.)
 	c.start(1)
 	c.writes(2, "back")
 }
 
-// Members speak TLS with each other, and with nobody who has no certificate of their
+// Members use TLS among themselves, and refuse programs without a certificate from their
 // authority.
 func TestMembersOverTLS(t *testing.T) {
 	t.Parallel() // it waits for elections or leases
@@ -106,12 +107,12 @@ func TestMembersOverTLS(t *testing.T) {
 		t.Errorf("%+v, %v", list, err)
 	}
 
-	// One may be lost, and back.
+	// One member may be lost, and return.
 	c.stop(0)
 	eventually(t, "a change without the first member", func() error {
 		err := add(t.Context(), c.nodes[1], "c1")
 		if intent.KindOf(err) == intent.Conflict {
-			return nil // stored, and the answer lost
+			return nil // stored, and the answer was lost
 		}
 		return err
 	})
@@ -121,7 +122,7 @@ func TestMembersOverTLS(t *testing.T) {
 		return err
 	})
 
-	// A program that trusts our authority, and has no certificate of it, is not trusted.
+	// A program that trusts our authority but has no certificate from it is refused.
 	config, err := pki.LoadClient(c.configs[0].files())
 	if err != nil {
 		t.Fatal(err)

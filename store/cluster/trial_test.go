@@ -25,7 +25,7 @@ func repaired(t *testing.T, s *Node) <-chan int {
 	return done
 }
 
-// A process that began on damaged data notices when that is put right, and the next one
+// A process that started with damaged data notices when it is repaired, and the next process
 // has the store.
 func TestRepairIsNoticed(t *testing.T) {
 	t.Parallel() // it waits for trials
@@ -45,7 +45,7 @@ func TestRepairIsNoticed(t *testing.T) {
 	}
 	select {
 	case <-done:
-		t.Fatal("it would start on damaged data")
+		t.Fatal("a restart was requested with damaged data")
 	default:
 	}
 	damage(t, log, func([]byte) []byte { return good })
@@ -53,7 +53,7 @@ func TestRepairIsNoticed(t *testing.T) {
 		t.Errorf("attempt %d", n)
 	}
 	if _, ok := s.NextTrial(); ok {
-		t.Error("it goes on trying")
+		t.Error("trials continue")
 	}
 	if left, err := filepath.Glob(c.StateDir + "/etcd/trial-*"); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
@@ -64,19 +64,19 @@ func TestRepairIsNoticed(t *testing.T) {
 		t.Error(err)
 	}
 	if _, ok := s.NextTrial(); ok {
-		t.Error("it tries although the member runs")
+		t.Error("a trial is made although the member runs")
 	}
 }
 
-// A member that fails while it runs is tried again, too, although this process still
-// holds its files.
+// A member that fails while it runs is tried again, too, although this process still holds its
+// files.
 func TestRunningMemberIsTriedAgain(t *testing.T) {
 	t.Parallel() // it waits for trials
 	s := open(t, Config{WithoutMember: true, Attempt: 0})
 	added(t, s, "acme")
 	done := repaired(t, s)
 	if _, ok := s.NextTrial(); ok {
-		t.Error("it tries although the member runs")
+		t.Error("a trial is made although the member runs")
 	}
 	failWith(s, "failed to save")
 	until(t, "the member is known to have failed", func() bool { return s.fault.Load() != nil })
@@ -85,7 +85,7 @@ func TestRunningMemberIsTriedAgain(t *testing.T) {
 	}
 }
 
-// Data that is gone stays gone: no start after another is made for it.
+// Data that is missing stays missing: no restart is tried for it.
 func TestLostDataIsNotTriedInVain(t *testing.T) {
 	t.Parallel() // it waits for trials
 	c, _ := withData(t)
@@ -100,13 +100,13 @@ func TestLostDataIsNotTriedInVain(t *testing.T) {
 	}
 	select {
 	case <-done:
-		t.Error("it would start without data")
+		t.Error("a restart was requested without data")
 	default:
 	}
 }
 
-// Starts that come to nothing are made less and less often; after a crash, or data that
-// were not enough, seldom from the beginning.
+// Restarts that fail are made at growing intervals; after a crash, or if the data alone was not
+// enough, at long ones from the beginning.
 func TestTimesOfTrials(t *testing.T) {
 	s := &Node{faulted: make(chan struct{}), log: Config{}.withDefaults().Logger}
 	s.withoutStore(intent.Unavailablef("full"))

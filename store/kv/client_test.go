@@ -17,8 +17,8 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// Each condition of a transaction keeps it from being committed; a key that should be
-// vacant makes the error that names its holder.
+// Each condition of a transaction can prevent its commit; a key that should be vacant yields
+// the error that names its holder.
 func TestConditions(t *testing.T) {
 	c, _ := client(t)
 	one := put(t, c, "/a/1", "one")
@@ -69,7 +69,7 @@ func TestConditions(t *testing.T) {
 	}
 }
 
-// What is written over itself is no change; fields that a type does not have stay.
+// Writing the same value is no change; fields that a type does not have are kept.
 func TestReplace(t *testing.T) {
 	c, _ := client(t)
 	type value struct {
@@ -96,8 +96,8 @@ func TestReplace(t *testing.T) {
 	}
 }
 
-// Update builds a transaction anew when another came between, and numbers of a counter
-// are given out once, by however many.
+// Update rebuilds a transaction after a conflicting one, and the numbers of a counter are used
+// once, however many clients there are.
 func TestUpdateAndCounters(t *testing.T) {
 	c, _ := client(t)
 	const writers, each = 8, 20
@@ -105,7 +105,7 @@ func TestUpdateAndCounters(t *testing.T) {
 	numbers := map[uint64]bool{}
 	var writing sync.WaitGroup
 	for range writers {
-		counter := NewCounter(c, "/counter", 4) // one for each: they are in processes of their own
+		counter := NewCounter(c, "/counter", 4) // one each, as in separate processes
 		writing.Go(func() {
 			for range each {
 				var n uint64
@@ -115,7 +115,7 @@ func TestUpdateAndCounters(t *testing.T) {
 				})
 				mu.Lock()
 				if err != nil || numbers[n] {
-					t.Errorf("%d is given out again (%v)", n, err)
+					t.Errorf("%d is used again (%v)", n, err)
 				}
 				numbers[n] = true
 				mu.Unlock()
@@ -129,11 +129,11 @@ func TestUpdateAndCounters(t *testing.T) {
 	}
 	v, err := Decode[CounterValue](it.Value)
 	if last := slices.Max(slices.Collect(maps.Keys(numbers))); err != nil || v.Next <= last || v.Next != writers*each {
-		t.Errorf("the counter is at %d (%v), %d was given out", v.Next, err, last)
+		t.Errorf("the counter is at %d (%v), the last number was %d", v.Next, err, last)
 	}
 }
 
-// Failures are told as what they are.
+// Failures are reported with their kinds.
 func TestFailures(t *testing.T) {
 	c, source := client(t)
 	ctx := t.Context()
@@ -142,13 +142,13 @@ func TestFailures(t *testing.T) {
 		return c.Call(ctx, "op", func(context.Context) error { return err })
 	}
 	if err := fail(Refuse(own)); err != own {
-		t.Errorf("what the caller's function returned: %v", err)
+		t.Errorf("the caller's error: %v", err)
 	}
 	if err := fail(intent.Conflictf("told")); intent.KindOf(err) != intent.Conflict || err.Error() != "told" {
-		t.Errorf("what can be told as it is: %v", err)
+		t.Errorf("an error with a kind: %v", err)
 	}
 	if err := fail(fmt.Errorf("%w x", ErrUnreadable)); intent.KindOf(err) == intent.Unavailable || err.Error() != "op: unreadable x" {
-		t.Errorf("what cannot be read: %v", err)
+		t.Errorf("a value that cannot be read: %v", err)
 	}
 	if err := fail(context.DeadlineExceeded); intent.KindOf(err) != intent.Unavailable || !strings.Contains(err.Error(), "does not answer in time; forwarding goes on") {
 		t.Errorf("no answer: %v", err)
@@ -179,7 +179,7 @@ func TestFailures(t *testing.T) {
 		}
 		return nil
 	}); err != nil || asked != 2 {
-		t.Errorf("after the store was verified anew: %v, %d attempts", err, asked)
+		t.Errorf("after the store was verified again: %v, %d attempts", err, asked)
 	}
 	source.refusal = intent.Unavailablef("another store")
 	if err := fail(nil); intent.KindOf(err) != intent.Unavailable || err.Error() != "another store" {
@@ -203,7 +203,7 @@ func TestNameIsACondition(t *testing.T) {
 	}
 }
 
-// An answer that is older than what was seen is none.
+// An answer older than one already seen is refused.
 func TestOlderAnswers(t *testing.T) {
 	c, source := client(t)
 	put(t, c, "/a", "x")
@@ -279,8 +279,7 @@ func TestLeases(t *testing.T) {
 	}
 }
 
-// A watch loads, is told the changes of each revision together, and loads again when it is
-// asked to.
+// A watch loads, delivers the changes of each revision together, and loads again on request.
 func TestWatch(t *testing.T) {
 	c, _ := client(t)
 	put(t, c, "/w/0", "x")
@@ -323,17 +322,17 @@ func TestWatch(t *testing.T) {
 	put(t, c, "/other", "x")
 	put(t, c, "/w/1", "reload")
 	want := "load 1 | /w/1:false,/w/2:false,/w/0:true | /w/1:false | load 2"
-	eventually(t, "it has told all", func() bool { return heard() == want })
+	eventually(t, "all changes are delivered", func() bool { return heard() == want })
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
 	if got := heard(); got != want {
-		t.Errorf("told %s\nwant %s", got, want)
+		t.Errorf("delivered %s\nwant %s", got, want)
 	}
 }
 
-// What cannot be read ends a watch; what is not there yet is waited for.
+// What cannot be read ends a watch; a revision that does not exist yet is waited for.
 func TestWatchThatCannotLoad(t *testing.T) {
 	c, _ := client(t)
 	tries := 0
@@ -365,7 +364,8 @@ func TestMoved(t *testing.T) {
 	}
 }
 
-// A copy is brought up to date, unless the store is another or has forgotten too much.
+// A copy is brought up to date, unless it is another store's or the store has compacted too
+// much.
 func TestCatchUp(t *testing.T) {
 	c, _ := client(t)
 	for i := range 20 {
@@ -407,11 +407,11 @@ func TestCatchUp(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, _, err := c.CatchUp(t.Context(), "/c/", copied, since); !errors.Is(err, errCompacted) {
-		t.Errorf("after what was changed is forgotten: %v", err)
+		t.Errorf("after the changes were compacted away: %v", err)
 	}
 }
 
-// A client that has ended says so.
+// A stopped client reports that it has stopped.
 func TestClosedClient(t *testing.T) {
 	base, source := client(t)
 	closed, end := context.WithCancel(t.Context())
@@ -429,7 +429,7 @@ func TestClosedClient(t *testing.T) {
 	}
 }
 
-// A read that meets an election is made again; a change that may have been stored is not.
+// A read that meets an election is repeated; a change that may have been stored is not.
 func TestElectionsAreNoFailure(t *testing.T) {
 	c, _ := client(t)
 	for failures, want := range map[int]bool{0: true, 1: true, leaderTries: true, leaderTries + 1: false} {

@@ -11,8 +11,7 @@ import (
 	"testing"
 )
 
-// Whatever is wrong with a copy, it counts as absent, and the next change makes
-// it whole again.
+// A damaged copy counts as absent, and the next change makes it whole again.
 func TestDamagedCopyIsIgnoredAndMadeAnew(t *testing.T) {
 	damage := map[string]func([]byte) []byte{
 		"empty":            func([]byte) []byte { return nil },
@@ -64,7 +63,7 @@ func TestDamagedCopyIsIgnoredAndMadeAnew(t *testing.T) {
 	}
 }
 
-// What parses is written back as it was.
+// A copy that can be parsed is written back unchanged.
 func FuzzCopy(f *testing.F) {
 	f.Add([]byte("ovloom copy 1 7\nend 00000000\n"))
 	path := f.TempDir() + "/span/seed.copy"
@@ -97,8 +96,7 @@ func FuzzCopy(f *testing.F) {
 	})
 }
 
-// agreeOnLines fails the test if a copy that is read line by line is not what parseCopy
-// makes of it.
+// agreeOnLines fails the test unless reading a copy line by line gives the same as parseCopy.
 func agreeOnLines(t *testing.T, b []byte, all []Item, err error) {
 	t.Helper()
 	var got []Item
@@ -116,8 +114,8 @@ func agreeOnLines(t *testing.T, b []byte, all []Item, err error) {
 	}
 }
 
-// A copy that is changed is the same as one that is written anew, and one that is damaged
-// anywhere is left as it is.
+// Changing a copy gives the same as writing it anew, and a copy that is damaged anywhere is
+// left unchanged.
 func TestChangedCopy(t *testing.T) {
 	t.Parallel()
 	c := New(t.Context(), Config{Logger: slog.New(slog.DiscardHandler)})
@@ -125,7 +123,7 @@ func TestChangedCopy(t *testing.T) {
 	path, want := dir+"/span/a.copy", dir+"/span/b.copy"
 	var all []Item
 	for i := range 500 {
-		all = append(all, Item{Key: fmt.Sprintf("/k/%03d", i), Value: bytes.Repeat([]byte{'v'}, 1+i*i)}) // longer than a buffer, too
+		all = append(all, Item{Key: fmt.Sprintf("/k/%03d", i), Value: bytes.Repeat([]byte{'v'}, 1+i*i)}) // some longer than a buffer
 	}
 	changes := map[string]Event{}
 	for _, e := range []Event{
@@ -140,7 +138,7 @@ func TestChangedCopy(t *testing.T) {
 		changes[e.Key] = e
 	}
 	if ok, err := c.changeCopy(path, changes, 8); ok || err != nil {
-		t.Fatalf("a copy that is not there: %v, %v", ok, err)
+		t.Fatalf("a missing copy: %v, %v", ok, err)
 	}
 	if err := errors.Join(WriteCopy(path, all, 7), WriteCopy(want, Merge(all, changes), 8)); err != nil {
 		t.Fatal(err)

@@ -15,13 +15,13 @@ import (
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
 )
 
-// fakeSource follows whatever answers, until it is told otherwise.
+// fakeSource follows any store, unless refusal is set.
 type fakeSource struct {
 	mu sync.Mutex
 	// Guarded by mu.
 	following Following
-	ensured   int   // how often it was asked
-	refusal   error // of Ensure
+	ensured   int   // the number of calls of Ensure
+	refusal   error // returned by Ensure
 }
 
 func (f *fakeSource) Ensure(context.Context, string) error {
@@ -53,7 +53,7 @@ func (f *fakeSource) Patience() time.Duration { return 5 * time.Second }
 
 func (f *fakeSource) Why(err error) error { return err }
 
-// client returns a client of an etcd of its own, with nothing in it.
+// client returns a client of its own, empty etcd.
 func client(t testing.TB) (*Client, *fakeSource) {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "ovkv")

@@ -10,12 +10,12 @@ import (
 	"time"
 )
 
-// changes is how many ports are added one after the other, to measure CPU time of
-// microseconds.
+// changes is the number of ports that are added one after the other, to measure microseconds of
+// CPU time.
 const changes = 100
 
-// change measures the CPU time of this process, from the change to the barrier, for
-// a port that comes on another host.
+// change measures the CPU time of this process for a port that appears on another host, from
+// the change to the barrier.
 func (b *bench) change(ctx context.Context) (_ []figure, err error) {
 	d, err := drive(ctx)
 	if err != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/ovloom/ovloom/intent"
 )
 
-// cold measures from the start of all control daemons on two hosts that run Open
-// vSwitch to the first ping between two ports. Beside OVN, the underlay's NIC is in its
-// bridge already; alone, ovloomd moves it there.
+// cold measures from the start of all control daemons on two hosts that run Open vSwitch to the
+// first ping between two ports. In comparison with OVN, the underlay's NIC is in its bridge
+// already; otherwise ovloomd moves it there.
 func (b *bench) cold(ctx context.Context) ([]figure, error) {
 	var alone []time.Duration
 	ours, theirs := map[means][]time.Duration{}, map[means][]time.Duration{}
@@ -114,8 +114,8 @@ func coldOVN(ctx context.Context, by means) (took time.Duration, err error) {
 	})
 }
 
-// firstReply calls begin, adds and plugs a port on each of two hosts, and returns how
-// long it took until one has answered the other.
+// firstReply calls begin, adds and plugs a port on each of two hosts, and returns the time
+// until one answers the other.
 func firstReply(ctx context.Context, s system, by means, begin func() error) (time.Duration, error) {
 	var ends [2]*station
 	for i := range ends {

@@ -1,7 +1,7 @@
 package main
 
-// This file compiles everything that a crowded host must know: many tenants, each with
-// networks, ports and NAT, which the store sends at once.
+// This file compiles all that a crowded host needs: many tenants, each with networks, ports and
+// NAT, which the store sends at once.
 
 import (
 	"context"
@@ -22,20 +22,20 @@ import (
 	"github.com/ovloom/ovloom/openflow/ofconn"
 )
 
-// How crowded the host is.
+// The size of the crowd.
 const (
 	crowdTenants  = 50
 	crowdNetworks = 4   // of each tenant
-	crowdPorts    = 100 // of each network; the first is here
+	crowdPorts    = 100 // of each network; the first is on this host
 	crowdHosts    = 100 // besides this one
-	crowdNAT      = 4   // floating addresses of each tenant, and as many forwards; the first of each lead here
+	crowdNAT      = 4   // floating addresses of each tenant, and as many forwards; the first of each leads to this host
 	crowdUplink   = 3   // OpenFlow number of the external's port
 )
 
 const crowdTarget = 500 * time.Millisecond
 
-// compile measures the start of a controller that gets everything at once,
-// until it has all messages for an empty switch, and until a switch has them.
+// compile measures the start of a controller that gets everything at once, until it has all
+// messages for an empty switch, and until a switch has applied them.
 func (b *bench) compile(ctx context.Context) (_ []figure, err error) {
 	s, err := newCrowdSwitch(ctx)
 	if err != nil {
@@ -50,7 +50,7 @@ func (b *bench) compile(ctx context.Context) (_ []figure, err error) {
 	var rss int64
 	var messages int
 	for range b.rounds {
-		debug.FreeOSMemory() // what was used before is not this one's
+		debug.FreeOSMemory() // so that earlier garbage does not count
 		before := ownCPU()
 		got, err := c.start(ctx, nil)
 		if err != nil {
@@ -80,14 +80,14 @@ func (b *bench) compile(ctx context.Context) (_ []figure, err error) {
 	}, nil
 }
 
-// crowd stands for the store and the host: it is what the controller gets from both.
+// crowd plays the store and the host: it holds what the controller gets from both.
 type crowd struct {
 	snapshots  map[string]intent.SpanUpdate
-	refs       map[string]intent.PortRef // by interface id, of the ports that are here
+	refs       map[string]intent.PortRef // of this host's ports, by interface id
 	interfaces []controller.Interface
 
 	mu    sync.Mutex
-	zones map[string]uint16 // guarded by mu; as the bridge keeps them
+	zones map[string]uint16 // guarded by mu; as stored on the bridge
 }
 
 var crowdExternal = intent.External{
@@ -100,7 +100,7 @@ func crowdOuter(n int) netip.Addr { return netip.AddrFrom4([4]byte{203, 0, byte(
 
 func crowdHost(n int) string { return fmt.Sprintf("host%d", n) }
 
-// newCrowd makes the intent. Host 0 is this one.
+// newCrowd creates the intent. Host 0 is this host.
 func newCrowd() *crowd {
 	c := &crowd{snapshots: map[string]intent.SpanUpdate{}, refs: map[string]intent.PortRef{}, zones: map[string]uint16{}}
 	last := intent.ID(1000) // of the objects
@@ -136,7 +136,7 @@ func crowdInner(network, n int) netip.Addr {
 	return netip.AddrFrom4([4]byte{10, 0, byte(network), byte(n)})
 }
 
-// addPort adds the port number i of a network, which is plugged.
+// addPort adds port number i of a network, which is plugged.
 func (c *crowd) addPort(s *intent.Snapshot, n intent.Network, i int, id intent.ID) {
 	p := intent.Port{Tenant: n.Tenant, Network: n.Name, Name: fmt.Sprintf("p%d", i), ID: id, UUID: fmt.Sprintf("00000000-0000-4000-8000-%012x", uint64(id)),
 		MAC: intent.DerivedMAC(id), Addrs: []netip.Addr{crowdInner(int(n.Subnets[0].Prefix.Addr().As4()[2]), 10+i)}}
@@ -152,15 +152,15 @@ func (c *crowd) addPort(s *intent.Snapshot, n intent.Network, i int, id intent.I
 	s.Bindings = append(s.Bindings, intent.Binding{Tenant: p.Tenant, Network: p.Network, Port: p.Name, Host: crowdHost(host), Generation: 1, Up: true})
 }
 
-// started says how long a start took, and what came of it.
+// started is the duration of a start, and its result.
 type started struct {
 	compiled, applied time.Duration
 	messages          int
 }
 
-// start starts a controller that knows everything but what the store says of tenants,
-// lets the store tell that, and returns when the controller is content. Conn is a
-// switch that gets the messages; nil: they are dropped.
+// start starts a controller that knows everything except tenants, lets the store send them, and
+// returns when the controller has finished. Conn is a switch that applies the messages; nil:
+// they are dropped.
 func (c *crowd) start(ctx context.Context, conn *ofconn.Conn) (got started, err error) {
 	run := &crowdRun{crowd: c, conn: conn, open: make(chan struct{}), calls: make(chan struct{}, crowdTenants+1), compiled: make(chan int, 16), applied: make(chan error, 16)}
 	ctl := controller.New(crowdHost(0), controller.Deps{Span: run, Claims: nothing{}, Progress: nothing{}, Interfaces: nothing{},
@@ -181,12 +181,12 @@ func (c *crowd) start(ctx context.Context, conn *ofconn.Conn) (got started, err 
 	}
 	ctl.Recall(ctx, tenants)
 	ctl.Connected(ctx, run, tunnelPort)
-	for range crowdTenants { // all ask
+	for range crowdTenants { // all are requested
 		if err := take(ctx, run.calls); err != nil {
 			return got, err
 		}
 	}
-	if _, err := ctl.Status(ctx); err != nil { // is answered when the above was taken in
+	if _, err := ctl.Status(ctx); err != nil { // answered after the inputs above
 		return got, err
 	}
 	start := time.Now()
@@ -228,11 +228,11 @@ func take(ctx context.Context, c <-chan struct{}) error {
 // crowdRun is one start.
 type crowdRun struct {
 	*crowd
-	conn     *ofconn.Conn  // nil: messages go nowhere
+	conn     *ofconn.Conn  // nil: messages are dropped
 	open     chan struct{} // closed when the store may send tenants
-	calls    chan struct{} // an element for each tenant that is asked for
-	compiled chan int      // messages of each Apply, when they are known
-	applied  chan error    // and when the switch has them
+	calls    chan struct{} // an element for each requested tenant
+	compiled chan int      // the number of messages of each Apply, once computed
+	applied  chan error    // an element once the switch has applied them
 }
 
 // Apply implements controller.Switch.
@@ -328,7 +328,7 @@ func (r *crowdRun) ClaimNATAddress(_ context.Context, tenant, _, _ string) (neti
 // ReleaseNATAddress implements controller.NATAddresses.
 func (r *crowdRun) ReleaseNATAddress(context.Context, string, string, string) error { return nil }
 
-// crowdSwitch is a bridge that takes the messages.
+// crowdSwitch is a bridge that applies the messages.
 type crowdSwitch struct {
 	*lab.Lab
 	conn *ofconn.Conn
@@ -353,7 +353,7 @@ func newCrowdSwitch(ctx context.Context) (s *crowdSwitch, err error) {
 	return s, err
 }
 
-// empty deletes what an earlier start has left.
+// empty deletes what an earlier start left behind.
 func (s *crowdSwitch) empty(ctx context.Context) error {
 	h := s.Hosts[0]
 	for _, command := range []string{"del-flows", "del-groups", "del-meters"} {

@@ -12,11 +12,11 @@ import (
 	"time"
 )
 
-// diallers is how many open connections beside each other.
+// diallers is the number of concurrent connections.
 const diallers = 4
 
-// connectMany opens connections, asks a byte on each, and returns how many there were
-// and how long that took.
+// connectMany opens connections, requests a byte on each, and returns their number and the
+// duration.
 func connectMany(ctx context.Context, w *way) (int64, time.Duration, error) {
 	var l net.Listener
 	err := w.to.InNetNS(func() (err error) {
@@ -51,8 +51,8 @@ func connectMany(ctx context.Context, w *way) (int64, time.Duration, error) {
 	return opened.Load(), time.Since(start), errors.Join(failed...)
 }
 
-// askOnce opens a connection, and closes it when a byte was answered. It is reset at
-// the end: those that are closed well keep their port for a minute.
+// askOnce opens a connection, and closes it after a byte was answered. It ends with a reset: an
+// orderly close would occupy its port for a minute.
 func askOnce(addr string) error {
 	conn, err := net.DialTimeout("tcp", addr, waitLimit)
 	if err != nil {
@@ -79,7 +79,7 @@ func answerMany(l net.Listener) {
 		}
 		go func() {
 			defer conn.Close()
-			// Who asked sees what does not come; the last read waits for the end.
+			// Errors are ignored: the client notices a missing answer. The last read waits for the end.
 			_ = conn.SetDeadline(time.Now().Add(waitLimit))
 			b := make([]byte, 1)
 			if _, err := conn.Read(b); err == nil {

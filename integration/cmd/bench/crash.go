@@ -1,6 +1,6 @@
 package main
 
-// This file lets a host of a large network crash.
+// This file crashes a host of a large network.
 
 import (
 	"context"
@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// crash kills the controller and ovs-vswitchd of the host that does not keep the
-// store, and waits until all flows are back. OVN is asked at the smaller size alone.
+// crash kills the controller and ovs-vswitchd of the host without the store, and waits until
+// all flows are back. OVN is measured at the smaller size only.
 func (b *bench) crash(ctx context.Context) (_ []figure, err error) {
 	systems, err := b.compared(ctx)
 	if err != nil {
@@ -28,7 +28,7 @@ func (b *bench) crash(ctx context.Context) (_ []figure, err error) {
 	var figures []figure
 	for _, at := range []struct {
 		size   int
-		rss    int64         // MB, of the one that comes back
+		rss    int64         // MB, of the restarted controller
 		within time.Duration // 0: no target
 		peer   bool
 	}{{10_000, 100, 0, true}, {50_000, 200, 2 * time.Second, false}} {
@@ -71,26 +71,26 @@ func (b *bench) crash(ctx context.Context) (_ []figure, err error) {
 	return figures, nil
 }
 
-// only closes all systems but ovloom, whose figures they would disturb.
+// only closes all systems except ovloom, whose figures they would disturb.
 func (b *bench) only(err *error, systems []system) []system {
 	*err = errors.Join(*err, closeAll(systems[1:]))
 	return systems[:1]
 }
 
-// crashes is what some crashes of one system took.
+// crashes is the cost of several crashes of one system.
 type crashes struct {
 	flows int
 	back  []time.Duration
-	again usage // the most that the controller has used that came back
-	all   usage // the most that all daemons have used since a crash
+	again usage // the most that the restarted controller used
+	all   usage // the most that all daemons used since a crash
 }
 
-// most is the more of each of two figures.
+// most returns the larger of each of two figures.
 func (u usage) most(o usage) usage {
 	return usage{max(u.cpu, o.cpu), max(u.rss, o.rss), max(u.peak, o.peak)}
 }
 
-// once lets a system crash, and notes what that took.
+// once crashes a system, and records the cost.
 func (c *crashes) once(ctx context.Context, s system) error {
 	before, err := used(s.daemons())
 	if err != nil {
@@ -112,11 +112,11 @@ func (c *crashes) once(ctx context.Context, s system) error {
 	if err != nil {
 		return err
 	}
-	// What was killed has taken its CPU time with it.
+	// The CPU time of killed processes is gone with them.
 	after.cpu -= before.cpu - victim.cpu
 	c.back = append(c.back, took)
 	c.again, c.all = c.again.most(again), c.all.most(after)
-	// A row takes long, and one round may say more than the median.
+	// A row takes long, and a single round may be more telling than the median.
 	fmt.Fprintf(os.Stderr, "crash: %d flows back after %s; the controller: %s s of CPU, %s MB at most; all daemons: %s s\n",
 		c.flows, ms(took), seconds(again.cpu), megabytes(again.peak), seconds(after.cpu))
 	return nil
@@ -144,8 +144,8 @@ func (o *ovn) crashed(ctx context.Context, flows int) (time.Duration, error) {
 	return allBack(ctx, o, start, flows, func(ctx context.Context) error { return o.startController(ctx, 1) })
 }
 
-// allBack starts ovs-vswitchd of the second host, and beside it the controller, and
-// returns how long it took until the switch had all flows.
+// allBack starts ovs-vswitchd of the second host and, concurrently, the controller, and returns
+// the time until the switch had all flows.
 func allBack(ctx context.Context, s system, start time.Time, flows int, controller func(context.Context) error) (time.Duration, error) {
 	g, starting := errgroup.WithContext(ctx)
 	g.Go(func() error { return s.host(1).StartVswitchd(starting) })

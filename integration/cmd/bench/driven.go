@@ -1,7 +1,7 @@
 package main
 
-// This file drives a controller with intent made up here, on a real switch: what
-// is measured is the controller, its connection and the switch, without the store.
+// This file drives a controller with generated intent, on a real switch: it measures the
+// controller, its connection and the switch, without the store.
 
 import (
 	"context"
@@ -23,29 +23,29 @@ import (
 const (
 	bridge     = "br-bench"
 	remotes    = 20 // other hosts of the network
-	localPort  = 1  // OpenFlow numbers; no packet ever comes by these
+	localPort  = 1  // OpenFlow port numbers; no packet ever arrives there
 	tunnelPort = 2
 )
 
-// driven is a controller on a bridge of its own, in a network with one local port
-// and some on each other host, so that its group of hosts never changes.
+// driven is a controller on its own bridge, in a network with one local port and several on
+// each other host, so that its group of hosts never changes.
 type driven struct {
 	*lab.Lab
 	host   *lab.Host
 	conn   *ofconn.Conn
 	ctl    *controller.Controller
-	told   chan func(intent.SpanUpdate) // how to tell the controller
+	told   chan func(intent.SpanUpdate) // delivers an update to the controller
 	tell   func(intent.SpanUpdate)
 	ran    context.CancelFunc
 	ended  chan error
 	number int64 // revision
 
 	// What the controller did to the switch.
-	applied chan []of.Mod // each Apply that has succeeded
+	applied chan []of.Mod // each successful Apply
 	applies atomic.Int64
 }
 
-// drive starts a switch and a controller that has brought it up to date.
+// drive starts a switch and a controller, and returns when the switch is up to date.
 func drive(ctx context.Context) (d *driven, err error) {
 	l, err := lab.Start(ctx, lab.Config{Hosts: 1})
 	if err != nil {
@@ -91,7 +91,7 @@ func (d *driven) close() error {
 	return d.Close()
 }
 
-// await returns what the controller sends next, when the switch has all of it.
+// await returns what the controller sends next, after the switch has applied it.
 func (d *driven) await(ctx context.Context) ([]of.Mod, error) {
 	select {
 	case mods := <-d.applied:
@@ -101,7 +101,7 @@ func (d *driven) await(ctx context.Context) ([]of.Mod, error) {
 	}
 }
 
-// reconnect makes the controller compare the whole switch, and returns when it has.
+// reconnect makes the controller compare the whole switch, and returns afterwards.
 func (d *driven) reconnect(ctx context.Context) error {
 	before, err := d.ctl.Status(ctx)
 	if err != nil {
@@ -110,7 +110,7 @@ func (d *driven) reconnect(ctx context.Context) error {
 	d.ctl.Disconnected(ctx, d)
 	d.ctl.Connected(ctx, d, tunnelPort)
 	for {
-		s, err := d.ctl.Status(ctx) // is answered between two steps of the controller
+		s, err := d.ctl.Status(ctx) // answered between two steps of the controller
 		if err != nil || s.Resyncs > before.Resyncs {
 			return err
 		}
@@ -138,8 +138,7 @@ func (d *driven) Tables(ctx context.Context) ([]of.Flow, []of.Group, error) {
 // Meters implements controller.Switch.
 func (d *driven) Meters(ctx context.Context) ([]of.Meter, error) { return d.conn.Meters(ctx) }
 
-// WatchTenant implements controller.Span. What is told first is a network with its
-// first ports.
+// WatchTenant implements controller.Span. It first delivers a network with its first ports.
 func (d *driven) WatchTenant(ctx context.Context, _ string, deliver func(intent.SpanUpdate)) error {
 	deliver(d.snapshot(remotes))
 	d.told <- deliver
@@ -168,7 +167,7 @@ func (d *driven) WatchHosts(ctx context.Context, deliver func(intent.HostsUpdate
 // DropCopy implements controller.Span.
 func (d *driven) DropCopy(string) error { return nil }
 
-// nothing keeps what the controller says to itself.
+// nothing ignores the controller's writes, which all succeed.
 type nothing struct{}
 
 func (nothing) Claim(_ context.Context, ref intent.PortRef, host string, _ uint64) (intent.Binding, error) {
@@ -187,8 +186,7 @@ func (nothing) WaitOthers(context.Context, string, string, int64) error { return
 func (nothing) SetGeneration(context.Context, string, uint64) error     { return nil }
 func (nothing) SetInstalled(context.Context, string, bool) error        { return nil }
 
-// The network. Port 0 is on host0, which is this one, the others on the other hosts
-// in turn.
+// The network. Port 0 is on host0, this host; the others are spread over the other hosts.
 var (
 	acme   = intent.Tenant{Name: "acme", ID: 1, VRF: 1}
 	prefix = netip.MustParsePrefix("10.0.0.0/8")
@@ -232,15 +230,15 @@ func (d *driven) snapshot(n int) intent.SpanUpdate {
 	return intent.SpanUpdate{Tenant: acme.Name, Revision: d.number, Snapshot: s}
 }
 
-// change is port i that comes or goes.
+// change returns the update that adds or deletes port i.
 func (d *driven) change(i int, deleted bool) intent.SpanUpdate {
 	d.number++
 	return intent.SpanUpdate{Tenant: acme.Name, Revision: d.number, Changes: []intent.Change{
 		{Object: port(i), Deleted: deleted}, {Object: binding(i), Deleted: deleted}}}
 }
 
-// fill brings the network from its first ports to n others, and returns how long
-// that took and what was sent.
+// fill grows the network from its first ports to n others, and returns the duration and what
+// was sent.
 func (d *driven) fill(ctx context.Context, n int) (time.Duration, []of.Mod, error) {
 	u := d.snapshot(n)
 	start := time.Now()
@@ -249,7 +247,7 @@ func (d *driven) fill(ctx context.Context, n int) (time.Duration, []of.Mod, erro
 	return time.Since(start), mods, err
 }
 
-// ofctl runs ovs-ofctl on the bridge, and returns how long it took and its CPU time.
+// ofctl runs ovs-ofctl on the bridge, and returns its duration and CPU time.
 func (d *driven) ofctl(ctx context.Context, args ...string) (took, cpu time.Duration, err error) {
 	for i, a := range args {
 		if a == bridge {

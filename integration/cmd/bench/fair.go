@@ -1,6 +1,6 @@
 package main
 
-// This file measures what is left for a tenant while a port of another one floods.
+// This file measures what one tenant still gets while a port of another tenant floods.
 
 import (
 	"context"
@@ -16,30 +16,30 @@ import (
 )
 
 const (
-	fairTurns = 4        // in a round
+	fairTurns = 4        // per round
 	fairBytes = 64 << 20 // of one transfer
 	fairLeast = 0.8
 
-	fairAlone = 2 * time.Second // of a flood that nothing is beside
+	fairAlone = 2 * time.Second // of a flood alone
 )
 
-// evil is the tenant that floods. Its addresses are others than those of the tenant
-// beside it only because stations are numbered.
+// evil is the tenant that floods. Its addresses differ from the other tenant's only because
+// stations are numbered.
 var (
 	evilNet = intent.NetworkRef{Tenant: "evil", Network: "web"}
 	evilV6  = netip.MustParsePrefix("fd00:e::/64")
 	evilGW  = netip.MustParseAddr("10.0.0.1")
 )
 
-// attack is what a port floods with.
+// attack is a kind of flood.
 type attack struct {
 	name  string
 	rate  int // packets a second
 	frame func(from, to *station) func(int) []byte
 }
 
-// attacks are in an order in which none is met by the limits of one before: each has
-// an attacker of its own.
+// attacks are ordered so that none is affected by the limits of an earlier one: each has its
+// own attacker.
 var attacks = []attack{
 	{"broadcasts", 40000, func(from, to *station) func(int) []byte {
 		all := netip.MustParseAddr("255.255.255.255")
@@ -53,7 +53,7 @@ var attacks = []attack{
 			f := lab.IPFrame(from.mac, intent.GatewayMAC, from.addr, lab.CampusServer, lab.ProtoUDP, 64, make([]byte, 800))
 			ip := f[14:34]
 			binary.BigEndian.PutUint16(ip[4:], uint16(n))
-			ip[6], ip[10], ip[11] = 0x20, 0, 0 // more of them follow
+			ip[6], ip[10], ip[11] = 0x20, 0, 0 // more fragments follow
 			binary.BigEndian.PutUint16(ip[10:], lab.Checksum(0, ip))
 			return f
 		}
@@ -91,13 +91,13 @@ func v6Of(s *station) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// beside is what was measured beside a flood, a value for each turn.
+// beside holds the measurements during a flood, one value per turn.
 type beside struct {
 	throughput       []float64 // bits a second
 	sent             []float64 // frames a second
-	switchCPU, ovCPU []float64 // CPUs in use
+	switchCPU, ovCPU []float64 // in use, in CPUs
 
-	perPacket []float64 // nanoseconds of CPU of both daemons for a frame, with nothing beside it
+	perPacket []float64 // nanoseconds of CPU of both daemons per frame, of a flood alone
 }
 
 func (b *bench) fair(ctx context.Context) (_ []figure, err error) {
@@ -126,8 +126,8 @@ func (b *bench) fair(ctx context.Context) (_ []figure, err error) {
 	if err := o.makeEvil(ctx); err != nil {
 		return nil, err
 	}
-	// Who floods what it may is another than who floods what it may not, so that no
-	// limit of the one is met by the other.
+	// The sender of an allowed flood is not the sender of a forbidden one, so that no limit of
+	// one affects the other.
 	honest, err := o.evil(ctx)
 	if err != nil {
 		return nil, err
@@ -194,7 +194,7 @@ func (b *bench) fair(ctx context.Context) (_ []figure, err error) {
 		if reason == "" {
 			return figures, fmt.Errorf("%s: nothing was dropped", a.name)
 		}
-		// The first turn has the second in it that a penalty takes to come.
+		// The first turn includes the second until a penalty takes effect.
 		first, firstPacket := ours.throughput[0]/reference.throughput[0], ours.perPacket[0]
 		ours, reference = ours.later(), reference.later()
 		ratio := medianRatio(ours.throughput, reference.throughput)
@@ -209,7 +209,7 @@ func (b *bench) fair(ctx context.Context) (_ []figure, err error) {
 	return figures, nil
 }
 
-// later returns what was measured after the first turn.
+// later returns the measurements after the first turn.
 func (b beside) later() beside {
 	return beside{b.throughput[1:], b.sent[1:], b.switchCPU[1:], b.ovCPU[1:], b.perPacket[1:]}
 }
@@ -218,7 +218,7 @@ func (b beside) String() string {
 	return fmt.Sprintf("%s (%.0f sent/s; CPUs: ovs-vswitchd %.2f, ovloomd %.2f)", gigabits(medianOf(b.throughput)), medianOf(b.sent), medianOf(b.switchCPU), medianOf(b.ovCPU))
 }
 
-// makeEvil makes the tenant that floods.
+// makeEvil adds the tenant that floods.
 func (o *overlay) makeEvil(ctx context.Context) error {
 	c := o.clients[0]
 	if _, err := c.Add(ctx, intent.Tenant{Name: evilNet.Tenant}); err != nil {
@@ -248,7 +248,7 @@ func (o *overlay) evil(ctx context.Context) (*station, error) {
 	return s, c.WaitUp(ctx, s.ref, waitLimit)
 }
 
-// flooded measures a transfer beside a flood.
+// flooded measures a transfer during a flood.
 func (o *overlay) flooded(ctx context.Context, by *station, rate int, frame func(int) []byte, from, to *station, into *beside) error {
 	ctx, cancel := context.WithTimeout(ctx, waitLimit)
 	defer cancel()
@@ -267,8 +267,8 @@ func (o *overlay) flooded(ctx context.Context, by *station, rate int, frame func
 	return nil
 }
 
-// floodedAlone measures what a flood itself takes. Other work on the machine changes
-// that less than throughput.
+// floodedAlone measures the cost of a flood alone. Other load on the machine affects it less
+// than throughput.
 func (o *overlay) floodedAlone(ctx context.Context, by *station, rate int, frame func(int) []byte, into *beside) error {
 	f, err := o.during(ctx, by, rate, frame, func() error {
 		select {
@@ -285,14 +285,14 @@ func (o *overlay) floodedAlone(ctx context.Context, by *station, rate int, frame
 	return nil
 }
 
-// flood is what was sent, and used by daemons meanwhile.
+// flood is what was sent, and what the daemons used in the meantime.
 type flood struct {
 	sent             int
 	took             time.Duration
 	switchCPU, ovCPU time.Duration
 }
 
-// during does something while a station floods.
+// during calls a function while a station floods.
 func (o *overlay) during(ctx context.Context, by *station, rate int, frame func(int) []byte, do func() error) (f flood, err error) {
 	flooding, stop := context.WithCancel(ctx)
 	defer stop()
@@ -328,7 +328,7 @@ func (o *overlay) during(ctx context.Context, by *station, rate int, frame func(
 	return f, err
 }
 
-// drops returns how many packets the host has dropped, by reason.
+// drops returns the number of packets that the host has dropped, by reason.
 func (o *overlay) drops(ctx context.Context) (map[string]uint64, error) {
 	st, err := o.clients[0].Status(ctx)
 	if err != nil {

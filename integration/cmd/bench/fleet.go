@@ -21,8 +21,8 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// The shape of the fleet: a tenant is on 16 hosts, and a host has 25 ports of each of
-// 4 tenants.
+// The shape of the fleet: a tenant is on 16 hosts, and a host has 25 ports of each of 4
+// tenants.
 const (
 	fleetHosts    = 200
 	fleetTenants  = 50
@@ -31,14 +31,14 @@ const (
 	fleetSpread   = 16  // hosts of a tenant
 	fleetChanges  = 150
 	fleetRestarts = 3  // more would take too long
-	fleetWriters  = 32 // that fill the store
+	fleetWriters  = 32 // to fill the store
 )
 
 // fleet is the hosts and their store.
 type fleet struct {
 	dir     string
 	members *members
-	store   *store.Store // of one who makes changes
+	store   *store.Store // the client that makes changes
 	agents  []*agent
 	changed chan struct{}
 	up      chan intent.PortRef
@@ -61,8 +61,8 @@ func fleetPort(tenant, n int) intent.Port {
 
 func fleetTenant(n int) string { return fmt.Sprintf("t%d", n) }
 
-// fleet measures how long changes take to reach everyone whom they concern, and a
-// restart of all.
+// fleet measures the time until changes reach all hosts that they concern, and a restart of all
+// hosts.
 func (b *bench) fleet(ctx context.Context) (_ []figure, err error) {
 	f, err := raise(ctx)
 	if err != nil {
@@ -80,7 +80,7 @@ func (b *bench) fleet(ctx context.Context) (_ []figure, err error) {
 	return append(changes, restarts), err
 }
 
-// raise fills a store and makes the agents, which do not run yet.
+// raise fills a store and creates the agents, which do not run yet.
 func raise(ctx context.Context) (f *fleet, err error) {
 	f = &fleet{changed: make(chan struct{}, 1), up: make(chan intent.PortRef, fleetHosts)}
 	defer func() {
@@ -111,7 +111,7 @@ func raise(ctx context.Context) (f *fleet, err error) {
 	if err := f.populate(ctx); err != nil {
 		return f, err
 	}
-	// From here on the members write as they do in earnest.
+	// From here on the members write as in production.
 	if err := f.members.stop(); err != nil {
 		return f, err
 	}
@@ -195,8 +195,8 @@ func (f *fleet) stopAll() error {
 	return g.Wait()
 }
 
-// startAll starts all agents at once, and returns how long it took until the store
-// knew of each that its switch has everything.
+// startAll starts all agents at once, and returns the time until the store knew that each
+// agent's switch had everything.
 func (f *fleet) startAll(ctx context.Context) (time.Duration, error) {
 	start := time.Now()
 	var g errgroup.Group
@@ -268,8 +268,8 @@ func (f *fleet) change(ctx context.Context) ([]figure, error) {
 	}}, nil
 }
 
-// reached returns how long after start the last of the hosts changed its switch; false
-// if one has not.
+// reached returns how long after start the last of the hosts changed its switch; false if a
+// host did not.
 func reached(hosts []*agent, start time.Time) (time.Duration, bool) {
 	var most time.Duration
 	for _, a := range hosts {
@@ -282,9 +282,8 @@ func reached(hosts []*agent, start time.Time) (time.Duration, bool) {
 	return most, true
 }
 
-// plug lets an interface appear on a host, and returns how long it took until all
-// hosts had changed their switches. On the host itself the last change is the one
-// before the port is said to be up.
+// plug adds an interface on a host, and returns the time until all hosts had changed their
+// switches. On the host itself, the last change is the one before the port is reported up.
 func (f *fleet) plug(ctx context.Context, p intent.Port, a *agent, hosts []*agent) (time.Duration, error) {
 	start := time.Now()
 	a.plug(controller.Interface{UUID: p.UUID, Name: p.Name, IfaceID: p.UUID})
@@ -306,7 +305,7 @@ func (f *fleet) plug(ctx context.Context, p intent.Port, a *agent, hosts []*agen
 	}
 }
 
-// restart stops all agents and starts them at once.
+// restart stops all agents and starts them again at once.
 func (f *fleet) restart(ctx context.Context, rounds int) (figure, error) {
 	var took []time.Duration
 	var store, agents time.Duration
@@ -339,8 +338,7 @@ func (f *fleet) restart(ctx context.Context, rounds int) (figure, error) {
 	}, nil
 }
 
-// percentile returns the value below which p percent of a list are; 0 for an empty
-// one.
+// percentile returns the value that p percent of a list are below; 0 for an empty list.
 func percentile(list []time.Duration, p int) time.Duration {
 	if len(list) == 0 {
 		return 0

@@ -1,8 +1,7 @@
 package main
 
-// This file is a host without a switch: the controller and the store's client of
-// ovloomd, an Open vSwitch that takes everything and does nothing, and rows of
-// interfaces that do not exist.
+// This file is a host without a switch: ovloomd's controller and client of the store, an Open
+// vSwitch that accepts everything and does nothing, and rows of interfaces that do not exist.
 
 import (
 	"context"
@@ -21,14 +20,14 @@ import (
 	"github.com/ovloom/ovloom/store/cluster"
 )
 
-// agent is such a host. Its rows outlive restarts, as those of ovsdb-server do; its
-// switch is empty after each, as after a power failure.
+// agent is a host without a switch. Its rows survive restarts, as in ovsdb-server; its switch
+// is empty after each, as after a power failure.
 type agent struct {
 	// Set by newAgent.
 	host    intent.Host
-	tenants map[string]bool // that concern it
+	tenants map[string]bool // followed by this host
 	config  cluster.Config
-	changed chan struct{} // has one element when some agent's switch was changed
+	changed chan struct{} // has one element after a change of any agent's switch
 	up      chan intent.PortRef
 
 	// Set by start.
@@ -36,10 +35,10 @@ type agent struct {
 	ctl   *controller.Controller
 	end   context.CancelFunc
 	loops sync.WaitGroup
-	full  chan struct{} // closed when the store knows that the switch has all tenants
+	full  chan struct{} // closed once the store knows that the switch has all tenants
 
-	last    atomic.Int64 // when the switch was last changed, in nanoseconds since 1970
-	changes atomic.Int64 // how often
+	last    atomic.Int64 // time of the last change of the switch, in nanoseconds since 1970
+	changes atomic.Int64 // the number of changes
 
 	mu   sync.Mutex
 	rows map[string]controller.Interface // guarded by mu; by UUID
@@ -54,7 +53,7 @@ func (a *agent) start(ctx context.Context) (err error) {
 	ctx, a.end = context.WithCancel(ctx)
 	a.full, a.fill = make(chan struct{}), sync.Once{}
 	a.ctl = controller.New(a.host.Name, controller.Deps{Span: a.store, Claims: claims{a}, Progress: progress{a}, Interfaces: localRows{a}})
-	a.loops.Go(func() { _ = a.ctl.Run(ctx) }) // fails never
+	a.loops.Go(func() { _ = a.ctl.Run(ctx) }) // never fails
 	a.loops.Go(func() { a.live(ctx) })
 	a.ctl.Recall(ctx, nil)
 	a.tell(ctx)
@@ -62,7 +61,7 @@ func (a *agent) start(ctx context.Context) (err error) {
 	return nil
 }
 
-// live registers the host and shows it to be alive.
+// live registers the host and keeps it alive.
 func (a *agent) live(ctx context.Context) {
 	for ctx.Err() == nil {
 		h, err := a.store.Register(ctx, a.host)
@@ -75,7 +74,7 @@ func (a *agent) live(ctx context.Context) {
 	}
 }
 
-// stop ends the agent, which has then nothing but its rows.
+// stop stops the agent, which keeps only its rows.
 func (a *agent) stop() error {
 	if a.end == nil {
 		return nil
@@ -86,7 +85,7 @@ func (a *agent) stop() error {
 	return a.store.Close()
 }
 
-// tell tells the controller of all rows.
+// tell gives the controller all rows.
 func (a *agent) tell(ctx context.Context) {
 	a.mu.Lock()
 	list := slices.Collect(maps.Values(a.rows))
@@ -102,7 +101,7 @@ func (a *agent) plug(i controller.Interface) {
 	a.rows[i.UUID] = i
 }
 
-// edit changes a row, as the controller wants it.
+// edit changes a row for the controller.
 func (a *agent) edit(ctx context.Context, uuid string, change func(*controller.Interface)) error {
 	a.mu.Lock()
 	i, ok := a.rows[uuid]
@@ -114,7 +113,7 @@ func (a *agent) edit(ctx context.Context, uuid string, change func(*controller.I
 	if !ok {
 		return fmt.Errorf("there is no row %s", uuid)
 	}
-	// The caller may be in the way of the controller's loop.
+	// In the background: the caller may block the controller's loop.
 	go a.tell(ctx)
 	return nil
 }

@@ -1,8 +1,8 @@
 package main
 
-// This file is a store of three members, each a process of its own: this program,
-// started again with the word storeMember, so that what the store uses can be told
-// from what its clients use.
+// This file is a store of three members, each in its own process: this program, started again
+// with the argument storeMember, so that the usage of the store and of its clients can be
+// measured separately.
 
 import (
 	"context"
@@ -26,7 +26,7 @@ import (
 // among themselves ("m0=http://…,m1=http://…"), and syncs or carefree.
 const storeMember = "store-member"
 
-// How a member writes: to be read again after a crash, or for filling the store.
+// How a member writes: safely over crashes, or fast, to fill the store.
 const (
 	syncs    = "syncs"
 	carefree = "carefree"
@@ -37,10 +37,10 @@ type members struct {
 	dir      string
 	clients  []string // URLs
 	cluster  string
-	commands []*exec.Cmd // of those that run
+	commands []*exec.Cmd // of the running members
 }
 
-// newMembers chooses addresses for three members. Nothing runs yet.
+// newMembers chooses addresses for three members. They do not run yet.
 func newMembers(dir string) (*members, error) {
 	m := &members{dir: dir}
 	var all []string
@@ -60,7 +60,7 @@ func newMembers(dir string) (*members, error) {
 	return m, nil
 }
 
-// freeAddress returns an address of this machine that is not in use yet.
+// freeAddress returns an unused address of this machine.
 func freeAddress() (string, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -70,7 +70,7 @@ func freeAddress() (string, error) {
 	return l.Addr().String(), nil
 }
 
-// start starts the members, which go on with what they had.
+// start starts the members, with their earlier data.
 func (m *members) start(ctx context.Context, mode string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -89,7 +89,7 @@ func (m *members) start(ctx context.Context, mode string) error {
 	return nil
 }
 
-// stop ends the members.
+// stop stops the members.
 func (m *members) stop() error {
 	var errs []error
 	for _, cmd := range m.commands {
@@ -102,7 +102,7 @@ func (m *members) stop() error {
 	return errors.Join(errs...)
 }
 
-// usage returns what all members together have used, and the memory of the largest.
+// usage returns the sum of what all members have used, and the memory of the largest.
 func (m *members) usage() (all usage, largest int64, err error) {
 	for _, cmd := range m.commands {
 		u, err := usageOf(cmd.Process.Pid)
@@ -115,7 +115,7 @@ func (m *members) usage() (all usage, largest int64, err error) {
 	return all, largest, nil
 }
 
-// memberMain is the whole of a process that is a member.
+// memberMain is the main function of a member's process.
 func memberMain(args []string) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -151,7 +151,7 @@ func runMember(ctx context.Context, args []string) error {
 	}
 	c.ListenPeerUrls, c.AdvertisePeerUrls = []url.URL{*peer}, []url.URL{*peer}
 	c.ListenClientUrls, c.AdvertiseClientUrls = []url.URL{*client}, []url.URL{*client}
-	// So that clients have their URL for gRPC alone, as in package store.
+	// So that clients have a URL for gRPC alone, as in package store.
 	c.ListenClientHttpUrls = []url.URL{{Scheme: "unix", Path: filepath.Join(c.Dir, "http.sock")}}
 	c.EnableGRPCGateway = false
 	if err := os.MkdirAll(c.Dir, 0o700); err != nil {
@@ -165,7 +165,7 @@ func runMember(ctx context.Context, args []string) error {
 	defer e.Close()
 	select {
 	case <-ctx.Done():
-		// Watches of clients would keep it for seconds.
+		// Otherwise clients' watches would delay the end for seconds.
 		e.Server.HardStop()
 		return nil
 	case err := <-e.Err():

@@ -15,14 +15,14 @@ import (
 	of "github.com/ovloom/ovloom/openflow"
 )
 
-// manyPorts is how many remote ports make 100,000 flows.
+// manyPorts is the number of remote ports with 100,000 flows.
 const manyPorts = 100_000 / flowsPerPort
 
-// flowsPerPort is what a remote port with one IPv4 address needs.
+// flowsPerPort is the number of flows of a remote port with one IPv4 address.
 const flowsPerPort = 3
 
-// install compares a snapshot of intent becoming flows with ovs-ofctl, which gets
-// the flows' text.
+// install compares turning a snapshot of intent into flows with ovs-ofctl reading the flows'
+// text.
 func (b *bench) install(ctx context.Context) (_ []figure, err error) {
 	d, err := drive(ctx)
 	if err != nil {
@@ -35,7 +35,7 @@ func (b *bench) install(ctx context.Context) (_ []figure, err error) {
 	var rss int64
 	var n int
 	for range b.rounds {
-		runtime.GC() // what the round before left is not this one's to clean
+		runtime.GC() // so that garbage of the last round does not count
 		before := ownCPU()
 		took, mods, err := d.fill(ctx, remotes+manyPorts)
 		if err != nil {
@@ -83,7 +83,7 @@ func (b *bench) install(ctx context.Context) (_ []figure, err error) {
 	}}, nil
 }
 
-// writeFlows writes the flows that mods add as ovs-ofctl reads them.
+// writeFlows writes the flows that mods add in ovs-ofctl's syntax.
 func (d *driven) writeFlows(mods []of.Mod) (string, error) {
 	var text strings.Builder
 	for _, m := range mods {

@@ -1,7 +1,7 @@
 package main
 
-// This file is hosts with an overlay, whose store also has many ports that hosts of
-// its own making have plugged.
+// This file is hosts with an overlay whose store also has many ports, which hosts without a
+// switch have claimed.
 
 import (
 	"context"
@@ -23,11 +23,11 @@ type overlay struct {
 	*lab.Lab
 	clients  []*api.Client // by host
 	store    *store.Store  // nil until grow
-	ports    int           // that grow has made
-	stations int           // that were made, to give each another address
+	ports    int           // made by grow
+	stations int           // made so far, to give each another address
 }
 
-// startOverlay starts hosts and makes a network.
+// startOverlay starts hosts and adds a network.
 func startOverlay(ctx context.Context, hosts int) (*overlay, error) {
 	return startOverlayOn(ctx, lab.Config{Hosts: hosts})
 }
@@ -46,7 +46,7 @@ func startOverlayOn(ctx context.Context, config lab.Config) (o *overlay, err err
 	return o, o.found(ctx)
 }
 
-// found starts ovloomd on all hosts and makes the network.
+// found starts ovloomd on all hosts and adds the network.
 func (o *overlay) found(ctx context.Context) error {
 	if err := o.StartOvloomd(ctx); err != nil {
 		return err
@@ -57,7 +57,7 @@ func (o *overlay) found(ctx context.Context) error {
 	return o.makeNetwork(ctx)
 }
 
-// makeNetwork makes the tenant and its network.
+// makeNetwork adds the tenant and its network.
 func (o *overlay) makeNetwork(ctx context.Context) error {
 	if _, err := o.clients[0].Add(ctx, intent.Tenant{Name: web.Tenant}); err != nil {
 		return err
@@ -98,13 +98,13 @@ func (o *overlay) daemons() []*lab.Process {
 	return list
 }
 
-// station makes a workload on a host and says what its port will be.
+// station makes a workload on a host and chooses its port.
 func (o *overlay) station(ctx context.Context, host int) (*station, error) {
 	o.stations++
 	return newStation(ctx, o.Hosts[host], o.stations)
 }
 
-// add stores a station's port, by a command of the given host or by its API.
+// add adds a station's port, by a command on the given host or by its API.
 func (o *overlay) add(ctx context.Context, by means, host int, s *station) error {
 	if by == byCommands {
 		return o.ovloom(ctx, host, "port", "add", s.ref.String(), "--mac", s.mac.String(), "--ip", s.addr.String())
@@ -122,13 +122,13 @@ func (o *overlay) plug(ctx context.Context, by means, host int, s *station) erro
 	return err
 }
 
-// ovloom runs the command line against a host's ovloomd. It does not wait for the
-// hosts, as ovn-nbctl by itself does not.
+// ovloom runs the CLI against a host's ovloomd. It does not wait for the hosts, like ovn-nbctl
+// by default.
 func (o *overlay) ovloom(ctx context.Context, host int, args ...string) error {
 	return command(ctx, []string{"OVLOOM_SOCKET=" + o.Hosts[host].Socket()}, append([]string{filepath.Join(lab.Programs(), "ovloom"), "--no-wait"}, args...)...)
 }
 
-// remove takes a station away again.
+// remove removes a station.
 func (o *overlay) remove(ctx context.Context, host int, s *station) error {
 	c := o.clients[host]
 	if err := c.WaitUp(ctx, s.ref, waitLimit); err != nil {
@@ -141,7 +141,7 @@ func (o *overlay) remove(ctx context.Context, host int, s *station) error {
 	return err
 }
 
-// attached makes a station whose port is plugged and whose flows are in.
+// attached makes a station with its port plugged and its flows installed.
 func (o *overlay) attached(ctx context.Context, host int) (*station, error) {
 	s, err := o.station(ctx, host)
 	if err != nil {
@@ -150,7 +150,7 @@ func (o *overlay) attached(ctx context.Context, host int) (*station, error) {
 	return s, o.attach(ctx, host, s)
 }
 
-// attach stores and plugs the port of a station.
+// attach adds and plugs the port of a station.
 func (o *overlay) attach(ctx context.Context, host int, s *station) error {
 	err := o.add(ctx, byAPI, host, s)
 	if err == nil {
@@ -162,7 +162,8 @@ func (o *overlay) attach(ctx context.Context, host int, s *station) error {
 	return o.clients[host].WaitUp(ctx, s.ref, waitLimit)
 }
 
-// pair plugs a station on each of the first two hosts, between which packets pass.
+// pair plugs a station on each of the first two hosts, and returns when packets pass between
+// them.
 func (o *overlay) pair(ctx context.Context) (a, b *station, err error) {
 	if a, err = o.attached(ctx, 0); err != nil {
 		return nil, nil, err
@@ -173,7 +174,7 @@ func (o *overlay) pair(ctx context.Context) (a, b *station, err error) {
 	return a, b, pings(ctx, a, b)
 }
 
-// grow brings the network to n ports that hosts without a switch have claimed.
+// grow grows the network to n ports, which hosts without a switch have claimed.
 func (o *overlay) grow(ctx context.Context, n int) error {
 	const writers = 32
 	if o.store == nil {

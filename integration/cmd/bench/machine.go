@@ -1,6 +1,6 @@
 package main
 
-// This file says what the bench runs on, and what processes use of it.
+// This file describes the machine, and what processes use of it.
 
 import (
 	"context"
@@ -21,7 +21,7 @@ type machine struct {
 	cpus        int
 	cpu         string // its model
 	kernel, ovs string // versions
-	ovn         string // "": there is none
+	ovn         string // "": not installed
 	goVersion   string
 	load        string // of one, five and fifteen minutes
 }
@@ -55,7 +55,7 @@ func thisMachine(ctx context.Context) (machine, error) {
 	return m, nil
 }
 
-// load returns the machine's load averages; "?" if the kernel does not tell.
+// load returns the machine's load averages; "?" if the kernel does not report them.
 func load() string {
 	b, err := os.ReadFile("/proc/loadavg")
 	if f := strings.Fields(string(b)); err == nil && len(f) >= 3 {
@@ -64,15 +64,15 @@ func load() string {
 	return "?"
 }
 
-// ownCPU returns how much CPU time this process has used.
+// ownCPU returns the CPU time that this process has used.
 func ownCPU() time.Duration {
 	var u unix.Rusage
 	_ = unix.Getrusage(unix.RUSAGE_SELF, &u) // fails only for a bad pointer
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// cpuOf returns the CPU time of a living process, exactly: by the clock that
-// clock_getcpuclockid(3) names. The clock of proc(5) has steps of ten milliseconds.
+// cpuOf returns the exact CPU time of a living process, by the clock of clock_getcpuclockid(3).
+// The clock of proc(5) has steps of ten milliseconds.
 func cpuOf(pid int) (time.Duration, error) {
 	const scheduled = 2 // CPUCLOCK_SCHED
 	var t unix.Timespec
@@ -86,16 +86,16 @@ func cpuOf(pid int) (time.Duration, error) {
 type usage struct {
 	cpu  time.Duration
 	rss  int64 // bytes, now
-	peak int64 // bytes, the most that was resident at any time
+	peak int64 // bytes, the maximum so far
 }
 
-// usageOf returns what a living process has used, of proc(5).
+// usageOf returns what a living process has used, from proc(5).
 func usageOf(pid int) (usage, error) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return usage{}, err
 	}
-	// The name in parentheses may hold spaces.
+	// The name in parentheses may contain spaces.
 	f := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
 	const utime, stime, rss = 11, 12, 21
 	var n [3]int64
@@ -113,7 +113,7 @@ func usageOf(pid int) (usage, error) {
 	return u, err
 }
 
-// peakOf returns the most memory that a living process had resident, in bytes.
+// peakOf returns the peak resident memory of a living process, in bytes.
 func peakOf(pid int) (int64, error) {
 	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {

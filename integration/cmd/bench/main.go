@@ -18,8 +18,8 @@
 //	fair.go      the row about a tenant beside another one that floods
 //	fleet.go, fleetagent.go, fleetstore.go       rows about 200 hosts without switches
 //
-// What is compared runs in turns, in rounds, and the table has the medians: what else
-// the machine does meanwhile meets both sides alike.
+// Systems that are compared take turns, in rounds, and the table has the medians: so other load
+// on the machine affects both alike.
 package main
 
 import (
@@ -41,10 +41,10 @@ import (
 // bench is one run.
 type bench struct {
 	rounds int
-	ovn    bool // OVN is here to be compared with
+	ovn    bool // OVN is installed for comparison
 }
 
-// row is something to measure.
+// row is a measurement.
 type row struct {
 	name    string
 	measure func(*bench, context.Context) ([]figure, error)
@@ -67,7 +67,7 @@ var rows = []row{
 	{"fair", (*bench).fair},
 }
 
-// most is far above what one row takes.
+// most is far longer than a row takes.
 const most = 30 * time.Minute
 
 func main() {
@@ -92,7 +92,7 @@ func main() {
 	}
 }
 
-// profiled runs f, and writes a profile of it to a file if one is named.
+// profiled runs f, and writes a profile of it to the named file, if any.
 func profiled(file string, f func() error) error {
 	if file == "" {
 		return f()
@@ -109,7 +109,7 @@ func profiled(file string, f func() error) error {
 	return errors.Join(err, w.Close())
 }
 
-// run measures the rows and prints the table, also if a row failed.
+// run measures the rows and prints the table, even if a row failed.
 func run(ctx context.Context, only string, rounds int, out string) error {
 	chosen, err := choose(only)
 	if err != nil {

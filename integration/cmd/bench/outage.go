@@ -1,6 +1,6 @@
 package main
 
-// This file kills daemons while packets go to and fro.
+// This file kills daemons during traffic.
 
 import (
 	"context"
@@ -12,17 +12,17 @@ import (
 	"github.com/ovloom/ovloom/integration/lab"
 )
 
-// Echo requests a second, and how long each window is.
+// Echo requests per second, and the length of each window.
 const (
 	echoRate   = 1000
 	echoWindow = 4 * time.Second
 )
 
-// outagePorts is how many ports the network has when ovloomd is killed.
+// outagePorts is the number of ports of the network in which ovloomd is killed.
 const outagePorts = 5000
 
-// outage counts what is lost when ovs-vswitchd or the controller is killed and
-// started again at once.
+// outage counts the packets lost when ovs-vswitchd or the controller is killed and restarted at
+// once.
 func (b *bench) outage(ctx context.Context) (_ []figure, err error) {
 	systems, err := b.compared(ctx)
 	if err != nil {
@@ -35,7 +35,7 @@ func (b *bench) outage(ctx context.Context) (_ []figure, err error) {
 			return nil, err
 		}
 	}
-	// lost is the medians of some rounds, by system.
+	// lost holds the medians of several rounds, by system.
 	lost := func(do func(system) error) ([]int, error) {
 		all := make([][]int, len(systems))
 		for range b.rounds {
@@ -96,7 +96,7 @@ func (b *bench) outage(ctx context.Context) (_ []figure, err error) {
 	return append(figures, f), nil
 }
 
-// echo counts the packets lost in a window in which something is done.
+// echo counts the packets lost in a window during which f runs.
 func echo(ctx context.Context, from, to *station, do func() error) (int, error) {
 	e, err := lab.StartEcho(from.Workload, to.Workload, to.addr, echoRate)
 	if err != nil {

@@ -1,7 +1,7 @@
 package main
 
-// This file is the same hosts with OVN: its databases and ovn-northd on the first,
-// an ovn-controller on each. The daemons run as they come from the distribution.
+// This file is the same hosts with OVN: its databases and ovn-northd on the first, an
+// ovn-controller on each. The daemons run as the distribution configures them.
 
 import (
 	"context"
@@ -22,13 +22,13 @@ import (
 const (
 	ovnSchemas = "/usr/share/ovn"
 	ovnSwitch  = "web" // the logical switch, OVN's word for a network
-	ovnPort    = 6642  // where the southbound database listens
+	ovnPort    = 6642  // of the southbound database
 )
 
-// ovnPrograms are what a machine must have to run OVN.
+// ovnPrograms are the programs that OVN needs.
 var ovnPrograms = []string{"ovn-northd", "ovn-controller", "ovn-nbctl", "ovsdb-server", "ovsdb-tool"}
 
-// ovnVersion returns the version of OVN here; "" if there is none.
+// ovnVersion returns the version of the installed OVN; "" without one.
 func ovnVersion(ctx context.Context) string {
 	for _, p := range ovnPrograms {
 		if _, err := exec.LookPath(p); err != nil {
@@ -47,18 +47,18 @@ func ovnVersion(ctx context.Context) string {
 type ovn struct {
 	*lab.Lab
 	nbServer, sbServer, northd *lab.Process
-	nb, sb                     *database   // nil until dialed
-	local                      []*database // by host: that of Open vSwitch
-	ports                      int         // that grow has made
+	nb, sb                     *database   // nil until dialled
+	local                      []*database // by host: Open vSwitch's
+	ports                      int         // made by grow
 	stations                   int
-	open                       context.Context // ends with close
+	open                       context.Context // until close
 	shut                       context.CancelFunc
 
 	mu          sync.Mutex
 	controllers []*lab.Process // by host; guarded by mu
 }
 
-// startOVN starts hosts, OVN on them, and makes the logical switch.
+// startOVN starts hosts with OVN, and adds the logical switch.
 func startOVN(ctx context.Context, hosts int) (*ovn, error) {
 	o, err := layOVN(ctx, hosts)
 	if err != nil {
@@ -79,14 +79,14 @@ func startOVN(ctx context.Context, hosts int) (*ovn, error) {
 	return o, nil
 }
 
-// makeSwitch makes the logical switch.
+// makeSwitch adds the logical switch.
 func (o *ovn) makeSwitch(ctx context.Context) error {
 	_, err := o.nb.transact(ctx, insert("Logical_Switch", "new", columns{"name": ovnSwitch}))
 	return err
 }
 
-// layOVN starts hosts with all that OVN wants to be there: databases, and what Open
-// vSwitch's says about this host.
+// layOVN starts hosts with the requirements of OVN: databases, and the host's settings in Open
+// vSwitch's.
 func layOVN(ctx context.Context, hosts int) (_ *ovn, err error) {
 	l, err := lab.Start(ctx, lab.Config{Hosts: hosts, NICInBridge: true})
 	if err != nil {
@@ -109,7 +109,7 @@ func layOVN(ctx context.Context, hosts int) (_ *ovn, err error) {
 		if _, err := h.Vsctl(ctx, "add-br", "br-int", "--", "set", "Bridge", "br-int", "datapath_type="+lab.Datapath(), "fail_mode=secure"); err != nil {
 			return nil, err
 		}
-		// OVN advises to monitor everything where most of it concerns every host.
+		// OVN recommends monitor-all where most of the database concerns every host.
 		if _, err := h.Vsctl(ctx, "set", "Open_vSwitch", ".",
 			"external_ids:ovn-remote="+o.southbound(), "external_ids:ovn-monitor-all=true",
 			"external_ids:ovn-encap-type=geneve", "external_ids:ovn-encap-ip="+h.VTEP.String(),
@@ -126,7 +126,7 @@ func (o *ovn) southbound() string {
 	return "tcp:" + net.JoinHostPort(o.Hosts[0].Mgmt.String(), strconv.Itoa(ovnPort))
 }
 
-// found starts OVN on all hosts: the databases, and the rest as soon as they answer.
+// found starts OVN on all hosts: the databases, and the other daemons as soon as they answer.
 func (o *ovn) found(ctx context.Context) (err error) {
 	h := o.Hosts[0]
 	if o.nbServer, err = o.serve(ctx, h, "nb"); err != nil {
@@ -151,9 +151,8 @@ func (o *ovn) found(ctx context.Context) (err error) {
 	return nil
 }
 
-// registered waits until every ovn-controller has made itself known, and has done what
-// there was to do: what ovn-nbctl --wait=hv waits for. Ports that come before that often
-// make 23.03.1 crash.
+// registered waits until every ovn-controller has registered and has caught up, as ovn-nbctl
+// --wait=hv does. Adding ports before that often makes 23.03.1 crash.
 func (o *ovn) registered(ctx context.Context) error {
 	err := often(ctx, func() error {
 		chassis, err := o.chassis(ctx)
@@ -180,9 +179,9 @@ func (o *ovn) registered(ctx context.Context) error {
 	})
 }
 
-// startController starts the ovn-controller of a host. One that crashes is started
-// again at once, as the distribution's scripts do (--monitor): 23.03.1 sometimes does
-// when it starts while ports are added.
+// startController starts the ovn-controller of a host. After a crash it is restarted at once,
+// as by the distribution's scripts (--monitor): 23.03.1 sometimes crashes if ports are added
+// while it starts.
 func (o *ovn) startController(ctx context.Context, host int) error {
 	h := o.Hosts[host]
 	p, err := o.daemon(ctx, h, "ovn-controller", "ovn-controller", "unix:"+h.DBSock())
@@ -224,7 +223,7 @@ func (o *ovn) daemon(ctx context.Context, h *lab.Host, name string, args ...stri
 		"-vconsole:off", "-vsyslog:off")...)
 }
 
-// dial connects to the databases by which ports are added without command lines.
+// dial connects to the databases, to add ports without command lines.
 func (o *ovn) dial(ctx context.Context) (err error) {
 	if o.nb, err = dialDatabase(ctx, o.path("nb.sock"), "OVN_Northbound"); err != nil {
 		return err
@@ -264,15 +263,15 @@ func (o *ovn) restartController(ctx context.Context, host int) error {
 	return o.startController(ctx, host)
 }
 
-// daemons returns the processes of OVN itself.
+// daemons returns OVN's own processes.
 func (o *ovn) daemons() []*lab.Process {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return append([]*lab.Process{o.nbServer, o.sbServer, o.northd}, o.controllers...)
 }
 
-// station makes a workload with an interface that waits to be put into the switch.
-// Ovloom makes such an interface itself, when it plugs a port.
+// station makes a workload with an interface to be added to the switch. Ovloom makes such an
+// interface itself, when it plugs a port.
 func (o *ovn) station(ctx context.Context, host int) (*station, error) {
 	o.stations++
 	s, err := newStation(ctx, o.Hosts[host], o.stations)
@@ -285,11 +284,11 @@ func (o *ovn) station(ctx context.Context, host int) (*station, error) {
 // hostIf is the name on the host of a station's interface.
 func (s *station) hostIf() string { return "v" + s.Name }
 
-// where is how OVN writes a port's addresses.
+// where returns a port's addresses in OVN's syntax.
 func (s *station) where() string { return s.mac.String() + " " + s.addr.String() }
 
-// nbctl runs ovn-nbctl, and vsctl ovs-vsctl on a host. Both only need a socket, so
-// they run outside the hosts, as ovloom does.
+// nbctl runs ovn-nbctl, and vsctl ovs-vsctl on a host. Both only need a socket, so they run
+// outside the hosts, like ovloom.
 func (o *ovn) nbctl(ctx context.Context, args ...string) error {
 	return command(ctx, nil, append([]string{"ovn-nbctl", "--db=unix:" + o.path("nb.sock")}, args...)...)
 }
@@ -298,7 +297,7 @@ func (o *ovn) vsctl(ctx context.Context, host int, args ...string) error {
 	return command(ctx, nil, append([]string{"ovs-vsctl", "--timeout=20", "--db=unix:" + o.Hosts[host].DBSock()}, args...)...)
 }
 
-// command runs a command, with an environment that has more than this process's.
+// command runs a command, with variables added to this process's environment.
 func command(ctx context.Context, env []string, args ...string) error {
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	cmd.Env = append(os.Environ(), env...)
@@ -308,7 +307,7 @@ func command(ctx context.Context, env []string, args ...string) error {
 	return nil
 }
 
-// add stores a station's port: by the command line, or in one transaction.
+// add adds a station's port: by the command line, or in one transaction.
 func (o *ovn) add(ctx context.Context, by means, _ int, s *station) error {
 	if by == byCommands {
 		return o.nbctl(ctx, "lsp-add", ovnSwitch, s.Name, "--", "lsp-set-addresses", s.Name, s.where(), "--", "lsp-set-port-security", s.Name, s.where())
@@ -323,7 +322,7 @@ func logicalPort(name, where string) op {
 	return insert("Logical_Switch_Port", symbol("p", name), columns{"name": name, "addresses": set(where), "port_security": set(where)})
 }
 
-// plug puts a station's interface into the switch.
+// plug adds a station's interface to the switch.
 func (o *ovn) plug(ctx context.Context, by means, host int, s *station) error {
 	if by == byCommands {
 		return o.vsctl(ctx, host, "add-port", "br-int", s.hostIf(), "--", "set", "Interface", s.hostIf(), "external_ids:iface-id="+s.Name)
@@ -332,12 +331,12 @@ func (o *ovn) plug(ctx context.Context, by means, host int, s *station) error {
 		insert("Interface", "i", columns{"name": s.hostIf(), "external_ids": mapping("iface-id", s.Name)}),
 		insert("Port", "p", columns{"name": s.hostIf(), "interfaces": set(named("i"))}),
 		mutate("Bridge", "name", "br-int", "ports", "insert", set(named("p"))),
-		// By this ovs-vswitchd knows that it has something to do, and ovs-vsctl when it is done.
+		// Its change tells ovs-vswitchd that there is work, and ovs-vsctl when it is done.
 		op{"op": "mutate", "table": "Open_vSwitch", "where": []any{}, "mutations": []any{[]any{"next_cfg", "+=", 1}}})
 	return err
 }
 
-// remove takes a station away again.
+// remove removes a station.
 func (o *ovn) remove(ctx context.Context, host int, s *station) error {
 	if err := o.vsctl(ctx, host, "del-port", "br-int", s.hostIf()); err != nil {
 		return err
@@ -348,7 +347,8 @@ func (o *ovn) remove(ctx context.Context, host int, s *station) error {
 	return o.nbctl(ctx, "lsp-del", s.Name)
 }
 
-// pair plugs a station on each of the first two hosts, between which packets pass.
+// pair plugs a station on each of the first two hosts, and returns when packets pass between
+// them.
 func (o *ovn) pair(ctx context.Context) (a, b *station, err error) {
 	for host, s := range []**station{&a, &b} {
 		if *s, err = o.station(ctx, host); err == nil {
@@ -364,7 +364,7 @@ func (o *ovn) pair(ctx context.Context) (a, b *station, err error) {
 	return a, b, pings(ctx, a, b)
 }
 
-// grow brings the logical switch to n ports that chassis without a switch have.
+// grow grows the logical switch to n ports, which chassis without a switch have bound.
 func (o *ovn) grow(ctx context.Context, n int) error {
 	const atOnce = 1000
 	if o.ports == 0 {
@@ -393,7 +393,7 @@ func (o *ovn) grow(ctx context.Context, n int) error {
 	return nil
 }
 
-// addChassis makes the chassis.
+// addChassis adds the chassis.
 func (o *ovn) addChassis(ctx context.Context) error {
 	var ops []op
 	for i := range remotes {
@@ -406,7 +406,7 @@ func (o *ovn) addChassis(ctx context.Context) error {
 	return err
 }
 
-// bind says where ports are, once ovn-northd knows them.
+// bind binds ports to chassis, once ovn-northd has created them.
 func (o *ovn) bind(ctx context.Context, updates []op) error {
 	chassis, err := o.chassis(ctx)
 	if err != nil {
@@ -416,7 +416,7 @@ func (o *ovn) bind(ctx context.Context, updates []op) error {
 		row := u["row"].(columns)
 		row["chassis"] = []string{"uuid", chassis["far"+strings.TrimPrefix(row["chassis"].([]string)[1], "c")]}
 	}
-	// Not by trying the updates: that would keep the database from hearing ovn-northd.
+	// Not by trying the updates: that would delay ovn-northd's own transactions.
 	last := op{"op": "select", "table": "Port_Binding", "where": updates[len(updates)-1]["where"], "columns": []string{"logical_port"}}
 	if err := patiently(ctx, func() error {
 		results, err := o.sb.transact(ctx, last)

@@ -1,7 +1,7 @@
 package main
 
-// This file speaks to an ovsdb-server: the little of RFC 7047 by which ports are
-// added to OVN without its command lines.
+// This file is a minimal client of ovsdb-server (RFC 7047), to add ports to OVN without its
+// command lines.
 
 import (
 	"context"
@@ -78,7 +78,7 @@ func (d *database) transact(ctx context.Context, ops ...op) ([]outcome, error) {
 		if err := d.in.Decode(&m); err != nil {
 			return nil, fmt.Errorf("%s: %w", d.name, err)
 		}
-		if m.Method == "echo" { // who does not answer is given up
+		if m.Method == "echo" { // the server gives up clients that do not answer
 			answer, err := json.Marshal(map[string]any{"result": m.Params, "error": nil, "id": m.ID})
 			if err == nil {
 				_, err = d.conn.Write(answer)
@@ -95,7 +95,7 @@ func (d *database) transact(ctx context.Context, ops ...op) ([]outcome, error) {
 	}
 }
 
-// failed returns what operations say about why they failed.
+// failed returns the errors of failed operations.
 func failed(name string, results []outcome) error {
 	var errs []error
 	for _, r := range results {
@@ -106,7 +106,7 @@ func failed(name string, results []outcome) error {
 	return errors.Join(errs...)
 }
 
-// Values of OVSDB that are not plain JSON.
+// Values of OVSDB that differ from plain JSON.
 
 func set(values ...any) []any { return []any{"set", append([]any{}, values...)} }
 
@@ -118,17 +118,17 @@ func mapping(pairs ...string) []any {
 	return []any{"map", list}
 }
 
-// named is the row that the same transaction inserts under a name.
+// named refers to the row that the same transaction inserts under a name.
 func named(name string) []string { return []string{"named-uuid", name} }
 
-// symbol makes a name that a transaction can give to a row.
+// symbol makes a name for a row within a transaction.
 func symbol(kind, name string) string { return kind + "_" + strings.ReplaceAll(name, "-", "_") }
 
 func insert(table, as string, row columns) op {
 	return op{"op": "insert", "table": table, "uuid-name": as, "row": row}
 }
 
-// mutate inserts into, or deletes from, a column of the rows whose name is given.
+// mutate inserts into, or deletes from, a column of the rows with the given name.
 func mutate(table, key, name, column, how string, values []any) op {
 	return op{"op": "mutate", "table": table, "where": where(key, name), "mutations": []any{[]any{column, how, values}}}
 }

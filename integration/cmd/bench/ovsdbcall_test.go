@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// TestTransact: a transaction's results come back, those that failed as an error, and a
-// server that asks whether the client lives is answered.
+// TestTransact: a transaction returns its results, failed operations become an error, and the
+// server's echo requests are answered.
 func TestTransact(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "db.sock")
 	l, err := net.Listen("unix", socket)

@@ -25,7 +25,7 @@ func (b *bench) ofnet(ctx context.Context) ([]figure, error) {
 		if m == nil {
 			return 0
 		}
-		v, _ := strconv.ParseFloat(string(m[1]), 64) // the pattern lets only numbers through
+		v, _ := strconv.ParseFloat(string(m[1]), 64) // the pattern matches only numbers
 		return v
 	}
 	ours, theirs := value("ovloom-ms"), value("ofnet-ms")

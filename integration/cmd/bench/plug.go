@@ -1,6 +1,6 @@
 package main
 
-// This file asks how long it takes until a new port answers.
+// This file measures the time until a new port answers.
 
 import (
 	"context"
@@ -11,11 +11,11 @@ import (
 	"github.com/ovloom/ovloom/integration/lab"
 )
 
-// plugSizes are how many ports the network has.
+// plugSizes are the numbers of ports of the network.
 var plugSizes = []int{10, 1000, 5000}
 
-// plug adds and plugs ports on one host, one after the other, in networks of
-// different sizes, and pings each from the other host.
+// plug adds and plugs ports on one host, one after the other, in networks of different sizes,
+// and pings each from the other host.
 func (b *bench) plug(ctx context.Context) (_ []figure, err error) {
 	systems, err := b.compared(ctx)
 	if err != nil {
@@ -53,7 +53,7 @@ func (b *bench) plug(ctx context.Context) (_ []figure, err error) {
 	return figures, nil
 }
 
-// plugFigure is the line of one size and means. The targets are for the smallest size.
+// plugFigure returns the line for a size and a means. The targets are for the smallest size.
 func plugFigure(size int, by means, took [][]answered, systems int) figure {
 	at := func(i int, part func(answered) time.Duration) time.Duration {
 		var list []time.Duration
@@ -82,7 +82,7 @@ func plugFigure(size int, by means, took [][]answered, systems int) figure {
 	return f
 }
 
-// grown brings a system to a number of ports, and waits until its switches have them.
+// grown grows a system to a number of ports, and waits until its switches have them.
 func grown(ctx context.Context, s system, which, ports int) error {
 	if err := s.grow(ctx, ports); err != nil {
 		return fmt.Errorf("%s: %w", systemNames[which], err)
@@ -99,7 +99,7 @@ func grown(ctx context.Context, s system, which, ports int) error {
 	return nil
 }
 
-// answered says when things happened after a port was asked for.
+// answered holds times since the request for a port.
 type answered struct{ added, plugged, all time.Duration }
 
 // answer adds, plugs and pings a port on the second host, and removes it again.
@@ -135,10 +135,10 @@ func answer(ctx context.Context, on system, by means, from *station) (t answered
 	return t, on.remove(ctx, host, s)
 }
 
-// systemNames names the systems that compared returns.
+// systemNames returns the names of the systems that compared returns.
 var systemNames = []string{"ovloom", "OVN"}
 
-// compared starts two hosts with ovloom, and two with OVN if there is one here.
+// compared starts two hosts with ovloom, and two with OVN if it is installed.
 func (b *bench) compared(ctx context.Context) ([]system, error) {
 	o, err := startOverlay(ctx, 2)
 	if err != nil {
@@ -162,7 +162,7 @@ func closeAll(systems []system) error {
 	return errors.Join(errs...)
 }
 
-// used adds up what daemons have used, and their memory.
+// used adds up the CPU time and memory of daemons.
 func used(daemons []*lab.Process) (sum usage, err error) {
 	for _, d := range daemons {
 		u, err := usageOf(d.Pid())

@@ -1,6 +1,6 @@
 package main
 
-// This file sends packets that each miss the switch's cache.
+// This file sends packets that all miss the switch's cache.
 
 import (
 	"context"
@@ -17,9 +17,8 @@ import (
 	"github.com/ovloom/ovloom/integration/lab"
 )
 
-// probe is two workloads on a bridge of their own, in the same switch. A flow that
-// copies the UDP port makes the cache tell ports apart, so that each packet to
-// another port misses.
+// probe is two workloads on their own bridge, in the same switch. A flow that copies the UDP
+// port makes the cache distinguish ports, so that each packet to another port misses.
 type probe struct {
 	send *net.UDPConn
 	recv *net.IPConn
@@ -28,8 +27,8 @@ type probe struct {
 
 const (
 	probeBridge = "br-probe"
-	probeEvery  = 3 * time.Millisecond // more would not fit into a card's queue while the switch is busy
-	probePorts  = 10_000               // the first port, clear of what the kernel uses itself
+	probeEvery  = 3 * time.Millisecond // at a higher rate, a NIC's queue would overflow while the switch is busy
+	probePorts  = 10_000               // the first port, above those that the kernel uses itself
 )
 
 var probeFrom, probeTo = netip.MustParseAddr("172.31.0.1"), netip.MustParseAddr("172.31.0.2")
@@ -79,7 +78,7 @@ func newProbe(ctx context.Context, h *lab.Host) (*probe, error) {
 	if err := stampReceived(p.recv); err != nil {
 		return nil, errors.Join(err, p.close())
 	}
-	_, err = p.longest(ctx, func() error { return nil }) // finds the neighbour
+	_, err = p.longest(ctx, func() error { return nil }) // resolves the neighbour
 	if err != nil {
 		err = errors.Join(err, p.close())
 	}
@@ -94,8 +93,8 @@ func (p *probe) close() error {
 	return err
 }
 
-// stampReceived makes the kernel say when each packet came: this process may be
-// busy then.
+// stampReceived makes the kernel record the arrival time of each packet, because this process
+// may be busy then.
 func stampReceived(c *net.IPConn) error {
 	raw, err := c.SyscallConn()
 	if err != nil {
@@ -109,8 +108,8 @@ func stampReceived(c *net.IPConn) error {
 	return errors.Join(err, set)
 }
 
-// longest sends packets while work is done, and returns how long the slowest took.
-// One that is lost is an error.
+// longest sends packets while work runs, and returns the longest delay of a packet. A lost
+// packet is an error.
 func (p *probe) longest(ctx context.Context, work func() error) (time.Duration, error) {
 	const patience = 5 * time.Second // for the last packets
 	var mu sync.Mutex

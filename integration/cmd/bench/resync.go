@@ -1,6 +1,6 @@
 package main
 
-// This file compares a switch that is right with what is wanted.
+// This file compares a switch that is right with its wanted state.
 
 import (
 	"context"
@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// resync compares a new connection to a switch that holds all flows with a dump
-// of them by ovs-ofctl.
+// resync compares a new connection to a switch that holds all flows with dumping them by
+// ovs-ofctl.
 func (b *bench) resync(ctx context.Context) (_ []figure, err error) {
 	d, err := drive(ctx)
 	if err != nil {

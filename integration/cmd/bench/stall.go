@@ -1,6 +1,6 @@
 package main
 
-// This file asks how long packets wait while many flows are installed.
+// This file measures how long packets wait while many flows are installed.
 
 import (
 	"context"
@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// stall sends packets that each miss the switch's cache, in a quiet time, while the
+// stall sends packets that all miss the switch's cache: without other work, while the
 // controller installs all flows, and while ovs-ofctl installs them in one bundle.
 func (b *bench) stall(ctx context.Context) (_ []figure, err error) {
 	d, err := drive(ctx)
@@ -66,7 +66,7 @@ func (b *bench) stall(ctx context.Context) (_ []figure, err error) {
 		}
 		wait, err = p.longest(ctx, func() error {
 			select {
-			case <-time.After(took): // an equal window
+			case <-time.After(took): // a window of equal length
 				return nil
 			case <-ctx.Done():
 				return ctx.Err()

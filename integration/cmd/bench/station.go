@@ -1,7 +1,7 @@
 package main
 
-// This file is what ovloom and OVN are both asked to do: workloads that get ports, in
-// a network of many.
+// This file declares the work of both ovloom and OVN: workloads that get ports in a large
+// network.
 
 import (
 	"context"
@@ -20,21 +20,21 @@ import (
 type means string
 
 const (
-	byCommands means = "command lines" // a new process for each
-	byAPI      means = "API"           // by a process that is connected
+	byCommands means = "command lines" // a new process for each call
+	byAPI      means = "API"           // a connected process
 )
 
-// system is two hosts or more with ovloom or OVN.
+// system is two or more hosts with ovloom or OVN.
 type system interface {
 	station(ctx context.Context, host int) (*station, error)
-	add(ctx context.Context, by means, host int, s *station) error  // store its port
-	plug(ctx context.Context, by means, host int, s *station) error // attach it
+	add(ctx context.Context, by means, host int, s *station) error  // adds its port
+	plug(ctx context.Context, by means, host int, s *station) error // attaches it
 	remove(ctx context.Context, host int, s *station) error
 	pair(ctx context.Context) (a, b *station, err error)
 	grow(ctx context.Context, ports int) error
 	host(i int) *lab.Host
 	restartController(ctx context.Context, host int) error // by kill -9
-	daemons() []*lab.Process                               // all but Open vSwitch's
+	daemons() []*lab.Process                               // except Open vSwitch's
 	crashed(ctx context.Context, flows int) (time.Duration, error)
 	close() error
 }
@@ -62,8 +62,8 @@ func newStation(ctx context.Context, h *lab.Host, number int) (*station, error) 
 	}, nil
 }
 
-// pings waits until one station reaches another: the first packets may be lost, while
-// the switches look for each other's VTEP.
+// pings waits until one station reaches another: the first packets may be lost while the
+// switches resolve each other's VTEP.
 func pings(ctx context.Context, a, b *station) error {
 	return until(ctx, func() error {
 		ctx, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
@@ -84,8 +84,8 @@ func settled(ctx context.Context, h *lab.Host, flows int) error {
 	})
 }
 
-// calm waits until a host's switch has had the same number of flows for a second, and
-// returns it.
+// calm waits until a host's switch has had the same number of flows for a second, and returns
+// that number.
 func calm(ctx context.Context, h *lab.Host, least int) (int, error) {
 	last, since := -1, time.Now()
 	err := patiently(ctx, func() error {
@@ -103,9 +103,9 @@ func calm(ctx context.Context, h *lab.Host, least int) (int, error) {
 	return last, err
 }
 
-// flowsOf returns how many flows a host's integration bridge has. It asks for the counts
-// of the tables, which cost the switch nothing: dump-aggregate counts by looking
-// at each flow, on the thread that takes flows in.
+// flowsOf returns the number of flows of a host's integration bridge. It reads the tables'
+// counts, which cost the switch nothing: dump-aggregate visits each flow, on the thread that
+// installs flows.
 func flowsOf(ctx context.Context, h *lab.Host) (int, error) {
 	out, err := h.Exec(ctx, "ovs-ofctl", "-O", "OpenFlow15", "dump-tables", "unix:"+h.MgmtSock("br-int"))
 	if err != nil {
@@ -120,7 +120,7 @@ func activeFlows(out string) (sum int, err error) {
 	for line := range strings.Lines(out) {
 		line = strings.TrimSpace(line)
 		if head, like, ok := strings.Cut(line, ": ditto"); ok && like == "" {
-			// As many as the one before: "tables 16...23: ditto", "table 26: ditto".
+			// The same as the table before: "tables 16...23: ditto", "table 26: ditto".
 			var from, to int
 			if _, err := fmt.Sscanf(head, "tables %d...%d", &from, &to); err != nil {
 				if _, err := fmt.Sscanf(head, "table %d", &from); err != nil {
@@ -145,7 +145,7 @@ func activeFlows(out string) (sum int, err error) {
 	return sum, nil
 }
 
-// pinger sends echo requests from a station and sees the first reply.
+// pinger sends echo requests from a station and records the first reply.
 type pinger struct {
 	conn *net.IPConn
 	to   netip.Addr
@@ -165,7 +165,7 @@ func newPinger(from *station, to netip.Addr) (*pinger, error) {
 
 func (p *pinger) close() error { return p.conn.Close() }
 
-// start begins to ping, and returns what tells when the first reply came.
+// start starts sending, and returns a channel for the time of the first reply.
 func (p *pinger) start(ctx context.Context) <-chan replied {
 	ctx, cancel := context.WithCancel(ctx)
 	first := make(chan replied, 1)
@@ -178,7 +178,7 @@ func (p *pinger) start(ctx context.Context) <-chan replied {
 	return first
 }
 
-// replied is when a reply came, or why none did.
+// replied is the time of a reply, or the error.
 type replied struct {
 	at  time.Time
 	err error
@@ -192,7 +192,7 @@ func (p *pinger) send(ctx context.Context) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
-		_, _ = p.conn.WriteToIP(request, &net.IPAddr{IP: p.to.AsSlice()}) // there is another in a millisecond
+		_, _ = p.conn.WriteToIP(request, &net.IPAddr{IP: p.to.AsSlice()}) // the next one follows in a millisecond
 		select {
 		case <-tick.C:
 		case <-ctx.Done():

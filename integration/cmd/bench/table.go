@@ -10,22 +10,22 @@ import (
 	"time"
 )
 
-// figure is a line of the table. All but what is empty is printed as it is.
+// figure is a line of the table. Texts are printed unchanged.
 type figure struct {
 	what   string
 	ours   string
-	peer   string // the tool compared with, and its figure
-	ratio  string // of the peer's figure to ours
+	peer   string // the compared tool, and its figure
+	ratio  string // of the compared tool's figure to ours
 	target string
 	met    verdict
-	cpu    string // seconds of CPU of the process that is measured
+	cpu    string // seconds of CPU of the measured process
 	rss    string // its memory
 }
 
-// verdict says whether the target is met.
+// verdict is whether the target is met.
 type verdict string
 
-// The verdicts. A figure without target has none.
+// The verdicts. A figure without a target has none.
 const (
 	met    verdict = "yes"
 	missed verdict = "NO"
@@ -38,7 +38,7 @@ func judge(ok bool) verdict {
 	return missed
 }
 
-// table is the figures with what they were measured on.
+// table is the figures, with the machine that they were measured on.
 type table struct {
 	where   machine
 	after   string // load at the end
@@ -52,7 +52,7 @@ func (f figure) cells() []string {
 	return []string{f.what, f.ours, f.peer, f.ratio, f.target, string(f.met), f.cpu, f.rss}
 }
 
-// about is what was measured on.
+// about describes the machine.
 func (t table) about() string {
 	ovn := ""
 	if t.where.ovn != "" {
@@ -63,7 +63,7 @@ func (t table) about() string {
 		t.where.load, t.after, t.rounds)
 }
 
-// text is the table for a terminal.
+// text returns the table for a terminal.
 func (t table) text() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\n\n", t.about())
@@ -71,11 +71,11 @@ func (t table) text() string {
 	for _, f := range append([]figure{head}, t.figures...) {
 		fmt.Fprintln(w, strings.Join(f.cells(), "\t"))
 	}
-	_ = w.Flush() // a strings.Builder takes everything
+	_ = w.Flush() // a strings.Builder never fails
 	return b.String()
 }
 
-// markdown is the table for docs/performance.md.
+// markdown returns the table for docs/performance.md.
 func (t table) markdown() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s.\n\n", t.about())
@@ -88,7 +88,7 @@ func (t table) markdown() string {
 	return b.String()
 }
 
-// median returns the middle of a list; 0 for an empty one.
+// median returns the median of a list; 0 for an empty list.
 func median(list []time.Duration) time.Duration {
 	if len(list) == 0 {
 		return 0
@@ -98,7 +98,7 @@ func median(list []time.Duration) time.Duration {
 	return list[len(list)/2]
 }
 
-// ms prints a duration in milliseconds.
+// ms formats a duration in milliseconds.
 func ms(d time.Duration) string {
 	v := float64(d) / float64(time.Millisecond)
 	if v < 10 {
@@ -107,13 +107,13 @@ func ms(d time.Duration) string {
 	return fmt.Sprintf("%.0f ms", v)
 }
 
-// times prints by what factor ours is less than theirs.
+// times formats the factor by which ours is less than theirs.
 func times(ours, theirs time.Duration) string {
 	return fmt.Sprintf("%.2f ×", float64(theirs)/float64(ours))
 }
 
-// seconds prints a duration for the column of CPU time.
+// seconds formats a duration for the column of CPU time.
 func seconds(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }
 
-// megabytes prints bytes for the column of memory.
+// megabytes formats bytes for the column of memory.
 func megabytes(n int64) string { return fmt.Sprintf("%d", n>>20) }

@@ -1,6 +1,6 @@
 package main
 
-// This file waits.
+// This file waits for conditions.
 
 import (
 	"context"
@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// waitLimit is far above what anything takes that is waited for.
+// waitLimit is far longer than any of the conditions takes.
 const waitLimit = time.Minute
 
-// until calls try every few milliseconds until it returns nil, and often each
-// millisecond.
+// until calls try every few milliseconds, and often every millisecond, until it returns nil.
 func until(ctx context.Context, try func() error) error {
 	return each(ctx, waitLimit, 5*time.Millisecond, try)
 }
@@ -22,7 +21,7 @@ func often(ctx context.Context, try func() error) error {
 	return each(ctx, waitLimit, time.Millisecond, try)
 }
 
-// patiently is for what OVN takes long to do.
+// patiently is until with a long limit, for OVN.
 func patiently(ctx context.Context, try func() error) error {
 	return each(ctx, 5*waitLimit, 20*time.Millisecond, try)
 }

@@ -1,7 +1,7 @@
 package main
 
-// This file compares packets through ovloom's tables with packets through one flow
-// that says NORMAL, in the same switch, between ports of the same type.
+// This file compares packets through ovloom's tables with packets through a single NORMAL flow,
+// in the same switch, between ports of the same type.
 
 import (
 	"context"
@@ -21,8 +21,8 @@ import (
 // portKind is how ovs-vswitchd reads and writes the frames of ports.
 type portKind struct {
 	name    string
-	needs   string   // a type of interface that Open vSwitch must know
-	options []string // for ovs-vsctl set Interface; none: as ports are made
+	needs   string   // an interface type that Open vSwitch must support
+	options []string // for ovs-vsctl set Interface; none: the default
 }
 
 var portKinds = []portKind{
@@ -30,18 +30,18 @@ var portKinds = []portKind{
 	{name: "AF_XDP", needs: "afxdp", options: []string{"type=afxdp", "options:xdp-mode=native"}},
 }
 
-// way is where packets go in one direction, and those of their answers back.
+// way is the path of packets in one direction, and of their replies.
 type way struct {
 	name     string
 	from, to *lab.Workload
 	addr     netip.Addr // of to
-	peer     *way       // what it is compared with; nil: this is what is compared with
-	least    float64    // of the peer's speed; 0: no target
+	peer     *way       // compared with this way; nil: this is a reference
+	least    float64    // of the reference's speed; 0: no target
 }
 
 const (
 	normalBridge = "br-normal"
-	wireTurns    = 4                      // in a round; more and shorter ones meet the same as what they are compared with
+	wireTurns    = 4                      // per round; with more and shorter turns, both ways meet the same load
 	wireBytes    = 32 << 20               // of one transfer
 	wireTime     = 250 * time.Millisecond // for opening connections
 	wireMTU      = 1500                   // of all ports
@@ -61,12 +61,12 @@ func (b *bench) wire(ctx context.Context) ([]figure, error) {
 	return figures, nil
 }
 
-// carried is what was measured of one way, a value for each turn.
+// carried holds the measurements of one way, one value per turn.
 type carried struct {
 	throughput  []float64 // bits a second
-	perPacket   []float64 // nanoseconds of CPU that ovs-vswitchd needs for a packet of that
+	perPacket   []float64 // nanoseconds of CPU of ovs-vswitchd per packet of the throughput
 	connections []float64 // opened a second
-	perOpened   []float64 // nanoseconds of CPU that it needs for one of them, from its first packet to its last
+	perOpened   []float64 // nanoseconds of CPU of ovs-vswitchd per connection, from its first packet to its last
 }
 
 func (b *bench) wireOf(ctx context.Context, kind portKind) (_ []figure, err error) {
@@ -90,7 +90,7 @@ func (b *bench) wireOf(ctx context.Context, kind portKind) (_ []figure, err erro
 	for turn := range wireTurns*b.rounds + 1 {
 		for i := range ways {
 			w := ways[i]
-			if turn%2 == 0 { // who comes first has no advantage
+			if turn%2 == 0 { // so that the order gives no advantage
 				w = ways[len(ways)-1-i]
 			}
 			if turn <= 1 {
@@ -179,7 +179,7 @@ func (o *overlay) ways(ctx context.Context, kind portKind) ([]*way, error) {
 	normalOut := &way{name: "NORMAL to the outside", from: plain[2], to: outside.Workload, addr: lab.CampusServer}
 	ways := []*way{
 		normal,
-		{name: "NORMAL once more", from: plain[0], to: plain[1], addr: netip.MustParseAddr("172.30.0.2"), peer: normal}, // how far chance goes
+		{name: "NORMAL once more", from: plain[0], to: plain[1], addr: netip.MustParseAddr("172.30.0.2"), peer: normal}, // shows the influence of chance
 		{name: "within a network", from: a.Workload, to: b.Workload, addr: b.addr, peer: normal, least: 0.95},
 		{name: "routed", from: a.Workload, to: c.Workload, addr: c.addr, peer: normal, least: 0.95},
 		normalOut,
@@ -199,7 +199,7 @@ func (o *overlay) ways(ctx context.Context, kind portKind) ([]*way, error) {
 	return ways, nil
 }
 
-// leave gives the tenant an uplink by the campus' bridge.
+// leave gives the tenant an uplink through the campus' bridge.
 func (o *overlay) leave(ctx context.Context) error {
 	c := o.clients[0]
 	_, err := c.Add(ctx, intent.External{
@@ -227,7 +227,7 @@ func (o *overlay) plugBeside(ctx context.Context) (*station, error) {
 	return s, o.attach(ctx, 0, s)
 }
 
-// retype makes ports of a type: those named, and all that ovloom plugged.
+// retype changes the type of ports: the named ones, and all that ovloom plugged.
 func (o *overlay) retype(ctx context.Context, kind portKind, names ...string) error {
 	if len(kind.options) == 0 {
 		return nil
@@ -252,7 +252,7 @@ func (o *overlay) retype(ctx context.Context, kind portKind, names ...string) er
 	return nil
 }
 
-// carry sends on one way, and adds what that shows.
+// carry sends traffic on one way, and adds the measurements.
 func (o *overlay) carry(ctx context.Context, w *way, into *carried) error {
 	before, err := o.spent(ctx)
 	if err != nil {
@@ -282,24 +282,24 @@ func (o *overlay) carry(ctx context.Context, w *way, into *carried) error {
 	return nil
 }
 
-// spending is what the datapath has done since it started.
+// spending is what the datapath has used since it started.
 type spending struct {
 	packets    int64
-	busy, idle int64         // cycles of threads that do nothing but poll ports
+	busy, idle int64         // cycles of threads that only poll ports
 	cpu        time.Duration // of all of ovs-vswitchd
 }
 
-// work returns the CPU time since before, without what was polling in vain. The cycles
-// come from a clock that goes on while a thread has to wait for its CPU.
+// work returns the CPU time since before, without idle polling. The cycles come from a clock
+// that keeps running while a thread waits for its CPU.
 func (s spending) work(before spending) time.Duration {
 	cpu, busy, idle := s.cpu-before.cpu, s.busy-before.busy, s.idle-before.idle
 	if busy == 0 {
-		return cpu // no thread polls
+		return cpu // without polling threads
 	}
 	return time.Duration(float64(cpu) * float64(busy) / float64(busy+idle))
 }
 
-// spent asks ovs-vswitchd. The datapath is the same for all bridges.
+// spent reads the figures from ovs-vswitchd. All bridges share the datapath.
 func (o *overlay) spent(ctx context.Context) (s spending, err error) {
 	h := o.Hosts[0]
 	out, err := unixctl.New(h.OVSRunDir(), "ovs-vswitchd").Call(ctx, "dpif-netdev/pmd-stats-show")
@@ -323,13 +323,13 @@ func (o *overlay) spent(ctx context.Context) (s spending, err error) {
 	return s, err
 }
 
-// medianOf returns the middle of a list that is not empty.
+// medianOf returns the median of a list that is not empty.
 func medianOf(list []float64) float64 {
 	list = slices.Sorted(slices.Values(list))
 	return list[len(list)/2]
 }
 
-// medianRatio returns the middle of what each turn says of two values.
+// medianRatio returns the median of the turns' ratios of two values.
 func medianRatio(a, b []float64) float64 {
 	ratios := make([]float64, len(a))
 	for i := range ratios {

@@ -1,7 +1,6 @@
 package main
 
-// This file is what is shown, in order. Each act returns an error if something
-// is not as it should be.
+// This file has the acts, in order. Each returns an error if something is not as it should be.
 
 import (
 	"context"
@@ -68,7 +67,7 @@ func (d *demo) tenants(ctx context.Context) error {
 	return nil
 }
 
-// ports starts containers and plugs each into a port. One is shown in full.
+// ports starts containers and plugs each into a port. One of them is shown in full.
 func (d *demo) ports(ctx context.Context) error {
 	d.section("A port for every container")
 	for i, p := range []struct {
@@ -125,7 +124,7 @@ func (d *demo) ports(ctx context.Context) error {
 	return nil
 }
 
-// reach shows that whoever is in one network reaches each other.
+// reach shows that the machines of a network reach each other.
 func (d *demo) reach(ctx context.Context) error {
 	d.section("Inside a network everybody reaches everybody")
 	c1, c2, c3 := d.find("acme/web/c1"), d.find("acme/web/c2"), d.find("acme/web/c3")
@@ -157,7 +156,7 @@ func (d *demo) reach(ctx context.Context) error {
 	return nil
 }
 
-// matrix pings from each machine to each other one.
+// matrix pings from each machine to every other one.
 func (d *demo) matrix(ctx context.Context, machines []*machine) error {
 	line := fmt.Sprintf("%22s", "to")
 	for _, m := range machines {
@@ -188,10 +187,10 @@ func (d *demo) matrix(ctx context.Context, machines []*machine) error {
 
 func millis(t time.Duration) string { return fmt.Sprintf("%.2f", float64(t.Microseconds())/1000) }
 
-// short is the machine's name within its network.
+// short returns the machine's name within its network.
 func short(m *machine) string { return m.ref[strings.LastIndexByte(m.ref, '/')+1:] }
 
-// flows shows what lets one port speak, and what leads to it.
+// flows shows the flows that admit one port's packets, and those that lead to the port.
 func (d *demo) flows(ctx context.Context) error {
 	d.section("The flows of one port, in words")
 	if err := d.ovloom(ctx, d.Hosts[0], "flows", "acme/web/c1"); err != nil {
@@ -211,13 +210,13 @@ func (d *demo) flows(ctx context.Context) error {
 	return nil
 }
 
-// status shows what a host says of itself.
+// status shows a host's status.
 func (d *demo) status(ctx context.Context) error {
 	d.section("How is a host?")
 	return d.ovloom(ctx, d.Hosts[0], "status")
 }
 
-// until tries until try succeeds, for long enough even on a busy machine.
+// until calls try until it succeeds, for long enough even on a busy machine.
 func until(ctx context.Context, try func() error) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()

@@ -19,17 +19,16 @@ type demo struct {
 	*page
 	outside  *lab.Outside
 	machines []*machine
-	wires    *lab.Capture // the underlay, since before the first port was plugged
+	wires    *lab.Capture // on the underlay, since before the first port was plugged
 }
 
-// machine is a container with the port that it is plugged into: a process in a
-// network namespace of its own.
+// machine is a container and its port: a process in a network namespace of its own.
 type machine struct {
 	*lab.Workload
 	ref string
 	pid int
 
-	// Set by plug, as `ovloom port show` has them.
+	// Set by plug, from `ovloom port show`.
 	mac    string
 	v4, v6 netip.Addr
 }
@@ -37,7 +36,7 @@ type machine struct {
 // network returns the name of the machine's network.
 func (m *machine) network() string { return m.ref[:strings.LastIndexByte(m.ref, '/')] }
 
-// ovloom shows a command of the CLI on a host and what it prints.
+// ovloom shows a command of the CLI on a host with its output.
 func (d *demo) ovloom(ctx context.Context, h *lab.Host, args ...string) error {
 	d.command(h.Name, append([]string{"ovloom"}, args...))
 	out, err := h.Ovloom(ctx, args...)
@@ -45,7 +44,7 @@ func (d *demo) ovloom(ctx context.Context, h *lab.Host, args ...string) error {
 	return err
 }
 
-// get runs a command of the CLI on a host, unseen, and decodes its JSON.
+// get runs a command of the CLI on a host without showing it, and decodes its JSON.
 func (d *demo) get(ctx context.Context, h *lab.Host, into any, args ...string) error {
 	out, err := h.Ovloom(ctx, append(args, "-o", "json")...)
 	if err == nil {
@@ -54,11 +53,11 @@ func (d *demo) get(ctx context.Context, h *lab.Host, into any, args ...string) e
 	return err
 }
 
-// in shows a command in a machine and what it prints.
+// in shows a command in a machine with its output.
 func (d *demo) in(ctx context.Context, m *machine, args ...string) error {
 	d.command(m.ref, args)
 	out, err := m.Exec(ctx, args...)
-	// Of ping's output, not the empty line in its middle.
+	// Without the empty line in the middle of ping's output.
 	d.output(strings.ReplaceAll(out, "\n\n", "\n"))
 	return err
 }
@@ -122,7 +121,7 @@ func (d *demo) members(network string) []*machine {
 	return list
 }
 
-// drops returns how many packets a host has dropped for a reason.
+// drops returns the number of packets that a host has dropped for a reason.
 func (d *demo) drops(ctx context.Context, h *lab.Host, reason string) (int, error) {
 	var status struct {
 		Drops []struct {

@@ -1,7 +1,7 @@
 // Command demo shows an overlay at work: two tenants with equal addresses on
 // three hosts, each host with an Open vSwitch of its own, and an internet. It runs
-// the commands that a user would type, prints what they print, and checks each
-// thing that it says. The exit code is not 0 if something is not as it says.
+// the commands that a user would type, prints their output, and checks each of its
+// claims. The exit code is not 0 if a check fails.
 //
 //	main.go     start and end
 //	acts.go     what is shown, in order
@@ -14,8 +14,8 @@
 //	picture.go  hosts and ports, drawn
 //	page.go     how all of it is printed
 //
-// LAB_KEEP=1 leaves the hosts standing at the end. "demo playground" starts the
-// hosts, with nothing in the overlay, and leaves them standing.
+// LAB_KEEP=1 leaves the hosts in place at the end. "demo playground" starts the hosts, with an
+// empty overlay, and leaves them in place.
 package main
 
 import (
@@ -30,7 +30,7 @@ import (
 	"github.com/ovloom/ovloom/integration/lab"
 )
 
-// most is far above what the demonstration takes, even on a busy machine.
+// most is far longer than the demonstration takes, even on a busy machine.
 const most = 3 * time.Minute
 
 func main() {
@@ -59,7 +59,7 @@ func main() {
 	}
 }
 
-// run shows everything, and takes the hosts away whatever happens.
+// run shows everything, and removes the hosts in any case.
 func run(ctx context.Context, p *page) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
@@ -90,8 +90,7 @@ host or container; what it printed follows. Lines that begin with "ok" were chec
 	return nil
 }
 
-// playground starts hosts that a user can try everything on, and leaves them
-// standing.
+// playground starts hosts on which a user can try everything, and leaves them in place.
 func playground(ctx context.Context, p *page) error {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
@@ -108,7 +107,7 @@ func playground(ctx context.Context, p *page) error {
 	return keep(p, l)
 }
 
-// keep leaves the lab standing and says how to enter it.
+// keep leaves the lab in place and prints how to enter it.
 func keep(p *page, l *lab.Lab) error {
 	how, err := l.Keep()
 	p.section("The hosts stay")
@@ -116,7 +115,7 @@ func keep(p *page, l *lab.Lab) error {
 	return err
 }
 
-// end removes the lab, or leaves it standing if that is asked for.
+// end removes the lab, or leaves it in place if that was requested.
 func end(p *page, l *lab.Lab, start time.Time) error {
 	if os.Getenv("LAB_KEEP") == "1" {
 		return keep(p, l)

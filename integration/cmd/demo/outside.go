@@ -1,7 +1,7 @@
 package main
 
-// This file shows how tenants reach what is beyond the overlay and are reached
-// from there, and what becomes of packets, in words.
+// This file shows how tenants reach the outside of the overlay and are reached from there, and
+// traces packets.
 
 import (
 	"context"
@@ -13,10 +13,10 @@ import (
 	"github.com/ovloom/ovloom/integration/lab"
 )
 
-// serverPort is where the servers of the demonstration listen.
+// serverPort is the port of the demonstration's servers.
 const serverPort = 80
 
-// connect makes the outside and its server.
+// connect creates the outside and its server.
 func (d *demo) connect(ctx context.Context) (err error) {
 	if d.outside, err = d.NewOutside(ctx); err != nil {
 		return err
@@ -24,7 +24,7 @@ func (d *demo) connect(ctx context.Context) (err error) {
 	return d.startServer(ctx, d.outside.Workload, "internet")
 }
 
-// startServer starts a server in a workload that answers under a name.
+// startServer starts a server in a workload, which answers with its name.
 func (d *demo) startServer(ctx context.Context, w *lab.Workload, name string) error {
 	self, err := os.Executable()
 	if err != nil {
@@ -34,7 +34,7 @@ func (d *demo) startServer(ctx context.Context, w *lab.Workload, name string) er
 	return err
 }
 
-// leave shows two machines with one address that leave by the two kinds of
+// leave shows two machines with one address that use the two kinds of externals.
 // externals.
 func (d *demo) leave(ctx context.Context) error {
 	d.section("To the internet")
@@ -95,17 +95,16 @@ through the hosts, the other one by the bridge.
 	return nil
 }
 
-// way draws how a machine's packets reach the server: under which address between
-// which switches.
+// way draws how a machine's packets reach the server: their addresses between the switches.
 func (d *demo) way(m *machine, beyond string) {
 	line := fmt.Sprintf("  %-15s  %s --[ br-int ]-- %s", m.ref, m.v4, beyond)
 	const width = 90
 	d.say(line + strings.Repeat("-", max(1, width-len(line))) + "> " + lab.InternetServer.String())
 }
 
-// fix sets what a host lacks, and shows what that was.
+// fix applies a host's missing settings, and shows them.
 func (d *demo) fix(ctx context.Context, h *lab.Host) error {
-	// What is set is said on stderr.
+	// The settings are printed on stderr.
 	const line = "ovloom status --fix >/dev/null"
 	d.command(h.Name, []string{line})
 	out, err := h.Exec(ctx, "env", "PATH="+lab.Programs()+":"+os.Getenv("PATH"), "sh", "-c", "exec 2>&1; "+line)
@@ -113,7 +112,7 @@ func (d *demo) fix(ctx context.Context, h *lab.Host) error {
 	return err
 }
 
-// hasUplinks returns nil once a host's switch leads to both externals.
+// hasUplinks returns nil once a host's switch has both uplinks.
 func (d *demo) hasUplinks(ctx context.Context, h *lab.Host) error {
 	var status struct {
 		Uplinks []struct {
@@ -179,12 +178,12 @@ func (d *demo) enter(ctx context.Context) error {
 	return nil
 }
 
-// ask shows a connection from a workload to a server, and returns the address that
-// the server sees. Name is the server's.
+// ask shows a connection from a workload to a server, and returns the address that the server
+// sees. Name is the server's name.
 func (d *demo) ask(ctx context.Context, prompt string, w *lab.Workload, to netip.AddrPort, name string) (netip.Addr, error) {
 	line := fmt.Sprintf("cat </dev/tcp/%s/%d", to.Addr(), to.Port())
 	var out string
-	// What was added just now may still be on its way to the switch of another host.
+	// Objects that were just added may not have reached the switch of another host.
 	err := until(ctx, func() (err error) {
 		out, err = w.Exec(ctx, "timeout", "3", "bash", "-c", line)
 		return err
@@ -202,7 +201,7 @@ func (d *demo) ask(ctx context.Context, prompt string, w *lab.Workload, to netip
 	return who.Addr(), err
 }
 
-// trace shows what becomes of a packet that leaves and of one that may not.
+// trace shows the path of a packet that leaves and of a packet that is refused.
 func (d *demo) trace(ctx context.Context) error {
 	d.section("What becomes of a packet?")
 	from, host2 := d.find("acme/web/c1"), d.Hosts[1]

@@ -1,6 +1,6 @@
 package main
 
-// This file prints: sections, commands with their output, and what was checked.
+// This file prints: sections, commands with their output, and checks.
 
 import (
 	"fmt"
@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// page is where the demonstration is printed. Bold and its end are empty where
-// the reader is no terminal.
+// page is the output of the demonstration. Bold and its end are empty if the output is not a
+// terminal.
 type page struct {
 	w                          io.Writer
 	bold, green, red, faint, x string
@@ -41,24 +41,24 @@ func (p *page) say(text string) {
 	fmt.Fprintln(p.w, text)
 }
 
-// command prints a command as it is typed in a host or container.
+// command prints a command as typed in a host or container.
 func (p *page) command(where string, args []string) {
 	fmt.Fprintf(p.w, "%s%s# %s%s%s\n", p.faint, where, p.x, p.bold+strings.Join(args, " "), p.x)
 }
 
-// output prints what a command printed, without empty lines at its ends.
+// output prints a command's output, without empty lines at its ends.
 func (p *page) output(text string) {
 	if text = strings.Trim(text, "\n"); text != "" {
 		fmt.Fprintf(p.w, "%s\n", text)
 	}
 }
 
-// ok prints what was checked.
+// ok prints a passed check.
 func (p *page) ok(format string, args ...any) {
 	fmt.Fprintf(p.w, "%sok%s  %s\n", p.green, p.x, fmt.Sprintf(format, args...))
 }
 
-// failed prints what is not as it should be.
+// failed prints a failed check.
 func (p *page) failed(err error) {
 	fmt.Fprintf(p.w, "\n%sFAILED%s  %v\n", p.red, p.x, err)
 }

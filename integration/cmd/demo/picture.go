@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// wide is the width of a host in the picture, walls included; an odd number, for
-// the cable to leave in its middle.
+// wide is the width of a host in the picture, including walls; an odd number, so that the cable
+// leaves in the middle.
 const wide = 33
 
 // picture draws every host as a box, side by side, on one underlay.
@@ -47,7 +47,7 @@ func (d *demo) picture() string {
 	), "\n")
 }
 
-// beside puts a piece for each host into one line.
+// beside joins one piece for each host into a line.
 func (d *demo) beside(piece func(host int) string) string {
 	var pieces []string
 	for i := range d.Hosts {

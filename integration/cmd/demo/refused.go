@@ -1,7 +1,7 @@
 package main
 
-// This file shows packets that must not get through, that they do not, and what
-// the sender's host says of them.
+// This file shows packets that must be dropped, that they are, and the counters of the sender's
+// host.
 
 import (
 	"context"
@@ -12,17 +12,17 @@ import (
 	"github.com/ovloom/ovloom/integration/lab"
 )
 
-// trial is something that acme/web/c1 tries and must not succeed with.
+// trial is an attempt of acme/web/c1 that must fail.
 type trial struct {
 	what    string
 	prepare []string // commands before the ping
-	ping    []string // what follows ping's common flags; the last is the address
-	victim  *machine // who must hear nothing
-	control *machine // who may talk to the victim, and shows that it is there
-	reason  string   // for which the sender's host drops the packets
+	ping    []string // after ping's common flags; the last is the address
+	victim  *machine // must receive nothing
+	control *machine // may talk to the victim, and shows that the victim is reachable
+	reason  string   // why the sender's host drops the packets
 }
 
-// refuse shows that tenants and networks are apart.
+// refuse shows that tenants and networks are isolated.
 func (d *demo) refuse(ctx context.Context) error {
 	d.section("And no others")
 	c1 := d.find("acme/web/c1")
@@ -72,8 +72,8 @@ func (d *demo) refuse(ctx context.Context) error {
 	return nil
 }
 
-// twins shows that of two machines with one address only that of the sender's
-// tenant hears it.
+// twins shows that of two machines with one address, only the one in the sender's tenant
+// receives the ping.
 func (d *demo) twins(ctx context.Context, from, to, twin *machine) error {
 	d.say(fmt.Sprintf("%s and %s, on %s, both are %s. Whom does %s reach?\n", to.ref, twin.ref, to.Host.Name, to.v4, from.ref))
 	heard := map[*machine]*lab.Capture{}
@@ -85,7 +85,7 @@ func (d *demo) twins(ctx context.Context, from, to, twin *machine) error {
 		defer c.Close()
 		heard[m] = c
 	}
-	// Both are there, and both captures hear.
+	// Both machines exist, and both captures work.
 	for _, peer := range []struct{ from, to *machine }{{from, to}, {d.find("umbrella/web/c1"), twin}} {
 		if err := d.hears(ctx, heard[peer.to], peer.from, peer.to); err != nil {
 			return err
@@ -107,8 +107,8 @@ func (d *demo) twins(ctx context.Context, from, to, twin *machine) error {
 	return nil
 }
 
-// try shows one trial: the ping is not answered, the victim hears nothing, and
-// the sender's host counts a drop for the reason.
+// try shows one trial: the ping is not answered, the victim receives nothing, and the sender's
+// host counts a drop for the reason.
 func (d *demo) try(ctx context.Context, from *machine, t trial) error {
 	d.say("\n" + t.what + "\n")
 	heard, err := t.victim.Capture("eth0")
@@ -158,8 +158,8 @@ func (d *demo) try(ctx context.Context, from *machine, t trial) error {
 	return nil
 }
 
-// hears makes sure that a capture at a machine hears pings of another one: who
-// hears nothing afterwards is not deaf.
+// hears checks that a capture at a machine sees pings of another machine, so that an empty
+// capture afterwards means something.
 func (d *demo) hears(ctx context.Context, c *lab.Capture, from, at *machine) error {
 	return until(ctx, func() error {
 		if _, err := from.Ping(ctx, at.v4); err != nil {
@@ -179,7 +179,7 @@ func requestTo(a netip.Addr) lab.Match {
 	}
 }
 
-// sentBy matches what has the machine's MAC as its source.
+// sentBy matches packets with the machine's MAC as source.
 func sentBy(m *machine) lab.Match {
 	return func(p lab.Packet) bool { return p.Src.String() == m.mac }
 }

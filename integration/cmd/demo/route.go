@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// route pings from one network of a tenant to another: what arrives has passed one
-// router.
+// route pings from one network of a tenant to another: the packets have passed one router.
 func (d *demo) route(ctx context.Context) error {
 	d.section("The networks of a tenant are routed")
 	c1, c2, db := d.find("acme/web/c1"), d.find("acme/web/c2"), d.find("acme/db/d1")
@@ -18,7 +17,7 @@ func (d *demo) route(ctx context.Context) error {
 		c2.ref, c1.ref, db.ref, c1.Host.Name))
 	for _, ping := range []struct {
 		to  netip.Addr
-		ttl int // of the answer, which its sender gives 64
+		ttl int // of the reply, which its sender sends with 64
 	}{
 		{c2.v4, 64}, {db.v4, 63}, {db.v6, 63},
 	} {

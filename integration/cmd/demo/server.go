@@ -1,6 +1,6 @@
 package main
 
-// This file is the server that runs in containers and outside.
+// This file is the server in containers and outside.
 
 import (
 	"fmt"
@@ -11,11 +11,11 @@ import (
 // serveCommand is the argument that makes this program a server.
 const serveCommand = "serve"
 
-// sees is between a server's name and the client's address in what it answers.
+// sees separates a server's name from the client's address in its answer.
 const sees = " sees "
 
-// serve tells each client who serves, and what address the client has as seen
-// from here. It returns only with an error.
+// serve answers each client with the server's name and the client's address as seen here. It
+// returns only with an error.
 func serve(name string) error {
 	l, err := net.Listen("tcp4", fmt.Sprintf(":%d", serverPort))
 	if err != nil {
@@ -27,7 +27,7 @@ func serve(name string) error {
 			return err
 		}
 		_ = c.SetDeadline(time.Now().Add(5 * time.Second))
-		_, _ = fmt.Fprintf(c, "%s%s%s\n", name, sees, c.RemoteAddr()) // a client that has gone
+		_, _ = fmt.Fprintf(c, "%s%s%s\n", name, sees, c.RemoteAddr()) // the client may have gone
 		_ = c.Close()
 	}
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/ovloom/ovloom/integration/lab"
 )
 
-// wire shows one ping of each tenant in its tunnel packet: the inner addresses
-// are the same, the VNI tells them apart.
+// wire shows one ping of each tenant in its VXLAN packet: the inner addresses are the same, the
+// VNI distinguishes them.
 func (d *demo) wire(ctx context.Context) error {
 	d.section("What is on the wire between two hosts")
 	echoes, questions := d.wires.Count(lab.InsideAny(lab.IsEcho)), d.wires.Packets(lab.InsideAny(lab.IsResolution))
@@ -45,7 +45,7 @@ func (d *demo) wire(ctx context.Context) error {
 	return nil
 }
 
-// layers prints a tunnel packet and checks every layer of it.
+// layers prints a VXLAN packet and checks each of its layers.
 func (d *demo) layers(p lab.Packet, from, to *machine, vni uint32) error {
 	inner := p.Inner
 	for _, check := range []struct {
