@@ -54,7 +54,7 @@ func docs(t *testing.T) []byte {
 		fmt.Fprintf(&b, "| `%s` | %d | %s |\n", k.kind, statusOf(k.kind), k.what)
 	}
 	fmt.Fprintf(&b, "\nFor example:\n\n%s\n", example(t, failure{Error: *intent.InUseBy("network acme/web", []string{"port acme/web/c1"})}))
-	for _, r := range routes {
+	for _, r := range routes() {
 		fmt.Fprintf(&b, "## %s %s\n\n%s\n\n", r.method, r.path, r.summary)
 		for _, p := range r.query {
 			fmt.Fprintf(&b, "- `%s`: %s\n", p.name, p.doc)
@@ -127,7 +127,7 @@ func example(t *testing.T, v any) string {
 // The requests of the documentation must be accepted as they are printed.
 func TestExamplesAreValidRequests(t *testing.T) {
 	seen := map[string]bool{}
-	for _, r := range routes {
+	for _, r := range routes() {
 		if key := r.method + " " + r.path; seen[key] {
 			t.Errorf("%s is there twice", key)
 		} else {
@@ -160,7 +160,7 @@ func TestExamplesAreValidRequests(t *testing.T) {
 
 // A field's JSON type must be one that jsonType has words for.
 func TestEveryFieldHasWords(t *testing.T) {
-	for _, r := range routes {
+	for _, r := range routes() {
 		if r.body == nil {
 			continue
 		}

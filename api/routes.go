@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"sync"
 
 	"github.com/ovloom/ovloom/intent"
 )
@@ -38,8 +39,8 @@ var (
 )
 
 // routes are in the order of the documentation: this host, then intent, then hosts and the
-// store.
-var routes []route
+// store. They are made when they are first needed: a client needs none.
+var routes func() []route
 
 // objects are the classes of objects, in the same order, each with the routes that follow
 // its own.
@@ -60,11 +61,16 @@ var objects = []struct {
 }
 
 func init() { // declarations refer to functions that refer to routes and objects
-	routes = observedRoutes
 	for _, o := range objects {
 		classes[o.of()] = o.class
-		routes = slices.Concat(routes, o.routes(), o.more)
 	}
+	routes = sync.OnceValue(func() []route {
+		all := observedRoutes
+		for _, o := range objects {
+			all = slices.Concat(all, o.routes(), o.more)
+		}
+		return all
+	})
 }
 
 var observedRoutes = []route{

@@ -56,7 +56,7 @@ func NewServer(b Backend, log *slog.Logger) *Server {
 	s := &Server{backend: b, log: log, mux: http.NewServeMux(), timeouts: defaultTimeouts}
 	s.stopping, s.stop = context.WithCancel(context.Background())
 	methods := map[string][]route{}
-	for _, r := range routes {
+	for _, r := range routes() {
 		methods[r.path] = append(methods[r.path], r)
 	}
 	for path, rs := range methods {
