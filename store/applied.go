@@ -77,9 +77,17 @@ func (s *Store) WaitApplied(ctx context.Context, tenant string, revision int64, 
 	}
 }
 
-// WaitOthers waits until every other live host whose span has the tenant has applied a
-// revision. When ctx ends first, the error names the hosts that have not.
+// WaitOthers waits until every other live host whose span has the tenant has applied the
+// claims that host had on its ports at a revision. When ctx ends first, the error names the
+// hosts that have not.
 func (s *Store) WaitOthers(ctx context.Context, host, tenant string, revision int64) error {
+	last, err := s.lastClaim(ctx, host, tenant)
+	if err != nil {
+		return err
+	}
+	// Other hosts reach revisions at which the tenant changed. The revision of a snapshot is
+	// that of the whole store, and they may reach it at the tenant's next change only.
+	revision = min(revision, last)
 	among, read, err := s.alive(ctx)
 	if err != nil {
 		return err
@@ -96,6 +104,22 @@ func (s *Store) WaitOthers(ctx context.Context, host, tenant string, revision in
 		among = pending
 		read = s.hostsMove(ctx, read)
 	}
+}
+
+// lastClaim returns the revision of a host's newest claim on a port of the tenant; 0: it has
+// none.
+func (s *Store) lastClaim(ctx context.Context, host, tenant string) (revision int64, err error) {
+	err = s.kv.Call(ctx, "read when ports were claimed", func(ctx context.Context) error {
+		v, err := s.kv.Read(ctx, kv.Below(boundTenant(host, tenant), kv.KeysOnly()))
+		if err != nil {
+			return err
+		}
+		for _, it := range v.Found[0] {
+			revision = max(revision, it.Revision)
+		}
+		return nil
+	})
+	return revision, err
 }
 
 func notApplied(revision int64, pending []string) error {

@@ -286,6 +286,50 @@ func TestClaimsOfManyHostsHaveTheirOwnGenerations(t *testing.T) {
 	checked(t, s)
 }
 
+// A host that begins to follow a tenant knows it as of the store's revision, at which
+// another tenant may have changed. The others have seen all when they have seen its claims.
+func TestWaitOthers(t *testing.T) {
+	s := open(t, cluster.Config{})
+	ctx := t.Context()
+	acme(t, s)
+	for i, h := range []string{"host1", "host2"} {
+		host(t, s, h, fmt.Sprintf("192.0.2.%d", i+1))
+		keepAlive(t, s, h)
+		until(t, h+" is alive", alive(t, s, h))
+	}
+	for name, h := range map[string]string{"acme/web/c1": "host1", "acme/web/c2": "host2"} {
+		p := must[intent.Port](t)(s.AddPort(ctx, port(name)))
+		if _, err := s.Claim(ctx, p.Ref(), h, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	claimed, err := s.lastClaim(ctx, "host2", "acme")
+	if err != nil || claimed == 0 {
+		t.Fatal(claimed, err)
+	}
+	_, later, err := s.AddTenant(ctx, "globex")
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait := func(timeout time.Duration) error {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		return s.WaitOthers(ctx, "host2", "acme", later)
+	}
+	for applied, want := range map[int64]bool{claimed - 1: false, claimed: true} {
+		if err := s.SetAppliedSpan(ctx, "host1", map[string]int64{"acme": applied}); err != nil {
+			t.Fatal(err)
+		}
+		limit := 50 * time.Millisecond
+		if want {
+			limit = patience
+		}
+		if err := wait(limit); (err == nil) != want {
+			t.Errorf("host1 has applied %d, host2 has claimed at %d, the store is at %d: %v", applied, claimed, later, err)
+		}
+	}
+}
+
 func TestWaitApplied(t *testing.T) {
 	s := open(t, cluster.Config{})
 	ctx := t.Context()

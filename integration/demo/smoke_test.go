@@ -1,6 +1,7 @@
 package demo_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/ovloom/ovloom/integration/lab"
@@ -27,6 +28,12 @@ func TestSmoke(t *testing.T) {
 						o.Reaches(from, to.V4())
 						o.Reaches(from, to.V6())
 					}
+				}
+			}
+			// All hosts answer, so that no port was kept waiting for one.
+			for _, h := range o.Hosts {
+				if out, err := h.Ovloomd.Output(); err != nil || strings.Contains(out, "other hosts may not know of a port") {
+					t.Errorf("%s waited in vain for the others to know of its ports (%v)", h.Name, err)
 				}
 			}
 		})
