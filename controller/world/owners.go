@@ -2,6 +2,7 @@ package world
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/ovloom/ovloom/intent"
@@ -74,6 +75,38 @@ func (o *owners[K, R]) before(k K, r R, order func(a, b R) int) (R, bool) {
 	}
 	var none R
 	return none, false
+}
+
+// ownID notes that an object changed from old to now, and touches all objects that share
+// its id, or did.
+func ownID[O intent.Object, R comparable](ids *owners[intent.ID, R], old, now *O, touch func(R)) {
+	var shared []R
+	if old != nil {
+		id, _ := intent.IDOf(*old)
+		shared = ids.remove(id, (*old).Reference().(R))
+	}
+	if now != nil {
+		id, _ := intent.IDOf(*now)
+		shared = slices.Concat(shared, ids.add(id, (*now).Reference().(R)))
+	}
+	for _, ref := range shared {
+		touch(ref)
+	}
+}
+
+// idConflicts lists the objects of a kind that are left out because an older one has their
+// id.
+func idConflicts[R interface {
+	comparable
+	String() string
+}](ids *owners[intent.ID, R], kind string, order func(a, b R) int, add func(object, why string)) {
+	for id, refs := range ids.more {
+		for _, ref := range refs {
+			if other, ok := ids.before(id, ref, order); ok {
+				add(kind+" "+ref.String(), fmt.Sprintf("it has id %d, which is that of %s %s", id, kind, other))
+			}
+		}
+	}
 }
 
 // unique are the owners of values that must be unique among all tenants. Values unique

@@ -2,8 +2,6 @@ package world
 
 import (
 	"cmp"
-	"fmt"
-	"slices"
 
 	"github.com/ovloom/ovloom/intent"
 	"github.com/ovloom/ovloom/pipeline"
@@ -15,7 +13,7 @@ func (w *World) peerClass() objectClass[intent.Peer] {
 		keep: func(t *tenant, now *intent.Peer, deleted bool) *intent.Peer {
 			return replace(t.network(now.Network).peers, now.Name, now, deleted)
 		},
-		owns: func(_ *tenant, old, now *intent.Peer) { w.ownPeer(old, now) },
+		owns: func(_ *tenant, old, now *intent.Peer) { ownID(w.unique.peerIDs, old, now, w.peers.touch) },
 		changed: func(t *tenant, old, now *intent.Peer) {
 			p := cmp.Or(now, old)
 			w.peers.touch(p.Ref())
@@ -59,28 +57,9 @@ func (w *World) peerKind() kind[intent.PeerRef, pipeline.PeerView] {
 	}
 }
 
-func (w *World) ownPeer(old, now *intent.Peer) {
-	var shared []intent.PeerRef
-	if old != nil && old.ID != 0 {
-		shared = w.unique.peerIDs.remove(old.ID, old.Ref())
-	}
-	if now != nil && now.ID != 0 {
-		shared = slices.Concat(shared, w.unique.peerIDs.add(now.ID, now.Ref()))
-	}
-	for _, ref := range shared {
-		w.peers.touch(ref)
-	}
-}
-
 // peerConflicts lists peers that are left out.
 func (w *World) peerConflicts(add func(object, why string)) {
-	for id, refs := range w.unique.peerIDs.more {
-		for _, ref := range refs {
-			if other, ok := w.unique.peerIDs.before(id, ref, comparePeers); ok {
-				add("peer "+ref.String(), fmt.Sprintf("it has id %d, which is that of peer %s", id, other))
-			}
-		}
-	}
+	idConflicts(w.unique.peerIDs, "peer", comparePeers, add)
 }
 
 // peerView returns the view of a peer.

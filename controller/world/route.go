@@ -2,7 +2,6 @@ package world
 
 import (
 	"cmp"
-	"fmt"
 	"net/netip"
 	"reflect"
 	"slices"
@@ -32,7 +31,7 @@ func (w *World) routeClass() objectClass[intent.Route] {
 			}
 			return old
 		},
-		owns: func(_ *tenant, old, now *intent.Route) { w.ownRoute(old, now) },
+		owns: func(_ *tenant, old, now *intent.Route) { ownID(w.unique.routeIDs, old, now, w.routes.touch) },
 		changed: func(t *tenant, old, now *intent.Route) {
 			for _, r := range []*intent.Route{old, now} {
 				if r == nil {
@@ -102,28 +101,9 @@ func (w *World) touchRoutes(t *tenant) {
 	}
 }
 
-func (w *World) ownRoute(old, now *intent.Route) {
-	var shared []intent.RouteRef
-	if old != nil && old.ID != 0 {
-		shared = w.unique.routeIDs.remove(old.ID, old.Ref())
-	}
-	if now != nil && now.ID != 0 {
-		shared = slices.Concat(shared, w.unique.routeIDs.add(now.ID, now.Ref()))
-	}
-	for _, ref := range shared {
-		w.routes.touch(ref)
-	}
-}
-
 // routeConflicts lists routes that are left out.
 func (w *World) routeConflicts(add func(object, why string)) {
-	for id, refs := range w.unique.routeIDs.more {
-		for _, ref := range refs {
-			if other, ok := w.unique.routeIDs.before(id, ref, compareRoutes); ok {
-				add("route "+ref.String(), fmt.Sprintf("it has id %d, which is that of route %s", id, other))
-			}
-		}
-	}
+	idConflicts(w.unique.routeIDs, "route", compareRoutes, add)
 }
 
 // routeView returns the view of a route.
