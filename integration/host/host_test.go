@@ -28,7 +28,11 @@ import (
 func network(o *overlay.Overlay, h *lab.Host) string {
 	o.T.Helper()
 	nic := o.Exec(h, "ip", "-o", "link", "show", lab.UnderlayNIC)
-	return o.Exec(h, "ip", "-o", "addr") + o.Exec(h, "ip", "route") + nic + o.Exec(h, "ovs-vsctl", "list-br")
+	bridges, err := overlay.OVS(o.T.Context(), h).VSwitch.ListBridges()
+	if err != nil {
+		o.T.Fatal(err)
+	}
+	return o.Exec(h, "ip", "-o", "addr") + o.Exec(h, "ip", "route") + nic + strings.Join(bridges, "\n")
 }
 
 func TestHostThatIsGone(t *testing.T) {

@@ -119,9 +119,7 @@ func TestPeersAndPortsReachEachOther(t *testing.T) {
 	t.Run("a MAC that is silent for long is looked for behind the peers", func(t *testing.T) {
 		o := o.With(t)
 		for _, h := range o.Hosts[:2] {
-			if _, err := h.Exec(t.Context(), "ovs-ofctl", "-O", "OpenFlow15", "del-flows", "unix:"+h.MgmtSock("br-int"), "table=44"); err != nil {
-				t.Fatal(err)
-			}
+			o.DeleteTable(h, 44)
 		}
 		near, heard := o.Capture(ports[1]), o.Capture(told.Machine)
 		words := []byte("are you there")

@@ -82,12 +82,12 @@ func TestTwoExternalsOfOneBridge(t *testing.T) {
 	o.SeenAs(c1.Workload, "tcp", overlay.ServerAt(other), 10, first)
 	o.SeenAs(c2.Workload, "tcp", overlay.ServerAt(second), 10, other)
 
-	ports, err := o.Hosts[0].Vsctl(t.Context(), "list-ports", lab.CampusBridge)
+	ports, err := overlay.OVS(t.Context(), o.Hosts[0]).VSwitch.ListPorts(lab.CampusBridge)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(ports, "-out"); n != 1 {
-		t.Errorf("%d patch ports of ovloom on %s:\n%s", n, lab.CampusBridge, ports)
+	if n := strings.Count(strings.Join(ports, " "), "-out"); n != 1 {
+		t.Errorf("%d patch ports of ovloom on %s: %q", n, lab.CampusBridge, ports)
 	}
 
 	t.Run("one address goes", func(t *testing.T) {

@@ -18,14 +18,7 @@ func TestWayOutIsKeptAndTried(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := o.Hosts[0]
-	in := func(args ...string) string {
-		t.Helper()
-		out, err := h.Exec(t.Context(), args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
+	in := func(args ...string) string { t.Helper(); return o.Exec(h, args...) }
 	o.Run("tenant", "add", "acme")
 	o.Run("network", "add", "acme/web", "--subnet", "10.0.0.0/24")
 	c1 := o.Plug(h, "acme/web/c1")

@@ -263,14 +263,7 @@ func TestHostLeavesWithItsWaysOut(t *testing.T) {
 	stays := campusAddr(o, acme[0])
 	campusAddr(o, acme[1])
 	o.SeenAs(other[0].Workload, "tcp", overlay.ServerAt(lab.InternetServer), 10, h.InternetAddr())
-	in := func(args ...string) string {
-		t.Helper()
-		out, err := h.Exec(t.Context(), args...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return out
-	}
+	in := func(args ...string) string { t.Helper(); return o.Exec(h, args...) }
 	ours := func() (left []string) {
 		t.Helper()
 		for what, out := range map[string]string{

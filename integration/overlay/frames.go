@@ -24,6 +24,18 @@ func GatewayOf(a netip.Addr) netip.Addr {
 	return netip.PrefixFrom(a, bits).Masked().Addr().Next()
 }
 
+// WithoutChecksums has a socket send UDP without checksums. The kernel leaves them to a NIC,
+// which does not exist in a lab; VXLAN works without them.
+func WithoutChecksums(conn *net.UDPConn) error {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var option error
+	err = raw.Control(func(fd uintptr) { option = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1) })
+	return errors.Join(err, option)
+}
+
 // SendVXLAN sends tunnel packets (RFC 7348) from a host's own address.
 func SendVXLAN(t *testing.T, from *lab.Host, to netip.Addr, vni uint32, inners ...[]byte) {
 	t.Helper()
@@ -33,15 +45,7 @@ func SendVXLAN(t *testing.T, from *lab.Host, to netip.Addr, vni uint32, inners .
 			return err
 		}
 		defer conn.Close()
-		// The kernel leaves checksums to a NIC, which does not exist here; VXLAN works without
-		// them.
-		raw, err := conn.SyscallConn()
-		if err != nil {
-			return err
-		}
-		var option error
-		err = raw.Control(func(fd uintptr) { option = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_NO_CHECK, 1) })
-		if err = errors.Join(err, option); err != nil {
+		if err := WithoutChecksums(conn); err != nil {
 			return err
 		}
 		for _, inner := range inners {

@@ -26,6 +26,14 @@ func (o *Overlay) Ofctl(h *lab.Host, args ...string) string {
 	return o.Exec(h, append([]string{"ovs-ofctl", "-O", "OpenFlow15"}, args...)...)
 }
 
+// DeleteTable deletes all flows of one table of a host's switch.
+func (o *Overlay) DeleteTable(h *lab.Host, table int) {
+	o.T.Helper()
+	if err := OVS(o.T.Context(), h).OpenFlow.DelFlows("unix:"+h.MgmtSock("br-int"), &ovs.MatchFlow{Table: table}); err != nil {
+		o.T.Fatal(err)
+	}
+}
+
 // FlowsAreRight compares the flows of a host's switch with those that a new process would
 // compute.
 func FlowsAreRight(ctx context.Context, h *lab.Host) error {
