@@ -85,7 +85,7 @@ type declared[T intent.Object, R intent.Reference] struct {
 type rank int
 
 const (
-	rankNever rank = iota // only by itself
+	rankFirst rank = iota // no other object refers to it, or it is deleted only by itself
 	rankFloatings
 	rankForwards
 	rankPorts // each binding with its port
